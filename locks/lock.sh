@@ -1,0 +1,25 @@
+#!/bin/sh
+# Resolve pyproject.toml into one hashed lock file a stack and device kind: `make lock`.
+# The files carry no index address: the installing machine's own pip configuration decides where wheels come from.
+set -eu
+cd "$(dirname "$0")"
+uv=${UV:-uv}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+lock() { # name, lowest Python, environment marker, extra options
+    name=$1 python=$2 marker=$3
+    shift 3
+    cp ../pyproject.toml "$work/pyproject.toml"
+    printf '\n[tool.uv]\nenvironments = ["%s"]\n' "$marker" >>"$work/pyproject.toml"
+    # uv takes the environments of the project it stands in, so it has to stand in the copy.
+    (cd "$work" && "$uv" pip compile --quiet --universal --python-version "$python" --generate-hashes \
+        --no-emit-index-url --no-annotate --no-header --extra dev "$@" pyproject.toml --output-file "$name.txt")
+    cp "$work/$name.txt" "$name.txt"
+    echo "locks/$name.txt: $(grep -c '==' "$name.txt") packages"
+}
+
+lock tf2.15-cpu 3.11 "python_version < '3.12'" "$@"
+lock tf2.21-cpu 3.12 "python_version >= '3.12' and python_version < '3.14'" "$@"
+lock tf2.15-cuda 3.11 "python_version < '3.12' and sys_platform == 'linux'" --extra gpu "$@"
+lock tf2.21-cuda 3.12 "python_version >= '3.12' and python_version < '3.14' and sys_platform == 'linux'" --extra gpu "$@"
