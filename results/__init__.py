@@ -1,0 +1,52 @@
+"""Records of trials, their tables and their statistics. Imports neither TensorFlow nor Ray, and nothing else of the project.
+
+Names are resolved when they are first used (PEP 562), so `import results` costs nothing.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "SCHEMA_VERSION": "record",
+    "Artefact": "record",
+    "Best": "record",
+    "Clocks": "record",
+    "Dataset": "record",
+    "Epoch": "record",
+    "Failure": "record",
+    "Memory": "record",
+    "Record": "record",
+    "Target": "record",
+    "Throughput": "record",
+    "TrainMetrics": "record",
+    "ValMetrics": "record",
+    "View": "record",
+    "Run": "store",
+    "Stored": "store",
+    "artefact": "store",
+    "artefact_path": "store",
+    "iterate": "store",
+    "find": "store",
+    "read": "store",
+    "read_manifest": "store",
+    "read_run": "store",
+    "sha256": "store",
+    "write": "store",
+    "write_bytes": "store",
+    "classes": "table",
+    "history": "table",
+    "load": "table",
+    "trials": "table",
+    "write_tables": "table",
+}
+__all__ = [*_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'results' has no attribute {name!r}")
+    return getattr(import_module(f"results.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -1,0 +1,265 @@
+"""The record of one trial: the only place that knows its schema.
+
+A record is strict JSON. A number that could not be measured is `null`; NaN and infinity become `null` when a record is
+built, so a record equals its own round trip. Unknown keys are refused. A schema version newer than `SCHEMA_VERSION` is
+refused rather than guessed; an older one goes through `MIGRATIONS`, one step a version.
+"""
+
+import math
+from collections.abc import Callable
+from datetime import UTC
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    model_validator,
+)
+
+SCHEMA_VERSION = 1
+
+# Version n -> a function that turns the JSON object of version n into that of version n + 1.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+Status = Literal["ok", "oom", "diverged", "timeout", "crashed", "interrupted", "invalid"]
+STATUSES: tuple[str, ...] = get_args(Status)
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON can hold it: NumPy scalars and arrays as Python's, tuples as lists, NaN and infinity as None."""
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    return value
+
+
+def _inside(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or "\\" in path or ".." in parts:
+        raise ValueError(f"{path!r} is not a relative path inside the trial folder")
+    return path
+
+
+Real = Annotated[float | None, BeforeValidator(plain)]
+Count = Annotated[NonNegativeInt | None, BeforeValidator(plain)]
+Reals = Annotated[list[float | None], BeforeValidator(plain)]
+Counts = Annotated[list[list[NonNegativeInt]], BeforeValidator(plain)]
+Json = Annotated[Any, BeforeValidator(plain)]
+Object = Annotated[dict[str, Any], BeforeValidator(plain)]
+Time = Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))]
+InnerPath = Annotated[str, AfterValidator(_inside)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Failure(_Part):
+    """Why a trial is not ok. `message` is one line for people, `traceback` the whole of it."""
+
+    kind: str
+    message: str
+    traceback: str | None = None
+    epoch: Count = None
+    step: Count = None
+    detail: Json = None
+
+
+class Dataset(_Part):
+    """What the trial saw. `images` counts the images of each split; `colors` are RGB, 0..255, one a class."""
+
+    name: str
+    version: str
+    class_names: list[str]
+    colors: list[tuple[int, int, int]]
+    ignore_index: int = 255
+    images: dict[str, NonNegativeInt] = {}
+
+    @model_validator(mode="after")
+    def _one_color_a_class(self) -> "Dataset":
+        if len(self.colors) != len(self.class_names):
+            raise ValueError(f"{len(self.class_names)} class names, {len(self.colors)} colours")
+        return self
+
+
+class Clocks(_Part):
+    """Seconds, apart: before the first step, tracing and compiling, training, evaluation, reading and writing, all."""
+
+    init_s: Real = None
+    compile_s: Real = None
+    train_s: Real = None
+    eval_s: Real = None
+    io_s: Real = None
+    total_s: Real = None
+
+
+class TrainMetrics(_Part):
+    """Running values over the training images of one epoch."""
+
+    loss: Real = None
+    miou: Real = None
+    pixel_accuracy: Real = None
+
+
+class ValMetrics(TrainMetrics):
+    """Values over the validation split after one epoch; `iou` is per class, null where the class never occurs."""
+
+    mean_dice: Real = None
+    mean_image_iou: Real = None
+    boundary_iou: Real = None
+    iou: Reals = []
+
+
+class Epoch(_Part):
+    """One line of the history; `step` and `images` count from the start of the training."""
+
+    epoch: NonNegativeInt
+    step: NonNegativeInt
+    images: NonNegativeInt
+    learning_rate: Real = None
+    seconds: Real = None
+    images_per_second: Real = None
+    train: TrainMetrics = TrainMetrics()
+    val: ValMetrics = ValMetrics()
+
+
+class View(ValMetrics):
+    """One evaluation of the chosen weights on one split.
+
+    `confusion` is C x C, rows truth, columns prediction, in pixels, void left out. `iou`, `dice` and `boundary` have one
+    value a class (null: the class occurs neither in truth nor in prediction) or are empty (not measured).
+    """
+
+    view: str = "default"
+    split: Literal["val", "test"] = "val"
+    images: NonNegativeInt
+    dice: Reals = []
+    boundary: Reals = []
+    confusion: Counts = []
+    images_per_second: Real = None
+    absent_classes: list[str] = []
+
+    @model_validator(mode="after")
+    def _one_value_a_class(self) -> "View":
+        classes = len(self.confusion) or len(self.iou)
+        for name in ("iou", "dice", "boundary", *(["confusion"] if self.confusion else [])):
+            if len(getattr(self, name)) not in (0, classes):
+                raise ValueError(f"{name} has {len(getattr(self, name))} values, the view {classes} classes")
+        if any(len(row) != classes for row in self.confusion):
+            raise ValueError(f"confusion is not square: {classes} rows, but not {classes} columns in each")
+        return self
+
+
+class Throughput(_Part):
+    """Training speed in the steady state: the median of `windows` (images/s, `window_steps` steps each).
+
+    `input_share` is the share of a step lost to waiting for input. When the figure cannot be compared with other trials'
+    (they shared the machine, say), `comparable` is false and `reason` says why.
+    """
+
+    images_per_second: Real = None
+    windows: Reals = []
+    window_steps: Count = None
+    batch_size: Count = None
+    replicas: Count = None
+    input_share: Real = None
+    comparable: bool = True
+    reason: str | None = None
+
+
+class Memory(_Part):
+    """Peaks, in MiB."""
+
+    peak_rss_mb: Real = None
+    peak_gpu_mb: Real = None
+
+
+class Target(_Part):
+    """Time to a target validation mIoU; `seconds` and `epoch` are null when it was not reached."""
+
+    miou: Real
+    seconds: Real = None
+    epoch: Count = None
+
+
+class Best(_Part):
+    """The epoch whose weights are kept and evaluated."""
+
+    epoch: NonNegativeInt
+    miou: Real
+
+
+class Artefact(_Part):
+    """A file of the trial: `path` is relative to the trial folder, `sha256` the digest of its bytes.
+
+    Pictures carry `meta = {"key": image key, "order": int}`; truth and prediction are 8-bit one-channel PNGs of class ids.
+    """
+
+    kind: Literal["log", "checkpoint", "image", "truth", "prediction"]
+    path: InnerPath
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    meta: Object = {}
+
+
+class Record(_Part):
+    """Everything one trial leaves behind. Sections that a failed trial never reached keep their empty defaults."""
+
+    schema_version: Literal[1] = 1
+    trial: str
+    cell: str
+    label: str
+    axes: dict[str, Annotated[str | int | float | bool | None, BeforeValidator(plain)]] = {}
+    seed: int
+    status: Status
+    error: Failure | None = None
+    spec: Object = {}
+    started: Time | None = None
+    finished: Time | None = None
+    dataset: Dataset | None = None
+    environment: Object = {}
+    clocks: Clocks = Clocks()
+    history: list[Epoch] = []
+    views: list[View] = []
+    throughput: Throughput | None = None
+    memory: Memory = Memory()
+    target: Target | None = None
+    best: Best | None = None
+    artefacts: list[Artefact] = []
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Record":
+        if self.status == "ok" and self.error is not None:
+            raise ValueError(f"status ok, yet an error: {self.error.message}")
+        names = [(view.view, view.split) for view in self.views]
+        if len(set(names)) != len(names):
+            raise ValueError(f"a view occurs twice: {names}")
+        return self
+
+
+def migrate(data: dict[str, Any]) -> dict[str, Any]:
+    """The JSON object brought to `SCHEMA_VERSION`; ValueError when its version is missing, newer, or has no way up."""
+    version = data.get("schema_version")
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise ValueError(f"no schema_version, or not a whole number: {version!r}")
+    if version > SCHEMA_VERSION:
+        raise ValueError(
+            f"schema version {version} is newer than this software knows ({SCHEMA_VERSION}); "
+            "read it with the release that wrote it"
+        )
+    while version < SCHEMA_VERSION:
+        if version not in MIGRATIONS:
+            raise ValueError(f"schema version {version} is not known (known: {SCHEMA_VERSION})")
+        data = MIGRATIONS[version](data)
+        version += 1
+    return data

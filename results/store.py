@@ -1,0 +1,200 @@
+"""Records on disk: atomic writing, reading with one-line errors, and where the records of a run lie.
+
+A run folder holds `run.json` (the manifest) and `trials/TRIAL_ID/record.json` beside each trial's artefacts.
+"""
+
+import contextlib
+import difflib
+import glob
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from results.record import Artefact, Record, migrate
+
+RECORD = "record.json"
+MANIFEST = "run.json"
+TRIALS = "trials"
+
+StrPath = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A record and the trial folder it was read from."""
+
+    folder: Path
+    record: Record
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, read: its manifest (an empty dict when there is none), its records in the order of their trial ids,
+    and one line for each record that cannot be read."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    trials: list[Stored]
+    problems: list[str] = field(default_factory=list)
+
+
+def write_bytes(path: StrPath, data: bytes) -> Path:
+    """Write a file so that a reader sees the old bytes or the new ones, never a part, whenever the process or the machine dies.
+
+    The bytes go to a temporary name in the same folder, are flushed to the disk, and take the name in one rename (POSIX).
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return path
+
+
+def write(folder: StrPath, record: Record) -> Path:
+    """Write `record.json` into the trial folder (made when missing), atomically; returns its path."""
+    parts = record.model_dump(mode="json").items()
+    lines = (f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False, allow_nan=False)}" for key, value in parts)
+    return write_bytes(Path(folder) / RECORD, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
+
+
+def read(path: StrPath) -> Record:
+    """The record in a `record.json` or in a trial folder; ValueError names the file and the reason in one line."""
+    path = Path(path)
+    path = path / RECORD if path.is_dir() else path
+    try:
+        return Record.model_validate(migrate(_read_object(path)))
+    except ValidationError as error:
+        first, *others = error.errors(include_url=False, include_context=False)
+        where = ".".join(str(part) for part in first["loc"]) or "record"
+        more = f" (and {len(others)} more)" if others else ""
+        raise ValueError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}{more}") from None
+    except ValueError as error:
+        raise ValueError(error if str(error).startswith(f"{path}: ") else f"{path}: {error}") from None
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: not UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON, or cut off: {error}") from None
+    except RecursionError:
+        raise ValueError(f"{path}: nested too deep") from None
+    if not isinstance(data, dict):
+        raise ValueError(f"{path}: a JSON object is expected, found {type(data).__name__}")
+    return data
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def read_manifest(run: StrPath) -> dict[str, Any]:
+    """The manifest `run.json` of a run folder as plain data; an empty dict when there is none."""
+    path = Path(run) / MANIFEST
+    return _read_object(path) if path.exists() else {}
+
+
+def find(path: StrPath | Sequence[StrPath]) -> list[Path]:
+    """The record files behind a run folder, a trial folder, a record file, a glob, or several of these.
+
+    Each once, in the order given, sorted within. ValueError when one of them leads to no record.
+    """
+    if isinstance(path, str | os.PathLike):
+        return _find_one(path)
+    return list(dict.fromkeys(file for one in path for file in _find_one(one)))
+
+
+def _find_one(path: StrPath) -> list[Path]:
+    root = Path(path)
+    if root.is_file():
+        return [root]
+    if (root / RECORD).is_file():
+        return [root / RECORD]
+    if root.is_dir():
+        # Trial folders by themselves (`trials/`), one run, or a folder of runs; the nearest level that has records wins.
+        for pattern in (f"{TRIALS}/*/{RECORD}", f"*/{RECORD}", f"*/{TRIALS}/*/{RECORD}"):
+            if files := sorted(root.glob(pattern)):
+                return files
+        raise ValueError(f"{path}: no trial has left a record here")
+    if glob.has_magic(str(path)):
+        if matches := sorted(glob.glob(str(path), recursive=True)):
+            return find(matches)
+        raise ValueError(f"{path}: nothing matches")
+    siblings = [entry.name for entry in root.parent.iterdir()] if root.parent.is_dir() else []
+    near = difflib.get_close_matches(root.name, siblings, n=1)
+    raise ValueError(f"{path}: no such file or folder" + (f"; did you mean {root.parent / near[0]}?" if near else ""))
+
+
+def iterate(path: StrPath | Sequence[StrPath]) -> Iterator[Stored]:
+    """The records behind `path` (see `find`), one at a time; ValueError at the first that cannot be read."""
+    for file in find(path):
+        yield Stored(file.parent, read(file))
+
+
+def read_run(folder: StrPath) -> Run:
+    """Read a run folder; a record that cannot be read becomes a line of `problems`, so that one bad file hides no other.
+
+    ValueError when the folder holds no record at all, or none that can be read.
+    """
+    trials, problems = [], []
+    for file in find(folder):
+        try:
+            trials.append(Stored(file.parent, read(file)))
+        except ValueError as error:
+            problems.append(str(error))
+    if not trials:
+        raise ValueError(f"{folder}: none of its {len(problems)} records can be read; the first: {problems[0]}")
+    return Run(Path(folder), read_manifest(folder), trials, problems)
+
+
+def sha256(path: StrPath) -> str:
+    """The SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def artefact(
+    folder: StrPath,
+    path: StrPath,
+    kind: Literal["log", "checkpoint", "image", "truth", "prediction"],
+    meta: Mapping[str, Any] | None = None,
+) -> Artefact:
+    """Describe a file that lies in the trial folder, with its digest; `path` is absolute or relative to `folder`."""
+    file = Path(folder) / path
+    return Artefact(kind=kind, path=file.relative_to(folder).as_posix(), sha256=sha256(file), meta=dict(meta or {}))
+
+
+def artefact_path(trial: Stored, artefact: Artefact) -> Path:
+    """The file of an artefact, its digest checked; ValueError when it is missing or no longer what the trial wrote."""
+    path = trial.folder / artefact.path
+    if not path.is_file():
+        raise ValueError(f"{path}: the {artefact.kind} of trial {trial.record.trial} is missing")
+    if sha256(path) != artefact.sha256:
+        raise ValueError(
+            f"{path}: the {artefact.kind} of trial {trial.record.trial} was changed after the trial wrote it"
+        )
+    return path

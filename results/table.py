@@ -1,0 +1,178 @@
+"""Records as pandas frames, and a run's tables on disk (Parquet and CSV).
+
+A failed trial is a row with its status and empty metrics; nothing is dropped.
+"""
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from results.record import Record, View
+from results.store import Run, Stored, StrPath, iterate, read_run, write_bytes
+
+_IDENTITY = ("trial", "cell", "label", "seed", "status", "error")
+_NUMBERS = (
+    "miou",
+    "mean_dice",
+    "pixel_accuracy",
+    "mean_image_iou",
+    "boundary_iou",
+    "loss_value",
+    "eval_images_per_second",
+    "images_per_second",
+    "input_share",
+    "init_s",
+    "compile_s",
+    "train_s",
+    "eval_s",
+    "io_s",
+    "total_s",
+    "peak_rss_mb",
+    "peak_gpu_mb",
+    "best_miou",
+    "target_miou",
+    "target_seconds",
+)
+_COUNTS = ("images", "epochs", "best_epoch", "target_epoch", "batch_size", "replicas")
+# A trial that measured nothing stands in the view that it owed, so that selecting a split does not hide it.
+_OWED = ("default", "val")
+
+
+def load(path: StrPath | Sequence[StrPath]) -> pd.DataFrame:
+    """The records behind `path` as a table: one row a (trial, view), failed trials included.
+
+    Args:
+        path: a run folder, a trial folder, a `record.json`, a folder of runs, a glob, or a list of these.
+
+    Returns:
+        Columns `trial, cell, label`, one for each axis of the grid (an axis that bears the name of another column becomes
+        `axis_NAME`), `seed, status, error, view, split`, then the numbers of that view (`miou`, `mean_dice`,
+        `pixel_accuracy`, `mean_image_iou`, `boundary_iou`: fractions; `loss_value`; `eval_images_per_second`; `images`)
+        and of the trial (`images_per_second` in training, `throughput_comparable`, `input_share`, seconds `*_s`,
+        `target_seconds`, peaks in MiB, `best_epoch`, ...). What was not measured is NaN or NA.
+
+    Raises:
+        ValueError: nothing there, or a record that cannot be read; one line names the file and the reason.
+    """
+    return trials(iterate(path))
+
+
+def trials(stored: Iterable[Stored]) -> pd.DataFrame:
+    """`load` for records at hand."""
+    records = [one.record for one in stored]
+    taken = {*_IDENTITY, *_NUMBERS, *_COUNTS, "view", "split", "throughput_comparable", "throughput_reason", "folder"}
+    axes = {key: f"axis_{key}" if key in taken else key for record in records for key in record.axes}
+    rows = [
+        {**_of_trial(record), **{name: record.axes.get(key) for key, name in axes.items()}, **_of_view(record, view)}
+        for record in records
+        for view in record.views or [None]
+    ]
+    order = [*_IDENTITY[:3], *axes.values(), *_IDENTITY[3:], "view", "split", *_NUMBERS, *_COUNTS]
+    frame = pd.DataFrame(rows, columns=[*order, "throughput_comparable", "throughput_reason"])
+    for name in axes.values():
+        if len({type(value) for value in frame[name] if value is not None and value == value}) > 1:
+            frame[name] = [None if value is None else str(value) for value in frame[name]]
+    types = {
+        **dict.fromkeys(_NUMBERS, "float64"),
+        **dict.fromkeys(_COUNTS, "Int64"),
+        "throughput_comparable": "boolean",
+    }
+    return frame.astype({"seed": "int64", **types})
+
+
+def _of_trial(record: Record) -> dict[str, Any]:
+    throughput, target, best = record.throughput, record.target, record.best
+    return {
+        **{name: getattr(record, name) for name in ("trial", "cell", "label", "seed", "status")},
+        "error": record.error and record.error.message,
+        "images_per_second": throughput and throughput.images_per_second,
+        "throughput_comparable": throughput and throughput.comparable,
+        "throughput_reason": throughput and throughput.reason,
+        "input_share": throughput and throughput.input_share,
+        "batch_size": throughput and throughput.batch_size,
+        "replicas": throughput and throughput.replicas,
+        **record.clocks.model_dump(),
+        **record.memory.model_dump(),
+        "epochs": len(record.history),
+        "best_epoch": best and best.epoch,
+        "best_miou": best and best.miou,
+        "target_miou": target and target.miou,
+        "target_seconds": target and target.seconds,
+        "target_epoch": target and target.epoch,
+    }
+
+
+def _of_view(record: Record, view: View | None) -> dict[str, Any]:
+    if view is None:
+        return dict(zip(("view", "split"), _OWED, strict=True))
+    names = ("view", "split", "images", "miou", "mean_dice", "pixel_accuracy", "mean_image_iou", "boundary_iou")
+    return {
+        **{name: getattr(view, name) for name in names},
+        "loss_value": view.loss,
+        "eval_images_per_second": view.images_per_second,
+    }
+
+
+def history(stored: Iterable[Stored]) -> pd.DataFrame:
+    """The learning curves, one row a (trial, epoch): `train_*` running values, `val_*` after the epoch, as fractions."""
+    rows = []
+    for record in (one.record for one in stored):
+        for epoch in record.history:
+            row = epoch.model_dump(exclude={"train", "val"})
+            row |= {f"train_{name}": value for name, value in epoch.train.model_dump().items()}
+            row |= {f"val_{name}": value for name, value in epoch.val.model_dump(exclude={"iou"}).items()}
+            rows.append({name: getattr(record, name) for name in ("trial", "cell", "label", "seed")} | row)
+    whole = ["epoch", "step", "images"]
+    real = ["learning_rate", "seconds", "images_per_second", "train_loss", "train_miou", "train_pixel_accuracy"]
+    real += ["val_loss", "val_miou", "val_pixel_accuracy", "val_mean_dice", "val_mean_image_iou", "val_boundary_iou"]
+    frame = pd.DataFrame(rows, columns=["trial", "cell", "label", "seed", *whole, *real])
+    return frame.astype({"seed": "int64", **dict.fromkeys(whole, "int64"), **dict.fromkeys(real, "float64")})
+
+
+def classes(stored: Iterable[Stored]) -> pd.DataFrame:
+    """The per-class values, one row a (trial, view, class); `pixels` counts the class's pixels in the truth."""
+    rows = [
+        {name: getattr(record, name) for name in ("trial", "cell", "label", "seed")} | row
+        for record in (one.record for one in stored)
+        for view in record.views
+        for row in _of_classes(record, view)
+    ]
+    real = ["iou", "dice", "boundary"]
+    columns = ["trial", "cell", "label", "seed", "view", "split", "class_id", "class_name", *real, "pixels"]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.astype({"seed": "int64", "class_id": "int64", "pixels": "Int64", **dict.fromkeys(real, "float64")})
+
+
+def _of_classes(record: Record, view: View) -> Iterator[dict[str, Any]]:
+    names = record.dataset.class_names if record.dataset else []
+    for index in range(max(len(view.iou), len(view.confusion))):
+        yield {
+            "view": view.view,
+            "split": view.split,
+            "class_id": index,
+            "class_name": names[index] if index < len(names) else f"class {index}",
+            "pixels": sum(view.confusion[index]) if view.confusion else None,
+            **{name: values[index] for name in ("iou", "dice", "boundary") if (values := getattr(view, name))},
+        }
+
+
+def write_tables(run: StrPath | Run) -> list[Path]:
+    """Write `tables/{trials,history,classes}.{parquet,csv}` of a run folder, each atomically; returns their paths.
+
+    Equal records give equal bytes.
+    """
+    run = run if isinstance(run, Run) else read_run(run)
+    paths = []
+    for name, frame in (
+        ("trials", trials(run.trials)),
+        ("history", history(run.trials)),
+        ("classes", classes(run.trials)),
+    ):
+        parquet = io.BytesIO()
+        frame.to_parquet(parquet, index=False)
+        paths.append(write_bytes(run.folder / "tables" / f"{name}.parquet", parquet.getvalue()))
+        paths.append(write_bytes(run.folder / "tables" / f"{name}.csv", frame.to_csv(index=False).encode()))
+    return paths
