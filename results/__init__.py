@@ -1,4 +1,4 @@
-"""Records of trials, their tables and their statistics. Imports neither TensorFlow nor Ray, and nothing else of the project.
+"""Records of trials, their tables and their statistics. No TensorFlow, no Ray, nothing else of the project.
 
 Names are resolved when they are first used (PEP 562), so `import results` costs nothing.
 """

@@ -137,8 +137,8 @@ class Epoch(_Part):
 class View(ValMetrics):
     """One evaluation of the chosen weights on one split.
 
-    `confusion` is C x C, rows truth, columns prediction, in pixels, void left out. `iou`, `dice` and `boundary` have one
-    value a class (null: the class occurs neither in truth nor in prediction) or are empty (not measured).
+    `confusion` is C x C, rows truth, columns prediction, in pixels, void left out. `iou`, `dice` and `boundary` have
+    one value a class (null: the class occurs neither in truth nor in prediction) or are empty (not measured).
     """
 
     view: str = "default"
@@ -164,8 +164,8 @@ class View(ValMetrics):
 class Throughput(_Part):
     """Training speed in the steady state: the median of `windows` (images/s, `window_steps` steps each).
 
-    `input_share` is the share of a step lost to waiting for input. When the figure cannot be compared with other trials'
-    (they shared the machine, say), `comparable` is false and `reason` says why.
+    `input_share` is the share of a step lost to waiting for input. When the figure cannot be compared with other
+    trials' (they shared the machine, say), `comparable` is false and `reason` says why.
     """
 
     images_per_second: Real = None
@@ -203,7 +203,7 @@ class Best(_Part):
 class Artefact(_Part):
     """A file of the trial: `path` is relative to the trial folder, `sha256` the digest of its bytes.
 
-    Pictures carry `meta = {"key": image key, "order": int}`; truth and prediction are 8-bit one-channel PNGs of class ids.
+    Pictures carry `meta = {"key": image key, "order": int}`; truth and prediction are 8-bit one-channel PNGs of ids.
     """
 
     kind: Literal["log", "checkpoint", "image", "truth", "prediction"]
