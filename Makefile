@@ -1,0 +1,60 @@
+# Two commands: `make bench` runs the losses grid, `make test` the tests. Both make .venv first, once.
+SUPPORTED := 3.11 3.12 3.13
+VENV      := .venv
+PY        := $(VENV)/bin/python
+
+# The interpreter: PYTHON=..., else python3 when it is a supported version, else the first python3.x that is.
+PYTHON ?= $(shell for p in python3 $(SUPPORTED:%=python%); do \
+	v=$$($$p -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue; \
+	case " $(SUPPORTED) " in (*" $$v "*) command -v $$p; break;; esac; done)
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+STACK   := $(if $(filter 3.11,$(VERSION)),tf2.15,tf2.21)
+# CUDA=1 or CUDA=0 overrules the look for a GPU.
+CUDA    ?= $(shell nvidia-smi >/dev/null 2>&1 && echo 1 || echo 0)
+LOCK    := locks/$(STACK)-$(if $(filter 1,$(CUDA)),cuda,cpu).txt
+PIP     := PIP_DISABLE_PIP_VERSION_CHECK=1 $(PY) -m pip install --quiet --no-build-isolation
+ARGS    ?=
+
+.PHONY: help bench test test-slow venv lint lock clean print-python
+.DEFAULT_GOAL := help
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+	@echo '  PYTHON=python3.12 chooses the interpreter ($(SUPPORTED)); ARGS="--dry-run" is handed on'
+
+bench: venv ## run the losses grid and write its report
+	$(PY) -m bench.run --grid losses $(ARGS)
+
+test: venv ## run the tests
+	$(PY) -m pytest $(ARGS)
+
+test-slow: venv ## run the checks that take minutes of training or real data
+	$(PY) -m pytest -m slow $(ARGS)
+
+lint: venv ## ruff and mypy
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+venv: ## make the environment in .venv: locked dependencies and this project
+	@test -n "$(VERSION)" || { echo 'error: no Python $(SUPPORTED: =, ) found; install one (e.g. `apt-get install python3.11 python3.11-venv`, `uv python install 3.12`) or name it: make PYTHON=/path/to/python3.12' >&2; exit 2; }
+	@case " $(SUPPORTED) " in *" $(VERSION) "*) ;; *) echo 'error: $(PYTHON) is Python $(VERSION); supported are $(SUPPORTED): choose one with make PYTHON=python3.12' >&2; exit 2;; esac
+	@set -e; want="$$($(PYTHON) -c 'import sys; print(sys.version, sys.base_prefix)') $(LOCK) $$(cat $(LOCK) pyproject.toml | cksum)"; \
+	if [ "$$want" != "$$(cat $(VENV)/.made 2>/dev/null)" ]; then \
+		echo 'Making $(VENV) with Python $(VERSION) from $(LOCK): about two minutes and 3 GB'; \
+		rm -rf $(VENV); $(PYTHON) -m venv $(VENV); \
+		sed -n '/^setuptools==/,/^[a-z]/{/^setuptools==/p;/^ /p;}' $(LOCK) >$(VENV)/setuptools.txt; \
+		$(PIP) --require-hashes --no-deps -r $(VENV)/setuptools.txt; \
+		$(PIP) --require-hashes --no-deps -r $(LOCK); \
+		$(PIP) --no-deps --editable .; \
+		printf '%s' "$$want" >$(VENV)/.made; \
+	fi
+
+lock: ## resolve pyproject.toml anew into locks/ (needs uv; locks/lock.sh says how)
+	locks/lock.sh
+
+print-python:
+	@echo $(PYTHON)
+
+clean: ## remove the environment and caches; runs stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,34 @@
+"""What all commands share: one line and a status for bad input, 130 for Ctrl-C."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from bench.errors import EXIT_INTERRUPTED, EXIT_USAGE, UsageError
+
+
+def command(function: Callable[..., int]) -> Callable[..., None]:
+    """Make a function that returns an exit status into a command body: a UsageError is one line on standard error."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            status = function(*args, **kwargs)
+        except UsageError as error:
+            print(f"error: {error}", file=sys.stderr)
+            status = EXIT_USAGE
+        except KeyboardInterrupt:
+            status = EXIT_INTERRUPTED
+        raise SystemExit(status)
+
+    return run
+
+
+def start(function: Callable[..., None]) -> None:
+    """Parse the command line and run a command."""
+    import typer
+
+    typer.run(function)

@@ -1,0 +1,119 @@
+"""What a trial ran on, and the checks that an environment is what it seems."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bench.errors import UsageError
+
+ROOMS = ("bench", "losses", "models", "results", "reports")
+PACKAGES = ("tensorflow", "keras", "keras-cv", "tensorflow-addons", "ray", "numpy", "pandas")
+
+
+def check_rooms() -> None:
+    """The five packages have generic names; one found elsewhere than beside the others is somebody else's.
+
+    Raises:
+        UsageError: naming the intruder.
+    """
+    home = Path(__file__).resolve().parents[1]
+    for room in ROOMS:
+        spec = importlib.util.find_spec(room)
+        origin = Path(spec.origin).resolve() if spec and spec.origin else None
+        if origin is None or origin.parent.parent != home:
+            found = origin or "no package of that name"
+            raise UsageError(
+                f"package {room!r} is shadowed: found {found}, expected {home / room}; start in another folder or rename it"
+            )
+
+
+def package_versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name.replace("-", "_")] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def describe() -> dict[str, Any]:
+    """Versions, machine and commit, without importing TensorFlow or Ray."""
+    return {
+        "python": platform.python_version(),
+        **package_versions(),
+        "platform": platform.platform(terse=True),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpus": list(gpu_names()),
+        "git_commit": _commit(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+@cache
+def gpu_names() -> tuple[str, ...]:
+    """Names of the machine's GPUs by the driver's own tool; empty without one."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return ()
+    answer = subprocess.run(
+        [tool, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=30, check=False
+    )
+    return tuple(answer.stdout.split("\n")[:-1]) if answer.returncode == 0 else ()
+
+
+def _commit() -> str | None:
+    """The checked-out commit of this project, with `+` when the tree has changes; None for an installed copy."""
+    home = Path(__file__).resolve().parents[1]
+    if not (home / ".git").exists():
+        return None
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(home), *arguments], capture_output=True, text=True, timeout=30, check=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def peak_rss_mb() -> float:
+    """Largest resident memory of this process so far, MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def prepare_process(threads: int | None = None) -> None:
+    """Settings that count only before TensorFlow is imported: Keras's backend, log level and thread pools."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    if threads is not None:
+        # Ray sets OMP_NUM_THREADS to the CPUs a worker asked for; TensorFlow has to have what the trial was given.
+        for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+            os.environ[name] = str(threads)

@@ -1,0 +1,24 @@
+"""The errors a user can cause, and how they are worded: one line that says what, where and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+EXIT_OK = 0
+EXIT_USAGE = 2
+EXIT_INCOMPLETE = 4
+EXIT_INTERRUPTED = 130
+
+
+class UsageError(Exception):
+    """Bad input. The message is one line fit for the terminal; the command exits with status 2."""
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` when a known name is close to `name`, else the list of known names."""
+    options = sorted(known)
+    close = difflib.get_close_matches(str(name), options, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(options)}" if options else ""

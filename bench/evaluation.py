@@ -1,0 +1,244 @@
+"""Scoring: one integer confusion matrix over the whole split, every image counted once, each at its label's own size."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+IGNORE = 255
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one pass over a split gives. `confusion` is (C, C) int64 with rows = truth; `boundary` the same with one more
+    class for "not near a boundary"; `image_miou` the mean over images of the mIoU of each."""
+
+    confusion: np.ndarray
+    boundary: np.ndarray
+    image_mious: np.ndarray
+    loss: float
+    images: int
+    seconds: float
+
+    def as_dict(self, class_names: tuple[str, ...] = ()) -> dict[str, Any]:
+        iou, dice = class_iou(self.confusion), class_dice(self.confusion)
+        edge = class_iou(self.boundary)[: len(self.confusion)]
+        total = self.confusion.sum()
+        return {
+            "images": self.images,
+            "loss": self.loss,
+            "miou": _mean(iou),
+            "mean_dice": _mean(dice),
+            "pixel_accuracy": float(np.trace(self.confusion) / total) if total else float("nan"),
+            "mean_image_iou": _mean(self.image_mious),
+            "boundary_iou": _mean(edge),
+            "iou": iou.tolist(),
+            "dice": dice.tolist(),
+            "boundary": edge.tolist(),
+            "confusion": self.confusion.tolist(),
+            "images_per_second": self.images / self.seconds if self.seconds else None,
+            "absent_classes": [n for n, v in zip(class_names, iou, strict=False) if np.isnan(v)],
+        }
+
+
+def _mean(values: np.ndarray) -> float:
+    values = np.asarray(values, float)
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if values.size else float("nan")
+
+
+def class_iou(confusion: np.ndarray) -> np.ndarray:
+    """TP / (TP + FP + FN) for each class; NaN for a class that occurs neither in truth nor in prediction."""
+    confusion = np.asarray(confusion, np.float64)
+    hit = np.diag(confusion)
+    union = confusion.sum(0) + confusion.sum(1) - hit
+    return np.divide(hit, union, out=np.full_like(hit, np.nan), where=union > 0)
+
+
+def class_dice(confusion: np.ndarray) -> np.ndarray:
+    """2 TP / (2 TP + FP + FN) for each class; NaN where the class occurs nowhere."""
+    confusion = np.asarray(confusion, np.float64)
+    hit = np.diag(confusion)
+    mass = confusion.sum(0) + confusion.sum(1)
+    return np.divide(2 * hit, mass, out=np.full_like(hit, np.nan), where=mass > 0)
+
+
+def confusion_matrix(truth: tf.Tensor, prediction: tf.Tensor, classes: int) -> tf.Tensor:
+    """Count (truth, prediction) pairs, pixels with truth outside 0..classes-1 left out.
+
+    Args:
+        truth, prediction: integer class ids of one shape.
+        classes: number of classes C.
+
+    Returns:
+        (C, C) int32, rows = truth.
+    """
+    truth = tf.reshape(tf.cast(truth, tf.int32), [-1])
+    prediction = tf.reshape(tf.cast(prediction, tf.int32), [-1])
+    # Void goes into one bin past the end, which is cut off: cheaper than a boolean mask, and of static shape.
+    pair = tf.where((truth >= 0) & (truth < classes), truth * classes + prediction, classes * classes)
+    counts = tf.math.bincount(pair, minlength=classes * classes + 1, maxlength=classes * classes + 1)
+    return tf.reshape(counts[:-1], [classes, classes])
+
+
+def boundary_band(labels: tf.Tensor, distance: tf.Tensor) -> tf.Tensor:
+    """Pixels within `distance` (Chebyshev, pixels) of another label or of the picture's edge.
+
+    This is the region of Boundary IoU (Cheng et al. 2021, arXiv 2103.16562), the mask less its erosion by a square, for
+    all classes at once: a window lies inside one label exactly when no two neighbours in it differ, and differences are
+    counted with integral images, so that the cost does not grow with the distance.
+
+    Args:
+        labels: (H, W) integer ids.
+        distance: scalar int32, at least 1.
+
+    Returns:
+        (H, W) bool.
+    """
+    labels = tf.pad(labels, [[distance, distance], [distance, distance]], constant_values=-1)
+    across = _window_sums(labels[:, 1:] != labels[:, :-1], 2 * distance + 1, 2 * distance)
+    down = _window_sums(labels[1:, :] != labels[:-1, :], 2 * distance, 2 * distance + 1)
+    return (across + down) > 0
+
+
+def _window_sums(mask: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    """Sums of `mask` over all (height, width) windows that lie inside it."""
+    total = tf.pad(tf.cumsum(tf.cumsum(tf.cast(mask, tf.int32), 0), 1), [[1, 0], [1, 0]])
+    return total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]
+
+
+def score_image(truth: tf.Tensor, prediction: tf.Tensor, classes: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Confusion matrices of one image: over all pixels (C, C), and over the boundary bands (C+1, C+1).
+
+    In the second, pixels outside their own band count as an extra class, so that row and column sums of the first C
+    classes are the two bands of Boundary IoU. The band is 2 % of the image diagonal wide, as in the paper.
+    """
+    truth, prediction = tf.cast(truth, tf.int32), tf.cast(prediction, tf.int32)
+    diagonal = tf.norm(tf.cast(tf.shape(truth), tf.float32))
+    distance = tf.maximum(1, tf.cast(tf.round(0.02 * diagonal), tf.int32))
+    truth_band = tf.where(boundary_band(truth, distance), truth, classes)
+    predicted_band = tf.where(boundary_band(prediction, distance), prediction, classes)
+    truth_band = tf.where(truth < classes, truth_band, IGNORE * IGNORE)
+    return confusion_matrix(truth, prediction, classes), confusion_matrix(truth_band, predicted_band, classes + 1)
+
+
+class Evaluator:
+    """Scores a model on any split; traced once for all splits of one shape.
+
+    Args:
+        model: logits (B,H,W,C) from images (B,H,W,3) in 0..255.
+        loss: a loss with a per-image average; its mean over images does not depend on the batch size.
+        classes: number of classes C.
+        strategy: the strategy the model lives in; batches are split over its replicas.
+    """
+
+    def __init__(
+        self, model: keras.Model, loss: keras.losses.Loss, classes: int, strategy: tf.distribute.Strategy
+    ) -> None:
+        self._model, self._loss, self._classes, self._strategy = model, loss, classes, strategy
+        self._step = tf.function(lambda batch: strategy.run(self._score_batch, args=(batch,)))
+
+    def __call__(self, dataset: tf.data.Dataset) -> Scores:
+        """One pass over a split.
+
+        Args:
+            dataset: finite batches of `bench.data.pipeline.evaluation`.
+
+        Raises:
+            AssertionError: an image was scored twice or not at all.
+        """
+        started = time.perf_counter()
+        parts: dict[str, list[np.ndarray]] = {"index": [], "confusion": [], "boundary": [], "loss": []}
+        for outcome in self._outcomes(dataset):
+            for name, found_so_far in parts.items():
+                found_so_far.append(outcome[name].numpy())
+        seconds = time.perf_counter() - started
+        found = {name: np.concatenate(values) for name, values in parts.items()}
+        real = found["index"] >= 0
+        index = found["index"][real]
+        assert len(index) == len(set(index.tolist())) == index.max(initial=-1) + 1, "every image counts once"
+        per_image = found["confusion"][real].astype(np.int64)
+        return Scores(
+            confusion=per_image.sum(0),
+            boundary=found["boundary"][real].astype(np.int64).sum(0),
+            image_mious=np.array([_mean(class_iou(one)) for one in per_image]),
+            loss=float(found["loss"][real].astype(np.float64).mean()),
+            images=len(index),
+            seconds=seconds,
+        )
+
+    def predict(self, dataset: tf.data.Dataset, wanted: set[int]) -> dict[int, np.ndarray]:
+        """Label maps, uint8 at each label's own size, of the images with these indices."""
+        found: dict[int, np.ndarray] = {}
+        for outcome in self._outcomes(dataset):
+            for row, index in enumerate(outcome["index"].numpy().tolist()):
+                if index in wanted:
+                    height, width = outcome["label_size"][row].numpy()
+                    found[index] = outcome["prediction"][row, :height, :width].numpy()
+        return found
+
+    def _outcomes(self, dataset: tf.data.Dataset) -> Iterator[dict[str, tf.Tensor]]:
+        """What each replica made of each batch. Tensors stay on the device until somebody reads them."""
+        for batch in self._strategy.experimental_distribute_dataset(dataset):
+            outcome = self._step(batch)
+            local = {name: self._strategy.experimental_local_results(values) for name, values in outcome.items()}
+            for replica in range(len(local["index"])):
+                yield {name: values[replica] for name, values in local.items()}
+
+    def _score_batch(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        logits = self._model(tf.cast(batch["image"], tf.float32), training=False)
+        confusion, boundary, at_model_size, prediction = tf.map_fn(
+            lambda one: self._score_one(*one),
+            (logits, batch["label"], batch["image_size"], batch["label_size"]),
+            fn_output_signature=(
+                tf.TensorSpec([self._classes] * 2, tf.int32),
+                tf.TensorSpec([self._classes + 1] * 2, tf.int32),
+                tf.TensorSpec(logits.shape[1:3], tf.int32),
+                tf.TensorSpec(batch["label"].shape[1:], tf.uint8),
+            ),
+        )
+        return {
+            "index": batch["index"],
+            "confusion": confusion,
+            "boundary": boundary,
+            "loss": self._loss.call(at_model_size, logits),
+            "prediction": prediction,
+            "label_size": batch["label_size"],
+        }
+
+    def _score_one(
+        self, logits: tf.Tensor, label: tf.Tensor, image_size: tf.Tensor, label_size: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        own = tf.cast(label[: label_size[0], : label_size[1]], tf.int32)
+        at_model_size = tf.image.resize(own[..., None], image_size, "nearest")[..., 0]
+        prediction = label_map(logits, image_size, label_size)
+        confusion, boundary = score_image(own, prediction, self._classes)
+        return (
+            confusion,
+            boundary,
+            _pad_to(at_model_size, logits.shape[:2]),
+            _pad_to(tf.cast(prediction, tf.uint8), label.shape),
+        )
+
+
+def _pad_to(labels: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
+    """Void below and to the right, up to a static shape."""
+    missing = shape.as_list() - tf.shape(labels)
+    padding = tf.stack([tf.zeros_like(missing), missing], axis=1)
+    return tf.ensure_shape(tf.pad(labels, padding, constant_values=IGNORE), shape)
+
+
+def label_map(logits: tf.Tensor, image_size: tf.Tensor, label_size: tf.Tensor) -> tf.Tensor:
+    """Class ids (LH, LW) int32 of one image: logits cropped to the content, resized bilinearly to the label's own size,
+    then arg-maxed (resizing ids would invent shapes)."""
+    content = logits[: image_size[0], : image_size[1]]
+    full = tf.cond(
+        tf.reduce_all(image_size == label_size), lambda: content, lambda: tf.image.resize(content, label_size, "bilinear")
+    )
+    return tf.argmax(full, axis=-1, output_type=tf.int32)

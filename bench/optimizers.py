@@ -1,0 +1,110 @@
+"""Optimisers and learning-rate schedules by name, on either generation of Keras."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from bench.spec import TrainSpec
+from bench.stack import KERAS_3, check
+
+REFERENCE_BATCH = 8
+
+
+@keras.utils.register_keras_serializable(package="segmentation_bench")
+class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up to `peak`, then decay to zero.
+
+    Polynomial decay is peak * (1 - t)^power, DeepLab's "poly" policy (Chen et al. 2017, arXiv 1606.00915); cosine is
+    peak * (1 + cos(pi t)) / 2 (Loshchilov & Hutter 2016, arXiv 1608.03983); t runs from 0 to 1 after the warm-up.
+
+    Args:
+        peak: learning rate at the end of the warm-up.
+        steps: optimiser steps of the whole run.
+        warmup_steps: steps of the warm-up, fewer than `steps`.
+        decay: "constant", "polynomial" or "cosine".
+        power: exponent of the polynomial.
+    """
+
+    def __init__(self, peak: float, steps: int, warmup_steps: int, decay: str, power: float) -> None:
+        super().__init__()
+        self._config = {
+            "peak": peak, "steps": steps, "warmup_steps": warmup_steps, "decay": decay, "power": power
+        }  # fmt: skip
+
+    def __call__(self, step: Any) -> tf.Tensor:
+        config = self._config
+        step = tf.cast(step, tf.float32)
+        warm = tf.minimum(1.0, (step + 1.0) / max(1, config["warmup_steps"]))
+        span = max(1, config["steps"] - config["warmup_steps"])
+        t = tf.clip_by_value((step - config["warmup_steps"]) / span, 0.0, 1.0)
+        if config["decay"] == "polynomial":
+            decay = (1.0 - t) ** config["power"]
+        elif config["decay"] == "cosine":
+            decay = 0.5 * (1.0 + tf.cos(3.141592653589793 * t))
+        else:
+            decay = tf.ones_like(t)
+        return config["peak"] * warm * decay
+
+    def get_config(self) -> dict[str, Any]:
+        return dict(self._config)
+
+
+def learning_rate(train: TrainSpec) -> WarmupDecay:
+    """The schedule of a trial, its peak scaled linearly with the global batch."""
+    steps = train.epochs * train.steps_per_epoch
+    peak = train.learning_rate * train.batch_size / REFERENCE_BATCH
+    return WarmupDecay(peak, steps, round(train.warmup * steps), train.schedule, train.power)
+
+
+def build(train: TrainSpec) -> keras.optimizers.Optimizer:
+    """The optimiser of a trial. Normalisation parameters and biases are not decayed.
+
+    Raises:
+        UsageError: the installed stack lacks it.
+    """
+    check(train)
+    rate = learning_rate(train)
+    if train.optimizer == "adam":
+        base = keras.optimizers.Adam(rate)
+    elif train.optimizer == "adamw":
+        base = keras.optimizers.AdamW(rate, weight_decay=train.weight_decay)
+    elif train.optimizer == "sgd":
+        base = keras.optimizers.SGD(rate, momentum=train.momentum, weight_decay=train.weight_decay or None)
+    elif train.optimizer == "lamb" and KERAS_3:
+        base = keras.optimizers.Lamb(rate, weight_decay=train.weight_decay or None)
+    else:
+        base = _from_addons(train, rate)
+    if train.optimizer in ("adamw", "sgd") or (train.optimizer == "lamb" and KERAS_3):
+        base.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return _wrap(base, train)
+
+
+def _from_addons(train: TrainSpec, rate: WarmupDecay) -> Any:
+    addons = _addons()
+    if train.optimizer == "lamb":
+        return addons.LAMB(rate, weight_decay=train.weight_decay, exclude_from_weight_decay=["bias", "gamma", "beta"])
+    if train.optimizer == "rectified_adam":
+        return addons.RectifiedAdam(rate, weight_decay=train.weight_decay)
+    return addons.NovoGrad(rate, weight_decay=train.weight_decay)
+
+
+def _wrap(base: Any, train: TrainSpec) -> Any:
+    if train.wrapper == "lookahead":
+        return _addons().Lookahead(base)
+    if train.wrapper == "swa":
+        last_quarter = train.epochs * train.steps_per_epoch * 3 // 4
+        return _addons().SWA(base, start_averaging=last_quarter, average_period=max(1, train.steps_per_epoch // 4))
+    return base
+
+
+def _addons() -> Any:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its end-of-life notice, on every import
+        from tensorflow_addons import optimizers
+    return optimizers
+

@@ -1,0 +1,209 @@
+"""`python -m bench.run --grid losses`: run a grid of trials, then write its tables and its report."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bench.cli import command, start
+from bench.environment import check_rooms, describe, gpu_names
+from bench.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UsageError
+from bench.grid import Cell
+from bench.plan import Local, Machine, Plan, make
+from bench.runfolder import RunFolder, writable
+from bench.spec import TrialSpec
+
+console = Console(highlight=False)
+Trial = tuple[str, Cell, TrialSpec]
+
+
+@command
+def main(
+    grid: Annotated[str, typer.Option(help="A shipped grid's name, or a file ending in .yaml.")] = "losses",
+    dataset: Annotated[str | None, typer.Option(help="Data set by name; default: the embedded scenes.")] = None,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds of every cell; default: the preset's.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="field=value, any field of the spec; repeatable.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="axis=value,value keeps part of the grid; repeatable.")] = None,
+    preset: Annotated[str | None, typer.Option(help="smoke, quick or full; default: full with a GPU, else quick.")] = None,
+    gpus_per_trial: Annotated[int | None, typer.Option(min=0, help="GPUs of a trial; default: 1 where there are any.")] = None,
+    max_concurrent: Annotated[int | None, typer.Option(min=1, help="Trials at a time; default: one a GPU, or one a machine.")] = None,
+    address: Annotated[str | None, typer.Option(help="An existing Ray cluster; default: start one here.")] = None,
+    out: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
+    name: Annotated[str | None, typer.Option(help="The run's name; default: grid, data set and time.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show cells and placement; train nothing.")] = False,
+    resume: Annotated[Path | None, typer.Option(help="A run's folder: run what it lacks, keep the rest.")] = None,
+) -> int:
+    """Run a grid of trials on every GPU there is, and write tables and a report.
+
+    Exit status: 0 complete, 2 usage, 4 incomplete or nothing measured, 130 interrupted.
+    """
+    check_rooms()
+    options: dict[str, Any] = {
+        "grid": grid, "dataset": dataset, "data_root": data_root and str(data_root.resolve()), "seeds": seeds,
+        "settings": set_ or [], "only": only or [], "preset": preset, "gpus_per_trial": gpus_per_trial,
+    }  # fmt: skip
+    if resume is not None:
+        given = [option for option, value in options.items() if value and (option, value) != ("grid", "losses")]
+        if given or dry_run or name:
+            raise UsageError("--resume takes the run as it was planned: only --address and --max-concurrent go with it")
+        return _resume(resume, address, max_concurrent)
+    # With no cluster to ask, everything a user can get wrong is known before Ray starts.
+    plan = make(options, [_this_machine()], max_concurrent) if address is None else None
+    if plan is not None:
+        notes = _check_data(plan)
+        if dry_run:
+            return _show(plan, [_this_machine()], notes)
+    writable(out)
+    from bench import schedule
+
+    with schedule.cluster(address) as nodes:
+        if plan is None:
+            plan = make(options, nodes, max_concurrent)
+            notes = _check_data(plan)
+            if dry_run:
+                return _show(plan, nodes, notes)
+        if fault := schedule.misfit(plan.cpus, plan.gpus, nodes):
+            raise UsageError(fault)
+        _check_gpus(plan)
+        run = RunFolder.create(out, name or _name(plan), _manifest(options), plan, describe())
+        for note in (*plan.notes, *notes):
+            console.print(note, style="dim")
+        return _execute(run, plan.trials, plan, [])
+
+
+def _this_machine() -> Local:
+    names = gpu_names()
+    return Local(describe()["cores"], len(names), names[0] if names else None)
+
+
+def _name(plan: Plan) -> str:
+    data = plan.grid.cells[0].spec.data.name
+    return f"{plan.grid.name}-{data}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def _manifest(options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "schema_version": 1,
+        "name": options["grid"],
+        "grid": options["grid"],
+        "command": shlex.join(["python", "-m", "bench.run", *sys.argv[1:]]),
+        "options": options,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "status": "running",
+    }
+
+
+def _check_data(plan: Plan) -> list[str]:
+    """Read every data set of the plan once, so that a fault in it costs no training; returns what to tell the user."""
+    from bench import data
+
+    distinct = {cell.spec.data.model_dump_json(): cell.spec.data for cell in plan.grid.cells}
+    return [note for spec in distinct.values() for note in data.load(spec).notes]
+
+
+def _check_gpus(plan: Plan) -> None:
+    """Refuse a cluster whose workers' TensorFlow cannot see the GPUs that Ray gives them."""
+    from bench import schedule
+
+    if plan.gpus:
+        seen = schedule.call("bench.training:visible_gpus", plan.gpus)
+        if seen != plan.gpus:
+            raise UsageError(
+                f"Ray gives a trial {plan.gpus} GPU(s) but TensorFlow sees {seen} there; install its CUDA libraries "
+                "(`make venv` does so where nvidia-smi answers) or use --gpus-per-trial 0"
+            )
+
+
+def _show(plan: Plan, nodes: Sequence[Machine], notes: list[str]) -> int:
+    """The dry run: cells, placement, and what cannot fit."""
+    for note in (*plan.notes, *notes):
+        console.print(note, style="dim")
+    grid = plan.grid
+    table = Table(title=f"{grid.name}: {grid.description}", title_justify="left", box=None, header_style="bold")
+    for column in ("cell", "hash", "precision", "epochs x steps x batch", "data"):
+        table.add_column(column, overflow="fold")
+    for cell in grid.cells:
+        train, data = cell.spec.train, cell.spec.data
+        steps = f"{train.epochs} x {train.steps_per_epoch} x {train.batch_size}"
+        table.add_row(cell.label, cell.spec.cell, train.precision, steps, f"{data.name} {data.size} px, crop {data.crop}")
+    console.print(table)
+    have = ", ".join(f"{node.cpus} CPUs + {node.gpus} GPUs" for node in nodes)
+    at_a_time = plan.concurrent or sum(node.gpus for node in nodes) // max(1, plan.gpus)
+    console.print(
+        f"{len(grid.cells)} cells x {grid.seeds} seeds = {len(plan.trials)} trials, {at_a_time} at a time, "
+        f"each with {plan.cpus} CPU(s) and {plan.gpus} GPU(s); nodes: {have}"
+    )
+    if not any(node.gpus >= plan.gpus and node.cpus >= plan.cpus for node in nodes):
+        console.print(f"[red]does not fit:[/] no node has {plan.cpus} CPU(s) and {plan.gpus} GPU(s)")
+        return EXIT_USAGE
+    return EXIT_OK
+
+
+def _resume(path: Path, address: str | None, max_concurrent: int | None) -> int:
+    import dataclasses
+
+    from bench import schedule
+
+    run = RunFolder.open(path)
+    trials = run.planned()
+    kept = [name for name, _, _ in trials if run.status(name) == "ok"]
+    with schedule.cluster(address) as nodes:
+        options = run.manifest()["options"]
+        plan = make(options, nodes, max_concurrent)
+        first = trials[0][2].placement
+        if first.gpus != plan.gpus:
+            raise UsageError(f"--resume {path}: the run used {first.gpus} GPU(s) a trial, here it would be {plan.gpus}")
+        if fault := schedule.misfit(plan.cpus, plan.gpus, nodes):
+            raise UsageError(fault)
+        _check_gpus(plan)
+        _check_data(dataclasses.replace(plan, grid=dataclasses.replace(plan.grid, cells=tuple(c for _, c, _ in trials))))
+        console.print(f"{len(kept)} of {len(trials)} trials are complete and kept.", style="dim")
+        return _execute(run, [trial for trial in trials if trial[0] not in kept], plan, kept)
+
+
+def _execute(run: RunFolder, trials: list[Trial], plan: Plan, kept: list[str]) -> int:
+    from bench.campaign import Campaign
+
+    console.print(f"Run {run.path}: {len(trials)} trials to do.")
+    try:
+        failures = Campaign(run, plan, console).run(trials, finished=len(kept)) if trials else {}
+    except KeyboardInterrupt:
+        run.finish("interrupted")
+        done = sum(run.status(name) == "ok" for name, _, _ in run.planned())
+        console.print(f"\nInterrupted. {done} complete trials are kept; go on with: python -m bench.run --resume {run.path}")
+        return EXIT_INTERRUPTED
+    complete = all(run.status(name) == "ok" for name, _, _ in run.planned())
+    run.finish("complete" if complete else "incomplete")
+    report = _report(run)
+    for name, reason in failures.items():
+        console.print(f"[red]{name}[/]: {reason}")
+    if not complete:
+        console.print(f"Incomplete; try the rest again with: python -m bench.run --resume {run.path}")
+    if report:
+        console.print(f"Report: {report}")
+    return EXIT_OK if complete else EXIT_INCOMPLETE
+
+
+def _report(run: RunFolder) -> Path | None:
+    import reports
+    import results
+
+    try:
+        results.write_tables(run.path)
+        return reports.write(run.path)
+    except ValueError as error:
+        console.print(f"No report: {error}")
+        return None
+
+
+if __name__ == "__main__":
+    start(main)

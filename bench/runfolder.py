@@ -1,0 +1,147 @@
+"""A run's folder: what was asked, what is there, and who is writing."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import yaml
+
+import results
+from bench.errors import UsageError, nearest
+from bench.grid import Cell
+from bench.plan import Plan
+from bench.spec import TrialSpec, parse
+
+
+class RunFolder:
+    """`runs/NAME`: run.json, grid.yaml, environment.json, trials/, tables/ and report/. One writer at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: TextIO | None = None
+
+    @classmethod
+    def create(cls, out: Path, name: str, manifest: Mapping[str, Any], plan: Plan, environment: Mapping[str, Any]) -> RunFolder:
+        """Make the folder of a new run.
+
+        Raises:
+            UsageError: the name is taken or unusable, or the place is not writable.
+        """
+        if Path(name).name != name or name.startswith("."):
+            raise UsageError(f"--name {name!r}: a plain folder name is wanted, without slashes")
+        path = out / name
+        try:
+            path.mkdir(parents=True)
+            (path / "trials").mkdir()
+        except FileExistsError:
+            raise UsageError(
+                f"run {path} exists; choose another --name, or finish it with --resume {path}"
+            ) from None
+        except OSError as error:
+            raise UsageError(f"--out {out}: cannot write there: {error.strerror}") from None
+        run = cls(path)
+        run._acquire()
+        run._write("run.json", json.dumps({**manifest, "cells": _cells(plan)}, indent=2) + "\n")
+        run._write("grid.yaml", yaml.safe_dump(_resolved(plan), sort_keys=False))
+        run._write("environment.json", json.dumps(dict(environment), indent=2) + "\n")
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Take over an existing run.
+
+        Raises:
+            UsageError: no run there, or somebody else is writing it.
+        """
+        if not (path / "run.json").is_file():
+            known = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+            raise UsageError(f"--resume {path}: no run there{nearest(path.name, known)}")
+        run = cls(path)
+        run._acquire()
+        return run
+
+    def _acquire(self) -> None:
+        self._lock = open(self.path / ".lock", "a+")  # noqa: SIM115  (held until the process ends)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(f"run {self.path} is being written by another process; wait for it or choose another --name") from None
+
+    def _write(self, name: str, text: str) -> None:
+        results.write_bytes(self.path / name, text.encode())
+
+    def manifest(self) -> dict[str, Any]:
+        try:
+            return results.read_manifest(self.path)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+    def finish(self, status: str) -> None:
+        """Note in the manifest how the run stands: "complete", "incomplete" or "interrupted"."""
+        self._write("run.json", json.dumps({**self.manifest(), "status": status}, indent=2) + "\n")
+
+    def planned(self) -> list[tuple[str, Cell, TrialSpec]]:
+        """The trials as they were resolved when the run began.
+
+        Raises:
+            UsageError: this version of the software reads a cell differently.
+        """
+        try:
+            values = yaml.safe_load((self.path / "grid.yaml").read_text())
+            cells = [(entry["cell"], Cell(entry["label"], entry["axes"], _spec(self.path, entry))) for entry in values["cells"]]
+            seeds = int(values["seeds"])
+        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"{self.path / 'grid.yaml'}: not the resolved grid of a run: {error!r}") from None
+        for stored, cell in cells:
+            if cell.spec.cell != stored:
+                raise UsageError(f"{self.path}: cell {cell.label!r} was made by another version of the software; start a new run")
+        return [(name, cell, spec) for seed in range(seeds) for _, cell in cells for name, spec in [cell.trial(seed)]]
+
+    def trial(self, name: str) -> Path:
+        return self.path / "trials" / name
+
+    def status(self, name: str) -> str | None:
+        """Status of a trial's record; None when there is none that can be read."""
+        try:
+            return results.read(self.trial(name)).status
+        except ValueError:
+            return None
+
+
+def _spec(path: Path, entry: Mapping[str, Any]) -> TrialSpec:
+    return parse(entry["spec"], f"{path / 'grid.yaml'}: cell {entry['label']!r}")
+
+
+def _cells(plan: Plan) -> list[dict[str, Any]]:
+    seeds = list(range(plan.grid.seeds))
+    return [
+        {"cell": cell.spec.cell, "label": cell.label, "axes": dict(cell.axes), "seeds": seeds} for cell in plan.grid.cells
+    ]
+
+
+def _resolved(plan: Plan) -> dict[str, Any]:
+    grid = plan.grid
+    cells = [
+        {"label": c.label, "cell": c.spec.cell, "axes": dict(c.axes), "spec": c.spec.model_dump(mode="json")}
+        for c in grid.cells
+    ]
+    return {
+        "name": grid.name, "description": grid.description, "preset": grid.preset, "seeds": grid.seeds,
+        "cpus": plan.cpus, "gpus": plan.gpus, "concurrent": plan.concurrent, "shared": plan.shared, "cells": cells,
+    }  # fmt: skip
+
+
+def writable(out: Path) -> None:
+    """Refuse a place for runs that cannot be written, before anything starts.
+
+    Raises:
+        UsageError: naming the folder.
+    """
+    existing = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise UsageError(f"--out {out}: {existing} is not a writable folder")

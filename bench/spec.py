@@ -1,0 +1,236 @@
+"""What a trial is: model, loss, data, training, evaluation, placement and seed, validated before anything runs.
+
+A *cell* is what a benchmark compares: the hash of all fields that change the result in distribution. Seeds, placement,
+evaluation views and retention stay out of it, so that a cell means the same on a laptop and on a cluster.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+import losses
+from bench.errors import UsageError, nearest
+from models import ModelSpec
+
+OptimizerName = Literal["adam", "adamw", "sgd", "lamb", "rectified_adam", "novograd"]
+Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
+
+
+def _aside(default: Any, **constraints: Any) -> Any:
+    """A field that does not take part in the cell: where or how a trial runs, not what it measures."""
+    return Field(default, json_schema_extra={"identity": False}, **constraints)
+
+
+class Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class LossSpec(Spec):
+    """A loss by its registered name, with parameters of its constructor."""
+
+    name: str = "cross_entropy"
+    params: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _known(self) -> LossSpec:
+        if self.name not in losses.names():
+            raise ValueError(f"unknown loss {self.name!r}{nearest(self.name, losses.names())}")
+        known = losses.parameters(self.name)
+        for key in self.params:
+            if key not in known:
+                raise ValueError(f"loss {self.name!r} has no parameter {key!r}{nearest(key, known)}")
+        return self
+
+
+class DataSpec(Spec):
+    """A data set and how its pictures reach the model.
+
+    `size` is the longest side in pixels to which images are brought (training and evaluation alike), `crop` the square
+    training crop cut from that. Evaluation scores at each label's own size.
+    """
+
+    dataset: str = "scenes"
+    root: str | None = _aside(None)
+    name: str | None = None
+    masks: str = "masks"
+    mask_values: Literal["auto", "ids", "binary"] = "auto"
+    size: int = Field(160, ge=32, le=4096)
+    crop: int = Field(128, ge=32, le=4096)
+    augment: Literal["none", "light"] = "light"
+    train_limit: int | None = Field(None, ge=1)
+    val_limit: int | None = Field(None, ge=1)
+    test_limit: int | None = Field(None, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and not values.get("name"):
+            root = values.get("root")
+            values = {**values, "name": Path(root).resolve().name if root else values.get("dataset", "scenes")}
+        return values
+
+
+class TrainSpec(Spec):
+    """Optimisation. `learning_rate` is meant for a global batch of 8 and scales linearly with it (Goyal et al. 2017,
+    arXiv 1706.02677); warm-up and decay are shares of the whole run."""
+
+    epochs: int = Field(4, ge=1)
+    steps_per_epoch: int = Field(30, ge=1)
+    batch_size: int = Field(8, ge=1, description="global batch, split evenly over the replicas")
+    optimizer: OptimizerName = "adamw"
+    wrapper: Literal["none", "lookahead", "swa"] = "none"
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    schedule: Literal["constant", "polynomial", "cosine"] = "polynomial"
+    power: float = Field(0.9, gt=0)
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps")
+    precision: Precision = "auto"
+    freeze: Literal["none", "backbone"] = "none"
+    init_from: str | None = None
+    jit_compile: bool = _aside(False)
+    steps_per_execution: int = _aside(1, ge=1)
+
+
+class EvalSpec(Spec):
+    """What is measured and kept beside training; none of it changes what is trained."""
+
+    batch_size: int = _aside(16, ge=1)
+    target_miou: float | None = _aside(None, gt=0, le=1)
+    pictures: int = _aside(6, ge=0, le=64)
+    keep_checkpoint: Literal["best", "last", "none"] = _aside("best")
+    window_steps: int = _aside(10, ge=1)
+
+
+class Placement(Spec):
+    """Devices of one trial: whole GPUs, or logical CPU devices to exercise replication without a GPU."""
+
+    gpus: Annotated[int, Field(ge=0)] = _aside(0)
+    cpus: Annotated[int, Field(ge=1)] | None = _aside(None)
+    cpu_replicas: int = _aside(1, ge=1, le=8)
+
+    @property
+    def replicas(self) -> int:
+        return self.gpus or self.cpu_replicas
+
+
+class TrialSpec(Spec):
+    """Everything one trial needs; equal specs give equal trials."""
+
+    model: ModelSpec = ModelSpec()
+    loss: LossSpec = LossSpec()
+    data: DataSpec = DataSpec()  # type: ignore[call-arg]
+    train: TrainSpec = TrainSpec()  # type: ignore[call-arg]
+    eval: EvalSpec = EvalSpec()
+    placement: Placement = Placement()
+    seed: int = _aside(0, ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TrialSpec:
+        replicas = self.placement.replicas
+        if self.train.batch_size % replicas:
+            raise ValueError(f"train.batch_size {self.train.batch_size} does not split over {replicas} replicas")
+        if replicas > 1 and self.train.steps_per_execution > 1:
+            raise ValueError(
+                "train.steps_per_execution > 1 fails under Keras 3 with several replicas; set it to 1 or use one replica"
+            )
+        if replicas > 1 and self.train.jit_compile:
+            raise ValueError("train.jit_compile cannot compile an all-reduce; turn it off or use one replica")
+        if self.placement.gpus and self.placement.cpu_replicas > 1:
+            raise ValueError("placement.cpu_replicas is for CPU trials; with placement.gpus leave it at 1")
+        if self.data.crop > self.data.size * 2:
+            raise ValueError(f"data.crop {self.data.crop} is more than twice data.size {self.data.size}: mostly padding")
+        return self
+
+    @cached_property
+    def cell(self) -> str:
+        """Twelve hexadecimal digits: equal for trials that differ in seed, placement, evaluation or retention only."""
+        text = json.dumps(identity(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def identity(spec: BaseModel) -> dict[str, Any]:
+    """The fields that make the cell. A field added after a release carries `neutral`, and is left out at that value, so
+    that old cells keep their hash."""
+    found: dict[str, Any] = {}
+    for name, field in type(spec).model_fields.items():
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        value = getattr(spec, name)
+        if extra.get("identity") is False or ("neutral" in extra and value == extra["neutral"]):
+            continue
+        if isinstance(value, BaseModel):
+            if part := identity(value):
+                found[name] = part
+        else:
+            found[name] = list(value) if isinstance(value, tuple) else value
+    return found
+
+
+def parse(values: Mapping[str, Any], where: str) -> TrialSpec:
+    """Validate a nested mapping into a TrialSpec.
+
+    Args:
+        values: sections and fields, as in a grid file.
+        where: what to name as the place of a fault, a file or `--set`.
+
+    Raises:
+        UsageError: one line with the place, the path in the spec, the value and the nearest right name.
+    """
+    try:
+        return TrialSpec.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(f"{where}: {_first_fault(error)}") from None
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False)[0]
+    path = [str(part) for part in fault["loc"]]
+    dotted = ".".join(path)
+    if fault["type"] == "extra_forbidden":
+        return f"unknown field {dotted!r}{nearest(dotted, fields_of(path[:-1]))}"
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "value_error":
+        return f"{dotted}: {message}" if dotted else message
+    if fault["type"] == "literal_error":
+        return f"{dotted}: {fault['input']!r} is not known{nearest(fault['input'], _choices(path))}"
+    return f"{dotted}: {message}, got {fault['input']!r}"
+
+
+def _annotation(path: list[str]) -> Any:
+    found: Any = TrialSpec
+    for part in path:
+        field = getattr(found, "model_fields", {}).get(part)
+        found = field.annotation if field else None
+    return found
+
+
+def fields_of(path: list[str]) -> list[str]:
+    """Dotted names of the fields of a section, e.g. ['train'] -> ['train.epochs', ...]."""
+    return [".".join([*path, name]) for name in getattr(_annotation(path), "model_fields", {})]
+
+
+def _choices(path: list[str]) -> list[str]:
+    return [str(option) for option in get_args(_annotation(path))]
+
+
+def assign(values: dict[str, Any], dotted: str, value: Any, where: str) -> None:
+    """Set `a.b` in nested mappings in place; the path has to be a field of the spec.
+
+    Raises:
+        UsageError: no such field, with the nearest one.
+    """
+    *sections, name = dotted.split(".")
+    inside_params = sections[:2] == ["loss", "params"]
+    if not inside_params and dotted not in fields_of(sections):
+        everywhere = [field for section in ("", *TrialSpec.model_fields) for field in fields_of([section] if section else [])]
+        raise UsageError(f"{where}: unknown field {dotted!r}{nearest(dotted, fields_of(sections) or everywhere)}")
+    for section in sections:
+        values = values.setdefault(section, {})
+    values[name] = value

@@ -1,0 +1,80 @@
+"""Where the time of a trial goes, and its throughput in the steady state."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+
+class Clocks:
+    """Wall-clock seconds by phase. Phases nest: time inside an inner phase is not counted in the outer one."""
+
+    PHASES = ("init", "compile", "train", "eval", "io")
+
+    def __init__(self) -> None:
+        self._spent: dict[str, float] = defaultdict(float)
+        self._stack: list[str] = []
+        self._since = self._started = time.perf_counter()
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        self._charge()
+        self._stack.append(name)
+        try:
+            yield
+        finally:
+            self._charge()
+            self._stack.pop()
+
+    def _charge(self) -> None:
+        now = time.perf_counter()
+        if self._stack:
+            self._spent[self._stack[-1]] += now - self._since
+        self._since = now
+
+    def add(self, name: str, seconds: float) -> None:
+        """Seconds spent before this object existed, such as the imports of the process."""
+        self._spent[name] += seconds
+        self._started -= seconds
+
+    def move(self, source: str, target: str, seconds: float) -> None:
+        """Re-book seconds, such as the first step's, which is mostly tracing."""
+        self._spent[source] -= seconds
+        self._spent[target] += seconds
+
+    def elapsed(self, name: str) -> float:
+        """Seconds booked to a phase up to now."""
+        self._charge()
+        return self._spent[name]
+
+    def as_dict(self) -> dict[str, float]:
+        self._charge()
+        return {f"{name}_s": self._spent[name] for name in self.PHASES} | {
+            "total_s": time.perf_counter() - self._started
+        }
+
+
+def steady_windows(rates: list[float], patience: int = 3) -> list[float]:
+    """Drop warm-up windows from the front.
+
+    A window belongs to the warm-up while the median of itself and the next `patience - 1` lies outside twice the scaled
+    median absolute deviation of all later windows. If more than half would go there is no steady state: the list is empty.
+
+    Args:
+        rates: images/s of consecutive windows.
+        patience: windows that have to agree.
+    """
+    values = np.asarray(rates, float)
+    for start in range(len(values) // 2 + 1):
+        later = values[start:]
+        if not len(later):
+            break
+        centre = np.median(later)
+        spread = 2 * 1.4826 * np.median(np.abs(later - centre))
+        if abs(np.median(later[:patience]) - centre) <= max(spread, 1e-3 * centre):
+            return later.tolist()
+    return []

@@ -1,0 +1,259 @@
+"""One `fit` under MirroredStrategy: devices, precision, the watching callback, and what it saw."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bench.errors import UsageError
+from bench.evaluation import Scores, class_iou, confusion_matrix
+from bench.spec import Placement, TrialSpec
+from bench.timing import Clocks, steady_windows
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+class Diverged(Exception):
+    """The loss stopped being finite."""
+
+    def __init__(self, epoch: int, step: int, last_finite: float | None, loss_scale: float | None) -> None:
+        super().__init__(f"the loss is not finite at step {step} (epoch {epoch}); last finite value {last_finite}")
+        self.epoch, self.step = epoch, step
+        self.detail = {"last_finite": last_finite, "loss_scale": loss_scale}
+
+
+def visible_gpus() -> int:
+    """GPUs that TensorFlow sees in this process."""
+    return len(tf.config.list_physical_devices("GPU"))
+
+
+def make_strategy(placement: Placement) -> tf.distribute.Strategy:
+    """MirroredStrategy over exactly the devices the trial was given.
+
+    Raises:
+        UsageError: TensorFlow does not see them.
+    """
+    if placement.gpus:
+        gpus = tf.config.list_physical_devices("GPU")
+        if len(gpus) != placement.gpus:
+            raise UsageError(
+                f"the trial was given {placement.gpus} GPU(s) but TensorFlow sees {len(gpus)}; "
+                "install its CUDA libraries (`make venv` does where nvidia-smi answers) or run with --gpus-per-trial 0"
+            )
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        strategy = tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(len(gpus))])
+    else:
+        tf.config.set_visible_devices([], "GPU")
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        if placement.cpu_replicas > 1:
+            logical = [tf.config.LogicalDeviceConfiguration()] * placement.cpu_replicas
+            tf.config.set_logical_device_configuration(cpu, logical)
+        strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(placement.cpu_replicas)])
+    assert strategy.num_replicas_in_sync == placement.replicas, (strategy.num_replicas_in_sync, placement)
+    return strategy
+
+
+@keras.utils.register_keras_serializable(package="segmentation_bench")
+class RunningConfusion(keras.metrics.Metric):
+    """An integer confusion matrix over the batches of an epoch, summed over replicas; its result is the mIoU so far."""
+
+    def __init__(self, classes: int, name: str = "miou", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        self.classes = classes
+        self.matrix = self.add_weight(name="matrix", shape=(classes, classes), initializer="zeros", dtype="int64")
+
+    def update_state(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: Any = None) -> None:
+        del sample_weight  # weights steer the training; every labelled pixel counts once
+        counts = confusion_matrix(y_true, tf.argmax(y_pred, -1, output_type=tf.int32), self.classes)
+        self.matrix.assign_add(tf.cast(counts, tf.int64))
+
+    def result(self) -> tf.Tensor:
+        matrix = tf.cast(tf.convert_to_tensor(self.matrix), tf.float32)
+        hit = tf.linalg.diag_part(matrix)
+        union = tf.reduce_sum(matrix, 0) + tf.reduce_sum(matrix, 1) - hit
+        seen = tf.cast(union > 0, tf.float32)
+        return tf.reduce_sum(tf.math.divide_no_nan(hit, union)) / tf.maximum(1.0, tf.reduce_sum(seen))
+
+    def counts(self) -> np.ndarray:
+        """(C, C) int64, rows = truth."""
+        return np.asarray(tf.convert_to_tensor(self.matrix))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "classes": self.classes}
+
+
+@dataclass
+class Trace:
+    """What the callback saw."""
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    windows: list[float] = field(default_factory=list)
+    best_epoch: int = 0
+    best_scores: Scores | None = None
+    best_weights: list[np.ndarray] | None = None
+    last_scores: Scores | None = None
+    seconds_to_target: float | None = None
+    epoch_of_target: int | None = None
+
+
+class Watch(keras.callbacks.Callback):
+    """Times windows of steps with one host sync each, scores every epoch, keeps the best weights, stops on a NaN."""
+
+    # Without this Keras 2 copies all logs to the host after every batch: the watching would slow what it times.
+    _supports_tf_logs = True
+
+    def __init__(
+        self,
+        spec: TrialSpec,
+        score: Callable[[], Scores],
+        running: RunningConfusion,
+        rate: Any,
+        clocks: Clocks,
+        tell: Progress,
+    ) -> None:
+        super().__init__()
+        self.trace = Trace()
+        self._spec, self._score, self._running, self._rate = spec, score, running, rate
+        self._clocks, self._tell = clocks, tell
+        self._step = self._epoch = 0
+        self._last_finite: float | None = None
+        self._window_start: tuple[int, float] | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch, self._epoch_started, self._epoch_step = epoch + 1, time.perf_counter(), self._step
+        self._window_start = (self._step, time.perf_counter()) if self._step else None
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._step += self._spec.train.steps_per_execution
+        if self._step <= self._spec.train.steps_per_execution:
+            loss = self._sync(logs)
+            self._clocks.move("train", "compile", time.perf_counter() - self._epoch_started)
+            self._window_start = (self._step, time.perf_counter())
+            self._tell({"event": "step", "epoch": self._epoch, "step": self._step, "loss": loss})
+        elif self._window_start and self._step - self._window_start[0] >= self._spec.eval.window_steps:
+            loss = self._sync(logs)
+            self._close_window(loss)
+
+    def _sync(self, logs: Any) -> float:
+        """Wait for the device and read the epoch's mean loss so far.
+
+        Raises:
+            Diverged: it is not finite.
+        """
+        loss = float(np.asarray(logs["loss"]))
+        if not math.isfinite(loss):
+            scale = getattr(self.model.optimizer, "dynamic_scale", getattr(self.model.optimizer, "loss_scale", None))
+            scale = None if scale is None else float(np.asarray(scale))
+            raise Diverged(self._epoch, self._step, self._last_finite, scale)
+        self._last_finite = loss
+        return loss
+
+    def _close_window(self, loss: float) -> None:
+        assert self._window_start is not None
+        step, since = self._window_start
+        now = time.perf_counter()
+        rate = (self._step - step) * self._spec.train.batch_size / (now - since)
+        self.trace.windows.append(rate)
+        self._window_start = (self._step, now)
+        self._tell({"event": "step", "epoch": self._epoch, "step": self._step, "loss": loss, "images_per_second": rate})
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        loss = self._sync(logs)
+        seconds = time.perf_counter() - self._epoch_started
+        with self._clocks.phase("eval"):
+            scores = self._score()
+        confusion = self._running.counts()
+        iou = class_iou(confusion)
+        entry = {
+            "epoch": self._epoch,
+            "step": self._step,
+            "images": self._step * self._spec.train.batch_size,
+            "learning_rate": float(self._rate(self._step - 1)),
+            "seconds": seconds,
+            "images_per_second": (self._step - self._epoch_step) * self._spec.train.batch_size / seconds,
+            "train": {
+                "loss": loss,
+                "miou": float(np.nanmean(iou)) if not np.isnan(iou).all() else None,
+                "pixel_accuracy": float(np.trace(confusion) / max(1, confusion.sum())),
+            },
+            "val": {name: scores.as_dict()[name] for name in EPOCH_METRICS},
+        }
+        self.trace.history.append(entry)
+        self._remember(scores)
+        self._tell({"event": "epoch", "epoch": self._epoch, "step": self._step, "loss": loss, "miou": entry["val"]["miou"]})
+
+    def _remember(self, scores: Scores) -> None:
+        trace, miou = self.trace, scores.as_dict()["miou"]
+        trace.last_scores = scores
+        best = trace.best_scores.as_dict()["miou"] if trace.best_scores else -math.inf
+        if miou > best or trace.best_scores is None:
+            trace.best_epoch, trace.best_scores = self._epoch, scores
+            if self._spec.eval.keep_checkpoint == "best":
+                trace.best_weights = self.model.get_weights()
+        target = self._spec.eval.target_miou
+        if target is not None and trace.epoch_of_target is None and miou >= target:
+            trace.epoch_of_target = self._epoch
+            # Training time alone, as AlgoPerf counts it: compile and evaluation have clocks of their own.
+            trace.seconds_to_target = self._clocks.elapsed("train")
+
+
+EPOCH_METRICS = ("loss", "miou", "mean_dice", "pixel_accuracy", "mean_image_iou", "boundary_iou", "iou")
+
+
+def steps_per_second(model: keras.Model, dataset: tf.data.Dataset, steps: int) -> float:
+    """Training steps a second on `dataset`, by a second `fit` of the compiled model (which goes on training it)."""
+
+    class Stopwatch(keras.callbacks.Callback):
+        _supports_tf_logs = True
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if batch in (0, steps):
+                float(np.asarray(logs["loss"]))
+                self.times = [*getattr(self, "times", []), time.perf_counter()]
+
+    watch = Stopwatch()
+    model.fit(dataset, steps_per_epoch=steps + 1, epochs=1, callbacks=[watch], verbose=0)
+    return steps / (watch.times[-1] - watch.times[0])
+
+
+def recalibrate(model: keras.Model, dataset: tf.data.Dataset, batches: int, strategy: tf.distribute.Strategy) -> None:
+    """Refresh batch-norm statistics by forward passes: averaged weights have none of their own (Izmailov et al. 2018,
+    arXiv 1803.05407)."""
+    step = tf.function(lambda image: strategy.run(lambda x: model(tf.cast(x, tf.float32), training=True), args=(image,)))
+    for image, _ in strategy.experimental_distribute_dataset(dataset.take(batches)):
+        step(image)
+
+
+def throughput(spec: TrialSpec, windows: list[float], resident: float | None, shared: bool) -> dict[str, Any]:
+    """The record's throughput: median of the steady windows, and the share of a step that waits for input.
+
+    Args:
+        windows: images/s of each window, in order.
+        resident: images/s of the same step on one batch kept in memory, None when not measured.
+        shared: whether other trials ran on the same cores.
+    """
+    steady = steady_windows(windows)
+    rate = float(np.median(steady)) if steady else None
+    reason = None
+    if shared:
+        reason = "trials ran side by side on the same cores"
+    elif len(steady) < 3:
+        reason = f"only {len(steady)} steady windows of {spec.eval.window_steps} steps"
+    return {
+        "images_per_second": rate,
+        "windows": windows,
+        "window_steps": spec.eval.window_steps,
+        "batch_size": spec.train.batch_size,
+        "replicas": spec.placement.replicas,
+        "input_share": max(0.0, 1 - rate / resident) if rate and resident else None,
+        "comparable": reason is None,
+        "reason": reason,
+    }

@@ -1,0 +1,373 @@
+"""One trial: data, model, training, scoring, record. `python -m bench.trial --set loss.name=dice` runs one in the foreground."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import results
+from bench.cli import command, start
+from bench.environment import check_rooms, describe, peak_rss_mb, prepare_process
+from bench.errors import EXIT_INCOMPLETE, EXIT_OK, UsageError
+from bench.spec import TrialSpec, parse
+from bench.timing import Clocks
+
+if TYPE_CHECKING:
+    from bench.training import Trace
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+def run(
+    spec: TrialSpec,
+    folder: Path,
+    *,
+    trial: str = "trial",
+    label: str = "trial",
+    axes: Mapping[str, Any] | None = None,
+    shared: bool = False,
+    tell: Progress = lambda event: None,
+) -> results.Record:
+    """Run one trial and write its record, whatever happens short of the death of the process.
+
+    Args:
+        spec: the whole specification; `train.precision` must be resolved.
+        folder: where record, checkpoint and pictures go; made when missing.
+        trial, label, axes: the trial's name, its cell's name and what the grid varies.
+        shared: whether other trials share this machine's cores, which spoils throughput.
+        tell: called with progress events ("step" and "epoch").
+
+    Returns:
+        The record, also written to `folder/record.json`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    body = _Body(spec, folder, shared, tell)
+    base = {"trial": trial, "cell": spec.cell, "label": label, "axes": dict(axes or {}), "seed": spec.seed}
+    base |= {"spec": spec.model_dump(mode="json"), "started": _now()}
+    try:
+        found: dict[str, Any] = {"status": "ok", "error": None, **body.run()}
+    except KeyboardInterrupt:
+        found = {"status": "interrupted", "error": {"kind": "KeyboardInterrupt", "message": "stopped by the user"}}
+    except Exception as error:
+        found = failure(error)
+    record = results.Record(**{**base, **body.so_far(), **found, "finished": _now()})
+    results.write(folder, record)
+    return record
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """Status and error fields of the record for what went wrong."""
+    # By name, because the classes live in modules that import TensorFlow.
+    known = {"UsageError": "invalid", "ResourceExhaustedError": "oom", "MemoryError": "oom", "Diverged": "diverged"}
+    status = known.get(type(error).__name__, "crashed")
+    message = str(error).strip().splitlines() or [type(error).__name__]
+    return {
+        "status": status,
+        "error": {
+            "kind": type(error).__name__,
+            "message": message[0][:500],
+            "traceback": "".join(traceback.format_exception(error))[-20_000:],
+            "epoch": getattr(error, "epoch", None),
+            "step": getattr(error, "step", None),
+            "detail": getattr(error, "detail", None),
+        },
+    }
+
+
+class _Body:
+    """The phases of a trial in order; each leaves what is known so far for the record."""
+
+    def __init__(self, spec: TrialSpec, folder: Path, shared: bool, tell: Progress) -> None:
+        self.spec, self.folder, self.shared, self.tell = spec, folder, shared, tell
+        self.clocks = Clocks()
+        self.known: dict[str, Any] = {"environment": describe(), "artefacts": []}
+        self.trace: Trace | None = None
+
+    def so_far(self) -> dict[str, Any]:
+        """Fields of the record that hold even when the trial failed half-way."""
+        history = self.trace.history if self.trace else []
+        return {
+            **self.known,
+            "clocks": self.clocks.as_dict(),
+            "history": history,
+            "memory": {"peak_rss_mb": peak_rss_mb(), "peak_gpu_mb": self._gpu_peak()},
+        }
+
+    def run(self) -> dict[str, Any]:
+        with self.clocks.phase("init"):
+            self._import()
+            self._load_data()
+            self._build()
+        with self.clocks.phase("train"):
+            self._fit()
+        scores = self._settle()
+        with self.clocks.phase("io"):
+            self._keep_checkpoint()
+            self._draw()
+        trace = self.trace
+        assert trace is not None
+        target = self.spec.eval.target_miou
+        return {
+            "views": scores,
+            "throughput": self._throughput(),
+            "target": None
+            if target is None
+            else {"miou": target, "seconds": trace.seconds_to_target, "epoch": trace.epoch_of_target},
+            "best": {"epoch": trace.best_epoch, "miou": trace.best_scores.as_dict()["miou"]} if trace.best_scores else None,
+        }
+
+    def _import(self) -> None:
+        import keras
+        import tensorflow as tf
+
+        from bench import training
+
+        keras.utils.set_random_seed(self.spec.seed)
+        keras.mixed_precision.set_global_policy(self.spec.train.precision)
+        self.strategy = training.make_strategy(self.spec.placement)
+        self.known["environment"] |= {
+            "device": "gpu" if self.spec.placement.gpus else "cpu",
+            "replicas": self.strategy.num_replicas_in_sync,
+            "precision": self.spec.train.precision,
+            "gpu_names": [
+                tf.config.experimental.get_device_details(gpu).get("device_name", "unknown")
+                for gpu in tf.config.list_physical_devices("GPU")
+            ]
+            if self.spec.placement.gpus
+            else [],
+        }
+
+    def _load_data(self) -> None:
+        from bench import data
+        from bench.data import pipeline
+
+        spec = self.spec
+        self.dataset = data.load(spec.data)
+        splits = self.dataset.splits
+        self.known["dataset"] = {
+            "name": self.dataset.name,
+            "version": self.dataset.version,
+            "class_names": list(self.dataset.class_names),
+            "colors": [list(color) for color in self.dataset.colors],
+            "ignore_index": self.dataset.ignore_index,
+            "images": {name: len(split) for name, split in splits.items()},
+        }
+        self.classes = len(self.dataset.class_names)
+        # Filled up to a multiple of the replicas: a shorter last batch crashes the strategy.
+        replicas = spec.placement.replicas
+        self.eval_batch = -(-spec.eval.batch_size // replicas) * replicas
+        self.train_data = pipeline.train(splits["train"], spec.data, spec.train.batch_size, spec.seed)
+        self.scored = {
+            name: pipeline.evaluation(split, spec.data.size, self.eval_batch)
+            for name, split in splits.items()
+            if name != "train"
+        }
+
+    def _build(self) -> None:
+        import losses
+        import models
+        from bench import optimizers, training
+        from bench.evaluation import Evaluator
+
+        spec = self.spec
+        with self.strategy.scope():
+            self.model = models.build(spec.model, self.classes)
+            if spec.train.init_from:
+                _load_weights(self.model, spec.train.init_from)
+            if spec.train.freeze == "backbone":
+                _freeze_backbone(self.model)
+            self.rate = optimizers.learning_rate(spec.train)
+            self.running = training.RunningConfusion(self.classes)
+            self.model.compile(
+                optimizer=optimizers.build(spec.train),
+                loss=losses.get(spec.loss.name, **spec.loss.params),
+                metrics=[self.running],
+                jit_compile=spec.train.jit_compile,
+                steps_per_execution=spec.train.steps_per_execution,
+            )
+        self.evaluator = Evaluator(self.model, _per_image_loss(spec), self.classes, self.strategy)
+
+    def _fit(self) -> None:
+        from bench import training
+
+        watch = training.Watch(
+            self.spec, lambda: self.evaluator(self.scored["val"]), self.running, self.rate, self.clocks, self.tell
+        )
+        self.trace = watch.trace
+        train = self.spec.train
+        self.model.fit(
+            self.train_data, epochs=train.epochs, steps_per_epoch=train.steps_per_epoch, callbacks=[watch], verbose=0
+        )
+
+    def _settle(self) -> list[dict[str, Any]]:
+        """Put the weights that are reported into the model and score them: validation, and the test split once."""
+        trace, names = self.trace, self.dataset.class_names
+        assert trace is not None
+        best = trace.best_weights is not None
+        scores = trace.best_scores if best else trace.last_scores
+        if self.spec.train.wrapper == "swa":
+            with self.clocks.phase("eval"):
+                scores, best = self._average_weights(), False
+        kept = trace.best_weights if best else self.model.get_weights()
+        self.resident_rate = self._resident_rate()
+        self.model.set_weights(kept)
+        assert scores is not None
+        views = [{"view": "default", "split": "val", **scores.as_dict(names)}]
+        if "test" in self.scored:
+            with self.clocks.phase("eval"):
+                views.append({"view": "default", "split": "test", **self.evaluator(self.scored["test"]).as_dict(names)})
+        return views
+
+    def _average_weights(self) -> Any:
+        from bench.training import recalibrate
+
+        self.model.optimizer.assign_average_vars(self.model.trainable_variables)
+        recalibrate(self.model, self.train_data, 20, self.strategy)
+        return self.evaluator(self.scored["val"])
+
+    def _resident_rate(self) -> float | None:
+        """Images/s of the same step on one batch held in memory; the difference is what the input costs."""
+        from bench.training import steps_per_second
+
+        spec = self.spec
+        if self.shared or spec.train.epochs * spec.train.steps_per_epoch < 4 * spec.eval.window_steps:
+            return None
+        batch = self.train_data.take(1).cache().repeat()
+        return spec.train.batch_size * steps_per_second(self.model, batch, spec.eval.window_steps)
+
+    def _throughput(self) -> dict[str, Any]:
+        from bench.training import throughput
+
+        assert self.trace is not None
+        return throughput(self.spec, self.trace.windows, self.resident_rate, self.shared)
+
+    def _keep_checkpoint(self) -> None:
+        if self.spec.eval.keep_checkpoint != "none":
+            path = self.folder / "model.weights.h5"
+            self.model.save_weights(str(path))
+            self._list("checkpoint", path, {"epoch": self.trace.best_epoch if self.trace else None})
+
+    def _draw(self) -> None:
+        """Pictures for the report: evenly spaced images of the validation split, their truth and what was predicted."""
+        import numpy as np
+        from PIL import Image
+
+        split = self.dataset.splits["val"]
+        wanted = np.unique(np.linspace(0, len(split) - 1, min(len(split), self.spec.eval.pictures)).round().astype(int))
+        predicted = self.evaluator.predict(self.scored["val"], set(wanted.tolist())) if len(wanted) else {}
+        (self.folder / "pictures").mkdir(exist_ok=True)
+        for order, index in enumerate(wanted.tolist()):
+            image, label = split.read(index)
+            for kind, pixels in (("image", image), ("truth", label), ("prediction", predicted[index])):
+                path = self.folder / "pictures" / f"{order:02d}-{kind}.png"
+                Image.fromarray(pixels).save(path)
+                self._list(kind, path, {"key": split.keys[index], "order": order})
+
+    def _list(self, kind: str, path: Path, meta: dict[str, Any]) -> None:
+        self.known["artefacts"].append(results.artefact(self.folder, path.relative_to(self.folder), kind, meta))
+
+    def _gpu_peak(self) -> float | None:
+        """Largest device memory in use by TensorFlow so far, MiB over all GPUs of the trial."""
+        if not self.spec.placement.gpus:
+            return None
+        import tensorflow as tf
+
+        gpus = range(len(tf.config.list_logical_devices("GPU")))
+        return sum(tf.config.experimental.get_memory_info(f"GPU:{i}")["peak"] for i in gpus) / 2**20
+
+
+def _per_image_loss(spec: TrialSpec) -> Any:
+    """The trial's loss averaged image by image, so that the validation loss does not depend on the batch size."""
+    import losses
+
+    params = dict(spec.loss.params)
+    if "average" in losses.parameters(spec.loss.name):
+        params["average"] = "image"
+    return losses.get(spec.loss.name, **params)
+
+
+def _load_weights(model: Any, source: str) -> None:
+    """Start from a weights file or an earlier trial's folder.
+
+    Raises:
+        UsageError: nothing there, or weights of another architecture.
+    """
+    path = Path(source)
+    path = path / "model.weights.h5" if path.is_dir() else path
+    if not path.is_file():
+        raise UsageError(f"train.init_from: no weights at {path}; give a .weights.h5 file or a trial's folder")
+    try:
+        model.load_weights(str(path))
+    except ValueError as error:
+        raise UsageError(f"train.init_from: {path} does not fit this model: {str(error).splitlines()[0]}") from error
+
+
+def _freeze_backbone(model: Any) -> None:
+    model.get_layer("backbone").trainable = False
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def worker(payload: dict[str, Any], tell: Progress) -> str:
+    """Entry point of a scheduled trial, in a process of its own. Returns the record's status."""
+    prepare_process(payload["cpus"])
+    folder = Path(payload["folder"])
+    spec = parse(payload["spec"], f"trial {payload['trial']}")
+    record = run(
+        spec,
+        folder,
+        trial=payload["trial"],
+        label=payload["label"],
+        axes=payload["axes"],
+        shared=payload["shared"],
+        tell=tell,
+    )
+    return record.status
+
+
+def _show(event: dict[str, Any]) -> None:
+    parts = [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in event.items()]
+    print("  ".join(parts[1:]), flush=True)
+
+
+@command
+def main(
+    set_: Annotated[list[str] | None, typer.Option("--set", help="field=value, any field of the spec; repeatable.")] = None,
+    preset: Annotated[str, typer.Option(help="smoke, quick or full.")] = "smoke",
+    out: Annotated[Path | None, typer.Option(help="The trial's folder; default: runs/trial-TIME.")] = None,
+) -> int:
+    """Run one trial in the foreground, without Ray, for debugging.
+
+    Exit status: 0 complete, 2 usage, 4 the trial failed (its record says why).
+    """
+    from bench.grid import single
+    from bench.plan import default_precision
+    from bench.runfolder import writable
+
+    check_rooms()
+    prepare_process()
+    spec = single(set_ or [], preset, default_precision(0, []))
+    folder = out or Path("runs") / f"trial-{datetime.now():%Y%m%d-%H%M%S}"
+    if (folder / "record.json").exists():
+        raise UsageError(f"--out {folder}: holds a trial already")
+    writable(folder.parent)
+    record = run(spec, folder, trial=folder.name, label=spec.loss.name, tell=_show)
+    if record.status != "ok":
+        assert record.error is not None
+        print(record.error.traceback or "", file=sys.stderr)
+        raise UsageError(record.error.message) if record.status == "invalid" else SystemExit(EXIT_INCOMPLETE)
+    val = record.views[0]
+    print(f"{record.status}: mIoU {val.miou:.4f}, record {folder / 'record.json'}")
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    start(main)
