@@ -1,0 +1,110 @@
+"""From features at 1/4 to logits at full size: classification first, then upsampling.
+
+A 1x1 convolution commutes with bilinear resizing, whose weights sum to one, so classifying at 1/4 is the same function
+as classifying at full size with far less memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from models.compat import register
+from models.layers import ResizeLike
+from models.spec import ModelSpec
+
+FACTOR = 4
+
+
+@register
+class ICNR(keras.initializers.Initializer):
+    """Initialiser with which a subpixel convolution starts as nearest-neighbour upsampling (Aitken et al. 2017,
+    arXiv 1707.02937): all `factor ** 2` kernels of an output channel are equal.
+
+    Args:
+        factor: upsampling factor r; the kernel has shape (kh, kw, C_in, r * r * C).
+        base: initialiser of the (kh, kw, C_in, C) kernel, which therefore sees a fan-out of C and not of r * r * C.
+    """
+
+    def __init__(self, factor: int, base: Any = "glorot_uniform") -> None:
+        self.factor = factor
+        self.base = keras.initializers.get(base)
+
+    def __call__(self, shape: Any, dtype: Any = None, **kwargs: Any) -> Any:
+        *others, channels = shape
+        if channels % self.factor**2:
+            raise ValueError(
+                f"ICNR with factor {self.factor} needs channels divisible by {self.factor**2}, got {channels}"
+            )
+        kernel = self.base((*others, channels // self.factor**2), dtype=dtype, **kwargs)
+        # depth_to_space reads channel (a * r + b) * C + c, sub-position major: hence tile and not repeat.
+        return tf.tile(kernel, [1] * len(others) + [self.factor**2])
+
+    def get_config(self) -> dict[str, Any]:
+        return {"factor": self.factor, "base": keras.initializers.serialize(self.base)}
+
+
+@register
+class SubpixelUpsampling(keras.layers.Layer):
+    """Convolution to `factor ** 2` values a class and a periodic shuffle (Shi et al. 2016, arXiv 1609.05158).
+
+    (B, H, W, C_in) to (B, H * factor, W * factor, filters), compute dtype. Starts as convolution and nearest neighbour.
+
+    Args:
+        filters: output channels.
+        factor: upsampling factor.
+        kernel_size: of the convolution at low resolution.
+        kernel_initializer: of the base kernel, see `ICNR`.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        factor: int = FACTOR,
+        kernel_size: int = 1,
+        kernel_initializer: Any = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.filters, self.factor, self.kernel_size = filters, factor, kernel_size
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.convolution = keras.layers.Conv2D(
+            filters * factor**2,
+            kernel_size,
+            padding="same",
+            kernel_initializer=ICNR(factor, self.kernel_initializer),
+            dtype=kwargs.get("dtype"),
+            name="convolution",
+        )
+
+    def build(self, input_shape: Any) -> None:
+        self.convolution.build(input_shape)
+        self.built = True
+
+    def call(self, inputs: Any) -> tf.Tensor:
+        values = self.convolution(inputs)
+        return tf.nn.depth_to_space(values, self.factor) if self.factor > 1 else values
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        batch, *size, _ = input_shape
+        return (batch, *(side and side * self.factor for side in size), self.filters)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "factor": self.factor,
+            "kernel_size": self.kernel_size,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
+
+
+def head(features: Any, image: Any, spec: ModelSpec, num_classes: int) -> Any:
+    """Features (B, H/4, W/4, D) to float32 logits (B, H, W, num_classes), where `image` (B, H, W, 3) gives the size."""
+    if spec.head == "subpixel":
+        logits = SubpixelUpsampling(num_classes, name="classifier")(features)
+    else:
+        logits = keras.layers.Conv2D(num_classes, 1, name="classifier")(features)
+    return ResizeLike(dtype="float32", name="logits")([logits, image])

@@ -1,0 +1,65 @@
+"""Small parts shared by ASPP, decoder and heads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from models.atrous import AtrousConv2D, AtrousDepthwiseConv2D
+from models.compat import register
+
+
+@register
+class ResizeLike(keras.layers.Layer):
+    """Bilinear resize, half-pixel centres, of the first input (B, h, w, C) to the height and width of the second.
+
+    Any sizes, dynamic too. The result has the layer's compute dtype.
+    """
+
+    def call(self, inputs: Any) -> tf.Tensor:
+        values, like = inputs
+        size = like.shape[1:3]
+        if None not in size and values.shape[1:3] == size:
+            return values
+        resized = tf.image.resize(values, tf.shape(like)[1:3] if None in size else size)
+        return tf.cast(resized, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        values, like = input_shape
+        return (values[0], like[1], like[2], values[3])
+
+
+def convolution(x: Any, channels: int, name: str, *, kernel: int = 1, rate: int = 1, separable: bool = False) -> Any:
+    """Convolution 'same' without bias, (B, H, W, C) to (B, H, W, channels); a normalisation is meant to follow.
+
+    Separable: a depthwise convolution, then a 1x1 one, with nothing between.
+    """
+    if separable and kernel > 1:
+        # Each channel has its own kernel, so its fan is kernel**2; Keras would count the other channels in.
+        start = keras.initializers.RandomNormal(stddev=1 / kernel)
+        x = AtrousDepthwiseConv2D(
+            kernel,
+            padding="same",
+            dilation_rate=rate,
+            use_bias=False,
+            depthwise_initializer=start,
+            name=f"{name}_depthwise",
+        )(x)
+        kernel = rate = 1
+    return AtrousConv2D(
+        channels,
+        kernel,
+        padding="same",
+        dilation_rate=rate,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=f"{name}_conv",
+    )(x)
+
+
+def normalise(x: Any, name: str, momentum: float) -> Any:
+    """Batch normalisation and ReLU."""
+    x = keras.layers.BatchNormalization(momentum=momentum, name=f"{name}_bn")(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x)

@@ -1,0 +1,103 @@
+"""What a model is: frozen, hashable and validated before TensorFlow is imported."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from models import backbones
+
+ARCHITECTURES = ("deeplabv3plus", "keras_cv")
+HEADS = ("bilinear", "subpixel")
+OUTPUT_STRIDES = (16, 32)
+
+
+def _choice(field: str, value: Any, known: Iterable[Any]) -> Any:
+    options = list(known)
+    if value in options:
+        return value
+    close = difflib.get_close_matches(str(value), [str(option) for option in options], n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise ValueError(f"{field} {value!r} is not known; {hint}known: {', '.join(map(str, options))}")
+
+
+class ModelSpec(BaseModel):
+    """A segmentation model: RGB 0..255 of any size in, logits of the same size out.
+
+    Attributes:
+        architecture: `deeplabv3plus` (Chen et al. 2018, arXiv 1802.02611), or `keras_cv`: KerasCV's own DeepLabV3Plus, kept
+            as a reference. That one has stride 32 with the rates 6, 12, 18, its own head, and sizes that are multiples of 32.
+        backbone: a row of `models.backbones`.
+        weights: of the backbone: `none` (random), `imagenet`, or the path of a weights file.
+        output_stride: input size over the size of the map that the ASPP sees.
+        head: how logits get from 1/4 to full size: `bilinear`, or `subpixel` (Shi et al. 2016, arXiv 1609.05158).
+        aspp_channels, decoder_channels, low_level_channels: widths.
+        separable: 3x3 convolutions of ASPP and decoder are depthwise separable, as in the paper's fast variant.
+        dropout: rate after the ASPP projection.
+        batch_norm_momentum: share of the running statistics kept a step, in backbone, ASPP and decoder. The Keras default of
+            0.99 (KerasCV's MobileNetV3: 0.999) needs several hundred steps before evaluation sees the right statistics.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    architecture: str = "deeplabv3plus"
+    backbone: str = "efficientnetlite_b0"
+    weights: str = Field("none", min_length=1)
+    output_stride: int = 16
+    head: str = "bilinear"
+    aspp_channels: int = Field(256, ge=8, le=2048)
+    decoder_channels: int = Field(256, ge=8, le=2048)
+    low_level_channels: int = Field(48, ge=8, le=2048)
+    separable: bool = True
+    dropout: float = Field(0.1, ge=0, lt=1)
+    batch_norm_momentum: float = Field(0.9, ge=0, lt=1)
+
+    @field_validator("architecture")
+    @classmethod
+    def _architecture(cls, value: str) -> str:
+        return _choice("architecture", value, ARCHITECTURES)
+
+    @field_validator("backbone")
+    @classmethod
+    def _backbone(cls, value: str) -> str:
+        return _choice("backbone", value, backbones.names())
+
+    @field_validator("output_stride")
+    @classmethod
+    def _output_stride(cls, value: int) -> int:
+        return _choice("output_stride", value, OUTPUT_STRIDES)
+
+    @field_validator("head")
+    @classmethod
+    def _head(cls, value: str) -> str:
+        return _choice("head", value, HEADS)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelSpec:
+        row = backbones.BACKBONES[self.backbone]
+        if self.weights == "imagenet" and row.package is None:
+            raise ValueError(_no_imagenet(self.backbone, row))
+        if self.architecture == "keras_cv" and (self.output_stride, self.head) != (32, "bilinear"):
+            raise ValueError(
+                "architecture 'keras_cv' has output_stride 32 and head 'bilinear' only; "
+                f"received output_stride {self.output_stride} and head {self.head!r}"
+            )
+        return self
+
+    @property
+    def rates(self) -> tuple[int, int, int]:
+        """Atrous rates of the ASPP: (6, 12, 18) at stride 16, in proportion at others, so that they span the same pixels."""
+        first, second, third = (rate * 16 // self.output_stride for rate in (6, 12, 18))
+        return first, second, third
+
+
+def _no_imagenet(name: str, row: backbones.Backbone) -> str:
+    packaged = ", ".join(key for key, other in backbones.BACKBONES.items() if other.package)
+    source = f"KerasCV preset {row.preset!r} is a download, which is refused" if row.preset else "no preset exists"
+    return (
+        f"weights 'imagenet' are not installed for backbone {name!r} ({source}); use weights 'none', the path of a weights "
+        f"file, or a backbone whose weights come as a package: {packaged}"
+    )

