@@ -82,6 +82,9 @@ class RunningConfusion(keras.metrics.Metric):
         seen = tf.cast(union > 0, tf.float32)
         return tf.reduce_sum(tf.math.divide_no_nan(hit, union)) / tf.maximum(1.0, tf.reduce_sum(seen))
 
+    def reset_state(self) -> None:
+        self.matrix.assign(tf.zeros((self.classes, self.classes), tf.int64))
+
     def counts(self) -> np.ndarray:
         """(C, C) int64, rows = truth."""
         return np.asarray(tf.convert_to_tensor(self.matrix))

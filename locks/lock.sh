@@ -19,7 +19,7 @@ lock() { # name, lowest Python, environment marker, extra options
     echo "locks/$name.txt: $(grep -c '==' "$name.txt") packages"
 }
 
-lock tf2.15-cpu 3.11 "python_version < '3.12'" "$@"
-lock tf2.21-cpu 3.12 "python_version >= '3.12' and python_version < '3.14'" "$@"
+lock tf2.15-cpu 3.11 "python_version < '3.12' and sys_platform != 'win32'" "$@"
+lock tf2.21-cpu 3.12 "python_version >= '3.12' and python_version < '3.14' and sys_platform != 'win32'" "$@"
 lock tf2.15-cuda 3.11 "python_version < '3.12' and sys_platform == 'linux'" --extra gpu "$@"
 lock tf2.21-cuda 3.12 "python_version >= '3.12' and python_version < '3.14' and sys_platform == 'linux'" --extra gpu "$@"
