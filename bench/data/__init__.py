@@ -1,0 +1,38 @@
+"""Data sets by name. Importing this package imports neither TensorFlow nor NumPy; a loader comes in when it is named.
+
+To add a data set, write a module with `load(spec) -> Dataset` and name it in `_LOADERS`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from bench.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from bench.data.dataset import Dataset
+    from bench.spec import DataSpec
+
+_LOADERS = {"folder": "bench.data.folder", "scenes": "bench.data.scenes"}
+
+
+def names() -> tuple[str, ...]:
+    """Names that `load` knows, sorted."""
+    return tuple(sorted(_LOADERS))
+
+
+def load(spec: DataSpec) -> Dataset:
+    """Open and check a whole data set, so that what is wrong with it is said before anything trains.
+
+    Args:
+        spec: the data section of a trial; `train_limit`, `val_limit` and `test_limit` keep the first n keys of a fixed
+            shuffle of their split.
+
+    Raises:
+        UsageError: an unknown name, or the first fault of the set, with its file and what to do.
+    """
+    if spec.dataset not in _LOADERS:
+        raise UsageError(f"unknown dataset {spec.dataset!r}{nearest(spec.dataset, names())}")
+    dataset: Dataset = import_module(_LOADERS[spec.dataset]).load(spec)
+    return dataset.limited({"train": spec.train_limit, "val": spec.val_limit, "test": spec.test_limit})

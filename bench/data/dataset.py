@@ -1,0 +1,61 @@
+"""What every data set is, whatever its source: names, colours and splits of (image, label) pairs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+VOID = 255
+"""The label of pixels that count neither in a loss nor in a metric."""
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Keys and a way to read them. Nothing is held in memory."""
+
+    keys: tuple[str, ...]
+    reader: Callable[[str], Pair]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def read(self, index: int) -> Pair:
+        """Image uint8 (H, W, 3) and label uint8 (H, W) at native size; label 255 is void."""
+        return self.reader(self.keys[index])
+
+    def limited(self, count: int | None) -> Split:
+        """The first `count` keys of a shuffle that never changes, so that a larger limit contains a smaller one."""
+        if count is None or count >= len(self):
+            return self
+        order = np.random.Generator(np.random.PCG64(0)).permutation(len(self))
+        return dataclasses.replace(self, keys=tuple(self.keys[i] for i in order[:count]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A checked data set.
+
+    Attributes:
+        name: for tables and reports.
+        class_names: index is the class id.
+        colors: RGB 0..255 a class.
+        version: short fingerprint of the content; equal versions hold equal pixels and splits.
+        splits: "train", "val" and perhaps "test".
+        notes: what a user should be told, one line each.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    version: str
+    splits: Mapping[str, Split]
+    notes: tuple[str, ...] = ()
+    ignore_index: int = VOID
+
+    def limited(self, counts: Mapping[str, int | None]) -> Dataset:
+        splits = {name: split.limited(counts.get(name)) for name, split in self.splits.items()}
+        return dataclasses.replace(self, splits=splits)
