@@ -111,9 +111,13 @@ def default_precision(gpus: int, nodes: Sequence[Machine]) -> str:
     table = yaml.safe_load(PRECISION_FILE.read_text())
     if not gpus:
         return table["cpu"]
-    words = {word for node in nodes for word in (node.accelerator or "").replace("-", " ").split()}
-    found = {table["gpu"][word] for word in words if word in table["gpu"]}
-    return found.pop() if len(found) == 1 else table["gpu"]["default"]
+    wanted = {_by_accelerator(table["gpu"], node.accelerator) for node in nodes if node.gpus}
+    return wanted.pop() if len(wanted) == 1 else table["gpu"]["default"]
+
+
+def _by_accelerator(table: Mapping[str, str], accelerator: str | None) -> str:
+    words = (accelerator or "").replace("-", " ").split()
+    return next((table[word] for word in words if word in table), table["default"])
 
 
 def _share(gpus: int, nodes: Sequence[Machine], max_concurrent: int | None) -> tuple[int, int | None, bool]:

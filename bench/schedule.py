@@ -12,6 +12,7 @@ import importlib
 import os
 import shutil
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,7 @@ class Job:
 
     Attributes:
         name: unique, fit for a folder.
-        entry: "module:function", called in the worker as function(payload, tell) -> str.
+        entry: "module:function", called in the worker as function(payload, tell).
         payload: what the function gets; plain data.
         log: file that takes the worker's output.
         cpus, gpus: whole devices, all on one node.
@@ -88,10 +89,17 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
         UsageError: no cluster answers there.
     """
     options: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 2**28} if address is None else {}
+    # Workers import this very copy of the project, whatever lies in their working directory.
+    paths = [str(Path(__file__).resolve().parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {"env_vars": {"PYTHONPATH": os.pathsep.join(paths)}}
     try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **options)
+        ray.init(
+            address=address or "local", runtime_env=environment, log_to_driver=False, logging_level="ERROR", **options
+        )
     except (ConnectionError, ValueError) as error:
         raise UsageError(f"--address {address}: no Ray cluster joined: {str(error).splitlines()[0]}") from None
+    # Ray prints a screenful for each dead worker, past `log_to_driver`; the run says it in a line and keeps the log.
+    ray._private.worker._worker_logs_enabled = False
     try:
         yield _nodes()
     finally:
@@ -181,8 +189,13 @@ def _work(config: dict[str, Any]) -> None:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     tune.report({"told": {"event": "started", "pid": os.getpid()}})
-    status = _function(job["entry"])(job["payload"], lambda event: tune.report({"told": event}))
-    tune.report({"told": {"event": "ended", "status": status}})
+    try:
+        _function(job["entry"])(job["payload"], lambda event: tune.report({"told": event}))
+    except Exception as error:
+        traceback.print_exc()
+        # Tune's callback for a failed trial does not have the error yet.
+        tune.report({"told": {"event": "raised", "error": f"{type(error).__name__}: {error}"}})
+        raise
 
 
 class _Relay(tune.Callback):
@@ -190,6 +203,7 @@ class _Relay(tune.Callback):
 
     def __init__(self, experiment: str) -> None:
         self._experiment = experiment
+        self._raised: dict[str, str] = {}
 
     def _emit(self, kind: str, trial: Any, data: dict[str, Any]) -> None:
         listener = _listeners.get(self._experiment)
@@ -200,15 +214,17 @@ class _Relay(tune.Callback):
         self._emit("started", trial, {})
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
-        if "told" in result:
-            self._emit("told", trial, result["told"])
+        told = result.get("told", {})
+        if told.get("event") == "raised":
+            self._raised[trial.trial_id] = told["error"]
+        elif told:
+            self._emit("told", trial, told)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._emit("ended", trial, {})
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        error = trial.get_error()
-        self._emit("failed", trial, {"error": str(error).strip() if error else "the worker process died"})
+        self._emit("failed", trial, {"error": self._raised.get(trial.trial_id, "the worker process died")})
 
 
 @contextlib.contextmanager

@@ -316,21 +316,12 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def worker(payload: dict[str, Any], tell: Progress) -> str:
-    """Entry point of a scheduled trial, in a process of its own. Returns the record's status."""
+def worker(payload: dict[str, Any], tell: Progress) -> None:
+    """Entry point of a scheduled trial, in a process of its own."""
     prepare_process(payload["cpus"])
-    folder = Path(payload["folder"])
     spec = parse(payload["spec"], f"trial {payload['trial']}")
-    record = run(
-        spec,
-        folder,
-        trial=payload["trial"],
-        label=payload["label"],
-        axes=payload["axes"],
-        shared=payload["shared"],
-        tell=tell,
-    )
-    return record.status
+    names = {name: payload[name] for name in ("trial", "label", "axes", "shared")}
+    run(spec, Path(payload["folder"]), **names, tell=tell)
 
 
 def _show(event: dict[str, Any]) -> None:

@@ -1,0 +1,132 @@
+"""The scores: hand-counted matrices, a brute-force boundary band, and independence of batch size and replicas."""
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+import scipy.ndimage
+import tensorflow as tf
+
+from bench.evaluation import Evaluator, boundary_band, class_dice, class_iou, confusion_matrix, label_map, score_image
+
+
+def test_confusion_matrix_counts_pairs_and_leaves_void_out():
+    truth = np.array([[0, 0, 1], [1, 2, 255]], np.uint8)
+    prediction = np.array([[0, 1, 1], [1, 0, 2]], np.uint8)
+    matrix = confusion_matrix(truth, prediction, 3).numpy()
+    assert matrix.tolist() == [[1, 1, 0], [0, 2, 0], [1, 0, 0]]
+
+
+def test_iou_and_dice_by_hand():
+    matrix = np.array([[1, 1, 0, 0], [0, 2, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]])
+    # class 0: hit 1, truth 2, predicted 2; class 1: hit 2, truth 2, predicted 3; class 2: hit 0 of 1; class 3: nowhere
+    np.testing.assert_allclose(class_iou(matrix)[:3], [1 / 3, 2 / 3, 0])
+    np.testing.assert_allclose(class_dice(matrix)[:3], [2 / 4, 4 / 5, 0])
+    assert np.isnan(class_iou(matrix)[3])
+    assert np.isnan(class_dice(matrix)[3])
+
+
+@pytest.mark.parametrize("distance", [1, 2, 5])
+def test_boundary_band_is_each_mask_less_its_erosion(distance):
+    labels = np.random.default_rng(0).integers(0, 3, (5, 7)).repeat(6, 0).repeat(5, 1)
+    band = boundary_band(tf.constant(labels, tf.int32), tf.constant(distance)).numpy()
+    square = np.ones((2 * distance + 1,) * 2)
+    expected = np.zeros(labels.shape, bool)
+    for c in range(3):  # outside the picture counts as another label, as in the paper's code
+        expected |= (labels == c) & ~scipy.ndimage.binary_erosion(labels == c, square, border_value=0)
+    np.testing.assert_array_equal(band, expected)
+
+
+def test_boundary_iou_sees_only_the_bands():
+    truth = np.zeros((50, 50), np.int32)
+    truth[10:40, 10:40] = 1
+    hole = truth.copy()
+    hole[23:27, 23:27] = 0  # an error far from the truth's boundary, 4x4 of 30x30
+    _, perfect = score_image(tf.constant(truth), tf.constant(truth), 2)
+    assert class_iou(perfect.numpy())[:2].tolist() == [1.0, 1.0]
+    whole, edge = score_image(tf.constant(truth), tf.constant(hole), 2)
+    # d = round(.02 * 70.7) = 1: truth's band has 30^2 - 28^2 = 116 pixels, the hole adds a ring of 6^2 - 4^2 = 20
+    assert class_iou(edge.numpy())[1] == pytest.approx(116 / 136)
+    assert class_iou(whole.numpy())[1] == pytest.approx((900 - 16) / 900)
+
+
+def test_label_map_crops_and_resizes_logits_not_ids():
+    logits = np.zeros((4, 4, 3), np.float32)
+    logits[:2, :2, 0] = 1.0
+    logits[:2, 1, 2] = 3.0  # content is the upper left 2x2; the rest would win everywhere if it were not cropped
+    logits[2:, :, 1] = logits[:, 2:, 1] = 99.0
+    out = label_map(tf.constant(logits), tf.constant([2, 2]), tf.constant([2, 8])).numpy()
+    # between the columns the logits are (1, 0, 0) and (1, 0, 3): class 2 wins once its weight passes 1/3
+    assert out.tolist() == [[0, 0, 0, 2, 2, 2, 2, 2]] * 2
+
+
+class _Fixed(keras.Model):
+    """Logits that are a fixed function of the image: channel c is high where the pixel's red equals c."""
+
+    def call(self, image, training=False):
+        return tf.one_hot(tf.cast(image[..., 0], tf.int32), 3)
+
+
+def _batches(count: int, batch: int) -> tf.data.Dataset:
+    rng = np.random.default_rng(1)
+    filler = -count % batch
+    image = rng.integers(0, 3, (count, 12, 10, 3)).astype(np.uint8)
+    label = rng.integers(0, 4, (count, 12, 10)).astype(np.uint8)
+    label[label == 3] = 255
+    image = np.concatenate([image, np.zeros((filler, 12, 10, 3), np.uint8)])
+    label = np.concatenate([label, np.full((filler, 12, 10), 255, np.uint8)])
+    index = np.concatenate([np.arange(count), np.full(filler, -1)]).astype(np.int32)
+    sizes = np.tile(np.array([[12, 10]], np.int32), (count + filler, 1))
+    rows = {"image": image, "label": label, "image_size": sizes, "label_size": sizes, "index": index}
+    return tf.data.Dataset.from_tensor_slices(rows).batch(batch, drop_remainder=True)
+
+
+class _ValidShare:
+    """A loss whose mean over images is the share of labelled pixels."""
+
+    def call(self, truth, logits):
+        return tf.reduce_mean(tf.cast(truth < 255, tf.float32), [1, 2])
+
+
+def _scores(count: int, batch: int, strategy: tf.distribute.Strategy) -> dict:
+    return Evaluator(_Fixed(), _ValidShare(), 3, strategy)(_batches(count, batch)).as_dict()
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8])
+def test_scores_do_not_depend_on_the_batch(batch):
+    strategy = tf.distribute.get_strategy()
+    whole, parts = _scores(7, 7, strategy), _scores(7, batch, strategy)  # 3 and 8 end in a batch with filler
+    assert parts["images"] == 7
+    for name in ("confusion", "boundary", "mean_image_iou"):
+        assert parts[name] == whole[name], name
+    assert parts["loss"] == pytest.approx(np.sum(whole["confusion"]) / (7 * 120))
+
+
+def test_one_and_two_replicas_give_the_same_matrix():
+    script = textwrap.dedent(f"""
+        import importlib.util, json, sys
+        import tensorflow as tf
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+        spec = importlib.util.spec_from_file_location("t", {__file__!r}); t = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(t)
+        one = t._scores(7, 4, tf.distribute.get_strategy())
+        two = t._scores(7, 4, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+        same = {{k: one[k] == two[k] for k in ("confusion", "boundary", "miou", "mean_image_iou", "images", "loss")}}
+        print("RESULT" + json.dumps([same, one["images"]]))
+    """)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    same, images = json.loads(done.stdout.split("RESULT")[1])
+    assert images == 7
+    assert all(same.values()), same
+
+
+def test_an_image_scored_twice_is_noticed():
+    twice = _batches(4, 4).concatenate(_batches(4, 4))
+    with pytest.raises(AssertionError, match="counts once"):
+        Evaluator(_Fixed(), _ValidShare(), 3, tf.distribute.get_strategy())(twice)

@@ -1,0 +1,105 @@
+"""Grids: the shipped ones resolve, values win in the stated order, and faults name file, path and nearest name."""
+
+import pytest
+
+import losses
+from bench import grid
+from bench.errors import UsageError
+
+SEVEN = ["cross_entropy", "dice", "bce", "dice_bce", "focal", "tversky", "focal_tversky"]
+
+
+def test_the_losses_grid_is_the_seven_for_good():
+    resolved = grid.load("losses", preset="quick")
+    assert [cell.label for cell in resolved.cells] == SEVEN
+    assert [cell.axes for cell in resolved.cells] == [{"loss": name} for name in SEVEN]
+    assert resolved.seeds == 3
+    assert set(SEVEN) <= set(losses.names())
+
+
+@pytest.mark.parametrize("name", grid.names())
+@pytest.mark.parametrize("preset", ["smoke", "quick", "full"])
+def test_every_shipped_grid_resolves_into_different_cells(name, preset):
+    cells = grid.load(name, preset=preset).cells
+    assert len({cell.spec.cell for cell in cells}) == len(cells) >= 2
+    assert len({cell.trial(0)[0] for cell in cells}) == len(cells)
+
+
+def _file(tmp_path, text):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_defaults_preset_base_set_and_axes_win_in_this_order(tmp_path):
+    path = _file(tmp_path, "base: {train.steps_per_epoch: 7, train.epochs: 9}\naxes: {loss: [dice], train.batch_size: [4]}\n")
+    spec = grid.load(path, preset="quick", settings=["train.epochs=11"]).cells[0].spec
+    assert spec.train.power == 0.9  # the spec's default
+    assert spec.data.val_limit == 64  # the preset
+    assert spec.train.steps_per_epoch == 7  # base over preset
+    assert spec.train.epochs == 11  # --set over base
+    assert spec.train.batch_size == 4  # the axis
+
+
+def test_axes_multiply_and_only_keeps_a_part(tmp_path):
+    path = _file(tmp_path, "axes: {loss: [dice, bce], head: [bilinear, subpixel]}\n")
+    labels = [cell.label for cell in grid.load(path, preset="quick").cells]
+    assert labels == ["dice bilinear", "dice subpixel", "bce bilinear", "bce subpixel"]
+    kept = grid.load(path, preset="quick", only=["loss=bce"])
+    assert [cell.label for cell in kept.cells] == labels[2:]
+
+
+def test_named_bundles_set_several_fields():
+    cells = {cell.label: cell.spec.train for cell in grid.load("optimizers", preset="quick").cells}
+    assert (cells["sgd"].optimizer, cells["sgd"].learning_rate) == ("sgd", 0.05)
+    assert (cells["lamb"].optimizer, cells["lamb"].learning_rate) == ("lamb", 0.005)
+
+
+def test_auto_precision_is_resolved_before_the_cell_is_hashed():
+    by_default = grid.load("smoke", precision="mixed_bfloat16").cells[0].spec
+    by_hand = grid.load("smoke", settings=["train.precision=mixed_bfloat16"]).cells[0].spec
+    assert by_default.train.precision == "mixed_bfloat16"
+    assert by_default.cell == by_hand.cell != grid.load("smoke", precision="float32").cells[0].spec.cell
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("axes: {loss: [dice]}\nbasis: {}\n", "unknown key 'basis'; did you mean 'base'?"),
+        ("axes: {los: [dice]}\n", "axes: unknown axis 'los'; did you mean 'loss'?"),
+        ("axes: {loss: [dicee]}\n", "cell 'dicee': loss: unknown loss 'dicee'; did you mean 'dice'?"),
+        ("axes: {loss: [dice]}\nbase: {train.epoch: 3}\n", "base: unknown field 'train.epoch'; did you mean 'train.epochs'?"),
+        ("axes: {loss: [dice]}\nbase: {train.epochs: many}\n", "train.epochs: Input should be a valid integer"),
+        ("axes: {loss: [dice, dice]}\n", "cells 'dice' and 'dice' are the same trial"),
+        ("axes: {loss: dice}\n", "axes.loss: Input should be a valid list, got 'dice'"),
+        ("seeds: 0\naxes: {loss: [dice]}\n", "seeds: Input should be greater than or equal to 1, got 0"),
+        ("- a\n", "a grid is a mapping with `axes`, got list"),
+        ("axes: [\n", "not readable as YAML"),
+        ("description: x\n", "axes: Field required"),
+    ],
+)
+def test_faults_in_a_file(tmp_path, text, message):
+    path = _file(tmp_path, text)
+    with pytest.raises(UsageError) as caught:
+        grid.load(path, preset="quick")
+    assert str(caught.value).startswith(path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"source": "loses"}, "unknown grid 'loses'; did you mean 'losses'?"),
+        ({"source": "absent.yaml"}, "grid file absent.yaml does not exist"),
+        ({"source": "losses", "preset": "quik"}, "unknown preset 'quik'; did you mean 'quick'?"),
+        ({"source": "losses", "settings": ["loss.name=dice"]}, "--set loss.name: the grid varies this field"),
+        ({"source": "losses", "settings": ["train.epoch=3"]}, "--set: unknown field 'train.epoch'; did you mean"),
+        ({"source": "losses", "settings": ["train.epochs"]}, "expected field=value"),
+        ({"source": "losses", "only": ["loss=dise"]}, "loss has no 'dise'; did you mean 'dice'?"),
+        ({"source": "losses", "only": ["head=bilinear"]}, "expected axis=value"),
+    ],
+)
+def test_faults_in_options(options, message):
+    with pytest.raises(UsageError, match=message.replace("?", r"\?")):
+        grid.load(**options)

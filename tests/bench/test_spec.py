@@ -1,0 +1,76 @@
+"""Specs: what makes a cell, and one clear line for what is wrong."""
+
+import pytest
+
+from bench.errors import UsageError
+from bench.spec import TrialSpec, identity, parse
+
+
+def _cell(**changes):
+    return parse(changes, "test").cell
+
+
+@pytest.mark.parametrize(
+    "aside",
+    [
+        {"seed": 7},
+        {"placement": {"gpus": 2}},
+        {"placement": {"cpu_replicas": 2}},
+        {"eval": {"batch_size": 4, "pictures": 0, "keep_checkpoint": "none"}},
+        {"train": {"steps_per_execution": 2}},
+        {"data": {"root": "/elsewhere", "name": "scenes"}},
+    ],
+)
+def test_where_and_how_a_trial_runs_does_not_change_its_cell(aside):
+    assert _cell(**aside) == _cell()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"loss": {"name": "dice"}},
+        {"model": {"backbone": "resnet18"}},
+        {"train": {"learning_rate": 0.5}},
+        {"train": {"batch_size": 16}},
+        {"data": {"crop": 96}},
+        {"data": {"name": "other"}},
+        {"data": {"val_limit": 3}},
+    ],
+)
+def test_what_changes_the_result_changes_the_cell(change):
+    assert _cell(**change) != _cell()
+
+
+def test_identity_of_equal_specs_is_equal_however_they_were_written():
+    written_out = TrialSpec.model_validate(TrialSpec().model_dump(mode="json"))
+    assert identity(written_out) == identity(TrialSpec())
+    assert written_out.cell == TrialSpec().cell
+
+
+def test_data_sets_in_folders_are_told_apart_by_name(tmp_path):
+    (tmp_path / "cats").mkdir()
+    spec = parse({"data": {"dataset": "folder", "root": str(tmp_path / "cats")}}, "test")
+    assert spec.data.name == "cats"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"train": {"epoch": 3}}, "where: unknown field 'train.epoch'; did you mean 'train.epochs'?"),
+        ({"trian": {}}, "where: unknown field 'trian'; did you mean 'train'?"),
+        ({"train": {"optimizer": "adamv"}}, "where: train.optimizer: 'adamv' is not known; did you mean 'adam"),
+        ({"loss": {"name": "dise"}}, "where: loss: unknown loss 'dise'; did you mean 'dice'?"),
+        ({"loss": {"name": "tversky", "params": {"alpa": 1}}}, "has no parameter 'alpa'; did you mean 'alpha'?"),
+        ({"model": {"backbone": "resnet19"}}, "resnet18"),
+        ({"train": {"epochs": 0}}, "where: train.epochs: Input should be greater than or equal to 1, got 0"),
+        ({"train": {"batch_size": 9}, "placement": {"cpu_replicas": 2}}, "train.batch_size 9 does not split over 2"),
+        ({"train": {"jit_compile": True}, "placement": {"gpus": 2}}, "cannot compile an all-reduce"),
+        ({"train": {"steps_per_execution": 2}, "placement": {"gpus": 2}}, "steps_per_execution > 1 fails"),
+        ({"placement": {"gpus": 1, "cpu_replicas": 2}}, "cpu_replicas is for CPU trials"),
+    ],
+)
+def test_faults_are_one_line_with_place_value_and_nearest_name(values, message):
+    with pytest.raises(UsageError) as caught:
+        parse(values, "where")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)

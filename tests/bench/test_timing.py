@@ -1,0 +1,44 @@
+import time
+
+import numpy as np
+import pytest
+
+from bench.timing import Clocks, steady_windows
+
+
+def test_inner_phases_are_not_counted_twice():
+    clocks = Clocks()
+    with clocks.phase("train"):
+        time.sleep(0.02)
+        with clocks.phase("eval"):
+            time.sleep(0.05)
+        time.sleep(0.02)
+    spent = clocks.as_dict()
+    assert spent["eval_s"] >= 0.05
+    assert 0.04 <= spent["train_s"] < 0.05 + 0.04
+    assert spent["total_s"] == pytest.approx(spent["train_s"] + spent["eval_s"], abs=0.01)
+
+
+def test_moved_seconds_keep_the_total():
+    clocks = Clocks()
+    clocks.add("train", 5.0)
+    clocks.move("train", "compile", 2.0)
+    spent = clocks.as_dict()
+    assert (spent["train_s"], spent["compile_s"]) == (3.0, 2.0)
+    assert spent["total_s"] == pytest.approx(5.0, abs=0.1)
+
+
+def test_warm_up_windows_are_dropped():
+    steady = [100.0, 101, 99, 100, 102, 98, 100, 101]
+    assert steady_windows([20.0, 60.0, 90.0, *steady])[-len(steady) :] == steady
+    assert 20.0 not in steady_windows([20.0, 60.0, 90.0, *steady])
+
+
+def test_steady_from_the_start_keeps_everything():
+    rates = (100 + np.random.default_rng(0).normal(0, 1, 12)).tolist()
+    assert steady_windows(rates) == rates
+
+
+def test_ever_slower_has_no_steady_state_and_nothing_gives_nothing():
+    assert steady_windows([2.0**-i for i in range(12)]) == []
+    assert steady_windows([]) == []
