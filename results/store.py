@@ -45,9 +45,9 @@ class Run:
 
 
 def write_bytes(path: StrPath, data: bytes) -> Path:
-    """Write a file so that a reader sees the old bytes or the new ones, never a part, whenever the process or the machine dies.
+    """Write a file so that a reader sees the old bytes or the new ones, never a part, whenever process or machine die.
 
-    The bytes go to a temporary name in the same folder, are flushed to the disk, and take the name in one rename (POSIX).
+    The bytes go to a temporary name in the same folder, are flushed to the disk, and take the name in one rename.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,7 +135,7 @@ def _find_one(path: StrPath) -> list[Path]:
     if (root / RECORD).is_file():
         return [root / RECORD]
     if root.is_dir():
-        # Trial folders by themselves (`trials/`), one run, or a folder of runs; the nearest level that has records wins.
+        # Trial folders by themselves (`trials/`), one run, or a folder of runs; the nearest level wins.
         for pattern in (f"{TRIALS}/*/{RECORD}", f"*/{RECORD}", f"*/{TRIALS}/*/{RECORD}"):
             if files := sorted(root.glob(pattern)):
                 return files
@@ -156,7 +156,7 @@ def iterate(path: StrPath | Sequence[StrPath]) -> Iterator[Stored]:
 
 
 def read_run(folder: StrPath) -> Run:
-    """Read a run folder; a record that cannot be read becomes a line of `problems`, so that one bad file hides no other.
+    """Read a run folder; a record that cannot be read becomes a line of `problems` and hides no other.
 
     ValueError when the folder holds no record at all, or none that can be read.
     """

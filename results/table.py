@@ -48,8 +48,8 @@ def load(path: StrPath | Sequence[StrPath]) -> pd.DataFrame:
         path: a run folder, a trial folder, a `record.json`, a folder of runs, a glob, or a list of these.
 
     Returns:
-        Columns `trial, cell, label`, one for each axis of the grid (an axis that bears the name of another column becomes
-        `axis_NAME`), `seed, status, error, view, split`, then the numbers of that view (`miou`, `mean_dice`,
+        Columns `trial, cell, label`, one for each axis of the grid (an axis that bears the name of another column
+        becomes `axis_NAME`), `seed, status, error, view, split`, then the numbers of that view (`miou`, `mean_dice`,
         `pixel_accuracy`, `mean_image_iou`, `boundary_iou`: fractions; `loss_value`; `eval_images_per_second`; `images`)
         and of the trial (`images_per_second` in training, `throughput_comparable`, `input_share`, seconds `*_s`,
         `target_seconds`, peaks in MiB, `best_epoch`, ...). What was not measured is NaN or NA.
@@ -68,7 +68,7 @@ def trials(stored: Iterable[Stored]) -> pd.DataFrame:
     rows = [
         {**_of_trial(record), **{name: record.axes.get(key) for key, name in axes.items()}, **_of_view(record, view)}
         for record in records
-        for view in record.views or [None]
+        for view in (record.views or (None,))
     ]
     order = [*_IDENTITY[:3], *axes.values(), *_IDENTITY[3:], "view", "split", *_NUMBERS, *_COUNTS]
     frame = pd.DataFrame(rows, columns=[*order, "throughput_comparable", "throughput_reason"])
@@ -117,7 +117,7 @@ def _of_view(record: Record, view: View | None) -> dict[str, Any]:
 
 
 def history(stored: Iterable[Stored]) -> pd.DataFrame:
-    """The learning curves, one row a (trial, epoch): `train_*` running values, `val_*` after the epoch, as fractions."""
+    """The learning curves, one row a (trial, epoch): `train_*` are running values, `val_*` those after the epoch."""
     rows = []
     for record in (one.record for one in stored):
         for epoch in record.history:

@@ -1,0 +1,275 @@
+"""Statistics of benchmark cells over seeds: pure functions on arrays.
+
+A cell is a setting, a seed a repetition; a value is a trial's mIoU. With the usual 3 seeds a cell alone knows almost
+nothing of its own noise (2 degrees of freedom), so the cells of one run lend each other their variance, as the one-way
+analysis of variance does (Fisher 1925; Box, Hunter and Hunter 2005, chapter 4). A cell that is far noisier than the rest
+keeps its own variance. What each rule can and cannot say: docs/statistics.md.
+"""
+
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from scipy import optimize, stats
+
+Values = Sequence[float] | np.ndarray
+
+# A cell whose standard deviation is this many times the median cell's does not share its variance.
+WILD = 3.0
+# Sharing seeds pays only when the cells' values go up and down together; below this the plain test is used.
+CORRELATED = 0.3
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A variance shared by cells: `variance` with `df` degrees of freedom; `apart` are the cells left out of it."""
+
+    variance: float
+    df: int
+    apart: tuple[str, ...] = ()
+
+    @property
+    def sd(self) -> float:
+        return float(np.sqrt(self.variance))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A cell's mean with its confidence interval; `low` and `high` are NaN when the seeds do not allow one.
+
+    `method`: "pooled", "own" (a wild cell, its own variance), "constant" (all seeds equal: no noise to judge), "none".
+    """
+
+    mean: float
+    low: float
+    high: float
+    sd: float
+    n: int
+    method: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`estimate` = mean of the second minus mean of the first, its interval, and the two-sided p-value (NaN: no test).
+
+    `method`: "paired", "pooled", "welch" or "none".
+    """
+
+    estimate: float
+    low: float
+    high: float
+    p: float
+    df: float
+    method: str
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Cells from best to worst. Two cells that share a letter of `groups` cannot be told apart.
+
+    `p` holds the Holm-adjusted two-sided p-value of each pair (better, worse); `correlation` is that of the shared seeds.
+    """
+
+    order: tuple[str, ...]
+    groups: dict[str, str]
+    p: dict[tuple[str, str], float]
+    pool: Pool | None
+    method: str
+    correlation: float
+
+
+def pool(cells: Mapping[str, Values], wild: float = WILD) -> Pool | None:
+    """The variance within cells, `sum (n_c - 1) s_c^2 / sum (n_c - 1)`; None when no cell has two different values.
+
+    Left apart: cells whose standard deviation exceeds `wild` times the median cell's, and cells whose seeds are all
+    equal (a collapsed trial repeats itself exactly; its zero would make the others look surer than they are).
+    """
+    repeated = {name: np.asarray(values, float) for name, values in cells.items() if len(values) > 1}
+    sds = {name: float(values.std(ddof=1)) for name, values in repeated.items() if np.ptp(values) > 0}
+    if not sds:
+        return None
+    limit = wild * float(np.median(list(sds.values())))
+    kept = {name: repeated[name] for name, sd in sds.items() if sd <= limit}
+    df = sum(len(values) - 1 for values in kept.values())
+    variance = sum(float(((values - values.mean()) ** 2).sum()) for values in kept.values()) / df
+    return Pool(variance, df, tuple(name for name in repeated if name not in kept))
+
+
+def intervals(cells: Mapping[str, Values], level: float = 0.95) -> dict[str, Interval]:
+    """Mean and t-interval of each cell, `mean ± t(df) s / sqrt(n)`, s and df from `pool` (a wild cell: its own)."""
+    shared = pool(cells)
+    return {name: _interval(name, np.asarray(values, float), shared, level) for name, values in cells.items()}
+
+
+def _interval(name: str, values: np.ndarray, shared: Pool | None, level: float) -> Interval:
+    n, nan = len(values), float("nan")
+    if n == 0:
+        return Interval(nan, nan, nan, nan, 0, "none")
+    mean, sd = float(values.mean()), float(values.std(ddof=1)) if n > 1 else nan
+    if n > 1 and np.ptp(values) == 0:
+        return Interval(mean, nan, nan, 0.0, n, "constant")
+    if shared is None:
+        return Interval(mean, nan, nan, sd, n, "none")
+    method, spread, df = ("own", sd, n - 1) if name in shared.apart else ("pooled", shared.sd, shared.df)
+    half = float(stats.t.ppf((1 + level) / 2, df)) * spread / np.sqrt(n)
+    return Interval(mean, mean - half, mean + half, sd, n, method)
+
+
+def smallest_detectable(
+    sd: float, n: int, df: float, *, alpha: float = 0.05, power: float = 0.8, sides: int = 2
+) -> float:
+    """The true difference between two cells of `n` seeds that a t-test at `alpha` finds with probability `power`.
+
+    Solved with the noncentral t distribution (Cohen 1988, chapter 2). With many degrees of freedom and one side this is
+    the familiar 2.03 sd at n = 3, 1.57 at 5, 1.11 at 10.
+    """
+    if not (n > 0 and df > 0 and sd > 0):
+        return float("nan")
+    critical = float(stats.t.ppf(1 - alpha / sides, df))
+    shift = optimize.brentq(lambda d: float(stats.nct.sf(critical, df, d)) - power, 0.0, 4 * critical + 10)
+    return float(shift * sd * np.sqrt(2 / n))
+
+
+def seed_correlation(table: Values) -> float:
+    """How strongly the cells (rows) move together over shared seeds (columns): the intraclass correlation of the seeds.
+
+    From the two-way analysis of variance without interaction, Shrout and Fleiss (1979), form (3,1).
+    """
+    rows, columns = np.shape(table)
+    seeds, residual = _block(np.asarray(table, float))
+    total = seeds + (rows - 1) * residual
+    return float((seeds - residual) / total) if columns > 1 and rows > 1 and total > 0 else float("nan")
+
+
+def _block(table: np.ndarray) -> tuple[float, float]:
+    """Mean squares of seeds (columns) and of what remains, in a complete block design."""
+    rows, columns = table.shape
+    if rows < 2 or columns < 2:
+        return float("nan"), float("nan")
+    by_seed = table.mean(axis=0, keepdims=True) - table.mean()
+    rest = table - table.mean(axis=1, keepdims=True) - by_seed
+    return float(rows * (by_seed**2).sum() / (columns - 1)), float((rest**2).sum() / ((rows - 1) * (columns - 1)))
+
+
+def difference(
+    first: Mapping[int, float],
+    second: Mapping[int, float],
+    shared: Pool | None = None,
+    *,
+    paired: bool | None = None,
+    level: float = 0.95,
+) -> Difference:
+    """Compare two cells given as {seed: value}.
+
+    Args:
+        first, second: the baseline and the candidate.
+        shared: the run's `pool`; without it Welch's test (1947) is used.
+        paired: test the differences seed by seed. None: when all seeds are shared and their correlation over these two
+            cells exceeds `CORRELATED`; with 3 seeds that costs more than it wins, so from 4 seeds on.
+        level: of the interval.
+    """
+    a, b = np.array([*first.values()], float), np.array([*second.values()], float)
+    nan = float("nan")
+    if not len(a) or not len(b):
+        return Difference(nan, nan, nan, nan, nan, "none")
+    d = float(b.mean() - a.mean())
+    if paired is None:
+        matched = set(first) == set(second) and len(a) >= 4
+        paired = matched and seed_correlation([a, [second[seed] for seed in first]]) > CORRELATED
+    if paired:
+        steps = np.array([second[seed] - first[seed] for seed in first if seed in second], float)
+        return _t(float(steps.mean()), _error(steps), len(steps) - 1, "paired", level)
+    if shared is not None:
+        return _t(d, shared.sd * np.sqrt(1 / len(a) + 1 / len(b)), shared.df, "pooled", level)
+    va, vb = _error(a) ** 2, _error(b) ** 2
+    df = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1)) if va + vb > 0 else nan
+    return _t(d, float(np.sqrt(va + vb)), df, "welch", level)
+
+
+def _error(values: np.ndarray) -> float:
+    """Standard error of the mean; NaN for one value."""
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+
+
+def _t(d: float, error: float, df: float, method: str, level: float) -> Difference:
+    if not (error > 0 and df > 0):
+        # Equal numbers from equal seeds: nothing speaks of noise. A difference of zero is a fact all the same.
+        nan, same = float("nan"), error == 0 and d == 0
+        return Difference(d, *((0.0, 0.0, 1.0) if same else (nan, nan, nan)), df, method if same else "none")
+    half = float(stats.t.ppf((1 + level) / 2, df)) * error
+    return Difference(d, d - half, d + half, float(2 * stats.t.sf(abs(d) / error, df)), df, method)
+
+
+def holm(p: Values) -> np.ndarray:
+    """Holm's (1979) step-down adjusted p-values: reject those <= alpha, and one false alarm or more has chance <= alpha.
+
+    NaN (no test was possible) stays NaN and does not count.
+    """
+    p = np.asarray(p, float)
+    adjusted = np.full(p.shape, np.nan)
+    order = [index for index in np.argsort(p, kind="stable") if not np.isnan(p[index])]
+    worst = 0.0
+    for rank, index in enumerate(order):
+        worst = max(worst, min(1.0, (len(order) - rank) * p[index]))
+        adjusted[index] = worst
+    return adjusted
+
+
+def rank(cells: Mapping[str, Mapping[int, float]], alpha: float = 0.05) -> Ranking:
+    """Order cells {name: {seed: value}} from best (largest mean) to worst and say which cannot be told apart.
+
+    All pairs are tested and Holm-adjusted, which also pays for picking the winner after the fact. The error is the pooled
+    one; when all cells ran the same seeds and these correlate above `CORRELATED` (block F-test at 5 % as well), the seeds
+    are taken out as blocks. Pairs with a wild or a constant cell are tested by Welch's t. Where no test is possible (one
+    seed everywhere) nothing can be told apart.
+    """
+    kept = {name: values for name, values in cells.items() if values}
+    order = tuple(sorted(kept, key=lambda name: (-float(np.mean([*kept[name].values()])), name)))
+    shared = pool({name: [*values.values()] for name, values in kept.items()})
+    blocks, correlation = _blocks(kept, shared)
+    pairs = list(combinations(order, 2))
+    apart = set(shared.apart) if shared else set()
+    error = blocks or shared
+    tests = [difference(kept[b], kept[a], None if {a, b} & apart else error, paired=False) for a, b in pairs]
+    adjusted = dict(zip(pairs, holm([test.p for test in tests]).tolist(), strict=True))
+    groups = _letters(order, {pair for pair, p in adjusted.items() if p <= alpha})
+    return Ranking(order, groups, adjusted, error, "blocked" if blocks else "pooled" if shared else "none", correlation)
+
+
+def _blocks(cells: Mapping[str, Mapping[int, float]], shared: Pool | None) -> tuple[Pool | None, float]:
+    """The error with the seeds' common effect removed, when there is one; and the seeds' correlation."""
+    inside = {name: values for name, values in cells.items() if shared and name not in shared.apart}
+    seeds = [set(values) for values in inside.values()]
+    if len(inside) < 2 or any(one != seeds[0] for one in seeds) or len(seeds[0]) < 2:
+        return None, float("nan")
+    table = np.array([[values[seed] for seed in sorted(seeds[0])] for values in inside.values()], float)
+    between, rest = _block(table)
+    df = (table.shape[0] - 1) * (table.shape[1] - 1)
+    correlation = seed_correlation(table)
+    if rest > 0 and correlation > CORRELATED and stats.f.sf(between / rest, table.shape[1] - 1, df) < 0.05:
+        return Pool(rest, df, shared.apart if shared else ()), correlation
+    return None, correlation
+
+
+def _letters(order: Sequence[str], differ: set[tuple[str, str]]) -> dict[str, str]:
+    """Compact letters (Piepho 2004): a letter is a largest set of cells no two of which differ."""
+    alike = {a: {b for b in order if a != b and (a, b) not in differ and (b, a) not in differ} for a in order}
+    sets: list[set[str]] = []
+
+    def grow(chosen: set[str], candidates: set[str], seen: set[str]) -> None:
+        # Bron and Kerbosch (1973) with a pivot: all largest sets of mutually alike cells.
+        if not candidates and not seen:
+            sets.append(chosen)
+            return
+        pivot = max(sorted(candidates | seen), key=lambda name: len(alike[name] & candidates))
+        for name in sorted(candidates - alike[pivot]):
+            grow(chosen | {name}, candidates & alike[name], seen & alike[name])
+            candidates, seen = candidates - {name}, seen | {name}
+
+    grow(set(), set(order), set())
+    sets.sort(key=lambda group: sorted(order.index(name) for name in group))
+    symbols = [a + b for a in ["", *string.ascii_lowercase] for b in string.ascii_lowercase]
+    letters = dict(zip(symbols, sets, strict=False))
+    return {name: "".join(letter for letter, group in letters.items() if name in group) for name in order}
