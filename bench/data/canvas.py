@@ -53,7 +53,7 @@ class Canvas:
         self._thing, self._count = label, self._count + 1
 
     def paint(self, box: Box, cover: np.ndarray, color: Color, solid: bool = True) -> None:
-        """Blend `color` into the box by `cover` in 0..1; where a solid covers half or more, the pixel takes its label."""
+        """Blend `color` into the box by `cover` in 0..1; where a solid covers half of a pixel, the label is its."""
         if box.empty:
             return
         place = box.place
@@ -122,11 +122,12 @@ def oval(box: Box, x: float, y: float, rx: float, ry: float) -> np.ndarray:
 
 def convex(box: Box, corners: list[tuple[float, float]]) -> np.ndarray:
     """A convex polygon whose corners go clockwise as seen (y down)."""
-    sides = []
+    distance = np.full((box.y.size, box.x.size), -np.inf, np.float32)
     for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):
         length = max(((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5, 1e-6)
-        sides.append(((box.x - x0) * (y1 - y0) - (box.y - y0) * (x1 - x0)) / length)
-    return functools.reduce(np.maximum, sides)
+        side = ((box.x - x0) * (y1 - y0) - (box.y - y0) * (x1 - x0)) / length
+        np.maximum(distance, side, out=distance)
+    return distance
 
 
 # --- textures --------------------------------------------------------------------------------------------------------
@@ -144,8 +145,8 @@ def _noise(name: int) -> np.ndarray:
     for cells in _OCTAVES[name]:
         total += weight * _smooth(dice.array(cells, cells))
         weight *= 0.55 if name == CLOUD else 0.8
-    total = (total - total.min()) / (total.max() - total.min())
-    return np.tile(total, (3, 3))
+    low, high = np.min(total), np.max(total)
+    return np.tile((total - low) / (high - low), (3, 3))
 
 
 def _smooth(grid: np.ndarray) -> np.ndarray:

@@ -4,32 +4,14 @@ from __future__ import annotations
 
 import colorsys
 
-# Found by greedy search over RGB: each has the greatest least OKLab distance to those before it, under normal vision and
-# simulated protanopia and deuteranopia (Machado, Oliveira and Fernandes 2009) alike.
+# Found by greedy search over RGB: each has the greatest least OKLab distance to those before it, under normal vision
+# and under simulated protanopia and deuteranopia (Machado, Oliveira and Fernandes 2009).
 _DISTINCT: tuple[tuple[int, int, int], ...] = (
-    # fmt: off
-    (75, 75, 105),
-    (255, 150, 0),
-    (180, 135, 255),
-    (195, 240, 255),
-    (0, 0, 240),
-    (150, 105, 0),
-    (255, 75, 150),
-    (240, 240, 105),
-    (45, 60, 0),
-    (60, 0, 150),
-    (165, 195, 240),
-    (180, 210, 165),
-    (90, 90, 180),
-    (45, 105, 255),
-    (60, 90, 45),
-    (60, 45, 90),
-    (45, 150, 120),
-    (225, 120, 30),
-    (90, 150, 195),
-    (210, 240, 180),
-    # fmt: on
-)
+    (75, 75, 105), (255, 150, 0), (180, 135, 255), (195, 240, 255), (0, 0, 240),
+    (150, 105, 0), (255, 75, 150), (240, 240, 105), (45, 60, 0), (60, 0, 150),
+    (165, 195, 240), (180, 210, 165), (90, 90, 180), (45, 105, 255), (60, 90, 45),
+    (60, 45, 90), (45, 150, 120), (225, 120, 30), (90, 150, 195), (210, 240, 180),
+)  # fmt: skip
 
 
 def colors(count: int) -> tuple[tuple[int, int, int], ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -50,7 +51,7 @@ def evaluation(split: Split, size: int, batch_size: int) -> tf.data.Dataset:
     """Every image once, in the order of the split, at the training scale, with its label at the label's own size.
 
     Yields dicts of B entries, the last batch filled up with void images:
-        image uint8 (B, SH, SW, 3): aspect kept, longest side `size`, padded right and below with the image's mean colour;
+        image uint8 (B, SH, SW, 3): aspect kept, longest side `size`, padded right and below with the mean colour;
             (SH, SW) is (size, size), or the common size when all images have one.
         label uint8 (B, LH, LW): native, padded right and below with 255 to the largest of the split.
         image_size, label_size int32 (B, 2): height and width of the content.
@@ -62,37 +63,29 @@ def evaluation(split: Split, size: int, batch_size: int) -> tf.data.Dataset:
 
     def batch(step: np.int64) -> tuple[np.ndarray, ...]:
         rows = (table[i] for i in range(int(step) * batch_size, (int(step) + 1) * batch_size))
-        return tuple(np.stack(column) for column in zip(*rows, strict=True))
+        return tuple(np.stack(column) for column in zip(*(row.values() for row in rows), strict=True))
 
     def shaped(step: tf.Tensor) -> dict[str, tf.Tensor]:
-        dtypes = (tf.uint8, tf.uint8, tf.int32, tf.int32, tf.int32)
-        shapes = ((*table.image_shape, 3), table.label_shape, (2,), (2,), ())
-        columns = tf.numpy_function(batch, [step], dtypes, stateful=False)
-        columns = (tf.ensure_shape(c, (batch_size, *s)) for c, s in zip(columns, shapes, strict=True))
-        return dict(zip(Row._fields, columns, strict=True))
+        example = table[0]
+        columns = tf.numpy_function(batch, [step], [value.dtype for value in example.values()], stateful=False)
+        return {
+            name: tf.ensure_shape(column, (batch_size, *value.shape))
+            for (name, value), column in zip(example.items(), columns, strict=True)
+        }
 
     steps = tf.data.Dataset.range(math.ceil(len(split) / batch_size))
     return steps.map(shaped, num_parallel_calls=2, deterministic=True).prefetch(2)
 
 
-class Row(NamedTuple):
-    """One image of the evaluation, as `evaluation` describes it."""
-
-    image: np.ndarray
-    label: np.ndarray
-    image_size: np.ndarray
-    label_size: np.ndarray
-    index: np.ndarray
-
-
 class Crops:
-    """The endless stream of training samples, by position: `crops[p]` is image uint8 (crop, crop, 3), label (crop, crop)."""
+    """The endless stream of training samples: `crops[position]` is image uint8 (crop, crop, 3), label (crop, crop)."""
 
     def __init__(self, split: Split, spec: DataSpec, seed: int) -> None:
         self.crop, self.light, self.seed = spec.crop, spec.augment == "light", seed
         self.pairs = [resized(*split.read(i), spec.size) for i in range(len(split))]
         self.means = [mean_color(image) for image, _ in self.pairs]
-        self.order = functools.lru_cache(maxsize=4)(self._order)
+        # Batches of two epochs may be in the making at a time.
+        self.order: Callable[[int], np.ndarray] = functools.lru_cache(maxsize=4)(self._order)
 
     def _order(self, epoch: int) -> np.ndarray:
         return _generator(self.seed, 0, epoch).permutation(len(self.pairs))
@@ -103,12 +96,13 @@ class Crops:
         flip, scale, top, left = _generator(self.seed, 1, position).random(4)
         low, high = LIGHT_SCALES
         scale = low + (high - low) * scale if self.light else 1.0
-        image, label = window(*self.pairs[index], self.crop, scale, top, left, self.means[index])
+        image, label = self.pairs[index]
+        image, label = window(image, label, self.crop, scale, top, left, self.means[index])
         return (image[:, ::-1], label[:, ::-1]) if self.light and flip < 0.5 else (image, label)
 
 
 class Table:
-    """The images of an evaluation, by position; positions past the end are void filler."""
+    """Rows of an evaluation, as `evaluation` describes them, by position; past the end stands void filler."""
 
     def __init__(self, split: Split, size: int) -> None:
         self.images: list[np.ndarray] = []
@@ -121,19 +115,22 @@ class Table:
         self.image_shape = shapes.pop() if len(shapes) == 1 else (size, size)
         self.label_shape = tuple(np.max([label.shape for label in self.labels], axis=0).tolist())
 
-    def __getitem__(self, position: int) -> Row:
-        if position >= len(self.images):
-            image = np.full((*self.image_shape, 3), 127, np.uint8)
-            label, index = np.full(self.label_shape, VOID, np.uint8), -1
-        else:
+    def __getitem__(self, position: int) -> dict[str, np.ndarray]:
+        if position < len(self.images):
             image, label, index = self.images[position], self.labels[position], position
-        sizes = (np.array(array.shape[:2], np.int32) for array in (image, label))
-        return Row(
-            padded(image, self.image_shape, mean_color(image)),
-            padded(label, self.label_shape, VOID),
-            *sizes,
-            np.array(index, np.int32),
-        )
+        else:
+            image, label, index = (
+                np.full((*self.image_shape, 3), 127, np.uint8),
+                np.full(self.label_shape, VOID, np.uint8),
+                -1,
+            )
+        return {
+            "image": padded(image, self.image_shape, mean_color(image)),
+            "label": padded(label, self.label_shape, VOID),
+            "image_size": np.array(image.shape[:2], np.int32),
+            "label_size": np.array(label.shape[:2], np.int32),
+            "index": np.array(index, np.int32),
+        }
 
 
 def resized(image: np.ndarray, label: np.ndarray, size: int) -> Pair:
@@ -164,12 +161,12 @@ def window(
     columns = _overlap(width, scale, crop, left)
     box = (columns.source[0], rows.source[0], columns.source[1], rows.source[1])
     target = (columns.length, rows.length)
-    out = np.empty((crop, crop, 3), np.uint8), np.full((crop, crop), VOID, np.uint8)
-    out[0][:] = fill
+    out_image, out_label = np.empty((crop, crop, 3), np.uint8), np.full((crop, crop), VOID, np.uint8)
+    out_image[:] = fill
     place = slice(rows.start, rows.start + rows.length), slice(columns.start, columns.start + columns.length)
-    out[0][place] = Image.fromarray(image).resize(target, Image.Resampling.BILINEAR, box)
-    out[1][place] = Image.fromarray(label).resize(target, Image.Resampling.NEAREST, box)
-    return out
+    out_image[place] = np.asarray(Image.fromarray(image).resize(target, Image.Resampling.BILINEAR, box))
+    out_label[place] = np.asarray(Image.fromarray(label).resize(target, Image.Resampling.NEAREST, box))
+    return out_image, out_label
 
 
 class _Overlap(NamedTuple):

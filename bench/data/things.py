@@ -92,7 +92,7 @@ class Scene:
 
 
 def building(scene: Scene, left: float, right: float, foot: float, top: float) -> None:
-    """A front with a material, rows of windows, a roof, perhaps shops, a billboard and a climbing plant (vegetation)."""
+    """A front with a material and rows of windows, perhaps a roof, a billboard and a climbing plant (vegetation)."""
     canvas, dice, scale = scene.canvas, scene.dice, scene.scale(foot)
     wall = scene.surface()
     canvas.begin(BUILDING)
@@ -205,7 +205,13 @@ def tree(scene: Scene, x: float, y: float) -> None:
     dice, scale = scene.dice, scene.scale(y)
     height = dice.between(4.5, 8.0) * scale
     if dice.chance(0.28):
-        return conifer(scene, x, y, height)
+        conifer(scene, x, y, height)
+    else:
+        _broadleaf(scene, x, y, height)
+
+
+def _broadleaf(scene: Scene, x: float, y: float, height: float) -> None:
+    dice, scale = scene.dice, scene.scale(y)
     color = BLOSSOM if dice.chance(0.1) else dice.pick(LEAVES)
     radius, trunk = height * dice.between(0.24, 0.34), max(1.2, 0.26 * scale)
     scene.shadow(x, y, 1.4 * radius, scale)
@@ -380,13 +386,13 @@ def car_behind(scene: Scene, x: float, y: float) -> None:
 def pedestrian(scene: Scene, x: float, y: float) -> None:
     canvas, dice, scale = scene.canvas, scene.dice, scene.scale(y)
     height = dice.between(1.55, 1.9) * scale
-    width, stride = 0.5 * scale, dice.between(0.05, 0.22) * scale
+    width, stride = 0.58 * scale, dice.between(0.05, 0.22) * scale
     coat, trousers = scene.lit(scene.surface(), scale), scene.lit(scene.surface(), scale, 0.75)
     hip, neck, head = y - 0.48 * height, y - 0.83 * height, y - 0.9 * height
     scene.shadow(x, y, width, scale)
     canvas.begin(PEDESTRIAN)
     box = scene.box(x - width - 2, y - height - 2, x + width + 2, y + 2)
-    leg = max(0.55, 0.09 * scale)
+    leg = max(0.7, 0.1 * scale)
     for foot in (-stride, stride):
         canvas.paint(
             box, soft(convex(box, [(x - leg, hip), (x + leg, hip), (x + foot + leg, y), (x + foot - leg, y)])), trousers
@@ -421,7 +427,7 @@ def pedestrian(scene: Scene, x: float, y: float) -> None:
 
 
 def _post(scene: Scene, x: float, y: float, height: float, metal: Color, thick: float = 0.11) -> None:
-    half = max(0.62, thick * scene.scale(y) / 2)
+    half = max(0.85, thick * scene.scale(y) / 2)
     box = scene.box(x - half - 1, y - height, x + half + 1, y)
     scene.canvas.paint(box, soft(block(box, x - half, y - height, x + half, y)), scene.lit(metal, scene.scale(y)))
 
@@ -435,7 +441,7 @@ def lamp(scene: Scene, x: float, y: float) -> None:
     scene.canvas.begin(POLE)
     _post(scene, x, y, height, metal)
     tip = x + side * arm
-    half = max(0.6, 0.05 * scale)
+    half = max(0.7, 0.05 * scale)
     box = scene.box(min(x, tip) - 3, y - height - 3, max(x, tip) + 3, y - height + 4)
     scene.canvas.paint(
         box, soft(block(box, min(x, tip), y - height - half, max(x, tip), y - height + half)), scene.lit(metal, scale)
@@ -456,7 +462,7 @@ def bollards(scene: Scene, x: float, y: float) -> None:
 def sign(scene: Scene, x: float, y: float) -> None:
     """The rare class: a round, pointed or square board on a post."""
     canvas, dice, scale = scene.canvas, scene.dice, scene.scale(y)
-    height, radius = dice.between(2.3, 3.0) * scale, max(2.2, 0.5 * scale)
+    height, radius = dice.between(2.3, 3.0) * scale, max(3.0, 0.55 * scale)
     canvas.begin(POLE)
     _post(scene, x, y, height, METALS[1])
     canvas.begin(SIGN)

@@ -1,0 +1,173 @@
+"""Batches: exact labels, replayable, and every image of an evaluation once."""
+
+import numpy as np
+import pytest
+
+from bench.data import pipeline
+from bench.data.dataset import VOID, Split
+from bench.spec import DataSpec
+
+SPEC = DataSpec(size=64, crop=48)
+
+
+def make_split(shapes):
+    """Images that carry their coordinates (red = 2 x, green = 2 y), labels with five classes and void stripes."""
+
+    def reader(key):
+        index = int(key)
+        height, width = shapes[index]
+        y, x = np.mgrid[:height, :width]
+        image = np.stack([x * 2, y * 2, np.full_like(x, index * 10)], -1).astype(np.uint8)
+        label = np.where((x + y) % 7 == 0, VOID, 10 + x // 4 % 5 * 2).astype(np.uint8)
+        return image, label
+
+    return Split(tuple(str(i) for i in range(len(shapes))), reader)
+
+
+def ids_split(count, shape=(64, 64)):
+    """Every image and its label are filled with the image's number."""
+    return Split(
+        tuple(map(str, range(count))),
+        lambda key: (np.full((*shape, 3), int(key), np.uint8), np.full(shape, int(key), np.uint8)),
+    )
+
+
+def rows(dataset):
+    batches = [{name: value.numpy() for name, value in batch.items()} for batch in dataset]
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+
+
+def test_no_label_appears_that_was_not_there():
+    split = make_split([(64, 64), (100, 60), (40, 120)])
+    known = set(np.unique(np.concatenate([split.read(i)[1].ravel() for i in range(3)])))
+    crops = pipeline.Crops(split, SPEC, 0)
+    found = set(np.unique([crops[i][1] for i in range(60)]))
+    assert found <= known
+    assert VOID in found
+
+
+def test_an_all_void_label_stays_void():
+    image, label = np.zeros((50, 64, 3), np.uint8), np.full((50, 64), VOID, np.uint8)
+    crops = pipeline.Crops(Split(("a",), lambda _: (image, label)), SPEC, 0)
+    assert all((crops[i][1] == VOID).all() for i in range(20))
+
+
+def test_image_and_label_move_together():
+    """The image is its own coordinates and the label the same at a quarter of the resolution: after any flip, scale and
+    crop the two agree to within half a source pixel of rounding."""
+    y, x = np.mgrid[:64, :64]
+    image = np.stack([x * 4, y * 4, 0 * x + 77], -1).astype(np.uint8)
+    label = (x // 8 * 8 + y // 8).astype(np.uint8)
+    crops = pipeline.Crops(Split(("a",), lambda _: (image, label)), SPEC, 5)
+    seen = set()
+    for position in range(40):
+        out, ids = crops[position]
+        inside = ids != VOID
+        column, row = out[..., 0] / 4, out[..., 1] / 4
+        assert np.abs(column - (ids // 8 * 8 + 3.5))[inside].max() <= 4.6
+        assert np.abs(row - (ids % 8 * 8 + 3.5))[inside].max() <= 4.6
+        assert (out[inside][:, 2] == 77).all()
+        seen.add(bool(column[24, 47] < column[24, 0]))
+    assert seen == {True, False}, "both flipped and not"
+
+
+def test_revealed_area_is_mean_colour_and_void():
+    split = ids_split(1, (30, 64))
+    spec = DataSpec(size=64, crop=64, augment="none")
+    image, label = pipeline.Crops(split, spec, 0)[0]
+    assert (label == 0).sum() == 30 * 64
+    assert (label == VOID).sum() == 34 * 64
+    assert (image == 0).all(), "the mean of a black picture"
+
+
+def test_without_augmentation_a_full_crop_is_the_picture_itself():
+    split = make_split([(64, 64)])
+    crops = pipeline.Crops(split, DataSpec(size=64, crop=64, augment="none"), 3)
+    for made, read in zip(crops[9], split.read(0), strict=True):
+        np.testing.assert_array_equal(made, read)
+
+
+def test_light_scales_stay_in_their_range():
+    """The step of the coordinate image along x is 2 / scale."""
+    crops = pipeline.Crops(make_split([(120, 120)]), DataSpec(size=120, crop=48), 0)
+    slopes = [abs(float(crops[i][0][24, 40, 0]) - float(crops[i][0][24, 8, 0])) / 32 for i in range(200)]
+    scales = 2 / np.array(slopes)
+    assert 0.73 < scales.min() < 0.80
+    assert 1.20 < scales.max() < 1.29
+
+
+def test_same_seed_same_bytes_other_seed_other_bytes():
+    split = make_split([(64, 64), (50, 70), (80, 33)])
+
+    def take(seed):
+        return [[part.numpy() for part in batch] for batch in pipeline.train(split, SPEC, 4, seed).take(3)]
+
+    first, again, other = take(0), take(0), take(1)
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a[0], b[0])
+        np.testing.assert_array_equal(a[1], b[1])
+    assert any((a[0] != b[0]).any() for a, b in zip(first, other, strict=True))
+
+
+def test_the_stream_does_not_depend_on_the_batch_size():
+    split = make_split([(64, 64), (50, 70), (80, 33)])
+
+    def stream(batch_size):
+        batches = pipeline.train(split, SPEC, batch_size, 7).take(12 // batch_size)
+        return np.concatenate([image.numpy() for image, _ in batches])
+
+    np.testing.assert_array_equal(stream(2), stream(6))
+
+
+def test_each_epoch_holds_every_image_once_in_its_own_order():
+    crops = pipeline.Crops(ids_split(20), DataSpec(size=64, crop=64, augment="none"), 0)
+    epochs = [[int(crops[e * 20 + i][1][0, 0]) for i in range(20)] for e in range(3)]
+    assert all(sorted(epoch) == list(range(20)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_training_batches_have_fixed_shapes():
+    image, label = pipeline.train(make_split([(64, 48)]), SPEC, 5, 0).element_spec
+    assert (tuple(image.shape), image.dtype.name) == ((5, 48, 48, 3), "uint8")
+    assert (tuple(label.shape), label.dtype.name) == ((5, 48, 48), "uint8")
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 7, 16])
+def test_every_image_is_evaluated_once_whatever_the_batch_size(batch_size):
+    split = make_split([(64, 64), (50, 70), (80, 33), (64, 64), (20, 90), (64, 64), (61, 64)])
+    dataset = pipeline.evaluation(split, 64, batch_size)
+    table = rows(dataset)
+    assert len(table["index"]) == int(dataset.cardinality()) * batch_size
+    assert [i for i in table["index"] if i >= 0] == list(range(7))
+    counts = np.bincount(table["label"].ravel(), minlength=256)
+    native = np.bincount(np.concatenate([split.read(i)[1].ravel() for i in range(7)]), minlength=256)
+    np.testing.assert_array_equal(counts[:VOID], native[:VOID])
+    assert (table["label"][table["index"] < 0] == VOID).all()
+
+
+def test_evaluation_keeps_the_aspect_and_pads_right_and_below():
+    split = make_split([(60, 120), (90, 30)])
+    table = rows(pipeline.evaluation(split, 60, 2))
+    assert table["image"].shape == (2, 60, 60, 3)
+    assert table["image_size"].tolist() == [[30, 60], [60, 20]]
+    assert table["label"].shape == (2, 90, 120)
+    assert table["label_size"].tolist() == [[60, 120], [90, 30]]
+    np.testing.assert_array_equal(table["label"][1][:90, :30], split.read(1)[1])
+    assert (table["label"][1][:, 30:] == VOID).all()
+    assert (table["label"][0][60:] == VOID).all()
+    padding = table["image"][0][30:].reshape(-1, 3)
+    np.testing.assert_array_equal(padding, np.broadcast_to(pipeline.mean_color(table["image"][0][:30]), padding.shape))
+
+
+def test_evaluation_of_one_aspect_is_not_padded():
+    table = rows(pipeline.evaluation(ids_split(3, (40, 80)), 64, 2))
+    assert table["image"].shape == (4, 32, 64, 3)
+    assert table["label"].shape == (4, 40, 80)
+
+
+def test_pictures_shrink_with_antialiasing_and_labels_by_choice():
+    y, x = np.mgrid[:128, :128]
+    image = np.repeat(((x + y) % 2 * 255).astype(np.uint8)[..., None], 3, -1)
+    small, label = pipeline.resized(image, ((x + y) % 2 * 200).astype(np.uint8), 64)
+    assert np.abs(small.astype(int) - 127).max() <= 3, "grey, not black and white"
+    assert set(np.unique(label)) <= {0, 200}

@@ -1,0 +1,30 @@
+"""The sheet command: class colours come out exact, faults in one line."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from bench.data import scenes
+from bench.data.__main__ import app
+
+
+def test_sheet_shows_labels_in_their_colours(tmp_path):
+    out = tmp_path / "sheet.png"
+    result = CliRunner().invoke(app, ["sheet", str(out), "--columns", "2", "--rows", "1", "--split", "val"])
+    assert result.exit_code == 0, result.output
+    pixels = np.asarray(Image.open(out).convert("RGB"))
+    for column in range(2):
+        _, label = scenes.read(f"val-{column:04d}")
+        shown = pixels[168:328, 4 + 164 * column :][:, :160]
+        expected = np.array([*scenes.COLORS, (255, 255, 255)])[np.minimum(label, len(scenes.COLORS))]
+        np.testing.assert_array_equal(shown, expected)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["x.jpg"], ["x.png", "--split", "vall"], ["nowhere/x.png"], ["x.png", "--dataset", "s"]]
+)
+def test_faults_end_with_status_2(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(app, ["sheet", *arguments]).exit_code == 2
+    assert not list(tmp_path.iterdir())
