@@ -2,8 +2,8 @@
 
 A cell is a setting, a seed a repetition; a value is a trial's mIoU. With the usual 3 seeds a cell alone knows almost
 nothing of its own noise (2 degrees of freedom), so the cells of one run lend each other their variance, as the one-way
-analysis of variance does (Fisher 1925; Box, Hunter and Hunter 2005, chapter 4). A cell that is far noisier than the rest
-keeps its own variance. What each rule can and cannot say: docs/statistics.md.
+analysis of variance does (Fisher 1925; Box, Hunter and Hunter 2005, chapter 4). A cell that is far noisier than the
+rest keeps its own variance. What each rule can and cannot say: docs/statistics.md.
 """
 
 import string
@@ -69,7 +69,7 @@ class Difference:
 class Ranking:
     """Cells from best to worst. Two cells that share a letter of `groups` cannot be told apart.
 
-    `p` holds the Holm-adjusted two-sided p-value of each pair (better, worse); `correlation` is that of the shared seeds.
+    `p` holds the Holm-adjusted two-sided p-value of each pair (better, worse); `correlation` is that of shared seeds.
     """
 
     order: tuple[str, ...]
@@ -203,7 +203,7 @@ def _t(d: float, error: float, df: float, method: str, level: float) -> Differen
 
 
 def holm(p: Values) -> np.ndarray:
-    """Holm's (1979) step-down adjusted p-values: reject those <= alpha, and one false alarm or more has chance <= alpha.
+    """Holm's (1979) step-down adjusted p-values: rejecting those <= alpha, any false alarm has chance <= alpha.
 
     NaN (no test was possible) stays NaN and does not count.
     """
@@ -220,10 +220,10 @@ def holm(p: Values) -> np.ndarray:
 def rank(cells: Mapping[str, Mapping[int, float]], alpha: float = 0.05) -> Ranking:
     """Order cells {name: {seed: value}} from best (largest mean) to worst and say which cannot be told apart.
 
-    All pairs are tested and Holm-adjusted, which also pays for picking the winner after the fact. The error is the pooled
-    one; when all cells ran the same seeds and these correlate above `CORRELATED` (block F-test at 5 % as well), the seeds
-    are taken out as blocks. Pairs with a wild or a constant cell are tested by Welch's t. Where no test is possible (one
-    seed everywhere) nothing can be told apart.
+    All pairs are tested and Holm-adjusted, which also pays for picking the winner after the fact. The error is the
+    pooled one; when all cells ran the same seeds and these correlate above `CORRELATED` (block F-test at 5 % as well),
+    the seeds are taken out as blocks. Pairs with a wild or a constant cell are tested by Welch's t. Where no test is
+    possible (one seed everywhere) nothing can be told apart.
     """
     kept = {name: values for name, values in cells.items() if values}
     order = tuple(sorted(kept, key=lambda name: (-float(np.mean([*kept[name].values()])), name)))

@@ -1,0 +1,126 @@
+"""What a report states, as numbers: cells in order, their intervals, which of them differ, what is missing."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+import results
+from results.statistics import Interval, Ranking, intervals, rank, smallest_detectable
+
+ALPHA = 0.05
+POWER = 0.8
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A setting over its seeds. `miou` maps seed to a fraction; numbers are means over the seeds that ended well."""
+
+    key: str
+    label: str
+    miou: dict[int, float]
+    interval: Interval
+    planned: int
+    statuses: dict[str, int]
+    images_per_second: float
+    rates: tuple[float, ...]
+    input_share: float
+    best_epoch: float
+    train_s: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Cells from best to worst (those that measured nothing last), the ranking on validation mIoU, and the gaps."""
+
+    cells: list[Cell]
+    ranking: Ranking
+    smallest: float
+    seeds: int
+    missing: list[str]
+    incomparable: list[str]
+    trials: pd.DataFrame
+    test: dict[str, Interval] = field(default_factory=dict)
+
+    @property
+    def measured(self) -> list[Cell]:
+        return [cell for cell in self.cells if cell.miou]
+
+
+def summarize(run: results.Run) -> Summary:
+    """The summary of a run, from its records; the manifest adds the cells and seeds that left no record."""
+    frame = results.trials(run.trials)
+    val = frame[(frame["split"] == "val") & (frame["view"] == "default")]
+    ok = val[(val["status"] == "ok") & val["miou"].notna()]
+    planned = _planned(run, frame)
+    values = {key: _by_seed(ok[ok["cell"] == key]) for key in planned}
+    ranking = rank(values, ALPHA)
+    means = intervals({key: [*seeds.values()] for key, seeds in values.items()})
+    order = [*ranking.order, *sorted((key for key in planned if not values[key]), key=lambda key: planned[key][0])]
+    cells = [_cell(key, planned[key], values[key], means[key], frame[frame["cell"] == key], ok) for key in order]
+    seeds = max((len(found) for found in values.values()), default=0)
+    pairs = len(ranking.p)
+    smallest = (
+        smallest_detectable(ranking.pool.sd, seeds, ranking.pool.df, alpha=ALPHA / max(pairs, 1), power=POWER)
+        if ranking.pool
+        else float("nan")
+    )
+    test = frame[(frame["split"] == "test") & (frame["view"] == "default") & (frame["status"] == "ok")]
+    test = test[test["miou"].notna()]
+    tested = {key: [*_by_seed(test[test["cell"] == key]).values()] for key in order if (test["cell"] == key).any()}
+    present = set(zip(frame["cell"], frame["seed"], strict=True))
+    missing = [
+        f"{label}, seed {seed}"
+        for key, (label, wanted) in planned.items()
+        for seed in wanted
+        if (key, seed) not in present
+    ]
+    reasons = frame.loc[~frame["throughput_comparable"].fillna(True).astype(bool), "throughput_reason"]
+    incomparable = sorted({str(reason) if isinstance(reason, str) else "no reason given" for reason in reasons})
+    return Summary(cells, ranking, smallest, seeds, missing, incomparable, frame, intervals(tested))
+
+
+def _planned(run: results.Run, frame: pd.DataFrame) -> dict[str, tuple[str, list[int]]]:
+    """{cell: (label, seeds)} of the manifest and of the records together; labels that two cells share get the hash."""
+    planned: dict[str, tuple[str, list[int]]] = {}
+    for cell in run.manifest.get("cells", []):
+        planned[cell["cell"]] = (cell.get("label", cell["cell"]), list(cell.get("seeds", [])))
+    for row in frame.drop_duplicates(["cell", "seed"]).itertuples():
+        label, seeds = planned.setdefault(row.cell, (row.label, []))
+        if row.seed not in seeds:
+            seeds.append(int(row.seed))
+    labels = [label for label, _ in planned.values()]
+    return {
+        key: (label if labels.count(label) == 1 else f"{label} ({key[:6]})", sorted(seeds))
+        for key, (label, seeds) in planned.items()
+    }
+
+
+def _by_seed(frame: pd.DataFrame) -> dict[int, float]:
+    """One value a seed; trials that repeat a seed are one repetition, so they are averaged."""
+    return {int(seed): float(miou) for seed, miou in frame.groupby("seed")["miou"].mean().items()}
+
+
+def _cell(
+    key: str,
+    planned: tuple[str, list[int]],
+    miou: dict[int, float],
+    interval: Interval,
+    rows: pd.DataFrame,
+    ok: pd.DataFrame,
+) -> Cell:
+    done = ok[ok["cell"] == key]
+    rates = tuple(float(rate) for rate in done["images_per_second"].dropna())
+    return Cell(
+        key=key,
+        label=planned[0],
+        miou=miou,
+        interval=interval,
+        planned=len(planned[1]),
+        statuses={str(name): int(n) for name, n in rows.drop_duplicates("trial")["status"].value_counts().items()},
+        images_per_second=float(np.median(rates)) if rates else float("nan"),
+        rates=rates,
+        input_share=float(done["input_share"].mean()),
+        best_epoch=float("nan") if done["best_epoch"].isna().all() else float(done["best_epoch"].mean()),
+        train_s=float(done["train_s"].mean()),
+    )
