@@ -1,4 +1,4 @@
-"""Reports of runs, made from records and their artefacts alone. No TensorFlow, no Ray; of the project, only `results`."""
+"""Reports of runs, from records and their artefacts alone. No TensorFlow, no Ray; of the project, only `results`."""
 
 from importlib import import_module
 from typing import Any

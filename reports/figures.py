@@ -1,8 +1,9 @@
-"""The figures of a report, as PNG bytes: one theme, colours safe for the colour-blind, equal bytes for equal records."""
+"""The figures of a report, as PNG bytes: one theme, colour-blind-safe, equal bytes for equal records."""
 
 import io
 import math
 from collections.abc import Callable
+from typing import Any
 
 import matplotlib as mpl
 
@@ -33,6 +34,8 @@ _THEME = {
     "text.color": INK,
     "figure.dpi": 110,
 }
+# Seaborn's colour-blind palette, its two palest colours darkened.
+_COLORS = ["#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#56b4e9", "#ca9161", "#444444", "#949494", "#b59b00"]
 _MARKERS = "osD^vPX*<>"
 _MOST_CLASSES = 30
 _MOST_CURVES = 10
@@ -49,7 +52,7 @@ def draw(run: results.Run, summary: Summary) -> tuple[dict[str, bytes], list[str
         "pictures.png": lambda: _pictures(run, summary, notes),
     }
     drawn = {}
-    sns.set_theme(style="whitegrid", palette="colorblind")
+    sns.set_theme(style="whitegrid")
     with mpl.rc_context(_THEME):
         for name, make in makers.items():
             if (figure := make()) is not None:
@@ -67,10 +70,9 @@ def _png(figure: Figure) -> bytes:
     return out.getvalue()
 
 
-def _style(index: int) -> dict[str, str]:
+def _style(index: int) -> dict[str, Any]:
     """Colour and marker of the cell at this rank, the same in every figure: told apart without colour, too."""
-    palette = sns.color_palette("colorblind", 10).as_hex()
-    return {"color": palette[index % 10], "marker": _MARKERS[(index + index // 10) % len(_MARKERS)]}
+    return {"color": _COLORS[index % 10], "marker": _MARKERS[(index + index // 10) % len(_MARKERS)]}
 
 
 def _short(label: str, most: int = 28) -> str:
@@ -206,7 +208,8 @@ def _pictures(run: results.Run, summary: Summary, notes: list[str]) -> Figure | 
     colors = np.full((256, 3), 255, np.uint8)
     colors[: len(dataset.colors)] = dataset.colors
     colors[dataset.ignore_index] = (255, 255, 255)
-    width = min(6, max(len(panels) for panels in shown))
+    most = max(len(panels) for panels in shown)
+    width = math.ceil(most / math.ceil(most / 6))
     while len(shown) > 1 and sum(math.ceil(len(panels) / width) for panels in shown) > 14:
         shown.pop()
     ratio = float(np.median([panels[0][1].shape[0] / panels[0][1].shape[1] for panels in shown]))
@@ -238,7 +241,7 @@ def _pictures(run: results.Run, summary: Summary, notes: list[str]) -> Figure | 
 
 
 def _artefacts(run: results.Run, summary: Summary, notes: list[str]) -> list[list[Panel]]:
-    """For each picture [(name, pixels)]: image, truth, then the cells from best to worst; the lowest seed that has it."""
+    """[(name, pixels)] of each picture: image, truth, the cells from best to worst; the lowest seed that has it."""
     found: dict[tuple[int, str], dict[str, np.ndarray]] = {}
     labels = {cell.key: cell.label for cell in summary.cells}
     for stored in sorted(run.trials, key=lambda one: (one.record.seed, one.record.trial)):

@@ -39,24 +39,27 @@ def verdict(summary: Summary) -> str:
     cells = summary.measured
     if not cells:
         return "**Nothing was measured:** no trial ended with a validation mIoU. The reasons are listed below."
-    best, labels = cells[0], {cell.key: cell.label for cell in cells}
-    head = f"**{_text(best.label)}** has the highest validation mIoU: {_percent(best.interval.mean)} % {_half(best)}".rstrip()
+    best = cells[0]
+    score = f"{_percent(best.interval.mean)} {_half(best)}".strip()
+    head = f"**{_text(best.label)}** has the highest validation mIoU: {score} %"
     if len(cells) == 1:
         return f"{head}. It is the only cell that was measured, so there is nothing to compare."
     tested = {pair: p for pair, p in summary.ranking.p.items() if not math.isnan(p)}
     if not tested:
-        return f"{head}. With one seed a cell there is no estimate of the noise: **no difference here can be called real.**"
+        return f"{head}. No cell has seeds that differ, so the noise is unknown: **no difference can be called real.**"
     level = set(summary.ranking.groups[best.key])
     alike = [cell for cell in cells[1:] if level & set(summary.ranking.groups[cell.key])]
     second = cells[1]
     gap = (best.interval.mean - second.interval.mean) * 100
+    following = f"the next is {_text(second.label)}, {gap:.1f} points below."
     if not alike:
-        said = f"It beats every other cell by more than the noise; the next is {_text(second.label)}, {gap:.1f} points below."
+        said = f"It beats every other cell by more than the noise; {following}"
     elif len(alike) == len(cells) - 1:
-        said = f"**No cell differs from it by more than the noise**; the next is {_text(second.label)}, {gap:.1f} points below."
+        said = f"**No cell differs from it by more than the noise**; {following}"
     else:
-        names = ", ".join(_text(labels[cell.key]) for cell in alike)
-        said = f"It cannot be told apart from {names}; the other {len(cells) - 1 - len(alike)} are below it by more than the noise."
+        below = len(cells) - 1 - len(alike)
+        names = _list([cell.label for cell in alike])
+        said = f"It cannot be told apart from {names}; {below} of the others are below it by more than the noise."
     lines = [f"{head}. {said}"]
     if not math.isnan(summary.smallest):
         seeds = f"{summary.seeds} seed{'s' if summary.seeds > 1 else ''} a cell"
@@ -175,7 +178,8 @@ def _about(run: results.Run) -> str:
     if dataset:
         images = ", ".join(f"{n} {split}" for split, n in dataset.images.items())
         parts.append(
-            f"Data set **{_text(dataset.name)}** (version {_text(dataset.version)}): {len(dataset.class_names)} classes; images: {images}."
+            f"Data set **{_text(dataset.name)}** (version {_text(dataset.version)}): "
+            f"{len(dataset.class_names)} classes; images: {images}."
         )
     if command := run.manifest.get("command"):
         command = command if isinstance(command, str) else " ".join(map(str, command))
@@ -183,9 +187,7 @@ def _about(run: results.Run) -> str:
     if rows:
         parts.append(_markdown_table(["environment", ""], rows, left={0, 1}))
     if len(environments) > 1:
-        parts.append(
-            f"**The trials ran in {len(environments)} different environments;** the table shows the most frequent."
-        )
+        parts.append(f"**The trials ran in {len(environments)} environments;** the table shows the most frequent.")
     return "\n\n".join(["## Environment and command", *parts])
 
 

@@ -16,7 +16,7 @@ from scipy import optimize, stats
 
 Values = Sequence[float] | np.ndarray
 
-# A cell whose standard deviation is this many times the median cell's does not share its variance.
+# A cell whose standard deviation is this many times the median cell's, and surely so, does not share its variance.
 WILD = 3.0
 # Sharing seeds pays only when the cells' values go up and down together; below this the plain test is used.
 CORRELATED = 0.3
@@ -83,18 +83,28 @@ class Ranking:
 def pool(cells: Mapping[str, Values], wild: float = WILD) -> Pool | None:
     """The variance within cells, `sum (n_c - 1) s_c^2 / sum (n_c - 1)`; None when no cell has two different values.
 
-    Left apart: cells whose standard deviation exceeds `wild` times the median cell's, and cells whose seeds are all
-    equal (a collapsed trial repeats itself exactly; its zero would make the others look surer than they are).
+    Left apart: cells whose standard deviation exceeds `wild` times the median cell's while an F-test against the other
+    cells' variance rejects at 5 % (Bonferroni over the cells; with 2 seeds a factor of 3 alone is chance), and cells whose
+    seeds are all equal (a collapsed trial repeats itself exactly; its zero would make the others look surer).
     """
     repeated = {name: np.asarray(values, float) for name, values in cells.items() if len(values) > 1}
     sds = {name: float(values.std(ddof=1)) for name, values in repeated.items() if np.ptp(values) > 0}
     if not sds:
         return None
-    limit = wild * float(np.median(list(sds.values())))
-    kept = {name: repeated[name] for name, sd in sds.items() if sd <= limit}
-    df = sum(len(values) - 1 for values in kept.values())
-    variance = sum(float(((values - values.mean()) ** 2).sum()) for values in kept.values()) / df
+    calm = {name for name, sd in sds.items() if sd <= wild * float(np.median(list(sds.values())))}
+    variance, df = _within([repeated[name] for name in sds if name in calm])
+    kept = [
+        name
+        for name, sd in sds.items()
+        if name in calm or stats.f.sf(sd**2 / variance, len(repeated[name]) - 1, df) > 0.05 / len(sds)
+    ]
+    variance, df = _within([repeated[name] for name in kept])
     return Pool(variance, df, tuple(name for name in repeated if name not in kept))
+
+
+def _within(cells: Sequence[np.ndarray]) -> tuple[float, int]:
+    df = sum(len(values) - 1 for values in cells)
+    return sum(float(((values - values.mean()) ** 2).sum()) for values in cells) / df, df
 
 
 def intervals(cells: Mapping[str, Values], level: float = 0.95) -> dict[str, Interval]:

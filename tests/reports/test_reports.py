@@ -1,0 +1,131 @@
+"""Reports of made-up runs: what they must state, for every shape of run, in equal bytes."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import reports
+import results
+
+_source = importlib.util.spec_from_file_location("fake_run", Path(__file__).with_name("fake_run.py"))
+fake = importlib.util.module_from_spec(_source)
+_source.loader.exec_module(fake)
+
+
+def written(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in sorted((folder / "report").rglob("*.*"))}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = fake.write_run(tmp_path_factory.mktemp("runs") / "full", fail={(2, 1), (5, 0)}, test=True)
+    reports.write(folder)
+    return folder
+
+
+def test_the_verdict_names_the_winner_and_what_could_not_be_seen(run):
+    text = (run / "report" / "report.md").read_text()
+    verdict = text.split("## Results")[0]
+    frame = results.load(run)
+    best = frame[frame["split"] == "val"].groupby("label")["miou"].mean().idxmax()
+    assert f"**{best}** has the highest validation mIoU" in verdict
+    assert re.search(r"With 3 seeds a cell, a true difference below \*\*\d+\.\d points\*\*", verdict)
+    assert "19 ok, 2 diverged" in verdict
+    assert "bce 2 of 3" in verdict
+
+
+def test_the_table_is_sorted_and_shows_the_means(run):
+    text = (run / "report" / "report.md").read_text()
+    table = text.split("## Results")[1].split("## ")[0]
+    rows = re.findall(r"^\| (\w+) \| (\d+\.\d) ± ", table, re.MULTILINE)
+    means = results.load(run).query("split == 'val'").groupby("label")["miou"].mean().sort_values(ascending=False) * 100
+    assert rows == [(label, f"{value:.1f}") for label, value in means.items()]
+
+
+def test_the_test_split_stands_apart(run):
+    text = (run / "report" / "report.md").read_text()
+    assert text.index("## Results") < text.index("## Test split")
+    means = results.load(run).query("split == 'test'").groupby("label")["miou"].mean() * 100
+    assert f"| cross_entropy | {means['cross_entropy']:.1f} ±" in text.split("## Test split")[1]
+
+
+def test_failures_link_to_their_logs_and_every_link_leads_somewhere(run):
+    text = (run / "report" / "report.md").read_text()
+    assert "Diverged: the loss is NaN at step 12 \\| lr 0.1 (epoch 3)" in text
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert any(link.endswith("bce-s1/log.txt") for link in links)
+    assert all((run / "report" / link).is_file() for link in links)
+    assert "python -m bench.run --grid losses --seeds 3" in text
+    assert "| tensorflow | 2.21.0 |" in text
+
+
+def test_figures_are_pictures_and_equal_records_give_equal_bytes(run):
+    names = {path.name for path in (run / "report" / "figures").iterdir()}
+    assert names == {"miou.png", "throughput.png", "curves.png", "classes.png", "pictures.png"}
+    for name in names:
+        with Image.open(run / "report" / "figures" / name) as picture:
+            assert min(picture.size) > 300
+            assert len(picture.convert("RGB").resize((64, 64)).getcolors(4096)) > 20, f"{name} is empty"
+    before = written(run)
+    reports.write(run)
+    assert written(run) == before
+
+
+def test_one_seed_gives_no_interval_and_says_so(tmp_path):
+    folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], seeds=1, classes=1, comparable=False, pictures=0)
+    text = reports.write(folder).read_text()
+    assert "no difference can be called real" in text
+    assert "±" not in text
+    assert "Images/s cannot be compared between these trials: 2 trials shared one machine's cores." in text
+
+
+def test_a_tie_is_called_a_tie(tmp_path):
+    folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], gap=0.0, pictures=0)
+    assert "No cell differs from it by more than the noise" in reports.write(folder).read_text()
+
+
+def test_a_run_in_which_all_failed_still_reports_why(tmp_path):
+    folder = fake.write_run(tmp_path / "r", labels=["dice"], fail={(0, 0), (0, 1), (0, 2)})
+    text = reports.write(folder).read_text()
+    assert "**Nothing was measured:**" in text
+    assert text.count("NaN at step 12") == 3
+
+
+def test_missing_and_unreadable_records_are_counted(tmp_path):
+    folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], pictures=1)
+    (folder / "trials" / "bce-s2" / "record.json").unlink()
+    (folder / "trials" / "bce-s1" / "record.json").write_text("{")
+    (folder / "trials" / "dice-s0" / "pictures" / "0-prediction.png").write_bytes(b"broken")
+    text = reports.write(folder).read_text()
+    assert "**The run is incomplete:** 2 without a record (bce, seed 1, bce, seed 2)" in text
+    assert "**1 records cannot be read:**" in text
+    assert "picture left out" in text
+
+
+def test_records_alone_are_enough(tmp_path):
+    folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], pictures=0)
+    (folder / "run.json").unlink()
+    assert "has the highest validation mIoU" in reports.write(folder).read_text()
+
+
+def test_many_cells_and_classes_fit(tmp_path):
+    labels = [f"backbone_{i} with a long name" for i in range(30)]
+    folder = fake.write_run(tmp_path / "r", labels=labels, classes=150, seeds=2, axis="backbone", pictures=1)
+    reports.write(folder)
+    for path in (folder / "report" / "figures").glob("*.png"):
+        with Image.open(path) as picture:
+            assert max(picture.size) < 4000, path.name
+
+
+def test_a_shared_picture_score_by_hand():
+    import numpy as np
+
+    from reports.figures import _image_miou
+
+    truth = np.array([[0, 0, 1, 255]], np.uint8)
+    # Class 0: 1 of 2 pixels, class 1: 1 of 2; void does not count.
+    assert _image_miou(truth, np.array([[0, 1, 1, 0]], np.uint8), 255) == pytest.approx(50.0)
+    assert _image_miou(truth, truth[:, :2], 255) is None

@@ -1,0 +1,136 @@
+"""Each statistic against a hand computation, SciPy, or a simulation of what it promises."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from results import statistics
+
+
+def seeds(values):
+    return dict(enumerate(values))
+
+
+def test_pool_by_hand():
+    # Squared deviations 2 and 8 with 2 + 2 degrees of freedom.
+    pool = statistics.pool({"a": [1, 2, 3], "b": [2, 4, 6]})
+    assert pool.variance == pytest.approx(10 / 4)
+    assert (pool.df, pool.apart) == (4, ())
+
+
+def test_wild_and_constant_cells_keep_out_of_the_pool():
+    cells = {"a": [1, 2, 3], "b": [4, 5, 6], "c": [2, 3, 4], "wild": [0, 50, 100], "same": [7, 7, 7], "one": [3]}
+    pool = statistics.pool(cells)
+    assert set(pool.apart) == {"wild", "same"}
+    assert (pool.variance, pool.df) == (pytest.approx(1.0), 6)
+    found = statistics.intervals(cells)
+    assert {name: one.method for name, one in found.items()} == {
+        "a": "pooled", "b": "pooled", "c": "pooled", "one": "pooled", "wild": "own", "same": "constant"
+    }  # fmt: skip
+    assert np.isnan(found["same"].low)
+    low, high = stats.t.interval(0.95, 2, loc=50, scale=stats.sem([0, 50, 100]))
+    assert (found["wild"].low, found["wild"].high) == (pytest.approx(low), pytest.approx(high))
+
+
+def test_one_cell_gives_the_ordinary_t_interval_and_one_seed_gives_none():
+    values = [0.70, 0.72, 0.71, 0.75]
+    found = statistics.intervals({"a": values})["a"]
+    assert (found.low, found.high) == pytest.approx(stats.t.interval(0.95, 3, np.mean(values), stats.sem(values)))
+    lone = statistics.intervals({"a": [0.7], "b": [0.6]})["a"]
+    assert (lone.mean, lone.method) == (0.7, "none")
+    assert np.isnan(lone.low)
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say():
+    rng, hits = np.random.default_rng(1), []
+    for _ in range(400):
+        found = statistics.intervals({str(cell): rng.normal(size=3) for cell in range(7)})
+        hits += [one.low <= 0 <= one.high for one in found.values()]
+    assert 0.93 <= np.mean(hits) <= 0.97
+
+
+def test_differences_equal_scipys():
+    a, b = [0.70, 0.72, 0.71, 0.75], [0.60, 0.63, 0.61, 0.66]
+    for kind, expected in (
+        ({"shared": statistics.pool({"a": a, "b": b}), "paired": False}, stats.ttest_ind(b, a)),
+        ({"paired": False}, stats.ttest_ind(b, a, equal_var=False)),
+        ({"paired": True}, stats.ttest_rel(b, a)),
+    ):
+        found = statistics.difference(seeds(a), seeds(b), **kind)
+        interval = expected.confidence_interval(0.95)
+        assert found.estimate == pytest.approx(-0.095)
+        assert found.p == pytest.approx(expected.pvalue)
+        assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert statistics.difference(seeds(a), seeds(b)).method == "paired"
+
+
+def test_equal_numbers_from_equal_seeds_are_no_difference():
+    found = statistics.difference(seeds([0.5, 0.6, 0.7]), seeds([0.5, 0.6, 0.7]), paired=True)
+    assert (found.estimate, found.p) == (0.0, 1.0)
+    shifted = statistics.difference(seeds([0.0, 1.0, 2.0]), seeds([1.0, 2.0, 3.0]), paired=True)
+    assert shifted.method == "none"
+    assert np.isnan(shifted.p)
+
+
+def test_holm_by_hand():
+    # Sorted .01 .02 .03 .04 times 4 3 2 1 = .04 .06 .06 .04, then never falling.
+    assert statistics.holm([0.04, 0.01, float("nan"), 0.03, 0.02]) == pytest.approx(
+        [0.06, 0.04, float("nan"), 0.06, 0.06], nan_ok=True
+    )
+
+
+@pytest.mark.parametrize(("n", "sigmas"), [(3, 2.03), (5, 1.57), (10, 1.11)])
+def test_smallest_detectable_tends_to_the_normal_formula(n, sigmas):
+    assert statistics.smallest_detectable(1.0, n, 1e6, sides=1) == pytest.approx(sigmas, abs=0.005)
+
+
+def test_smallest_detectable_is_found_with_the_stated_power():
+    d = statistics.smallest_detectable(2.0, 3, 4)
+    rng = np.random.default_rng(3)
+    p = stats.ttest_ind(rng.normal(0, 2, (20_000, 3)), rng.normal(d, 2, (20_000, 3)), axis=1).pvalue
+    assert np.mean(p < 0.05) == pytest.approx(0.8, abs=0.01)
+
+
+def test_seed_correlation_by_hand():
+    assert statistics.seed_correlation([[1, 2, 3], [4, 5, 6]]) == pytest.approx(1.0)
+    assert statistics.seed_correlation([[1, 2, 3], [3, 2, 1]]) == pytest.approx(-1.0)
+
+
+def test_ranking_names_groups_that_cannot_be_told_apart():
+    noise = np.array([-0.01, 0.0, 0.01])
+    cells = {name: seeds(mean + noise[list(turn)]) for name, mean, turn in
+             [("low", 0.5, (1, 2, 0)), ("b", 0.70, (2, 0, 1)), ("a", 0.702, (0, 1, 2)), ("mid", 0.6, (0, 2, 1))]}  # fmt: skip
+    ranking = statistics.rank(cells)
+    assert ranking.order == ("a", "b", "mid", "low")
+    assert ranking.groups == {"a": "a", "b": "a", "mid": "b", "low": "c"}
+    assert ranking.method == "pooled"
+
+
+def test_shared_seeds_that_move_all_cells_are_taken_out():
+    common = np.array([-0.05, 0.0, 0.05, 0.02])
+    wiggle = np.array([0.001, -0.001, 0.001, -0.001])
+    cells = {"a": seeds(0.70 + common + wiggle), "b": seeds(0.69 + common - wiggle), "c": seeds(0.68 + common)}
+    ranking = statistics.rank(cells)
+    assert ranking.method == "blocked"
+    assert ranking.correlation > 0.9
+    assert len(set(ranking.groups.values())) == 3, "10 times the remaining noise apart"
+
+
+def test_one_seed_tells_nothing_apart():
+    ranking = statistics.rank({"a": {0: 0.9}, "b": {0: 0.1}, "failed": {}})
+    assert ranking.order == ("a", "b")
+    assert ranking.groups == {"a": "a", "b": "a"}
+
+
+def test_letters_of_a_chain():
+    assert statistics._letters(["a", "b", "c"], {("a", "c")}) == {"a": "a", "b": "ab", "c": "b"}
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.6])
+def test_ranking_raises_a_false_alarm_in_at_most_one_grid_of_twenty(correlation):
+    rng, alarms = np.random.default_rng(5), 0
+    for _ in range(500):
+        table = rng.normal(size=(7, 3)) * np.sqrt(1 - correlation) + rng.normal(size=3) * np.sqrt(correlation)
+        ranking = statistics.rank({str(cell): seeds(row) for cell, row in enumerate(table)})
+        alarms += min(ranking.p.values()) <= 0.05
+    assert alarms / 500 <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 500)

@@ -1,0 +1,209 @@
+"""Records on disk: strictness, atomicity, errors that name the file, tables that lose nothing."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import results
+from results import record as schema
+
+ROOT = Path(__file__).parents[2]
+
+
+def make(**changes):
+    base = {"trial": "dice-s0", "cell": "c", "label": "dice", "axes": {"loss": "dice"}, "seed": 0, "status": "ok"}
+    base["dataset"] = {"name": "d", "version": "v", "class_names": ["a", "b"], "colors": [(0, 0, 0), (9, 9, 9)]}
+    base["views"] = [{"images": 3, "miou": 0.5, "iou": [0.5, None], "loss": 1.5, "confusion": [[1, 2], [3, 4]]}]
+    base["history"] = [{"epoch": 1, "step": 2, "images": 8, "val": {"miou": 0.25}}]
+    return results.Record(**{**base, **changes})
+
+
+def failed(**changes):
+    error = {"kind": "Diverged", "message": "NaN at step 3"}
+    return make(trial="dice-s1", seed=1, status="diverged", error=error, views=[], history=[], **changes)
+
+
+def test_a_record_is_its_own_round_trip_and_strict_json(tmp_path):
+    nan = float("nan")
+    before = make(
+        spec={"a": nan, "b": (1, np.float32(2))},
+        views=[{"images": np.int64(3), "miou": np.float32(0.5), "iou": np.array([0.5, nan]), "loss": float("inf")}],
+        started="2026-01-01T01:00:00+01:00",
+    )
+    path = results.write(tmp_path / "t", before)
+    data = json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"bare {name}"))
+    assert results.read(path) == results.read(tmp_path / "t") == before
+    assert data["spec"] == {"a": None, "b": [1, 2.0]}
+    assert data["views"][0]["iou"] == [0.5, None]
+    assert data["views"][0]["loss"] is None
+    assert data["started"] == "2026-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"colour": "red"},
+        {"status": "fine"},
+        {"error": {"kind": "E", "message": "yet ok"}},
+        {"views": [{"images": 1, "iou": [0.5], "confusion": [[1, 2], [3, 4]]}]},
+        {"views": [{"images": 1, "confusion": [[1, 2], [3]]}]},
+        {"views": [{"images": 1}, {"images": 1}]},
+        {"artefacts": [{"kind": "log", "path": "../x", "sha256": "0" * 64}]},
+        {"artefacts": [{"kind": "log", "path": "/x", "sha256": "0" * 64}]},
+        {"started": "2026-01-01T00:00:00"},
+        {"schema_version": 2},
+    ],
+)
+def test_what_the_schema_does_not_know_is_refused(changes):
+    with pytest.raises(ValueError):
+        make(**changes)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda text: text[: len(text) // 2], "cut off"),
+        (lambda text: "", "cut off"),
+        (lambda text: "[1, 2]", "object is expected, found list"),
+        (lambda text: text.replace('"miou": 0.5', '"miou": NaN'), "NaN is not JSON"),
+        (lambda text: text.replace('"seed": 0', '"seed": "x"'), "seed: "),
+        (lambda text: text.replace('"schema_version": 1', '"schema_version": 99'), "version 99 is newer"),
+        (lambda text: text.replace('"schema_version": 1', '"schema_version": 0'), "version 0 is not known"),
+        (lambda text: text.replace('"schema_version": 1', '"version": 1'), "no schema_version"),
+    ],
+)
+def test_a_damaged_record_is_refused_in_one_line_that_names_it(tmp_path, damage, reason):
+    path = results.write(tmp_path, make())
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(ValueError, match=reason) as caught:
+        results.read(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert str(caught.value).count(str(path)) == 1
+    assert "\n" not in str(caught.value)
+
+
+def test_old_records_climb_the_migrations(tmp_path, monkeypatch):
+    monkeypatch.setitem(schema.MIGRATIONS, 0, lambda old: {**old, "schema_version": 1, "label": old["label"].upper()})
+    path = results.write(tmp_path, make())
+    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 0'))
+    assert results.read(path).label == "DICE"
+
+
+def test_death_between_write_and_rename_leaves_the_old_record(tmp_path):
+    results.write(tmp_path, make())
+    kill = (
+        "import os, sys, results\n"
+        "record = results.read(sys.argv[1])\n"
+        "os.replace = lambda *names: os._exit(9)\n"
+        "results.write(sys.argv[1], record.model_copy(update={'label': 'new'}))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", kill, str(tmp_path)], cwd=ROOT, check=False).returncode == 9
+    assert len(list(tmp_path.iterdir())) == 2, "the half-done file should lie beside the old one"
+    assert results.read(tmp_path).label == "dice"
+    assert len(results.load(tmp_path)) == 1
+
+
+def test_a_failed_write_leaves_no_litter(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.replace", lambda *names: (_ for _ in ()).throw(OSError("full")))
+    with pytest.raises(OSError, match="full"):
+        results.write(tmp_path, make())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "run"
+    results.write(folder / "trials" / "dice-s0", make())
+    results.write(folder / "trials" / "dice-s1", failed())
+    return folder
+
+
+def test_load_takes_every_kind_of_path(run):
+    one = run / "trials" / "dice-s0"
+    for path, rows in [
+        (run, 2), (str(run), 2), (run / "trials", 2), (run.parent, 2), (one, 1), (one / "record.json", 1),
+        (f"{run}/trials/*", 2), (f"{run}/trials/*/record.json", 2), ([one, run], 2),
+    ]:  # fmt: skip
+        assert len(results.load(path)) == rows, path
+
+
+def test_load_says_what_is_not_there(run, tmp_path):
+    with pytest.raises(ValueError, match=r"no such file or folder; did you mean .*run\?"):
+        results.load(tmp_path / "runn")
+    with pytest.raises(ValueError, match="nothing matches"):
+        results.load(f"{run}/x*")
+    (tmp_path / "empty" / "trials").mkdir(parents=True)
+    with pytest.raises(ValueError, match="no trial has left a record"):
+        results.load(tmp_path / "empty")
+
+
+def test_failed_trials_are_rows_with_empty_metrics(run):
+    frame = results.load(run).set_index("trial")
+    assert frame.loc["dice-s0", ["miou", "loss_value", "loss", "status"]].tolist() == [0.5, 1.5, "dice", "ok"]
+    row = frame.loc["dice-s1"]
+    assert (row["status"], row["error"], row["split"], row["seed"]) == ("diverged", "NaN at step 3", "val", 1)
+    assert np.isnan(row["miou"])
+    assert pd.isna(row["best_epoch"])
+
+
+def test_axes_never_shadow_a_column_and_mixed_types_are_written(run):
+    results.write(run / "trials" / "x", make(trial="x", axes={"seed": 3, "rate": 0.1}))
+    results.write(run / "trials" / "y", make(trial="y", axes={"seed": 3, "rate": "auto"}))
+    results.write_tables(run)
+    frame = pd.read_parquet(run / "tables" / "trials.parquet").set_index("trial")
+    assert frame.loc["x", ["axis_seed", "rate"]].tolist() == [3, "0.1"]
+    assert frame.loc["y", "rate"] == "auto"
+
+
+def test_tables_equal_the_records(run):
+    first = [path.read_bytes() for path in results.write_tables(run)]
+    frame = pd.read_parquet(run / "tables" / "trials.parquet")
+    pd.testing.assert_frame_equal(frame, results.load(run), check_dtype=False)
+    pd.testing.assert_series_equal(pd.read_csv(run / "tables" / "trials.csv")["miou"], frame["miou"])
+    history = pd.read_parquet(run / "tables" / "history.parquet")
+    assert history[["trial", "epoch", "val_miou"]].to_numpy().tolist() == [["dice-s0", 1, 0.25]]
+    classes = pd.read_csv(run / "tables" / "classes.csv")
+    assert classes["class_name"].tolist() == ["a", "b"]
+    assert classes["pixels"].tolist() == [3, 7]
+    assert classes["iou"].iloc[0] == 0.5
+    assert np.isnan(classes["iou"].iloc[1])
+    assert first == [path.read_bytes() for path in results.write_tables(run)]
+
+
+def test_artefacts_are_checked(tmp_path):
+    (tmp_path / "log.txt").write_text("abc")
+    log = results.artefact(tmp_path, tmp_path / "log.txt", "log", {"n": 1})
+    assert log.path == "log.txt"
+    assert log.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, B.1
+    stored = results.Stored(tmp_path, make())
+    assert results.artefact_path(stored, log) == tmp_path / "log.txt"
+    (tmp_path / "log.txt").write_text("abd")
+    with pytest.raises(ValueError, match=r"log.txt: .*dice-s0"):
+        results.artefact_path(stored, log)
+    (tmp_path / "log.txt").unlink()
+    with pytest.raises(ValueError, match="missing"):
+        results.artefact_path(stored, log)
+
+
+def test_one_unreadable_record_hides_no_other(run):
+    (run / "trials" / "dice-s1" / "record.json").write_text("{")
+    read = results.read_run(run)
+    assert [one.record.trial for one in read.trials] == ["dice-s0"]
+    assert len(read.problems) == 1
+    with pytest.raises(ValueError, match="dice-s1"):
+        results.load(run)
+
+
+def test_neither_tensorflow_nor_ray_is_imported(run):
+    code = (
+        "import sys, results, reports\n"
+        "assert not {'pandas', 'matplotlib', 'pydantic'} & set(sys.modules), 'import is not lazy'\n"
+        "results.load(sys.argv[1]); reports.write(sys.argv[1])\n"
+        "assert not {'tensorflow', 'keras', 'ray'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(run)], cwd=ROOT, check=True)
