@@ -13,8 +13,8 @@ from models.spec import ModelSpec
 def aspp(features: Any, spec: ModelSpec, seed: int | None) -> Any:
     """(B, h, w, C) at the output stride to (B, h, w, spec.aspp_channels).
 
-    A 1x1 branch, three 3x3 branches at `spec.rates`, and a pooled branch, joined and projected. The branches are normalised
-    after they are joined: batch normalisation acts on each channel alone, so this is one operation for five equal ones.
+    A 1x1 branch, three 3x3 branches at `spec.rates`, and a pooled branch, joined and projected. The branches are
+    normalised after they are joined: batch normalisation acts on each channel alone, so one operation stands for five.
     """
     channels = spec.aspp_channels
     branches = [convolution(features, channels, "aspp_point")]

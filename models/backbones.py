@@ -1,7 +1,7 @@
 """Table of backbones: plain data, readable without TensorFlow and without a network.
 
-KerasCV 0.9 fetches a configuration file for every named class (`ResNet18Backbone()`), with weights or without. Its general
-classes with explicit arguments do not, so each row gives those arguments.
+KerasCV 0.9 fetches a configuration file for every named class (`ResNet18Backbone()`), with weights or without. Its
+general classes with explicit arguments do not, so each row gives those arguments.
 """
 
 from __future__ import annotations

@@ -26,8 +26,9 @@ def build(spec: ModelSpec, num_classes: int, *, seed: int | None = None) -> kera
         seed: of the dropout; initial weights follow `keras.utils.set_random_seed`.
 
     Returns:
-        A functional model from RGB (B, H, W, 3) with values in 0..255 to float32 logits (B, H, W, num_classes), for any H
-        and W and under any dtype policy. Its layer named "backbone" holds everything that `spec.weights` fills.
+        A functional model from RGB (B, H, W, 3) with values in 0..255 to float32 logits (B, H, W, num_classes), for any
+        H and W and under any dtype policy. Its layer named "backbone" holds everything that `spec.weights` fills.
+        (Architecture `keras_cv`: sizes that are multiples of 32, and no such layer.)
 
     Raises:
         ValueError: `num_classes` below 1, or weights that are missing or belong to another architecture.
@@ -35,9 +36,32 @@ def build(spec: ModelSpec, num_classes: int, *, seed: int | None = None) -> kera
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, received {num_classes!r}")
     image = keras.Input((None, None, 3), name="image")
+    if spec.architecture == "keras_cv":
+        return keras.Model(image, _reference(spec, num_classes)(_scaled(image, spec)), name=spec.architecture)
     low_level, features = _backbone(spec)(_scaled(image, spec))
     refined = decoder(aspp(features, spec, seed), low_level, spec)
     return keras.Model(image, head(refined, image, spec, num_classes), name=spec.architecture)
+
+
+def _reference(spec: ModelSpec, num_classes: int) -> keras.Model:
+    """KerasCV's own DeepLabV3Plus, with its head but for the softmax: a loss here takes logits."""
+    import keras_cv
+
+    head = keras.Sequential(
+        [
+            keras.layers.Conv2D(256, 1, use_bias=False, name="segmentation_head_conv"),
+            keras.layers.BatchNormalization(name="segmentation_head_norm"),
+            keras.layers.ReLU(name="segmentation_head_relu"),
+            keras.layers.UpSampling2D(4, interpolation="bilinear"),
+            keras.layers.Conv2D(num_classes, 1, use_bias=False, dtype="float32", name="segmentation_output"),
+        ]
+    )
+    return keras_cv.models.DeepLabV3Plus(
+        backbone=_weighted(spec),
+        num_classes=num_classes,
+        projection_filters=spec.low_level_channels,
+        segmentation_head=head,
+    )
 
 
 def _scaled(image: Any, spec: ModelSpec) -> Any:
@@ -48,16 +72,21 @@ def _scaled(image: Any, spec: ModelSpec) -> Any:
 
 def _backbone(spec: ModelSpec) -> keras.Model:
     """RGB, scaled, to the maps at stride 4 and at `spec.output_stride`."""
-    backbone = kerascv_backbone(spec.backbone)
-    if spec.weights != "none":
-        weights.load(backbone, spec.backbone, spec.weights)
+    backbone = _weighted(spec)
     levels = [backbone.get_layer(backbone.pyramid_level_inputs[level]).output for level in ("P2", "P5")]
     dense = with_output_stride(keras.Model(backbone.input, levels), spec.output_stride, spec.batch_norm_momentum)
     return keras.Model(dense.inputs, dense.outputs, name=BACKBONE)
 
 
+def _weighted(spec: ModelSpec) -> Any:
+    backbone = kerascv_backbone(spec.backbone)
+    if spec.weights != "none":
+        weights.load(backbone, spec.backbone, spec.weights)
+    return backbone
+
+
 def kerascv_backbone(name: str) -> Any:
-    """The KerasCV backbone of a row of the table, for images of any size scaled as the row says, with random weights."""
+    """The KerasCV backbone of a row of the table, random weights, for images of any size scaled as it says."""
     import keras_cv  # here, not above: it costs seconds
 
     row = BACKBONES[name]

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+KERAS_3 = int(keras.__version__.split(".")[0]) >= 3
 PACKAGE = "segmentation_bench"
 register = keras.saving.register_keras_serializable(package=PACKAGE)
 

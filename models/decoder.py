@@ -13,7 +13,8 @@ from models.spec import ModelSpec
 def decoder(context: Any, low_level: Any, spec: ModelSpec) -> Any:
     """Context (B, h, w, A) and low-level features (B, H/4, W/4, P) to (B, H/4, W/4, spec.decoder_channels).
 
-    The low-level features are projected to few channels so that they do not outweigh the context; two 3x3 convolutions refine.
+    The low-level features are projected to few channels so that they do not outweigh the context; two 3x3 convolutions
+    refine.
     """
     momentum = spec.batch_norm_momentum
     low_level = normalise(convolution(low_level, spec.low_level_channels, "low_level"), "low_level", momentum)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from models.atrous import AtrousConv2D, AtrousDepthwiseConv2D
 from models.compat import register
+from models.normalisation import BatchNormalization
 
 
 @register
@@ -29,6 +30,14 @@ class ResizeLike(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         values, like = input_shape
         return (values[0], like[1], like[2], values[3])
+
+
+@register
+class HardSigmoid(keras.layers.Layer):
+    """relu6(x + 3) / 6 (Howard et al. 2019, arXiv 1905.02244); Keras 2.15's `hard_sigmoid` has another slope."""
+
+    def call(self, inputs: Any) -> tf.Tensor:
+        return tf.nn.relu6(inputs + 3.0) / 6.0
 
 
 def convolution(x: Any, channels: int, name: str, *, kernel: int = 1, rate: int = 1, separable: bool = False) -> Any:
@@ -61,5 +70,5 @@ def convolution(x: Any, channels: int, name: str, *, kernel: int = 1, rate: int 
 
 def normalise(x: Any, name: str, momentum: float) -> Any:
     """Batch normalisation and ReLU."""
-    x = keras.layers.BatchNormalization(momentum=momentum, name=f"{name}_bn")(x)
+    x = BatchNormalization(momentum=momentum, name=f"{name}_bn")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)

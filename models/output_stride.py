@@ -14,6 +14,10 @@ import keras
 
 from models.atrous import AtrousConv2D
 from models.compat import layer_of, operations
+from models.layers import HardSigmoid
+from models.normalisation import BatchNormalization
+
+_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
 
 @dataclass
@@ -79,8 +83,8 @@ def _changes(model: keras.Model, output_stride: int) -> dict[str, _Change]:
         factor = _stride(layer)
         drop = factor > 1 and before.stride * factor > output_stride
         changes[layer.name] = _Change(before.dilation, drop)
-        if drop and getattr(layer, "padding", "same") == "valid":
-            changes[parents[0]].kernel = tuple(layer.kernel_size)
+        if drop and isinstance(layer, _CONVOLUTIONS) and layer.padding == "valid":
+            changes.setdefault(parents[0], _Change()).kernel = tuple(layer.kernel_size)
         stride, dilation = (1, factor) if drop else (factor, 1)
         scales[layer.name] = _Scale(before.stride * stride, before.dilation * dilation)
     return changes
@@ -89,11 +93,15 @@ def _changes(model: keras.Model, output_stride: int) -> dict[str, _Change]:
 def _rewritten(layer: keras.layers.Layer, change: _Change, momentum: float | None) -> keras.layers.Layer:
     """A new layer of the same name and weight shapes, dilated, and with stride 1 where the stride is dropped."""
     kind, config, dilation = type(layer), layer.get_config(), change.dilation
-    convolves = isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D)
+    convolves = isinstance(layer, _CONVOLUTIONS)
     if change.drop_stride and not convolves:
         raise ValueError(f"layer {layer.name!r} ({kind.__name__}) has a stride and no dilated counterpart")
-    if isinstance(layer, keras.layers.BatchNormalization) and momentum is not None:
-        config["momentum"] = momentum
+    if kind is keras.layers.BatchNormalization:
+        kind = BatchNormalization
+        config["momentum"] = config["momentum"] if momentum is None else momentum
+    if kind.__name__ == "SqueezeAndExcite2D" and type(layer.excite_activation).__name__ == "HardSigmoidActivation":
+        # KerasCV 0.9 cannot read back a file that holds its own activation layer.
+        config["excite_activation"] = HardSigmoid()
     if isinstance(layer, keras.layers.ZeroPadding2D) and change.kernel:
         # The first tap stays where it was, times the dilation; the rest makes the map keep its size.
         starts = [before * dilation for before, _ in layer.padding]

@@ -28,8 +28,8 @@ class ModelSpec(BaseModel):
     """A segmentation model: RGB 0..255 of any size in, logits of the same size out.
 
     Attributes:
-        architecture: `deeplabv3plus` (Chen et al. 2018, arXiv 1802.02611), or `keras_cv`: KerasCV's own DeepLabV3Plus, kept
-            as a reference. That one has stride 32 with the rates 6, 12, 18, its own head, and sizes that are multiples of 32.
+        architecture: `deeplabv3plus` (Chen et al. 2018, arXiv 1802.02611), or `keras_cv`: KerasCV's own DeepLabV3Plus,
+            kept as a reference: stride 32 with the rates 6, 12, 18, its own head, sizes that are multiples of 32.
         backbone: a row of `models.backbones`.
         weights: of the backbone: `none` (random), `imagenet`, or the path of a weights file.
         output_stride: input size over the size of the map that the ASPP sees.
@@ -37,8 +37,9 @@ class ModelSpec(BaseModel):
         aspp_channels, decoder_channels, low_level_channels: widths.
         separable: 3x3 convolutions of ASPP and decoder are depthwise separable, as in the paper's fast variant.
         dropout: rate after the ASPP projection.
-        batch_norm_momentum: share of the running statistics kept a step, in backbone, ASPP and decoder. The Keras default of
-            0.99 (KerasCV's MobileNetV3: 0.999) needs several hundred steps before evaluation sees the right statistics.
+        batch_norm_momentum: share of the running statistics kept a step, in backbone, ASPP and decoder. The Keras
+            default of 0.99 (KerasCV's MobileNetV3: 0.999) takes hundreds of steps to forget where it started, and
+            evaluation uses these statistics.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -89,7 +90,7 @@ class ModelSpec(BaseModel):
 
     @property
     def rates(self) -> tuple[int, int, int]:
-        """Atrous rates of the ASPP: (6, 12, 18) at stride 16, in proportion at others, so that they span the same pixels."""
+        """Atrous rates of the ASPP: (6, 12, 18) at stride 16, in proportion at others, to span the same pixels."""
         first, second, third = (rate * 16 // self.output_stride for rate in (6, 12, 18))
         return first, second, third
 
@@ -98,6 +99,6 @@ def _no_imagenet(name: str, row: backbones.Backbone) -> str:
     packaged = ", ".join(key for key, other in backbones.BACKBONES.items() if other.package)
     source = f"KerasCV preset {row.preset!r} is a download, which is refused" if row.preset else "no preset exists"
     return (
-        f"weights 'imagenet' are not installed for backbone {name!r} ({source}); use weights 'none', the path of a weights "
-        f"file, or a backbone whose weights come as a package: {packaged}"
+        f"weights 'imagenet' are not installed for backbone {name!r} ({source}); use weights 'none', the path of a "
+        f"weights file, or a backbone whose weights come as a package: {packaged}"
     )

@@ -1,7 +1,7 @@
 """Tensors of a PyTorch state dict, read without PyTorch and without running what a pickle may ask for.
 
-The file is in PyTorch's format before 1.6: five pickles (magic number, protocol, system, state dict, storage keys), then
-the raw storages in the order of the keys, each behind its element count.
+The file is in PyTorch's format before 1.6: five pickles (magic number, protocol, system, state dict, storage keys),
+then the raw storages in the order of the keys, each behind its element count.
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ def load(model: Any, backbone: str, source: str) -> None:
     Args:
         model: the backbone, as `models.builder.kerascv_backbone` makes it.
         backbone: name of its row in the table.
-        source: `imagenet` or a path: HDF5 weights (`.h5` by layer name, `.weights.h5` as Keras saves them) or a Keras model
-            (`.keras`, whole `.h5`) that is this backbone or holds it as its layer "backbone".
+        source: `imagenet` or a path: HDF5 weights (`.h5` by layer name, `.weights.h5` as Keras saves them) or a Keras
+            model (`.keras`, whole `.h5`) that is this backbone or holds it as its layer "backbone".
 
     Raises:
         ValueError: not found, or of another architecture, naming the first layer that differs.
@@ -111,11 +111,9 @@ def _hdf5(path: Path) -> Arrays:
 
     try:
         with h5py.File(path, "r") as file:
-            root = file["model_weights"] if "model_weights" in file else file
+            root = file.get("model_weights", file)
             if "layer_names" not in root.attrs:
-                raise ValueError(
-                    f"weights file {str(path)!r} has no layer names; a file of Keras 3 should end in .weights.h5"
-                )
+                raise ValueError(f"weights file {str(path)!r} has no layer names; name a Keras 3 file .weights.h5")
             return _layer_arrays(root)
     except OSError as error:
         raise ValueError(f"weights file {str(path)!r} cannot be read as HDF5: {error}") from None
@@ -138,8 +136,7 @@ def _layer_arrays(root: Any) -> Arrays:
 def _saved_model(path: Path) -> Arrays:
     import keras
 
-    import models.builder
-    import models.heads  # noqa: F401  registers the layers
+    import models.builder  # registers the layers too
 
     saved = keras.models.load_model(path, compile=False)
     if any(layer.name == models.builder.BACKBONE for layer in saved.layers):

@@ -1,0 +1,1 @@
+"""Side-by-side benchmarks, run on demand: `python -m bench.perf.NAME`."""

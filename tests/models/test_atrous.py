@@ -1,0 +1,94 @@
+"""The fast atrous convolutions against a literal sum over taps, and against the Keras layers they replace."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import models
+from models.compat import depthwise_kernel
+
+CASES = [  # height, width, rate, kernel
+    (8, 11, 6, 3),  # some taps land outside
+    (5, 20, 7, 3),  # a whole direction does
+    (5, 5, 18, 3),  # only the centre is left
+    (9, 9, 2, 5),  # outer taps leave first
+    (3, 3, 1, 3),
+]
+
+
+def _taps(image: tf.Tensor, kernel: tf.Tensor, rate: int, depthwise: bool) -> tf.Tensor:
+    """The definition: for every tap, the zero-padded map shifted by its offset, times its weights."""
+    height, width = image.shape[1:3]
+    reach = rate * (kernel.shape[0] // 2)
+    padded = tf.pad(image, [[0, 0], [reach, reach], [reach, reach], [0, 0]])
+    total = 0.0
+    for row in range(kernel.shape[0]):
+        for column in range(kernel.shape[1]):
+            shifted = padded[:, row * rate : row * rate + height, column * rate : column * rate + width]
+            weights = kernel[row, column]
+            total += shifted * weights[:, 0] if depthwise else tf.einsum("bhwi,io->bhwo", shifted, weights)
+    return total
+
+
+def _value_and_gradients(function: Callable, image: tf.Tensor, kernel: Any) -> list[np.ndarray]:
+    with tf.GradientTape() as tape:
+        tape.watch([image, kernel])
+        value = function(image)
+        loss = tf.reduce_sum(tf.sin(value))
+    return [value.numpy(), *(gradient.numpy() for gradient in tape.gradient(loss, [image, kernel]))]
+
+
+def _close(ours: list[np.ndarray], theirs: list[np.ndarray]) -> None:
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * max(1, np.abs(other).max()))
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "graph"])
+@pytest.mark.parametrize("depthwise", [False, True], ids=["full", "depthwise"])
+@pytest.mark.parametrize(("height", "width", "rate", "size"), CASES)
+def test_equals_the_sum_over_taps_and_the_keras_layer(
+    height: int, width: int, rate: int, size: int, depthwise: bool, compiled: bool
+) -> None:
+    image = tf.random.stateless_normal((2, height, width, 6), (1, 2))
+    kind = "DepthwiseConv2D" if depthwise else "Conv2D"
+    arguments = {"kernel_size": size, "padding": "same", "dilation_rate": rate, "use_bias": False}
+    if not depthwise:
+        arguments["filters"] = 4
+    ours, theirs = getattr(models, f"Atrous{kind}")(**arguments), getattr(keras.layers, kind)(**arguments)
+    ours.build(image.shape)
+    theirs.build(image.shape)
+    theirs.set_weights(ours.get_weights())
+    found = {}
+    for name, layer in (("ours", ours), ("keras", theirs)):
+        variable = depthwise_kernel(layer) if depthwise else layer.kernel
+        variable = getattr(variable, "value", variable) if keras.__version__ >= "3" else variable
+        call = tf.function(layer) if compiled else layer
+        found[name] = _value_and_gradients(call, image, variable)
+    kernel = tf.constant(ours.get_weights()[0])
+    with tf.GradientTape() as tape:
+        tape.watch([image, kernel])
+        value = _taps(image, kernel, rate, depthwise)
+        loss = tf.reduce_sum(tf.sin(value))
+    expected = [value.numpy(), *(gradient.numpy() for gradient in tape.gradient(loss, [image, kernel]))]
+    _close(found["ours"], expected)
+    _close(found["ours"], found["keras"])
+
+
+def test_dynamic_sizes_give_the_same_values() -> None:
+    layer = models.AtrousConv2D(3, 3, padding="same", dilation_rate=6)
+    image = tf.random.stateless_normal((1, 7, 9, 2), (1, 2))
+    static = layer(image)
+    dynamic = tf.function(layer, input_signature=[tf.TensorSpec((None, None, None, 2))])(image)
+    np.testing.assert_allclose(static, dynamic, atol=1e-6)
+
+
+def test_bias_and_activation_stay() -> None:
+    layer = models.AtrousConv2D(1, 3, padding="same", dilation_rate=2, activation="relu", kernel_initializer="zeros")
+    layer.build((1, 4, 4, 1))
+    for bias, expected in ((2.0, 2.0), (-2.0, 0.0)):
+        layer.set_weights([layer.get_weights()[0], np.array([bias], "float32")])
+        assert np.all(np.asarray(layer(tf.ones((1, 4, 4, 1)))) == expected)

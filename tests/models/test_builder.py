@@ -1,0 +1,151 @@
+"""The whole model: sizes, dtypes, scaling, reproducibility and the round trip through a file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import models
+from models.normalisation import BatchNormalization
+
+SMALL = {"backbone": "resnet18", "aspp_channels": 16, "decoder_channels": 16, "low_level_channels": 8}
+IMAGE = np.random.default_rng(0).uniform(0, 255, (2, 97, 131, 3)).astype("float32")
+
+
+@pytest.fixture(autouse=True)
+def _float32_afterwards() -> Iterator[None]:
+    yield
+    keras.mixed_precision.set_global_policy("float32")
+
+
+def _build(**fields: object) -> keras.Model:
+    keras.utils.set_random_seed(3)
+    return models.build(models.ModelSpec(**{**SMALL, **fields}), 5, seed=1)
+
+
+@pytest.mark.parametrize("head", ["bilinear", "subpixel"])
+@pytest.mark.parametrize("stride", [16, 32])
+def test_any_size_gives_logits_of_that_size(head: str, stride: int) -> None:
+    model = _build(head=head, output_stride=stride)
+    call = tf.function(model, input_signature=[tf.TensorSpec((None, None, None, 3))])
+    for height, width in ((97, 131), (64, 64), (33, 50)):
+        image = IMAGE[:, :height, :width]
+        logits = np.asarray(call(image))
+        assert logits.shape == (2, height, width, 5)
+        assert logits.std() > 0
+        np.testing.assert_allclose(logits, np.asarray(model(image)), rtol=0, atol=1e-3 * logits.std())
+
+
+def test_output_stride_is_reached() -> None:
+    for stride, size in ((16, 6), (32, 3)):
+        low_level, context = _build(output_stride=stride).get_layer("backbone")(IMAGE[:, :96, :96])
+        assert tuple(low_level.shape[1:3]) == (24, 24)
+        assert tuple(context.shape[1:3]) == (size, size)
+
+
+@pytest.mark.parametrize("head", ["bilinear", "subpixel"])
+def test_logits_are_float32_under_half_precision(head: str) -> None:
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    model = _build(head=head)
+    logits = model(IMAGE[:, :64, :64])
+    assert logits.dtype == tf.float32
+    assert model.get_layer("decoder_2_relu").compute_dtype == "bfloat16"
+    assert np.isfinite(np.asarray(logits)).all()
+
+
+@pytest.mark.parametrize("backbone", ["efficientnetlite_b0", "mobilenetv3_small", "resnet18"])
+def test_keras_file_round_trip(backbone: str, tmp_path: Path) -> None:
+    model = _build(backbone=backbone, head="subpixel")
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    np.testing.assert_array_equal(np.asarray(model(IMAGE[:1])), np.asarray(loaded(IMAGE[:1])))
+
+
+def test_efficientnet_lite_input_is_centred_on_127() -> None:
+    model = _build(backbone="efficientnetlite_b0")
+    scaling = model.get_layer("input_scaling")
+    np.testing.assert_allclose(np.asarray(scaling(np.array([[[[127.0, 255.0, 0.0]]]]))).ravel(), [0, 1, -127 / 128])
+
+
+@pytest.mark.parametrize("separable", [True, False])
+def test_a_training_step_learns_everywhere(separable: bool) -> None:
+    model = _build(separable=separable)
+    labels = np.random.default_rng(1).integers(0, 5, (2, 64, 64))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(
+            tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(IMAGE[:, :64, :64], training=True))
+        )
+    gradients = tape.gradient(loss, model.trainable_variables)
+    silent = [v.name for v, g in zip(model.trainable_variables, gradients, strict=True) if g is None or not np.any(g)]
+    assert silent == []
+
+
+def test_the_seed_fixes_weights_and_dropout() -> None:
+    first, second = _build(dropout=0.5), _build(dropout=0.5)
+    image = IMAGE[:, :64, :64]
+    np.testing.assert_array_equal(np.asarray(first(image)), np.asarray(second(image)))
+    trained = []
+    for model in (first, second):
+        keras.utils.set_random_seed(4)  # Keras 2.15 counts the draws of a process
+        trained.append(np.asarray(model(image, training=True)))
+    np.testing.assert_array_equal(*trained)
+
+
+def test_a_weights_file_fills_the_backbone(tmp_path: Path) -> None:
+    from models.builder import kerascv_backbone
+
+    whole = kerascv_backbone("resnet18")
+    whole.save(tmp_path / "resnet18.keras")
+    built = _build(weights=str(tmp_path / "resnet18.keras"), output_stride=16).get_layer("backbone")
+    name = "v2_stack_3_block2_2_conv"
+    np.testing.assert_array_equal(built.get_layer(name).get_weights()[0], whole.get_layer(name).get_weights()[0])
+
+
+def test_batch_norm_momentum_reaches_the_backbone() -> None:
+    backbone = _build(batch_norm_momentum=0.75).get_layer("backbone")
+    assert backbone.get_layer("conv1_bn").momentum == 0.75
+
+
+def test_no_classes_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1, received 0"):
+        models.build(models.ModelSpec(), 0)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_fused_batch_normalisation_is_the_keras_layer(training: bool) -> None:
+    image = np.random.default_rng(5).normal(2, 3, (4, 5, 6, 3)).astype("float32")
+    ours, theirs = BatchNormalization(momentum=0.75), keras.layers.BatchNormalization(momentum=0.75)
+    start = [np.array(row, "float32") for row in ([1, 2, 3], [0.1, 0.2, 0.3], [1, 0, -1], [1, 4, 9])]
+    values, gradients = [], []
+    for layer in (ours, theirs):
+        layer.build((None, 5, 6, 3))
+        layer.set_weights(start)
+        with tf.GradientTape() as tape:
+            value = layer(image, training=training)
+            loss = tf.reduce_sum(tf.sin(value))
+        values.append(np.asarray(value))
+        gradients.append([np.asarray(g) for g in tape.gradient(loss, layer.trainable_variables)])
+    np.testing.assert_allclose(*values, atol=1e-5)
+    np.testing.assert_allclose(np.stack(gradients[0]), np.stack(gradients[1]), rtol=1e-4, atol=1e-4)
+    mean, variance = ours.get_weights()[2:]
+    kept = 0.75 if training else 1.0
+    np.testing.assert_allclose(mean, kept * start[2] + (1 - kept) * image.mean((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(variance, kept * start[3] + (1 - kept) * image.var((0, 1, 2), ddof=1), rtol=1e-4)
+
+
+def test_frozen_normalisation_keeps_its_statistics() -> None:
+    layer = BatchNormalization()
+    layer.build((None, 4, 4, 2))
+    layer.trainable = False
+    layer(np.full((2, 4, 4, 2), 7.0, "float32"), training=True)
+    np.testing.assert_array_equal(layer.get_weights()[2], 0)
+
+
+def test_kerascv_reference_gives_logits() -> None:
+    model = models.build(models.ModelSpec(architecture="keras_cv", backbone="resnet18", output_stride=32), 5)
+    logits = np.asarray(model(IMAGE[:, :64, :64]))
+    assert logits.shape == (2, 64, 64, 5)
+    assert np.abs(logits.sum(-1) - 1).max() > 1e-3  # a softmax would sum to one

@@ -1,0 +1,58 @@
+"""ModelSpec: frozen, hashable, validated with helpful messages, free of TensorFlow."""
+
+import subprocess
+import sys
+
+import pytest
+
+import models
+from models.backbones import BACKBONES
+
+
+def test_importing_models_imports_no_tensorflow() -> None:
+    code = "import sys, models; models.ModelSpec(); assert not {'tensorflow', 'keras', 'ray'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_equal_specs_hash_alike_and_cannot_change() -> None:
+    first, second = models.ModelSpec(dropout=0.2), models.ModelSpec(dropout=0.2)
+    assert hash(first) == hash(second)
+    assert len({first, second, models.ModelSpec()}) == 2
+    with pytest.raises(ValueError, match="frozen"):
+        first.dropout = 0.3
+
+
+@pytest.mark.parametrize(("stride", "rates"), [(16, (6, 12, 18)), (32, (3, 6, 9))])
+def test_rates_follow_from_the_stride(stride: int, rates: tuple[int, ...]) -> None:
+    assert models.ModelSpec(output_stride=stride).rates == rates
+
+
+def test_rates_cannot_be_written() -> None:
+    with pytest.raises(ValueError, match="rates"):
+        models.ModelSpec(rates=(1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("fields", "parts"),
+    [
+        ({"backbone": "resnet19"}, ["'resnet19'", "did you mean 'resnet18'", "mobilenetv3_small"]),
+        ({"head": "subpixels"}, ["'subpixels'", "did you mean 'subpixel'", "bilinear"]),
+        ({"output_stride": 12}, ["12", "16, 32"]),
+        ({"architecture": "deeplab"}, ["'deeplab'", "did you mean 'deeplabv3plus'"]),
+        ({"architecture": "keras_cv"}, ["output_stride 32", "received output_stride 16"]),
+        ({"dropout": 1.0}, ["dropout", "less than 1"]),
+        (
+            {"weights": "imagenet", "backbone": "resnet50"},
+            ["'resnet50_imagenet'", "download", "efficientnetlite_b0", "path of a weights file"],
+        ),
+        ({"weights": "imagenet", "backbone": "resnet18"}, ["no preset exists"]),
+    ],
+)
+def test_errors_say_what_was_received_and_what_is_valid(fields: dict, parts: list[str]) -> None:
+    with pytest.raises(ValueError) as error:  # noqa: PT011  the message is what is tested
+        models.ModelSpec(**fields)
+    assert [part for part in parts if part not in str(error.value)] == []
+
+
+def test_every_backbone_makes_a_spec() -> None:
+    assert all(models.ModelSpec(backbone=name).backbone == name for name in BACKBONES)

@@ -1,0 +1,93 @@
+"""Weights: the restricted reader, the conversion, files of either Keras, and errors that name the layer."""
+
+import os
+import pickle
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from models import torch_state, weights
+from models.builder import kerascv_backbone
+
+CONVERTED = Path(__file__).parents[3] / "shared/weights"
+
+
+@pytest.fixture(scope="module")
+def b0() -> keras.Model:
+    model = kerascv_backbone("efficientnetlite_b0")
+    weights.load(model, "efficientnetlite_b0", "imagenet")
+    return model
+
+
+@pytest.mark.parametrize("size", ["b0", "b1"])
+def test_package_equals_the_converted_file(size: str) -> None:
+    path = CONVERTED / f"efficientnetlite_{size}_imagenet" / f"efficientnetlite_{size}_imagenet.h5"
+    if not path.exists():
+        pytest.skip(f"no independently converted weights at {path}")
+    name = f"efficientnetlite_{size}"
+    model = kerascv_backbone(name)
+    weights.load(model, name, "imagenet")
+    ours = model.get_weights()
+    weights.load(model, name, str(path))
+    for one, other in zip(ours, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_every_array_but_the_classifier_is_used(b0: keras.Model) -> None:
+    state = torch_state.read(weights._package_file("efficientnetlite_b0"))
+    used = [value for key, value in state.items() if not key.startswith("_fc.") and value.dtype == np.float32]
+    loaded = b0.get_weights()
+    assert len(used) == len(loaded) == 245
+    assert sum(value.sum(dtype="float64") for value in used) == pytest.approx(
+        sum(v.sum(dtype="float64") for v in loaded)
+    )
+    assert state["_conv_stem.weight"].shape == (32, 3, 3, 3)
+    stem = b0.get_layer("stem_conv").get_weights()[0]
+    assert stem[2, 1, 0, 31] == state["_conv_stem.weight"][31, 0, 2, 1]
+
+
+def test_an_array_without_a_place_is_an_error(b0: keras.Model) -> None:
+    state = torch_state.read(weights._package_file("efficientnetlite_b0"))
+    state["_blocks.99._bn0.weight"] = np.zeros(3)
+    layers = [layer.name for layer in b0.layers if layer.weights]
+    with pytest.raises(ValueError, match=r"_blocks\.99\._bn0\.weight"):
+        weights._efficientnet_lite(state, layers)
+
+
+def test_anything_but_tensors_is_refused(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple:
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    path = tmp_path / "evil.pth"
+    path.write_bytes(b"".join(pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {}, Evil())))
+    with pytest.raises(ValueError, match=r"refused (posix|nt)\.system"):
+        torch_state.read(path)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".h5"])
+def test_a_saved_backbone_loads_and_does_not_fit_another(suffix: str, tmp_path: Path, b0: keras.Model) -> None:
+    path = tmp_path / f"saved{suffix}"
+    (b0.save_weights if suffix == ".weights.h5" else b0.save)(path)
+    fresh = kerascv_backbone("efficientnetlite_b0")
+    weights.load(fresh, "efficientnetlite_b0", str(path))
+    for one, other in zip(fresh.get_weights(), b0.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match="conv1_conv"):
+        weights.load(kerascv_backbone("resnet18"), "resnet18", str(path))
+
+
+def test_missing_files_are_named_before_anything_is_built(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"'/nowhere/x\.h5' is neither"):
+        weights.check("resnet18", "/nowhere/x.h5")
+    (tmp_path / "x.txt").touch()
+    with pytest.raises(ValueError, match=r"should end in one of \.h5"):
+        weights.check("resnet18", str(tmp_path / "x.txt"))
+    (tmp_path / "x.h5").write_text("no HDF5")
+    with pytest.raises(ValueError, match="cannot be read as HDF5"):
+        weights.load(None, "resnet18", str(tmp_path / "x.h5"))
+    weights.check("resnet18", "none")
+    weights.check("efficientnetlite_b1", "imagenet")
