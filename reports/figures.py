@@ -20,7 +20,7 @@ import results
 from reports.summary import Summary
 
 INK, SOFT = "#222222", "#8a8a8a"
-_THEME = {
+_THEME: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 13,
     "axes.titlesize": 15,
@@ -36,7 +36,7 @@ _THEME = {
 }
 # Seaborn's colour-blind palette, its two palest colours darkened.
 _COLORS = ["#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#56b4e9", "#ca9161", "#444444", "#949494", "#b59b00"]
-_MARKERS = "osD^vPX*<>"
+_MARKERS = "osD^vPXp<>"
 _MOST_CLASSES = 30
 _MOST_CURVES = 10
 

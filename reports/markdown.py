@@ -63,10 +63,11 @@ def verdict(summary: Summary) -> str:
     lines = [f"{head}. {said}"]
     if not math.isnan(summary.smallest):
         seeds = f"{summary.seeds} seed{'s' if summary.seeds > 1 else ''} a cell"
+        noise = f"seed noise {summary.ranking.pool.sd * 100:.2f} points" if summary.ranking.pool else ""
         lines.append(
             f"With {seeds}, a true difference below **{summary.smallest * 100:.1f} points** between two cells would "
-            f"probably not have been seen (power {POWER:.0%}, {ALPHA:.0%} for all {len(summary.ranking.p)} pairs together; "
-            f"seed noise {summary.ranking.pool.sd * 100:.2f} points)."  # type: ignore[union-attr]
+            f"probably not have been seen (power {100 * POWER:.0f} %; {100 * ALPHA:.0f} % false alarms over all "
+            f"{len(summary.ranking.p)} pairs together; {noise})."
         )
     if summary.ranking.method == "blocked":
         lines.append(

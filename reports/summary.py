@@ -85,10 +85,10 @@ def _planned(run: results.Run, frame: pd.DataFrame) -> dict[str, tuple[str, list
     planned: dict[str, tuple[str, list[int]]] = {}
     for cell in run.manifest.get("cells", []):
         planned[cell["cell"]] = (cell.get("label", cell["cell"]), list(cell.get("seeds", [])))
-    for row in frame.drop_duplicates(["cell", "seed"]).itertuples():
-        label, seeds = planned.setdefault(row.cell, (row.label, []))
-        if row.seed not in seeds:
-            seeds.append(int(row.seed))
+    for cell, label, seed in frame[["cell", "label", "seed"]].drop_duplicates(["cell", "seed"]).to_numpy().tolist():
+        seeds = planned.setdefault(cell, (label, []))[1]
+        if seed not in seeds:
+            seeds.append(seed)
     labels = [label for label, _ in planned.values()]
     return {
         key: (label if labels.count(label) == 1 else f"{label} ({key[:6]})", sorted(seeds))
@@ -98,7 +98,8 @@ def _planned(run: results.Run, frame: pd.DataFrame) -> dict[str, tuple[str, list
 
 def _by_seed(frame: pd.DataFrame) -> dict[int, float]:
     """One value a seed; trials that repeat a seed are one repetition, so they are averaged."""
-    return {int(seed): float(miou) for seed, miou in frame.groupby("seed")["miou"].mean().items()}
+    means = frame.groupby("seed")["miou"].mean()
+    return dict(zip(means.index.tolist(), means.tolist(), strict=True))
 
 
 def _cell(

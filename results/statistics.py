@@ -84,8 +84,8 @@ def pool(cells: Mapping[str, Values], wild: float = WILD) -> Pool | None:
     """The variance within cells, `sum (n_c - 1) s_c^2 / sum (n_c - 1)`; None when no cell has two different values.
 
     Left apart: cells whose standard deviation exceeds `wild` times the median cell's while an F-test against the other
-    cells' variance rejects at 5 % (Bonferroni over the cells; with 2 seeds a factor of 3 alone is chance), and cells whose
-    seeds are all equal (a collapsed trial repeats itself exactly; its zero would make the others look surer).
+    cells' variance rejects at 5 % (Bonferroni over the cells; with 2 seeds a factor of 3 alone is chance), and cells
+    whose seeds are all equal (a collapsed trial repeats itself exactly; its zero would make the others look surer).
     """
     repeated = {name: np.asarray(values, float) for name, values in cells.items() if len(values) > 1}
     sds = {name: float(values.std(ddof=1)) for name, values in repeated.items() if np.ptp(values) > 0}
@@ -142,7 +142,7 @@ def smallest_detectable(
     return float(shift * sd * np.sqrt(2 / n))
 
 
-def seed_correlation(table: Values) -> float:
+def seed_correlation(table: np.ndarray | Sequence[Sequence[float]]) -> float:
     """How strongly the cells (rows) move together over shared seeds (columns): the intraclass correlation of the seeds.
 
     From the two-way analysis of variance without interaction, Shrout and Fleiss (1979), form (3,1).
@@ -187,7 +187,7 @@ def difference(
     d = float(b.mean() - a.mean())
     if paired is None:
         matched = set(first) == set(second) and len(a) >= 4
-        paired = matched and seed_correlation([a, [second[seed] for seed in first]]) > CORRELATED
+        paired = matched and seed_correlation(np.array([a, [second[seed] for seed in first]])) > CORRELATED
     if paired:
         steps = np.array([second[seed] - first[seed] for seed in first if seed in second], float)
         return _t(float(steps.mean()), _error(steps), len(steps) - 1, "paired", level)

@@ -98,8 +98,8 @@ def test_seed_correlation_by_hand():
 
 def test_ranking_names_groups_that_cannot_be_told_apart():
     noise = np.array([-0.01, 0.0, 0.01])
-    cells = {name: seeds(mean + noise[list(turn)]) for name, mean, turn in
-             [("low", 0.5, (1, 2, 0)), ("b", 0.70, (2, 0, 1)), ("a", 0.702, (0, 1, 2)), ("mid", 0.6, (0, 2, 1))]}  # fmt: skip
+    turns = {"low": (0.5, [1, 2, 0]), "b": (0.70, [2, 0, 1]), "a": (0.702, [0, 1, 2]), "mid": (0.6, [0, 2, 1])}
+    cells = {name: seeds(mean + noise[turn]) for name, (mean, turn) in turns.items()}
     ranking = statistics.rank(cells)
     assert ranking.order == ("a", "b", "mid", "low")
     assert ranking.groups == {"a": "a", "b": "a", "mid": "b", "low": "c"}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 import results
 from results import record as schema
@@ -60,7 +61,7 @@ def test_a_record_is_its_own_round_trip_and_strict_json(tmp_path):
     ],
 )
 def test_what_the_schema_does_not_know_is_refused(changes):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValidationError):
         make(**changes)
 
 
