@@ -1,0 +1,42 @@
+"""Losses for semantic segmentation: logits in, one float32 value an image out, the same on one device and on many.
+
+`get(name, **params)` builds a loss, `names()` and `parameters(name)` list what there is without importing TensorFlow.
+The conventions that all losses share (labels, void, weights, averaging, replicas) are written down in `losses.base`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from losses.base import FormulaLoss as FormulaLoss
+    from losses.base import SegmentationLoss as SegmentationLoss
+    from losses.composite import WeightedSum as WeightedSum
+    from losses.overlap import OverlapLoss as OverlapLoss
+    from losses.pixelwise import SigmoidLoss as SigmoidLoss
+    from losses.pixelwise import SoftmaxLoss as SoftmaxLoss
+    from losses.registry import get as get
+    from losses.registry import names as names
+    from losses.registry import parameters as parameters
+
+_HOMES = {
+    "get": "registry",
+    "names": "registry",
+    "parameters": "registry",
+    "SegmentationLoss": "base",
+    "FormulaLoss": "base",
+    "SoftmaxLoss": "pixelwise",
+    "SigmoidLoss": "pixelwise",
+    "OverlapLoss": "overlap",
+    "WeightedSum": "composite",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'losses' has no attribute {name!r}")
+    return getattr(import_module(f"losses.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,17 @@
+"""Binary cross-entropy of each channel's sigmoid."""
+
+import tensorflow as tf
+
+from losses.pixelwise import SigmoidLoss
+from losses.registry import register
+
+
+@register("bce")
+class BinaryCrossEntropy(SigmoidLoss):
+    """-g ln s - (1-g) ln(1-s), s = sigmoid(z): the mean over channels and valid pixels.
+
+    Convention: C channels are C independent questions "is it class c?" against the one-hot label; see `SigmoidLoss`.
+    """
+
+    def per_channel(self, target: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        return tf.nn.sigmoid_cross_entropy_with_logits(target, logits)

@@ -1,0 +1,67 @@
+"""Focal losses: cross-entropy that is weighed down where the model is already right."""
+
+import tensorflow as tf
+
+from losses.base import require
+from losses.pixelwise import SigmoidLoss, SoftmaxLoss
+from losses.registry import register
+
+
+def focus(surprisal: tf.Tensor, gamma: float) -> tf.Tensor:
+    """(1-p)^gamma (-ln p), elementwise, of the surprisal -ln p >= 0.
+
+    In log space, exp(gamma ln(1-p)), where a power would have an infinite slope at p = 1 for gamma < 1. The floor
+    stands for p = 1: there value and gradient are 0 in float32, as they are in the limit. No probability is clipped,
+    so the gradient of a pixel that is wrong by any margin is that of cross-entropy.
+    """
+    if gamma == 0.0:
+        return surprisal
+    log_miss = tf.math.log(tf.maximum(-tf.math.expm1(-surprisal), 1e-30))
+    return tf.exp(gamma * log_miss) * surprisal
+
+
+@register("focal")
+class Focal(SoftmaxLoss):
+    """-(1-p_t)^gamma ln p_t of a softmax, each pixel by itself, the mean over valid pixels.
+
+    Lin et al. 2017 (arXiv 1708.02002), gamma = 2, carried from the sigmoid to the softmax.
+
+    Convention: the factor is taken pixel by pixel, not of the mean; there is no alpha (one number for all classes
+    would be a scale; use `class_weights`); the divisor is the number of valid pixels.
+    """
+
+    gamma: float = 2.0
+
+    identities = (({"gamma": 0.0}, "cross_entropy", {}),)
+
+    def check(self) -> None:
+        require(self.gamma >= 0.0, "gamma", self.gamma, "a number >= 0")
+
+    def of_surprisal(self, surprisal: tf.Tensor) -> tf.Tensor:
+        return focus(surprisal, self.gamma)
+
+
+@register("sigmoid_focal")
+class SigmoidFocal(SigmoidLoss):
+    """-alpha_t (1-s_t)^gamma ln s_t of each channel's sigmoid; alpha_t is alpha on positives, 1 - alpha on negatives.
+
+    Lin et al. 2017 (arXiv 1708.02002), alpha = .25, gamma = 2; `alpha=None` leaves alpha_t out.
+
+    Convention: the mean over channels and valid pixels (see `SigmoidLoss`), not the sum over the number of
+    positives that the paper's detector uses.
+    """
+
+    gamma: float = 2.0
+    alpha: float | None = 0.25
+
+    identities = (({"gamma": 0.0, "alpha": None}, "bce", {}),)
+
+    def check(self) -> None:
+        require(self.gamma >= 0.0, "gamma", self.gamma, "a number >= 0")
+        require(self.alpha is None or 0.0 <= self.alpha <= 1.0, "alpha", self.alpha, "in [0, 1] or None")
+
+    def per_channel(self, target: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        on, off = (1.0, 1.0) if self.alpha is None else (self.alpha, 1.0 - self.alpha)
+        positive = focus(tf.nn.softplus(-logits), self.gamma)
+        negative = focus(tf.nn.softplus(logits), self.gamma)
+        return on * target * positive + off * (1.0 - target) * negative

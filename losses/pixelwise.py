@@ -1,0 +1,78 @@
+"""Losses that are a mean over pixels."""
+
+from typing import ClassVar
+
+import tensorflow as tf
+
+from losses import replicas
+from losses.base import FormulaLoss
+from losses.inputs import one_hot
+
+
+class PixelLoss(FormulaLoss):
+    """Weighted mean over pixels: sum(w l) / sum(w)."""
+
+    def per_pixel(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """Values (B,H,W)."""
+        raise NotImplementedError
+
+    def per_image(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+        weight = weight * self.weights_of_pixels(targets, logits.shape[-1])
+        sums = tf.reduce_sum(weight * self.per_pixel(targets, logits), axis=(1, 2))
+        mass = tf.reduce_sum(weight, axis=(1, 2))
+        if self.average == "image":
+            return tf.math.divide_no_nan(sums, mass)
+        return sums * tf.math.divide_no_nan(replicas.global_batch(sums), replicas.global_sum(tf.reduce_sum(mass)))
+
+    def weights_of_pixels(self, targets: tf.Tensor, channels: int) -> tf.Tensor:
+        """Factors, broadcastable to (B,H,W), that the class weights give to pixels."""
+        raise NotImplementedError
+
+
+class SoftmaxLoss(PixelLoss):
+    """A function of the surprisal -ln p of the true class under a softmax.
+
+    Convention: hard labels give f(-ln p_t), soft labels g give sum_c g_c f(-ln p_c). Class weights are pixel weights
+    v(x) = sum_c g_c v_c, divided out by their sum, so that the minimum stays at p = g.
+    """
+
+    activation: ClassVar[str] = "softmax"
+
+    def of_surprisal(self, surprisal: tf.Tensor) -> tf.Tensor:
+        """f, elementwise, of surprisals >= 0 (nats)."""
+        raise NotImplementedError
+
+    def per_pixel(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        if targets.dtype.is_integer:
+            return self.of_surprisal(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits))
+        return tf.reduce_sum(targets * self.of_surprisal(-tf.nn.log_softmax(logits)), axis=-1)
+
+    def weights_of_pixels(self, targets: tf.Tensor, channels: int) -> tf.Tensor:
+        weights = self.weights_of_classes(channels)
+        if self.class_weights is None:
+            return tf.ones([])
+        return tf.gather(weights, targets) if targets.dtype.is_integer else tf.linalg.matvec(targets, weights)
+
+
+class SigmoidLoss(PixelLoss):
+    """A binary loss of each channel's sigmoid against the one-hot label.
+
+    Convention: the mean over the C channels (as Keras and PyTorch take it), so for the same error it is about C times
+    smaller than a softmax loss; class weights weigh the channels, divided by their sum. One channel is the binary
+    case: its logit is that of class 1.
+    """
+
+    activation: ClassVar[str] = "sigmoid"
+
+    def per_channel(self, target: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """Values (B,H,W,C) of float32 targets in [0,1] and logits, both (B,H,W,C)."""
+        raise NotImplementedError
+
+    def per_pixel(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        channels = logits.shape[-1]
+        weights = self.weights_of_classes(channels)
+        values = self.per_channel(one_hot(targets, channels), logits)
+        return tf.reduce_sum(values * (weights / tf.reduce_sum(weights)), axis=-1)
+
+    def weights_of_pixels(self, targets: tf.Tensor, channels: int) -> tf.Tensor:
+        return tf.ones([])
