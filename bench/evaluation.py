@@ -133,7 +133,7 @@ class Evaluator:
 
     Args:
         model: logits (B,H,W,C) from images (B,H,W,3) in 0..255.
-        loss: a loss with a per-image average; its mean over images does not depend on the batch size.
+        loss: a loss with average="image", whose mean over a split does not depend on the batch size.
         classes: number of classes C.
         strategy: the strategy the model lives in; batches are split over its replicas.
     """
@@ -154,10 +154,13 @@ class Evaluator:
             AssertionError: an image was scored twice or not at all.
         """
         started = time.perf_counter()
-        parts: dict[str, list[np.ndarray]] = {"index": [], "confusion": [], "boundary": [], "loss": []}
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in ("index", "confusion", "boundary", "labelled")}
+        loss = 0.0
         for outcome in self._outcomes(dataset):
             for name, found_so_far in parts.items():
                 found_so_far.append(outcome[name].numpy())
+            # The mean of a batch is one over its labelled images, whatever filler it has.
+            loss += float(outcome["loss"].numpy().mean()) * int(parts["labelled"][-1].sum())
         seconds = time.perf_counter() - started
         found = {name: np.concatenate(values) for name, values in parts.items()}
         real = found["index"] >= 0
@@ -168,7 +171,7 @@ class Evaluator:
             confusion=per_image.sum(0),
             boundary=found["boundary"][real].astype(np.int64).sum(0),
             image_mious=np.array([_mean(class_iou(one)) for one in per_image]),
-            loss=float(found["loss"][real].astype(np.float64).mean()),
+            loss=loss / max(1, int(found["labelled"].sum())),
             images=len(index),
             seconds=seconds,
         )
@@ -184,12 +187,11 @@ class Evaluator:
         return found
 
     def _outcomes(self, dataset: tf.data.Dataset) -> Iterator[dict[str, tf.Tensor]]:
-        """What each replica made of each batch. Tensors stay on the device until somebody reads them."""
+        """What became of each global batch. Tensors stay on the device until somebody reads them."""
         for batch in self._strategy.experimental_distribute_dataset(dataset):
             outcome = self._step(batch)
             local = {name: self._strategy.experimental_local_results(values) for name, values in outcome.items()}
-            for replica in range(len(local["index"])):
-                yield {name: values[replica] for name, values in local.items()}
+            yield {name: values[0] if len(values) == 1 else tf.concat(values, 0) for name, values in local.items()}
 
     def _score_batch(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         logits = self._model(tf.cast(batch["image"], tf.float32), training=False)
@@ -208,6 +210,7 @@ class Evaluator:
             "confusion": confusion,
             "boundary": boundary,
             "loss": self._loss.call(at_model_size, logits),
+            "labelled": tf.reduce_any(at_model_size < self._classes, axis=(1, 2)),
             "prediction": prediction,
             "label_size": batch["label_size"],
         }

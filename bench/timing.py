@@ -58,23 +58,19 @@ class Clocks:
         }
 
 
-def steady_windows(rates: list[float], patience: int = 3) -> list[float]:
-    """Drop warm-up windows from the front.
+def steady_windows(rates: list[float]) -> list[float]:
+    """Drop warm-up windows from the front, by MSER (White 1997, Simulation 69(6)): cut where the squared standard error of
+    the mean of what is left, s^2(d) / (n - d), is least.
 
-    A window belongs to the warm-up while the median of itself and the next `patience - 1` lies outside twice the scaled
-    median absolute deviation of all later windows. If more than half would go there is no steady state: the list is empty.
+    If the best cut would take half of the windows or more there is no steady state, and the list is empty.
 
     Args:
         rates: images/s of consecutive windows.
-        patience: windows that have to agree.
     """
     values = np.asarray(rates, float)
-    for start in range(len(values) // 2 + 1):
-        later = values[start:]
-        if not len(later):
-            break
-        centre = np.median(later)
-        spread = 2 * 1.4826 * np.median(np.abs(later - centre))
-        if abs(np.median(later[:patience]) - centre) <= max(spread, 1e-3 * centre):
-            return later.tolist()
-    return []
+    half = len(values) // 2
+    if half == 0:
+        return []
+    errors = [values[cut:].var() / (len(values) - cut) for cut in range(half + 1)]
+    cut = int(np.argmin(errors))
+    return values[cut:].tolist() if cut < half else []

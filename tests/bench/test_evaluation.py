@@ -11,6 +11,7 @@ import pytest
 import scipy.ndimage
 import tensorflow as tf
 
+import losses
 from bench.evaluation import Evaluator, boundary_band, class_dice, class_iou, confusion_matrix, label_map, score_image
 
 
@@ -85,15 +86,12 @@ def _batches(count: int, batch: int) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices(rows).batch(batch, drop_remainder=True)
 
 
-class _ValidShare:
-    """A loss whose mean over images is the share of labelled pixels."""
-
-    def call(self, truth, logits):
-        return tf.reduce_mean(tf.cast(truth < 255, tf.float32), [1, 2])
+def _loss():
+    return losses.get("cross_entropy", average="image")
 
 
 def _scores(count: int, batch: int, strategy: tf.distribute.Strategy) -> dict:
-    return Evaluator(_Fixed(), _ValidShare(), 3, strategy)(_batches(count, batch)).as_dict()
+    return Evaluator(_Fixed(), _loss(), 3, strategy)(_batches(count, batch)).as_dict()
 
 
 @pytest.mark.parametrize("batch", [1, 3, 8])
@@ -103,7 +101,16 @@ def test_scores_do_not_depend_on_the_batch(batch):
     assert parts["images"] == 7
     for name in ("confusion", "boundary", "mean_image_iou"):
         assert parts[name] == whole[name], name
-    assert parts["loss"] == pytest.approx(np.sum(whole["confusion"]) / (7 * 120))
+    assert parts["loss"] == pytest.approx(whole["loss"], rel=1e-6)
+
+
+def test_the_validation_loss_is_the_mean_over_images_of_each_image_s_mean():
+    log = np.log(np.e + 2)  # one-hot logits over 3 classes: a pixel costs log - 1 when right, log when wrong
+    costs = []
+    for batch in _batches(7, 1):
+        truth, seen = batch["label"][0].numpy(), batch["image"][0, :, :, 0].numpy()
+        costs.append(np.mean(np.where(truth == seen, log - 1, log)[truth < 255]))
+    assert _scores(7, 4, tf.distribute.get_strategy())["loss"] == pytest.approx(np.mean(costs), rel=1e-6)
 
 
 def test_one_and_two_replicas_give_the_same_matrix():
@@ -129,4 +136,4 @@ def test_one_and_two_replicas_give_the_same_matrix():
 def test_an_image_scored_twice_is_noticed():
     twice = _batches(4, 4).concatenate(_batches(4, 4))
     with pytest.raises(AssertionError, match="counts once"):
-        Evaluator(_Fixed(), _ValidShare(), 3, tf.distribute.get_strategy())(twice)
+        Evaluator(_Fixed(), _loss(), 3, tf.distribute.get_strategy())(twice)

@@ -1,0 +1,121 @@
+"""The command as a user types it: bad input is one line and status 2, before anything is written or trained."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def bench(*arguments, cwd, module="bench.run"):
+    environment = {**os.environ, "PYTHONPATH": PROJECT}
+    return subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def folder(root, sizes=((40, 40), (40, 40)), ids=1):
+    """A data set of one training and one validation pair."""
+    for name in ("images", "masks"):
+        (root / name).mkdir(parents=True)
+    for key, size in zip(("a", "b"), sizes, strict=True):
+        Image.new("RGB", (40, 40)).save(root / "images" / f"{key}.png")
+        mask = np.zeros(size, np.uint8)
+        mask[:4] = ids
+        Image.fromarray(mask).save(root / "masks" / f"{key}.png")
+    (root / "train.txt").write_text("a\n")
+    (root / "val.txt").write_text("b\n")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--grid", "loses"], "unknown grid 'loses'; did you mean 'losses'?"),
+        (["--set", "train.epoch=3"], "unknown field 'train.epoch'; did you mean 'train.epochs'?"),
+        (["--set", "model.backbone=resnet19"], "resnet18"),
+        (["--only", "loss=dicee"], "did you mean 'dice'?"),
+        (["--dataset", "scene"], "unknown dataset 'scene'; did you mean 'scenes'?"),
+        (["--dataset", "folder", "--data-root", "absent"], "absent"),
+        (["--gpus-per-trial", "9", "--preset", "smoke", "--set", "train.batch_size=9"], "9 GPU(s)"),
+        (["--resume", "runs/absent"], "no run there"),
+        (["--resume", "runs/absent", "--grid", "heads"], "--resume takes the run as it was planned"),
+        (["--name", "a/b"], "plain folder name"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(tmp_path, arguments, message):
+    done = bench(*arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
+
+
+@pytest.mark.parametrize("fault", ["sizes", "missing mask", "unreadable", "empty split"])
+def test_faults_of_a_data_set_are_found_before_training(tmp_path, fault):
+    root = folder(tmp_path / "set", sizes=((40, 40), (30, 40)) if fault == "sizes" else ((40, 40), (40, 40)))
+    if fault == "missing mask":
+        (root / "masks" / "b.png").unlink()
+    elif fault == "unreadable":
+        (root / "images" / "b.png").write_bytes(b"not a picture")
+    elif fault == "empty split":
+        (root / "val.txt").write_text("")
+    done = bench("--dataset", "folder", "--data-root", root, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert ("val" if fault == "empty split" else "b.png" if fault == "unreadable" else "b") in done.stderr
+
+
+def test_a_run_that_exists_is_not_touched(tmp_path):
+    (tmp_path / "runs" / "taken").mkdir(parents=True)
+    (tmp_path / "runs" / "taken" / "mine").write_text("kept")
+    done = bench("--grid", "smoke", "--name", "taken", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "exists" in done.stderr
+    assert (tmp_path / "runs" / "taken" / "mine").read_text() == "kept"
+
+
+def test_a_place_that_is_no_folder_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = bench("--grid", "smoke", "--out", "file", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "not a writable folder" in done.stderr
+
+
+def test_a_dry_run_shows_cells_and_placement_and_writes_nothing(tmp_path):
+    done = bench("--grid", "losses", "--dry-run", "--gpus-per-trial", 0, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for text in ("cross_entropy", "focal_tversky", "7 cells x 3 seeds = 21 trials", "quick"):
+        assert text in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_somebody_else_s_package_is_named(tmp_path):
+    (tmp_path / "losses.py").write_text("")
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.path.append(sys.argv[1]); from bench.environment import check_rooms; check_rooms()", PROJECT],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert "package 'losses' is shadowed" in done.stderr
+
+
+@pytest.mark.parametrize("module", ["bench.report"])
+def test_reading_commands_start_without_tensorflow_and_ray(tmp_path, module):
+    code = f"import sys, {module}; print([m for m in ('tensorflow', 'ray', 'keras') if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": PROJECT}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_report_of_nothing_is_one_line(tmp_path):
+    done = bench("absent", cwd=tmp_path, module="bench.report")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "absent" in done.stderr

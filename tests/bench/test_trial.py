@@ -1,0 +1,107 @@
+"""One whole trial for real, small: on two logical devices, and its record; and failures that end in a record."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import results
+from bench.trial import failure
+
+PROJECT = Path(__file__).resolve().parents[2]
+TINY = [
+    "train.epochs=2", "train.steps_per_epoch=4", "train.batch_size=4", "data.size=64", "data.crop=64", "data.train_limit=8",
+    "data.val_limit=5", "data.test_limit=3", "eval.pictures=2", "eval.window_steps=1", "eval.batch_size=3",
+    "model.aspp_channels=16", "model.decoder_channels=16", "eval.target_miou=0.0001",
+]  # fmt: skip
+
+
+def _trial(out, *settings):
+    sets = [part for setting in (*TINY, *settings) for part in ("--set", setting)]
+    return subprocess.run(
+        [sys.executable, "-m", "bench.trial", "--out", str(out), *sets],
+        cwd=out.parent, env={**os.environ, "PYTHONPATH": str(PROJECT)}, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A trial on two replicas in mixed precision with a frozen, pretrained backbone."""
+    out = tmp_path_factory.mktemp("trial") / "t"
+    done = _trial(
+        out, "placement.cpu_replicas=2", "train.precision=mixed_bfloat16", "model.weights=imagenet", "train.freeze=backbone"
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return results.read(out), out
+
+
+def test_the_record_tells_the_whole_story(finished):
+    record, _ = finished
+    assert record.status == "ok"
+    assert [epoch.epoch for epoch in record.history] == [1, 2]
+    assert [epoch.images for epoch in record.history] == [16, 32]
+    assert record.environment.model_dump()["replicas"] == 2
+    assert record.throughput.replicas == 2
+    assert {(view.view, view.split): view.images for view in record.views} == {("default", "val"): 5, ("default", "test"): 3}
+    clocks = record.clocks.model_dump()
+    parts = sum(seconds for name, seconds in clocks.items() if name != "total_s")
+    assert parts <= clocks["total_s"] + 0.1
+    assert min(clocks.values()) > 0
+    assert record.target.epoch == 1
+    assert record.best.miou == max(epoch.val.miou for epoch in record.history) == record.views[0].miou
+
+
+def test_scores_agree_with_their_confusion_matrix(finished):
+    record, _ = finished
+    for view in record.views:
+        matrix = view.confusion
+        assert sum(map(sum, matrix)) > 0
+        hits = sum(row[i] for i, row in enumerate(matrix))
+        assert view.pixel_accuracy == pytest.approx(hits / sum(map(sum, matrix)))
+        known = [iou for iou in view.iou if iou is not None]
+        assert view.miou == pytest.approx(sum(known) / len(known))
+
+
+def test_artefacts_are_there_and_unchanged(finished):
+    record, out = finished
+    kinds = [artefact.kind for artefact in record.artefacts]
+    assert sorted(kinds) == ["checkpoint", "image", "image", "prediction", "prediction", "truth", "truth"]
+    for artefact in record.artefacts:
+        assert results.sha256(out / artefact.path) == artefact.sha256
+
+
+def test_a_frozen_backbone_does_not_move_and_weights_can_be_handed_on(finished, tmp_path):
+    _, first = finished
+    done = _trial(tmp_path / "t", f"train.init_from={first}", "train.learning_rate=1e-12", "train.freeze=backbone")
+    assert done.returncode == 0, done.stderr[-2000:]
+    script = f"""
+import h5py, json
+def arrays(path):
+    found = {{}}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.update({{name: item[()]}}) if isinstance(item, h5py.Dataset) else None)
+    return found
+a, b = arrays({str(first / "model.weights.h5")!r}), arrays({str(tmp_path / "t" / "model.weights.h5")!r})
+print(json.dumps([len(a), sum((a[n] == b[n]).all().item() for n in a)]))
+"""
+    count, same = json.loads(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
+    assert count > 200
+    assert same >= count * 0.75  # all of the backbone is bit-equal; decoder statistics moved
+
+
+def test_a_loss_that_is_not_finite_ends_as_diverged(tmp_path):
+    done = _trial(tmp_path / "t", "train.learning_rate=1e30", "train.optimizer=sgd", "train.warmup=0")
+    assert done.returncode == 4, done.stdout
+    record = results.read(tmp_path / "t")
+    assert record.status == "diverged"
+    assert record.error.step >= 1
+    assert "not finite" in record.error.message
+
+
+def test_failures_are_told_apart():
+    assert failure(MemoryError())["status"] == "oom"
+    assert failure(RuntimeError("x\ny"))["error"]["message"] == "x"
+    assert failure(RuntimeError())["status"] == "crashed"
