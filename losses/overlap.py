@@ -11,7 +11,7 @@ from losses.replicas import global_sum
 
 
 class Overlap(NamedTuple):
-    """Soft counts of true and false positives and negatives, each of shape (groups, C): an image or the batch a group."""
+    """Soft counts of true and false positives and negatives, each (groups, C); a group is an image or the batch."""
 
     tp: tf.Tensor
     fp: tf.Tensor

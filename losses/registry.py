@@ -102,7 +102,8 @@ def _parameters(cls: str) -> dict[str, Any]:
         if isinstance(base, ast.Name):
             params |= _parameters(base.id)
     for item in node.body:
-        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and item.value is not None:
-            if not ast.unparse(item.annotation).startswith("ClassVar"):
-                params[item.target.id] = ast.literal_eval(item.value)
+        if not (isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and item.value is not None):
+            continue
+        if not ast.unparse(item.annotation).startswith("ClassVar"):
+            params[item.target.id] = ast.literal_eval(item.value)
     return params

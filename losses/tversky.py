@@ -34,8 +34,8 @@ class Tversky(OverlapLoss):
 class FocalTversky(Tversky):
     """(1 - TI_c) ** exponent for each class, TI_c its Tversky index, the mean over classes.
 
-    Abraham & Khan 2018 (arXiv 1810.07842), equation 4, where the exponent is 1/gamma with gamma = 4/3: 3/4. The paper sums over the
-    classes; the mean differs from it by a constant factor.
+    Abraham & Khan 2018 (arXiv 1810.07842), equation 4, where the exponent is 1/gamma with gamma = 4/3: 3/4.
+    The paper sums over the classes; the mean differs from it by a constant factor.
 
     Convention: the power is taken for each class, before the mean; an exponent of 1 is Tversky. `alpha`
     and `beta` as in `Tversky` (the paper names them the other way round: its .7 is on false negatives, as here).

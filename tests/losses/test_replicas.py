@@ -1,0 +1,36 @@
+"""One device and two give the same update and value, with void and classes spread unevenly over the two."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import losses
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def report() -> dict[str, list[float]]:
+    """Two logical devices must be set up before TensorFlow starts, hence the process of its own."""
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("replica_worker.py")],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", losses.names())
+@pytest.mark.parametrize("case", ["loop {} batch", "loop {} image", "fit {}"])
+def test_same_update_and_value(report: dict[str, list[float]], name: str, case: str) -> None:
+    update, value = report[case.format(name)]
+    assert update < 1e-6
+    assert value < 1e-6
