@@ -3,8 +3,8 @@
 Keras hands a dilated `Conv2D` to `tf.nn.convolution`, which on a CPU rearranges the map into `rate ** 2` small maps.
 Two facts make that needless. Taps that fall outside the map at every position multiply padding only, so rows and
 columns of the kernel that are a map's size away from the centre can be left out: at the small maps of training crops
-most of a wide-rate kernel goes. And `tf.nn.conv2d` takes dilations directly. Against the sum over the taps that land inside
-(slice, 1x1 product, pad, add) this was up to 2.4 times faster and level at worst: `python -m bench.perf.atrous`.
+most of a wide-rate kernel goes. And `tf.nn.conv2d` takes dilations directly. The sum over the taps that land inside
+(slice, 1x1 product, pad, add) took up to 2.4 times as long: `python -m bench.perf.atrous`.
 
 Depthwise is different: `DepthwiseConv2dNative` accepts dilations on a CPU and computes the right values, but gradients
 as if there were no dilation (seen in TensorFlow 2.15 and 2.21). `tf.nn.depthwise_conv2d` is right and cheap enough, so

@@ -2,9 +2,9 @@
 
     python -m bench.perf.atrous [--step-only | --layers-only]
 
-Milliseconds of forward and backward, median. `keras` is Keras's own dilated layer, `direct` is `tf.nn.conv2d` with dilations,
-`taps` the sum over the taps that land inside the map (slice, product, pad, add), `ours` what `models` uses: direct, with the
-kernel trimmed to the map. The ratio is of `keras` to `ours`; it holds on a busy machine, the milliseconds do not.
+Milliseconds of forward and backward, median. `keras` is what Keras's dilated layers call, `direct` is `tf.nn.conv2d`
+with dilations, `taps` the sum over the taps that land inside the map (slice, product, pad, add), `ours` what `models`
+uses: the kernel trimmed to the map, then direct. The ratio is `keras` to `ours`, of use on a busy machine too.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ LAYERS = [  # (map size, input channels, rate, batch)
 ]
 STEPS = [  # fields of ModelSpec
     {},
-    {"separable": False},
-    {"output_stride": 32},
-    {"head": "subpixel"},
     {"architecture": "keras_cv", "output_stride": 32},
+    {"output_stride": 32},
+    {"separable": False},
+    {"head": "subpixel"},
 ]
 
 
