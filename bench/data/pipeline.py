@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from bench.data.dataset import VOID, Pair, Split
+from bench.data.quiet_exit import quiet_at_exit
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -40,7 +41,7 @@ def train(split: Split, spec: DataSpec, batch_size: int, seed: int) -> tf.data.D
         return np.stack(images), np.stack(labels)
 
     def shaped(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        image, label = tf.numpy_function(batch, [step], (tf.uint8, tf.uint8), stateful=False)
+        image, label = tf.numpy_function(quiet_at_exit(batch), [step], (tf.uint8, tf.uint8), stateful=False)
         return tf.ensure_shape(image, (*shape, 3)), tf.ensure_shape(label, shape)
 
     steps = tf.data.Dataset.counter()
@@ -67,7 +68,9 @@ def evaluation(split: Split, size: int, batch_size: int) -> tf.data.Dataset:
 
     def shaped(step: tf.Tensor) -> dict[str, tf.Tensor]:
         example = table[0]
-        columns = tf.numpy_function(batch, [step], [value.dtype for value in example.values()], stateful=False)
+        columns = tf.numpy_function(
+            quiet_at_exit(batch), [step], [value.dtype for value in example.values()], stateful=False
+        )
         return {
             name: tf.ensure_shape(column, (batch_size, *value.shape))
             for (name, value), column in zip(example.items(), columns, strict=True)

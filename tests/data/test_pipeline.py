@@ -1,5 +1,8 @@
 """Batches: exact labels, replayable, and every image of an evaluation once."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -171,3 +174,15 @@ def test_pictures_shrink_with_antialiasing_and_labels_by_choice():
     small, label = pipeline.resized(image, ((x + y) % 2 * 200).astype(np.uint8), 64)
     assert np.abs(small.astype(int) - 127).max() <= 3, "grey, not black and white"
     assert set(np.unique(label)) <= {0, 200}
+
+
+def test_a_process_ends_while_an_endless_iterator_is_alive():
+    """Without bench.data.quiet_exit this hangs: tf.data threads wait for an interpreter that is shutting down."""
+    code = (
+        "import numpy as np; from types import SimpleNamespace as N\n"
+        "from bench.data import pipeline; from bench.data.dataset import Split\n"
+        "split = Split(('a',), lambda key: (np.zeros((160, 160, 3), np.uint8), np.zeros((160, 160), np.uint8)))\n"
+        "batches = iter(pipeline.train(split, N(size=160, crop=128, augment='light'), 64, 0))\n"
+        "for _ in range(3): next(batches)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=90)
