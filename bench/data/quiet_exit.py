@@ -1,8 +1,8 @@
 """Python functions inside tf.data, without the hang at the end of the process.
 
-A tf.data thread that waits for the interpreter lock while the interpreter shuts down never returns, and the destructor of
-its iterator waits for it: a process that ends with an endless iterator alive stays for ever (seen on TensorFlow 2.15 and
-2.21). So before the shutdown calls are refused, which fills the iterators' buffers, and the last ones are awaited.
+A tf.data thread that waits for the interpreter lock while the interpreter shuts down never returns, and the destructor
+of its iterator waits for it: a process that ends with an endless iterator alive stays for ever (seen on TensorFlow 2.15
+and 2.21). So before the shutdown calls are refused, which fills the iterators' buffers, and the last ones are awaited.
 """
 
 from __future__ import annotations
