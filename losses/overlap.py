@@ -92,7 +92,7 @@ class OverlapLoss(FormulaLoss):
         if self.classes == "present":
             return weights * tf.cast(tf.stop_gradient(counts.tp + counts.fn) > 0.0, tf.float32)
         if self.classes != "all":
-            if max(self.classes) >= channels:  # type: ignore[type-var]
+            if max(int(c) for c in self.classes) >= channels:
                 raise ValueError(f"classes has id {max(self.classes)} for {channels} classes")  # type: ignore[type-var]
             weights *= tf.constant([float(c in self.classes) for c in range(channels)])
         return tf.broadcast_to(weights, tf.shape(counts.tp))

@@ -19,7 +19,8 @@ TP, FP, FN = (F(5, 4), F(1)), (F(1), F(3, 4)), (F(3, 4), F(1))
 CE = sum(-log(p) for p in P_TRUE) / 4
 DICE = 1 - sum(2 * tp / (2 * tp + fp + fn) for tp, fp, fn in zip(TP, FP, FN, strict=True)) / 2
 TVERSKY = [1 - tp / (tp + F(3, 10) * fp + F(7, 10) * fn) for tp, fp, fn in zip(TP, FP, FN, strict=True)]
-# Channel logits are (ln 3, 0) or (0, ln 3) or (0, 0): softplus(0) = ln 2, softplus(-ln 3) = ln 4/3, softplus(ln 3) = ln 4.
+# Channel logits are (ln 3, 0), (0, ln 3) or (0, 0);
+# softplus(0) = ln 2, softplus(-ln 3) = ln 4/3, softplus(ln 3) = ln 4.
 BCE = (2 * (log(4 / 3) + log(2)) + 2 * log(2) + (log(4) + log(2))) / 8
 
 
