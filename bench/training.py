@@ -227,11 +227,11 @@ def steps_per_second(model: keras.Model, dataset: tf.data.Dataset, steps: int) -
     return steps / (watch.times[-1] - watch.times[0])
 
 
-def recalibrate(model: keras.Model, dataset: tf.data.Dataset, batches: int, strategy: tf.distribute.Strategy) -> None:
+def recalibrate(model: keras.Model, dataset: tf.data.Dataset, strategy: tf.distribute.Strategy) -> None:
     """Refresh batch-norm statistics by forward passes: averaged weights have none of their own (Izmailov et al. 2018,
     arXiv 1803.05407)."""
     step = tf.function(lambda image: strategy.run(lambda x: model(tf.cast(x, tf.float32), training=True), args=(image,)))
-    for image, _ in strategy.experimental_distribute_dataset(dataset.take(batches)):
+    for image, _ in strategy.experimental_distribute_dataset(dataset):
         step(image)
 
 

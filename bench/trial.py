@@ -162,7 +162,7 @@ class _Body:
         # Filled up to a multiple of the replicas: a shorter last batch crashes the strategy.
         replicas = spec.placement.replicas
         self.eval_batch = -(-spec.eval.batch_size // replicas) * replicas
-        self.train_data = pipeline.train(splits["train"], spec.data, spec.train.batch_size, spec.seed)
+        self.crops = pipeline.Crops(splits["train"], spec.data, spec.seed)
         self.scored = {
             name: pipeline.evaluation(split, spec.data.size, self.eval_batch)
             for name, split in splits.items()
@@ -201,9 +201,13 @@ class _Body:
         )
         self.trace = watch.trace
         train = self.spec.train
-        self.model.fit(
-            self.train_data, epochs=train.epochs, steps_per_epoch=train.steps_per_epoch, callbacks=[watch], verbose=0
-        )
+        batches = self._batches(train.epochs * train.steps_per_epoch)
+        self.model.fit(batches, epochs=train.epochs, steps_per_epoch=train.steps_per_epoch, callbacks=[watch], verbose=0)
+
+    def _batches(self, steps: int) -> Any:
+        from bench.data import pipeline
+
+        return pipeline.train(self.crops, self.spec.train.batch_size, steps)
 
     def _settle(self) -> list[dict[str, Any]]:
         """Put the weights that are reported into the model and score them: validation, and the test split once."""
@@ -228,7 +232,7 @@ class _Body:
         from bench.training import recalibrate
 
         self.model.optimizer.assign_average_vars(self.model.trainable_variables)
-        recalibrate(self.model, self.train_data, 20, self.strategy)
+        recalibrate(self.model, self._batches(20), self.strategy)
         return self.evaluator(self.scored["val"])
 
     def _resident_rate(self) -> float | None:
@@ -238,7 +242,7 @@ class _Body:
         spec = self.spec
         if self.shared or spec.train.epochs * spec.train.steps_per_epoch < 4 * spec.eval.window_steps:
             return None
-        batch = self.train_data.take(1).cache().repeat()
+        batch = self._batches(1).cache().repeat()
         return spec.train.batch_size * steps_per_second(self.model, batch, spec.eval.window_steps)
 
     def _throughput(self) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def test_the_record_tells_the_whole_story(finished):
     assert record.status == "ok"
     assert [epoch.epoch for epoch in record.history] == [1, 2]
     assert [epoch.images for epoch in record.history] == [16, 32]
-    assert record.environment.model_dump()["replicas"] == 2
+    assert record.environment["replicas"] == 2
     assert record.throughput.replicas == 2
     assert {(view.view, view.split): view.images for view in record.views} == {("default", "val"): 5, ("default", "test"): 3}
     clocks = record.clocks.model_dump()

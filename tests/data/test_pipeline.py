@@ -103,7 +103,7 @@ def test_same_seed_same_bytes_other_seed_other_bytes():
     split = make_split([(64, 64), (50, 70), (80, 33)])
 
     def take(seed):
-        return [[part.numpy() for part in batch] for batch in pipeline.train(split, SPEC, 4, seed).take(3)]
+        return [[part.numpy() for part in batch] for batch in pipeline.train(pipeline.Crops(split, SPEC, seed), 4, 3)]
 
     first, again, other = take(0), take(0), take(1)
     for a, b in zip(first, again, strict=True):
@@ -116,7 +116,7 @@ def test_the_stream_does_not_depend_on_the_batch_size():
     split = make_split([(64, 64), (50, 70), (80, 33)])
 
     def stream(batch_size):
-        batches = pipeline.train(split, SPEC, batch_size, 7).take(12 // batch_size)
+        batches = pipeline.train(pipeline.Crops(split, SPEC, 7), batch_size, 12 // batch_size)
         return np.concatenate([image.numpy() for image, _ in batches])
 
     np.testing.assert_array_equal(stream(2), stream(6))
@@ -130,7 +130,7 @@ def test_each_epoch_holds_every_image_once_in_its_own_order():
 
 
 def test_training_batches_have_fixed_shapes():
-    image, label = pipeline.train(make_split([(64, 48)]), SPEC, 5, 0).element_spec
+    image, label = pipeline.train(pipeline.Crops(make_split([(64, 48)]), SPEC, 0), 5, 1).element_spec
     assert (tuple(image.shape), image.dtype.name) == ((5, 48, 48, 3), "uint8")
     assert (tuple(label.shape), label.dtype.name) == ((5, 48, 48), "uint8")
 
@@ -182,7 +182,7 @@ def test_a_process_ends_while_an_endless_iterator_is_alive():
         "import numpy as np; from types import SimpleNamespace as N\n"
         "from bench.data import pipeline; from bench.data.dataset import Split\n"
         "split = Split(('a',), lambda key: (np.zeros((160, 160, 3), np.uint8), np.zeros((160, 160), np.uint8)))\n"
-        "batches = iter(pipeline.train(split, N(size=160, crop=128, augment='light'), 64, 0))\n"
+        "batches = iter(pipeline.train(pipeline.Crops(split, N(size=160, crop=128, augment='light'), 0), 64, 10**6))\n"
         "for _ in range(3): next(batches)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=90)
