@@ -76,7 +76,7 @@ def main(
         _check_gpus(plan)
         run = RunFolder.create(out, name or _name(plan), _manifest(options), plan, describe())
         for note in (*plan.notes, *notes):
-            console.print(note, style="dim")
+            console.print(note, style="dim", soft_wrap=True)
         return _execute(run, plan.trials, plan, [])
 
 
@@ -126,7 +126,7 @@ def _check_gpus(plan: Plan) -> None:
 def _show(plan: Plan, nodes: Sequence[Machine], notes: list[str]) -> int:
     """The dry run: cells, placement, and what cannot fit."""
     for note in (*plan.notes, *notes):
-        console.print(note, style="dim")
+        console.print(note, style="dim", soft_wrap=True)
     grid = plan.grid
     table = Table(title=f"{grid.name}: {grid.description}", title_justify="left", box=None, header_style="bold")
     for column in ("cell", "hash", "precision", "epochs x steps x batch", "data"):

@@ -35,7 +35,7 @@ def test_defaults_preset_base_set_and_axes_win_in_this_order(tmp_path):
     path = _file(tmp_path, "base: {train.steps_per_epoch: 7, train.epochs: 9}\naxes: {loss: [dice], train.batch_size: [4]}\n")
     spec = grid.load(path, preset="quick", settings=["train.epochs=11"]).cells[0].spec
     assert spec.train.power == 0.9  # the spec's default
-    assert spec.data.val_limit == 64  # the preset
+    assert spec.data.val_limit == 40  # the preset
     assert spec.train.steps_per_epoch == 7  # base over preset
     assert spec.train.epochs == 11  # --set over base
     assert spec.train.batch_size == 4  # the axis
