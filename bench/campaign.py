@@ -26,10 +26,9 @@ class Campaign:
     def __init__(self, run: RunFolder, plan: Plan, console: Console) -> None:
         self._run, self._plan, self._console = run, plan, console
         self._started: dict[str, str] = {}
-        self._failures: dict[str, str] = {}
 
-    def run(self, trials: list[Trial], finished: int = 0) -> dict[str, str]:
-        """Run the trials; returns the reason for each that failed.
+    def run(self, trials: list[Trial], finished: int = 0) -> None:
+        """Run the trials; `finished` others of the run are complete already.
 
         Raises:
             KeyboardInterrupt: after the running trials have been recorded as interrupted.
@@ -50,7 +49,6 @@ class Campaign:
                     if self._run.status(name) is None:
                         self._record(name, "interrupted", "KeyboardInterrupt", "stopped by the user")
                 raise
-        return self._failures
 
     def _job(self, name: str, cell: Cell, spec: TrialSpec) -> schedule.Job:
         folder = self._run.trial(name).resolve()
@@ -62,7 +60,9 @@ class Campaign:
             "trial": name, "label": cell.label, "axes": dict(cell.axes), "spec": spec.model_dump(mode="json"),
             "folder": str(folder), "cpus": self._plan.cpus, "shared": self._plan.shared,
         }  # fmt: skip
-        return schedule.Job(name, "bench.trial:worker", payload, str(folder / "log.txt"), self._plan.cpus, self._plan.gpus)
+        return schedule.Job(
+            name, "bench.trial:worker", payload, str(folder / "log.txt"), self._plan.cpus, self._plan.gpus
+        )
 
     def _hear(self, event: schedule.Event) -> None:
         if event.kind == "started":
@@ -85,7 +85,6 @@ class Campaign:
         if record.status != "ok":
             message = record.error.message if record.error else "no reason recorded"
             note = f"{message} (log: {self._run.trial(name) / 'log.txt'})"
-            self._failures[name] = f"{record.status}: {note}"
         self._view.ended(name, record.status, note)
 
     def _record(self, name: str, status: str, kind: str, message: str) -> None:
@@ -105,5 +104,3 @@ def _tail(log: Path, characters: int = 4000) -> str:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-

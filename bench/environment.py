@@ -35,7 +35,8 @@ def check_rooms() -> None:
         if origin is None or origin.parent.parent != home:
             found = origin or "no package of that name"
             raise UsageError(
-                f"package {room!r} is shadowed: found {found}, expected {home / room}; start in another folder or rename it"
+                f"package {room!r} is shadowed: found {found}, expected {home / room}; "
+                "start in another folder or rename it"
             )
 
 

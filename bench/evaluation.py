@@ -1,4 +1,4 @@
-"""Scoring: one integer confusion matrix over the whole split, every image counted once, each at its label's own size."""
+"""Scoring: one integer confusion matrix over a whole split, every image counted once, at its label's own size."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ IGNORE = 255
 
 @dataclass(frozen=True)
 class Scores:
-    """What one pass over a split gives. `confusion` is (C, C) int64 with rows = truth; `boundary` the same with one more
-    class for "not near a boundary"; `image_miou` the mean over images of the mIoU of each."""
+    """What one pass over a split gives.
+
+    `confusion` is (C, C) int64 with rows = truth; `boundary` the same with one more class for "not near a boundary";
+    `image_mious` holds the mIoU of each image."""
 
     confusion: np.ndarray
     boundary: np.ndarray
@@ -242,6 +244,8 @@ def label_map(logits: tf.Tensor, image_size: tf.Tensor, label_size: tf.Tensor) -
     then arg-maxed (resizing ids would invent shapes)."""
     content = logits[: image_size[0], : image_size[1]]
     full = tf.cond(
-        tf.reduce_all(image_size == label_size), lambda: content, lambda: tf.image.resize(content, label_size, "bilinear")
+        tf.reduce_all(image_size == label_size),
+        lambda: content,
+        lambda: tf.image.resize(content, label_size, "bilinear"),
     )
     return tf.argmax(full, axis=-1, output_type=tf.int32)

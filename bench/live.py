@@ -96,10 +96,18 @@ class View:
         head.add_row(
             ProgressBar(total=total, completed=done + count["failed"], width=30),
             Text(f"{done} done, {count['running']} running, {count['failed']} failed of {total}"),
-            Text(f"{_clock(time.monotonic() - self._started)} gone, about {_clock(self.remaining())} left", style="dim"),
+            Text(
+                f"{_clock(time.monotonic() - self._started)} gone, about {_clock(self.remaining())} left", style="dim"
+            ),
         )
         body = Table(box=None, pad_edge=False, header_style="bold")
-        for name, side in (("trial", "left"), ("epoch", "right"), ("loss", "right"), ("mIoU", "right"), ("img/s", "right")):
+        for name, side in (
+            ("trial", "left"),
+            ("epoch", "right"),
+            ("loss", "right"),
+            ("mIoU", "right"),
+            ("img/s", "right"),
+        ):
             body.add_column(name, justify=side)  # type: ignore[arg-type]
         for name, row in self._rows.items():
             if row.state == "running":

@@ -30,7 +30,7 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, peak: float, steps: int, warmup_steps: int, decay: str, power: float) -> None:
         super().__init__()
-        self._config = {
+        self._config: dict[str, Any] = {
             "peak": peak, "steps": steps, "warmup_steps": warmup_steps, "decay": decay, "power": power
         }  # fmt: skip
 
@@ -107,4 +107,3 @@ def _addons() -> Any:
         warnings.simplefilter("ignore")  # its end-of-life notice, on every import
         from tensorflow_addons import optimizers
     return optimizers
-

@@ -1,4 +1,4 @@
-"""From a command's options and the machines at hand to the trials: preset, precision, placement, and what cannot fit."""
+"""From a command's options and the machines at hand to the trials: preset, precision and placement."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def make(options: Mapping[str, Any], nodes: Sequence[Machine], max_concurrent: i
     notes = []
     if not gpus and options.get("preset") is None and grid.preset == "quick":
         notes.append("No GPU: using the preset quick; --preset full is meant for GPUs.")
-    cpus, concurrent, shared = _share(gpus, nodes, max_concurrent)
+    cpus, concurrent, shared = share(gpus, nodes, max_concurrent)
     if shared:
         notes.append("Trials share the machine's cores: their throughput is recorded as not comparable.")
     return Plan(_place(grid, cpus, gpus), cpus, gpus, concurrent, shared, tuple(notes))
@@ -120,7 +120,7 @@ def _by_accelerator(table: Mapping[str, str], accelerator: str | None) -> str:
     return next((table[word] for word in words if word in table), table["default"])
 
 
-def _share(gpus: int, nodes: Sequence[Machine], max_concurrent: int | None) -> tuple[int, int | None, bool]:
+def share(gpus: int, nodes: Sequence[Machine], max_concurrent: int | None) -> tuple[int, int | None, bool]:
     """CPUs of a trial, trials at a time, and whether trials share cores."""
     if gpus:
         hosts = [node for node in nodes if node.gpus >= gpus] or list(nodes)

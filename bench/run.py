@@ -17,9 +17,9 @@ from bench.cli import command, start
 from bench.environment import check_rooms, describe, gpu_names
 from bench.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UsageError
 from bench.grid import Cell
-from bench.plan import Local, Machine, Plan, make
+from bench.plan import Local, Machine, Plan, make, share
 from bench.runfolder import RunFolder, writable
-from bench.spec import TrialSpec
+from bench.spec import TrialSpec, initial_weights
 
 console = Console(highlight=False)
 Trial = tuple[str, Cell, TrialSpec]
@@ -31,11 +31,19 @@ def main(
     dataset: Annotated[str | None, typer.Option(help="Data set by name; default: the embedded scenes.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds of every cell; default: the preset's.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="field=value, any field of the spec; repeatable.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="field=value, any field of the spec; repeatable.")
+    ] = None,
     only: Annotated[list[str] | None, typer.Option(help="axis=value,value keeps part of the grid; repeatable.")] = None,
-    preset: Annotated[str | None, typer.Option(help="smoke, quick or full; default: full with a GPU, else quick.")] = None,
-    gpus_per_trial: Annotated[int | None, typer.Option(min=0, help="GPUs of a trial; default: 1 where there are any.")] = None,
-    max_concurrent: Annotated[int | None, typer.Option(min=1, help="Trials at a time; default: one a GPU, or one a machine.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="smoke, quick or full; default: full with a GPU, else quick.")
+    ] = None,
+    gpus_per_trial: Annotated[
+        int | None, typer.Option(min=0, help="GPUs of a trial; default: 1 where there are any.")
+    ] = None,
+    max_concurrent: Annotated[
+        int | None, typer.Option(min=1, help="Trials at a time; default: one a GPU, or one a machine.")
+    ] = None,
     address: Annotated[str | None, typer.Option(help="An existing Ray cluster; default: start one here.")] = None,
     out: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
     name: Annotated[str | None, typer.Option(help="The run's name; default: grid, data set and time.")] = None,
@@ -59,7 +67,7 @@ def main(
     # With no cluster to ask, everything a user can get wrong is known before Ray starts.
     plan = make(options, [_this_machine()], max_concurrent) if address is None else None
     if plan is not None:
-        notes = _check_data(plan)
+        notes = _check_inputs(plan)
         if dry_run:
             return _show(plan, [_this_machine()], notes)
     writable(out)
@@ -68,7 +76,7 @@ def main(
     with schedule.cluster(address) as nodes:
         if plan is None:
             plan = make(options, nodes, max_concurrent)
-            notes = _check_data(plan)
+            notes = _check_inputs(plan)
             if dry_run:
                 return _show(plan, nodes, notes)
         if fault := schedule.misfit(plan.cpus, plan.gpus, nodes):
@@ -77,7 +85,7 @@ def main(
         run = RunFolder.create(out, name or _name(plan), _manifest(options), plan, describe())
         for note in (*plan.notes, *notes):
             console.print(note, style="dim", soft_wrap=True)
-        return _execute(run, plan.trials, plan, [])
+        return _execute(run, plan.trials, plan)
 
 
 def _this_machine() -> Local:
@@ -102,10 +110,18 @@ def _manifest(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _check_data(plan: Plan) -> list[str]:
-    """Read every data set of the plan once, so that a fault in it costs no training; returns what to tell the user."""
+def _check_inputs(plan: Plan) -> list[str]:
+    """Look at all weights and read every data set once, before any training; returns notes for the user."""
+    import models.weights
     from bench import data
 
+    for cell in plan.grid.cells:
+        try:
+            models.weights.check(cell.spec.model.backbone, cell.spec.model.weights)
+        except ValueError as error:
+            raise UsageError(f"cell {cell.label!r}: {error}") from None
+        if cell.spec.train.init_from:
+            initial_weights(cell.spec.train.init_from)
     distinct = {cell.spec.data.model_dump_json(): cell.spec.data for cell in plan.grid.cells}
     return [note for spec in distinct.values() for note in data.load(spec).notes]
 
@@ -134,7 +150,9 @@ def _show(plan: Plan, nodes: Sequence[Machine], notes: list[str]) -> int:
     for cell in grid.cells:
         train, data = cell.spec.train, cell.spec.data
         steps = f"{train.epochs} x {train.steps_per_epoch} x {train.batch_size}"
-        table.add_row(cell.label, cell.spec.cell, train.precision, steps, f"{data.name} {data.size} px, crop {data.crop}")
+        table.add_row(
+            cell.label, cell.spec.cell, train.precision, steps, f"{data.name} {data.size} px, crop {data.crop}"
+        )
     console.print(table)
     have = ", ".join(f"{node.cpus} CPUs + {node.gpus} GPUs" for node in nodes)
     at_a_time = plan.concurrent or sum(node.gpus for node in nodes) // max(1, plan.gpus)
@@ -149,48 +167,50 @@ def _show(plan: Plan, nodes: Sequence[Machine], notes: list[str]) -> int:
 
 
 def _resume(path: Path, address: str | None, max_concurrent: int | None) -> int:
-    import dataclasses
-
     from bench import schedule
 
     run = RunFolder.open(path)
-    trials = run.planned()
-    kept = [name for name, _, _ in trials if run.status(name) == "ok"]
+    grid = run.grid()
+    gpus = grid.cells[0].spec.placement.gpus
     with schedule.cluster(address) as nodes:
-        options = run.manifest()["options"]
-        plan = make(options, nodes, max_concurrent)
-        first = trials[0][2].placement
-        if first.gpus != plan.gpus:
-            raise UsageError(f"--resume {path}: the run used {first.gpus} GPU(s) a trial, here it would be {plan.gpus}")
-        if fault := schedule.misfit(plan.cpus, plan.gpus, nodes):
+        cpus, concurrent, shared = share(gpus, nodes, max_concurrent)
+        plan = Plan(grid, cpus, gpus, concurrent, shared)
+        if fault := schedule.misfit(cpus, gpus, nodes):
             raise UsageError(fault)
         _check_gpus(plan)
-        _check_data(dataclasses.replace(plan, grid=dataclasses.replace(plan.grid, cells=tuple(c for _, c, _ in trials))))
-        console.print(f"{len(kept)} of {len(trials)} trials are complete and kept.", style="dim")
-        return _execute(run, [trial for trial in trials if trial[0] not in kept], plan, kept)
+        _check_inputs(plan)
+        missing = [trial for trial in plan.trials if run.status(trial[0]) != "ok"]
+        console.print(
+            f"{len(plan.trials) - len(missing)} of {len(plan.trials)} trials are complete and kept.", style="dim"
+        )
+        return _execute(run, missing, plan)
 
 
-def _execute(run: RunFolder, trials: list[Trial], plan: Plan, kept: list[str]) -> int:
+def _execute(run: RunFolder, trials: list[Trial], plan: Plan) -> int:
+    """Run these trials of the plan, then tables and report; returns the exit status."""
     from bench.campaign import Campaign
 
-    console.print(f"Run {run.path}: {len(trials)} trials to do.")
+    def complete() -> int:
+        return sum(run.status(name) == "ok" for name, _, _ in plan.trials)
+
+    total = len(plan.trials)
+    console.print(f"Run {run.path}: {len(trials)} trials to do.", soft_wrap=True)
     try:
-        failures = Campaign(run, plan, console).run(trials, finished=len(kept)) if trials else {}
+        if trials:
+            Campaign(run, plan, console).run(trials, finished=total - len(trials))
     except KeyboardInterrupt:
         run.finish("interrupted")
-        done = sum(run.status(name) == "ok" for name, _, _ in run.planned())
-        console.print(f"\nInterrupted. {done} complete trials are kept; go on with: python -m bench.run --resume {run.path}")
+        console.print(f"\nInterrupted: {complete()} of {total} trials are complete and kept.")
+        console.print(f"Go on with: python -m bench.run --resume {run.path}", soft_wrap=True)
         return EXIT_INTERRUPTED
-    complete = all(run.status(name) == "ok" for name, _, _ in run.planned())
-    run.finish("complete" if complete else "incomplete")
-    report = _report(run)
-    for name, reason in failures.items():
-        console.print(f"[red]{name}[/]: {reason}")
-    if not complete:
-        console.print(f"Incomplete; try the rest again with: python -m bench.run --resume {run.path}")
-    if report:
-        console.print(f"Report: {report}")
-    return EXIT_OK if complete else EXIT_INCOMPLETE
+    done = complete() == total
+    run.finish("complete" if done else "incomplete")
+    if report := _report(run):
+        console.print(f"Report: {report}", soft_wrap=True)
+    if not done:
+        console.print(f"Incomplete: {total - complete()} of {total} trials failed.", style="red")
+        console.print(f"Try them again with: python -m bench.run --resume {run.path}", soft_wrap=True)
+    return EXIT_OK if done else EXIT_INCOMPLETE
 
 
 def _report(run: RunFolder) -> Path | None:

@@ -13,9 +13,9 @@ import yaml
 
 import results
 from bench.errors import UsageError, nearest
-from bench.grid import Cell
+from bench.grid import Cell, Grid
 from bench.plan import Plan
-from bench.spec import TrialSpec, parse
+from bench.spec import parse
 
 
 class RunFolder:
@@ -26,7 +26,9 @@ class RunFolder:
         self._lock: TextIO | None = None
 
     @classmethod
-    def create(cls, out: Path, name: str, manifest: Mapping[str, Any], plan: Plan, environment: Mapping[str, Any]) -> RunFolder:
+    def create(
+        cls, out: Path, name: str, manifest: Mapping[str, Any], plan: Plan, environment: Mapping[str, Any]
+    ) -> RunFolder:
         """Make the folder of a new run.
 
         Raises:
@@ -39,9 +41,7 @@ class RunFolder:
             path.mkdir(parents=True)
             (path / "trials").mkdir()
         except FileExistsError:
-            raise UsageError(
-                f"run {path} exists; choose another --name, or finish it with --resume {path}"
-            ) from None
+            raise UsageError(f"run {path} exists; choose another --name, or finish it with --resume {path}") from None
         except OSError as error:
             raise UsageError(f"--out {out}: cannot write there: {error.strerror}") from None
         run = cls(path)
@@ -70,7 +70,9 @@ class RunFolder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise UsageError(f"run {self.path} is being written by another process; wait for it or choose another --name") from None
+            raise UsageError(
+                f"run {self.path} is being written by another process; wait for it or choose another --name"
+            ) from None
 
     def _write(self, name: str, text: str) -> None:
         results.write_bytes(self.path / name, text.encode())
@@ -85,22 +87,28 @@ class RunFolder:
         """Note in the manifest how the run stands: "complete", "incomplete" or "interrupted"."""
         self._write("run.json", json.dumps({**self.manifest(), "status": status}, indent=2) + "\n")
 
-    def planned(self) -> list[tuple[str, Cell, TrialSpec]]:
-        """The trials as they were resolved when the run began.
+    def grid(self) -> Grid:
+        """The grid as it was resolved when the run began.
 
         Raises:
-            UsageError: this version of the software reads a cell differently.
+            UsageError: it cannot be read, or this version of the software reads a cell differently.
         """
+        path = self.path / "grid.yaml"
         try:
-            values = yaml.safe_load((self.path / "grid.yaml").read_text())
-            cells = [(entry["cell"], Cell(entry["label"], entry["axes"], _spec(self.path, entry))) for entry in values["cells"]]
-            seeds = int(values["seeds"])
-        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-            raise UsageError(f"{self.path / 'grid.yaml'}: not the resolved grid of a run: {error!r}") from None
-        for stored, cell in cells:
+            values = yaml.safe_load(path.read_text())
+            cells = {
+                entry["cell"]: Cell(
+                    entry["label"], entry["axes"], parse(entry["spec"], f"{path}: cell {entry['label']!r}")
+                )
+                for entry in values["cells"]
+            }
+            grid = Grid(values["name"], values["description"], values["preset"], values["seeds"], tuple(cells.values()))
+        except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+            raise UsageError(f"{path}: not the resolved grid of a run: {error!r}") from None
+        for stored, cell in cells.items():
             if cell.spec.cell != stored:
-                raise UsageError(f"{self.path}: cell {cell.label!r} was made by another version of the software; start a new run")
-        return [(name, cell, spec) for seed in range(seeds) for _, cell in cells for name, spec in [cell.trial(seed)]]
+                raise UsageError(f"{path}: another version of the software made cell {cell.label!r}; start a new run")
+        return grid
 
     def trial(self, name: str) -> Path:
         return self.path / "trials" / name
@@ -113,14 +121,11 @@ class RunFolder:
             return None
 
 
-def _spec(path: Path, entry: Mapping[str, Any]) -> TrialSpec:
-    return parse(entry["spec"], f"{path / 'grid.yaml'}: cell {entry['label']!r}")
-
-
 def _cells(plan: Plan) -> list[dict[str, Any]]:
     seeds = list(range(plan.grid.seeds))
     return [
-        {"cell": cell.spec.cell, "label": cell.label, "axes": dict(cell.axes), "seeds": seeds} for cell in plan.grid.cells
+        {"cell": cell.spec.cell, "label": cell.label, "axes": dict(cell.axes), "seeds": seeds}
+        for cell in plan.grid.cells
     ]
 
 

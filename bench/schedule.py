@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import os
 import shutil
 import sys
@@ -29,7 +30,6 @@ _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Tune's own turns Ctrl-C into a normal end
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_MAX_PENDING_TRIALS_PG": "1",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "PYTHONWARNINGS": "ignore",
 }
@@ -94,7 +94,11 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
     environment = {"env_vars": {"PYTHONPATH": os.pathsep.join(paths)}}
     try:
         ray.init(
-            address=address or "local", runtime_env=environment, log_to_driver=False, logging_level="ERROR", **options
+            address=address or "local",
+            runtime_env=environment,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            **options,
         )
     except (ConnectionError, ValueError) as error:
         raise UsageError(f"--address {address}: no Ray cluster joined: {str(error).splitlines()[0]}") from None
@@ -213,7 +217,9 @@ class _Relay(tune.Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._emit("started", trial, {})
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
         told = result.get("told", {})
         if told.get("event") == "raised":
             self._raised[trial.trial_id] = told["error"]
@@ -230,8 +236,6 @@ class _Relay(tune.Callback):
 @contextlib.contextmanager
 def _silenced() -> Iterator[None]:
     """Tune prints one line about failed trials whatever its verbosity; the run's own view tells more."""
-    import logging
-
     loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray.tune.tune", "ray.train")]
     before = [logger.level for logger in loggers]
     for logger in loggers:

@@ -138,15 +138,17 @@ class TrialSpec(Spec):
         if self.train.batch_size % replicas:
             raise ValueError(f"train.batch_size {self.train.batch_size} does not split over {replicas} replicas")
         if replicas > 1 and self.train.steps_per_execution > 1:
-            raise ValueError(
-                "train.steps_per_execution > 1 fails under Keras 3 with several replicas; set it to 1 or use one replica"
-            )
+            raise ValueError("train.steps_per_execution > 1 fails under Keras 3 with several replicas; set it to 1")
         if replicas > 1 and self.train.jit_compile:
             raise ValueError("train.jit_compile cannot compile an all-reduce; turn it off or use one replica")
         if self.placement.gpus and self.placement.cpu_replicas > 1:
             raise ValueError("placement.cpu_replicas is for CPU trials; with placement.gpus leave it at 1")
+        if self.train.freeze == "backbone" and self.model.architecture == "keras_cv":
+            raise ValueError("train.freeze backbone works with model.architecture deeplabv3plus, not with keras_cv")
         if self.data.crop > self.data.size * 2:
-            raise ValueError(f"data.crop {self.data.crop} is more than twice data.size {self.data.size}: mostly padding")
+            raise ValueError(
+                f"data.crop {self.data.crop} is more than twice data.size {self.data.size}: mostly padding"
+            )
         return self
 
     @cached_property
@@ -154,6 +156,22 @@ class TrialSpec(Spec):
         """Twelve hexadecimal digits: equal for trials that differ in seed, placement, evaluation or retention only."""
         text = json.dumps(identity(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+CHECKPOINT = "model.weights.h5"
+
+
+def initial_weights(source: str) -> Path:
+    """The weights file that `train.init_from` means: a file, or the checkpoint in an earlier trial's folder.
+
+    Raises:
+        UsageError: nothing there.
+    """
+    path = Path(source).expanduser()
+    path = path / CHECKPOINT if path.is_dir() else path
+    if not path.is_file():
+        raise UsageError(f"train.init_from: no weights at {path}; give a .weights.h5 file or a trial's folder")
+    return path
 
 
 def identity(spec: BaseModel) -> dict[str, Any]:
@@ -229,7 +247,9 @@ def assign(values: dict[str, Any], dotted: str, value: Any, where: str) -> None:
     *sections, name = dotted.split(".")
     inside_params = sections[:2] == ["loss", "params"]
     if not inside_params and dotted not in fields_of(sections):
-        everywhere = [field for section in ("", *TrialSpec.model_fields) for field in fields_of([section] if section else [])]
+        everywhere = [
+            field for section in ("", *TrialSpec.model_fields) for field in fields_of([section] if section else [])
+        ]
         raise UsageError(f"{where}: unknown field {dotted!r}{nearest(dotted, fields_of(sections) or everywhere)}")
     for section in sections:
         values = values.setdefault(section, {})

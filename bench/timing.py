@@ -59,10 +59,10 @@ class Clocks:
 
 
 def steady_windows(rates: list[float]) -> list[float]:
-    """Drop warm-up windows from the front, by MSER (White 1997, Simulation 69(6)): cut where the squared standard error of
-    the mean of what is left, s^2(d) / (n - d), is least.
+    """Drop warm-up windows from the front, by MSER (White 1997, Simulation 69(6)).
 
-    If the best cut would take half of the windows or more there is no steady state, and the list is empty.
+    The cut d is where the squared standard error of the mean of what is left, s^2(d) / (n - d), is least. If that would
+    take half of the windows or more there is no steady state, and the list is empty.
 
     Args:
         rates: images/s of consecutive windows.

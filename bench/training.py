@@ -175,7 +175,7 @@ class Watch(keras.callbacks.Callback):
             scores = self._score()
         confusion = self._running.counts()
         iou = class_iou(confusion)
-        entry = {
+        entry: dict[str, Any] = {
             "epoch": self._epoch,
             "step": self._step,
             "images": self._step * self._spec.train.batch_size,
@@ -191,7 +191,9 @@ class Watch(keras.callbacks.Callback):
         }
         self.trace.history.append(entry)
         self._remember(scores)
-        self._tell({"event": "epoch", "epoch": self._epoch, "step": self._step, "loss": loss, "miou": entry["val"]["miou"]})
+        self._tell(
+            {"event": "epoch", "epoch": self._epoch, "step": self._step, "loss": loss, "miou": entry["val"]["miou"]}
+        )
 
     def _remember(self, scores: Scores) -> None:
         trace, miou = self.trace, scores.as_dict()["miou"]
@@ -230,7 +232,9 @@ def steps_per_second(model: keras.Model, dataset: tf.data.Dataset, steps: int) -
 def recalibrate(model: keras.Model, dataset: tf.data.Dataset, strategy: tf.distribute.Strategy) -> None:
     """Refresh batch-norm statistics by forward passes: averaged weights have none of their own (Izmailov et al. 2018,
     arXiv 1803.05407)."""
-    step = tf.function(lambda image: strategy.run(lambda x: model(tf.cast(x, tf.float32), training=True), args=(image,)))
+    step = tf.function(
+        lambda image: strategy.run(lambda x: model(tf.cast(x, tf.float32), training=True), args=(image,))
+    )
     for image, _ in strategy.experimental_distribute_dataset(dataset):
         step(image)
 

@@ -1,4 +1,7 @@
-"""One trial: data, model, training, scoring, record. `python -m bench.trial --set loss.name=dice` runs one in the foreground."""
+"""One trial: data, model, training, scoring, record.
+
+`python -m bench.trial --set loss.name=dice` runs one in the foreground.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ import results
 from bench.cli import command, start
 from bench.environment import check_rooms, describe, peak_rss_mb, prepare_process
 from bench.errors import EXIT_INCOMPLETE, EXIT_OK, UsageError
-from bench.spec import TrialSpec, parse
+from bench.spec import CHECKPOINT, TrialSpec, initial_weights, parse
 from bench.timing import Clocks
 
 if TYPE_CHECKING:
@@ -86,7 +89,7 @@ class _Body:
     def __init__(self, spec: TrialSpec, folder: Path, shared: bool, tell: Progress) -> None:
         self.spec, self.folder, self.shared, self.tell = spec, folder, shared, tell
         self.clocks = Clocks()
-        self.known: dict[str, Any] = {"environment": describe(), "artefacts": []}
+        self.known: dict[str, Any] = {"environment": dict(describe()), "artefacts": []}
         self.trace: Trace | None = None
 
     def so_far(self) -> dict[str, Any]:
@@ -119,7 +122,9 @@ class _Body:
             "target": None
             if target is None
             else {"miou": target, "seconds": trace.seconds_to_target, "epoch": trace.epoch_of_target},
-            "best": {"epoch": trace.best_epoch, "miou": trace.best_scores.as_dict()["miou"]} if trace.best_scores else None,
+            "best": {"epoch": trace.best_epoch, "miou": trace.best_scores.as_dict()["miou"]}
+            if trace.best_scores
+            else None,
         }
 
     def _import(self) -> None:
@@ -177,7 +182,7 @@ class _Body:
 
         spec = self.spec
         with self.strategy.scope():
-            self.model = models.build(spec.model, self.classes)
+            self.model = models.build(spec.model, self.classes, seed=spec.seed)
             if spec.train.init_from:
                 _load_weights(self.model, spec.train.init_from)
             if spec.train.freeze == "backbone":
@@ -202,7 +207,9 @@ class _Body:
         self.trace = watch.trace
         train = self.spec.train
         batches = self._batches(train.epochs * train.steps_per_epoch)
-        self.model.fit(batches, epochs=train.epochs, steps_per_epoch=train.steps_per_epoch, callbacks=[watch], verbose=0)
+        self.model.fit(
+            batches, epochs=train.epochs, steps_per_epoch=train.steps_per_epoch, callbacks=[watch], verbose=0
+        )
 
     def _batches(self, steps: int) -> Any:
         from bench.data import pipeline
@@ -253,7 +260,7 @@ class _Body:
 
     def _keep_checkpoint(self) -> None:
         if self.spec.eval.keep_checkpoint != "none":
-            path = self.folder / "model.weights.h5"
+            path = self.folder / CHECKPOINT
             self.model.save_weights(str(path))
             self._list("checkpoint", path, {"epoch": self.trace.best_epoch if self.trace else None})
 
@@ -302,10 +309,7 @@ def _load_weights(model: Any, source: str) -> None:
     Raises:
         UsageError: nothing there, or weights of another architecture.
     """
-    path = Path(source)
-    path = path / "model.weights.h5" if path.is_dir() else path
-    if not path.is_file():
-        raise UsageError(f"train.init_from: no weights at {path}; give a .weights.h5 file or a trial's folder")
+    path = initial_weights(source)
     try:
         model.load_weights(str(path))
     except ValueError as error:
@@ -335,7 +339,9 @@ def _show(event: dict[str, Any]) -> None:
 
 @command
 def main(
-    set_: Annotated[list[str] | None, typer.Option("--set", help="field=value, any field of the spec; repeatable.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="field=value, any field of the spec; repeatable.")
+    ] = None,
     preset: Annotated[str, typer.Option(help="smoke, quick or full.")] = "smoke",
     out: Annotated[Path | None, typer.Option(help="The trial's folder; default: runs/trial-TIME.")] = None,
 ) -> int:

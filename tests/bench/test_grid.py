@@ -32,7 +32,9 @@ def _file(tmp_path, text):
 
 
 def test_defaults_preset_base_set_and_axes_win_in_this_order(tmp_path):
-    path = _file(tmp_path, "base: {train.steps_per_epoch: 7, train.epochs: 9}\naxes: {loss: [dice], train.batch_size: [4]}\n")
+    path = _file(
+        tmp_path, "base: {train.steps_per_epoch: 7, train.epochs: 9}\naxes: {loss: [dice], train.batch_size: [4]}\n"
+    )
     spec = grid.load(path, preset="quick", settings=["train.epochs=11"]).cells[0].spec
     assert spec.train.power == 0.9  # the spec's default
     assert spec.data.val_limit == 40  # the preset
@@ -68,7 +70,10 @@ def test_auto_precision_is_resolved_before_the_cell_is_hashed():
         ("axes: {loss: [dice]}\nbasis: {}\n", "unknown key 'basis'; did you mean 'base'?"),
         ("axes: {los: [dice]}\n", "axes: unknown axis 'los'; did you mean 'loss'?"),
         ("axes: {loss: [dicee]}\n", "cell 'dicee': loss: unknown loss 'dicee'; did you mean 'dice'?"),
-        ("axes: {loss: [dice]}\nbase: {train.epoch: 3}\n", "base: unknown field 'train.epoch'; did you mean 'train.epochs'?"),
+        (
+            "axes: {loss: [dice]}\nbase: {train.epoch: 3}\n",
+            "base: unknown field 'train.epoch'; did you mean 'train.epochs'?",
+        ),
         ("axes: {loss: [dice]}\nbase: {train.epochs: many}\n", "train.epochs: Input should be a valid integer"),
         ("axes: {loss: [dice, dice]}\n", "cells 'dice' and 'dice' are the same trial"),
         ("axes: {loss: dice}\n", "axes.loss: Input should be a valid list, got 'dice'"),

@@ -98,8 +98,9 @@ def test_a_dry_run_shows_cells_and_placement_and_writes_nothing(tmp_path):
 
 def test_somebody_else_s_package_is_named(tmp_path):
     (tmp_path / "losses.py").write_text("")
+    code = "import sys; sys.path.append(sys.argv[1]); from bench.environment import check_rooms; check_rooms()"
     done = subprocess.run(
-        [sys.executable, "-c", "import sys; sys.path.append(sys.argv[1]); from bench.environment import check_rooms; check_rooms()", PROJECT],
+        [sys.executable, "-c", code, PROJECT],
         cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert "package 'losses' is shadowed" in done.stderr
@@ -109,7 +110,11 @@ def test_somebody_else_s_package_is_named(tmp_path):
 def test_reading_commands_start_without_tensorflow_and_ray(tmp_path, module):
     code = f"import sys, {module}; print([m for m in ('tensorflow', 'ray', 'keras') if m in sys.modules])"
     done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": PROJECT}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": PROJECT},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.strip() == "[]"
 

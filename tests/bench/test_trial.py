@@ -13,9 +13,9 @@ from bench.trial import failure
 
 PROJECT = Path(__file__).resolve().parents[2]
 TINY = [
-    "train.epochs=2", "train.steps_per_epoch=4", "train.batch_size=4", "data.size=64", "data.crop=64", "data.train_limit=8",
-    "data.val_limit=5", "data.test_limit=3", "eval.pictures=2", "eval.window_steps=1", "eval.batch_size=3",
-    "model.aspp_channels=16", "model.decoder_channels=16", "eval.target_miou=0.0001",
+    "train.epochs=2", "train.steps_per_epoch=4", "train.batch_size=4", "data.size=64", "data.crop=64",
+    "data.train_limit=8", "data.val_limit=5", "data.test_limit=3", "eval.pictures=2",
+    "eval.window_steps=1", "eval.batch_size=3", "model.aspp_channels=16", "model.decoder_channels=16", "eval.target_miou=0.0001",
 ]  # fmt: skip
 
 
@@ -23,7 +23,8 @@ def _trial(out, *settings):
     sets = [part for setting in (*TINY, *settings) for part in ("--set", setting)]
     return subprocess.run(
         [sys.executable, "-m", "bench.trial", "--out", str(out), *sets],
-        cwd=out.parent, env={**os.environ, "PYTHONPATH": str(PROJECT)}, capture_output=True, text=True, timeout=240, check=False,
+        cwd=out.parent, env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
 
 
@@ -32,7 +33,11 @@ def finished(tmp_path_factory):
     """A trial on two replicas in mixed precision with a frozen, pretrained backbone."""
     out = tmp_path_factory.mktemp("trial") / "t"
     done = _trial(
-        out, "placement.cpu_replicas=2", "train.precision=mixed_bfloat16", "model.weights=imagenet", "train.freeze=backbone"
+        out,
+        "placement.cpu_replicas=2",
+        "train.precision=mixed_bfloat16",
+        "model.weights=imagenet",
+        "train.freeze=backbone",
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return results.read(out), out
@@ -45,7 +50,10 @@ def test_the_record_tells_the_whole_story(finished):
     assert [epoch.images for epoch in record.history] == [16, 32]
     assert record.environment["replicas"] == 2
     assert record.throughput.replicas == 2
-    assert {(view.view, view.split): view.images for view in record.views} == {("default", "val"): 5, ("default", "test"): 3}
+    assert {(view.view, view.split): view.images for view in record.views} == {
+        ("default", "val"): 5,
+        ("default", "test"): 3,
+    }
     clocks = record.clocks.model_dump()
     parts = sum(seconds for name, seconds in clocks.items() if name != "total_s")
     assert parts <= clocks["total_s"] + 0.1
@@ -87,7 +95,9 @@ def arrays(path):
 a, b = arrays({str(first / "model.weights.h5")!r}), arrays({str(tmp_path / "t" / "model.weights.h5")!r})
 print(json.dumps([len(a), sum((a[n] == b[n]).all().item() for n in a)]))
 """
-    count, same = json.loads(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
+    count, same = json.loads(
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    )
     assert count > 200
     assert same >= count * 0.75  # all of the backbone is bit-equal; decoder statistics moved
 

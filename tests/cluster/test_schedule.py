@@ -48,7 +48,7 @@ def test_a_trial_sees_all_its_gpus_in_a_process_of_its_own(nodes, tmp_path):
     steps = {job: next(d for d in _told(events, job) if d["event"] == "step") for job in "ab"}
     assert {step["gpus"] for step in steps.values()} == {"0,1"}
     assert steps["a"]["pid"] != steps["b"]["pid"]
-    assert [event.kind for event in events if event.job == "a"][0] == "started"
+    assert next(event.kind for event in events if event.job == "a") == "started"
     assert [event.kind for event in events if event.job == "a"][-1] == "ended"
     assert "printed by the worker" in (tmp_path / "a.log").read_text()
     assert not (tmp_path / "scratch").exists()
@@ -57,7 +57,11 @@ def test_a_trial_sees_all_its_gpus_in_a_process_of_its_own(nodes, tmp_path):
 def test_killed_and_raising_workers_take_nobody_with_them(nodes, tmp_path):
     events = _run(tmp_path, "die", {"killed": {"die": True}, "raising": {"raise": True}, "fine": {}})
     last = {job: [event for event in events if event.job == job][-1] for job in ("killed", "raising", "fine")}
-    assert {job: event.kind for job, event in last.items()} == {"killed": "failed", "raising": "failed", "fine": "ended"}
+    assert {job: event.kind for job, event in last.items()} == {
+        "killed": "failed",
+        "raising": "failed",
+        "fine": "ended",
+    }
     assert "raised in the worker" in last["raising"].data["error"]
 
 

@@ -1,4 +1,4 @@
-"""A real grid with real workers: one is killed in the middle, the rest is kept, and --resume runs only what is missing."""
+"""A real grid with real workers: one is killed, the rest is kept, and --resume runs only what is missing."""
 
 import json
 import os
@@ -70,7 +70,9 @@ def test_a_killed_worker_costs_its_own_trial_only(tmp_path):
             driver.kill()
     assert driver.returncode == 4, output
     before = _records(run)
-    statuses = {results.read(path.parent).label: results.read(path.parent).status for path in run.glob("trials/*/record.json")}
+    statuses = {
+        results.read(path.parent).label: results.read(path.parent).status for path in run.glob("trials/*/record.json")
+    }
     assert statuses == {"cross_entropy": "ok", "dice": "crashed"}
     assert "--resume" in output
     assert json.loads((run / "run.json").read_text())["status"] == "incomplete"

@@ -1,0 +1,82 @@
+"""Schedules by hand, and every optimiser the stack has goes downhill."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bench import stack
+from bench.errors import UsageError
+from bench.optimizers import WarmupDecay, build, learning_rate
+from bench.spec import TrainSpec
+
+BOTH = ["adam", "adamw", "sgd", "lamb"]
+ADDONS = ["rectified_adam", "novograd"]
+
+
+def test_warm_up_then_polynomial_decay_to_zero():
+    rate = WarmupDecay(peak=1.0, steps=110, warmup_steps=10, decay="polynomial", power=2.0)
+    found = [float(rate(step)) for step in (0, 4, 9, 10, 60, 110)]
+    np.testing.assert_allclose(found, [0.1, 0.5, 1.0, 1.0, 0.25, 0.0], atol=1e-6)
+
+
+def test_cosine_is_half_way_at_half_time():
+    rate = WarmupDecay(peak=2.0, steps=100, warmup_steps=0, decay="cosine", power=1.0)
+    np.testing.assert_allclose([float(rate(step)) for step in (0, 50, 100)], [2.0, 1.0, 0.0], atol=1e-6)
+
+
+def test_the_rate_scales_with_the_global_batch():
+    small, large = (learning_rate(TrainSpec(batch_size=batch, schedule="constant", warmup=0)) for batch in (8, 32))
+    assert float(large(5)) == pytest.approx(4 * float(small(5)))
+
+
+def _final_loss(train):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, kernel_initializer="ones")])
+    optimizer = build(train)
+    model.compile(optimizer, "mse")
+    x = np.random.default_rng(0).normal(size=(64, 3)).astype("float32")
+    y = x @ np.array([[0.2], [0.5], [-0.3]], "float32")
+    before = model.evaluate(x, y, verbose=0)
+    model.fit(x, y, batch_size=8, epochs=5, verbose=0)
+    return before, model.evaluate(x, y, verbose=0)
+
+
+@pytest.mark.parametrize("optimizer", BOTH + (ADDONS if stack.has_addons() else []))
+def test_every_optimizer_goes_downhill(optimizer):
+    before, after = _final_loss(TrainSpec(epochs=5, steps_per_epoch=8, optimizer=optimizer, learning_rate=0.02))
+    assert after < 0.9 * before
+
+
+@pytest.mark.parametrize("wrapper", ["lookahead", "swa"] if stack.has_addons() else [])
+def test_every_wrapper_goes_downhill(wrapper):
+    train = TrainSpec(epochs=5, steps_per_epoch=8, optimizer="adam", wrapper=wrapper, learning_rate=0.02)
+    before, after = _final_loss(train)
+    assert after < 0.9 * before
+
+
+def test_weight_decay_spares_biases_and_normalisation():
+    def after_one_step(decay):
+        layer = keras.layers.Dense(1, kernel_initializer="ones", bias_initializer="ones")
+        layer.build((None, 2))
+        variables = layer.trainable_variables
+        train = TrainSpec(
+            epochs=1, steps_per_epoch=1, optimizer="adamw", weight_decay=decay, warmup=0, learning_rate=0.5
+        )
+        optimizer = build(train)
+        optimizer.build(variables)
+        optimizer.apply_gradients(
+            zip([tf.zeros_like(tf.convert_to_tensor(v)) for v in variables], variables, strict=True)
+        )
+        return [np.asarray(v) for v in variables]
+
+    kernel, bias = after_one_step(0.1)
+    np.testing.assert_allclose(kernel, 0.95)  # 1 - rate * decay
+    np.testing.assert_allclose(bias, 1.0)
+
+
+@pytest.mark.skipif(stack.has_addons(), reason="tensorflow-addons is installed on this stack")
+@pytest.mark.parametrize("fields", [{"optimizer": "novograd"}, {"wrapper": "swa"}])
+def test_what_the_stack_lacks_is_refused_by_name(fields):
+    with pytest.raises(UsageError, match=r"tensorflow-addons, which ends at Python 3\.11"):
+        build(TrainSpec(**fields))
