@@ -15,7 +15,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 TINY = [
     "train.epochs=2", "train.steps_per_epoch=4", "train.batch_size=4", "data.size=64", "data.crop=64",
     "data.train_limit=8", "data.val_limit=5", "data.test_limit=3", "eval.pictures=2",
-    "eval.window_steps=1", "eval.batch_size=3", "model.aspp_channels=16", "model.decoder_channels=16", "eval.target_miou=0.0001",
+    "eval.window_steps=1", "eval.batch_size=3", "eval.target_miou=0.0001",
+    "model.aspp_channels=16", "model.decoder_channels=16",
 ]  # fmt: skip
 
 
