@@ -58,19 +58,24 @@ class Clocks:
         }
 
 
+DRIFT = 0.05
+"""Largest relative difference between the two halves of a steady state."""
+
+
 def steady_windows(rates: list[float]) -> list[float]:
     """Drop warm-up windows from the front, by MSER (White 1997, Simulation 69(6)).
 
-    The cut d is where the squared standard error of the mean of what is left, s^2(d) / (n - d), is least. If that would
-    take half of the windows or more there is no steady state, and the list is empty.
+    The cut d, at most half of the windows, is where the squared standard error of the mean of what is left,
+    s^2(d) / (n - d), is least. If what is left still drifts by more than 5 % from its first half to its second there is no
+    steady state, and the list is empty.
 
     Args:
         rates: images/s of consecutive windows.
     """
     values = np.asarray(rates, float)
-    half = len(values) // 2
-    if half == 0:
+    if len(values) < 2:
         return []
-    errors = [values[cut:].var() / (len(values) - cut) for cut in range(half + 1)]
-    cut = int(np.argmin(errors))
-    return values[cut:].tolist() if cut < half else []
+    errors = [values[cut:].var() / (len(values) - cut) for cut in range(len(values) // 2 + 1)]
+    kept = values[int(np.argmin(errors)) :]
+    early, late = kept[: len(kept) // 2].mean(), kept[len(kept) // 2 :].mean()
+    return kept.tolist() if abs(late - early) <= DRIFT * max(early, late) else []

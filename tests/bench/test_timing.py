@@ -33,11 +33,11 @@ def test_warm_up_windows_are_dropped():
     assert steady_windows([20.0, 60.0, 90.0, *steady]) == steady
 
 
-def test_noise_is_not_taken_for_a_warm_up():
+@pytest.mark.parametrize("windows", [5, 11, 40])
+def test_noise_of_one_percent_is_a_steady_state(windows):
     rng = np.random.default_rng(0)
-    kept = [len(steady_windows(rng.normal(100, 1, 20).tolist())) for _ in range(200)]
-    assert np.mean(np.array(kept) == 0) <= 0.05
-    assert np.median(kept) >= 17
+    kept = [len(steady_windows(rng.normal(100, 1, windows).tolist())) for _ in range(200)]
+    assert min(kept) >= windows // 2
 
 
 @pytest.mark.parametrize("rates", [[2.0**-i for i in range(12)], [float(i) for i in range(12)], [], [5.0]])
