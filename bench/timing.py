@@ -66,8 +66,8 @@ def steady_windows(rates: list[float]) -> list[float]:
     """Drop warm-up windows from the front, by MSER (White 1997, Simulation 69(6)).
 
     The cut d, at most half of the windows, is where the squared standard error of the mean of what is left,
-    s^2(d) / (n - d), is least. If what is left still drifts by more than 5 % from its first half to its second there is no
-    steady state, and the list is empty.
+    s^2(d) / (n - d), is least. If what is left still drifts by more than 5 % from its first half to its second
+    there is no steady state, and the list is empty.
 
     Args:
         rates: images/s of consecutive windows.
