@@ -39,6 +39,7 @@ _COLORS = ["#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#56b4e9", "#c
 _MARKERS = "osD^vPXp<>"
 _MOST_CLASSES = 30
 _MOST_CURVES = 10
+_MOST_ABREAST = 9
 
 
 def draw(run: results.Run, summary: Summary) -> tuple[dict[str, bytes], list[str]]:
@@ -209,7 +210,7 @@ def _pictures(run: results.Run, summary: Summary, notes: list[str]) -> Figure | 
     colors[: len(dataset.colors)] = dataset.colors
     colors[dataset.ignore_index] = (255, 255, 255)
     most = max(len(panels) for panels in shown)
-    width = math.ceil(most / math.ceil(most / 6))
+    width = math.ceil(most / math.ceil(most / _MOST_ABREAST))
     while len(shown) > 1 and sum(math.ceil(len(panels) / width) for panels in shown) > 14:
         shown.pop()
     ratio = float(np.median([panels[0][1].shape[0] / panels[0][1].shape[1] for panels in shown]))
