@@ -67,7 +67,9 @@ def build(train: TrainSpec) -> keras.optimizers.Optimizer:
     """
     check(train)
     rate = learning_rate(train)
-    if train.optimizer == "adam":
+    if train.wrapper != "none" and train.optimizer in ("adam", "sgd"):
+        base = _legacy(train, rate)
+    elif train.optimizer == "adam":
         base = keras.optimizers.Adam(rate)
     elif train.optimizer == "adamw":
         base = keras.optimizers.AdamW(rate, weight_decay=train.weight_decay)
@@ -77,9 +79,16 @@ def build(train: TrainSpec) -> keras.optimizers.Optimizer:
         base = keras.optimizers.Lamb(rate, weight_decay=train.weight_decay or None)
     else:
         base = _from_addons(train, rate)
-    if train.optimizer in ("adamw", "sgd") or (train.optimizer == "lamb" and KERAS_3):
+    if isinstance(base, keras.optimizers.Optimizer):
         base.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return _wrap(base, train)
+
+
+def _legacy(train: TrainSpec, rate: WarmupDecay) -> Any:
+    """The wrappers of tensorflow-addons take optimisers of Keras's older kind only."""
+    if train.optimizer == "adam":
+        return keras.optimizers.legacy.Adam(rate)
+    return keras.optimizers.legacy.SGD(rate, momentum=train.momentum)
 
 
 def _from_addons(train: TrainSpec, rate: WarmupDecay) -> Any:

@@ -30,3 +30,8 @@ def check(train: TrainSpec) -> None:
                 f"{name!r} comes from tensorflow-addons, which ends at Python 3.11; this is Keras {version('keras')}: "
                 "use `make PYTHON=python3.11`, or adam, adamw, sgd or lamb without a wrapper"
             )
+    if train.wrapper != "none" and train.optimizer == "adamw":
+        raise UsageError(
+            f"train.wrapper {train.wrapper!r} of tensorflow-addons cannot wrap 'adamw'; "
+            "set train.optimizer to adam, sgd, lamb, rectified_adam or novograd"
+        )

@@ -80,3 +80,9 @@ def test_weight_decay_spares_biases_and_normalisation():
 def test_what_the_stack_lacks_is_refused_by_name(fields):
     with pytest.raises(UsageError, match=r"tensorflow-addons, which ends at Python 3\.11"):
         build(TrainSpec(**fields))
+
+
+@pytest.mark.skipif(not stack.has_addons(), reason="no tensorflow-addons on this stack")
+def test_a_wrapper_around_what_it_cannot_wrap_is_refused():
+    with pytest.raises(UsageError, match="cannot wrap 'adamw'"):
+        build(TrainSpec(optimizer="adamw", wrapper="swa"))
