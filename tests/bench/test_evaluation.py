@@ -65,7 +65,7 @@ def test_label_map_crops_and_resizes_logits_not_ids():
     assert out.tolist() == [[0, 0, 0, 2, 2, 2, 2, 2]] * 2
 
 
-class _Fixed(keras.Model):
+class Fixed(keras.Model):
     """Logits that are a fixed function of the image: channel c is high where the pixel's red equals c."""
 
     def call(self, image, training=False):
@@ -91,7 +91,7 @@ def _loss():
 
 
 def _scores(count: int, batch: int, strategy: tf.distribute.Strategy) -> dict:
-    return Evaluator(_Fixed(), _loss(), 3, strategy)(_batches(count, batch)).as_dict()
+    return Evaluator(Fixed(), _loss(), 3, strategy)(_batches(count, batch)).as_dict()
 
 
 @pytest.mark.parametrize("batch", [1, 3, 8])
@@ -136,4 +136,4 @@ def test_one_and_two_replicas_give_the_same_matrix():
 def test_an_image_scored_twice_is_noticed():
     twice = _batches(4, 4).concatenate(_batches(4, 4))
     with pytest.raises(AssertionError, match="counts once"):
-        Evaluator(_Fixed(), _loss(), 3, tf.distribute.get_strategy())(twice)
+        Evaluator(Fixed(), _loss(), 3, tf.distribute.get_strategy())(twice)
