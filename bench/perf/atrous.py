@@ -37,7 +37,7 @@ LAYERS = [  # (map size, input channels, rate, batch)
     (33, 320, 12, 2),
     (33, 2048, 6, 2),
 ]
-STEPS = [  # fields of ModelSpec
+STEPS: list[dict[str, object]] = [  # fields of ModelSpec
     {},
     {"architecture": "keras_cv", "output_stride": 32},
     {"output_stride": 32},
