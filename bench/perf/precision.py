@@ -1,0 +1,60 @@
+"""Training steps in float32 against mixed_bfloat16, side by side: `python -m bench.perf.precision`.
+
+The rounds alternate, because the machine's speed drifts; the ratio is that of the medians. Behind `bench/precision.yaml`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import losses
+import models
+
+PRECISIONS = ("float32", "mixed_bfloat16")
+
+
+def step(backbone: str, precision: str, crop: int, batch: int) -> Any:
+    """A traced training step as a function that returns when it is done."""
+    keras.mixed_precision.set_global_policy(precision)
+    model = models.build(models.ModelSpec(backbone=backbone, output_stride=32), 8)
+    model.compile(keras.optimizers.Adam(1e-3), losses.get("cross_entropy"))
+    rng = np.random.default_rng(0)
+    image = tf.constant(rng.integers(0, 256, (batch, crop, crop, 3)), tf.float32)
+    label = tf.constant(rng.integers(0, 8, (batch, crop, crop)), tf.int32)
+
+    def run() -> None:
+        model.train_on_batch(image, label)
+
+    run()
+    return run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--backbones", default="efficientnetlite_b0,resnet18,mobilenetv3_small")
+    parser.add_argument("--crop", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=12)
+    chosen = parser.parse_args()
+    print(f"TensorFlow {tf.__version__}, Keras {keras.__version__}; {chosen.batch} x {chosen.crop} px, stride 32")
+    for backbone in chosen.backbones.split(","):
+        runs = {precision: step(backbone, precision, chosen.crop, chosen.batch) for precision in PRECISIONS}
+        seconds: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
+        for _ in range(chosen.rounds):
+            for precision, run in runs.items():
+                began = time.perf_counter()
+                run()
+                seconds[precision].append(time.perf_counter() - began)
+        medians = {precision: float(np.median(times)) for precision, times in seconds.items()}
+        cells = "  ".join(f"{precision} {1000 * medians[precision]:.0f} ms" for precision in PRECISIONS)
+        print(f"{backbone:22} {cells}  float32/bfloat16 {medians['float32'] / medians['mixed_bfloat16']:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
