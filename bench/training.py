@@ -252,6 +252,8 @@ def throughput(spec: TrialSpec, windows: list[float], resident: float | None, sh
     reason = None
     if shared:
         reason = "trials ran side by side on the same cores"
+    elif not steady:
+        reason = f"the rate had not settled after {len(windows)} windows of {spec.eval.window_steps} steps"
     elif len(steady) < 3:
         reason = f"only {len(steady)} steady windows of {spec.eval.window_steps} steps"
     return {

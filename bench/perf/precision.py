@@ -53,7 +53,9 @@ def main() -> None:
                 seconds[precision].append(time.perf_counter() - began)
         medians = {precision: float(np.median(times)) for precision, times in seconds.items()}
         cells = "  ".join(f"{precision} {1000 * medians[precision]:.0f} ms" for precision in PRECISIONS)
-        print(f"{backbone:22} {cells}  float32/bfloat16 {medians['float32'] / medians['mixed_bfloat16']:.2f}", flush=True)
+        print(
+            f"{backbone:22} {cells}  float32/bfloat16 {medians['float32'] / medians['mixed_bfloat16']:.2f}", flush=True
+        )
 
 
 if __name__ == "__main__":
