@@ -130,6 +130,17 @@ def score_image(truth: tf.Tensor, prediction: tf.Tensor, classes: int) -> tuple[
     return confusion_matrix(truth, prediction, classes), confusion_matrix(truth_band, predicted_band, classes + 1)
 
 
+def distribute(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy) -> tf.distribute.DistributedDataset:
+    """Split each batch of a data set over the replicas.
+
+    GPUs have their share fetched ahead. On a CPU there is nothing to fetch to, and the iterator that would do it has a
+    tuning thread that cannot be turned off and that the end of the iterator waits for, for seconds.
+    """
+    on_gpu = "GPU" in strategy.extended.worker_devices[0].upper()
+    options = tf.distribute.InputOptions(experimental_fetch_to_device=on_gpu)
+    return strategy.experimental_distribute_dataset(dataset, options)
+
+
 class Evaluator:
     """Scores a model on any split; traced once for all splits of one shape.
 
@@ -190,7 +201,7 @@ class Evaluator:
 
     def _outcomes(self, dataset: tf.data.Dataset) -> Iterator[dict[str, tf.Tensor]]:
         """What became of each global batch. Tensors stay on the device until somebody reads them."""
-        for batch in self._strategy.experimental_distribute_dataset(dataset):
+        for batch in distribute(dataset, self._strategy):
             outcome = self._step(batch)
             local = {name: self._strategy.experimental_local_results(values) for name, values in outcome.items()}
             yield {name: values[0] if len(values) == 1 else tf.concat(values, 0) for name, values in local.items()}

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from bench.errors import UsageError
-from bench.evaluation import Scores, class_iou, confusion_matrix
+from bench.evaluation import Scores, class_iou, confusion_matrix, distribute
 from bench.spec import Placement, TrialSpec
 from bench.timing import Clocks, steady_windows
 
@@ -213,7 +213,7 @@ class Watch(keras.callbacks.Callback):
 EPOCH_METRICS = ("loss", "miou", "mean_dice", "pixel_accuracy", "mean_image_iou", "boundary_iou", "iou")
 
 
-def steps_per_second(model: keras.Model, dataset: tf.data.Dataset, steps: int) -> float:
+def steps_per_second(model: keras.Model, dataset: tf.distribute.DistributedDataset, steps: int) -> float:
     """Training steps a second on `dataset`, by a second `fit` of the compiled model (which goes on training it)."""
 
     class Stopwatch(keras.callbacks.Callback):
@@ -235,7 +235,7 @@ def recalibrate(model: keras.Model, dataset: tf.data.Dataset, strategy: tf.distr
     step = tf.function(
         lambda image: strategy.run(lambda x: model(tf.cast(x, tf.float32), training=True), args=(image,))
     )
-    for image, _ in strategy.experimental_distribute_dataset(dataset):
+    for image, _ in distribute(dataset, strategy):
         step(image)
 
 

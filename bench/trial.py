@@ -200,13 +200,14 @@ class _Body:
 
     def _fit(self) -> None:
         from bench import training
+        from bench.evaluation import distribute
 
         watch = training.Watch(
             self.spec, lambda: self.evaluator(self.scored["val"]), self.running, self.rate, self.clocks, self.tell
         )
         self.trace = watch.trace
         train = self.spec.train
-        batches = self._batches(train.epochs * train.steps_per_epoch)
+        batches = distribute(self._batches(train.epochs * train.steps_per_epoch), self.strategy)
         self.model.fit(
             batches, epochs=train.epochs, steps_per_epoch=train.steps_per_epoch, callbacks=[watch], verbose=0
         )
@@ -244,12 +245,13 @@ class _Body:
 
     def _resident_rate(self) -> float | None:
         """Images/s of the same step on one batch held in memory; the difference is what the input costs."""
+        from bench.evaluation import distribute
         from bench.training import steps_per_second
 
         spec = self.spec
         if self.shared or spec.train.epochs * spec.train.steps_per_epoch < 4 * spec.eval.window_steps:
             return None
-        batch = self._batches(1).cache().repeat()
+        batch = distribute(self._batches(1).cache().repeat(), self.strategy)
         return spec.train.batch_size * steps_per_second(self.model, batch, spec.eval.window_steps)
 
     def _throughput(self) -> dict[str, Any]:

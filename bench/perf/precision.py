@@ -1,6 +1,7 @@
 """Training steps in float32 against mixed_bfloat16, side by side: `python -m bench.perf.precision`.
 
-The rounds alternate, because the machine's speed drifts; the ratio is that of the medians. Behind `bench/precision.yaml`.
+The rounds alternate, because the machine's speed drifts; the ratio is that of the medians. Behind
+`bench/precision.yaml`.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def _scores(count: int, batch: int, strategy: tf.distribute.Strategy) -> dict:
 
 @pytest.mark.parametrize("batch", [1, 3, 8])
 def test_scores_do_not_depend_on_the_batch(batch):
-    strategy = tf.distribute.get_strategy()
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
     whole, parts = _scores(7, 7, strategy), _scores(7, batch, strategy)  # 3 and 8 end in a batch with filler
     assert parts["images"] == 7
     for name in ("confusion", "boundary", "mean_image_iou"):
@@ -110,7 +110,7 @@ def test_the_validation_loss_is_the_mean_over_images_of_each_image_s_mean():
     for batch in _batches(7, 1):
         truth, seen = batch["label"][0].numpy(), batch["image"][0, :, :, 0].numpy()
         costs.append(np.mean(np.where(truth == seen, log - 1, log)[truth < 255]))
-    assert _scores(7, 4, tf.distribute.get_strategy())["loss"] == pytest.approx(np.mean(costs), rel=1e-6)
+    assert _scores(7, 4, tf.distribute.OneDeviceStrategy("CPU:0"))["loss"] == pytest.approx(np.mean(costs), rel=1e-6)
 
 
 def test_one_and_two_replicas_give_the_same_matrix():
@@ -121,7 +121,7 @@ def test_one_and_two_replicas_give_the_same_matrix():
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
         spec = importlib.util.spec_from_file_location("t", {__file__!r}); t = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(t)
-        one = t._scores(7, 4, tf.distribute.get_strategy())
+        one = t._scores(7, 4, tf.distribute.OneDeviceStrategy("CPU:0"))
         two = t._scores(7, 4, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
         same = {{k: one[k] == two[k] for k in ("confusion", "boundary", "miou", "mean_image_iou", "images", "loss")}}
         print("RESULT" + json.dumps([same, one["images"]]))
@@ -136,4 +136,4 @@ def test_one_and_two_replicas_give_the_same_matrix():
 def test_an_image_scored_twice_is_noticed():
     twice = _batches(4, 4).concatenate(_batches(4, 4))
     with pytest.raises(AssertionError, match="counts once"):
-        Evaluator(Fixed(), _loss(), 3, tf.distribute.get_strategy())(twice)
+        Evaluator(Fixed(), _loss(), 3, tf.distribute.OneDeviceStrategy("CPU:0"))(twice)
