@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from models import backbones
 
@@ -56,25 +56,16 @@ class ModelSpec(BaseModel):
     dropout: float = Field(0.1, ge=0, lt=1)
     batch_norm_momentum: float = Field(0.9, ge=0, lt=1)
 
-    @field_validator("architecture")
+    @field_validator("architecture", "backbone", "output_stride", "head")
     @classmethod
-    def _architecture(cls, value: str) -> str:
-        return _choice("architecture", value, ARCHITECTURES)
-
-    @field_validator("backbone")
-    @classmethod
-    def _backbone(cls, value: str) -> str:
-        return _choice("backbone", value, backbones.names())
-
-    @field_validator("output_stride")
-    @classmethod
-    def _output_stride(cls, value: int) -> int:
-        return _choice("output_stride", value, OUTPUT_STRIDES)
-
-    @field_validator("head")
-    @classmethod
-    def _head(cls, value: str) -> str:
-        return _choice("head", value, HEADS)
+    def _known(cls, value: Any, info: ValidationInfo) -> Any:
+        known: dict[str | None, Iterable[Any]] = {
+            "architecture": ARCHITECTURES,
+            "backbone": backbones.names(),
+            "output_stride": OUTPUT_STRIDES,
+            "head": HEADS,
+        }
+        return _choice(str(info.field_name), value, known[info.field_name])
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelSpec:
