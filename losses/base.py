@@ -8,7 +8,8 @@ Weights: `sample_weight` has shape (B,), (B,H,W) or (B,H,W,1) and weighs pixels;
     for each of its pixels. Only ratios of weights matter: a constant weight changes nothing, as averages are
     weighted means and overlaps are ratios.
 Averaging: `average="batch"` takes one average (or overlap) over the pixels of the global batch, `average="image"` one
-    an image and then the mean over the images, each counting with the mean weight of its pixels.
+    an image and then the mean over the images, each counting with the mean weight of its pixels. Losses that would
+    need more than one all-reduce for the global batch (sorted, spatial) have "image" alone.
 Replicas: value and update are those of one device that sees the whole batch. Each loss does one all-reduce of a few
     numbers; it goes with Keras' reduction "sum_over_batch_size" under `fit` and with "none" in a custom loop,
     where the values are averaged over the images and the replicas.
@@ -44,6 +45,8 @@ class SegmentationLoss(keras.losses.Loss):
     identities: ClassVar[tuple[tuple[dict, str, dict], ...]] = ()
     # For the law tests: names of the laws that this loss breaks by its definition.
     exceptions: ClassVar[frozenset[str]] = frozenset()
+    # Whether the loss changes in the course of training and wants `set_progress`.
+    scheduled: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -64,6 +67,9 @@ class SegmentationLoss(keras.losses.Loss):
     def call(self, y_true: Any, y_pred: Any) -> tf.Tensor:
         """Values (B,) float32; `y_true` is the labels or a pair of labels and pixel weights."""
         raise NotImplementedError
+
+    def set_progress(self, share: float) -> None:
+        """Tell a loss that changes in the course of training which share of it is done, 0 to 1; others do not care."""
 
     def get_config(self) -> dict[str, Any]:
         return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
@@ -98,10 +104,11 @@ class FormulaLoss(SegmentationLoss):
     class_weights: Sequence[float] | None = None
 
     activation: ClassVar[str] = "softmax"  # how probabilities come from logits: "softmax" or "sigmoid"
+    averages: ClassVar[tuple[str, ...]] = AVERAGES  # those that the formula can take in one all-reduce
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.average in AVERAGES, "average", self.average, "'batch' or 'image'")
+        require(self.average in self.averages, "average", self.average, " or ".join(map(repr, self.averages)))
         if self.class_weights is not None:
             self.class_weights = tuple(float(weight) for weight in self.class_weights)
             positive = min(self.class_weights, default=-1.0) >= 0.0 and sum(self.class_weights) > 0.0

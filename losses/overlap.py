@@ -1,11 +1,11 @@
 """Overlap of predicted and true regions: the statistics and the losses that are functions of them."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from losses.base import FormulaLoss, require
+from losses.base import require
+from losses.classwise import ClassLoss
 from losses.inputs import one_hot
 from losses.replicas import global_sum
 
@@ -44,30 +44,19 @@ def overlap(
     return Overlap(*tf.unstack(global_sum(tf.stack([tp, fp, fn, tn]))[:, tf.newaxis]))
 
 
-class OverlapLoss(FormulaLoss):
-    """A mean over classes of a function of tp, fp and fn; subclasses write `per_class`.
+class OverlapLoss(ClassLoss):
+    """A mean over classes of a function of tp, fp, fn and tn; subclasses write `per_class`.
 
-    Convention: `activation` gives probabilities ("softmax"; "sigmoid" for independent channels, and for one channel).
-    `classes` chooses the classes in the mean: "present", those with truth in the group (image or global batch); "all";
-    or a list of ids, counted whether present or not. Under a softmax, mass put on an absent class is missing from the
-    true ones, so "present" still punishes it. With "all" an absent class needs `smooth` > 0: without it its loss is 1
-    for any mass above 0 and has no gradient. Losses are written as errors over a total, with `smooth` in the
+    Convention: classes and activation as in `ClassLoss`. Under a softmax, mass put on an absent class is missing from
+    the true ones, so "present" still punishes it. With "all" an absent class needs `smooth` > 0: without it its loss
+    is 1 for any mass above 0 and has no gradient. Losses are written as errors over a total, with `smooth` in the
     denominator alone, which equals (tp + smooth)/(total + smooth) taken from 1 and is 0, not 0/0, for an empty class.
-    Class weights weigh the mean over classes, divided by the sum over the classes that count.
     """
 
-    activation: str = "softmax"  # type: ignore[misc]
-    classes: str | Sequence[int] = "present"
     smooth: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.classes, str):
-            self.classes = tuple(int(c) for c in self.classes)
-        named = self.classes in ("present", "all")
-        listed = not isinstance(self.classes, str) and len(self.classes) > 0 and min(self.classes) >= 0
-        require(named or listed, "classes", self.classes, "'present', 'all' or a list of class ids")
-        require(self.activation in ("softmax", "sigmoid"), "activation", self.activation, "'softmax' or 'sigmoid'")
         require(self.smooth >= 0.0, "smooth", self.smooth, "a number >= 0")
 
     def per_class(self, counts: Overlap) -> tf.Tensor:
@@ -75,27 +64,12 @@ class OverlapLoss(FormulaLoss):
         raise NotImplementedError
 
     def counts(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> Overlap:
-        probabilities = tf.nn.softmax(logits) if self.activation == "softmax" else tf.sigmoid(logits)
-        return overlap(probabilities, one_hot(targets, logits.shape[-1]), weight, self.average)
+        return overlap(self.probabilities(logits), one_hot(targets, logits.shape[-1]), weight, self.average)
 
     def per_image(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
         counts = self.counts(targets, logits, weight)
-        share = self._weights_in_mean(counts, logits.shape[-1])
-        # The gradient of a class that is left out must not be 0 * inf.
-        losses = tf.where(share > 0.0, self.per_class(counts), 0.0)
-        total = tf.math.divide_no_nan(tf.reduce_sum(share * losses, axis=-1), tf.reduce_sum(share, axis=-1))
-        return total if self.average == "image" else tf.fill([tf.shape(logits)[0]], total[0])
-
-    def _weights_in_mean(self, counts: Overlap, channels: int) -> tf.Tensor:
-        """Weight (groups, C) of each class in the mean, zero for those left out."""
-        weights = self.weights_of_classes(channels)
-        if self.classes == "present":
-            return weights * tf.cast(tf.stop_gradient(counts.tp + counts.fn) > 0.0, tf.float32)
-        if self.classes != "all":
-            if max(int(c) for c in self.classes) >= channels:
-                raise ValueError(f"classes has id {max(self.classes)} for {channels} classes")  # type: ignore[type-var]
-            weights *= tf.constant([float(c in self.classes) for c in range(channels)])
-        return tf.broadcast_to(weights, tf.shape(counts.tp))
+        means = self.mean_over_classes(self.per_class(counts), counts.tp + counts.fn)
+        return means if self.average == "image" else tf.fill([tf.shape(logits)[0]], means[0])
 
 
 def positive_power(base: tf.Tensor, exponent: float) -> tf.Tensor:
