@@ -66,10 +66,13 @@ class OverlapLoss(ClassLoss):
     def counts(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> Overlap:
         return overlap(self.probabilities(logits), one_hot(targets, logits.shape[-1]), weight, self.average)
 
+    def of_counts(self, counts: Overlap) -> tf.Tensor:
+        """Losses (groups,): the mean over classes."""
+        return self.mean_over_classes(self.per_class(counts), counts.tp + counts.fn)
+
     def per_image(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-        counts = self.counts(targets, logits, weight)
-        means = self.mean_over_classes(self.per_class(counts), counts.tp + counts.fn)
-        return means if self.average == "image" else tf.fill([tf.shape(logits)[0]], means[0])
+        values = self.of_counts(self.counts(targets, logits, weight))
+        return values if self.average == "image" else tf.fill([tf.shape(logits)[0]], values[0])
 
 
 def positive_power(base: tf.Tensor, exponent: float) -> tf.Tensor:
