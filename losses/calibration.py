@@ -1,0 +1,85 @@
+"""How hard a loss pulls, so that a comparison of losses is not one of learning rates."""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from losses.base import SegmentationLoss, require
+from losses.composite import WeightedSum
+from losses.cross_entropy import CrossEntropy
+
+BLOCK = 8  # pixels, the side of a block of one class
+BLOCKS_A_CLASS = 4
+NOISE = 1e-4  # of a logit: losses that sort or take a maximum have no gradient at exactly equal ones
+
+
+class GradientScale(NamedTuple):
+    """|d loss / d logits| over that of cross-entropy, before training and once each pixel is right by a margin of 3."""
+
+    initial: float
+    at_margin_3: float
+
+
+def gradient_scale(loss: SegmentationLoss, num_classes: int = 3) -> GradientScale:
+    """The norm of the gradient in the logits relative to that of the mean cross-entropy of the same pixels.
+
+    `initial`: all logits 0, so all probabilities 1/C. `at_margin_3`: logit 3 on the true class, 0 on the others, so
+    p_t = e^3 / (e^3 + C - 1), while the other channels of a sigmoid stay undecided. To both a normal noise of 1e-4 is
+    added, always the same.
+
+    Convention: one image of square blocks of 8 pixels, four a class, in a fixed random order; for three classes
+    24 x 32 pixels. All classes are there and equally large, no pixel is void. Losses that measure distances grow with
+    the size of the blocks. The norm is the Euclidean one over all logits, so a loss that acts on the share k of the
+    pixels has a scale of k^-1/2. A loss that changes in training is measured as it stands. It needs eager mode.
+
+    Args:
+        loss: any loss of this package, or a sum of them, that takes logits.
+        num_classes: C, two or more.
+
+    Raises:
+        ValueError: fewer than two classes, or a loss that takes probabilities.
+    """
+    require(num_classes >= 2, "num_classes", num_classes, "2 or more")
+    require(not _takes_probabilities(loss), "loss", loss, "one with from_logits=True")
+    labels = layout(num_classes)
+    noise = np.random.default_rng(0).normal(scale=NOISE, size=(*labels.shape, num_classes))
+    truth = np.eye(num_classes)[labels]
+    reference = CrossEntropy()
+    return GradientScale(
+        *(_norm(loss, labels, logits) / _norm(reference, labels, logits) for logits in (noise, 3.0 * truth + noise))
+    )
+
+
+def calibrated(loss: SegmentationLoss, num_classes: int = 3) -> WeightedSum:
+    """The loss times a number that gives it, before training, a gradient as large as that of cross-entropy.
+
+    The number, to four digits and so the same on every machine, stands in the configuration as a weight of the sum.
+
+    Raises:
+        ValueError: as `gradient_scale`, or the loss has no gradient before training.
+    """
+    scale = gradient_scale(loss, num_classes).initial
+    require(scale > 0.0, "loss", loss, "one with a gradient at uniform probabilities")
+    return float(f"{1.0 / scale:.4g}") * loss
+
+
+def layout(num_classes: int) -> np.ndarray:
+    """Labels (1,H,W) int32 of square blocks, four a class, H x W as near to a square as whole blocks make it."""
+    blocks = np.repeat(np.arange(num_classes, dtype=np.int32), BLOCKS_A_CLASS)
+    rows = max(n for n in range(1, int(len(blocks) ** 0.5) + 1) if len(blocks) % n == 0)
+    shuffled = np.random.default_rng(0).permutation(blocks).reshape(1, rows, -1)
+    return shuffled.repeat(BLOCK, axis=1).repeat(BLOCK, axis=2)
+
+
+def _norm(loss: SegmentationLoss, labels: np.ndarray, logits: np.ndarray) -> float:
+    variable = tf.constant(logits, tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(variable)
+        value = tf.reduce_mean(loss.call(tf.constant(labels), variable))
+    return float(tf.norm(tape.gradient(value, variable)))
+
+
+def _takes_probabilities(loss: SegmentationLoss) -> bool:
+    parts = (part for _, part in getattr(loss, "terms", ()))
+    return not getattr(loss, "from_logits", True) or any(map(_takes_probabilities, parts))
