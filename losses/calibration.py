@@ -6,7 +6,6 @@ import numpy as np
 import tensorflow as tf
 
 from losses.base import SegmentationLoss, require
-from losses.composite import WeightedSum
 from losses.cross_entropy import CrossEntropy
 
 BLOCK = 8  # pixels, the side of a block of one class
@@ -51,7 +50,7 @@ def gradient_scale(loss: SegmentationLoss, num_classes: int = 3) -> GradientScal
     )
 
 
-def calibrated(loss: SegmentationLoss, num_classes: int = 3) -> WeightedSum:
+def calibrated(loss: SegmentationLoss, num_classes: int = 3) -> SegmentationLoss:
     """The loss times a number that gives it, before training, a gradient as large as that of cross-entropy.
 
     The number, to four digits and so the same on every machine, stands in the configuration as a weight of the sum.
@@ -61,7 +60,7 @@ def calibrated(loss: SegmentationLoss, num_classes: int = 3) -> WeightedSum:
     """
     scale = gradient_scale(loss, num_classes).initial
     require(scale > 0.0, "loss", loss, "one with a gradient at uniform probabilities")
-    return float(f"{1.0 / scale:.4g}") * loss
+    return loss * float(f"{1.0 / scale:.4g}")
 
 
 def layout(num_classes: int) -> np.ndarray:
