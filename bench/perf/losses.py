@@ -1,0 +1,248 @@
+"""Time and memory of each loss, forward and backward, beside the same formula of the public libraries.
+
+    python -m bench.perf.losses [--size 512] [--classes 3 21 150] [--losses dice focal] [--xla] [--json FILE]
+
+Milliseconds are of one `tf.function` of loss and gradient in the logits, the median of rounds in which the sides take
+turns. All sides start from labels that are class ids and from float32 logits, as a data pipeline and a model leave
+them; what a library wants instead (one-hot labels, probabilities) is part of its step. The ratio is ours to its
+fastest peer. Memory is the peak above labels and logits, the gradient included: on a CPU the growth of the largest
+resident set of a fresh process, on a GPU TensorFlow's own count. `nothing` is a step whose gradient is the logits.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import argparse
+import json
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import keras_cv
+import numpy as np
+import psutil
+import tensorflow as tf
+
+import losses
+from bench.environment import describe
+
+Function = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+OURS, NOTHING, VOID = "ours", "nothing", 255
+
+
+class Case(NamedTuple):
+    """What is measured: a loss on `batch` pictures."""
+
+    loss: str
+    size: int
+    classes: int
+    batch: int
+    xla: bool
+
+
+def sides(loss: str) -> dict[str, Function]:
+    """Our loss and the public implementations of its formula that this stack has, as functions of ids and logits."""
+    if loss == NOTHING:
+        return {OURS: lambda _, logits: tf.reduce_sum(tf.square(logits)) / 2.0}
+    return {OURS: losses.get(loss, ignore_index=VOID), **peers().get(loss, {})}
+
+
+def peers() -> dict[str, dict[str, Function]]:
+    known = keras.losses
+    axes = (0, 1, 2)  # Keras' own default sums over the classes too, which is no overlap
+    bce = known.BinaryCrossentropy(from_logits=True)
+    found: dict[str, dict[str, Function]] = {
+        "cross_entropy": {
+            "Keras": known.SparseCategoricalCrossentropy(from_logits=True),
+            "Keras, ignore_class": known.SparseCategoricalCrossentropy(from_logits=True, ignore_class=VOID),
+        },
+        "bce": {"Keras": of_one_hot(bce)},
+        "focal": {"Keras": of_one_hot(known.CategoricalFocalCrossentropy(alpha=1.0, from_logits=True))},
+        "sigmoid_focal": {
+            "Keras": of_one_hot(known.BinaryFocalCrossentropy(apply_class_balancing=True, from_logits=True)),
+            "KerasCV": of_one_hot(keras_cv.losses.FocalLoss(from_logits=True)),
+        },
+    }
+    if hasattr(known, "Dice"):
+        dice = of_one_hot(known.Dice(axis=axes), tf.nn.softmax)
+        found["dice"] = {"Keras": dice}
+        found["dice_bce"] = {"Keras": lambda ids, logits: dice(ids, logits) + of_one_hot(bce)(ids, logits)}
+        found["tversky"] = {"Keras": of_one_hot(known.Tversky(0.7, 0.3, axis=axes), tf.nn.softmax)}  # swapped in Keras
+        found["jaccard"] = {"Keras": of_one_hot(known.Tversky(1.0, 1.0, axis=axes), tf.nn.softmax)}
+    if hasattr(known, "CategoricalGeneralizedCrossEntropy"):
+        gce = known.CategoricalGeneralizedCrossEntropy(q=0.7)
+        found["gce"] = {
+            "Keras": lambda ids, logits: gce(
+                tf.reshape(ids, [-1]), tf.nn.softmax(tf.reshape(logits, [-1, logits.shape[-1]]))
+            )
+        }
+    if keras.__version__.startswith("2."):
+        import tensorflow_addons as tfa
+
+        found["sigmoid_focal"]["Addons"] = of_one_hot(tfa.losses.SigmoidFocalCrossEntropy(from_logits=True))
+    return found
+
+
+def of_one_hot(loss: Function, activation: Callable[[tf.Tensor], tf.Tensor] = tf.identity) -> Function:
+    return lambda ids, logits: loss(tf.one_hot(ids, logits.shape[-1]), activation(logits))
+
+
+def step(function: Function, xla: bool) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """The gradient of the loss in the logits, traced."""
+
+    @tf.function(jit_compile=xla)
+    def gradient(ids: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            value = tf.reduce_mean(function(ids, logits))
+        return tape.gradient(value, logits)
+
+    return gradient
+
+
+def pictures(case: Case) -> tuple[tf.Tensor, tf.Tensor]:
+    """Ids (B,H,W) and logits (B,H,W,C) of a model that is sometimes right."""
+    rng = np.random.default_rng(0)
+    shape = (case.batch, case.size, case.size)
+    ids = rng.integers(0, case.classes, shape, np.int32)
+    return tf.constant(ids), tf.constant(rng.standard_normal((*shape, case.classes), np.float32))
+
+
+def milliseconds(case: Case, rounds: int, seconds: float = 6.0) -> dict[str, float]:
+    """Median of each side; at most `rounds` rounds, fewer (but three) when they would take longer than `seconds`."""
+    ids, logits = pictures(case)
+    steps = {side: step(function, case.xla) for side, function in sides(case.loss).items()}
+    for run in list(steps.values()) * 2:
+        finish(run(ids, logits))
+    times: dict[str, list[float]] = {side: [] for side in steps}
+    began = time.perf_counter()
+    while len(times[OURS]) < 3 or (len(times[OURS]) < rounds and time.perf_counter() - began < seconds):
+        for side, run in steps.items():
+            start = time.perf_counter()
+            finish(run(ids, logits))
+            times[side].append(1e3 * (time.perf_counter() - start))
+    return {side: statistics.median(values) for side, values in times.items()}
+
+
+def finish(gradient: tf.Tensor) -> None:
+    """Wait for the device, without copying the gradient from it."""
+    gradient[0, 0, 0, 0].numpy()
+
+
+def mebibytes(case: Case, side: str) -> float:
+    """Peak memory of one step; on a CPU of use in a fresh process only, where nothing that was freed is used again."""
+    run = step(sides(case.loss)[side], case.xla)
+    finish(run(*pictures(case._replace(size=32))))
+    ids, logits = pictures(case)
+    if tf.config.list_physical_devices("GPU"):
+        finish(run(ids, logits))
+        tf.config.experimental.reset_memory_stats("GPU:0")
+        before = tf.config.experimental.get_memory_info("GPU:0")["current"]
+        finish(run(ids, logits))
+        return (tf.config.experimental.get_memory_info("GPU:0")["peak"] - before) / 2**20
+    process, unit = psutil.Process(), 1 if sys.platform == "darwin" else 1024
+    # An allocation too large must fail here rather than take the machine down.
+    limit = process.memory_info().vms + int(0.8 * psutil.virtual_memory().available)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    # Imports may have held more than there is now: filled up to that, any growth shows in the largest resident set.
+    gap = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - process.memory_info().rss
+    ballast = np.ones(max(gap, 0), np.uint8)
+    before = process.memory_info().rss
+    finish(run(ids, logits))
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before
+    del ballast
+    return grown / 2**20
+
+
+def measured_memory(case: Case) -> dict[str, float | None]:
+    """`mebibytes` of each side, each in a process of its own on a CPU; None where memory did not suffice."""
+    found: dict[str, float | None] = {}
+    for side in sides(case.loss):
+        try:
+            if tf.config.list_physical_devices("GPU"):
+                found[side] = mebibytes(case, side)
+            else:
+                with fresh_process() as process:
+                    found[side] = process.submit(mebibytes, case, side).result()
+        except (tf.errors.ResourceExhaustedError, MemoryError, BrokenProcessPool):
+            found[side] = None
+    return found
+
+
+def fresh_process() -> Executor:
+    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+
+
+def measure(cases: Iterable[Case], rounds: int, memory: bool) -> Iterable[dict[str, Any]]:
+    for case in cases:
+        held = measured_memory(case) if memory else {}
+        fits = all(value is not None for value in held.values())
+        times = milliseconds(case, rounds) if fits else {}
+        yield {**case._asdict(), "milliseconds": times, "mebibytes": held}
+
+
+HEADER = (
+    "| loss | classes | batch | ms | MiB | peer | its ms | its MiB | ratio |\n|---|--:|--:|--:|--:|---|--:|--:|--:|"
+)
+
+
+def line(row: dict[str, Any]) -> str:
+    """A row of the table, with the fastest peer."""
+    times, held = row["milliseconds"], row["mebibytes"]
+    peer = min((side for side in times if side != OURS), key=times.get, default="")
+    ratio = f"{times[OURS] / times[peer]:.2f}" if peer else ""
+    cells = [
+        row["loss"], row["classes"], row["batch"], number(times.get(OURS), 1), number(held.get(OURS)),
+        peer, number(times.get(peer), 1), number(held.get(peer)), ratio,
+    ]  # fmt: skip
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.perf.losses", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--size", type=int, default=512, help="height and width in pixels")
+    parser.add_argument("--classes", type=int, nargs="+", default=[3, 21, 150])
+    parser.add_argument("--batch", type=int, help="pictures; default 2, with more than 100 classes 1")
+    parser.add_argument("--losses", nargs="+", default=[NOTHING, *losses.names()], metavar="NAME")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--xla", action="store_true", help="compile the steps")
+    parser.add_argument("--no-memory", action="store_true", help="time only")
+    parser.add_argument("--json", type=Path, help="write the figures and the machine here")
+    chosen = parser.parse_args()
+    cases = [
+        Case(loss, chosen.size, classes, chosen.batch or (1 if classes > 100 else 2), chosen.xla)
+        for classes in chosen.classes
+        for loss in chosen.losses
+    ]
+    print(
+        f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {os.cpu_count()} cores, {chosen.size} x {chosen.size}"
+    )
+    print(HEADER, flush=True)
+    rows = []
+    for row in measure(cases, chosen.rounds, not chosen.no_memory):
+        rows.append(row)
+        print(line(row), flush=True)
+        if chosen.json:  # after each row: a long run that is stopped keeps what it has
+            gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+            text = json.dumps({"environment": describe(), "gpus": gpus, "rows": rows}, indent=1, default=str)
+            chosen.json.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
