@@ -131,6 +131,10 @@ class FormulaLoss(SegmentationLoss):
         """
         raise NotImplementedError
 
+    def spread(self, values: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """Values (B,) from values (groups,): as they are for images, the one of the batch for each image."""
+        return values if self.average == "image" else tf.fill([tf.shape(logits)[0]], values[0])
+
     def weights_of_classes(self, channels: int) -> tf.Tensor:
         """Class weights (C,), ones when there are none; ValueError when their number is wrong."""
         if self.class_weights is None:

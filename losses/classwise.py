@@ -5,6 +5,17 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from losses.base import FormulaLoss, require
+from losses.replicas import global_sum
+
+
+def class_sums(terms: Sequence[tf.Tensor], weight: tf.Tensor, average: str) -> list[tf.Tensor]:
+    """Weighted sums over pixels, (groups, C) each, of terms (B,H,W,C) with pixel weights (B,H,W).
+
+    A group is an image (`average="image"`) or the global batch ("batch": one all-reduce for all terms).
+    """
+    axes = (1, 2) if average == "image" else (0, 1, 2)
+    sums = tf.stack([tf.reduce_sum(weight[..., tf.newaxis] * term, axis=axes) for term in terms])
+    return tf.unstack(sums if average == "image" else global_sum(sums)[:, tf.newaxis])
 
 
 class ClassLoss(FormulaLoss):

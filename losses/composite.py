@@ -9,7 +9,9 @@ import tensorflow as tf
 
 from losses.base import SegmentationLoss, require
 from losses.binary import BinaryCrossEntropy
+from losses.cross_entropy import CrossEntropy, TwoSidedCrossEntropy
 from losses.dice import Dice
+from losses.focal import Focal
 from losses.registry import register
 
 Term = tuple[float, SegmentationLoss]
@@ -21,6 +23,14 @@ class Composite(SegmentationLoss):
     @cached_property
     def terms(self) -> tuple[Term, ...]:
         raise NotImplementedError
+
+    @property
+    def scheduled(self) -> bool:  # type: ignore[override]
+        return any(loss.scheduled for _, loss in self.terms)
+
+    def set_progress(self, share: float) -> None:
+        for _, loss in self.terms:
+            loss.set_progress(share)
 
     @tf.autograph.experimental.do_not_convert
     def call(self, y_true: Any, y_pred: Any) -> tf.Tensor:
@@ -54,17 +64,13 @@ class WeightedSum(Composite):
         return cls(losses=tuple(loss for _, loss in flat), weights=tuple(weight for weight, _ in flat))
 
 
-@register("dice_bce")
-class DiceBCE(Composite):
-    """dice_weight * Dice + bce_weight * BCE, 1 and 1 by default.
+class WithDice(Composite):
+    """dice_weight * Dice + a loss of pixels; subclasses give the pixel loss as `other`.
 
-    Convention: the two terms are the losses `dice` (softmax, over the classes by `classes`) and `bce` (a sigmoid a
-    channel, the mean over channels) of this package, on the same logits. Softmax Dice sees differences of logits
-    only; BCE fixes their level too, so the terms do not contradict each other.
+    Both see the same labels, logits, void, weights and averaging. `classes` and `smooth` are those of Dice.
     """
 
     dice_weight: float = 1.0
-    bce_weight: float = 1.0
     ignore_index: int | None = 255
     from_logits: bool = True
     average: str = "batch"
@@ -72,18 +78,113 @@ class DiceBCE(Composite):
     classes: str | Sequence[int] = "present"
     smooth: float = 0.0
 
-    identities = (({"bce_weight": 0.0}, "dice", {}), ({"dice_weight": 0.0}, "bce", {}))
-
     def check(self) -> None:
+        require(self.dice_weight >= 0.0, "dice_weight", self.dice_weight, "a number >= 0")
         _ = self.terms  # the terms check the parameters that are theirs
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        names = ("ignore_index", "from_logits", "average", "class_weights")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def other(self) -> Term:
+        raise NotImplementedError
 
     @cached_property
     def terms(self) -> tuple[Term, ...]:
-        shared = {
-            "ignore_index": self.ignore_index,
-            "from_logits": self.from_logits,
-            "average": self.average,
-            "class_weights": self.class_weights,
-        }
-        dice = Dice(classes=self.classes, smooth=self.smooth, **shared)  # type: ignore[arg-type]
-        return (self.dice_weight, dice), (self.bce_weight, BinaryCrossEntropy(**shared))  # type: ignore[arg-type]
+        return (self.dice_weight, Dice(classes=self.classes, smooth=self.smooth, **self.shared)), self.other
+
+
+@register("dice_bce")
+class DiceBCE(WithDice):
+    """dice_weight * Dice + bce_weight * BCE, 1 and 1 by default.
+
+    Convention: the two terms are the losses `dice` (softmax, over the classes by `classes`) and `bce` (a sigmoid a
+    channel, the mean over channels) of this package, on the same logits. Softmax Dice sees differences of logits
+    only; BCE fixes their level too, so the terms do not contradict each other.
+
+    Use: two classes, or classes that may overlap. With exclusive classes `dice_cross_entropy` says the same with less.
+    """
+
+    bce_weight: float = 1.0
+
+    identities = (({"bce_weight": 0.0}, "dice", {}), ({"dice_weight": 0.0}, "bce", {}))
+
+    @property
+    def other(self) -> Term:
+        return self.bce_weight, BinaryCrossEntropy(**self.shared)
+
+
+@register("dice_cross_entropy")
+class DiceCrossEntropy(WithDice):
+    """dice_weight * Dice + ce_weight * CE, 1 and 1 by default, as nnU-Net uses it (Isensee et al. 2021, arXiv 1809.10486).
+
+    Convention: the two terms are the losses `dice` and `cross_entropy` of this package on the same softmax. (nnU-Net
+    takes Dice from 0 down to -1, which has the same gradient.)
+
+    Use: the default of medical segmentation: cross-entropy gets training going, Dice sees to the small classes.
+    """
+
+    ce_weight: float = 1.0
+    label_smoothing: float = 0.0
+
+    identities = (({"ce_weight": 0.0}, "dice", {}), ({"dice_weight": 0.0}, "cross_entropy", {}))
+
+    @property
+    def other(self) -> Term:
+        return self.ce_weight, CrossEntropy(label_smoothing=self.label_smoothing, **self.shared)
+
+
+@register("dice_focal")
+class DiceFocal(WithDice):
+    """dice_weight * Dice + focal_weight * focal, 1 and 1 by default (Zhu et al. 2019, arXiv 1808.05238).
+
+    Convention: the two terms are the losses `dice` and `focal` (softmax, no alpha) of this package.
+
+    Use: many easy pixels and small classes at once.
+    """
+
+    focal_weight: float = 1.0
+    gamma: float = 2.0
+
+    identities = (
+        ({"focal_weight": 0.0}, "dice", {}),
+        ({"dice_weight": 0.0}, "focal", {}),
+        ({"gamma": 0.0}, "dice_cross_entropy", {}),
+    )
+
+    @property
+    def other(self) -> Term:
+        return self.focal_weight, Focal(gamma=self.gamma, **self.shared)
+
+
+@register("combo")
+class Combo(WithDice):
+    """alpha mCE + (1-alpha) Dice loss, mCE = -sum_c [b g_c ln p_c + (1-b) (1-g_c) ln(1-p_c)] (Taghanaki et al. 2018,
+    arXiv 1805.02798).
+
+    Convention: alpha = 1/2 (`alpha`) and b = 1/2 (`balance`), the paper's; b above 1/2 punishes misses, below it false
+    alarms. The loss adds 1 - Dice where the paper subtracts Dice: the same gradient, never negative. mCE is summed over
+    the classes of a softmax, so that alpha = b = 1 is cross-entropy. `dice_weight` multiplies the second term.
+
+    Use: to trade misses against false alarms in the pixel term of a compound loss.
+    """
+
+    alpha: float = 0.5
+    balance: float = 0.5
+
+    identities = (({"alpha": 1.0, "balance": 1.0}, "cross_entropy", {}), ({"alpha": 0.0}, "dice", {}))
+
+    def check(self) -> None:
+        require(0.0 <= self.alpha <= 1.0, "alpha", self.alpha, "in [0, 1]")
+        super().check()
+
+    @cached_property
+    def terms(self) -> tuple[Term, ...]:
+        (factor, dice), other = super().terms
+        return ((1.0 - self.alpha) * factor, dice), other
+
+    @property
+    def other(self) -> Term:
+        return self.alpha, TwoSidedCrossEntropy(balance=self.balance, **self.shared)

@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from losses.overlap import Overlap, OverlapLoss
+from losses.inputs import one_hot
+from losses.overlap import Overlap, OverlapLoss, overlap
 from losses.registry import register
 
 
@@ -22,3 +23,64 @@ class Dice(OverlapLoss):
     def per_class(self, counts: Overlap) -> tf.Tensor:
         errors = counts.fp + counts.fn
         return tf.math.divide_no_nan(errors, 2.0 * counts.tp + errors + self.smooth)
+
+
+@register("squared_dice")
+class SquaredDice(Dice):
+    """1 - 2 sum(p g) / (sum p^2 + sum g^2), the mean over classes: V-Net's own denominator.
+
+    Milletari et al. 2016 (arXiv 1606.04797). The errors are sum (p-g)^2, so a nearly right pixel hardly counts.
+
+    Convention: as in `Dice`.
+
+    Use: where plain Dice makes probabilities too hard too early; its gradient fades near the truth.
+    """
+
+    identities = (({}, "noise_robust_dice", {"gamma": 2.0}),)
+
+    def counts(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> Overlap:
+        truth = one_hot(targets, logits.shape[-1])
+        return overlap(self.probabilities(logits), truth, weight, self.average, squared=True)
+
+
+@register("log_cosh_dice")
+class LogCoshDice(Dice):
+    """ln cosh(1 - D_c) of each class's Dice score D_c, the mean over classes (Jadon 2020, arXiv 2006.14822).
+
+    Convention: the function is taken for each class, before the mean; the paper has two classes and one score.
+
+    Use: a Dice whose gradient vanishes smoothly as a class is met; at the start it is weaker than Dice.
+    """
+
+    identities = ()
+
+    def per_class(self, counts: Overlap) -> tf.Tensor:
+        half = 0.5 * super().per_class(counts)
+        return tf.math.log1p(2.0 * tf.square(tf.sinh(half)))  # cosh x = 1 + 2 sinh^2(x/2): exact near 0
+
+
+@register("log_dice")
+class LogDice(Dice):
+    """-ln D_c of each class's Dice score D_c = 2 tp / (2 tp + fp + fn), the mean over classes.
+
+    The form that Wong et al. 2018 (arXiv 1809.00076) raise to a power (see `exp_log`).
+
+    Convention: with `smooth` s, D_c = (2 tp + s) / (2 tp + fp + fn + s). A class that is missed altogether has, without
+    smoothing, a loss without bound; in float32 it ends at 69 = -ln 1e-30.
+
+    Use: when a class is lost at the start: unlike Dice's, its gradient grows as the score falls.
+    """
+
+    identities = (({}, "exp_log_dice", {"exponent": 1.0}),)
+
+    def per_class(self, counts: Overlap) -> tf.Tensor:
+        return log_dice(counts, self.smooth)
+
+
+def log_dice(counts: Overlap, smooth: float) -> tf.Tensor:
+    """-ln of the Dice scores (groups, C); 0 for an empty class, finite for one that is missed."""
+    score = 2.0 * counts.tp + smooth
+    errors = counts.fp + counts.fn
+    met = tf.maximum(score, 1e-30)
+    # As a log1p of the ratio: a score close to 1 keeps all its digits.
+    return tf.math.log1p(errors / met)

@@ -8,16 +8,18 @@ from losses.registry import register
 
 
 def focus(surprisal: tf.Tensor, gamma: float) -> tf.Tensor:
-    """(1-p)^gamma (-ln p), elementwise, of the surprisal -ln p >= 0.
+    """(1-p)^gamma (-ln p), elementwise, of the surprisal -ln p >= 0; see `miss_power`."""
+    return surprisal if gamma == 0.0 else miss_power(surprisal, gamma) * surprisal
+
+
+def miss_power(surprisal: tf.Tensor, gamma: float) -> tf.Tensor:
+    """(1-p)^gamma, elementwise, of the surprisal -ln p >= 0.
 
     In log space, exp(gamma ln(1-p)), where a power would have an infinite slope at p = 1 for gamma < 1. The floor
     stands for p = 1: there value and gradient are 0 in float32, as they are in the limit. No probability is clipped,
     so the gradient of a pixel that is wrong by any margin is that of cross-entropy.
     """
-    if gamma == 0.0:
-        return surprisal
-    log_miss = tf.math.log(tf.maximum(-tf.math.expm1(-surprisal), 1e-30))
-    return tf.exp(gamma * log_miss) * surprisal
+    return tf.exp(gamma * tf.math.log(tf.maximum(-tf.math.expm1(-surprisal), 1e-30)))
 
 
 @register("focal")

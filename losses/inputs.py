@@ -43,7 +43,18 @@ def as_targets(labels: tf.Tensor, logits: tf.Tensor, ignore_index: int | None) -
         return tf.where(valid, share, 0.0)[..., tf.newaxis], tf.cast(valid, tf.float32)
     ids = tf.cast(ids, tf.int32)
     valid = tf.ones_like(ids, tf.bool) if ignore_index is None else tf.not_equal(ids, ignore_index)
-    return tf.where(valid, ids, 0), tf.cast(valid, tf.float32)
+    ids = tf.where(valid, ids, 0)
+    if tf.executing_eagerly():  # a check that a compiled step must not pay for
+        check_ids(ids, channels, ignore_index)
+    return ids, tf.cast(valid, tf.float32)
+
+
+def check_ids(ids: tf.Tensor, channels: int, ignore_index: int | None) -> None:
+    """ValueError that names the class ids outside 0..channels-1, if there are any (eagerly only)."""
+    strange = tf.boolean_mask(ids, (ids < 0) | (ids >= channels))
+    if tf.size(strange) > 0:
+        found = ", ".join(str(i) for i in sorted(set(strange.numpy().tolist()))[:5])
+        raise ValueError(f"labels have class ids {found} outside 0..{channels - 1} (void is {ignore_index})")
 
 
 def as_pixel_weights(sample_weight: tf.Tensor | None, valid: tf.Tensor) -> tf.Tensor:

@@ -71,8 +71,7 @@ class OverlapLoss(ClassLoss):
         return self.mean_over_classes(self.per_class(counts), counts.tp + counts.fn)
 
     def per_image(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-        values = self.of_counts(self.counts(targets, logits, weight))
-        return values if self.average == "image" else tf.fill([tf.shape(logits)[0]], values[0])
+        return self.spread(self.of_counts(self.counts(targets, logits, weight)), logits)
 
 
 def positive_power(base: tf.Tensor, exponent: float) -> tf.Tensor:

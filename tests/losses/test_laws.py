@@ -107,8 +107,12 @@ def test_tiling_an_image_changes_nothing(loss: Any) -> None:
     agree((value, gradient), (tiled[0], tiled[1][:, :H, :W] * 4))
 
 
+def is_of_a_softmax(loss: Any) -> bool:
+    return all(is_of_a_softmax(term) for _, term in loss.terms) if hasattr(loss, "terms") else loss.activation == "softmax"
+
+
 def test_softmax_losses_see_differences_of_logits(loss: Any) -> None:
-    if getattr(loss, "activation", "sum") != "softmax":
+    if not is_of_a_softmax(loss):
         pytest.skip("a sigmoid sees each logit")
     shift = RNG.normal(size=(B, H, W, 1)).astype(np.float32)
     agree(evaluate(loss, LABELS, LOGITS), evaluate(loss, LABELS, LOGITS + shift), rtol=1e-5)
@@ -180,16 +184,32 @@ def test_config_is_the_constructor(loss: Any) -> None:
     agree(evaluate(loss, LABELS, LOGITS), evaluate(again, LABELS, LOGITS))
 
 
-def test_graph_is_eager(loss: Any) -> None:
-    agree(evaluate(loss, LABELS, LOGITS, WEIGHTS), tf.function(lambda: tuple_of(loss))())
+def compiled(loss: Any, jit_compile: bool, sizes: tuple[int | None, int | None, int | None]) -> Any:
+    """Value and gradient in one graph that knows its inputs by their shapes only."""
+
+    @tf.function(
+        jit_compile=jit_compile,
+        input_signature=[
+            tf.TensorSpec(sizes, tf.uint8),
+            tf.TensorSpec((*sizes, C), tf.float32),
+            tf.TensorSpec(sizes, tf.float32),
+        ],
+    )
+    def run(labels: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            value = loss(labels, logits, sample_weight=weight)
+        return value, tape.gradient(value, logits)
+
+    return run(LABELS, LOGITS, WEIGHTS)
 
 
-def tuple_of(loss: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    logits = tf.constant(LOGITS)
-    with tf.GradientTape() as tape:
-        tape.watch(logits)
-        value = loss(LABELS, logits, sample_weight=tf.constant(WEIGHTS))
-    return value, tape.gradient(value, logits)
+def test_graph_of_any_size_is_eager(loss: Any) -> None:
+    agree(evaluate(loss, LABELS, LOGITS, WEIGHTS), compiled(loss, False, (None, None, None)))
+
+
+def test_xla_is_eager(loss: Any) -> None:
+    agree(evaluate(loss, LABELS, LOGITS, WEIGHTS), compiled(loss, True, (B, H, W)))
 
 
 def identities() -> list[tuple]:
@@ -212,6 +232,7 @@ def test_registry_reads_the_defaults_that_the_constructor_has() -> None:
     for name in losses.names():
         built = losses.get(name)
         defaults = {k: v for k, v in losses.parameters(name).items() if k != "name"}
+        defaults = {k: list(v) if isinstance(v, tuple) else v for k, v in defaults.items()}  # as JSON has them
         assert {k: v for k, v in built.get_config().items() if k != "name"} == defaults
         assert built.name == name == built.loss_name
         assert type(built).__name__ == _entry(name).cls
@@ -238,6 +259,14 @@ def test_algebra_hands_weights_on_and_serialises() -> None:
         (lambda: losses.get("dice")(LABELS[:, :3], LOGITS), "height or width"),
         (lambda: losses.get("dice")(np.zeros((B, H, W, 2)), LOGITS), "labels must be"),
         (lambda: losses.get("dice")(LABELS, LOGITS[..., :1]), "sigmoid"),
+        (lambda: losses.get("dice")(LABELS + (LABELS == 1) * np.uint8(7), LOGITS), r"ids 8 outside 0\.\.2 \(void is 255"),
+        (lambda: losses.get("cross_entropy", ignore_index=None)(LABELS, LOGITS), r"ids 255 outside 0\.\.2"),
+        (lambda: losses.get("logit_adjusted", priors=[1, 2])(LABELS, LOGITS), "2 numbers for 3 classes"),
+        (lambda: losses.get("wasserstein_dice", distances=[[0, 1], [1, 0]])(LABELS, LOGITS), "2 x 2 matrix for 3"),
+        (lambda: losses.get("asymmetric_unified_focal", rare=[3])(LABELS, LOGITS), "rare has id 3 for 3 classes"),
+        (lambda: losses.get("dice_focal", gamma=-1.0), "gamma"),
+        (lambda: losses.get("scheduled_mix", losses=["dice"]), "two losses"),
+        (lambda: losses.get("scheduled_mix", losses=["dice", "boundry"]), "unknown loss"),
         (lambda: losses.get("dice")(LABELS, LOGITS, np.ones((B, H))), "sample_weight"),
     ],
 )
