@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from losses.base import FormulaLoss as FormulaLoss
     from losses.base import SegmentationLoss as SegmentationLoss
+    from losses.classwise import ClassLoss as ClassLoss
     from losses.composite import WeightedSum as WeightedSum
     from losses.overlap import OverlapLoss as OverlapLoss
     from losses.pixelwise import SigmoidLoss as SigmoidLoss
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from losses.registry import get as get
     from losses.registry import names as names
     from losses.registry import parameters as parameters
+    from losses.schedule import DeepSupervision as DeepSupervision
 
 _HOMES = {
     "get": "registry",
@@ -28,6 +30,8 @@ _HOMES = {
     "SigmoidLoss": "pixelwise",
     "OverlapLoss": "overlap",
     "WeightedSum": "composite",
+    "ClassLoss": "classwise",
+    "DeepSupervision": "schedule",
 }
 __all__ = sorted(_HOMES)
 

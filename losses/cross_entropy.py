@@ -45,9 +45,9 @@ class LogitAdjusted(CrossEntropy):
 
     Only training sees the adjustment; the arg-max of the plain logits is then that of balanced classes.
 
-    Convention: `priors` are shares or counts of pixels, one a class, divided by their sum here; none means equal shares,
-    which is plain cross-entropy. tau = 1, the paper's. A class that never occurs gets the share of half a pixel
-    in 10^8, not zero.
+    Convention: `priors` are shares or counts of pixels, one a class, divided by their sum here; none means equal
+    shares, which is plain cross-entropy. tau = 1, the paper's. A class that never occurs gets the share of half a
+    pixel in 10^8, not zero.
 
     Use: long tails, when the mean over classes (balanced accuracy, mIoU) counts and not the pixel accuracy.
     """

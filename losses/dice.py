@@ -52,8 +52,6 @@ class LogCoshDice(Dice):
     Use: a Dice whose gradient vanishes smoothly as a class is met; at the start it is weaker than Dice.
     """
 
-    identities = ()
-
     def per_class(self, counts: Overlap) -> tf.Tensor:
         half = 0.5 * super().per_class(counts)
         return tf.math.log1p(2.0 * tf.square(tf.sinh(half)))  # cosh x = 1 + 2 sinh^2(x/2): exact near 0

@@ -27,8 +27,6 @@ class ExpLogDice(Dice):
 
     exponent: float = 0.3
 
-    identities = ()
-
     def check(self) -> None:
         require(self.exponent > 0.0, "exponent", self.exponent, "a number > 0")
 

@@ -40,8 +40,9 @@ class FBeta(OverlapLoss):
 
 @register("sensitivity_specificity")
 class SensitivitySpecificity(ClassLoss):
-    """r sum((g-p)^2 g) / sum g + (1-r) sum((g-p)^2 (1-g)) / sum(1-g), the mean over classes (Brosch et al. 2015, MICCAI,
-    doi 10.1007/978-3-319-24574-4_1).
+    """r sum((g-p)^2 g) / sum g + (1-r) sum((g-p)^2 (1-g)) / sum(1-g), the mean over classes.
+
+    Brosch et al. 2015 (MICCAI, doi 10.1007/978-3-319-24574-4_1).
 
     Convention: r = .05, the paper's. Classes, void and averaging as in `ClassLoss`. A class that fills the whole group
     has no second term.

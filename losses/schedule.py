@@ -39,8 +39,8 @@ class ScheduledMix(Composite):
     Kervadec et al. 2018 (arXiv 1812.07032) go from generalized Dice alone to the boundary loss, which alone would begin
     at the empty prediction, in steps of .01 an epoch.
 
-    Convention: `losses` names two losses of this package, with their defaults and the parameters given here; a goes from
-    1 to .01. The trial calls `set_progress` with the share of steps that is done; without that call a stays at `start`.
+    Convention: `losses` names two losses of this package, with their defaults and the parameters given here; a goes
+    from 1 to .01. The trial calls `set_progress` with the share of steps that is done; without it a stays at `start`.
 
     Use: any loss that is good at the end of training and bad at its start.
     """

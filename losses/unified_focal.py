@@ -67,9 +67,7 @@ class UnifiedFocal(Unified):
     @cached_property
     def terms(self) -> tuple[Term, ...]:
         focal = Focal(gamma=self.gamma, **self.shared)
-        tversky = FocalTversky(
-            alpha=1.0 - self.delta, beta=self.delta, exponent=1.0 - self.gamma, **self.regions
-        )
+        tversky = FocalTversky(alpha=1.0 - self.delta, beta=self.delta, exponent=1.0 - self.gamma, **self.regions)
         return (self.balance * self.delta, focal), (1.0 - self.balance, tversky)
 
 

@@ -15,8 +15,8 @@ from losses.replicas import global_sum
 class WassersteinDice(FormulaLoss):
     """1 - 2 T / (2 T + E), E = sum_x d(x), T = sum_c M_cb sum_x g_c (1 - d(x)), d(x) = sum_cl g_c M_cl p_l.
 
-    Fidon et al. 2017 (arXiv 1707.00478): d is the Wasserstein distance of prediction and label under distances M between
-    classes. Pixels of the background b add nothing to T, for they are at no distance from it.
+    Fidon et al. 2017 (arXiv 1707.00478): d is the Wasserstein distance of prediction and label under distances M
+    between classes. Pixels of the background b add nothing to T, for they are at no distance from it.
 
     Convention: `distances` is a symmetric C x C matrix of numbers in [0, 1] with zeros on its diagonal; none means 1
     between any two classes, where d = 1 - p_t. `background` is a class id, 0 by default, so classes have roles. Class

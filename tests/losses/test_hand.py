@@ -1,7 +1,7 @@
 """Values and gradients worked out by hand, on both sides of every convention."""
 
 from fractions import Fraction as F
-from math import exp, log
+from math import cosh, exp, log
 
 import numpy as np
 import pytest
@@ -21,6 +21,13 @@ DICE = 1 - sum(2 * tp / (2 * tp + fp + fn) for tp, fp, fn in zip(TP, FP, FN, str
 TVERSKY = [1 - tp / (tp + F(3, 10) * fp + F(7, 10) * fn) for tp, fp, fn in zip(TP, FP, FN, strict=True)]
 # Channel logits are (ln 3, 0), (0, ln 3) or (0, 0);
 # softplus(0) = ln 2, softplus(-ln 3) = ln 4/3, softplus(ln 3) = ln 4.
+MISSED = [1 / 4, 1 / 4, 1 / 2, 3 / 4]  # 1 - p_t
+FOCAL = sum((1 - p) ** 2 * -log(p) for p in P_TRUE) / 4
+SQUARES = (F(55, 16), F(47, 16))  # sum p^2 + sum g^2: 9/16 + 1/16 + 1/4 + 9/16 + 2 and 1/16 + 9/16 + 1/4 + 1/16 + 2
+DICE_SCORES = [10 / 17, 8 / 15]
+# Unified focal: delta = .6 on false negatives, gamma = .5.
+MODIFIED = [1 - tp / (tp + F(6, 10) * fn + F(4, 10) * fp) for tp, fp, fn in zip(TP, FP, FN, strict=True)]
+ROOT_FOCAL = [(1 - p) ** 0.5 * -log(p) for p in P_TRUE]
 BCE = (2 * (log(4 / 3) + log(2)) + 2 * log(2) + (log(4) + log(2))) / 8
 
 
@@ -30,7 +37,15 @@ BCE = (2 * (log(4 / 3) + log(2)) + 2 * log(2) + (log(4) + log(2))) / 8
         ("cross_entropy", {}, CE),
         ("cross_entropy", {"class_weights": (1, 3)}, (log(4 / 3) + log(2) + 3 * (log(4 / 3) + log(4))) / 8),
         ("cross_entropy", {"label_smoothing": 0.2}, 0.9 * CE - 0.1 * sum(log(1 - p) for p in P_TRUE) / 4),
-        ("focal", {}, sum((1 - p) ** 2 * -log(p) for p in P_TRUE) / 4),
+        ("focal", {}, FOCAL),
+        ("poly1", {}, CE + 7 / 16),
+        ("poly1", {"epsilon": -1.0}, CE - 7 / 16),
+        ("poly_focal", {}, FOCAL + (2 / 64 + 1 / 8 + 27 / 64) / 4),
+        ("gce", {}, sum((1 - p**0.7) / 0.7 for p in P_TRUE) / 4),
+        ("gce", {"q": 1.0}, 7 / 16),
+        ("symmetric_cross_entropy", {}, 0.1 * CE + 4 * 7 / 16),
+        # Priors 3:1 move every logit of class 0 up by ln 3: p_t = 9/10, 1/2, 3/4, 1/10.
+        ("logit_adjusted", {"priors": (3, 1)}, -(log(9 / 10) + log(1 / 2) + log(3 / 4) + log(1 / 10)) / 4),
         ("bce", {}, BCE),
         ("dice", {}, DICE),
         ("dice", {"class_weights": (3, 1)}, F(3, 4) * F(7, 17) + F(1, 4) * F(7, 15)),
@@ -39,6 +54,43 @@ BCE = (2 * (log(4 / 3) + log(2)) + 2 * log(2) + (log(4) + log(2))) / 8
         ("dice_bce", {}, float(DICE) + BCE),
         ("tversky", {}, sum(TVERSKY) / 2),
         ("tversky", {"classes": [0], "alpha": 0.7, "beta": 0.3}, 1 - F(5, 4) / (F(5, 4) + F(7, 10) + F(9, 40))),
+        ("jaccard", {}, 1 - (F(5, 12) + F(4, 11)) / 2),
+        ("squared_dice", {}, 1 - (F(5, 2) / SQUARES[0] + 2 / SQUARES[1]) / 2),
+        ("log_cosh_dice", {}, (log(cosh(7 / 17)) + log(cosh(7 / 15))) / 2),
+        ("log_dice", {}, -sum(map(log, DICE_SCORES)) / 2),
+        ("log_dice", {"smooth": 1.0}, -(log(F(7, 2) / F(21, 4)) + log(F(3) / F(19, 4))) / 2),
+        ("exp_log_dice", {}, sum((-log(d)) ** 0.3 for d in DICE_SCORES) / 2),
+        (
+            "exp_log",
+            {},
+            0.8 * sum((-log(d)) ** 0.3 for d in DICE_SCORES) / 2 + 0.2 * sum((-log(p)) ** 0.3 for p in P_TRUE) / 4,
+        ),
+        # (1 + b^2) tp = 13/4 tp, b^2 fn + fp = 9/4 fn + fp
+        ("f_beta", {"classes": [0]}, 1 - F(65, 16) / (F(65, 16) + F(27, 16) + 1)),
+        ("f_beta", {"classes": [1]}, 1 - F(13, 4) / (F(13, 4) + F(9, 4) + F(3, 4))),
+        # Equal truth in both classes: one ratio of sums, 7/2 errors over 2 * 9/4 + 7/2.
+        ("generalized_dice", {}, F(7, 16)),
+        ("mcc", {}, 1 - (5 / 4 * 1 - 1 * 3 / 4) / (9 / 4 * 2 * 7 / 4 * 2) ** 0.5),
+        ("sensitivity_specificity", {"classes": [1]}, 0.05 * (1 / 16 + 9 / 16) / 2 + 0.95 * (1 / 16 + 1 / 4) / 2),
+        (
+            "noise_robust_dice",
+            {},
+            sum(x**1.5 for x in MISSED) * float(1 / SQUARES[0] + 1 / SQUARES[1]) / 2,
+        ),
+        ("dice_cross_entropy", {}, float(DICE) + CE),
+        ("dice_focal", {}, float(DICE) + FOCAL),
+        ("combo", {"alpha": 0.25, "balance": 1.0}, 0.25 * CE + 0.75 * float(DICE)),
+        ("unified_focal", {}, 0.5 * 0.6 * sum(ROOT_FOCAL) / 4 + 0.5 * sum(float(m) ** 0.5 for m in MODIFIED) / 2),
+        (
+            "asymmetric_unified_focal",
+            {},
+            0.5 * (0.6 * (log(4 / 3) + log(4)) + 0.4 * (ROOT_FOCAL[0] + ROOT_FOCAL[2])) / 4
+            + 0.5 * (float(MODIFIED[0]) + float(MODIFIED[1]) ** 0.5) / 2,
+        ),
+        # True positives: p_t of class 1 alone, 3/4 + 1/4; errors: all of sum(1 - p_t).
+        ("wasserstein_dice", {}, F(7, 4) / (2 * 1 + F(7, 4))),
+        # Half as far: d = (1 - p_t)/2; T = ((1 - 1/8) + (1 - 3/8))/2.
+        ("wasserstein_dice", {"distances": [[0, 0.5], [0.5, 0]]}, F(7, 8) / (2 * F(3, 4) + F(7, 8))),
         ("focal_tversky", {}, sum(float(t) ** 0.75 for t in TVERSKY) / 2),
     ],
 )
@@ -68,6 +120,84 @@ def test_absent_class_with_predicted_mass() -> None:
     assert float(losses.get("dice", classes="all")(labels, logits)) == pytest.approx((present + 1) / 2)
     smoothed = losses.get("dice", classes=[1], smooth=1.0)
     assert float(smoothed(labels, logits)) == pytest.approx(1 - 1 / 1.5)
+
+
+# One row of four pixels, one channel: p = .8, .3, .1, .2 against 1, 1, 0, 0.
+ROW = np.array([0.8, 0.3, 0.1, 0.2], np.float32).reshape(1, 1, 4, 1)
+ROW_LABELS = np.array([1, 1, 0, 0], np.uint8).reshape(1, 1, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        # (.2^2 + .7^2)/2 of the positives, (.1^2 + .2^2)/2 of the negatives
+        ("sensitivity_specificity", 0.05 * 0.53 / 2 + 0.95 * 0.05 / 2),
+        # tp 1.1, fp .3, fn .9, tn 1.7
+        ("mcc", 1 - (1.1 * 1.7 - 0.3 * 0.9) / (1.4 * 2.0 * 2.0 * 2.6) ** 0.5),
+        ("jaccard", 1 - 1.1 / 2.3),
+    ],
+)
+def test_one_sigmoid(name: str, value: float) -> None:
+    loss = losses.get(name, activation="sigmoid", from_logits=False)
+    assert float(loss(ROW_LABELS, ROW)) == pytest.approx(value, rel=1e-6)
+
+
+def test_generalized_dice_is_one_ratio() -> None:
+    """Truth 0, 0, 0, 1: weights 1/9 and 1; I = 2.4, .6; P + G = 2.8 + 3, 1.2 + 1."""
+    p = np.array([0.9, 0.8, 0.7, 0.4], np.float32)
+    loss = losses.get("generalized_dice", from_logits=False)
+    value = loss(np.array([[[0, 0, 0, 1]]], np.uint8), np.stack([p, 1 - p], -1)[None, None])
+    assert float(value) == pytest.approx(1 - 2 * (2.4 / 9 + 0.6) / (5.8 / 9 + 2.2), rel=1e-6)
+    assert float(value) == pytest.approx(25 / 64, rel=1e-6)
+
+
+def test_combo_weighs_misses_and_false_alarms() -> None:
+    """p = 1/2, 1/4, 1/4, label 0: the miss costs ln 2, the two false alarms -2 ln 3/4; Dice is 1 - 1/(3/2)."""
+    logits = np.log(np.array([0.5, 0.25, 0.25], np.float32)).reshape(1, 1, 1, 3)
+    loss = losses.get("combo", alpha=0.6, balance=0.7)
+    expected = 0.6 * (0.7 * log(2) - 0.3 * 2 * log(3 / 4)) + 0.4 / 3
+    assert float(loss(np.zeros((1, 1, 1), np.uint8), logits)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_false_alarms_have_a_gradient_at_any_margin() -> None:
+    """-ln(1-p) of a wrong class that is 40 nats ahead is 40, with slope 1, not the logarithm of a clipped number."""
+    z = tf.constant([0.0, 40.0, -3.0], shape=(1, 1, 1, 3))
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        value = losses.get("combo", alpha=1.0, balance=0.0)(np.zeros((1, 1, 1), np.uint8), z)
+    assert float(value) == pytest.approx(40 - log(1 + exp(-3)), rel=1e-6)
+    np.testing.assert_allclose(tape.gradient(value, z).numpy().ravel()[1], 1.0, rtol=1e-6)
+
+
+def test_dice_and_jaccard_of_a_class_are_bound_to_each_other() -> None:
+    rng = np.random.default_rng(1)
+    logits, labels = rng.normal(size=(2, 5, 7, 4)).astype(np.float32), rng.integers(0, 4, (2, 5, 7))
+    for c in range(4):
+        dice, jaccard = (1 - float(losses.get(name, classes=[c])(labels, logits)) for name in ("dice", "jaccard"))
+        assert jaccard == pytest.approx(dice / (2 - dice), rel=1e-5)
+
+
+def test_generalized_cross_entropy_goes_to_cross_entropy() -> None:
+    assert float(losses.get("gce", q=1e-3)(LABELS, LOGITS)) == pytest.approx(CE, rel=1e-3)
+
+
+def test_generalized_dice_of_equal_weights_is_the_mean_probability_of_the_truth() -> None:
+    rng = np.random.default_rng(2)
+    logits, labels = rng.normal(size=(2, 5, 7, 4)).astype(np.float32), rng.integers(0, 4, (2, 5, 7))
+    mean_true = np.take_along_axis(tf.nn.softmax(logits).numpy(), labels[..., None], -1).mean()
+    assert float(losses.get("generalized_dice", power=0.0)(labels, logits)) == pytest.approx(1 - mean_true, rel=1e-5)
+
+
+def test_a_confusion_far_away_costs_more() -> None:
+    """Classes 1 and 2 are near (.2), both far from 0: taking 1 for 2 costs a fifth of taking it for 0."""
+    near = losses.get("wasserstein_dice", distances=[[0, 1, 1], [1, 0, 0.2], [1, 0.2, 0]], from_logits=False)
+    labels = np.ones((1, 1, 1), np.uint8)
+
+    def of(p: list[float]) -> float:
+        return float(near(labels, np.array(p, np.float32).reshape(1, 1, 1, 3)))
+
+    assert of([0, 0.5, 0.5]) == pytest.approx(0.1 / (2 * 0.9 + 0.1), rel=1e-5)
+    assert of([0.5, 0.5, 0]) == pytest.approx(0.5 / (2 * 0.5 + 0.5), rel=1e-5)
 
 
 def test_soft_labels_that_are_met_have_no_dice_loss() -> None:

@@ -20,7 +20,6 @@ LABELS[2][LABELS[2] == 1] = 0  # class 1 is absent in one image
 WEIGHTS = RNG.uniform(0.1, 3, (B, H, W)).astype(np.float32)
 
 
-
 def averages_of(name: str) -> tuple[str, ...]:
     return getattr(losses.get(name), "averages", ("batch", "image"))
 
@@ -108,7 +107,9 @@ def test_tiling_an_image_changes_nothing(loss: Any) -> None:
 
 
 def is_of_a_softmax(loss: Any) -> bool:
-    return all(is_of_a_softmax(term) for _, term in loss.terms) if hasattr(loss, "terms") else loss.activation == "softmax"
+    return (
+        all(is_of_a_softmax(term) for _, term in loss.terms) if hasattr(loss, "terms") else loss.activation == "softmax"
+    )
 
 
 def test_softmax_losses_see_differences_of_logits(loss: Any) -> None:
@@ -259,7 +260,10 @@ def test_algebra_hands_weights_on_and_serialises() -> None:
         (lambda: losses.get("dice")(LABELS[:, :3], LOGITS), "height or width"),
         (lambda: losses.get("dice")(np.zeros((B, H, W, 2)), LOGITS), "labels must be"),
         (lambda: losses.get("dice")(LABELS, LOGITS[..., :1]), "sigmoid"),
-        (lambda: losses.get("dice")(LABELS + (LABELS == 1) * np.uint8(7), LOGITS), r"ids 8 outside 0\.\.2 \(void is 255"),
+        (
+            lambda: losses.get("dice")(LABELS + (LABELS == 1) * np.uint8(7), LOGITS),
+            r"ids 8 outside 0\.\.2 \(void is 255",
+        ),
         (lambda: losses.get("cross_entropy", ignore_index=None)(LABELS, LOGITS), r"ids 255 outside 0\.\.2"),
         (lambda: losses.get("logit_adjusted", priors=[1, 2])(LABELS, LOGITS), "2 numbers for 3 classes"),
         (lambda: losses.get("wasserstein_dice", distances=[[0, 1], [1, 0]])(LABELS, LOGITS), "2 x 2 matrix for 3"),
