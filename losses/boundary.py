@@ -1,0 +1,72 @@
+"""Losses that weigh probabilities by their distance to a border, and the first of them: the boundary loss."""
+
+from typing import ClassVar
+
+import tensorflow as tf
+
+from losses.classwise import ClassLoss
+from losses.distance import distance_to_other_kind
+from losses.inputs import one_hot
+from losses.registry import register
+
+
+class BorderLoss(ClassLoss):
+    """A mean over the pixels of each image of `terms`, the mean over classes.
+
+    Convention: a soft label is in the regions of the classes with a share above 1/2. Void pixels are in no region and
+    outside of none: distances go to the nearest valid pixel, through void.
+    """
+
+    average: str = "image"
+
+    averages: ClassVar[tuple[str, ...]] = ("image",)
+    exceptions: ClassVar[frozenset[str]] = frozenset({"pixel_permutation", "tiling"})
+
+    def terms(self, probabilities: tf.Tensor, truth: tf.Tensor, valid: tf.Tensor, disjoint: bool) -> tf.Tensor:
+        """Terms (B,H,W,C) of probabilities and shares of truth (B,H,W,C) and the bool mask (B,H,W) of what counts.
+
+        `disjoint` says that no pixel of truth is in two regions.
+        """
+        raise NotImplementedError
+
+    def per_image(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+        truth = one_hot(targets, logits.shape[-1])
+        disjoint = targets.dtype.is_integer or self.activation == "softmax"
+        terms = self.terms(self.probabilities(logits), truth, weight > 0.0, disjoint)
+        weight = weight[..., tf.newaxis]
+        sums, of_truth, mass = (tf.reduce_sum(x, axis=(1, 2)) for x in (weight * terms, weight * truth, weight))
+        return self.mean_over_classes(tf.math.divide_no_nan(sums, mass), of_truth)
+
+
+def regions_of(shares: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    """Where a class has more than half of a valid pixel, bool (B,H,W,C)."""
+    return (shares > 0.5) & valid[..., tf.newaxis]
+
+
+def border_distance(regions: tf.Tensor, valid: tf.Tensor, disjoint: bool) -> tf.Tensor:
+    """Distance in pixels to the other side of the border of each region (B,H,W,C), 0 where a region has no border."""
+    distance = distance_to_other_kind(regions, valid, disjoint)
+    return tf.where(tf.math.is_finite(distance), distance, 0.0)
+
+
+@register("boundary")
+class Boundary(BorderLoss):
+    """mean over pixels of phi p, the mean over classes; phi = d outside the true region, -(d - 1) inside.
+
+    Kervadec et al. 2018 (arXiv 1812.07032). d is the distance in pixels to the nearest pixel on the other side of the
+    true border, so phi is 0 on the region's outermost pixels, and the loss of the truth is below 0.
+
+    Convention: the paper sums over chosen foreground classes; here it is the mean over `classes`, by default those
+    present, background too (`classes=[1]` is the paper's binary case). Where there is no border (a class that is
+    absent or everywhere) phi is 0. Soft labels and void: see `BorderLoss`.
+
+    Use: beside a region loss, which finds the object: the paper takes a (generalized Dice) + (1 - a) (boundary), with
+    a falling from 1 in the course of training (`scheduled_mix`).
+    """
+
+    exceptions: ClassVar[frozenset[str]] = BorderLoss.exceptions | {"zero_at_truth"}
+
+    def terms(self, probabilities: tf.Tensor, truth: tf.Tensor, valid: tf.Tensor, disjoint: bool) -> tf.Tensor:
+        regions = regions_of(truth, valid)
+        distance = border_distance(regions, valid, disjoint)
+        return tf.where(regions & (distance > 0.0), 1.0 - distance, distance) * probabilities
