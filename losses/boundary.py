@@ -11,7 +11,7 @@ from losses.registry import register
 
 
 class BorderLoss(ClassLoss):
-    """A mean over the pixels of each image of `terms`, the mean over classes.
+    """A mean over the pixels of each image of `per_pixel`, the mean over classes.
 
     Convention: a soft label is in the regions of the classes with a share above 1/2. Void pixels are in no region and
     outside of none: distances go to the nearest valid pixel, through void.
@@ -22,7 +22,7 @@ class BorderLoss(ClassLoss):
     averages: ClassVar[tuple[str, ...]] = ("image",)
     exceptions: ClassVar[frozenset[str]] = frozenset({"pixel_permutation", "tiling"})
 
-    def terms(self, probabilities: tf.Tensor, truth: tf.Tensor, valid: tf.Tensor, disjoint: bool) -> tf.Tensor:
+    def per_pixel(self, probabilities: tf.Tensor, truth: tf.Tensor, valid: tf.Tensor, disjoint: bool) -> tf.Tensor:
         """Terms (B,H,W,C) of probabilities and shares of truth (B,H,W,C) and the bool mask (B,H,W) of what counts.
 
         `disjoint` says that no pixel of truth is in two regions.
@@ -32,7 +32,7 @@ class BorderLoss(ClassLoss):
     def per_image(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
         truth = one_hot(targets, logits.shape[-1])
         disjoint = targets.dtype.is_integer or self.activation == "softmax"
-        terms = self.terms(self.probabilities(logits), truth, weight > 0.0, disjoint)
+        terms = self.per_pixel(self.probabilities(logits), truth, weight > 0.0, disjoint)
         weight = weight[..., tf.newaxis]
         sums, of_truth, mass = (tf.reduce_sum(x, axis=(1, 2)) for x in (weight * terms, weight * truth, weight))
         return self.mean_over_classes(tf.math.divide_no_nan(sums, mass), of_truth)
@@ -66,7 +66,7 @@ class Boundary(BorderLoss):
 
     exceptions: ClassVar[frozenset[str]] = BorderLoss.exceptions | {"zero_at_truth"}
 
-    def terms(self, probabilities: tf.Tensor, truth: tf.Tensor, valid: tf.Tensor, disjoint: bool) -> tf.Tensor:
+    def per_pixel(self, probabilities: tf.Tensor, truth: tf.Tensor, valid: tf.Tensor, disjoint: bool) -> tf.Tensor:
         regions = regions_of(truth, valid)
         distance = border_distance(regions, valid, disjoint)
         return tf.where(regions & (distance > 0.0), 1.0 - distance, distance) * probabilities

@@ -27,7 +27,7 @@ class Hausdorff(BorderLoss):
     def check(self) -> None:
         require(self.alpha > 0.0, "alpha", self.alpha, "a number > 0")
 
-    def terms(self, probabilities: tf.Tensor, truth: tf.Tensor, valid: tf.Tensor, disjoint: bool) -> tf.Tensor:
+    def per_pixel(self, probabilities: tf.Tensor, truth: tf.Tensor, valid: tf.Tensor, disjoint: bool) -> tf.Tensor:
         to_truth = border_distance(regions_of(truth, valid), valid, disjoint)
         to_prediction = border_distance(regions_of(probabilities, valid), valid, self.activation == "softmax")
         factor = tf.pow(to_truth, self.alpha) + tf.pow(to_prediction, self.alpha)
