@@ -1,0 +1,130 @@
+"""Cross-entropy of the hardest pixels of each image."""
+
+from math import log
+from typing import Any, ClassVar
+
+import tensorflow as tf
+
+from losses.base import require
+from losses.cross_entropy import CrossEntropy
+from losses.pixelwise import SoftmaxLoss
+from losses.registry import register
+
+
+def hardest(hardness: tf.Tensor, weight: tf.Tensor, mass: tf.Tensor) -> tf.Tensor:
+    """The part of each weight (B,P) that is among the `mass` (B,) hardest; equal hardness shares the last of it.
+
+    The bound is the largest value that at least `mass` reaches. It is found bit by bit and exactly, because floats
+    >= 0 are ordered like their bits: 31 sums, which is linear in pixels where a sort is not.
+    """
+    bits, bound = tf.bitcast(hardness, tf.int32), tf.zeros_like(mass, tf.int32)
+    for bit in reversed(range(31)):
+        trial = bound + (1 << bit)
+        reached = tf.reduce_sum(tf.where(bits >= trial[:, tf.newaxis], weight, 0.0), axis=1)
+        bound = tf.where(reached >= mass, trial, bound)
+    above, equal = (tf.where(side, weight, 0.0) for side in (bits > bound[:, None], bits == bound[:, None]))
+    rest = tf.nn.relu(mass - tf.reduce_sum(above, axis=1))
+    share = tf.minimum(1.0, tf.math.divide_no_nan(rest, tf.reduce_sum(equal, axis=1)))
+    return above + equal * share[:, tf.newaxis]
+
+
+class HardMining(CrossEntropy):
+    """Cross-entropy, the mean over the hardest pixels of each image; subclasses give the mass that is `kept`.
+
+    Convention: the hardest are those of the largest -ln p_t. Shares are of the valid pixels of the image, each with
+    its weight (class weights among them), and the pixel at the boundary counts in part: a pixel of weight 2 is two
+    pixels. The divisor is the kept weight, whether or not losses are zero in float32 (where code that divides by the
+    number of non-zero losses makes three perfect pixels of four vanish from the mean).
+    One loss an image; the bound of the global batch would need many all-reduces.
+    With `anneal` a, the share falls linearly from 1 to its value over the first share a of the training, as
+    `set_progress` tells it; 0 is none.
+    """
+
+    average: str = "image"
+    anneal: float = 0.0
+
+    averages: ClassVar[tuple[str, ...]] = ("image",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0.0 <= self.anneal <= 1.0, "anneal", self.anneal, "in [0, 1]")
+        if self.scheduled:
+            once = tf.VariableAggregation.ONLY_FIRST_REPLICA
+            self.progress = tf.Variable(0.0, trainable=False, aggregation=once, name="progress")
+
+    @property
+    def scheduled(self) -> bool:  # type: ignore[override]
+        return self.anneal > 0.0
+
+    def set_progress(self, share: float) -> None:
+        if self.scheduled:
+            self.progress.assign(share)
+
+    def annealed(self, share: float) -> Any:
+        """The share to keep now."""
+        return 1.0 - (1.0 - share) * tf.minimum(self.progress / self.anneal, 1.0) if self.scheduled else share
+
+    def kept(self, hardness: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+        """The mass (B,) to keep of weights (B,P) with a hardness (B,P) of -ln p_t."""
+        raise NotImplementedError
+
+    def per_image(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+        def flat(values: tf.Tensor) -> tf.Tensor:
+            return tf.reshape(values, tf.stack([tf.shape(logits)[0], -1]))
+
+        values = self.per_pixel(targets, logits)
+        hardness = flat(SoftmaxLoss.per_pixel(self, targets, logits) if self.label_smoothing else values)
+        hardness = tf.nn.relu(tf.stop_gradient(hardness))  # no -0.0, whose bits are those of the smallest integer
+        weight = flat(weight * self.weights_of_pixels(targets, logits.shape[-1]))
+        part = tf.stop_gradient(hardest(hardness, weight, self.kept(hardness, weight)))
+        return tf.math.divide_no_nan(tf.reduce_sum(part * flat(values), axis=1), tf.reduce_sum(part, axis=1))
+
+
+@register("top_k")
+class TopK(HardMining):
+    """The mean of the share k of largest cross-entropies, -ln p_t, of each image (Wu et al. 2016, arXiv 1605.06885).
+
+    Convention: k = .1, of the valid pixels; see `HardMining`. k = 1 is cross-entropy, the mean an image.
+
+    Use: a few hard pixels among many easy ones, with labels that can be trusted: wrong labels are the hardest.
+    """
+
+    k: float = 0.1
+
+    identities = (({"k": 1.0}, "cross_entropy", {}),)
+
+    def check(self) -> None:
+        super().check()
+        require(0.0 < self.k <= 1.0, "k", self.k, "in (0, 1]")
+
+    def kept(self, hardness: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+        return self.annealed(self.k) * tf.reduce_sum(weight, axis=1)
+
+
+@register("ohem")
+class OHEM(HardMining):
+    """Cross-entropy, the mean over the pixels with p_t <= threshold, or the hardest `min_kept` if these are more.
+
+    Online hard example mining (Shrivastava et al. 2016, arXiv 1604.03540), in the form in which segmentation uses it.
+
+    Convention: threshold = .7 as in public code. `min_kept` is a share of the image's valid pixels, .1, where public
+    code has a number of pixels of the batch (100 000 of two crops of 512 x 1024: about .1). The bound is included,
+    so that threshold = 1 is cross-entropy, the mean an image, even if p_t is 1 in float32. With `anneal` it is
+    `min_kept` that falls. The rest: see `HardMining`.
+
+    Use: as `top_k`, when the number of hard pixels differs from image to image and falls in training.
+    """
+
+    threshold: float = 0.7
+    min_kept: float = 0.1
+
+    identities = (({"threshold": 1.0}, "cross_entropy", {}), ({"min_kept": 1.0}, "cross_entropy", {}))
+
+    def check(self) -> None:
+        super().check()
+        require(0.0 < self.threshold <= 1.0, "threshold", self.threshold, "in (0, 1]")
+        require(0.0 < self.min_kept <= 1.0, "min_kept", self.min_kept, "in (0, 1]")
+
+    def kept(self, hardness: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+        hard = tf.reduce_sum(tf.where(hardness >= -log(self.threshold), weight, 0.0), axis=1)
+        return tf.maximum(hard, self.annealed(self.min_kept) * tf.reduce_sum(weight, axis=1))
