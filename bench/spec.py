@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -33,10 +33,20 @@ class Spec(BaseModel):
 
 
 class LossSpec(Spec):
-    """A loss by its registered name, with parameters of its constructor."""
+    """A loss by its registered name, with parameters of its constructor.
+
+    Class weights and priors may be names: the trial computes them from the training labels (see `losses.balance`).
+    With `calibrated` the loss is divided by its gradient scale before training, so that one learning rate suits all.
+    """
+
+    BY_NAME: ClassVar[dict[str, tuple[str, ...]]] = {
+        "class_weights": ("median_frequency", "enet", "effective_number"),
+        "priors": ("train",),
+    }
 
     name: str = "cross_entropy"
     params: dict[str, Any] = {}
+    calibrated: bool = Field(False, json_schema_extra={"neutral": False})
 
     @model_validator(mode="after")
     def _known(self) -> LossSpec:
@@ -46,6 +56,11 @@ class LossSpec(Spec):
         for key in self.params:
             if key not in known:
                 raise ValueError(f"loss {self.name!r} has no parameter {key!r}{nearest(key, known)}")
+        if self.params.get("from_logits") is False:
+            raise ValueError("params.from_logits: models give logits here; leave it out")
+        for key, choices in self.BY_NAME.items():
+            if isinstance(value := self.params.get(key), str) and value not in choices:
+                raise ValueError(f"params.{key}: {value!r} is not known{nearest(value, choices)}")
         return self
 
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from bench.errors import UsageError
 from bench.evaluation import Scores, class_iou, confusion_matrix, distribute
-from bench.spec import Placement, TrialSpec
+from bench.spec import Placement, TrainSpec, TrialSpec
 from bench.timing import Clocks, steady_windows
 
 Progress = Callable[[dict[str, Any]], None]
@@ -105,6 +105,22 @@ class Trace:
     last_scores: Scores | None = None
     seconds_to_target: float | None = None
     epoch_of_target: int | None = None
+
+
+class Schedule(keras.callbacks.Callback):
+    """Tells a loss that changes in the course of training how much of it is done, before every step."""
+
+    _supports_tf_logs = True  # as in `Watch`
+
+    def __init__(self, set_progress: Callable[[float], None], train: TrainSpec) -> None:
+        super().__init__()
+        self._set_progress, self._train, self._done = set_progress, train, 0
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._set_progress(self._done / (self._train.epochs * self._train.steps_per_epoch))
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._done += self._train.steps_per_execution
 
 
 class Watch(keras.callbacks.Callback):

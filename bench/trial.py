@@ -175,9 +175,8 @@ class _Body:
         }
 
     def _build(self) -> None:
-        import losses
         import models
-        from bench import optimizers, training
+        from bench import objective, optimizers, training
         from bench.evaluation import Evaluator
 
         spec = self.spec
@@ -188,15 +187,17 @@ class _Body:
             if spec.train.freeze == "backbone":
                 _freeze_backbone(self.model)
             self.rate = optimizers.learning_rate(spec.train)
+            self.objective = objective.build(spec.loss, (label for _, label in self.crops.pairs), self.classes)
+            self.known["objective"] = self.objective.facts
             self.running = training.RunningConfusion(self.classes)
             self.model.compile(
                 optimizer=optimizers.build(spec.train),
-                loss=losses.get(spec.loss.name, **spec.loss.params),
+                loss=self.objective.trained,
                 metrics=[self.running],
                 jit_compile=spec.train.jit_compile,
                 steps_per_execution=spec.train.steps_per_execution,
             )
-        self.evaluator = Evaluator(self.model, _per_image_loss(spec), self.classes, self.strategy)
+        self.evaluator = Evaluator(self.model, self.objective.scored, self.classes, self.strategy)
 
     def _fit(self) -> None:
         from bench import training
@@ -208,8 +209,11 @@ class _Body:
         self.trace = watch.trace
         train = self.spec.train
         batches = distribute(self._batches(train.epochs * train.steps_per_epoch), self.strategy)
+        callbacks: list[Any] = [watch]
+        if self.objective.trained.scheduled:
+            callbacks.append(training.Schedule(self.objective.set_progress, train))
         self.model.fit(
-            batches, epochs=train.epochs, steps_per_epoch=train.steps_per_epoch, callbacks=[watch], verbose=0
+            batches, epochs=train.epochs, steps_per_epoch=train.steps_per_epoch, callbacks=callbacks, verbose=0
         )
 
     def _batches(self, steps: int) -> Any:
@@ -293,16 +297,6 @@ class _Body:
 
         gpus = range(len(tf.config.list_logical_devices("GPU")))
         return sum(tf.config.experimental.get_memory_info(f"GPU:{i}")["peak"] for i in gpus) / 2**20
-
-
-def _per_image_loss(spec: TrialSpec) -> Any:
-    """The trial's loss averaged image by image, so that the validation loss does not depend on the batch size."""
-    import losses
-
-    params = dict(spec.loss.params)
-    if "average" in losses.parameters(spec.loss.name):
-        params["average"] = "image"
-    return losses.get(spec.loss.name, **params)
 
 
 def _load_weights(model: Any, source: str) -> None:

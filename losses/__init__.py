@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from losses.base import FormulaLoss as FormulaLoss
     from losses.base import SegmentationLoss as SegmentationLoss
+    from losses.calibration import GradientScale as GradientScale
+    from losses.calibration import calibrated as calibrated
+    from losses.calibration import calibration_factor as calibration_factor
+    from losses.calibration import gradient_scale as gradient_scale
     from losses.classwise import ClassLoss as ClassLoss
     from losses.composite import WeightedSum as WeightedSum
     from losses.overlap import OverlapLoss as OverlapLoss
@@ -32,6 +36,10 @@ _HOMES = {
     "WeightedSum": "composite",
     "ClassLoss": "classwise",
     "DeepSupervision": "schedule",
+    "GradientScale": "calibration",
+    "calibrated": "calibration",
+    "calibration_factor": "calibration",
+    "gradient_scale": "calibration",
 }
 __all__ = sorted(_HOMES)
 

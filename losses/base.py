@@ -45,6 +45,8 @@ class SegmentationLoss(keras.losses.Loss):
     identities: ClassVar[tuple[tuple[dict, str, dict], ...]] = ()
     # For the law tests: names of the laws that this loss breaks by its definition.
     exceptions: ClassVar[frozenset[str]] = frozenset()
+    # Whether a model can be trained with this loss and nothing else.
+    trains_alone: ClassVar[bool] = True
     # Whether the loss changes in the course of training and wants `set_progress`.
     scheduled: ClassVar[bool] = False
 

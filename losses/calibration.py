@@ -58,9 +58,13 @@ def calibrated(loss: SegmentationLoss, num_classes: int = 3) -> SegmentationLoss
     Raises:
         ValueError: as `gradient_scale`, or the loss has no gradient before training.
     """
-    scale = gradient_scale(loss, num_classes).initial
-    require(scale > 0.0, "loss", loss, "one with a gradient at uniform probabilities")
-    return loss * float(f"{1.0 / scale:.4g}")
+    return loss * calibration_factor(gradient_scale(loss, num_classes))
+
+
+def calibration_factor(scale: GradientScale) -> float:
+    """The number by which `calibrated` multiplies; ValueError without a gradient before training."""
+    require(scale.initial > 0.0, "loss", scale, "one with a gradient at uniform probabilities")
+    return float(f"{1.0 / scale.initial:.4g}")
 
 
 def layout(num_classes: int) -> np.ndarray:

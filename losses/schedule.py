@@ -45,7 +45,7 @@ class ScheduledMix(Composite):
     Use: any loss that is good at the end of training and bad at its start.
     """
 
-    losses: Sequence[str] = ("generalized_dice", "cross_entropy")
+    losses: Sequence[str] = ("generalized_dice", "boundary")
     start: float = 1.0
     end: float = 0.01
     ignore_index: int | None = 255

@@ -109,10 +109,12 @@ def _table(summary: Summary) -> str:
                 _number(cell.input_share * 100, 0),
                 _number(cell.best_epoch, 1),
                 _number(cell.train_s, 0),
+                " → ".join(map(_significant, cell.gradient)),
                 status,
             ]
         )
-    head = ["cell", "mIoU, %", "group", "seeds", "images/s", "input share, %", "best epoch", "training, s", "trials"]
+    head = ["cell", "mIoU, %", "group", "seeds", "images/s", "input share, %", "best epoch", "training, s"]
+    head += ["gradient", "trials"]
     note = "Cells that share a letter cannot be told apart (all pairs, Holm, 5 %)."
     methods = {cell.interval.method for cell in summary.measured}
     if methods & {"pooled", "own"}:
@@ -125,7 +127,14 @@ def _table(summary: Summary) -> str:
     constant = [cell.label for cell in summary.measured if cell.interval.method == "constant"]
     if constant:
         note += f" Equal over all seeds, which hints at a collapse and gives no interval: {_list(constant)}."
-    return _markdown_table(head, rows, left={0, 8}) + "\n\n" + note
+    if len({cell.gradient for cell in summary.measured if not math.isnan(cell.gradient[0])}) > 1:
+        note += (
+            " Gradient: its norm at the logits relative to cross-entropy, before training → once all is right by a "
+            "margin of 3. Cells of other scales also train at another rate."
+        )
+    else:
+        head, rows = head[:-2] + head[-1:], [row[:-2] + row[-1:] for row in rows]
+    return _markdown_table(head, rows, left={0, len(head) - 1}) + "\n\n" + note
 
 
 def _throughput(summary: Summary) -> str:
@@ -220,6 +229,10 @@ def _plus_minus(mean: float, high: float) -> str:
 
 def _number(value: float, digits: int) -> str:
     return "–" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _significant(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2g}"
 
 
 def _plain(value: object) -> str:

@@ -14,7 +14,10 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class Cell:
-    """A setting over its seeds. `miou` maps seed to a fraction; numbers are means over the seeds that ended well."""
+    """A setting over its seeds. `miou` maps seed to a fraction; numbers are means over the seeds that ended well.
+
+    `gradient` is the scale of the loss's gradient relative to cross-entropy, before training and at a margin of 3.
+    """
 
     key: str
     label: str
@@ -27,6 +30,7 @@ class Cell:
     input_share: float
     best_epoch: float
     train_s: float
+    gradient: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -124,4 +128,5 @@ def _cell(
         input_share=float(done["input_share"].mean()),
         best_epoch=float("nan") if done["best_epoch"].isna().all() else float(done["best_epoch"].mean()),
         train_s=float(done["train_s"].mean()),
+        gradient=(float(done["gradient_scale"].mean()), float(done["gradient_scale_at_margin_3"].mean())),
     )

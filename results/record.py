@@ -104,6 +104,20 @@ class Clocks(_Part):
     total_s: Real = None
 
 
+class GradientScale(_Part):
+    """Norm of d loss / d logits relative to cross-entropy, at uniform probabilities and once all is right by 3 nats."""
+
+    initial: Real = None
+    at_margin_3: Real = None
+
+
+class Objective(_Part):
+    """The loss as it was trained: parameters with all weights as numbers, calibration included in the scale."""
+
+    params: Object = {}
+    gradient_scale: GradientScale = GradientScale()
+
+
 class TrainMetrics(_Part):
     """Running values over the training images of one epoch."""
 
@@ -227,6 +241,7 @@ class Record(_Part):
     started: Time | None = None
     finished: Time | None = None
     dataset: Dataset | None = None
+    objective: Objective | None = None
     environment: Object = {}
     clocks: Clocks = Clocks()
     history: list[Epoch] = []

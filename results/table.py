@@ -35,6 +35,8 @@ _NUMBERS = (
     "best_miou",
     "target_miou",
     "target_seconds",
+    "gradient_scale",
+    "gradient_scale_at_margin_3",
 )
 _COUNTS = ("images", "epochs", "best_epoch", "target_epoch", "batch_size", "replicas")
 # A trial that measured nothing stands in the view that it owed, so that selecting a split does not hide it.
@@ -52,7 +54,7 @@ def load(path: StrPath | Sequence[StrPath]) -> pd.DataFrame:
         becomes `axis_NAME`), `seed, status, error, view, split`, then the numbers of that view (`miou`, `mean_dice`,
         `pixel_accuracy`, `mean_image_iou`, `boundary_iou`: fractions; `loss_value`; `eval_images_per_second`; `images`)
         and of the trial (`images_per_second` in training, `throughput_comparable`, `input_share`, seconds `*_s`,
-        `target_seconds`, peaks in MiB, `best_epoch`, ...). What was not measured is NaN or NA.
+        `target_seconds`, peaks in MiB, `gradient_scale`, ...). What was not measured is NaN or NA.
 
     Raises:
         ValueError: nothing there, or a record that cannot be read; one line names the file and the reason.
@@ -102,6 +104,8 @@ def _of_trial(record: Record) -> dict[str, Any]:
         "target_miou": target and target.miou,
         "target_seconds": target and target.seconds,
         "target_epoch": target and target.epoch,
+        "gradient_scale": record.objective and record.objective.gradient_scale.initial,
+        "gradient_scale_at_margin_3": record.objective and record.objective.gradient_scale.at_margin_3,
     }
 
 

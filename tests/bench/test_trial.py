@@ -39,6 +39,8 @@ def finished(tmp_path_factory):
         "train.precision=mixed_bfloat16",
         "model.weights=imagenet",
         "train.freeze=backbone",
+        "loss.params.class_weights=median_frequency",
+        "loss.calibrated=true",
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return results.read(out), out
@@ -61,6 +63,14 @@ def test_the_record_tells_the_whole_story(finished):
     assert min(clocks.values()) > 0
     assert record.target.epoch == 1
     assert record.best.miou == max(epoch.val.miou for epoch in record.history) == record.views[0].miou
+
+
+def test_the_record_has_the_loss_as_it_was_trained(finished):
+    record, _ = finished
+    weights = record.objective.params["class_weights"]
+    assert len(weights) == len(record.dataset.class_names)
+    assert max(weights) > 2 * min(weights)
+    assert record.objective.gradient_scale.initial == pytest.approx(1, rel=1e-3)
 
 
 def test_scores_agree_with_their_confusion_matrix(finished):

@@ -24,6 +24,7 @@ def write_run(
     pictures=2,
     comparable=True,
     axis="loss",
+    gradient=False,
 ) -> Path:
     """`fail` holds (cell index, seed) of trials that crash; `gap` is the true step of mIoU from cell to cell."""
     rng = np.random.default_rng(7)
@@ -37,7 +38,9 @@ def write_run(
         "images": {"train": 64, "val": 16},
     }
     cells = []
+    gradients = {}
     for index, label in enumerate(labels):
+        gradients[label] = {"initial": 1 / (index + 1), "at_margin_3": 0.026} if gradient else {}
         cells.append({"cell": f"{index:02d}cell", "label": label, "axes": {axis: label}, "seeds": list(range(seeds))})
         for seed in range(seeds):
             trial = f"{label}-s{seed}"
@@ -45,6 +48,7 @@ def write_run(
             base = {"trial": trial, "cell": f"{index:02d}cell", "label": label, "axes": {axis: label}, "seed": seed}
             base |= {
                 "dataset": dataset,
+                "objective": {"gradient_scale": gradients[label]},
                 "environment": {"python": "3.12.1", "tensorflow": "2.21.0", "cores": 2, "device": "cpu"},
             }
             base |= {"started": "2026-01-01T00:00:00Z", "finished": "2026-01-01T00:02:00Z"}

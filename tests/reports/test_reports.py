@@ -45,6 +45,17 @@ def test_the_table_is_sorted_and_shows_the_means(run):
     assert rows == [(label, f"{value:.1f}") for label, value in means.items()]
 
 
+def test_the_gradient_scale_is_a_column_when_it_differs(run, tmp_path):
+    assert "| gradient |" not in (run / "report" / "report.md").read_text()
+    folder = fake.write_run(tmp_path / "scaled", gradient=True)
+    reports.write(folder)
+    table = (folder / "report" / "report.md").read_text().split("## Results")[1].split("## ")[0]
+    assert "| gradient |" in table
+    rows = re.findall(r"^\| (\w+) \|.*\| (\S+ → \S+) \|", table, re.MULTILINE)
+    assert dict(rows)["cross_entropy"] == "1 → 0.026"
+    assert sorted(scale for _, scale in rows)[0] == "0.14 → 0.026"
+
+
 def test_the_test_split_stands_apart(run):
     text = (run / "report" / "report.md").read_text()
     assert text.index("## Results") < text.index("## Test split")
