@@ -21,13 +21,14 @@ class RegionMutualInformation(ClassLoss):
     epsilon)^-1 S_py, with the covariances S over the windows of an image, is what a linear prediction of y from p
     leaves, and -1/2 ln det M a lower bound of the information that p has of y (but for a constant).
 
-    Convention: the covariances are means over windows, so that epsilon does not depend on the image's size, and M is
-    divided by epsilon, a constant that makes the loss >= 0, and 0 for a class that is everywhere or nowhere. Both were
-    sums in the authors' code, in float64. Here one Cholesky factor of the joint covariance of (p, y), of which M is a
-    Schur complement, takes no difference, so float32 does: the smallest eigenvalue is epsilon. Their sum over classes
-    is a mean here, over "all" classes by default, with one sigmoid a class. A window counts with the mean weight of
-    its pixels, and not at all if it touches void. The pooling is smaller where it would leave less than 12 cells a
-    side; an image with no window has BCE alone.
+    Convention: the covariances are means over windows (sums in the authors' code), so that epsilon does not depend on
+    the image's size, and M is divided by epsilon, a constant that makes the loss >= 0, and 0 for a class that is
+    everywhere or nowhere. M is a Schur complement of the joint covariance of (p, y), so its determinant is read off one
+    Cholesky factor and no difference is taken. The covariances are in float64: float32 has no more than five digits of
+    a gradient that goes as 1 / M. The sum over classes is a mean here, over "all" classes by default, with one sigmoid
+    a class. A window counts with the mean weight of its pixels, and not at all if it touches void. The pooling is
+    smaller where it would leave less than 12 cells a side; an image with no window has BCE alone. At the truth M is up
+    to 2 epsilon, so RMI up to (ln 2) / 2 and not 0.
 
     Use: where neighbouring pixels should agree; a little dearer than BCE, and nothing is added to the model.
     """
@@ -48,7 +49,7 @@ class RegionMutualInformation(ClassLoss):
         require(0.0 <= self.bce_weight <= 1.0, "bce_weight", self.bce_weight, "a number in [0, 1]")
         require(self.region >= 1, "region", self.region, "an integer >= 1")
         require(self.pool >= 1, "pool", self.pool, "an integer >= 1")
-        require(self.epsilon >= 1e-5, "epsilon", self.epsilon, "a number >= 1e-5 (float32 resolves no less)")
+        require(self.epsilon >= 1e-8, "epsilon", self.epsilon, "a number >= 1e-8 (probabilities are float32)")
 
     def per_image(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
         truth = one_hot(targets, logits.shape[-1])
@@ -66,12 +67,14 @@ class RegionMutualInformation(ClassLoss):
             for x in (probabilities, truth, weight, tf.cast(weight > 0.0, tf.float32))
         )
         weights = tf.where(tf.reduce_min(valid, axis=-1) < 1.0, 0.0, tf.reduce_mean(weights, axis=-1))[..., tf.newaxis]
+        weights, points = tf.cast(weights, tf.float64), tf.cast(tf.concat([p, y], axis=-1), tf.float64)
         weights = tf.math.divide_no_nan(weights, tf.reduce_sum(weights, axis=2, keepdims=True))
-        points = tf.concat([p, y], axis=-1)
         points = tf.sqrt(weights) * (points - tf.reduce_sum(weights * points, axis=2, keepdims=True))
         covariance = tf.matmul(points, points, transpose_a=True) / self.epsilon
-        factor = tf.linalg.cholesky(covariance + tf.eye(2 * self.region**2))
-        return tf.reduce_mean(tf.math.log(tf.linalg.diag_part(factor)[..., self.region**2 :]), axis=-1)
+        size = self.region**2
+        factor = tf.linalg.cholesky(covariance + tf.eye(2 * size, dtype=tf.float64))
+        of_truth = tf.linalg.diag_part(factor)[..., size:]
+        return tf.cast(tf.reduce_mean(tf.math.log(of_truth), axis=-1), tf.float32)
 
 
 def average_pool(maps: tf.Tensor, size: int) -> tf.Tensor:
