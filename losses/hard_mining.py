@@ -9,6 +9,7 @@ from losses.base import require
 from losses.cross_entropy import CrossEntropy
 from losses.pixelwise import SoftmaxLoss
 from losses.registry import register
+from losses.schedule import Progress
 
 
 def hardest(hardness: tf.Tensor, weight: tf.Tensor, mass: tf.Tensor) -> tf.Tensor:
@@ -49,8 +50,7 @@ class HardMining(CrossEntropy):
         super().__post_init__()
         require(0.0 <= self.anneal <= 1.0, "anneal", self.anneal, "in [0, 1]")
         if self.scheduled:
-            once = tf.VariableAggregation.ONLY_FIRST_REPLICA
-            self.progress = tf.Variable(0.0, trainable=False, aggregation=once, name="progress")
+            self.progress = Progress()
 
     @property
     def scheduled(self) -> bool:  # type: ignore[override]
@@ -58,11 +58,11 @@ class HardMining(CrossEntropy):
 
     def set_progress(self, share: float) -> None:
         if self.scheduled:
-            self.progress.assign(share)
+            self.progress.set(share / self.anneal)
 
     def annealed(self, share: float) -> Any:
         """The share to keep now."""
-        return 1.0 - (1.0 - share) * tf.minimum(self.progress / self.anneal, 1.0) if self.scheduled else share
+        return self.progress.between(1.0, share) if self.scheduled else share
 
     def kept(self, hardness: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
         """The mass (B,) to keep of weights (B,P) with a hardness (B,P) of -ln p_t."""

@@ -123,7 +123,7 @@ class LovaszHinge(SortedLovasz):
     Use: binary masks from logits, where the scale of the logits is free.
     """
 
-    activation: str = "sigmoid"
+    activation: str = "sigmoid"  # type: ignore[misc]
     classes: str | Sequence[int] = "all"
 
     def check(self) -> None:
