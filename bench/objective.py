@@ -58,17 +58,18 @@ def resolved(spec: LossSpec, labels: Iterable[np.ndarray], classes: int) -> dict
         return dict(spec.params)
     from losses import balance
 
-    pixels, pixels_where_present = census(labels, classes)
+    pixels, pixels_where_present, images = census(labels, classes)
     found = {
         "median_frequency": lambda: balance.median_frequency(pixels, pixels_where_present),
         "enet": lambda: balance.enet(pixels),
-        "effective_number": lambda: balance.effective_number(pixels),
+        "effective_number": lambda: balance.effective_number(images),
         "train": lambda: balance.priors(pixels),
     }
     return spec.params | {name: [float(f"{w:.6g}") for w in found[value]()] for name, value in named.items()}
 
 
-def census(labels: Iterable[np.ndarray], classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each class its pixels, and all pixels that are not void of the images where it is: int64 (C,) both."""
+def census(labels: Iterable[np.ndarray], classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each class its pixels, all pixels that are not void of the images where it is, and these images: int64 (C,)."""
     counts = np.stack([np.bincount(label.ravel(), minlength=256)[:classes] for label in labels])
-    return counts.sum(axis=0), ((counts > 0) * counts.sum(axis=1, keepdims=True)).sum(axis=0)
+    present = counts > 0
+    return counts.sum(axis=0), (present * counts.sum(axis=1, keepdims=True)).sum(axis=0), present.sum(axis=0)

@@ -47,6 +47,7 @@ def main(
     address: Annotated[str | None, typer.Option(help="An existing Ray cluster; default: start one here.")] = None,
     out: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
     name: Annotated[str | None, typer.Option(help="The run's name; default: grid, data set and time.")] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Uncompiled steps that check every label; slow.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show cells and placement; train nothing.")] = False,
     resume: Annotated[Path | None, typer.Option(help="A run's folder: run what it lacks, keep the rest.")] = None,
 ) -> int:
@@ -57,7 +58,7 @@ def main(
     check_rooms()
     options: dict[str, Any] = {
         "grid": grid, "dataset": dataset, "data_root": data_root and str(data_root.resolve()), "seeds": seeds,
-        "settings": set_ or [], "only": only or [], "preset": preset, "gpus_per_trial": gpus_per_trial,
+        "settings": [*(set_ or []), *(["train.eager=true"] if debug else [])], "only": only or [], "preset": preset, "gpus_per_trial": gpus_per_trial,
     }  # fmt: skip
     if resume is not None:
         given = [option for option, value in options.items() if value and (option, value) != ("grid", "losses")]

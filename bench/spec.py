@@ -94,7 +94,8 @@ class DataSpec(Spec):
 
 class TrainSpec(Spec):
     """Optimisation. `learning_rate` is meant for a global batch of 8 and scales linearly with it (Goyal et al. 2017,
-    arXiv 1706.02677); warm-up and decay are shares of the whole run."""
+    arXiv 1706.02677); warm-up and decay are shares of the whole run. With `eager` steps are not compiled: slow, but
+    every label is checked and a debugger can step."""
 
     epochs: int = Field(4, ge=1)
     steps_per_epoch: int = Field(30, ge=1)
@@ -112,6 +113,7 @@ class TrainSpec(Spec):
     init_from: str | None = None
     jit_compile: bool = _aside(False)
     steps_per_execution: int = _aside(1, ge=1)
+    eager: bool = _aside(False)
 
 
 class EvalSpec(Spec):
@@ -156,6 +158,8 @@ class TrialSpec(Spec):
             raise ValueError("train.steps_per_execution > 1 fails under Keras 3 with several replicas; set it to 1")
         if replicas > 1 and self.train.jit_compile:
             raise ValueError("train.jit_compile cannot compile an all-reduce; turn it off or use one replica")
+        if self.train.eager and (self.train.jit_compile or self.train.steps_per_execution > 1):
+            raise ValueError("train.eager (--debug) goes with neither train.jit_compile nor train.steps_per_execution")
         if self.placement.gpus and self.placement.cpu_replicas > 1:
             raise ValueError("placement.cpu_replicas is for CPU trials; with placement.gpus leave it at 1")
         if self.train.freeze == "backbone" and self.model.architecture == "keras_cv":

@@ -266,7 +266,9 @@ def throughput(spec: TrialSpec, windows: list[float], resident: float | None, sh
     steady = steady_windows(windows)
     rate = float(np.median(steady)) if steady else None
     reason = None
-    if shared:
+    if spec.train.eager:
+        reason = "steps were not compiled (train.eager)"
+    elif shared:
         reason = "trials ran side by side on the same cores"
     elif not steady:
         reason = f"the rate had not settled after {len(windows)} windows of {spec.eval.window_steps} steps"

@@ -195,6 +195,7 @@ class _Body:
                 loss=self.objective.trained,
                 metrics=[self.running],
                 jit_compile=spec.train.jit_compile,
+                run_eagerly=spec.train.eager,
                 steps_per_execution=spec.train.steps_per_execution,
             )
         self.evaluator = Evaluator(self.model, self.objective.scored, self.classes, self.strategy)
@@ -339,6 +340,7 @@ def main(
         list[str] | None, typer.Option("--set", help="field=value, any field of the spec; repeatable.")
     ] = None,
     preset: Annotated[str, typer.Option(help="smoke, quick or full.")] = "smoke",
+    debug: Annotated[bool, typer.Option("--debug", help="Uncompiled steps that check every label.")] = False,
     out: Annotated[Path | None, typer.Option(help="The trial's folder; default: runs/trial-TIME.")] = None,
 ) -> int:
     """Run one trial in the foreground, without Ray, for debugging.
@@ -351,7 +353,7 @@ def main(
 
     check_rooms()
     prepare_process()
-    spec = single(set_ or [], preset, default_precision(0, []))
+    spec = single([*(set_ or []), *(["train.eager=true"] if debug else [])], preset, default_precision(0, []))
     folder = out or Path("runs") / f"trial-{datetime.now():%Y%m%d-%H%M%S}"
     if (folder / "record.json").exists():
         raise UsageError(f"--out {folder}: holds a trial already")

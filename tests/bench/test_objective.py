@@ -18,9 +18,10 @@ LABELS = [
 
 
 def test_census() -> None:
-    pixels, where_present = objective.census(LABELS, 3)
+    pixels, where_present, images = objective.census(LABELS, 3)
     assert pixels.tolist() == [6, 2, 1]
     assert where_present.tolist() == [6 + 3, 6, 3]
+    assert images.tolist() == [2, 1, 1]
 
 
 def test_weights_by_name_become_numbers() -> None:

@@ -122,6 +122,13 @@ def test_a_loss_that_is_not_finite_ends_as_diverged(tmp_path):
     assert "not finite" in record.error.message
 
 
+def test_debugging_checks_every_label(tmp_path):
+    """Scenes have void pixels; to a loss that knows no void they are a class that does not exist."""
+    done = _trial(tmp_path / "t", "train.eager=true", "loss.params.ignore_index=null")
+    assert done.returncode == 4, done.stdout
+    assert "labels have class ids 255 outside 0..7" in results.read(tmp_path / "t").error.message
+
+
 def test_failures_are_told_apart():
     assert failure(MemoryError())["status"] == "oom"
     assert failure(RuntimeError("x\ny"))["error"]["message"] == "x"

@@ -1,0 +1,159 @@
+"""docs/losses.md, made from the code: `python -m losses.page > docs/losses.md`.
+
+Formulas, sources and conventions come from the docstrings, parameters and laws from the classes, gradient scales are
+measured here, times come from docs/losses-cost.json (`python -m bench.perf.losses --json docs/losses-cost.json`).
+"""
+
+import inspect
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import losses
+from losses.base import AVERAGES, SegmentationLoss
+
+DOCS = Path(__file__).parents[1] / "docs"
+COST = DOCS / "losses-cost.json"
+SHARED = {"reduction", "name", "ignore_index", "from_logits", "average", "class_weights"}
+
+HEAD = """\
+# Losses
+
+<!-- Made by `python -m losses.page > docs/losses.md` from losses/; edit the docstrings, not this page. -->
+
+`losses.get(name, **params)` builds one of the {count} losses below, `losses.names()` and `losses.parameters(name)` list
+them without importing TensorFlow. `0.5 * losses.get("dice") + losses.get("focal")` is a loss too, and serialisable.
+`losses.DeepSupervision` takes a loss to several outputs. How to add one: [adding-a-loss.md](adding-a-loss.md).
+Where other libraries give other numbers, and why: [losses-elsewhere.md](losses-elsewhere.md).
+
+## What holds for all
+
+{contract}
+
+Every loss has the parameters `ignore_index = 255`, `from_logits = True`, `average` and `class_weights = None`. In a
+trial, `class_weights` may be `median_frequency`, `enet` or `effective_number`, computed from the training labels.
+
+The laws of `tests/losses/test_laws.py` are checked for each of them: void has no gradient and changes nothing; the
+order of classes and of pixels does not matter, nor does tiling; ids equal one-hot labels; weights are repetitions;
+float16, bfloat16 and float64 logits are computed in float32; logits of ±10 000 have finite values and gradients; eager,
+graph and XLA agree; one device and two take the same step to 1e-6. What a loss breaks by its definition stands with it.
+
+## Overview
+
+*Gradient*: the norm of the gradient at the logits relative to `cross_entropy`, before training → once every pixel is
+right by a margin of 3 (three classes; `losses.gradient_scale`). Under plain SGD a loss of scale 0.3 trains as
+cross-entropy at 0.3 of the rate; `loss.calibrated: true` divides the first number out.
+{cost_note}
+"""
+
+
+class Cost(NamedTuple):
+    """Milliseconds and MiB of a step by (loss, classes), and what they were measured on."""
+
+    of: Mapping[tuple[str, int], tuple[float, float]]
+    note: str
+
+
+def render() -> str:
+    """The page."""
+    built = {name: losses.get(name) for name in losses.names()}
+    cost = read_cost()
+    parts = [HEAD.format(count=len(built), contract=contract(), cost_note=cost.note), overview(built, cost)]
+    return "\n".join([*parts, "## One by one\n", *(section(loss) for loss in built.values())]).rstrip() + "\n"
+
+
+def contract() -> str:
+    """The conventions of `losses.base` as a list."""
+    _, *entries = inspect.getdoc(sys.modules["losses.base"]).split("\n\n", 1)  # type: ignore[union-attr]
+    lines: list[str] = []
+    for line in entries[0].splitlines():
+        lines.append(f"- **{line}".replace(":", ":**", 1) if not line.startswith(" ") else f"  {line.strip()}")
+    return "\n".join(lines)
+
+
+def overview(built: Mapping[str, SegmentationLoss], cost: Cost) -> str:
+    classes = sorted({c for _, c in cost.of})
+    head = ["loss", "formula", "gradient", *(f"ms / MiB, {c} classes" for c in classes)]
+    rows = [
+        [f"[`{name}`](#{name})", formula(loss), gradient(loss), *(spent(cost, name, c) for c in classes)]
+        for name, loss in built.items()
+    ]
+    return table(head, rows)
+
+
+def spent(cost: Cost, name: str, classes: int) -> str:
+    if (name, classes) not in cost.of:
+        return "–"
+    milliseconds, mebibytes = cost.of[name, classes]
+    return f"{milliseconds:.0f} / {mebibytes:.0f}"
+
+
+def formula(loss: SegmentationLoss) -> str:
+    """The first sentence of the docstring, without its source."""
+    source = r" \((?=[^()]*(?:\d{4}|arXiv))"
+    first = re.split(rf"{source}|, the mean over (?:classes|(?:channels and )?valid pixels)", paragraphs(loss)[0])[0]
+    return first.rstrip(".:").replace("|", "\\|").replace("*", "\\*")
+
+
+def gradient(loss: SegmentationLoss) -> str:
+    scale = losses.gradient_scale(loss)
+    return f"{scale.initial:.2g} → {scale.at_margin_3:.2g}"
+
+
+def section(loss: SegmentationLoss) -> str:
+    name = str(loss.loss_name)
+    own = {key: value for key, value in losses.parameters(name).items() if key not in SHARED}
+    listed = ", ".join(f"`{key} = {value!r}`" for key, value in own.items())
+    facts = [f"Parameters of its own: {listed}."] if listed else []
+    averages = getattr(loss, "averages", AVERAGES)
+    if averages != AVERAGES:
+        facts.append(f"Average: {' or '.join(averages)} only; the batch would need more than one all-reduce.")
+    if loss.exceptions:
+        facts.append(f"Laws broken by definition: {', '.join(sorted(loss.exceptions)).replace('_', ' ')}.")
+    if not loss.trains_alone:
+        facts.append("It does not train a model alone.")
+    equal = [
+        f"{call(name, params)} = {call(other, others)}"
+        for params, other, others in vars(type(loss)).get("identities", ())
+    ]
+    if equal:
+        facts.append(f"Equal, and tested: {'; '.join(equal)}.")
+    return "\n\n".join([f"### {name}", *(text.replace("*", "\\*") for text in paragraphs(loss)), *facts]) + "\n"
+
+
+def call(name: str, params: Mapping[str, Any]) -> str:
+    return f"`{name}({', '.join(f'{key}={value!r}' for key, value in params.items())})`"
+
+
+def paragraphs(loss: SegmentationLoss) -> list[str]:
+    return [" ".join(text.split()) for text in str(inspect.getdoc(type(loss))).split("\n\n")]
+
+
+def read_cost() -> Cost:
+    """Times at 21 classes from the stored measurement; none when there is no file."""
+    if not COST.exists():
+        return Cost({}, "")
+    stored = json.loads(COST.read_text())
+    rows = [row for row in stored["rows"] if row["milliseconds"].get("ours") and row["mebibytes"].get("ours")]
+    machine = stored["environment"]
+    batches = ", ".join(f"{b} at {c} classes" for c, b in sorted({(row["classes"], row["batch"]) for row in rows}))
+    note = (
+        f"\n*ms / MiB*: one step of the loss, forward and backward, and its peak memory above labels and logits, at "
+        f"{rows[0]['size']} x {rows[0]['size']} pixels, batch {batches}, on {machine['cores']} cores of "
+        f"{machine['processor']}, TensorFlow {machine['tensorflow']} (`python -m bench.perf.losses`).\n"
+    )
+    costs = {(row["loss"], row["classes"]): (row["milliseconds"]["ours"], row["mebibytes"]["ours"]) for row in rows}
+    return Cost(costs, note)
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = list(head)
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(render(), end="")
