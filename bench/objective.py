@@ -69,7 +69,7 @@ def resolved(spec: LossSpec, labels: Iterable[np.ndarray], classes: int) -> dict
 
 
 def census(labels: Iterable[np.ndarray], classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each class its pixels, all pixels that are not void of the images where it is, and these images: int64 (C,)."""
+    """For each class its pixels, all that are not void of the images where it is, and how many these are: (C,) each."""
     counts = np.stack([np.bincount(label.ravel(), minlength=256)[:classes] for label in labels])
     present = counts > 0
     return counts.sum(axis=0), (present * counts.sum(axis=1, keepdims=True)).sum(axis=0), present.sum(axis=0)

@@ -58,7 +58,8 @@ def main(
     check_rooms()
     options: dict[str, Any] = {
         "grid": grid, "dataset": dataset, "data_root": data_root and str(data_root.resolve()), "seeds": seeds,
-        "settings": [*(set_ or []), *(["train.eager=true"] if debug else [])], "only": only or [], "preset": preset, "gpus_per_trial": gpus_per_trial,
+        "settings": [*(set_ or []), *(["train.eager=true"] * debug)],
+        "only": only or [], "preset": preset, "gpus_per_trial": gpus_per_trial,
     }  # fmt: skip
     if resume is not None:
         given = [option for option, value in options.items() if value and (option, value) != ("grid", "losses")]
