@@ -15,19 +15,20 @@ from losses.registry import register
 def jaccard_slopes(negative: tf.Tensor, positive: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """What a pixel adds to the Jaccard loss, per unit of its weight, when pixels are added from the largest error on.
 
-    Takes the weights of the pixels outside and inside the true region, (..., K) each, in K groups by rising error;
+    Takes the weights of the pixels outside and inside the true region, (..., K) each, in K groups by falling error;
     gives the slopes of both, (..., K) each. Weights times slopes sum to 1 (to 0 without any pixel).
 
     With G the truth and P, N the positives and negatives added so far, J = 1 - (G - P)/(G + N). In a group the
     positives go first: each adds 1/(G+N); then its negatives, d in all, share (G-P) d / ((G+N)(G+N+d)). No difference
     of two values of J is taken, so nothing cancels; float64 keeps sums of 2^18 weights, where float32 loses digits.
     """
-    kept = tf.cumsum(tf.cast(positive, tf.float64), axis=-1, exclusive=True)  # G - P after the group's positives
-    added = tf.cumsum(tf.cast(negative, tf.float64), axis=-1, exclusive=True, reverse=True)  # N before the group
-    union = tf.reduce_sum(positive, axis=-1, keepdims=True) + tf.cast(added, tf.float32)
+    lost = tf.cumsum(tf.cast(positive, tf.float64), axis=-1)  # P with the group's own positives
+    kept = tf.cast(lost[..., -1:] - lost, tf.float32)
+    added = tf.cumsum(tf.cast(negative, tf.float64), axis=-1, exclusive=True)  # N before the group
+    union = tf.cast(lost[..., -1:] + added, tf.float32)
     per_union, per_grown = tf.math.reciprocal_no_nan(union), tf.math.reciprocal_no_nan(union + negative)
     # Without truth, J jumps from 0 to 1 at the first negatives.
-    return per_grown * tf.where(union > 0.0, tf.cast(kept, tf.float32) * per_union, 1.0), per_union
+    return per_grown * tf.where(union > 0.0, kept * per_union, 1.0), per_union
 
 
 class Lovasz(ClassLoss):
@@ -45,7 +46,7 @@ class Lovasz(ClassLoss):
         return tf.abs(self.probabilities(logits) - truth)
 
     def groups(self, errors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | int]:
-        """For errors (rows, P) their groups, int32, by rising error from 0 in each row; the number of groups."""
+        """For errors (rows, P) their groups, int32, by falling error from 0 in each row; the number of groups."""
         raise NotImplementedError
 
     def per_image(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
@@ -86,9 +87,9 @@ class SortedLovasz(Lovasz):
 
     def groups(self, errors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         pixels = tf.shape(errors)[1]
-        falling, order = tf.math.top_k(-errors, pixels)
-        rises = tf.cast(falling[:, 1:] < falling[:, :-1], tf.float32)
-        ranks = tf.cumsum(tf.pad(rises, [[0, 0], [1, 0]]), axis=1)
+        falling, order = tf.math.top_k(errors, pixels)
+        falls = tf.cast(falling[:, 1:] < falling[:, :-1], tf.float32)
+        ranks = tf.cumsum(tf.pad(falls, [[0, 0], [1, 0]]), axis=1)
         # Back to where the pixels are. A count that is weighted with the ranks is the fastest scatter there is.
         ranks = tf.raw_ops.DenseBincount(input=order, size=pixels, weights=ranks, binary_output=False)
         return tf.cast(ranks, tf.int32), pixels
@@ -138,13 +139,13 @@ class LovaszHistogram(Lovasz):
     """`lovasz_softmax` with errors that count as equal in each of `bins` intervals: linear in pixels, no sort.
 
     sum_i w_i s(bin_i) e_i, with e_i the true error and the slopes s from two histograms a class. It is never above
-    the exact loss f of the group, and never more than h = 1/bins below it. For s is a greedy vector of the errors
-    rounded down, d = e - rounded in [0, h]: <s,e> >= <s, rounded> = f(rounded) >= f(e) - f(d) >= f(e) - h, as f is
-    subadditive (a maximum of linear functions over greedy vectors, s among them: f(e) >= <s,e>), monotone and h at
-    constant h. In practice the gap is of the order h^2, as s hardly changes within a bin.
+    the exact loss f of the group, and never more than h = 1/bins below it. For s is a mean of greedy vectors of the
+    errors u that are e rounded up to multiples of h, and f the maximum over all greedy vectors, so f(e) >= <s,e>;
+    and <s,e> >= <s,u> - h = f(u) - h >= f(e) - h, as weights times s sum to 1 and f is monotone.
+    In practice the gap is of the order h^2, as s hardly changes within a bin.
 
     Convention: `average="batch"` is the Lovász loss of the pixels of the global batch together, the histograms
-    being all that replicas exchange. 1024 bins are a choice of this package; errors of 1 have one of their own. The
+    being all that replicas exchange. 1024 bins are a choice of this package; errors of 0 have one of their own. The
     rest as in `lovasz_softmax`.
 
     Use: instead of `lovasz_softmax`, whenever time counts or the batch is to be one group.
@@ -157,4 +158,4 @@ class LovaszHistogram(Lovasz):
 
     def groups(self, errors: tf.Tensor) -> tuple[tf.Tensor, int]:
         # Clipped as integers, so that NaN has a bin too and comes out as NaN.
-        return tf.clip_by_value(tf.cast(errors * self.bins, tf.int32), 0, self.bins), self.bins + 1
+        return tf.clip_by_value(tf.cast(self.bins - self.bins * errors, tf.int32), 0, self.bins), self.bins + 1
