@@ -209,8 +209,29 @@ def test_graph_of_any_size_is_eager(loss: Any) -> None:
     agree(evaluate(loss, LABELS, LOGITS, WEIGHTS), compiled(loss, False, (None, None, None)))
 
 
-def test_xla_is_eager(loss: Any) -> None:
+@pytest.mark.parametrize("name", losses.names())  # with their own average alone: compiling takes a second
+def test_xla_is_eager(name: str) -> None:
+    loss = losses.get(name)
     agree(evaluate(loss, LABELS, LOGITS, WEIGHTS), compiled(loss, True, (B, H, W)))
+
+
+@pytest.mark.parametrize("name", [name for name in losses.names() if losses.get(name).trains_alone])
+def test_going_downhill_finds_the_mask(name: str) -> None:
+    """Free logits, started near zero, follow the gradient in steps of one length, and end at the labels."""
+    loss = losses.get(name)
+    logits = tf.Variable(LOGITS * 0.01)
+
+    @tf.function
+    def descend() -> None:
+        for _ in tf.range(80):
+            with tf.GradientTape() as tape:
+                value = loss(LABELS, logits)
+            gradient = tape.gradient(value, logits)
+            logits.assign_sub(0.5 * gradient / (tf.math.reduce_std(gradient) + 1e-12))
+
+    descend()
+    right = tf.argmax(logits, axis=-1).numpy() == LABELS
+    assert right[LABELS != 255].all()
 
 
 def identities() -> list[tuple]:
