@@ -11,6 +11,8 @@ A grid file has these keys:
       optimizer:                      # or named bundles of fields
         - {label: sgd, set: {train.optimizer: sgd, train.learning_rate: 0.05}}
 
+`loss: all` stands for every loss that a model can be trained with alone.
+
 Fields are set in this order, later ones win: the spec's defaults, preset, base, `--set`, axes.
 """
 
@@ -26,8 +28,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+import losses
 from bench.errors import UsageError, nearest
 from bench.spec import TrialSpec, assign, fields_of, parse
 
@@ -56,6 +59,13 @@ class _File(BaseModel):
     seeds: int | None = Field(None, ge=1)
     base: dict[str, Any] = {}
     axes: dict[str, list[_Choice | str | int | float | bool | None]] = Field(min_length=1)
+
+    @field_validator("axes", mode="before")
+    @classmethod
+    def _all(cls, axes: Any) -> Any:
+        if isinstance(axes, dict) and axes.get("loss") == "all":
+            return {**axes, "loss": list(losses.names_alone())}
+        return axes
 
 
 @dataclass(frozen=True)

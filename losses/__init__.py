@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from losses.pixelwise import SoftmaxLoss as SoftmaxLoss
     from losses.registry import get as get
     from losses.registry import names as names
+    from losses.registry import names_alone as names_alone
     from losses.registry import parameters as parameters
     from losses.schedule import DeepSupervision as DeepSupervision
 
 _HOMES = {
     "get": "registry",
     "names": "registry",
+    "names_alone": "registry",
     "parameters": "registry",
     "SegmentationLoss": "base",
     "FormulaLoss": "base",

@@ -30,6 +30,11 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_registered()))
 
 
+def names_alone() -> tuple[str, ...]:
+    """The names of the losses that a model can be trained with and nothing else, sorted."""
+    return tuple(name for name in names() if _literal(_entry(name).cls, "trains_alone"))
+
+
 def parameters(name: str) -> dict[str, Any]:
     """The parameters of a loss with their defaults; ValueError for an unknown name."""
     return dict(_parameters(_entry(name).cls))
@@ -90,6 +95,16 @@ def _registered() -> dict[str, _Entry]:
                     raise RuntimeError(f"loss {name!r} is registered by both {found[name].cls} and {cls}")
                 found[name] = _Entry(module, cls)
     return found
+
+
+def _literal(cls: str, attribute: str) -> Any:
+    """The value of a class attribute that is a literal, found in the class or, left to right, in its bases."""
+    _, node = _classes()[cls]
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and item.target.id == attribute:
+            return ast.literal_eval(item.value) if item.value else None
+    bases = (base.id for base in node.bases if isinstance(base, ast.Name) and base.id in _classes())
+    return next((value for base in bases if (value := _literal(base, attribute)) is not None), None)
 
 
 def _parameters(cls: str) -> dict[str, Any]:

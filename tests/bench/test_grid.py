@@ -108,3 +108,20 @@ def test_faults_in_a_file(tmp_path, text, message):
 def test_faults_in_options(options, message):
     with pytest.raises(UsageError, match=message.replace("?", r"\?")):
         grid.load(**options)
+
+
+def test_all_losses_are_those_that_train_alone():
+    cells = grid.load("losses-all").cells
+    assert [cell.spec.loss.name for cell in cells] == list(losses.names_alone())
+    assert "boundary" in set(losses.names()) - set(losses.names_alone())
+    assert len(cells) >= 35
+
+
+def test_the_core_holds_the_first_seven_and_its_calibrated_twin_differs_in_that_alone():
+    core, calibrated, first = (grid.load(name).cells for name in ("losses-core", "losses-calibrated", "losses"))
+    assert len(core) == 12
+    assert {cell.spec.loss.name for cell in first} <= {cell.spec.loss.name for cell in core}
+    for plain, twin in zip(core, calibrated, strict=True):
+        assert twin.spec == plain.spec.model_copy(
+            update={"loss": plain.spec.loss.model_copy(update={"calibrated": True})}
+        )

@@ -215,7 +215,7 @@ def test_xla_is_eager(name: str) -> None:
     agree(evaluate(loss, LABELS, LOGITS, WEIGHTS), compiled(loss, True, (B, H, W)))
 
 
-@pytest.mark.parametrize("name", [name for name in losses.names() if losses.get(name).trains_alone])
+@pytest.mark.parametrize("name", losses.names_alone())
 def test_going_downhill_finds_the_mask(name: str) -> None:
     """Free logits, started near zero, follow the gradient in steps of one length, and end at the labels."""
     loss = losses.get(name)
@@ -258,6 +258,7 @@ def test_registry_reads_the_defaults_that_the_constructor_has() -> None:
         assert {k: v for k, v in built.get_config().items() if k != "name"} == defaults
         assert built.name == name == built.loss_name
         assert type(built).__name__ == _entry(name).cls
+        assert built.trains_alone == (name in losses.names_alone())
 
 
 def test_algebra_hands_weights_on_and_serialises() -> None:
