@@ -13,8 +13,9 @@ from losses.registry import register
 class BorderLoss(ClassLoss):
     """A mean over the pixels of each image of `per_pixel`, the mean over classes.
 
-    Convention: a soft label is in the regions of the classes with a share above 1/2. Void pixels are in no region and
-    outside of none: distances go to the nearest valid pixel, through void.
+    Convention: a pixel is in the region of the class with the largest share; with soft labels or predictions of a
+    sigmoid a channel, in that of each class with a share above 1/2. Void pixels are in no region and outside of none:
+    distances go to the nearest valid pixel, through void.
     """
 
     average: str = "image"
@@ -22,31 +23,31 @@ class BorderLoss(ClassLoss):
     averages: ClassVar[tuple[str, ...]] = ("image",)
     exceptions: ClassVar[frozenset[str]] = frozenset({"pixel_permutation", "tiling"})
 
-    def per_pixel(self, probabilities: tf.Tensor, truth: tf.Tensor, valid: tf.Tensor, disjoint: bool) -> tf.Tensor:
+    def per_pixel(self, probabilities: tf.Tensor, truth: tf.Tensor, valid: tf.Tensor, partition: bool) -> tf.Tensor:
         """Terms (B,H,W,C) of probabilities and shares of truth (B,H,W,C) and the bool mask (B,H,W) of what counts.
 
-        `disjoint` says that no pixel of truth is in two regions.
+        `partition` says that each pixel of the truth is in one region.
         """
         raise NotImplementedError
 
     def per_image(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
         truth = one_hot(targets, logits.shape[-1])
-        disjoint = targets.dtype.is_integer or self.activation == "softmax"
-        terms = self.per_pixel(self.probabilities(logits), truth, weight > 0.0, disjoint)
+        partition = targets.dtype.is_integer or self.activation == "softmax"
+        terms = self.per_pixel(self.probabilities(logits), truth, weight > 0.0, partition)
         weight = weight[..., tf.newaxis]
         sums, of_truth, mass = (tf.reduce_sum(x, axis=(1, 2)) for x in (weight * terms, weight * truth, weight))
         return self.mean_over_classes(tf.math.divide_no_nan(sums, mass), of_truth)
 
 
-def regions_of(shares: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
-    """Where a class has more than half of a valid pixel, bool (B,H,W,C)."""
-    return (shares > 0.5) & valid[..., tf.newaxis]
+def border_distance(shares: tf.Tensor, valid: tf.Tensor, partition: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    """The regions of shares (B,H,W,C), bool, and the distances in pixels to the other side of their borders.
 
-
-def border_distance(regions: tf.Tensor, valid: tf.Tensor, disjoint: bool) -> tf.Tensor:
-    """Distance in pixels to the other side of the border of each region (B,H,W,C), 0 where a region has no border."""
-    distance = distance_to_other_kind(regions, valid, disjoint)
-    return tf.where(tf.math.is_finite(distance), distance, 0.0)
+    The distance is 0 where a region has no border.
+    """
+    inside = shares == tf.reduce_max(shares, axis=-1, keepdims=True) if partition else shares > 0.5
+    inside &= valid[..., tf.newaxis]
+    distance = distance_to_other_kind(inside, valid, partition)
+    return inside, tf.where(tf.math.is_finite(distance), distance, 0.0)
 
 
 @register("boundary")
@@ -65,8 +66,8 @@ class Boundary(BorderLoss):
     """
 
     exceptions: ClassVar[frozenset[str]] = BorderLoss.exceptions | {"zero_at_truth"}
+    trains_alone: ClassVar[bool] = False
 
-    def per_pixel(self, probabilities: tf.Tensor, truth: tf.Tensor, valid: tf.Tensor, disjoint: bool) -> tf.Tensor:
-        regions = regions_of(truth, valid)
-        distance = border_distance(regions, valid, disjoint)
-        return tf.where(regions & (distance > 0.0), 1.0 - distance, distance) * probabilities
+    def per_pixel(self, probabilities: tf.Tensor, truth: tf.Tensor, valid: tf.Tensor, partition: bool) -> tf.Tensor:
+        inside, distance = border_distance(truth, valid, partition)
+        return tf.where(inside & (distance > 0.0), 1.0 - distance, distance) * probabilities

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from losses.base import require
-from losses.boundary import BorderLoss, border_distance, regions_of
+from losses.boundary import BorderLoss, border_distance
 from losses.registry import register
 
 
@@ -27,8 +27,8 @@ class Hausdorff(BorderLoss):
     def check(self) -> None:
         require(self.alpha > 0.0, "alpha", self.alpha, "a number > 0")
 
-    def per_pixel(self, probabilities: tf.Tensor, truth: tf.Tensor, valid: tf.Tensor, disjoint: bool) -> tf.Tensor:
-        to_truth = border_distance(regions_of(truth, valid), valid, disjoint)
-        to_prediction = border_distance(regions_of(probabilities, valid), valid, self.activation == "softmax")
+    def per_pixel(self, probabilities: tf.Tensor, truth: tf.Tensor, valid: tf.Tensor, partition: bool) -> tf.Tensor:
+        _, to_truth = border_distance(truth, valid, partition)
+        _, to_prediction = border_distance(probabilities, valid, self.activation == "softmax")
         factor = tf.pow(to_truth, self.alpha) + tf.pow(to_prediction, self.alpha)
         return factor * tf.square(probabilities - truth)

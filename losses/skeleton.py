@@ -59,11 +59,12 @@ class CenterlineDice(Dice):
 
 def soft_skeleton(maps: tf.Tensor, iterations: int) -> tf.Tensor:
     """The soft skeleton (Shit et al. 2021, algorithm 1) of maps (B,H,W,C) in [0,1]; never above the map."""
-    skeleton = tf.nn.relu(maps - dilate(erode(maps)))
-    for _ in range(iterations):
-        maps = erode(maps)
-        ridge = tf.nn.relu(maps - dilate(erode(maps)))
+    skeleton = tf.zeros_like(maps)
+    for _ in range(iterations + 1):
+        eroded = erode(maps)
+        ridge = tf.nn.relu(maps - dilate(eroded))  # what the opening takes away
         skeleton += tf.nn.relu(ridge - skeleton * ridge)
+        maps = eroded
     return skeleton
 
 

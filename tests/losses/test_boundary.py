@@ -65,8 +65,8 @@ def test_hausdorff_of_two_different_borders() -> None:
     assert float(losses.get("hausdorff", classes=[1])(LABELS, logits)) == pytest.approx(expected)
 
 
-def test_hausdorff_of_an_empty_prediction() -> None:
-    """p = 1/2 is no region: d_p = 0 and d_g alone weighs the errors of 1/4."""
+def test_hausdorff_of_an_undecided_prediction() -> None:
+    """p = 1/2 of both classes has no border: d_p = 0 and d_g alone weighs the errors of 1/4."""
     logits = np.zeros_like(TWO_CHANNELS)
     assert float(losses.get("hausdorff")(LABELS, logits)) == pytest.approx(0.25 * (1 + 1 + 1 + 1 + 4) / 5)
 

@@ -8,7 +8,7 @@ from scipy.ndimage import distance_transform_edt
 from losses.distance import distance_to, distance_to_other_kind
 
 RNG = np.random.default_rng(1)
-SHAPES = [(1, 1), (1, 9), (9, 1), (2, 3), (7, 8), (13, 5), (40, 33)]
+SHAPES = [(1, 1), (1, 9), (9, 1), (2, 3), (7, 8), (13, 5), (40, 33)]  # the last: several groups of columns
 
 
 def by_scipy(mask: np.ndarray) -> np.ndarray:
@@ -60,8 +60,8 @@ def test_far_apart() -> None:
     assert float(distance_to(mask)[0, -1, -1, 0]) == np.float32(np.sqrt(299**2 + 399**2))
 
 
-@pytest.mark.parametrize("disjoint", [True, False])
-def test_the_other_side_of_a_border(disjoint: bool) -> None:
+@pytest.mark.parametrize("partition", [True, False])
+def test_the_other_side_of_a_border(partition: bool) -> None:
     """Classes 0 0 1 1 1 void 2 2: each pixel to its border with what is valid, through the void one."""
     ids = np.array([0, 0, 1, 1, 1, 255, 2, 2]).reshape(1, 1, 8)
     regions = ids[..., None] == np.arange(4)
@@ -71,6 +71,6 @@ def test_the_other_side_of_a_border(disjoint: bool) -> None:
         [6, 5, 4, 3, 2, 1, 2, 3],
         [np.inf] * 8,
     ]
-    distance = distance_to_other_kind(tf.constant(regions), tf.constant(ids != 255), disjoint).numpy()[0, 0].T
+    distance = distance_to_other_kind(tf.constant(regions), tf.constant(ids != 255), partition).numpy()[0, 0].T
     valid = ids[0, 0] != 255
     np.testing.assert_array_equal(distance[:, valid], np.array(expected)[:, valid])
