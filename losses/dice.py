@@ -2,7 +2,6 @@
 
 import tensorflow as tf
 
-from losses.inputs import one_hot
 from losses.overlap import Overlap, OverlapLoss, overlap
 from losses.registry import register
 
@@ -39,8 +38,7 @@ class SquaredDice(Dice):
     identities = (({}, "noise_robust_dice", {"gamma": 2.0}),)
 
     def counts(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> Overlap:
-        truth = one_hot(targets, logits.shape[-1])
-        return overlap(self.probabilities(logits), truth, weight, self.average, squared=True)
+        return overlap(self.probabilities(logits), targets, weight, self.average, squared=True)
 
 
 @register("log_cosh_dice")
