@@ -13,5 +13,5 @@ class BinaryCrossEntropy(SigmoidLoss):
     Convention: C channels are C independent questions "is it class c?" against the one-hot label; see `SigmoidLoss`.
     """
 
-    def per_channel(self, target: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        return tf.nn.sigmoid_cross_entropy_with_logits(target, logits)
+    def of_margin(self, margin: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softplus(-margin)

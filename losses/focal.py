@@ -62,8 +62,9 @@ class SigmoidFocal(SigmoidLoss):
         require(self.gamma >= 0.0, "gamma", self.gamma, "a number >= 0")
         require(self.alpha is None or 0.0 <= self.alpha <= 1.0, "alpha", self.alpha, "in [0, 1] or None")
 
-    def per_channel(self, target: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        on, off = (1.0, 1.0) if self.alpha is None else (self.alpha, 1.0 - self.alpha)
-        positive = focus(tf.nn.softplus(-logits), self.gamma)
-        negative = focus(tf.nn.softplus(logits), self.gamma)
-        return on * target * positive + off * (1.0 - target) * negative
+    def sides(self) -> tuple[float, float]:
+        return (1.0, 1.0) if self.alpha is None else (self.alpha, 1.0 - self.alpha)
+
+    def of_margin(self, margin: tf.Tensor) -> tf.Tensor:
+        surprisal = tf.nn.softplus(-margin)
+        return tf.exp(-self.gamma * (margin + surprisal)) * surprisal  # ln(1 - s_t) = -margin + ln s_t

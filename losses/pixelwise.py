@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from losses import replicas
 from losses.base import FormulaLoss
-from losses.inputs import one_hot
 
 
 class PixelLoss(FormulaLoss):
@@ -55,7 +54,7 @@ class SoftmaxLoss(PixelLoss):
 
 
 class SigmoidLoss(PixelLoss):
-    """A binary loss of each channel's sigmoid against the one-hot label.
+    """A binary loss of each channel's sigmoid against the one-hot label; for shares g, its mean with weights g, 1-g.
 
     Convention: the mean over the C channels (as Keras and PyTorch take it), so for the same error it is about C times
     smaller than a softmax loss; class weights weigh the channels, divided by their sum. One channel is the binary
@@ -64,14 +63,26 @@ class SigmoidLoss(PixelLoss):
 
     activation: ClassVar[str] = "sigmoid"
 
-    def per_channel(self, target: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """Values (B,H,W,C) of float32 targets in [0,1] and logits, both (B,H,W,C)."""
+    def of_margin(self, margin: tf.Tensor) -> tf.Tensor:
+        """The value, elementwise, of a channel that is right when its logit, or minus that if it is off, is above 0."""
         raise NotImplementedError
+
+    def sides(self) -> tuple[float, float]:
+        """Factors of the channels that are on and of those that are off."""
+        return 1.0, 1.0
 
     def per_pixel(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         channels = logits.shape[-1]
+        on, off = self.sides()
+        if targets.dtype.is_integer:
+            values = self.of_margin(logits * tf.one_hot(targets, channels, 1.0, -1.0))
+            if (on, off) != (1.0, 1.0):
+                values *= tf.one_hot(targets, channels, on, off)
+        else:
+            values = on * targets * self.of_margin(logits) + off * (1.0 - targets) * self.of_margin(-logits)
+        if self.class_weights is None:
+            return tf.reduce_mean(values, axis=-1)
         weights = self.weights_of_classes(channels)
-        values = self.per_channel(one_hot(targets, channels), logits)
         return tf.reduce_sum(values * (weights / tf.reduce_sum(weights)), axis=-1)
 
     def weights_of_pixels(self, targets: tf.Tensor, channels: int) -> tf.Tensor:
