@@ -74,7 +74,7 @@ class HardMining(CrossEntropy):
 
         values = self.per_pixel(targets, logits)
         hardness = flat(SoftmaxLoss.per_pixel(self, targets, logits) if self.label_smoothing else values)
-        hardness = tf.nn.relu(tf.stop_gradient(hardness))  # no -0.0, whose bits are those of the smallest integer
+        hardness = tf.nn.relu(tf.stop_gradient(hardness))  # rounding may go below 0, where bits fall
         weight = flat(weight * self.weights_of_pixels(targets, logits.shape[-1]))
         part = tf.stop_gradient(hardest(hardness, weight, self.kept(hardness, weight)))
         return tf.math.divide_no_nan(tf.reduce_sum(part * flat(values), axis=1), tf.reduce_sum(part, axis=1))

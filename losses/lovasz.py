@@ -20,7 +20,7 @@ def jaccard_slopes(negative: tf.Tensor, positive: tf.Tensor) -> tuple[tf.Tensor,
 
     With G the truth and P, N the positives and negatives added so far, J = 1 - (G - P)/(G + N). In a group the
     positives go first: each adds 1/(G+N); then its negatives, d in all, share (G-P) d / ((G+N)(G+N+d)). No difference
-    of two values of J is taken, so nothing cancels; float64 keeps sums of 2^18 weights, where float32 loses digits.
+    of two values of J is taken, so nothing cancels; in float64 the order in which a device adds does not matter.
     """
     lost = tf.cumsum(tf.cast(positive, tf.float64), axis=-1)  # P with the group's own positives
     kept = tf.cast(lost[..., -1:] - lost, tf.float32)

@@ -74,6 +74,23 @@ def test_perfect_pixels_stay_in_the_mean() -> None:
     assert value("ohem", labels, logits, min_kept=0.5) == pytest.approx(MIDDLE / 2, rel=1e-6)
 
 
+@pytest.mark.parametrize("name", ["top_k", "ohem"])
+def test_smoothing_does_not_make_sure_pixels_hard(name: str) -> None:
+    """Smoothed by .2, a right pixel at a margin of 40 costs .1 * 40, more than the wrong one, but it is not hard."""
+    logits = LOGITS.copy()
+    logits[0, 0, 0] = [40, 0]
+    expected = 0.9 * HARD + 0.1 * EASY
+    params = {"k": 0.25} if name == "top_k" else {"threshold": 0.3}
+    assert value(name, LABELS, logits, label_smoothing=0.2, **params) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["top_k", "ohem"])
+def test_nan_is_not_hidden(name: str) -> None:
+    logits = LOGITS.copy()
+    logits[0, 0, 0] = np.nan
+    assert np.isnan(value(name, LABELS, logits))
+
+
 def gradient(logits: np.ndarray, **params: Any) -> np.ndarray:
     z = tf.constant(logits)
     with tf.GradientTape() as tape:
