@@ -22,9 +22,10 @@ def balanced(label: ArrayLike, classes: int, ignore_index: int | None = 255) -> 
         ValueError: not (H,W), or an id outside 0..classes-1 that is not `ignore_index`.
     """
     ids, valid = _ids(label, ignore_index)
-    if valid.any() and not 0 <= ids[valid].min() <= ids[valid].max() < classes:
-        found = f"{ids[valid].min()}..{ids[valid].max()}"
-        raise ValueError(f"label has class ids {found}, wanted 0..{classes - 1} (void is {ignore_index})")
+    if valid.any():
+        low, high = int(np.min(ids[valid])), int(np.max(ids[valid]))
+        if low < 0 or high >= classes:
+            raise ValueError(f"label has class ids {low}..{high}, wanted 0..{classes - 1} (void is {ignore_index})")
     pixels = np.bincount(ids[valid], minlength=classes)
     of_class = np.divide(pixels.sum(), np.count_nonzero(pixels) * pixels, where=pixels > 0, out=np.zeros(classes))
     weights = np.zeros(ids.shape, np.float32)
@@ -55,7 +56,7 @@ def unet_weights(
     if not sigma > 0.0:
         raise ValueError(f"sigma must be a number > 0, got {sigma!r}")
     ids, valid = _ids(label, ignore_index)
-    classes = int(ids[valid].max()) + 1 if valid.any() else 0
+    classes = int(np.max(ids[valid])) + 1 if valid.any() else 0
     weights = balanced(ids, classes, ignore_index) if balance else valid.astype(np.float32)
     d1, d2 = _distances_to_two_objects(np.where(valid, ids, background), background, math.ceil(REACH * sigma))
     between = w0 * np.exp(-np.square((d1 + d2) / sigma) / 2.0)
