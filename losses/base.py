@@ -123,7 +123,7 @@ class FormulaLoss(SegmentationLoss):
         targets, valid = inputs.as_targets(labels, logits, self.ignore_index)
         weight = inputs.as_pixel_weights(sample_weight, valid)
         values = self.per_image(targets, logits, weight)
-        return values * replicas.shares(_image_weights(weight)) if self.average == "image" else values
+        return values * replicas.shares(image_weights(weight)) if self.average == "image" else values
 
     def per_image(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
         """Values (B,) of targets (see `inputs.as_targets`), float32 logits (B,H,W,C) and pixel weights (B,H,W).
@@ -152,7 +152,7 @@ def require(holds: bool, parameter: str, value: Any, wanted: str) -> None:
         raise ValueError(f"{parameter} must be {wanted}, got {value!r}")
 
 
-def _image_weights(weight: tf.Tensor) -> tf.Tensor:
+def image_weights(weight: tf.Tensor) -> tf.Tensor:
     """Mean weight (B,) of the pixels that count, zero for an image that has none."""
     counted = tf.reduce_sum(tf.cast(weight > 0.0, tf.float32), axis=(1, 2))
     return tf.math.divide_no_nan(tf.reduce_sum(weight, axis=(1, 2)), counted)

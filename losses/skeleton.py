@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from losses.base import require
+from losses.base import image_weights, require
 from losses.dice import Dice
 from losses.inputs import one_hot
 from losses.overlap import overlap
@@ -21,9 +21,10 @@ class CenterlineDice(Dice):
     probabilities, S = sum(s_g p) / sum s_g the sensitivity on the skeleton of the truth. The soft skeleton is what
     openings of the map, eroded up to `iterations` times, take away.
 
-    Convention: a class whose skeleton is empty has T (or S) = 1; that is so for a region that is thicker than about
-    2 `iterations` pixels, which is not yet thinned to a line. `smooth` is in both terms, as in `dice` (the authors'
-    code has 1). All classes present count, where the paper has one foreground (`classes=[1]`). Under void both
+    Convention: T and S have `skeleton_smooth` pixels added to numerator and denominator, 1 as in the authors' code:
+    without it the skeleton of an almost flat prediction, next to nothing, has a gradient thousands of times that of
+    cross-entropy. A class whose skeleton is empty has T (or S) = 1; that is so for a region that is thicker than about
+    2 `iterations` pixels, which is not yet thinned to a line. `smooth` is that of `dice`, in its term alone. All classes present count, where the paper has one foreground (`classes=[1]`). Under void both
     probability and truth are 0: void has no skeleton, and a line ends there.
 
     Use: vessels, roads, cracks: where connectedness matters more than width. `iterations` must reach their radius.
@@ -31,6 +32,7 @@ class CenterlineDice(Dice):
 
     alpha: float = 0.5
     iterations: int = 3
+    skeleton_smooth: float = 1.0
     average: str = "image"
 
     averages: ClassVar[tuple[str, ...]] = ("image",)
@@ -40,6 +42,7 @@ class CenterlineDice(Dice):
     def check(self) -> None:
         require(0.0 <= self.alpha <= 1.0, "alpha", self.alpha, "a number in [0, 1]")
         require(self.iterations >= 0, "iterations", self.iterations, "an integer >= 0")
+        require(self.skeleton_smooth >= 0.0, "skeleton_smooth", self.skeleton_smooth, "a number >= 0")
 
     def per_image(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
         valid = tf.cast(weight > 0.0, tf.float32)[..., tf.newaxis]
@@ -54,7 +57,8 @@ class CenterlineDice(Dice):
         """The share (B,C) of the skeleton of the first map that lies in the second, both (B,H,W,C)."""
         skeleton = weight[..., tf.newaxis] * soft_skeleton(first, self.iterations)
         missed, total = (tf.reduce_sum(x, axis=(1, 2)) for x in (skeleton * (1.0 - second), skeleton))
-        return 1.0 - missed / tf.maximum(total + self.smooth, TINY)
+        smooth = self.skeleton_smooth * image_weights(weight)[:, tf.newaxis]  # pixels of the mean weight
+        return 1.0 - missed / tf.maximum(total + smooth, TINY)
 
 
 def soft_skeleton(maps: tf.Tensor, iterations: int) -> tf.Tensor:

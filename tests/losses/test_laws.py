@@ -235,16 +235,17 @@ def test_going_downhill_finds_the_mask(name: str) -> None:
 
 
 def identities() -> list[tuple]:
+    """Every declared identity, under each average that both sides have."""
     found = []
     for name in losses.names():
-        cls = type(losses.get(name))
-        own = vars(cls).get("identities", ())
-        found += [(name, params, other, others) for params, other, others in own]
+        own = vars(type(losses.get(name))).get("identities", ())
+        for params, other, others in own:
+            averages = set(averages_of(name)) & set(averages_of(other))
+            found += [(name, params, other, others, average) for average in sorted(averages)]
     return found
 
 
-@pytest.mark.parametrize("average", ["batch", "image"])
-@pytest.mark.parametrize(("name", "params", "other", "others"), identities())
+@pytest.mark.parametrize(("name", "params", "other", "others", "average"), identities())
 def test_identities(name: str, params: dict, other: str, others: dict, average: str) -> None:
     first, second = losses.get(name, average=average, **params), losses.get(other, average=average, **others)
     agree(evaluate(first, LABELS, LOGITS, WEIGHTS), evaluate(second, LABELS, LOGITS, WEIGHTS))

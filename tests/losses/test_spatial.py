@@ -118,6 +118,11 @@ def test_skeleton_by_hand() -> None:
     np.testing.assert_array_equal(soft_skeleton(band, 0), 0 * band)
     np.testing.assert_array_equal(soft_skeleton(band, 1), middle)
     np.testing.assert_array_equal(soft_skeleton(band, 3), middle)
+    # Erosion looks at 4 neighbours and dilation at 8: of a plus the centre is left, and the opening is larger than it.
+    plus = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.float32)
+    centre = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]], np.float32)
+    padded = np.pad(np.stack([plus, centre]), ((0, 0), (1, 1), (1, 1)))[..., None]
+    np.testing.assert_array_equal(soft_skeleton(padded[:1], 2), padded[1:])
 
 
 def test_cldice_by_hand() -> None:
@@ -126,12 +131,12 @@ def test_cldice_by_hand() -> None:
     T = 2.4 / 2.4 = 1 and S = 3.2 / 4 = .8, so clDice = 1 - 1.6 / 1.8 = 1/9; Dice = 1 - 6.4 / (4.8 + 4) = 3/11.
     """
     p = np.where(LINE == 1, 0.8, 0.2)
-    loss = losses.get("cldice", classes=[1])
+    loss = losses.get("cldice", classes=[1], skeleton_smooth=0.0)
     logits = np.log(np.stack([1 - p, p], -1)).astype(np.float32)[None]
     assert float(loss(LINE[None], logits)) == pytest.approx((1 / 9 + 3 / 11) / 2, rel=1e-6)
-    mostly = losses.get("cldice", classes=[1], alpha=0.25)
+    mostly = losses.get("cldice", classes=[1], alpha=0.25, skeleton_smooth=0.0)
     assert float(mostly(LINE[None], logits)) == pytest.approx(0.25 / 9 + 0.75 * 3 / 11, rel=1e-6)
-    smoothed = losses.get("cldice", classes=[1], smooth=1.0, alpha=1.0)
+    smoothed = losses.get("cldice", classes=[1], alpha=1.0)
     assert float(smoothed(LINE[None], logits)) == pytest.approx(1 - 2 * 4.2 / 5 / (1 + 4.2 / 5), rel=1e-6)
 
 
@@ -142,7 +147,7 @@ def test_cldice_sees_a_gap_where_dice_sees_a_pixel() -> None:
     """
     p = np.where(LINE == 1, 0.8, 0.2)
     p[1, 3] = 0.2
-    loss = losses.get("cldice", classes=[1], alpha=1.0)
+    loss = losses.get("cldice", classes=[1], alpha=1.0, skeleton_smooth=0.0)
     logits = np.log(np.stack([1 - p, p], -1)).astype(np.float32)[None]
     assert float(loss(LINE[None], logits)) == pytest.approx(1 - 2 * 0.65 / 1.65, rel=1e-6)
 
@@ -153,7 +158,7 @@ def test_cldice_punishes_a_line_that_is_not_there() -> None:
     p = np.zeros(labels.shape, np.float32)
     p[0, 1] = p[0, 4] = 1.0
     logits = 1e3 * np.stack([1 - p, p], -1)
-    loss = losses.get("cldice", classes=[1], alpha=1.0)
+    loss = losses.get("cldice", classes=[1], alpha=1.0, skeleton_smooth=0.0)
     assert float(loss(labels, logits)) == pytest.approx(1 - 2 * 0.5 / 1.5, rel=1e-6)
 
 
