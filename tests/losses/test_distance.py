@@ -54,10 +54,10 @@ def test_by_hand() -> None:
 
 
 def test_far_apart() -> None:
-    """The first and last pixel of a long diagonal: 299^2 + 399^2 needs every shift of the loop."""
+    """From one corner to the other, 299^2 + 399^2: needs every shift of the loop."""
     mask = np.zeros((1, 300, 400, 1), bool)
     mask[0, 0, 0, 0] = True
-    assert float(distance_to(mask)[0, -1, -1, 0]) == np.float32(np.sqrt(299**2 + 399**2))
+    assert float(tf.function(distance_to)(tf.constant(mask))[0, -1, -1, 0]) == np.float32(np.sqrt(299**2 + 399**2))
 
 
 @pytest.mark.parametrize("partition", [True, False])
