@@ -30,7 +30,8 @@ class RegionMutualInformation(ClassLoss):
     smaller where it would leave less than 12 cells a side; an image with no window has BCE alone. At the truth M is up
     to 2 epsilon, so RMI up to (ln 2) / 2 and not 0.
 
-    Use: where neighbouring pixels should agree; a little dearer than BCE, and nothing is added to the model.
+    Use: where neighbouring pixels should agree. Nothing is added to the model, but on a CPU it costs five to eight
+    times as much as BCE.
     """
 
     bce_weight: float = 0.5
