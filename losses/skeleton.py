@@ -24,9 +24,9 @@ class CenterlineDice(Dice):
     Convention: T and S have `skeleton_smooth` pixels added to numerator and denominator, 1 as in the authors' code:
     without it the skeleton of an almost flat prediction, next to nothing, has a gradient thousands of times that of
     cross-entropy. A class whose skeleton is empty has T (or S) = 1; that is so for a region that is thicker than about
-    2 `iterations` pixels, which is not yet thinned to a line. `smooth` is that of `dice`, in its term alone. All classes
-    present count, where the paper has one foreground (`classes=[1]`). Under void both probability and truth are 0:
-    void has no skeleton, and a line ends there.
+    2 `iterations` pixels, which is not yet thinned to a line. `smooth` is that of `dice`, in its term alone. All
+    classes present count, where the paper has one foreground (`classes=[1]`). Under void both probability and truth are
+    0: void has no skeleton, and a line ends there.
 
     Use: vessels, roads, cracks: where connectedness matters more than width. `iterations` must reach their radius.
     """
