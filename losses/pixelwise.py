@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from losses import replicas
 from losses.base import FormulaLoss
+from losses.surprisal import surprisal
 
 
 class PixelLoss(FormulaLoss):
@@ -43,7 +44,7 @@ class SoftmaxLoss(PixelLoss):
 
     def per_pixel(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         if targets.dtype.is_integer:
-            return self.of_surprisal(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits))
+            return self.of_surprisal(surprisal(targets, logits))
         return tf.reduce_sum(targets * self.of_surprisal(-tf.nn.log_softmax(logits)), axis=-1)
 
     def weights_of_pixels(self, targets: tf.Tensor, channels: int) -> tf.Tensor:
