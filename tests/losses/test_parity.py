@@ -210,6 +210,18 @@ def test_binary_focal_of_a_sure_pixel_has_no_gradient_elsewhere(library: str) ->
     assert gradient.item() == pytest.approx(-1.5 * miss**1.5, rel=1e-5, abs=0)
 
 
+@needs_keras_3
+def test_keras_gce_has_no_gradient_where_the_probability_is_zero() -> None:
+    """Wrong by 120 nats p_t is 0 in float32, and the slope of p^q infinite: infinity * 0. Ours is flat there."""
+    labels, wrong = np.zeros((1, 1, 1), np.int32), np.array([0, 120], np.float32).reshape(1, 1, 1, 2)
+    theirs = K.CategoricalGeneralizedCrossEntropy(q=0.7)
+    _, gradient = evaluate(lambda z: theirs(labels.ravel(), tf.nn.softmax(tf.reshape(z, (-1, 2)))), wrong)
+    assert np.isnan(gradient).any(), MENDED
+    value, gradient = evaluate(ours("gce", labels, q=0.7), wrong)
+    assert value == pytest.approx(1 / 0.7)
+    np.testing.assert_allclose(gradient, 0, atol=1e-30)
+
+
 @pytest.mark.parametrize("channels", [2, 10, 100])
 def test_keras_cv_focal_grows_with_the_number_of_classes(channels: int) -> None:
     """All logits 0: each channel gives ln 2 / 4, times 1/4 where it is true and 3/4 elsewhere; summed."""
