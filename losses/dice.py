@@ -15,6 +15,8 @@ class Dice(OverlapLoss):
 
     Convention: a mean over classes of ratios, never one ratio of sums over classes, which for a softmax is no overlap
     at all but the mean probability of the true class. Classes, void, smoothing and averaging: see `OverlapLoss`.
+
+    Use: when overlap is what counts and classes are of unequal size; slow and noisy at the start of a training.
     """
 
     identities = (({}, "tversky", {"alpha": 0.5, "beta": 0.5}),)

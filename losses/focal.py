@@ -30,6 +30,8 @@ class Focal(SoftmaxLoss):
 
     Convention: the factor is taken pixel by pixel, not of the mean; there is no alpha (one number for all classes
     would be a scale; use `class_weights`); the divisor is the number of valid pixels.
+
+    Use: many easy pixels. Near the truth its gradient all but ends, so it stops early and its probabilities are soft.
     """
 
     gamma: float = 2.0
@@ -51,6 +53,8 @@ class SigmoidFocal(SigmoidLoss):
 
     Convention: the mean over channels and valid pixels (see `SigmoidLoss`), not the sum over the number of
     positives that the paper's detector uses.
+
+    Use: as `focal`, for classes that may overlap or a single one.
     """
 
     gamma: float = 2.0

@@ -138,7 +138,8 @@ class LovaszHinge(SortedLovasz):
 class LovaszHistogram(Lovasz):
     """`lovasz_softmax` with errors that count as equal in each of `bins` intervals: linear in pixels, no sort.
 
-    sum_i w_i s(bin_i) e_i, with e_i the true error and the slopes s from two histograms a class. It is never above
+    After Berman et al. 2018 (arXiv 1705.08790): sum_i w_i s(bin_i) e_i, with e_i the true error and the slopes s from
+    two histograms a class. It is never above
     the exact loss f of the group, and never more than h = 1/bins below it. For s is a mean of greedy vectors of the
     errors u that are e rounded up to multiples of h, and f the maximum over all greedy vectors, so f(e) >= <s,e>;
     and <s,e> >= <s,u> - h = f(u) - h >= f(e) - h, as weights times s sum to 1 and f is monotone.

@@ -14,6 +14,8 @@ class Tversky(OverlapLoss):
     Convention: `alpha` weighs false positives, `beta` false negatives; the paper's best, .3 and .7, favours recall.
     1/2 and 1/2 is Dice, 1 and 1 is Jaccard. (Keras up to 3.15.1 has the two the other way round.) With `smooth` s it
     is 1 - (tp + s) / (tp + alpha fp + beta fn + s). The rest: see `OverlapLoss`.
+
+    Use: to trade false alarms against misses; small regions that are missed.
     """
 
     alpha: float = 0.3
@@ -40,6 +42,8 @@ class FocalTversky(Tversky):
     Convention: the power is taken for each class, before the mean; an exponent of 1 is Tversky. `alpha`
     and `beta` as in `Tversky` (the paper names them the other way round: its .7 is on false negatives, as here).
     The power has no finite slope at loss 0: there the gradient is 0.
+
+    Use: as Tversky, when classes that are nearly met should go on learning: the power steepens small losses.
     """
 
     exponent: float = 0.75
