@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from models.atrous import AtrousConv2D, AtrousDepthwiseConv2D
     from models.builder import build
+    from models.crf.layer import DenseCRF
     from models.heads import ICNR, SubpixelUpsampling
     from models.output_stride import with_output_stride
     from models.spec import ModelSpec
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AtrousConv2D": "models.atrous",
     "AtrousDepthwiseConv2D": "models.atrous",
+    "DenseCRF": "models.crf.layer",
     "ICNR": "models.heads",
     "ModelSpec": "models.spec",
     "SubpixelUpsampling": "models.heads",
@@ -26,6 +28,7 @@ __all__ = [
     "ICNR",
     "AtrousConv2D",
     "AtrousDepthwiseConv2D",
+    "DenseCRF",
     "ModelSpec",
     "SubpixelUpsampling",
     "build",

@@ -1,0 +1,1 @@
+"""Dense CRF: permutohedral lattice, mean field, Keras layer."""

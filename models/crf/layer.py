@@ -1,0 +1,145 @@
+"""The dense CRF as a Keras layer, with the conventions and defaults of the public C++ code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from models.compat import register
+from models.crf import lattice
+from models.crf.meanfield import mean_field
+
+
+@register
+class DenseCRF(keras.layers.Layer):
+    """Refines a segmentation by mean field in a fully connected CRF (Krähenbühl and Koltun 2011, arXiv 1210.5644).
+
+    Takes `[image, scores]`: the RGB image (B, H, W, 3), any integer or float type, 0..255, and logits or probabilities
+    (B, H, W, C). Returns probabilities (B, H, W, C), float32 under every dtype policy. Any sizes, dynamic too, and in a
+    SavedModel; not under XLA, because the lattice has a size that depends on the image.
+
+    Two kernels connect every pair of pixels: a Gaussian of their distance, and a bilateral one of distance and colour.
+    Both are normalised symmetrically and filtered on the permutohedral lattice. Their weights are the trainable
+    `kernel_weights` (2,); gradients flow to them, to the scores and to the compatibility, not to the image.
+
+    Args:
+        iterations: mean field updates.
+        gaussian_sxy: standard deviation of the Gaussian kernel, pixels.
+        gaussian_compat: weight at which the Gaussian kernel starts.
+        bilateral_sxy: standard deviation of the bilateral kernel in space, pixels.
+        bilateral_srgb: standard deviation of the bilateral kernel in colour, grey levels.
+        bilateral_compat: weight at which the bilateral kernel starts.
+        learn_compatibility: a trainable (C, C) penalty of label l beside label l' that starts as Potts, 1 where they
+            differ; otherwise Potts.
+        from_logits: the scores are logits; else probabilities.
+        clip: probabilities are raised to at least this before the logarithm that makes them unaries.
+
+    Raises:
+        ValueError: parameters out of range, or inputs that are not an image and scores of one size.
+    """
+
+    def __init__(
+        self,
+        iterations: int = 5,
+        gaussian_sxy: float = 3.0,
+        gaussian_compat: float = 3.0,
+        bilateral_sxy: float = 80.0,
+        bilateral_srgb: float = 13.0,
+        bilateral_compat: float = 10.0,
+        learn_compatibility: bool = False,
+        from_logits: bool = True,
+        clip: float = 1e-5,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
+        deviations = {"gaussian_sxy": gaussian_sxy, "bilateral_sxy": bilateral_sxy, "bilateral_srgb": bilateral_srgb}
+        for name, value in deviations.items():
+            if not value > 0:
+                raise ValueError(f"DenseCRF: {name} is a standard deviation and must be positive, got {value!r}")
+        if not (isinstance(iterations, int) and iterations > 0):
+            raise ValueError(f"DenseCRF: iterations must be a positive integer, got {iterations!r}")
+        if not 0 < clip < 1:
+            raise ValueError(f"DenseCRF: clip is the least probability, above 0 and below 1, got {clip!r}")
+        self.iterations = iterations
+        self.gaussian_sxy, self.gaussian_compat = gaussian_sxy, gaussian_compat
+        self.bilateral_sxy, self.bilateral_srgb, self.bilateral_compat = bilateral_sxy, bilateral_srgb, bilateral_compat
+        self.learn_compatibility, self.from_logits, self.clip = learn_compatibility, from_logits, clip
+        self.compatibility = None
+        self.supports_jit = False  # Keras 3 compiles a model that holds this layer without XLA
+
+    def build(self, input_shape: Any) -> None:
+        classes = _scores_shape(input_shape)[3]
+        self.kernel_weights = self.add_weight(
+            name="kernel_weights",
+            shape=(2,),
+            initializer=lambda *_, **__: tf.constant([self.gaussian_compat, self.bilateral_compat], tf.float32),
+        )
+        if self.learn_compatibility:
+            self.compatibility = self.add_weight(
+                name="compatibility", shape=(classes, classes), initializer=lambda *_, **__: 1 - tf.eye(classes)
+            )
+        self.built = True
+
+    def call(self, inputs: Any) -> tf.Tensor:
+        image, scores = (tf.cast(value, tf.float32) for value in inputs)
+        shape = tf.shape(scores)
+        with tf.control_dependencies(
+            [tf.debugging.assert_equal(tf.shape(image)[:3], shape[:3], "DenseCRF: image and scores differ in size")]
+        ):
+            kernels = self._kernels(tf.stop_gradient(image))
+        weights = tf.unstack(tf.convert_to_tensor(self.kernel_weights))
+
+        def message(marginals: tf.Tensor) -> tf.Tensor:
+            return tf.add_n(
+                [lattice.filtered(kernel, marginals, weight) for kernel, weight in zip(kernels, weights, strict=True)]
+            )
+
+        unaries = tf.nn.log_softmax(scores) if self.from_logits else tf.math.log(tf.maximum(scores, self.clip))
+        unaries = tf.maximum(unaries, tf.math.log(self.clip))
+        matrix = None if self.compatibility is None else tf.convert_to_tensor(self.compatibility)
+        marginals = mean_field(tf.reshape(unaries, [-1, shape[3]]), message, self.iterations, matrix)
+        return tf.ensure_shape(tf.reshape(marginals, shape), scores.shape)
+
+    def _kernels(self, image: tf.Tensor) -> list[lattice.Lattice]:
+        batch, height, width = tf.unstack(tf.shape(image)[:3])
+        columns, rows = tf.meshgrid(tf.range(width), tf.range(height))
+        position = tf.cast(tf.reshape(tf.stack([columns, rows], -1), [1, -1, 2]), tf.float32)
+        colour = tf.reshape(image, [batch, -1, 3]) / self.bilateral_srgb
+        place = tf.tile(position / self.bilateral_sxy, [batch, 1, 1])
+        gaussian = lattice.normalised(lattice.build(position / self.gaussian_sxy))
+        return [
+            lattice.repeated(gaussian, batch),
+            lattice.normalised(lattice.build(tf.concat([place, colour], -1))),
+        ]
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        return tuple(_scores_shape(input_shape))
+
+    def get_config(self) -> dict[str, Any]:
+        names = (
+            "iterations",
+            "gaussian_sxy",
+            "gaussian_compat",
+            "bilateral_sxy",
+            "bilateral_srgb",
+            "bilateral_compat",
+            "learn_compatibility",
+            "from_logits",
+            "clip",
+        )
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def _scores_shape(shapes: Any) -> Any:
+    """The second of two shapes that fit together, or ValueError."""
+    if len(shapes) != 2 or any(len(shape) != 4 for shape in shapes) or shapes[0][3] != 3:
+        raise ValueError(f"DenseCRF takes [image, scores] of shapes (B, H, W, 3) and (B, H, W, C), got {shapes}")
+    image, scores = shapes
+    if any(a != b for a, b in zip(image[:3], scores[:3], strict=True) if None not in (a, b)):
+        raise ValueError(
+            f"DenseCRF: image {tuple(image)} and scores {tuple(scores)} must agree in batch, height and width; "
+            "resize the scores to the image first"
+        )
+    return scores
