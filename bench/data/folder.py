@@ -83,7 +83,7 @@ class _Reader:
 
     def __call__(self, key: str) -> Pair:
         pair = self.files[key]
-        image = np.asarray(_decode(pair.image, _read_image))
+        image = read_image(pair.image)
         label = _decode(pair.mask, _read_mask)
         return image, np.minimum(label, 1) if self.binary else label
 
@@ -225,6 +225,16 @@ def _examine(files: Files) -> Facts:
     digest = hashlib.blake2b(files.image.read_bytes(), digest_size=16)
     digest.update(hashlib.blake2b(files.mask.read_bytes(), digest_size=16).digest())
     return Facts(np.bincount(label.ravel(), minlength=256), digest.digest())
+
+
+def read_image(path: Path) -> np.ndarray:
+    """A picture as uint8 RGB (H, W, 3), upright. UsageError when it cannot be read."""
+    return np.asarray(_decode(path, _read_image))
+
+
+def check_image(path: Path) -> None:
+    """Decode a picture, a JPEG at 1/8, and forget it. UsageError when it cannot be read."""
+    _decode(path, _image_size)
 
 
 def _decode(path: Path, read: Any) -> Any:

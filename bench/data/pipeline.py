@@ -124,7 +124,7 @@ class Table:
         self.labels: list[np.ndarray] = []
         for i in range(len(split)):
             image, label = split.read(i)
-            self.images.append(np.asarray(_scaled(image, size, Image.Resampling.BILINEAR)))
+            self.images.append(np.asarray(scaled(image, size, Image.Resampling.BILINEAR)))
             self.labels.append(label)
         shapes = {image.shape[:2] for image in self.images}
         self.image_shape = shapes.pop() if len(shapes) == 1 else (size, size)
@@ -150,10 +150,11 @@ class Table:
 
 def resized(image: np.ndarray, label: np.ndarray, size: int) -> Pair:
     """Both brought to longest side `size`, aspect kept: the image bilinear with antialiasing, the label nearest."""
-    return _scaled(image, size, Image.Resampling.BILINEAR), _scaled(label, size, Image.Resampling.NEAREST)
+    return scaled(image, size, Image.Resampling.BILINEAR), scaled(label, size, Image.Resampling.NEAREST)
 
 
-def _scaled(array: np.ndarray, size: int, resampling: Image.Resampling) -> np.ndarray:
+def scaled(array: np.ndarray, size: int, resampling: Image.Resampling) -> np.ndarray:
+    """An image or a label brought to longest side `size`, aspect kept."""
     height, width = array.shape[:2]
     if max(height, width) == size:
         return array
