@@ -18,19 +18,19 @@ import tensorflow as tf
 
 
 class Lattice(NamedTuple):
-    """A filter over N points, with M vertices and one more that stays zero and stands for every missing neighbour.
+    """A filter over N points through M vertices.
 
     Attributes:
-        splat: sparse float32 (N, M + 1), the share of each point in its vertices.
-        neighbours: int32 (d + 1, 2, M + 1), the next vertex and the last one along each axis.
+        shares: sparse float32 (N, M), the share of each point in its vertices.
+        blurs: one sparse float32 (M, M) an axis, symmetric: each vertex and half of its two neighbours.
     """
 
-    splat: tf.SparseTensor
-    neighbours: tf.Tensor
+    shares: tf.SparseTensor
+    blurs: tuple[tf.SparseTensor, ...]
 
 
 def build(features: tf.Tensor) -> Lattice:
-    """The lattice of float features (B, P, d), in standard deviations, for B * P points.
+    """The lattice of float32 features (B, P, d), in standard deviations, for B * P points.
 
     The B images share no vertex, so that one product filters them all.
     """
@@ -39,22 +39,32 @@ def build(features: tf.Tensor) -> Lattice:
     codes, shares, steps = _simplices(features)
     vertices, columns = tf.unique(tf.reshape(codes, [-1]), tf.int64)
     rows = tf.repeat(tf.range(points), dimensions + 1)
-    # Both the splat and the slice take a square root of the constant by which the blur exceeds a unit response.
+    # The factor 1 / (1 + 2 ** -d) of Adams's code, half of it (as a root) at the splat and half at the slice.
     values = tf.reshape(shares, [-1]) / math.sqrt(1 + 2**-dimensions)
-    size = tf.size(vertices, tf.int64)
-    splat = tf.SparseTensor(tf.stack([rows, columns], 1), values, tf.stack([points, size + 1]))
-    return Lattice(splat, _neighbours(vertices, steps))
+    shape = tf.stack([points, tf.size(vertices, tf.int64)])
+    return Lattice(tf.SparseTensor(tf.stack([rows, columns], 1), values, shape), _blurs(vertices, steps))
 
 
-def _elevation(dimensions: int) -> np.ndarray:
-    """The (d, d + 1) map of features into the hyperplane of coordinates with sum 0 (page 5 of the paper).
+def _elevated(features: tf.Tensor) -> tf.Tensor:
+    """Features (B, P, d) in the hyperplane of coordinates (B, P, d + 1) with sum 0 (page 5 of the paper).
 
-    Scaled so that splat, blur and slice together have unit variance.
+    Scaled so that splat, blur and slice together have unit variance. Which vertices exist hangs on single bits, above
+    all where colours are whole numbers, so the roundings are those of Adams's code: this order of float32 operations.
     """
-    columns = np.arange(dimensions + 1)
-    rows = np.arange(1, dimensions + 1)[:, None]
-    matrix = np.where(columns < rows, 1.0, np.where(columns == rows, -rows, 0.0))
-    return matrix * math.sqrt(2 / 3) * (dimensions + 1) / np.sqrt(rows * (rows + 1))
+    order = features.shape[-1] + 1
+    ranks = np.arange(1, order)
+    scale = float(np.float32(math.sqrt(2 / 3) * order)) / np.sqrt(ranks * (ranks + 1.0))
+    scaled = tf.pad(features * tf.constant(scale, tf.float32), [[0, 0], [0, 0], [1, 0]])
+    return _sum_of_later(scaled) - tf.range(order, dtype=tf.float32) * scaled
+
+
+def _sum_of_later(values: tf.Tensor) -> tf.Tensor:
+    """At each place of the last axis the sum of those behind it, from the end on: a cumsum in half the time."""
+    columns = tf.unstack(values, axis=-1)
+    sums = [tf.zeros_like(columns[0])]
+    for column in columns[:0:-1]:
+        sums.append(sums[-1] + column)
+    return tf.stack(sums[::-1], -1)
 
 
 def _simplices(features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -63,10 +73,10 @@ def _simplices(features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     A code packs the image and the first d coordinates of a vertex, of which the last follows, into one int64.
     """
     order = features.shape[-1] + 1
-    position = tf.linalg.matmul(features, tf.constant(_elevation(order - 1) / order, features.dtype))
-    nearest = tf.round(position)
-    residuals, ranking = tf.math.top_k(position - nearest, order)
-    shares = residuals - tf.concat([residuals[..., 1:], residuals[..., :1] - 1], -1)
+    position = _elevated(features)
+    nearest = tf.round(position * (1 / order))
+    residuals, ranking = tf.math.top_k(position - order * nearest, order)
+    shares = (residuals - tf.concat([residuals[..., 1:], residuals[..., :1] - order], -1)) / order
 
     cell = tf.cast(nearest, tf.int64)
     strides, image_stride = _strides(cell)
@@ -74,7 +84,7 @@ def _simplices(features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     # Vertex s is `order * cell` with the coordinates of smaller residual than the s-th lowered by `order`, and then all
     # moved by as much as brings it back to the hyperplane of sum 0.
     total = tf.reduce_sum(strides)
-    lowered = order * tf.cumsum(tf.gather(strides, ranking), -1, exclusive=True, reverse=True)
+    lowered = order * _sum_of_later(tf.gather(strides, ranking))
     moved = (tf.range(order - 1, -1, -1, tf.int64) - tf.reduce_sum(cell, -1, keepdims=True)) * total
     codes = order * tf.reduce_sum(cell * strides, -1, keepdims=True) + images + moved - lowered
     return codes, shares, total - order * strides
@@ -84,26 +94,27 @@ def _strides(cell: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Factors (d + 1,) of the coordinates in a code, that of the last one 0, and the factor of the image."""
     order = cell.shape[-1]
     flat = tf.reshape(cell, [-1, order])
-    # A vertex lies less than `order` away from the cell, and its neighbours less than `order` further.
+    # No coordinate of a vertex is 3/2 `order` away from `order * cell`, and a neighbour's is less than `order` further.
     extents = order * (tf.reduce_max(flat, 0) - tf.reduce_min(flat, 0) + 5)[:-1]
     bits = tf.reduce_sum(tf.math.log(tf.cast(extents, tf.float64))) / math.log(2)
     bits += tf.math.log(tf.cast(tf.shape(cell)[0], tf.float64)) / math.log(2)
-    tf.debugging.assert_less(bits, tf.constant(63, bits.dtype), "standard deviations too small: lattice exceeds 2**63")
+    message = "standard deviations too small for this image: the codes of the lattice exceed 63 bits"
+    tf.debugging.assert_less(bits, tf.constant(63, bits.dtype), message)
     return tf.concat([tf.math.cumprod(extents, exclusive=True), [0]], 0), tf.reduce_prod(extents)
 
 
-def _neighbours(vertices: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
-    """Indices (d + 1, 2, M + 1) of the next and the last vertex of each along each axis, M where there is none."""
-    count = tf.size(vertices)
-    _, found = tf.unique(tf.concat([vertices, tf.reshape(vertices + steps[:, None], [-1])], 0))
-    following = tf.minimum(tf.reshape(found, [-1, count])[1:], count)
-    tables = []
-    for ahead in tf.unstack(following, num=steps.shape[0]):
-        ahead = tf.concat([ahead, [count]], 0)
-        behind = tf.tensor_scatter_nd_update(tf.fill([count + 1], count), ahead[:, None], tf.range(count + 1))
-        # Many vertices lack the next one, and all of them wrote to the last place.
-        tables.append(tf.stack([ahead, tf.concat([behind[:-1], [count]], 0)]))
-    return tf.stack(tables)
+def _blurs(vertices: tf.Tensor, steps: tf.Tensor) -> tuple[tf.SparseTensor, ...]:
+    """For each axis the matrix (M, M) with 1 for a vertex and 1/2 for the last and the next one, where they exist."""
+    count = tf.size(vertices, tf.int64)
+    _, found = tf.unique(tf.concat([vertices, tf.reshape(vertices + steps[:, None], [-1])], 0), tf.int64)
+    blurs = []
+    for following in tf.unstack(tf.reshape(found, [-1, count]), num=steps.shape[0] + 1)[1:]:
+        ahead = tf.where(following < count)
+        pairs = tf.concat([ahead, tf.gather(following, ahead)], 1)
+        indices = tf.concat([tf.repeat(tf.range(count)[:, None], 2, 1), pairs, tf.reverse(pairs, [1])], 0)
+        values = tf.concat([tf.ones([count]), tf.fill([2 * tf.shape(pairs)[0]], 0.5)], 0)
+        blurs.append(tf.SparseTensor(indices, values, tf.stack([count, count])))
+    return tuple(blurs)
 
 
 def filtered(lattice: Lattice, values: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
@@ -111,50 +122,50 @@ def filtered(lattice: Lattice, values: tf.Tensor, weight: tf.Tensor) -> tf.Tenso
 
     @tf.custom_gradient
     def apply(values: tf.Tensor, weight: tf.Tensor) -> Any:
-        blurred = _blur(lattice, _splat(lattice, values))
+        blurred = blur(lattice, splat(lattice, values))
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            splatted = _splat(lattice, upstream)
-            transposed = _slice(lattice, weight * _blur(lattice, splatted, reverse=True))
+            splatted = splat(lattice, upstream)
+            transposed = slice_(lattice, weight * blur(lattice, splatted, reverse=True))
             return transposed, tf.reduce_sum(splatted * blurred)
 
-        return _slice(lattice, weight * blurred), gradient
+        return slice_(lattice, weight * blurred), gradient
 
     return apply(values, weight)
 
 
-def _splat(lattice: Lattice, values: tf.Tensor) -> tf.Tensor:
-    return tf.sparse.sparse_dense_matmul(lattice.splat, values, adjoint_a=True)
+def splat(lattice: Lattice, values: tf.Tensor) -> tf.Tensor:
+    """Values of points (N, C) to values of vertices (M, C)."""
+    return tf.sparse.sparse_dense_matmul(lattice.shares, values, adjoint_a=True)
 
 
-def _slice(lattice: Lattice, values: tf.Tensor) -> tf.Tensor:
-    return tf.sparse.sparse_dense_matmul(lattice.splat, values)
+def slice_(lattice: Lattice, values: tf.Tensor) -> tf.Tensor:
+    """Values of vertices (M, C) to values of points (N, C)."""
+    return tf.sparse.sparse_dense_matmul(lattice.shares, values)
 
 
-def _blur(lattice: Lattice, values: tf.Tensor, reverse: bool = False) -> tf.Tensor:
+def blur(lattice: Lattice, values: tf.Tensor, reverse: bool = False) -> tf.Tensor:
     """Axis after axis, which do not commute where vertices are missing: reversed it is the transpose."""
-    tables = tf.unstack(lattice.neighbours, num=lattice.neighbours.shape[0])
-    for ahead, behind in (tf.unstack(table) for table in (reversed(tables) if reverse else tables)):
-        values += 0.5 * (tf.gather(values, ahead) + tf.gather(values, behind))
+    for matrix in reversed(lattice.blurs) if reverse else lattice.blurs:
+        values = tf.sparse.sparse_dense_matmul(matrix, values)
     return values
 
 
 def normalised(lattice: Lattice) -> Lattice:
     """The lattice whose filter K becomes D K D with D = diag(K 1) ** -1/2 (`NORMALIZE_SYMMETRIC` of pydensecrf)."""
-    ones = tf.ones([lattice.splat.dense_shape[0], 1])
+    ones = tf.ones([lattice.shares.dense_shape[0], 1])
     factors = tf.math.rsqrt(filtered(lattice, ones, tf.constant(1.0)) + 1e-20)[:, 0]
-    values = lattice.splat.values * tf.gather(factors, lattice.splat.indices[:, 0])
-    return lattice._replace(splat=lattice.splat.with_values(values))
+    values = lattice.shares.values * tf.gather(factors, lattice.shares.indices[:, 0])
+    return lattice._replace(shares=lattice.shares.with_values(values))
 
 
 def repeated(lattice: Lattice, times: tf.Tensor) -> Lattice:
     """The lattice of `times` images that have the same features."""
-    shape, axes = lattice.splat.dense_shape, lattice.neighbours.shape[0]
-    image = tf.range(tf.cast(times, tf.int64))
-    indices = tf.reshape(lattice.splat.indices + image[:, None, None] * shape, [-1, 2])
-    values = tf.tile(lattice.splat.values, [times])
-    tables = lattice.neighbours[:, :, None] + tf.cast(image[:, None] * shape[1], lattice.neighbours.dtype)
-    return Lattice(
-        tf.SparseTensor(indices, values, shape * tf.stack([tf.size(image, tf.int64)] * 2)),
-        tf.reshape(tables, [axes, 2, -1]),
-    )
+    return Lattice(_diagonal(lattice.shares, times), tuple(_diagonal(blur, times) for blur in lattice.blurs))
+
+
+def _diagonal(matrix: tf.SparseTensor, times: tf.Tensor) -> tf.SparseTensor:
+    """The block diagonal matrix of `times` equal blocks."""
+    corners = tf.range(tf.cast(times, tf.int64))[:, None, None] * matrix.dense_shape
+    indices = tf.reshape(matrix.indices + corners, [-1, 2])
+    return tf.SparseTensor(indices, tf.tile(matrix.values, [times]), matrix.dense_shape * tf.cast(times, tf.int64))

@@ -77,6 +77,8 @@ class DenseCRF(keras.layers.Layer):
             initializer=lambda *_, **__: tf.constant([self.gaussian_compat, self.bilateral_compat], tf.float32),
         )
         if self.learn_compatibility:
+            if classes is None:
+                raise ValueError("DenseCRF with learn_compatibility needs scores with a known number of classes")
             self.compatibility = self.add_weight(
                 name="compatibility", shape=(classes, classes), initializer=lambda *_, **__: 1 - tf.eye(classes)
             )
@@ -88,7 +90,9 @@ class DenseCRF(keras.layers.Layer):
         with tf.control_dependencies(
             [tf.debugging.assert_equal(tf.shape(image)[:3], shape[:3], "DenseCRF: image and scores differ in size")]
         ):
-            kernels = self._kernels(tf.stop_gradient(image))
+            features = self.features(tf.stop_gradient(image))
+        gaussian, bilateral = (lattice.normalised(lattice.build(values)) for values in features)
+        kernels = [lattice.repeated(gaussian, shape[0]), bilateral]
         weights = tf.unstack(tf.convert_to_tensor(self.kernel_weights))
 
         def message(marginals: tf.Tensor) -> tf.Tensor:
@@ -102,17 +106,16 @@ class DenseCRF(keras.layers.Layer):
         marginals = mean_field(tf.reshape(unaries, [-1, shape[3]]), message, self.iterations, matrix)
         return tf.ensure_shape(tf.reshape(marginals, shape), scores.shape)
 
-    def _kernels(self, image: tf.Tensor) -> list[lattice.Lattice]:
+    def features(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Of an image (B, H, W, 3): place (1, H * W, 2), and place and colour (B, H * W, 5); float32, in deviations."""
         batch, height, width = tf.unstack(tf.shape(image)[:3])
         columns, rows = tf.meshgrid(tf.range(width), tf.range(height))
-        position = tf.cast(tf.reshape(tf.stack([columns, rows], -1), [1, -1, 2]), tf.float32)
-        colour = tf.reshape(image, [batch, -1, 3]) / self.bilateral_srgb
-        place = tf.tile(position / self.bilateral_sxy, [batch, 1, 1])
-        gaussian = lattice.normalised(lattice.build(position / self.gaussian_sxy))
-        return [
-            lattice.repeated(gaussian, batch),
-            lattice.normalised(lattice.build(tf.concat([place, colour], -1))),
-        ]
+        # Graph optimisation turns division by a constant into a product. In float64 that leaves the rounded quotient.
+        place = tf.cast(tf.reshape(tf.stack([columns, rows], -1), [1, -1, 2]), tf.float64)
+        colour = tf.reshape(tf.cast(image, tf.float64), [batch, -1, 3]) / self.bilateral_srgb
+        everywhere = tf.tile(place / self.bilateral_sxy, [batch, 1, 1])
+        both = tf.concat([everywhere, colour], -1)
+        return tf.cast(place / self.gaussian_sxy, tf.float32), tf.cast(both, tf.float32)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         return tuple(_scores_shape(input_shape))

@@ -1,0 +1,173 @@
+"""The dense CRF beside pydensecrf2, and where its time goes.
+
+    python -m bench.perf.crf [--size 512] [--classes 3,21] [--batches 1,4] [--image FILE] [--threads N] [--parts]
+
+Milliseconds an image from logits to marginals, lattices included, medians of rounds in which the sides take turns; the
+ratio is that of the medians. pydensecrf2 (`pip install pydensecrf2`; left out without it) starts from unaries that are
+ready, its better case, and has one thread; TensorFlow has all cores unless `--threads` says otherwise. Agreement is the
+share of equal labels and the largest difference of a marginal. `--parts`: one call of each part of ours, a training
+step, and the two ways to splat and slice, which are products of a sparse and a dense matrix, or gathers and segment
+sums.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import models
+from models.crf import lattice
+
+try:
+    from pydensecrf import densecrf
+except ImportError:
+    densecrf = None
+
+
+def medians(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Milliseconds of each call; the calls take turns, after two rounds that warm up."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(rounds + 2):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if turn > 1:
+                times[name].append(time.perf_counter() - start)
+    return {name: 1e3 * statistics.median(values) for name, values in times.items()}
+
+
+def scene(size: int, path: str | None) -> np.ndarray:
+    """The image of a file, or blobs of colour under a little noise; uint8 (size, size, 3)."""
+    if path:
+        image = tf.io.decode_image(tf.io.read_file(path), 3, expand_animations=False)
+        return tf.cast(tf.round(tf.image.resize(image, (size, size))), tf.uint8).numpy()
+    rng = np.random.default_rng(0)
+    coarse = tf.image.resize(rng.uniform(0, 255, (size // 32 + 1,) * 2 + (3,)), (size, size), "bicubic")
+    return np.clip(coarse + rng.normal(0, 4, (size, size, 3)), 0, 255).astype("uint8")
+
+
+def scores(size: int, classes: int) -> np.ndarray:
+    """Logits (size, size, classes) of regions under noise."""
+    rng = np.random.default_rng(1)
+    coarse = tf.image.resize(rng.normal(0, 2, (size // 32 + 1,) * 2 + (classes,)), (size, size))
+    return (coarse + rng.normal(size=(size, size, classes))).numpy().astype("float32")
+
+
+def reference(image: np.ndarray, unaries: np.ndarray) -> np.ndarray:
+    """Marginals (C, N) by pydensecrf2 from unaries (C, N)."""
+    crf = densecrf.DenseCRF2D(image.shape[1], image.shape[0], len(unaries))
+    crf.setUnaryEnergy(unaries)
+    crf.addPairwiseGaussian(sxy=3, compat=3)
+    crf.addPairwiseBilateral(sxy=80, srgb=13, rgbim=image, compat=10)
+    return np.array(crf.inference(5))
+
+
+def side_by_side(image: np.ndarray, logits: np.ndarray, batches: list[int], rounds: int) -> None:
+    classes = logits.shape[-1]
+    layer = models.DenseCRF()
+    run = tf.function(lambda image, logits: layer([image, logits]))
+    inputs = {batch: (tf.constant([image] * batch), tf.constant([logits] * batch)) for batch in batches}
+    calls: dict[str, Callable] = {f"batch {batch}": lambda pair=pair: run(*pair) for batch, pair in inputs.items()}
+    if densecrf:
+        energies = -np.log(np.clip(tf.nn.softmax(logits), 1e-5, 1))
+        unaries = np.ascontiguousarray(energies.reshape(-1, classes).T)
+        calls["pydensecrf2"] = lambda: reference(image, unaries)
+    times = medians(calls, rounds)
+    for batch in batches:
+        times[f"batch {batch}"] /= batch
+    cells = "  ".join(f"{name} {value:7.1f}" for name, value in times.items())
+    print(f"{image.shape[0]}x{image.shape[1]}x{classes:<3d} {cells}", flush=True)
+    if densecrf:
+        expected = calls["pydensecrf2"]().T
+        found = run(*inputs[batches[0]])[0].numpy().reshape(-1, classes)
+        ratios = "  ".join(f"batch {batch} {times[f'batch {batch}'] / times['pydensecrf2']:.2f}" for batch in batches)
+        same = 100 * np.mean(found.argmax(1) == expected.argmax(1))
+        print(f"  ratio {ratios}; agreement {same:.3f} %, {np.abs(found - expected).max():.1e}", flush=True)
+
+
+def gathered(kernel: lattice.Lattice, order: int) -> tuple[Callable, Callable]:
+    """Splat and slice by gathers and segment sums."""
+    columns = tf.reshape(kernel.shares.indices[:, 1], [-1, order])
+    shares = tf.reshape(kernel.shares.values, [-1, order, 1])
+    vertices = kernel.shares.dense_shape[1]
+
+    def splat(values: tf.Tensor) -> tf.Tensor:
+        return tf.math.unsorted_segment_sum(shares * values[:, None], columns, vertices)
+
+    def slice_(values: tf.Tensor) -> tf.Tensor:
+        ways = zip(tf.unstack(columns, order, 1), tf.unstack(shares, order, 1), strict=True)
+        return tf.add_n([tf.gather(values, column) * share for column, share in ways])
+
+    return splat, slice_
+
+
+def parts(image: np.ndarray, logits: np.ndarray, rounds: int) -> None:
+    layer = models.DenseCRF()
+    pixels, classes = image.shape[0] * image.shape[1], logits.shape[-1]
+    features = [tf.constant(values) for values in layer.features(tf.cast(image[None], tf.float32))]
+    marginals = tf.nn.softmax(tf.reshape(logits, [pixels, classes]))
+    calls: dict[str, Callable] = {"softmax": lambda: tf.nn.softmax(marginals)}
+    for name, values in zip(("gaussian", "bilateral"), features, strict=True):
+        kernel = lattice.normalised(lattice.build(values))
+        splatted = lattice.splat(kernel, marginals)
+        splat, slice_ = gathered(kernel, values.shape[-1] + 1)
+        print(f"  {name}: {kernel.shares.shape[1]} vertices for {pixels} pixels")
+        calls |= {
+            f"{name}: build": lambda values=values: lattice.build(values),
+            f"{name}: normalise": lambda kernel=kernel: lattice.normalised(kernel),
+            f"{name}: splat": lambda kernel=kernel: lattice.splat(kernel, marginals),
+            f"{name}: splat, segment sums": lambda splat=splat: splat(marginals),
+            f"{name}: blur": lambda kernel=kernel, values=splatted: lattice.blur(kernel, values),
+            f"{name}: slice": lambda kernel=kernel, values=splatted: lattice.slice_(kernel, values),
+            f"{name}: slice, gathers": lambda slice_=slice_, values=splatted: slice_(values),
+        }
+
+    def step(image: tf.Tensor, logits: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss = tf.reduce_mean(tf.square(layer([image, logits])))
+        return tape.gradient(loss, [logits, *layer.trainable_variables])
+
+    train = tf.function(step)
+    pair = tf.constant(image[None]), tf.constant(logits[None])
+    calls["training step"] = lambda: train(*pair)
+    graphs = {name: call if name == "training step" else tf.function(call) for name, call in calls.items()}
+    for name, value in medians(graphs, rounds).items():
+        print(f"  {name:30s} {value:7.1f}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.perf.crf", description="dense CRF, side by side")
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--classes", default="3,21")
+    parser.add_argument("--batches", default="1,4")
+    parser.add_argument("--image", metavar="FILE", help="default: blobs of colour")
+    parser.add_argument("--threads", type=int, default=0, help="of TensorFlow; default all")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--parts", action="store_true", help="where the time of ours goes")
+    chosen = parser.parse_args()
+    tf.config.threading.set_intra_op_parallelism_threads(chosen.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(chosen.threads)
+    threads = chosen.threads or os.cpu_count()
+    print(f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {os.cpu_count()} cores, {threads} threads")
+    image = scene(chosen.size, chosen.image)
+    for classes in map(int, chosen.classes.split(",")):
+        logits = scores(chosen.size, classes)
+        side_by_side(image, logits, [int(batch) for batch in chosen.batches.split(",")], chosen.rounds)
+        if chosen.parts:
+            parts(image, logits, chosen.rounds)
+
+
+if __name__ == "__main__":
+    main()
