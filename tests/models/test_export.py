@@ -1,0 +1,85 @@
+"""A SavedModel, loaded by a process that has TensorFlow and nothing of this project."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import models
+from models.export import export
+from models.predict import probabilities
+
+SPEC = models.ModelSpec(backbone="mobilenetv3_small", aspp_channels=8, decoder_channels=8, head="subpixel")
+IMAGES = np.random.default_rng(0).integers(0, 256, (2, 40, 56, 3), np.uint8)
+
+LOAD = """
+import sys
+import numpy as np
+import tensorflow as tf
+assert not [name for name in ("models", "bench", "keras_cv") if name in sys.modules]
+try:
+    import models
+    raise SystemExit("the package is on the path: this test would prove nothing")
+except ImportError:
+    pass
+serve = tf.saved_model.load("saved").signatures["serving_default"]
+images = np.load("images.npy")
+for name, part in (("whole", images), ("part", images[:1, :33, :41])):
+    np.savez(name + ".npz", **{key: value.numpy() for key, value in serve(images=tf.constant(part)).items()})
+"""
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return models.build(SPEC, 3)
+
+
+@pytest.mark.parametrize(
+    ("views", "crf"),
+    [({"scales": (0.5,), "flip": True}, None), ({}, models.DenseCRF(from_logits=False, iterations=2))],
+)
+def test_a_fresh_process_gets_the_same_labels_and_probabilities(
+    model: keras.Model, tmp_path: Path, views: dict[str, Any], crf: keras.layers.Layer | None
+) -> None:
+    export(model, tmp_path / "saved", **views, crf=crf)
+    np.save(tmp_path / "images.npy", IMAGES)
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "KERAS_BACKEND")}
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    for name, part in (("whole", IMAGES), ("part", IMAGES[:1, :33, :41])):
+        found, expected = np.load(tmp_path / f"{name}.npz"), probabilities(model, part, **views)
+        expected = np.asarray(expected if crf is None else crf([part, expected]))
+        assert sorted(found) == ["labels", "probabilities"]
+        assert found["labels"].dtype == np.uint8
+        assert found["probabilities"].dtype == np.float32
+        np.testing.assert_allclose(found["probabilities"], expected, atol=1e-3)
+        np.testing.assert_array_equal(found["labels"], found["probabilities"].argmax(-1))
+        assert found["labels"].shape == part.shape[:3]
+
+
+def test_many_classes_are_labelled_in_int32(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    image = keras.Input((None, None, 3))
+    export(keras.Model(image, keras.layers.Conv2D(257, 1)(image)), tmp_path / "saved")
+    labels = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"](tf.constant(IMAGES))["labels"]
+    assert labels.dtype == tf.int32
+
+
+def test_what_cannot_be_exported_is_refused(model: keras.Model, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="exists; name a folder that does not"):
+        export(model, tmp_path)
+    with pytest.raises(ValueError, match="from_logits=False"):
+        export(model, tmp_path / "saved", crf=models.DenseCRF())
+    with pytest.raises(ValueError, match="scales must be positive"):
+        export(model, tmp_path / "saved", scales=())
+    assert not (tmp_path / "saved").exists()

@@ -1,0 +1,134 @@
+"""Averaging of views and windows: against hand-computed values, the whole image, and the loop written out."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import models
+from models.predict import label_map, probabilities, sliding
+
+IMAGE = np.random.default_rng(0).uniform(0, 255, (2, 41, 67, 3)).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return models.build(models.ModelSpec(backbone="mobilenetv3_small", aspp_channels=8, decoder_channels=8), 3)
+
+
+def _by_column(images: tf.Tensor, training: bool) -> tf.Tensor:
+    """Logits (0, 0) in column 0 and (ln 3, 0) in column 1, whatever is seen."""
+    first = math.log(3) * tf.cast(tf.range(tf.shape(images)[2]), tf.float32)
+    return tf.stack([first + 0 * images[..., 0], 0 * images[..., 0]], -1)
+
+
+def test_probabilities_are_averaged_and_not_logits() -> None:
+    # Softmax of (0, 0) is 1/2, of (ln 3, 0) 3/4. Mirrored back, the columns change places: (1/2 + 3/4) / 2 = 5/8.
+    # The mean of the logits would give sqrt(3) / (1 + sqrt(3)) = 0.634.
+    image = np.zeros((1, 1, 2, 3), np.uint8)
+    np.testing.assert_allclose(probabilities(_by_column, image)[0, 0, :, 0], [1 / 2, 3 / 4], rtol=1e-6)
+    np.testing.assert_allclose(probabilities(_by_column, image, flip=True)[0, 0, :, 0], [5 / 8, 5 / 8], rtol=1e-6)
+
+
+def test_scales_and_flip_are_the_mean_over_the_views(model: keras.Model) -> None:
+    parts = []
+    for height, width in ((20, 34), (41, 67), (62, 100)):  # 41 and 67 times 0.5, 1, 1.5, halves to even
+        for step in (1, -1):
+            seen = tf.image.resize(IMAGE, (height, width))[:, :, ::step]
+            parts.append(tf.nn.softmax(tf.image.resize(model(seen, training=False)[:, :, ::step], (41, 67))).numpy())
+    found = probabilities(model, IMAGE, scales=(0.5, 1, 1.5), flip=True)
+    assert found.dtype == tf.float32
+    np.testing.assert_allclose(found, np.mean(parts, axis=0), atol=1e-5)
+    assert np.abs(parts[0] - parts[2]).max() > 1e-3  # the views do differ
+    np.testing.assert_allclose(np.sum(found, -1), 1, atol=1e-5)
+
+
+def test_dynamic_sizes_and_another_size_out(model: keras.Model) -> None:
+    call = tf.function(
+        lambda images: probabilities(model, images, scales=(0.75, 1), size=(50, 80)),
+        input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)],
+    )
+    for height, width in ((41, 67), (33, 40)):
+        image = IMAGE[:, :height, :width].astype(np.uint8)
+        found = call(image)
+        assert found.shape == (2, 50, 80, 3)
+        np.testing.assert_allclose(found, probabilities(model, image, scales=(0.75, 1), size=(50, 80)), atol=1e-4)
+
+
+def test_one_channel_is_a_sigmoid() -> None:
+    image = np.full((1, 2, 2, 3), 255, np.uint8)
+    found = probabilities(lambda images, training: images[..., :1] / 255 * math.log(3), image)
+    np.testing.assert_allclose(found, np.full((1, 2, 2, 1), 3 / 4), rtol=1e-6)
+
+
+def test_label_map() -> None:
+    np.testing.assert_array_equal(label_map(np.array([[[[0.2, 0.5, 0.3], [0.6, 0.1, 0.3]]]])), [[[1, 0]]])
+    np.testing.assert_array_equal(label_map(np.array([[[[0.4], [0.6]]]])), [[[0, 1]]])
+
+
+@pytest.mark.parametrize("scales", [(), (0.0,), (-1,), (float("nan"),), (float("inf"),)])
+def test_scales_have_to_be_positive(scales: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="scales must be positive"):
+        probabilities(_by_column, IMAGE, scales=scales)
+
+
+def test_an_image_has_to_be_a_batch() -> None:
+    with pytest.raises(ValueError, match=r"shape \(B, H, W, 3\), got \(41, 67, 3\)"):
+        probabilities(_by_column, IMAGE[0])
+
+
+# --- windows ---------------------------------------------------------------------------------------------------------
+
+
+def _local(radius: int) -> object:
+    """A convolution that sees `radius` pixels each way, with zeros outside the image, as networks do."""
+    size = 2 * radius + 1
+    kernel = np.random.default_rng(1).normal(size=(size, size, 3, 2)).astype("float32") / size
+    return lambda images: tf.nn.conv2d(images, kernel, 1, "SAME")
+
+
+def test_windows_give_the_whole_image_where_the_context_is_within_a_quarter_of_the_overlap() -> None:
+    random = np.random.default_rng(2)
+    for _ in range(40):
+        radius = int(random.integers(0, 3))
+        overlap = int(4 * radius + random.integers(0, 4))
+        window = tuple(int(side) for side in overlap + random.integers(1, 14, 2))
+        image = random.normal(size=(2, *random.integers(1, 45, 2), 3)).astype("float32")
+        predict = _local(radius)
+        found = sliding(predict, image, window, overlap)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, predict(image), atol=1e-4, err_msg=f"{image.shape} {window} {overlap}")
+
+
+def test_beyond_that_context_only_the_seams_differ() -> None:
+    image = np.random.default_rng(3).normal(size=(1, 20, 40, 3)).astype("float32")
+    predict = _local(2)
+    found, whole = sliding(predict, image, (20, 20), 0), np.asarray(predict(image))
+    wrong = np.abs(found - whole).max((0, 1, 3)) > 1e-4
+    assert wrong.tolist() == [18 <= column < 22 for column in range(40)]
+
+
+def test_every_window_has_one_size_and_small_images_are_one_window() -> None:
+    sizes = []
+    sliding(lambda images: sizes.append(images.shape[1:3]) or images, np.zeros((1, 50, 90, 3)), 32, 8)
+    # (50 - 8) / (32 - 8) = 1.75 -> 2 rows, (90 - 8) / 24 = 3.4 -> 4 columns
+    assert sizes == [(32, 32)] * 8
+    sizes.clear()
+    sliding(lambda images: sizes.append(images.shape[1:3]) or images, np.zeros((1, 20, 32, 3)), 32, 8)
+    assert sizes == [(20, 32)]
+
+
+def test_one_window_fades_into_the_next() -> None:
+    calls = iter(range(10))
+    found = sliding(lambda images: np.full((*images.shape[:3], 1), next(calls)), np.zeros((1, 1, 24, 3)), 16, 8)
+    # Overlap 8: 2 pixels of each window are left out, over the other 4 the weights rise by 1/4 from 1/8.
+    np.testing.assert_allclose(found[0, 0, :, 0], [0] * 10 + [1 / 8, 3 / 8, 5 / 8, 7 / 8] + [1] * 10, atol=1e-6)
+
+
+@pytest.mark.parametrize("overlap", [-1, 16])
+def test_an_overlap_has_to_be_below_the_window(overlap: int) -> None:
+    with pytest.raises(ValueError, match=f"overlap {overlap} must be at least 0 and below the window"):
+        sliding(lambda images: images, np.zeros((1, 32, 32, 3)), (16, 20), overlap)
