@@ -21,6 +21,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import keras
 import numpy as np
@@ -78,11 +79,11 @@ def side_by_side(image: np.ndarray, logits: np.ndarray, batches: list[int], roun
     layer = models.DenseCRF()
     run = tf.function(lambda image, logits: layer([image, logits]))
     inputs = {batch: (tf.constant([image] * batch), tf.constant([logits] * batch)) for batch in batches}
-    calls: dict[str, Callable] = {f"batch {batch}": lambda pair=pair: run(*pair) for batch, pair in inputs.items()}
+    calls: dict[str, Callable] = {f"batch {batch}": partial(run, *pair) for batch, pair in inputs.items()}
     if densecrf:
         energies = -np.log(np.clip(tf.nn.softmax(logits), 1e-5, 1))
         unaries = np.ascontiguousarray(energies.reshape(-1, classes).T)
-        calls["pydensecrf2"] = lambda: reference(image, unaries)
+        calls["pydensecrf2"] = partial(reference, image, unaries)
     times = medians(calls, rounds)
     for batch in batches:
         times[f"batch {batch}"] /= batch
@@ -117,20 +118,20 @@ def parts(image: np.ndarray, logits: np.ndarray, rounds: int) -> None:
     pixels, classes = image.shape[0] * image.shape[1], logits.shape[-1]
     features = [tf.constant(values) for values in layer.features(tf.cast(image[None], tf.float32))]
     marginals = tf.nn.softmax(tf.reshape(logits, [pixels, classes]))
-    calls: dict[str, Callable] = {"softmax": lambda: tf.nn.softmax(marginals)}
+    calls: dict[str, Callable] = {"softmax": partial(tf.nn.softmax, marginals)}
     for name, values in zip(("gaussian", "bilateral"), features, strict=True):
         kernel = lattice.normalised(lattice.build(values))
         splatted = lattice.splat(kernel, marginals)
         splat, slice_ = gathered(kernel, values.shape[-1] + 1)
         print(f"  {name}: {kernel.shares.shape[1]} vertices for {pixels} pixels")
         calls |= {
-            f"{name}: build": lambda values=values: lattice.build(values),
-            f"{name}: normalise": lambda kernel=kernel: lattice.normalised(kernel),
-            f"{name}: splat": lambda kernel=kernel: lattice.splat(kernel, marginals),
-            f"{name}: splat, segment sums": lambda splat=splat: splat(marginals),
-            f"{name}: blur": lambda kernel=kernel, values=splatted: lattice.blur(kernel, values),
-            f"{name}: slice": lambda kernel=kernel, values=splatted: lattice.slice_(kernel, values),
-            f"{name}: slice, gathers": lambda slice_=slice_, values=splatted: slice_(values),
+            f"{name}: build": partial(lattice.build, values),
+            f"{name}: normalise": partial(lattice.normalised, kernel),
+            f"{name}: splat": partial(lattice.splat, kernel, marginals),
+            f"{name}: splat, segment sums": partial(splat, marginals),
+            f"{name}: blur": partial(lattice.blur, kernel, splatted),
+            f"{name}: slice": partial(lattice.slice_, kernel, splatted),
+            f"{name}: slice, gathers": partial(slice_, splatted),
         }
 
     def step(image: tf.Tensor, logits: tf.Tensor) -> list[tf.Tensor]:
@@ -141,7 +142,7 @@ def parts(image: np.ndarray, logits: np.ndarray, rounds: int) -> None:
 
     train = tf.function(step)
     pair = tf.constant(image[None]), tf.constant(logits[None])
-    calls["training step"] = lambda: train(*pair)
+    calls["training step"] = partial(train, *pair)
     graphs = {name: call if name == "training step" else tf.function(call) for name, call in calls.items()}
     for name, value in medians(graphs, rounds).items():
         print(f"  {name:30s} {value:7.1f}", flush=True)
