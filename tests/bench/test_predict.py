@@ -1,0 +1,192 @@
+"""The command on a tiny trial's checkpoint: what it writes, and every refusal."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import results
+from bench.predict import overlay
+from bench.spec import CHECKPOINT, TrialSpec
+
+PROJECT = Path(__file__).resolve().parents[2]
+COLORS = [(10, 20, 30), (200, 100, 0), (255, 255, 255)]
+SPEC = TrialSpec.model_validate(
+    {
+        "model": {"backbone": "mobilenetv3_small", "aspp_channels": 8, "decoder_channels": 8},
+        "data": {"size": 64, "crop": 64},
+        "train": {"precision": "float32"},
+    }
+)
+
+
+def predict(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bench.predict", *map(str, arguments)],
+        cwd=cwd, env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+
+
+def record(trial: str, **fields: object) -> results.Record:
+    dataset = {"name": "tiny", "version": "0", "class_names": ["a", "b", "c"], "colors": COLORS}
+    base = {"trial": trial, "cell": SPEC.cell, "label": trial, "seed": 0, "status": "ok", "dataset": dataset}
+    return results.Record(**{**base, "spec": SPEC.model_dump(mode="json"), **fields})
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a trial with a checkpoint of random weights, and of trials that cannot predict."""
+    import keras
+
+    import models
+
+    home = tmp_path_factory.mktemp("run")
+    trials = home / "trials"
+    for name in ("whole", "changed"):
+        (trials / name).mkdir(parents=True)
+        keras.utils.set_random_seed(1)
+        models.build(SPEC.model, 3).save_weights(str(trials / name / CHECKPOINT))
+        kept = results.artefact(trials / name, CHECKPOINT, "checkpoint")
+        results.write(trials / name, record(name, artefacts=[kept]))
+    with open(trials / "changed" / CHECKPOINT, "ab") as file:
+        file.write(b"!")
+    results.write(trials / "bare", record("bare"))
+    results.write(trials / "early", record("early", dataset=None, status="crashed"))
+    return home
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """One larger than the trial's size, one smaller, one turned by its EXIF tag; all of different shapes."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    Image.fromarray(random.integers(0, 256, (75, 100, 3), np.uint8)).save(folder / "large.png")
+    Image.fromarray(random.integers(0, 256, (30, 20, 3), np.uint8)).save(folder / "small.png")
+    tag = Image.Exif()
+    tag[0x0112] = 6
+    Image.fromarray(random.integers(0, 256, (40, 64, 3), np.uint8)).save(folder / "turned.jpg", exif=tag)
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+@pytest.fixture
+def model(run: Path) -> Any:
+    """The trial's model, made here."""
+    import models
+
+    model = models.build(SPEC.model, 3)
+    model.load_weights(str(run / "trials" / "whole" / CHECKPOINT))
+    return model
+
+
+def brought_to_size(picture: np.ndarray) -> np.ndarray:
+    """The 100 x 75 picture with 64 pixels on its longer side."""
+    return np.asarray(Image.fromarray(picture).resize((64, 48), Image.Resampling.BILINEAR))[None]
+
+
+def test_labels_are_those_of_evaluation_at_each_picture_s_own_size(
+    run: Path, model: Any, pictures: Path, tmp_path: Path
+) -> None:
+    import tensorflow as tf
+
+    from bench import evaluation
+
+    done = predict(run, "--trial", "whole", "--images", pictures, "--out", tmp_path / "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    expected = {f"{name}{end}.png" for name in ("large", "small", "turned") for end in ("", "-overlay")}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == expected
+    sizes = {name: Image.open(tmp_path / "out" / f"{name}.png").size for name in ("large", "small", "turned")}
+    assert sizes == {"large": (100, 75), "small": (20, 30), "turned": (40, 64)}
+
+    picture = np.asarray(Image.open(pictures / "large.png"))
+    logits = model(brought_to_size(picture).astype("float32"), training=False)[0]
+    truth = evaluation.label_map(logits, tf.constant([48, 64]), tf.constant([75, 100])).numpy()
+    labels = Image.open(tmp_path / "out" / "large.png")
+    assert labels.mode == "L"
+    assert len(np.unique(truth)) > 1
+    assert np.mean(np.asarray(labels) == truth) > 0.999  # what is nearly a tie may fall otherwise in another trace
+    blended = np.asarray(Image.open(tmp_path / "out" / "large-overlay.png"))
+    np.testing.assert_array_equal(blended, overlay(picture, np.asarray(labels), np.array(COLORS, np.uint8)))
+
+
+def test_views_and_the_crf_are_those_of_the_models_room(run: Path, model: Any, pictures: Path, tmp_path: Path) -> None:
+    import models
+    from models.predict import label_map, probabilities
+
+    source, out = pictures / "large.png", tmp_path / "out"
+    options = ["--scales", "0.5,1,1.5", "--flip", "--crf"]
+    done = predict(run / "trials" / "whole", "--images", source, "--out", out, *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.endswith(f"1 picture: {out}\n")
+
+    picture = np.asarray(Image.open(source))
+    small, size = brought_to_size(picture), picture.shape[:2]
+    averaged = probabilities(model, small, scales=(0.5, 1, 1.5), flip=True, size=size)
+    refined = models.DenseCRF(from_logits=False)([picture[None], averaged])
+    labels = np.asarray(Image.open(out / "large.png"))
+    assert np.mean(labels == label_map(refined)[0]) > 0.999
+    for other in (averaged, probabilities(model, small, size=size)):
+        assert np.mean(labels == label_map(other)[0]) < 0.99
+
+
+def test_overlay_is_half_picture_and_half_colour() -> None:
+    picture = np.array([[[0, 100, 255], [255, 255, 255]]], np.uint8)
+    colors = np.array([(0, 0, 0), (200, 101, 255)], np.uint8)
+    # (0 + 200) / 2, (100 + 101) / 2 = 100.5 up, 255; and white on black 127.5 up.
+    np.testing.assert_array_equal(overlay(picture, np.array([[1, 0]]), colors), [[[100, 101, 255], [128, 128, 128]]])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"run": "absent"}, "absent: no such file or folder"),
+        ({"trial": None}, "has 4 trials; choose one with --trial: bare, changed, early, whole"),
+        ({"trial": "hole"}, "no trial 'hole'; did you mean 'whole'?"),
+        ({"trial": "bare"}, "kept no checkpoint; train with eval.keep_checkpoint best or last"),
+        ({"trial": "early"}, "trial early (crashed) never saw its data"),
+        ({"trial": "changed"}, "was changed after the trial wrote it"),
+        ({"images": "nowhere"}, "--images nowhere: no such file or folder"),
+        ({"images": "empty"}, "--images empty: no picture there"),
+        ({"images": "broken"}, "broken/b.png: cannot be read (not an image"),
+        ({"images": "twice"}, "would both write a.png"),
+        ({"out": "pictures"}, "--out pictures holds something already"),
+        ({"out": "file"}, "file is not a writable folder"),
+        ({"scales": "1;2"}, "--scales '1;2': numbers with commas between"),
+        ({"scales": "0"}, "--scales '0': each has to be above 0"),
+        ({"scales": "nan"}, "--scales 'nan': each has to be above 0"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(
+    run: Path, pictures: Path, tmp_path: Path, arguments: dict[str, str | None], message: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "b.png").write_bytes(b"nothing")
+    (tmp_path / "twice").mkdir()
+    for name in ("a.jpg", "a.png"):
+        (tmp_path / "twice" / name).write_bytes((pictures / "large.png").read_bytes())
+    given = {"run": run, "trial": "whole", "images": "pictures", "out": "out", **arguments}
+    options = [part for name, value in given.items() if name != "run" and value for part in (f"--{name}", value)]
+    done = predict(given["run"], *options, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_checking_needs_no_tensorflow(tmp_path: Path) -> None:
+    code = "import sys, bench.predict; print([m for m in ('tensorflow', 'ray', 'keras') if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(PROJECT)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "[]"
