@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 import losses
 from bench.errors import UsageError, nearest
 from models import ModelSpec
+from models.spec import OUTPUT_STRIDES
 
 OptimizerName = Literal["adam", "adamw", "sgd", "lamb", "rectified_adam", "novograd"]
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
@@ -116,14 +117,53 @@ class TrainSpec(Spec):
     eager: bool = _aside(False)
 
 
+class View(Spec):
+    """A way to evaluate the trained weights; what is left out is as in training."""
+
+    output_stride: int | None = None
+    flip: bool = False
+    scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field((1.0,), min_length=1)
+    crf: bool = False
+
+    @model_validator(mode="after")
+    def _known(self) -> View:
+        if self.output_stride not in (None, *OUTPUT_STRIDES):
+            raise ValueError(f"output_stride {self.output_stride}: known are {', '.join(map(str, OUTPUT_STRIDES))}")
+        return self
+
+    @property
+    def plain(self) -> bool:
+        """Whether one pass of the model is all there is."""
+        return not self.flip and not self.crf and self.scales == (1.0,)
+
+    @property
+    def name(self) -> str:
+        """Such as `os16+flip+x0.5,1,1.5+crf`; `default` when nothing is chosen."""
+        parts = [f"os{self.output_stride}"] if self.output_stride else []
+        parts += ["flip"] if self.flip else []
+        parts += [f"x{','.join(f'{scale:g}' for scale in self.scales)}"] if self.scales != (1.0,) else []
+        return "+".join(parts + (["crf"] if self.crf else [])) or "default"
+
+
 class EvalSpec(Spec):
-    """What is measured and kept beside training; none of it changes what is trained."""
+    """What is measured and kept beside training; none of it changes what is trained.
+
+    `views` are further evaluations of the kept weights, each with its own mIoU and images/s in the record.
+    """
 
     batch_size: int = _aside(16, ge=1)
     target_miou: float | None = _aside(None, gt=0, le=1)
     pictures: int = _aside(6, ge=0, le=64)
     keep_checkpoint: Literal["best", "last", "none"] = _aside("best")
     window_steps: int = _aside(10, ge=1)
+    views: tuple[View, ...] = _aside(())
+
+    @model_validator(mode="after")
+    def _distinct(self) -> EvalSpec:
+        names = ["default", *(view.name for view in self.views)]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"views: {', '.join(twice)} stands twice (the view default is always there)")
+        return self
 
 
 class Placement(Spec):
@@ -164,6 +204,8 @@ class TrialSpec(Spec):
             raise ValueError("placement.cpu_replicas is for CPU trials; with placement.gpus leave it at 1")
         if self.train.freeze == "backbone" and self.model.architecture == "keras_cv":
             raise ValueError("train.freeze backbone works with model.architecture deeplabv3plus, not with keras_cv")
+        if self.model.architecture == "keras_cv" and any(view.output_stride for view in self.eval.views):
+            raise ValueError("eval.views: model.architecture keras_cv has one output stride; leave output_stride out")
         if self.data.crop > self.data.size * 2:
             raise ValueError(
                 f"data.crop {self.data.crop} is more than twice data.size {self.data.size}: mostly padding"

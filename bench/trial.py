@@ -239,7 +239,24 @@ class _Body:
         if "test" in self.scored:
             with self.clocks.phase("eval"):
                 views.append({"view": "default", "split": "test", **self.evaluator(self.scored["test"]).as_dict(names)})
-        return views
+        return views + self._other_views()
+
+    def _other_views(self) -> list[dict[str, Any]]:
+        """The weights that are reported, evaluated in the other ways that were asked for."""
+        from bench import views
+        from bench.evaluation import Evaluator
+
+        found = []
+        for view in self.spec.eval.views:
+            with self.clocks.phase("eval"):
+                with self.strategy.scope():
+                    predict = views.predictor(view, self.model, self.spec, self.classes)
+                evaluator = Evaluator(predict, self.objective.scored, self.classes, self.strategy)
+                for split, dataset in self.scored.items():
+                    evaluator.warm(dataset)
+                    scores = evaluator(dataset).as_dict(self.dataset.class_names)
+                    found.append({"view": view.name, "split": split, **scores})
+        return found
 
     def _average_weights(self) -> Any:
         from bench.training import recalibrate

@@ -24,6 +24,7 @@ import keras
 import tensorflow as tf
 
 from losses import inputs, replicas
+from losses.sums import over_pixels
 
 PACKAGE = "segmentation_bench"  # in saved configurations: must never change
 AVERAGES = ("batch", "image")
@@ -154,8 +155,7 @@ def require(holds: bool, parameter: str, value: Any, wanted: str) -> None:
 
 def image_weights(weight: tf.Tensor) -> tf.Tensor:
     """Mean weight (B,) of the pixels that count, zero for an image that has none."""
-    counted = tf.reduce_sum(tf.cast(weight > 0.0, tf.float32), axis=(1, 2))
-    return tf.math.divide_no_nan(tf.reduce_sum(weight, axis=(1, 2)), counted)
+    return tf.math.divide_no_nan(over_pixels(weight), over_pixels(tf.cast(weight > 0.0, tf.float32)))
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ from losses.classwise import ClassLoss
 from losses.distance import distance_to_other_kind
 from losses.inputs import one_hot
 from losses.registry import register
+from losses.sums import over_pixels
 
 
 class BorderLoss(ClassLoss):
@@ -35,7 +36,7 @@ class BorderLoss(ClassLoss):
         partition = targets.dtype.is_integer or self.activation == "softmax"
         terms = self.per_pixel(self.probabilities(logits), truth, weight > 0.0, partition)
         weight = weight[..., tf.newaxis]
-        sums, of_truth, mass = (tf.reduce_sum(x, axis=(1, 2)) for x in (weight * terms, weight * truth, weight))
+        sums, of_truth, mass = map(over_pixels, (weight * terms, weight * truth, weight))
         return self.mean_over_classes(tf.math.divide_no_nan(sums, mass), of_truth)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from losses.base import FormulaLoss, require
-from losses.replicas import global_sum
+from losses.sums import over_groups, over_pixels
 
 
 def class_sums(terms: Sequence[tf.Tensor], weight: tf.Tensor, average: str) -> list[tf.Tensor]:
@@ -13,9 +13,7 @@ def class_sums(terms: Sequence[tf.Tensor], weight: tf.Tensor, average: str) -> l
 
     A group is an image (`average="image"`) or the global batch ("batch": one all-reduce for all terms).
     """
-    axes = (1, 2) if average == "image" else (0, 1, 2)
-    sums = tf.stack([tf.reduce_sum(weight[..., tf.newaxis] * term, axis=axes) for term in terms])
-    return tf.unstack(sums if average == "image" else global_sum(sums)[:, tf.newaxis])
+    return over_groups([over_pixels(weight[..., tf.newaxis] * term) for term in terms], average)
 
 
 class ClassLoss(FormulaLoss):

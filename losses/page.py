@@ -51,9 +51,9 @@ cross-entropy at 0.3 of the rate; `loss.calibrated: true` divides the first numb
 
 
 class Cost(NamedTuple):
-    """Milliseconds and MiB of a step by (loss, classes), and what they were measured on."""
+    """Milliseconds and MiB (None: not measured) of a step by (loss, classes), and what they were measured on."""
 
-    of: Mapping[tuple[str, int], tuple[float, float]]
+    of: Mapping[tuple[str, int], tuple[float, float | None]]
     note: str
 
 
@@ -88,7 +88,7 @@ def spent(cost: Cost, name: str, classes: int) -> str:
     if (name, classes) not in cost.of:
         return "–"
     milliseconds, mebibytes = cost.of[name, classes]
-    return f"{milliseconds:.0f} / {mebibytes:.0f}"
+    return f"{milliseconds:.0f} / {'–' if mebibytes is None else f'{mebibytes:.0f}'}"
 
 
 def formula(loss: SegmentationLoss) -> str:
@@ -137,7 +137,7 @@ def read_cost() -> Cost:
     if not COST.exists():
         return Cost({}, "")
     stored = json.loads(COST.read_text())
-    rows = [row for row in stored["rows"] if row["milliseconds"].get("ours") and row["mebibytes"].get("ours")]
+    rows = [row for row in stored["rows"] if row["milliseconds"].get("ours")]
     machine = stored["environment"]
     batches = ", ".join(f"{b} at {c} classes" for c, b in sorted({(row["classes"], row["batch"]) for row in rows}))
     note = (
@@ -145,7 +145,7 @@ def read_cost() -> Cost:
         f"{rows[0]['size']} x {rows[0]['size']} pixels, batch {batches}, on {machine['cores']} cores of "
         f"{machine['processor']}, TensorFlow {machine['tensorflow']} (`python -m bench.perf.losses`).\n"
     )
-    costs = {(row["loss"], row["classes"]): (row["milliseconds"]["ours"], row["mebibytes"]["ours"]) for row in rows}
+    costs = {(row["loss"], row["classes"]): (row["milliseconds"]["ours"], row["mebibytes"].get("ours")) for row in rows}
     return Cost(costs, note)
 
 

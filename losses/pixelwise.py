@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from losses import replicas
 from losses.base import FormulaLoss
+from losses.sums import over_pixels
 from losses.surprisal import surprisal
 
 
@@ -18,8 +19,7 @@ class PixelLoss(FormulaLoss):
 
     def per_image(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
         weight = weight * self.weights_of_pixels(targets, logits.shape[-1])
-        sums = tf.reduce_sum(weight * self.per_pixel(targets, logits), axis=(1, 2))
-        mass = tf.reduce_sum(weight, axis=(1, 2))
+        sums, mass = over_pixels(weight * self.per_pixel(targets, logits)), over_pixels(weight)
         if self.average == "image":
             return tf.math.divide_no_nan(sums, mass)
         return sums * tf.math.divide_no_nan(replicas.global_batch(sums), replicas.global_sum(tf.reduce_sum(mass)))

@@ -8,6 +8,7 @@ from losses.base import require
 from losses.classwise import ClassLoss
 from losses.inputs import one_hot
 from losses.registry import register
+from losses.sums import over_pixels
 
 SIDE = 12  # a pooled map keeps at least so many cells a side, where the image has them
 
@@ -56,7 +57,7 @@ class RegionMutualInformation(ClassLoss):
         truth = one_hot(targets, logits.shape[-1])
         bce = tf.nn.sigmoid_cross_entropy_with_logits(truth, logits)
         pixels = weight[..., tf.newaxis]
-        of_bce, of_truth, mass = (tf.reduce_sum(x, axis=(1, 2)) for x in (pixels * bce, pixels * truth, pixels))
+        of_bce, of_truth, mass = map(over_pixels, (pixels * bce, pixels * truth, pixels))
         information = self.lost_information(truth, self.probabilities(logits), pixels)
         values = self.bce_weight * tf.math.divide_no_nan(of_bce, mass) + (1.0 - self.bce_weight) * information
         return self.mean_over_classes(values, of_truth)

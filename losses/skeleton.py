@@ -9,6 +9,7 @@ from losses.dice import Dice
 from losses.inputs import one_hot
 from losses.overlap import overlap
 from losses.registry import register
+from losses.sums import over_pixels
 
 TINY = 1e-20  # a mass that is none
 
@@ -57,7 +58,7 @@ class CenterlineDice(Dice):
     def found(self, first: tf.Tensor, second: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
         """The share (B,C) of the skeleton of the first map that lies in the second, both (B,H,W,C)."""
         skeleton = weight[..., tf.newaxis] * soft_skeleton(first, self.iterations)
-        missed, total = (tf.reduce_sum(x, axis=(1, 2)) for x in (skeleton * (1.0 - second), skeleton))
+        missed, total = map(over_pixels, (skeleton * (1.0 - second), skeleton))
         smooth = self.skeleton_smooth * image_weights(weight)[:, tf.newaxis]  # pixels of the mean weight
         return 1.0 - missed / tf.maximum(total + smooth, TINY)
 

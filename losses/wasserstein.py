@@ -8,7 +8,7 @@ import tensorflow as tf
 from losses.base import FormulaLoss, require
 from losses.inputs import one_hot
 from losses.registry import register
-from losses.replicas import global_sum
+from losses.sums import over_groups, over_pixels
 
 
 @register("wasserstein_dice")
@@ -45,9 +45,8 @@ class WassersteinDice(FormulaLoss):
         truth = one_hot(targets, channels)
         moved = tf.reduce_sum(tf.linalg.matvec(between, truth) * tf.nn.softmax(logits), axis=-1)
         importance = tf.linalg.matvec(truth, self.weights_of_classes(channels) * between[self.background])
-        axes = (1, 2) if self.average == "image" else (0, 1, 2)
-        sums = [tf.reduce_sum(weight * term, axis=axes) for term in (moved, importance * (1.0 - moved))]
-        errors, met = tf.unstack(sums if self.average == "image" else global_sum(tf.stack(sums))[:, tf.newaxis])
+        sums = [over_pixels(weight * term) for term in (moved, importance * (1.0 - moved))]
+        errors, met = over_groups(sums, self.average)
         return self.spread(tf.math.divide_no_nan(errors, 2.0 * met + errors), logits)
 
     def _matrix(self, channels: int) -> tf.Tensor:

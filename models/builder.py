@@ -9,7 +9,7 @@ import keras
 from models import weights
 from models.aspp import aspp
 from models.backbones import BACKBONES
-from models.decoder import decoder
+from models.decoder import decoder, refine
 from models.heads import head
 from models.output_stride import with_output_stride
 from models.spec import ModelSpec
@@ -39,7 +39,8 @@ def build(spec: ModelSpec, num_classes: int, *, seed: int | None = None) -> kera
     if spec.architecture == "keras_cv":
         return keras.Model(image, _reference(spec, num_classes)(_scaled(image, spec)), name=spec.architecture)
     low_level, features = _backbone(spec)(_scaled(image, spec))
-    refined = decoder(aspp(features, spec, seed), low_level, spec)
+    context = aspp(features, spec, seed)
+    refined = decoder(context, low_level, spec) if spec.architecture == "deeplabv3plus" else refine(context, spec)
     return keras.Model(image, head(refined, image, spec, num_classes), name=spec.architecture)
 
 

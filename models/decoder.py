@@ -1,4 +1,4 @@
-"""The decoder of DeepLabV3+ (Chen et al. 2018, arXiv 1802.02611)."""
+"""The decoder of DeepLabV3+ (Chen et al. 2018, arXiv 1802.02611), and what DeepLabV3 has in its place."""
 
 from __future__ import annotations
 
@@ -24,3 +24,9 @@ def decoder(context: Any, low_level: Any, spec: ModelSpec) -> Any:
         x = convolution(x, spec.decoder_channels, name, kernel=3, separable=spec.separable)
         x = normalise(x, name, momentum)
     return x
+
+
+def refine(context: Any, spec: ModelSpec) -> Any:
+    """Context (B, h, w, A) to (B, h, w, spec.decoder_channels), by one 3x3 convolution: the whole tail of DeepLabV3."""
+    x = convolution(context, spec.decoder_channels, "refine", kernel=3, separable=spec.separable)
+    return normalise(x, "refine", spec.batch_norm_momentum)

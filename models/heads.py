@@ -56,6 +56,8 @@ class SubpixelUpsampling(keras.layers.Layer):
         filters: output channels.
         factor: upsampling factor.
         kernel_size: of the convolution at low resolution.
+        blur: average each 2x2 window of the result, its edge repeated above and to the left: no single sub-kernel is
+            then alone responsible for a pixel (Sugawara et al. 2018, arXiv 1806.02658).
         kernel_initializer: of the base kernel, see `ICNR`.
     """
 
@@ -65,10 +67,11 @@ class SubpixelUpsampling(keras.layers.Layer):
         factor: int = FACTOR,
         kernel_size: int = 1,
         kernel_initializer: Any = "glorot_uniform",
+        blur: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.filters, self.factor, self.kernel_size = filters, factor, kernel_size
+        self.filters, self.factor, self.kernel_size, self.blur = filters, factor, kernel_size, blur
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.convolution = keras.layers.Conv2D(
             filters * factor**2,
@@ -85,7 +88,11 @@ class SubpixelUpsampling(keras.layers.Layer):
 
     def call(self, inputs: Any) -> tf.Tensor:
         values = self.convolution(inputs)
-        return tf.nn.depth_to_space(values, self.factor) if self.factor > 1 else values
+        values = tf.nn.depth_to_space(values, self.factor) if self.factor > 1 else values
+        if not self.blur:
+            return values
+        # Symmetric padding of one row and column repeats the edge.
+        return tf.nn.avg_pool2d(tf.pad(values, [[0, 0], [1, 0], [1, 0], [0, 0]], "SYMMETRIC"), 2, 1, "VALID")
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         batch, *size, _ = input_shape
@@ -98,13 +105,18 @@ class SubpixelUpsampling(keras.layers.Layer):
             "factor": self.factor,
             "kernel_size": self.kernel_size,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "blur": self.blur,
         }
 
 
 def head(features: Any, image: Any, spec: ModelSpec, num_classes: int) -> Any:
-    """Features (B, H/4, W/4, D) to float32 logits (B, H, W, num_classes), where `image` (B, H, W, 3) gives the size."""
+    """Features (B, h, w, D) to float32 logits (B, H, W, num_classes), where `image` (B, H, W, 3) gives the size.
+
+    The features of DeepLabV3+ are at 1/4, so a subpixel head ends at full size; those of DeepLabV3, at the output
+    stride, are enlarged bilinearly for the rest.
+    """
     if spec.head == "subpixel":
-        logits = SubpixelUpsampling(num_classes, name="classifier")(features)
+        logits = SubpixelUpsampling(num_classes, blur=spec.blur, name="classifier")(features)
     else:
         logits = keras.layers.Conv2D(num_classes, 1, name="classifier")(features)
     return ResizeLike(dtype="float32", name="logits")([logits, image])

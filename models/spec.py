@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from models import backbones
 
-ARCHITECTURES = ("deeplabv3plus", "keras_cv")
+ARCHITECTURES = ("deeplabv3plus", "deeplabv3", "keras_cv")
 HEADS = ("bilinear", "subpixel")
-OUTPUT_STRIDES = (16, 32)
+OUTPUT_STRIDES = (8, 16, 32)
 
 
 def _choice(field: str, value: Any, known: Iterable[Any]) -> Any:
@@ -28,12 +28,15 @@ class ModelSpec(BaseModel):
     """A segmentation model: RGB 0..255 of any size in, logits of the same size out.
 
     Attributes:
-        architecture: `deeplabv3plus` (Chen et al. 2018, arXiv 1802.02611), or `keras_cv`: KerasCV's own DeepLabV3Plus,
-            kept as a reference: stride 32 with the rates 6, 12, 18, its own head, sizes that are multiples of 32.
+        architecture: `deeplabv3plus` (Chen et al. 2018, arXiv 1802.02611); `deeplabv3` (Chen et al. 2017, arXiv
+            1706.05587), which has no decoder: a 3x3 convolution at the output stride takes its place; or `keras_cv`:
+            KerasCV's own DeepLabV3Plus, kept as a reference: stride 32 with the rates 6, 12, 18, its own head, sizes
+            that are multiples of 32.
         backbone: a row of `models.backbones`.
         weights: of the backbone: `none` (random), `imagenet`, or the path of a weights file.
         output_stride: input size over the size of the map that the ASPP sees.
         head: how logits get from 1/4 to full size: `bilinear`, or `subpixel` (Shi et al. 2016, arXiv 1609.05158).
+        blur: average 2x2 windows behind a subpixel head (see `heads.SubpixelUpsampling`).
         aspp_channels, decoder_channels, low_level_channels: widths.
         separable: 3x3 convolutions of ASPP and decoder are depthwise separable, as in the paper's fast variant.
         dropout: rate after the ASPP projection.
@@ -49,6 +52,7 @@ class ModelSpec(BaseModel):
     weights: str = Field("none", min_length=1)
     output_stride: int = 16
     head: str = "bilinear"
+    blur: bool = Field(False, json_schema_extra={"neutral": False})
     aspp_channels: int = Field(256, ge=8, le=2048)
     decoder_channels: int = Field(256, ge=8, le=2048)
     low_level_channels: int = Field(48, ge=8, le=2048)
@@ -72,6 +76,8 @@ class ModelSpec(BaseModel):
         row = backbones.BACKBONES[self.backbone]
         if self.weights == "imagenet" and row.package is None:
             raise ValueError(_no_imagenet(self.backbone, row))
+        if self.blur and self.head != "subpixel":
+            raise ValueError(f"blur is an option of head 'subpixel', received head {self.head!r}")
         if self.architecture == "keras_cv" and (self.output_stride, self.head) != (32, "bilinear"):
             raise ValueError(
                 "architecture 'keras_cv' has output_stride 32 and head 'bilinear' only; "

@@ -48,6 +48,7 @@ def draw(run: results.Run, summary: Summary) -> tuple[dict[str, bytes], list[str
     makers: dict[str, Callable[[], Figure | None]] = {
         "miou.png": lambda: _miou(summary),
         "throughput.png": lambda: _throughput(summary),
+        "views.png": lambda: _views(summary),
         "curves.png": lambda: _curves(run, summary),
         "classes.png": lambda: _classes(run, summary),
         "pictures.png": lambda: _pictures(run, summary, notes),
@@ -121,6 +122,29 @@ def _throughput(summary: Summary) -> Figure | None:
         axes.set_title("Throughput is not comparable between these trials", color="#b00020", loc="left")
     axes.margins(0.1)
     _legend(axes, len(cells))
+    return figure
+
+
+def _views(summary: Summary) -> Figure | None:
+    timed = [view for view in summary.views if not math.isnan(view.images_per_second)]
+    if not timed:
+        return None
+    ranks = {cell.key: rank for rank, cell in enumerate(summary.cells)}
+    figure, axes = plt.subplots(figsize=(9.5, 5.6))
+    shown = [key for key in ranks if any(view.key == key for view in timed)][:_MOST_CURVES]
+    for key in shown:
+        views = sorted((view for view in timed if view.key == key), key=lambda view: view.images_per_second)
+        style = _style(ranks[key])
+        x, y = [view.images_per_second for view in views], [100 * view.interval.mean for view in views]
+        axes.plot(x, y, lw=1.6, ms=8, label=_short(views[0].label), **style)
+        if key == shown[0]:
+            for view, *place in zip(views, x, y, strict=True):
+                axes.annotate(view.name, place, xytext=(5, 6), textcoords="offset points", fontsize=9)
+    axes.set_xscale("log")
+    axes.set_xlabel("evaluation, images/s (median of the seeds)")
+    axes.set_ylabel("validation mIoU, %")
+    axes.margins(0.12)
+    _legend(axes, len(shown))
     return figure
 
 

@@ -10,6 +10,10 @@ from reports.summary import ALPHA, POWER, Cell, Summary
 _FIGURES = {
     "miou.png": ("mIoU by cell", "Each point is a seed; the bar is the mean with its 95 % interval."),
     "throughput.png": ("Throughput against mIoU", "Up and to the right is better."),
+    "views.png": (
+        "Views",
+        "The same weights evaluated in other ways; a line joins the views of a cell. Up and to the right is better.",
+    ),
     "curves.png": (
         "Learning curves",
         "Validation mIoU over training images; line: mean of the seeds, band: their range.",
@@ -29,6 +33,7 @@ def render(run: results.Run, summary: Summary, figures: set[str], notes: list[st
     for name, (heading, caption) in _FIGURES.items():
         if name in figures:
             parts += [f"## {heading}", f"![{heading}. {caption}](figures/{name})", caption]
+            parts += [_views(summary)] if name == "views.png" else []
     parts += [f"- {_text(note)}" for note in notes]
     parts += [_failures(run), _about(run)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -154,6 +159,20 @@ def _test(summary: Summary) -> str:
         for key, one in sorted(summary.test.items(), key=lambda item: (-item[1].mean, item[0]))
     ]
     return _markdown_table(["cell", "test mIoU, %", "seeds"], rows, left={0})
+
+
+def _views(summary: Summary) -> str:
+    rows = [
+        [
+            _text(view.label),
+            f"`{view.name}`",
+            f"{_percent(view.interval.mean)} {_plus_minus(view.interval.mean, view.interval.high)}".strip(),
+            _percent(view.boundary_iou),
+            _number(view.images_per_second, 1),
+        ]
+        for view in summary.views
+    ]
+    return _markdown_table(["cell", "view", "mIoU, %", "Boundary IoU, %", "images/s"], rows, left={0, 1})
 
 
 def _failures(run: results.Run) -> str:

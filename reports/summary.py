@@ -34,8 +34,23 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class View:
+    """A cell's weights evaluated in one way: validation mIoU and its interval, Boundary IoU, images/s of evaluation."""
+
+    key: str
+    label: str
+    name: str
+    interval: Interval
+    boundary_iou: float
+    images_per_second: float
+
+
+@dataclass(frozen=True)
 class Summary:
-    """Cells from best to worst (those that measured nothing last), the ranking on validation mIoU, and the gaps."""
+    """Cells from best to worst (those that measured nothing last), the ranking on validation mIoU, and the gaps.
+
+    `views` is empty when the weights were evaluated in one way only.
+    """
 
     cells: list[Cell]
     ranking: Ranking
@@ -45,6 +60,7 @@ class Summary:
     incomparable: list[str]
     trials: pd.DataFrame
     test: dict[str, Interval] = field(default_factory=dict)
+    views: list[View] = field(default_factory=list)
 
     @property
     def measured(self) -> list[Cell]:
@@ -81,7 +97,8 @@ def summarize(run: results.Run) -> Summary:
     ]
     reasons = frame.loc[~frame["throughput_comparable"].fillna(True).astype(bool), "throughput_reason"]
     incomparable = sorted({str(reason) if isinstance(reason, str) else "no reason given" for reason in reasons})
-    return Summary(cells, ranking, smallest, seeds, missing, incomparable, frame, intervals(tested))
+    views = _views(frame, {key: planned[key][0] for key in order})
+    return Summary(cells, ranking, smallest, seeds, missing, incomparable, frame, intervals(tested), views)
 
 
 def _planned(run: results.Run, frame: pd.DataFrame) -> dict[str, tuple[str, list[int]]]:
@@ -98,6 +115,28 @@ def _planned(run: results.Run, frame: pd.DataFrame) -> dict[str, tuple[str, list
         key: (label if labels.count(label) == 1 else f"{label} ({key[:6]})", sorted(seeds))
         for key, (label, seeds) in planned.items()
     }
+
+
+def _views(frame: pd.DataFrame, labels: dict[str, str]) -> list[View]:
+    """Every way in which each cell's weights were evaluated, cells in the order of `labels`, views as they came."""
+    frame = frame[(frame["split"] == "val") & (frame["status"] == "ok") & frame["miou"].notna()]
+    names = list(dict.fromkeys(frame["view"]))
+    if len(names) < 2:
+        return []
+    rows = {(key, name): frame[(frame["cell"] == key) & (frame["view"] == name)] for key in labels for name in names}
+    rows = {place: group for place, group in rows.items() if len(group)}
+    found = intervals({f"{key} {name}": [*_by_seed(group).values()] for (key, name), group in rows.items()})
+    return [
+        View(
+            key,
+            labels[key],
+            name,
+            found[f"{key} {name}"],
+            float(group["boundary_iou"].mean()),
+            float(group["eval_images_per_second"].median()),
+        )
+        for (key, name), group in rows.items()
+    ]
 
 
 def _by_seed(frame: pd.DataFrame) -> dict[int, float]:

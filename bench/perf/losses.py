@@ -2,6 +2,8 @@
 
     python -m bench.perf.losses [--size 512] [--classes 3 21 150] [--losses dice focal] [--xla] [--json FILE]
 
+With --json a later run on the same machine adds to the file: time now, memory (--no-time) when the machine is busy.
+
 Milliseconds are of one `tf.function` of loss and gradient in the logits, the median of rounds in which the sides take
 turns. All sides start from labels that are class ids and from float32 logits, as a data pipeline and a model leave
 them; what a library wants instead (one-hot labels, probabilities) is part of its step. The ratio is ours to its
@@ -185,12 +187,37 @@ def fresh_process() -> Executor:
     return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
 
 
-def measure(cases: Iterable[Case], rounds: int, memory: bool) -> Iterable[dict[str, Any]]:
+def measure(cases: Iterable[Case], rounds: int, time: bool, memory: bool) -> Iterable[dict[str, Any]]:
     for case in cases:
         held = measured_memory(case) if memory else {}
         fits = all(value is not None for value in held.values())
-        times = milliseconds(case, rounds) if fits else {}
+        times = milliseconds(case, rounds) if time and fits else {}
         yield {**case._asdict(), "milliseconds": times, "mebibytes": held}
+
+
+class Kept:
+    """The rows in a file, to which rows are added; what was measured before and not now stays."""
+
+    def __init__(self, path: Path) -> None:
+        gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+        self.path, self.rows = path, dict[Case, dict[str, Any]]()
+        self.machine = json.loads(json.dumps({"environment": describe(), "gpus": gpus}, default=str))
+        if path.exists():
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            for key in ("processor", "cores", "tensorflow", "keras"):
+                if stored["environment"][key] != self.machine["environment"][key]:
+                    raise SystemExit(f"{path}: measured with {key} {stored['environment'][key]}; name another file")
+            for row in stored["rows"]:
+                self.add(row)
+
+    def add(self, row: dict[str, Any]) -> None:
+        case = Case(*(row[name] for name in Case._fields))
+        old = self.rows.get(case, {})
+        self.rows[case] = row | {key: row[key] or old.get(key, {}) for key in ("milliseconds", "mebibytes")}
+
+    def write(self) -> None:
+        text = json.dumps({**self.machine, "rows": list(self.rows.values())}, indent=1)
+        self.path.write_text(text + "\n", encoding="utf-8")
 
 
 HEADER = (
@@ -223,6 +250,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--xla", action="store_true", help="compile the steps")
     parser.add_argument("--no-memory", action="store_true", help="time only")
+    parser.add_argument("--no-time", action="store_true", help="memory only")
     parser.add_argument("--json", type=Path, help="write the figures and the machine here")
     chosen = parser.parse_args()
     cases = [
@@ -234,14 +262,12 @@ def main() -> None:
         f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {os.cpu_count()} cores, {chosen.size} x {chosen.size}"
     )
     print(HEADER, flush=True)
-    rows = []
-    for row in measure(cases, chosen.rounds, not chosen.no_memory):
-        rows.append(row)
+    kept = Kept(chosen.json) if chosen.json else None
+    for row in measure(cases, chosen.rounds, not chosen.no_time, not chosen.no_memory):
         print(line(row), flush=True)
-        if chosen.json:  # after each row: a long run that is stopped keeps what it has
-            gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
-            text = json.dumps({"environment": describe(), "gpus": gpus, "rows": rows}, indent=1, default=str)
-            chosen.json.write_text(text + "\n", encoding="utf-8")
+        if kept:  # after each row: a long run that is stopped keeps what it has
+            kept.add(row)
+            kept.write()
 
 
 if __name__ == "__main__":

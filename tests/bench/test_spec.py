@@ -74,3 +74,28 @@ def test_faults_are_one_line_with_place_value_and_nearest_name(values, message):
         parse(values, "where")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_views_have_names_and_stand_aside_of_the_cell():
+    views = [{"output_stride": 16, "flip": True}, {"scales": [0.5, 1, 1.5], "crf": True}]
+    spec = parse({"eval": {"views": views}}, "here")
+    assert [view.name for view in spec.eval.views] == ["os16+flip", "x0.5,1,1.5+crf"]
+    assert spec.cell == parse({}, "here").cell
+    assert parse(spec.model_dump(mode="json"), "again") == spec
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"eval": {"views": [{"flip": True}, {"flip": True}]}}, "flip stands twice"),
+        ({"eval": {"views": [{}]}}, "default stands twice"),
+        ({"eval": {"views": [{"output_stride": 12}]}}, "output_stride 12: known are 8, 16, 32"),
+        (
+            {"model": {"architecture": "keras_cv", "output_stride": 32}, "eval": {"views": [{"output_stride": 16}]}},
+            "keras_cv has one output stride",
+        ),
+    ],
+)
+def test_views_that_cannot_be(values, message):
+    with pytest.raises(UsageError, match=message):
+        parse(values, "here")

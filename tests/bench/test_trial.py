@@ -41,6 +41,7 @@ def finished(tmp_path_factory):
         "train.freeze=backbone",
         "loss.params.class_weights=median_frequency",
         "loss.calibrated=true",
+        "eval.views=[{output_stride: 16, flip: true}, {crf: true}]",
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return results.read(out), out
@@ -54,8 +55,9 @@ def test_the_record_tells_the_whole_story(finished):
     assert record.environment["replicas"] == 2
     assert record.throughput.replicas == 2
     assert {(view.view, view.split): view.images for view in record.views} == {
-        ("default", "val"): 5,
-        ("default", "test"): 3,
+        (view, split): images
+        for view in ("default", "os16+flip", "crf")
+        for split, images in (("val", 5), ("test", 3))
     }
     clocks = record.clocks.model_dump()
     parts = sum(seconds for name, seconds in clocks.items() if name != "total_s")
@@ -71,6 +73,16 @@ def test_the_record_has_the_loss_as_it_was_trained(finished):
     assert len(weights) == len(record.dataset.class_names)
     assert max(weights) > 2 * min(weights)
     assert record.objective.gradient_scale.initial == pytest.approx(1, rel=1e-3)
+
+
+def test_views_are_of_the_same_weights_and_differ(finished):
+    record, _ = finished
+    val = {view.view: view for view in record.views if view.split == "val"}
+    matrices = [view.confusion for view in val.values()]
+    assert all(matrices[0] != other for other in matrices[1:])
+    truth = [[sum(row) for row in matrix] for matrix in matrices]
+    assert truth[0] == truth[1] == truth[2]  # the same pixels were scored
+    assert all(view.images_per_second > 0 for view in val.values())
 
 
 def test_scores_agree_with_their_confusion_matrix(finished):

@@ -27,7 +27,7 @@ def _build(**fields: object) -> keras.Model:
 
 
 @pytest.mark.parametrize("head", ["bilinear", "subpixel"])
-@pytest.mark.parametrize("stride", [16, 32])
+@pytest.mark.parametrize("stride", [8, 16, 32])
 def test_any_size_gives_logits_of_that_size(head: str, stride: int) -> None:
     model = _build(head=head, output_stride=stride)
     call = tf.function(model, input_signature=[tf.TensorSpec((None, None, None, 3))])
@@ -37,6 +37,25 @@ def test_any_size_gives_logits_of_that_size(head: str, stride: int) -> None:
         assert logits.shape == (2, height, width, 5)
         assert logits.std() > 0
         np.testing.assert_allclose(logits, np.asarray(model(image)), rtol=0, atol=1e-3 * logits.std())
+
+
+@pytest.mark.parametrize("head", ["bilinear", "subpixel"])
+def test_deeplabv3_has_no_decoder_and_any_size(head: str) -> None:
+    model = _build(architecture="deeplabv3", head=head, output_stride=8)
+    assert np.asarray(model(IMAGE)).shape == (2, 97, 131, 5)
+    names = [layer.name for layer in model.layers]
+    assert "refine_conv" in names
+    assert not [name for name in names if name.startswith(("decoder", "low_level"))]
+
+
+def test_the_same_weights_serve_at_every_stride() -> None:
+    """Kernels keep their shapes and order; at the stride of training the function is the same."""
+    model = _build(output_stride=32)
+    for stride in (8, 16, 32):
+        other = _build(output_stride=stride)
+        other.set_weights(model.get_weights())
+        logits = np.asarray(other(IMAGE))
+        assert np.corrcoef(logits.ravel(), np.asarray(model(IMAGE)).ravel())[0, 1] > (0.999 if stride == 32 else 0.3)
 
 
 def test_output_stride_is_reached() -> None:

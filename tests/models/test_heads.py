@@ -62,6 +62,24 @@ def test_sub_kernels_part_after_one_step() -> None:
     assert np.abs(stepped[..., :2] - stepped[..., 2:4]).max() > 1e-3
 
 
+def test_blur_is_the_mean_of_two_by_two() -> None:
+    """Row 1 2 | 5 6 over 3 4 | 7 8, its edge repeated above and to the left: 1, (1+2)/2, ... (1+2+3+4)/4."""
+    layer = SubpixelUpsampling(1, 2, blur=True)
+    image = np.array([[[[1, 2, 3, 4], [5, 6, 7, 8]]]], "float32")  # one row of two pixels, a 2x2 block each
+    layer(image)
+    layer.set_weights([np.eye(4, dtype="float32")[None, None], np.zeros(4, "float32")])
+    expected = [[1, 1.5, 3.5, 5.5], [2, 2.5, 4.5, 6.5]]
+    np.testing.assert_allclose(np.asarray(layer(image))[0, ..., 0], expected)
+    assert SubpixelUpsampling.from_config(layer.get_config()).blur
+
+
+def test_blur_keeps_constants() -> None:
+    layer = SubpixelUpsampling(3, 4, blur=True)
+    flat = np.asarray(layer(np.ones((1, 5, 4, 2), "float32")))
+    assert flat.shape == (1, 20, 16, 3)
+    np.testing.assert_allclose(flat, np.broadcast_to(flat[:, :1, :1], flat.shape), rtol=1e-5)
+
+
 def test_config_round_trip_keeps_filters_and_shape() -> None:
     layer = SubpixelUpsampling.from_config(SubpixelUpsampling(21, 4, 3).get_config())
     assert tuple(layer(np.zeros((1, 2, 3, 5), "float32")).shape) == (1, 8, 12, 21)

@@ -25,6 +25,7 @@ def write_run(
     comparable=True,
     axis="loss",
     gradient=False,
+    views=(),
 ) -> Path:
     """`fail` holds (cell index, seed) of trials that crash; `gap` is the true step of mIoU from cell to cell."""
     rng = np.random.default_rng(7)
@@ -59,14 +60,16 @@ def write_run(
                 log = [results.artefact(here, "log.txt", "log")]
                 results.write(here, results.Record(**base, status="diverged", error=error, artefacts=log))
                 continue
-            results.write(here, _ok(base, here, rng, 0.70 - gap * index, noise, classes, test, pictures, comparable))
+            results.write(
+                here, _ok(base, here, rng, 0.70 - gap * index, noise, classes, test, pictures, comparable, views)
+            )
     manifest = {"schema_version": 1, "name": "fake-losses", "grid": "losses", "cells": cells}
     manifest["command"] = f"python -m bench.run --grid losses --seeds {seeds}"
     (folder / "run.json").write_text(json.dumps(manifest))
     return folder
 
 
-def _ok(base, here, rng, level, noise, classes, test, pictures, comparable) -> results.Record:
+def _ok(base, here, rng, level, noise, classes, test, pictures, comparable, ways) -> results.Record:
     final = level + noise * rng.normal()
     iou = np.clip(final + np.linspace(0.25, -0.25, classes) + 0.01 * rng.normal(size=classes), 0.02, 0.98)
     iou += final - iou.mean()
@@ -86,6 +89,9 @@ def _ok(base, here, rng, level, noise, classes, test, pictures, comparable) -> r
     ]
     if test:
         views.append({"split": "test", "images": 8, "miou": final - 0.05, "iou": iou - 0.05})
+    for step, name in enumerate(ways, start=1):
+        better = {"miou": final + 0.01 * step, "boundary_iou": 0.5, "images_per_second": 100 / 2**step}
+        views.append({**views[0], "view": name, **better})
     rate = 40 + 4 * rng.normal()
     throughput = {"images_per_second": rate, "windows": [rate] * 3, "input_share": 0.08, "comparable": comparable}
     throughput["reason"] = None if comparable else "2 trials shared one machine's cores"

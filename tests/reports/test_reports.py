@@ -56,6 +56,24 @@ def test_the_gradient_scale_is_a_column_when_it_differs(run, tmp_path):
     assert sorted(scale for _, scale in rows)[0] == "0.14 → 0.026"
 
 
+def test_views_of_the_same_weights_are_a_table_and_a_frontier(run, tmp_path):
+    assert "## Views" not in (run / "report" / "report.md").read_text()
+    folder = fake.write_run(tmp_path / "views", views=("os16", "os16+flip"))
+    reports.write(folder)
+    text = (folder / "report" / "report.md").read_text()
+    section = text.split("## Views")[1].split("## ")[0]
+    rows = re.findall(r"^\| (\w+) \| `([\w+]+)` \| (\d+\.\d) ±[^|]*\| (\S+) \| (\S+) \|", section, re.MULTILINE)
+    assert len(rows) == 7 * 3
+    dice = {view: (float(miou), boundary, rate) for cell, view, miou, boundary, rate in rows if cell == "dice"}
+    assert dice["os16"][1:] == ("50.0", "50.0")
+    assert dice["os16+flip"][1:] == ("50.0", "25.0")
+    assert dice["os16+flip"][0] - dice["default"][0] == pytest.approx(2, abs=0.11)  # rounded to a tenth twice
+    assert (folder / "report" / "figures" / "views.png").is_file()
+    # The verdict is on the default view.
+    default = results.load(folder).query("split == 'val' and view == 'default'").groupby("label")["miou"].mean()
+    assert f"**{default.idxmax()}** has the highest validation mIoU: {100 * default.max():.1f}" in text
+
+
 def test_the_test_split_stands_apart(run):
     text = (run / "report" / "report.md").read_text()
     assert text.index("## Results") < text.index("## Test split")

@@ -1,0 +1,51 @@
+"""Other ways to evaluate the same trained weights: output stride, flips and scales, the dense CRF."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+import models
+
+if TYPE_CHECKING:
+    import keras
+
+    from bench.spec import TrialSpec, View
+
+Predictor = Callable[..., tf.Tensor]
+
+
+def predictor(view: View, model: keras.Model, spec: TrialSpec, classes: int) -> Predictor:
+    """A function from images (B,H,W,3) in 0..255 to logits (B,H,W,C), or log-probabilities, which serve as logits.
+
+    The weights are those that `model` has now. To be called in the strategy's scope.
+
+    Args:
+        view: how to evaluate.
+        model: the trained model.
+        spec: of the trial.
+        classes: C.
+    """
+    from models import predict
+
+    dense = _at_stride(view.output_stride, model, spec, classes)
+    if view.plain:
+        return dense
+    crf = models.DenseCRF(from_logits=False) if view.crf else None
+
+    def evaluate(images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        found = predict.probabilities(dense, images, scales=view.scales, flip=view.flip)
+        return tf.math.log(tf.maximum(crf([images, found]) if crf else found, 1e-30))
+
+    return evaluate
+
+
+def _at_stride(stride: int | None, model: keras.Model, spec: TrialSpec, classes: int) -> Any:
+    """The same weights on denser or coarser maps: kernels keep their shape, only their rates change."""
+    if stride in (None, spec.model.output_stride):
+        return model
+    other = models.build(spec.model.model_copy(update={"output_stride": stride, "weights": "none"}), classes)
+    other.set_weights(model.get_weights())
+    return other
