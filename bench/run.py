@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -19,7 +19,10 @@ from bench.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE,
 from bench.grid import Cell
 from bench.plan import Local, Machine, Plan, make, share
 from bench.runfolder import RunFolder, writable
-from bench.spec import TrialSpec, initial_weights
+from bench.spec import DataSpec, TrialSpec, initial_weights
+
+if TYPE_CHECKING:
+    from bench.data.dataset import Dataset
 
 console = Console(highlight=False)
 Trial = tuple[str, Cell, TrialSpec]
@@ -69,24 +72,23 @@ def main(
     # With no cluster to ask, everything a user can get wrong is known before Ray starts.
     plan = make(options, [_this_machine()], max_concurrent) if address is None else None
     if plan is not None:
-        notes = _check_inputs(plan)
+        data = _check_inputs(plan)
         if dry_run:
-            return _show(plan, [_this_machine()], notes)
+            return _show(plan, [_this_machine()], data)
     writable(out)
     from bench import schedule
 
     with schedule.cluster(address) as nodes:
         if plan is None:
             plan = make(options, nodes, max_concurrent)
-            notes = _check_inputs(plan)
+            data = _check_inputs(plan)
             if dry_run:
-                return _show(plan, nodes, notes)
+                return _show(plan, nodes, data)
         if fault := schedule.misfit(plan.cpus, plan.gpus, nodes):
             raise UsageError(fault)
         _check_gpus(plan)
         run = RunFolder.create(out, name or _name(plan), _manifest(options), plan, describe())
-        for note in (*plan.notes, *notes):
-            console.print(note, style="dim", soft_wrap=True)
+        _tell_notes(plan, data)
         return _execute(run, plan.trials, plan)
 
 
@@ -112,10 +114,10 @@ def _manifest(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _check_inputs(plan: Plan) -> list[str]:
-    """Look at all weights and read every data set once, before any training; returns notes for the user."""
+def _check_inputs(plan: Plan) -> dict[DataSpec, Dataset]:
+    """Look at all weights and read every data set once, before any training; returns the data sets."""
     import models.weights
-    from bench import data
+    from bench.data import load
 
     for cell in plan.grid.cells:
         try:
@@ -124,8 +126,12 @@ def _check_inputs(plan: Plan) -> list[str]:
             raise UsageError(f"cell {cell.label!r}: {error}") from None
         if cell.spec.train.init_from:
             initial_weights(cell.spec.train.init_from)
-    distinct = {cell.spec.data.model_dump_json(): cell.spec.data for cell in plan.grid.cells}
-    return [note for spec in distinct.values() for note in data.load(spec).notes]
+    return {spec: load(spec) for spec in dict.fromkeys(cell.spec.data for cell in plan.grid.cells)}
+
+
+def _tell_notes(plan: Plan, data: Mapping[DataSpec, Dataset]) -> None:
+    for note in (*plan.notes, *(note for dataset in data.values() for note in dataset.notes)):
+        console.print(note, style="dim", soft_wrap=True)
 
 
 def _check_gpus(plan: Plan) -> None:
@@ -141,10 +147,9 @@ def _check_gpus(plan: Plan) -> None:
             )
 
 
-def _show(plan: Plan, nodes: Sequence[Machine], notes: list[str]) -> int:
-    """The dry run: cells, placement, and what cannot fit."""
-    for note in (*plan.notes, *notes):
-        console.print(note, style="dim", soft_wrap=True)
+def _show(plan: Plan, nodes: Sequence[Machine], found: Mapping[DataSpec, Dataset]) -> int:
+    """The dry run: cells, placement, what cannot fit, and what the models cost."""
+    _tell_notes(plan, found)
     grid = plan.grid
     table = Table(title=f"{grid.name}: {grid.description}", title_justify="left", box=None, header_style="bold")
     for column in ("cell", "hash", "precision", "epochs x steps x batch", "data"):
@@ -165,7 +170,34 @@ def _show(plan: Plan, nodes: Sequence[Machine], notes: list[str]) -> int:
     if not any(node.gpus >= plan.gpus and node.cpus >= plan.cpus for node in nodes):
         console.print(f"[red]does not fit:[/] no node has {plan.cpus} CPU(s) and {plan.gpus} GPU(s)")
         return EXIT_USAGE
+    _show_costs(grid.cells, found)
     return EXIT_OK
+
+
+def _show_costs(cells: Sequence[Cell], found: Mapping[DataSpec, Dataset]) -> None:
+    """A row for each distinct model: what one image costs."""
+    from bench.costs import Sized, costs
+
+    owners: dict[Sized, list[str]] = {}
+    for cell in cells:
+        spec = cell.spec
+        model = spec.model.model_copy(update={"weights": "none"})
+        sized = Sized(model, len(found[spec.data].class_names), spec.data.crop, spec.train.precision)
+        owners.setdefault(sized, []).append(cell.label)
+    with console.status("Working out what the models cost"):
+        worked_out = costs(owners)
+    table = Table(title="Cost of one training image", title_justify="left", box=None, header_style="bold")
+    for column in ("model of", "pixels", "parameters", "GFLOP forward", "MB of activations"):
+        table.add_column(column, justify="left" if column == "model of" else "right")
+    for sized, cost in worked_out.items():
+        table.add_row(
+            "all cells" if len(owners) == 1 else ", ".join(owners[sized]),
+            f"{sized.size} x {sized.size}",
+            f"{cost.parameters / 1e6:.2f} M",
+            f"{cost.flops / 1e9:.2f}",
+            f"{cost.activation_bytes / 1e6:.1f}",
+        )
+    console.print(table)
 
 
 def _resume(path: Path, address: str | None, max_concurrent: int | None) -> int:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import tensorflow as tf
-
-from models.builder import build
 from models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,17 @@ def cost(spec: ModelSpec, num_classes: int, size: int | tuple[int, int]) -> Cost
     Raises:
         ValueError: as `models.build`, or an image that the model cannot take.
     """
+    # Here, not above, so that a cost worked out elsewhere can be received without TensorFlow.
+    from models.builder import build
+
     model = build(spec.model_copy(update={"weights": "none"}), num_classes)
     return cost_of(model, (size, size) if isinstance(size, int) else size)
 
 
 def cost_of(model: Any, size: tuple[int, int]) -> Cost:
     """The same for a model that is there, (B, H, W, 3) to (B, H, W, C)."""
+    import tensorflow as tf
+
     if min(size) < 1:
         raise ValueError(f"size must be positive, got {size}")
     image = tf.TensorSpec((1, *size, 3), tf.float32)
@@ -128,6 +133,8 @@ _ALIASES = {"ExpandDims", "Identity", "IdentityN", "PreventGradient", "Reshape",
 
 def _kept_for_backward(model: Any, image: tf.TensorSpec) -> int:
     """Bytes of forward tensors that depend on the image and that the backward pass reads."""
+    import tensorflow as tf
+
     boundary: list[int] = []
 
     def step(images: tf.Tensor) -> Any:
