@@ -76,6 +76,30 @@ def test_shares_are_barycentric(dimensions: int) -> None:
     assert (np.diff(columns, axis=1) > 0).all()
 
 
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_vertices_and_neighbours_by_enumeration(dimensions: int) -> None:
+    """A vertex x has sum 0 and coordinates equal modulo d + 1, and holds the points y with y - x spanning under d + 1.
+
+    Two vertices are neighbours along axis j where they differ by 1 everywhere and by -d at j.
+    """
+    order = dimensions + 1
+    features = RNG.normal(0, 1, (3, 12, dimensions)).astype("float32")
+    scaled = features * np.sqrt(2 / 3) * order / np.sqrt([k * (k + 1) for k in range(1, order)])
+    places = [scaled[..., j:].sum(-1) - (j * scaled[..., j - 1] if j else 0) for j in range(order)]
+    free = np.stack(np.meshgrid(*[np.arange(-16, 17)] * dimensions), -1).reshape(-1, dimensions)
+    grid = np.concatenate([free, -free.sum(1, keepdims=True)], 1)
+    grid = grid[(grid % order == grid[:, :1] % order).all(1)]
+    offsets = np.stack(places, -1)[:, :, None] - grid
+    held = (np.ptp(offsets, axis=-1) < order).any(1)
+    vertices = [set(map(tuple, grid[image])) for image in held]
+    built = lattice.build(tf.constant(features))
+    assert built.shares.shape[1] == sum(map(len, vertices))
+    for axis, blur in enumerate(built.blurs):
+        step = np.where(np.arange(order) == axis, -dimensions, 1)
+        pairs = sum(tuple(np.add(vertex, step)) in image for image in vertices for vertex in image)
+        assert np.count_nonzero(blur.values == 0.5) == 2 * pairs > 0
+
+
 @pytest.mark.parametrize(
     ("sxy", "srgb", "error"), [(3.0, None, 0.02), (10.0, 60.0, 0.035), (10.0, 13.0, 0.07), (80.0, 13.0, 0.05)]
 )
