@@ -148,13 +148,15 @@ def _predictor(
 
     import models
     from bench.data.pipeline import scaled
-    from models.predict import label_map, probabilities
+    from models.predict import in_multiples, label_map, probabilities
 
     model = models.build(spec.model.model_copy(update={"weights": "none"}), classes)
     try:
         model.load_weights(str(checkpoint))
     except (ValueError, OSError) as error:
         raise UsageError(f"{checkpoint} does not fit the trial's model: {str(error).splitlines()[0]}") from None
+    if spec.model.architecture == "keras_cv":
+        model = in_multiples(model, 32)
     refine = models.DenseCRF(from_logits=False) if crf else None
 
     # One trace for pictures of all sizes.

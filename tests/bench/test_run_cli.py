@@ -91,8 +91,20 @@ def test_a_place_that_is_no_folder_is_refused(tmp_path):
 def test_a_dry_run_shows_cells_and_placement_and_writes_nothing(tmp_path):
     done = bench("--grid", "losses", "--dry-run", "--gpus-per-trial", 0, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for text in ("cross_entropy", "focal_tversky", "7 cells x 3 seeds = 21 trials", "quick"):
+    for text in (
+        "cross_entropy",
+        "focal_tversky",
+        "7 cells x 3 seeds = 21 trials",
+        "quick",
+        "Cost of one training image",
+    ):
         assert text in done.stdout
+    cost = done.stdout.strip().splitlines()[-1].split()
+    # EfficientNetLite-B0 alone has 3.41 M parameters; the image alone is 0.2 MB.
+    assert cost[:5] == ["all", "cells", "128", "x", "128"]
+    assert 3.4 < float(cost[5]) < 10
+    assert 0.1 < float(cost[7]) < 5
+    assert 1 < float(cost[8]) < 200
     assert not list(tmp_path.iterdir())
 
 
