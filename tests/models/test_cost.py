@@ -57,7 +57,8 @@ def test_a_tiny_model_by_hand() -> None:
         pytest.param({"backbone": "mobilenetv3_small", "output_stride": 32}, marks=pytest.mark.slow),
         pytest.param({"backbone": "resnet18", "output_stride": 32, "architecture": "keras_cv"}, marks=pytest.mark.slow),
         pytest.param({"backbone": "resnet50", "head": "subpixel"}, marks=pytest.mark.slow),
-        pytest.param({"backbone": "efficientnetlite_b1", "output_stride": 32}, marks=pytest.mark.slow),
+        pytest.param({"backbone": "efficientnetlite_b1", "output_stride": 8}, marks=pytest.mark.slow),
+        pytest.param({"backbone": "resnet18", "output_stride": 8, "architecture": "deeplabv3"}, marks=pytest.mark.slow),
     ],
 )
 def test_flops_are_those_of_the_profiler(fields: dict[str, Any]) -> None:
