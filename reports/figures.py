@@ -138,7 +138,7 @@ def _views(summary: Summary) -> Figure | None:
         x, y = [view.images_per_second for view in views], [100 * view.interval.mean for view in views]
         axes.plot(x, y, lw=1.6, ms=8, label=_short(views[0].label), **style)
         if key == shown[0]:
-            for view, *place in zip(views, x, y, strict=True):
+            for view, place in zip(views, zip(x, y, strict=True), strict=True):
                 axes.annotate(view.name, place, xytext=(5, 6), textcoords="offset points", fontsize=9)
     axes.set_xscale("log")
     axes.set_xlabel("evaluation, images/s (median of the seeds)")
