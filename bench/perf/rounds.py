@@ -1,0 +1,30 @@
+"""Measurements in rounds in which the sides take turns, because the speed of a machine drifts."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+
+def medians(
+    sides: Mapping[str, Callable[[], object]], rounds: int, *, warm_up: int = 1, seconds: float = float("inf")
+) -> dict[str, float]:
+    """Median seconds of one call of each side, a call a round.
+
+    A side returns once its work is done (it waits for the device itself). After `warm_up` calls of each there are at
+    most `rounds` rounds, fewer (but three) when they would take longer than `seconds`.
+    """
+    for _ in range(warm_up):
+        for run in sides.values():
+            run()
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    began = time.perf_counter()
+    done = 0
+    while done < min(rounds, 3) or (done < rounds and time.perf_counter() - began < seconds):
+        for name, run in sides.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - start)
+        done += 1
+    return {name: statistics.median(values) for name, values in times.items()}
