@@ -92,8 +92,8 @@ class DeepSupervision(SegmentationLoss):
         loss: a loss of this package, for every output.
         weights: a_k, one an output; none means 1, 1/2, 1/4, ... divided by their sum, as nnU-Net has them.
 
-    Convention: predictions are a list or tuple of logits (B,h_k,w_k,C), the main one first. Logits are enlarged
-    bilinearly (half-pixel centres), as DeepLab does, so no label is lost.
+    Convention: predictions are a list or tuple of logits (B,h_k,w_k,C), the main one first, or K of one size as one
+    tensor (B,K,h,w,C). Logits are enlarged bilinearly (half-pixel centres), as DeepLab does, so no label is lost.
     """
 
     loss: Any = None
@@ -115,7 +115,7 @@ class DeepSupervision(SegmentationLoss):
 
     @tf.autograph.experimental.do_not_convert
     def call(self, y_true: Any, y_pred: Any) -> tf.Tensor:
-        outputs = list(y_pred) if isinstance(y_pred, list | tuple) else [y_pred]
+        outputs = list(y_pred) if isinstance(y_pred, list | tuple) else _outputs(y_pred)
         shares = self.weights or [2.0**-k / (2.0 - 2.0 ** (1 - len(outputs))) for k in range(len(outputs))]
         if len(shares) != len(outputs):
             raise ValueError(f"weights has {len(shares)} numbers for {len(outputs)} outputs")
@@ -123,3 +123,7 @@ class DeepSupervision(SegmentationLoss):
         size = tf.shape(labels)[1:3]
         grown = (tf.image.resize(tf.cast(output, tf.float32), size) for output in outputs)
         return tf.add_n([share * self.loss.call(y_true, output) for share, output in zip(shares, grown, strict=True)])
+
+
+def _outputs(logits: Any) -> list[tf.Tensor]:
+    return tf.unstack(logits, axis=1) if len(logits.shape) == 5 else [logits]

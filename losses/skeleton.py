@@ -49,7 +49,7 @@ class CenterlineDice(Dice):
     def per_image(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
         valid = tf.cast(weight > 0.0, tf.float32)[..., tf.newaxis]
         p, g = valid * self.probabilities(logits), valid * one_hot(targets, logits.shape[-1])
-        counts = overlap(p, g, weight, self.average)
+        counts = overlap(p, g, weight, self.average, exclusive=self.activation == "softmax")
         precision, sensitivity = self.found(p, g, weight), self.found(g, p, weight)
         harmonic = 2.0 * precision * sensitivity / tf.maximum(precision + sensitivity, TINY)
         values = (1.0 - self.alpha) * self.per_class(counts) + self.alpha * (1.0 - harmonic)

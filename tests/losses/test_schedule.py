@@ -51,6 +51,8 @@ def test_each_output_is_brought_to_the_size_of_the_labels() -> None:
     assert float(value) == pytest.approx(2 / 3 * main + log(3) / 3, rel=1e-6)
     weighted = losses.DeepSupervision(loss=losses.get("cross_entropy"), weights=[1, 0.4])
     assert float(weighted(LABELS, [LOGITS, LOGITS])) == pytest.approx(1.4 * main, rel=1e-6)
+    stacked = np.stack([LOGITS, np.zeros_like(LOGITS)], axis=1)
+    assert float(weighted(LABELS, stacked)) == pytest.approx(main + 0.4 * log(3), rel=1e-6)
 
 
 def test_void_stays_void_in_every_output() -> None:
