@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,21 +13,27 @@ from rich.console import Console
 import results
 from bench import schedule
 from bench.environment import describe
+from bench.errors import StorageLost
 from bench.grid import Cell
 from bench.live import View
 from bench.plan import Plan
+from bench.policy import Policy, Trial, shrunk
 from bench.runfolder import RunFolder
 from bench.spec import TrialSpec
+from bench.supervisor import End
 
-Trial = tuple[str, Cell, TrialSpec]
+ENTRY = "bench.trial:worker"
+STATUS = {"timeout": "timeout", "stalled": "timeout"}
+"""Status of a trial by how its process ended; any other end without a record is "crashed"."""
 
 
 class Campaign:
     """Schedules trials and sees to it that each leaves a record, even one whose process died without a word."""
 
-    def __init__(self, run: RunFolder, plan: Plan, console: Console) -> None:
-        self._run, self._plan, self._console = run, plan, console
+    def __init__(self, run: RunFolder, plan: Plan, policy: Policy, console: Console) -> None:
+        self._run, self._plan, self._policy, self._console = run, plan, policy, console
         self._started: dict[str, str] = {}
+        self._trials: dict[str, tuple[Cell, TrialSpec]] = {}
 
     def run(self, trials: list[Trial], finished: int = 0) -> None:
         """Run the trials; `finished` others of the run are complete already.
@@ -33,22 +41,35 @@ class Campaign:
         Raises:
             KeyboardInterrupt: after the running trials have been recorded as interrupted.
         """
+        self._schedule(trials, finished)
+        if self._policy.on_oom == "shrink" and (smaller := self._shrunk(trials)):
+            self._schedule(smaller, finished + len(trials))
+
+    def _schedule(self, trials: Sequence[Trial], finished: int) -> None:
         self._trials = {name: (cell, spec) for name, cell, spec in trials}
+        self._started.clear()
         epochs = max(spec.train.epochs for _, _, spec in trials)
         jobs = [self._job(*trial) for trial in trials]
         with View(list(self._trials), epochs, self._console, finished) as self._view:
             try:
                 schedule.run(
                     jobs,
-                    scratch=self._run.path / ".tune",
+                    shared=self._run.path / ".tune",
                     max_concurrent=self._plan.concurrent,
                     listener=self._hear,
+                    retries=self._policy.retries,
                 )
-            except KeyboardInterrupt:
-                for name in self._started:
-                    if self._run.status(name) is None:
-                        self._record(name, "interrupted", "KeyboardInterrupt", "stopped by the user")
+            except KeyboardInterrupt as stop:
+                with contextlib.suppress(StorageLost):
+                    for name in self._started:
+                        if self._run.status(name) is None:
+                            self._record(name, "interrupted", type(stop).__name__, str(stop) or "stopped by the user")
                 raise
+
+    def _shrunk(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Those that ran out of memory, once more with half the batch: cells of their own."""
+        out = [trial for trial in trials if self._run.status(trial[0]) == "oom"]
+        return [smaller for trial in out if (smaller := shrunk(trial)) and self._run.status(smaller[0]) != "ok"]
 
     def _job(self, name: str, cell: Cell, spec: TrialSpec) -> schedule.Job:
         folder = self._run.trial(name).resolve()
@@ -61,7 +82,7 @@ class Campaign:
             "folder": str(folder), "cpus": self._plan.cpus, "shared": self._plan.shared,
         }  # fmt: skip
         return schedule.Job(
-            name, "bench.trial:worker", payload, str(folder / "log.txt"), self._plan.cpus, self._plan.gpus
+            name, ENTRY, payload, str(folder / "log.txt"), self._plan.cpus, self._plan.gpus, self._policy.limits
         )
 
     def _hear(self, event: schedule.Event) -> None:
@@ -70,16 +91,19 @@ class Campaign:
             self._view.started(event.job)
         elif event.kind == "told":
             self._view.told(event.job, event.data)
-        elif event.kind == "failed":
-            self._settle(event.job, event.data["error"])
+        elif event.kind == "retried":
+            assert event.end is not None
+            self._view.note(f"{event.job}: {event.end.message}; it is tried again")
         elif event.kind == "ended":
-            self._settle(event.job, "the worker ended without a record")
+            assert event.end is not None
+            self._settle(event.job, event.end)
 
-    def _settle(self, name: str, reason: str) -> None:
+    def _settle(self, name: str, end: End) -> None:
         """Once a job is over: make sure of its record and say how it went."""
         if self._run.status(name) is None:
-            lines = [line for line in reason.splitlines() if line.strip()] or [reason]
-            self._record(name, "crashed", "WorkerDied", lines[-1].strip()[:500])
+            lines = [line.strip() for line in end.message.splitlines() if line.strip()]
+            message = lines[-1][:500] if lines else "the trial returned without a record"
+            self._record(name, STATUS.get(end.kind, "crashed"), end.kind, message, end.signal)
         record = results.read(self._run.trial(name))
         note = ""
         if record.status != "ok":
@@ -87,15 +111,19 @@ class Campaign:
             note = f"{message} (log: {self._run.trial(name) / 'log.txt'})"
         self._view.ended(name, record.status, note)
 
-    def _record(self, name: str, status: str, kind: str, message: str) -> None:
+    def _record(self, name: str, status: str, kind: str, message: str, signal: str | None = None) -> None:
+        """The record of a trial whose own process has left none."""
         cell, spec = self._trials[name]
-        log = self._run.trial(name) / "log.txt"
+        detail = {"signal": signal, "log": _tail(self._run.trial(name) / "log.txt")}
         record = results.Record(
             trial=name, cell=spec.cell, label=cell.label, axes=dict(cell.axes), seed=spec.seed, status=status,
-            error={"kind": kind, "message": message, "detail": {"log": _tail(log)}}, spec=spec.model_dump(mode="json"),
+            error={"kind": kind, "message": message, "detail": detail}, spec=spec.model_dump(mode="json"),
             started=self._started.get(name, _now()), finished=_now(), environment=describe(),
         )  # fmt: skip
-        results.write(self._run.trial(name), record)
+        try:
+            results.write(self._run.trial(name), record)
+        except OSError as error:
+            raise StorageLost(f"{self._run.path}: cannot be written any more: {error.strerror}") from error
 
 
 def _tail(log: Path, characters: int = 4000) -> str:

@@ -6,13 +6,20 @@ import difflib
 from collections.abc import Iterable
 
 EXIT_OK = 0
+EXIT_REGRESSION = 1
 EXIT_USAGE = 2
+EXIT_INCONCLUSIVE = 3
 EXIT_INCOMPLETE = 4
 EXIT_INTERRUPTED = 130
 
 
 class UsageError(Exception):
     """Bad input. The message is one line fit for the terminal; the command exits with status 2."""
+
+
+class StorageLost(KeyboardInterrupt):
+    """Results can no longer be written, so that running on would be in vain. It ends a run as Ctrl-C does, through
+    whatever is under way. The message is one line fit for the terminal."""
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

@@ -59,6 +59,10 @@ class View:
         row.miou = data.get("miou", row.miou)
         row.rate = data.get("images_per_second", row.rate)
 
+    def note(self, line: str) -> None:
+        """One line for good, above the table."""
+        self._console.print(line, style="dim", highlight=False, soft_wrap=True)
+
     def ended(self, trial: str, status: str, note: str = "") -> None:
         """One line for good, above the table: what became of a trial."""
         row = self._rows[trial]

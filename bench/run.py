@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,11 +14,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bench import signals
 from bench.cli import command, start
 from bench.environment import check_rooms, describe, gpu_names
-from bench.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UsageError
+from bench.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, StorageLost, UsageError
 from bench.grid import Cell
 from bench.plan import Local, Machine, Plan, make, share
+from bench.policy import Policy, settled
 from bench.runfolder import RunFolder, writable
 from bench.spec import DataSpec, TrialSpec, initial_weights
 
@@ -50,6 +53,18 @@ def main(
     address: Annotated[str | None, typer.Option(help="An existing Ray cluster; default: start one here.")] = None,
     out: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
     name: Annotated[str | None, typer.Option(help="The run's name; default: grid, data set and time.")] = None,
+    trial_timeout: Annotated[
+        float | None, typer.Option(min=1, help="Seconds for one trial; default: no limit.")
+    ] = None,
+    stall_timeout: Annotated[
+        float | None, typer.Option(min=1, help="Seconds without a step before a trial is ended; default: 1800.")
+    ] = None,
+    retries: Annotated[
+        int | None, typer.Option(min=0, help="Further attempts after a lost node or a timeout; default: 0.")
+    ] = None,
+    on_oom: Annotated[
+        str | None, typer.Option(help="record, or shrink: once more with half the batch; default: record.")
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Uncompiled steps that check every label; slow.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show cells and placement; train nothing.")] = False,
     resume: Annotated[Path | None, typer.Option(help="A run's folder: run what it lacks, keep the rest.")] = None,
@@ -58,7 +73,15 @@ def main(
 
     Exit status: 0 complete, 2 usage, 4 incomplete or nothing measured, 130 interrupted.
     """
+    signals.install()
     check_rooms()
+    care = {
+        name: value
+        for name, value in {
+            "trial_timeout": trial_timeout, "stall_timeout": stall_timeout, "retries": retries, "on_oom": on_oom
+        }.items()
+        if value is not None
+    }  # fmt: skip
     options: dict[str, Any] = {
         "grid": grid, "dataset": dataset, "data_root": data_root and str(data_root.resolve()), "seeds": seeds,
         "settings": [*(set_ or []), *(["train.eager=true"] * debug)],
@@ -68,7 +91,8 @@ def main(
         given = [option for option, value in options.items() if value and (option, value) != ("grid", "losses")]
         if given or dry_run or name:
             raise UsageError("--resume takes the run as it was planned: only --address and --max-concurrent go with it")
-        return _resume(resume, address, max_concurrent)
+        return _resume(resume, address, max_concurrent, care)
+    policy = Policy.of(care)
     # With no cluster to ask, everything a user can get wrong is known before Ray starts.
     plan = make(options, [_this_machine()], max_concurrent) if address is None else None
     if plan is not None:
@@ -79,6 +103,7 @@ def main(
     from bench import schedule
 
     with schedule.cluster(address) as nodes:
+        signals.install()  # again: Ray took them over
         if plan is None:
             plan = make(options, nodes, max_concurrent)
             data = _check_inputs(plan)
@@ -87,9 +112,9 @@ def main(
         if fault := schedule.misfit(plan.cpus, plan.gpus, nodes):
             raise UsageError(fault)
         _check_gpus(plan)
-        run = RunFolder.create(out, name or _name(plan), _manifest(options), plan, describe())
+        run = RunFolder.create(out, name or _name(plan), _manifest(options, care), plan, describe())
         _tell_notes(plan, data)
-        return _execute(run, plan.trials, plan)
+        return _execute(run, plan.trials, plan, policy)
 
 
 def _this_machine() -> Local:
@@ -102,13 +127,14 @@ def _name(plan: Plan) -> str:
     return f"{plan.grid.name}-{data}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def _manifest(options: dict[str, Any]) -> dict[str, Any]:
+def _manifest(options: dict[str, Any], care: dict[str, Any]) -> dict[str, Any]:
     return {
         "schema_version": 1,
         "name": options["grid"],
         "grid": options["grid"],
         "command": shlex.join(["python", "-m", "bench.run", *sys.argv[1:]]),
         "options": options,
+        "policy": care,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "status": "running",
     }
@@ -200,42 +226,51 @@ def _show_costs(cells: Sequence[Cell], found: Mapping[DataSpec, Dataset]) -> Non
     console.print(table)
 
 
-def _resume(path: Path, address: str | None, max_concurrent: int | None) -> int:
+def _resume(path: Path, address: str | None, max_concurrent: int | None, care: dict[str, Any]) -> int:
     from bench import schedule
 
     run = RunFolder.open(path)
+    policy = Policy.of({**run.manifest().get("policy", {}), **care})
     grid = run.grid()
     gpus = grid.cells[0].spec.placement.gpus
     with schedule.cluster(address) as nodes:
+        signals.install()  # again: Ray took them over
         cpus, concurrent, shared = share(gpus, nodes, max_concurrent)
         plan = Plan(grid, cpus, gpus, concurrent, shared)
         if fault := schedule.misfit(cpus, gpus, nodes):
             raise UsageError(fault)
         _check_gpus(plan)
         _check_inputs(plan)
-        missing = [trial for trial in plan.trials if run.status(trial[0]) != "ok"]
+        missing = [trial for trial in plan.trials if not settled(run, trial)]
         console.print(
             f"{len(plan.trials) - len(missing)} of {len(plan.trials)} trials are complete and kept.", style="dim"
         )
-        return _execute(run, missing, plan)
+        return _execute(run, missing, plan, policy)
 
 
-def _execute(run: RunFolder, trials: list[Trial], plan: Plan) -> int:
+def _execute(run: RunFolder, trials: list[Trial], plan: Plan, policy: Policy) -> int:
     """Run these trials of the plan, then tables and report; returns the exit status."""
     from bench.campaign import Campaign
 
     def complete() -> int:
-        return sum(run.status(name) == "ok" for name, _, _ in plan.trials)
+        return sum(settled(run, trial) for trial in plan.trials)
 
     total = len(plan.trials)
     console.print(f"Run {run.path}: {len(trials)} trials to do.", soft_wrap=True)
     try:
         if trials:
-            Campaign(run, plan, console).run(trials, finished=total - len(trials))
+            Campaign(run, plan, policy, console).run(trials, finished=total - len(trials))
+    except StorageLost as lost:
+        with contextlib.suppress(OSError):
+            run.finish("incomplete")
+        console.print(f"Stopped: {lost}. {complete()} of {total} trials are complete and kept.", style="red")
+        console.print(f"When there is room again: python -m bench.run --resume {run.path}", soft_wrap=True)
+        return EXIT_INCOMPLETE
     except KeyboardInterrupt:
         run.finish("interrupted")
         console.print(f"\nInterrupted: {complete()} of {total} trials are complete and kept.")
         console.print(f"Go on with: python -m bench.run --resume {run.path}", soft_wrap=True)
+        signals.recorded()
         return EXIT_INTERRUPTED
     done = complete() == total
     run.finish("complete" if done else "incomplete")

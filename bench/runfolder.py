@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -148,5 +148,8 @@ def writable(out: Path) -> None:
         UsageError: naming the folder.
     """
     existing = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise UsageError(f"--out {out}: {existing} is not a writable folder")
+    try:
+        with tempfile.TemporaryFile(dir=existing) as file:
+            file.write(b"0")
+    except OSError as error:
+        raise UsageError(f"--out {out}: {existing} is not a writable folder: {error.strerror}") from None

@@ -8,18 +8,19 @@ without the key ends the run); a request no node can satisfy waits for ever, so 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import logging
 import os
 import shutil
-import sys
-import traceback
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench import supervisor
 from bench.errors import UsageError
+from bench.supervisor import End, Limits
+from bench.worker import function
 
 _QUIET = {
     "RAY_AUTH_MODE": "disabled",
@@ -28,6 +29,7 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # nobody restores Tune's state: a run is resumed from its records
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Tune's own turns Ctrl-C into a normal end
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
@@ -49,6 +51,7 @@ class Job:
         payload: what the function gets; plain data.
         log: file that takes the worker's output.
         cpus, gpus: whole devices, all on one node.
+        limits: after which an attempt is ended.
     """
 
     name: str
@@ -57,15 +60,18 @@ class Job:
     log: str
     cpus: int
     gpus: int = 0
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a job: "started", "told" (with `data`), "ended", or "failed" (with data["error"])."""
+    """Something that happened to a job: an attempt "started"; it "told" `data`; it is "retried"; it "ended" for good.
+    The last two say in `end` how the attempt ended."""
 
     kind: str
     job: str
-    data: dict[str, Any]
+    data: dict[str, Any] = field(default_factory=dict)
+    end: End | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,7 @@ class Node:
 
 
 Listener = Callable[[Event], None]
+_joined = False  # a cluster that others started, perhaps of several machines
 _listeners: dict[str, Listener] = {}  # callbacks are pickled with the experiment, a live display cannot be
 
 
@@ -104,6 +111,8 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
         raise UsageError(f"--address {address}: no Ray cluster joined: {str(error).splitlines()[0]}") from None
     # Ray prints a screenful for each dead worker, past `log_to_driver`; the run says it in a line and keeps the log.
     ray._private.worker._worker_logs_enabled = False
+    global _joined
+    _joined = address is not None
     try:
         yield _nodes()
     finally:
@@ -136,44 +145,42 @@ def call(entry: str, gpus: int) -> Any:
 
 
 def _resolve(entry: str) -> Any:
-    return _function(entry)()
+    return function(entry)()
 
 
-def _function(entry: str) -> Callable[..., Any]:
-    module, _, name = entry.partition(":")
-    return getattr(importlib.import_module(module), name)
-
-
-def run(jobs: Sequence[Job], *, scratch: Path, max_concurrent: int | None, listener: Listener) -> None:
+def run(jobs: Sequence[Job], *, shared: Path, max_concurrent: int | None, listener: Listener, retries: int = 0) -> None:
     """Run all jobs to their end; one that fails takes nobody with it.
 
     Args:
         jobs: in the order in which they should start.
-        scratch: a folder for Tune's own files, on a path all nodes share; removed at the end.
+        shared: a folder to make for Tune's own files, on a path all nodes share; removed at the end. Not used in an
+            embedded cluster, so that Tune does not fail with a full disk.
         max_concurrent: jobs at a time, None for as many as fit.
         listener: called in this process with every event.
+        retries: further attempts at a job whose attempt ended in a way that may pass (see `End.may_pass`).
 
     Raises:
         KeyboardInterrupt: Ctrl-C; running workers end with the cluster.
     """
-    by_name = {job.name: job for job in jobs}
-    experiment = scratch.name + str(os.getpid())
+    scratch = shared.resolve() if _joined else Path(tempfile.mkdtemp(prefix="tune-"))
+    experiment = f"trials-{os.getpid()}"
     _listeners[experiment] = listener
-    needs = jobs[0].cpus, jobs[0].gpus
-    bundle = tune.PlacementGroupFactory([{"CPU": needs[0], "GPU": needs[1]}], strategy="STRICT_PACK")
-    assert all((job.cpus, job.gpus) == needs for job in jobs), "one grid, one placement"
 
     def name_of(trial: Any) -> str:
         return trial.config["job"]["name"]
 
     tuner = tune.Tuner(
-        tune.with_resources(_work, bundle),
-        param_space={"job": tune.grid_search([vars(job) for job in by_name.values()])},
+        tune.with_resources(_work, _bundle),
+        param_space={"job": tune.grid_search([asdict(job) for job in jobs])},
         tune_config=tune.TuneConfig(
             max_concurrent_trials=max_concurrent, trial_name_creator=name_of, trial_dirname_creator=name_of
         ),
         run_config=tune.RunConfig(
-            name=experiment, storage_path=str(scratch.resolve()), verbose=0, callbacks=[_Relay(experiment)]
+            name=experiment,
+            storage_path=str(scratch),
+            verbose=0,
+            callbacks=[_Relay(experiment)],
+            failure_config=tune.FailureConfig(max_failures=retries),
         ),
     )
     try:
@@ -184,22 +191,21 @@ def run(jobs: Sequence[Job], *, scratch: Path, max_concurrent: int | None, liste
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _work(config: dict[str, Any]) -> None:
-    """In the worker: send its output to the job's log and call the job's function."""
+def _bundle(config: dict[str, Any]) -> tune.PlacementGroupFactory:
     job = config["job"]
-    with open(job["log"], "ab", buffering=0) as log:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
+    return tune.PlacementGroupFactory([{"CPU": job["cpus"], "GPU": job["gpus"]}], strategy="STRICT_PACK")
+
+
+def _work(config: dict[str, Any]) -> None:
+    """In the worker that holds the devices: watch over the process that runs the job."""
+    job = config["job"]
     tune.report({"told": {"event": "started", "pid": os.getpid()}})
-    try:
-        _function(job["entry"])(job["payload"], lambda event: tune.report({"told": event}))
-    except Exception as error:
-        traceback.print_exc()
-        # Tune's callback for a failed trial does not have the error yet.
-        tune.report({"told": {"event": "raised", "error": f"{type(error).__name__}: {error}"}})
-        raise
+    end = supervisor.run(
+        job["entry"], job["payload"], job["log"], Limits(**job["limits"]), lambda event: tune.report({"told": event})
+    )
+    tune.report({"end": asdict(end)})
+    if end.may_pass:
+        raise RuntimeError(end.message)  # the one failure that Tune sees of a job, so the one that it retries
 
 
 class _Relay(tune.Callback):
@@ -207,30 +213,36 @@ class _Relay(tune.Callback):
 
     def __init__(self, experiment: str) -> None:
         self._experiment = experiment
-        self._raised: dict[str, str] = {}
+        self._ends: dict[str, End] = {}
 
-    def _emit(self, kind: str, trial: Any, data: dict[str, Any]) -> None:
+    def _emit(self, trial: Any, kind: str, **what: Any) -> None:
         listener = _listeners.get(self._experiment)
         if listener:
-            listener(Event(kind, trial.config["job"]["name"], data))
+            listener(Event(kind, trial.config["job"]["name"], **what))
+
+    def _end(self, trial: Any) -> End:
+        # Tune's callbacks for a failed trial do not have the error yet.
+        return self._ends.pop(trial.trial_id, End("lost", "its node or its worker was lost"))
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._emit("started", trial, {})
+        self._emit(trial, "started")
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        told = result.get("told", {})
-        if told.get("event") == "raised":
-            self._raised[trial.trial_id] = told["error"]
-        elif told:
-            self._emit("told", trial, told)
+        if "end" in result:
+            self._ends[trial.trial_id] = End(**result["end"])
+        elif "told" in result:
+            self._emit(trial, "told", data=result["told"])
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._emit(trial, "retried", end=self._end(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._emit("ended", trial, {})
+        self._emit(trial, "ended", end=self._end(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._emit("failed", trial, {"error": self._raised.get(trial.trial_id, "the worker process died")})
+        self._emit(trial, "ended", end=self._end(trial))
 
 
 @contextlib.contextmanager

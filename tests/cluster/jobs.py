@@ -1,7 +1,12 @@
 """Functions that scheduled workers of the tests call."""
 
 import os
-import signal
+import time
+from pathlib import Path
+
+
+def nothing(payload, tell):
+    pass
 
 
 def visible(payload, tell):
@@ -11,9 +16,18 @@ def visible(payload, tell):
 
 def die(payload, tell):
     if payload.get("die"):
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), payload["die"])
     if payload.get("raise"):
         raise RuntimeError("raised in the worker")
+
+
+def wait_at_first(payload, tell):
+    """Hang in the first attempt, return in the next."""
+    mark = Path(payload["mark"])
+    tell({"event": "step", "epoch": 1, "attempt": 2 if mark.exists() else 1})
+    if not mark.exists():
+        mark.touch()
+        time.sleep(600)
 
 
 def answer():

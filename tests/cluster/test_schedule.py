@@ -1,37 +1,51 @@
-"""Ray for real: several nodes with pretended GPUs on one machine, real worker processes, one of them killed."""
+"""Ray for real: several nodes with pretended GPUs on one machine, real worker processes, real deaths."""
 
+import signal
 from pathlib import Path
 
 import pytest
+
+from bench.supervisor import End, Limits
 
 HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
-def nodes():
+def cluster():
     from ray.cluster_utils import Cluster
-
-    from bench import schedule
 
     patch = pytest.MonkeyPatch()
     patch.setenv("PYTHONPATH", str(HERE))  # where the workers find the functions of jobs.py
+    patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # hidden GPUs cannot be pretended
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 2, "include_dashboard": False})
     made.add_node(num_cpus=2, num_gpus=2)
-    with schedule.cluster(made.address) as found:
-        yield found
+    yield made
     made.shutdown()
     patch.undo()
 
 
-def _run(tmp_path, entry, payloads, gpus=0, concurrent=None):
+@pytest.fixture(scope="module")
+def nodes(cluster):
+    from bench import schedule
+
+    with schedule.cluster(cluster.address) as found:
+        yield found
+
+
+def _run(tmp_path, entry, payloads, gpus=0, limits=None, retries=0, on_event=lambda event: None):
     from bench import schedule
 
     events: list[schedule.Event] = []
     jobs = [
-        schedule.Job(name, f"jobs:{entry}", payload, str(tmp_path / f"{name}.log"), 1, gpus)
+        schedule.Job(name, f"jobs:{entry}", payload, str(tmp_path / f"{name}.log"), 1, gpus, limits or Limits())
         for name, payload in payloads.items()
     ]
-    schedule.run(jobs, scratch=tmp_path / "scratch", max_concurrent=concurrent, listener=events.append)
+
+    def hear(event):
+        events.append(event)
+        on_event(event)
+
+    schedule.run(jobs, shared=tmp_path / "scratch", max_concurrent=None, listener=hear, retries=retries)
     return events
 
 
@@ -54,15 +68,39 @@ def test_a_trial_sees_all_its_gpus_in_a_process_of_its_own(nodes, tmp_path):
     assert not (tmp_path / "scratch").exists()
 
 
-def test_killed_and_raising_workers_take_nobody_with_them(nodes, tmp_path):
-    events = _run(tmp_path, "die", {"killed": {"die": True}, "raising": {"raise": True}, "fine": {}})
-    last = {job: [event for event in events if event.job == job][-1] for job in ("killed", "raising", "fine")}
-    assert {job: event.kind for job, event in last.items()} == {
-        "killed": "failed",
-        "raising": "failed",
-        "fine": "ended",
-    }
-    assert "raised in the worker" in last["raising"].data["error"]
+def test_dead_and_raising_workers_take_nobody_with_them_and_are_not_tried_again(nodes, tmp_path):
+    payloads = {"killed": {"die": signal.SIGKILL}, "raising": {"raise": True}, "fine": {}}
+    events = _run(tmp_path, "die", payloads, retries=1)
+    ends = {event.job: event.end for event in events if event.kind == "ended"}
+    assert {job: end.kind for job, end in ends.items()} == {"killed": "died", "raising": "raised", "fine": "returned"}
+    assert ends["killed"].signal == "SIGKILL"
+    assert ends["raising"].message == "RuntimeError: raised in the worker"
+    assert [event.kind for event in events if event.kind in ("retried", "ended")] == ["ended"] * 3
+
+
+def test_what_hung_is_tried_again_as_often_as_asked(nodes, tmp_path):
+    payloads = {"a": {"mark": str(tmp_path / "mark")}}
+    events = _run(tmp_path, "wait_at_first", payloads, limits=Limits(stall=2.0), retries=1)
+    assert [event.kind for event in events if event.kind != "told"] == ["started", "retried", "started", "ended"]
+    assert next(event.end.kind for event in events if event.kind == "retried") == "stalled"
+    assert [data["attempt"] for data in _told(events, "a") if data["event"] == "step"] == [1, 2]
+    assert events[-1].end == End("returned")
+
+
+def test_a_lost_node_loses_its_attempt_and_another_node_takes_over(cluster, nodes, tmp_path):
+    first = cluster.add_node(num_cpus=1, num_gpus=4)  # the only node that can hold it
+
+    def lose(event):
+        if event.kind == "told" and event.data.get("attempt") == 1:
+            cluster.remove_node(first, allow_graceful=False)
+            lose.second = cluster.add_node(num_cpus=1, num_gpus=4)
+
+    payloads = {"a": {"mark": str(tmp_path / "mark")}}
+    events = _run(tmp_path, "wait_at_first", payloads, gpus=4, retries=1, on_event=lose)
+    cluster.remove_node(lose.second, allow_graceful=False)
+    assert next(event.end.kind for event in events if event.kind == "retried") == "lost"
+    assert [data["attempt"] for data in _told(events, "a") if data["event"] == "step"] == [1, 2]
+    assert events[-1].end == End("returned")
 
 
 def test_what_no_node_can_hold_is_named(nodes):

@@ -1,0 +1,59 @@
+"""Jobs that go wrong, each in its own way; run by `bench.worker` in a process of its own."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+
+def fine(payload, tell):
+    print("printed by the job")
+    tell({"event": "step", "epoch": payload["epoch"]})
+
+
+def raises(payload, tell):
+    raise RuntimeError("raised in the job")
+
+
+def killed(payload, tell):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def segfaults(payload, tell):
+    ctypes.string_at(0)
+
+
+def exits(payload, tell):
+    os._exit(3)
+
+
+def hangs_in_here(payload, tell):
+    tell({"event": "step", "epoch": 1, "pid": os.getpid()})
+    time.sleep(600)
+
+
+def hangs_in_native_code(payload, tell):
+    tell({"event": "step", "epoch": 1})
+    ctypes.PyDLL(None).sleep(600)  # PyDLL keeps the interpreter lock
+
+
+def freezes(payload, tell):
+    tell({"event": "step", "epoch": 1})
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def works_on(payload, tell):
+    for _ in range(payload["signs"]):
+        tell({"event": "alive"})
+        time.sleep(payload["every"])
+
+
+def leaves_a_thread(payload, tell):
+    threading.Thread(target=time.sleep, args=(600,)).start()
+
+
+def leaves_a_grandchild(payload, tell):
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(20)"], close_fds=False)

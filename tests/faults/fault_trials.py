@@ -1,0 +1,66 @@
+"""The real command with trials that train nothing: `python fault_trials.py ARGUMENTS OF bench.run`.
+
+What a trial does stands in the file that FAULTS names, a JSON object of behaviours by loss; without one it is done.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import results
+from bench.spec import parse
+
+ENTRY = "fault_trials:worker"
+
+
+def worker(payload, tell):
+    faults = Path(os.environ.get("FAULTS", "absent"))
+    loss = payload["spec"]["loss"]["name"]
+    behaviour = json.loads(faults.read_text()).get(loss, "") if faults.exists() else ""
+    tell({"event": "step", "epoch": 1, "step": 1, "loss": 1.0})
+    if behaviour == "wait":
+        time.sleep(600)
+    if behaviour == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if behaviour == "raise":
+        raise RuntimeError("raised in the trial")
+    if behaviour == "fill" and not Path(os.environ["ROOM"]).exists():
+        Path(os.environ["ROOM"]).touch()
+        with open(Path(payload["folder"]) / "junk", "wb", buffering=0) as junk:
+            while junk.write(b"0" * 4096):
+                pass
+    if behaviour == "nan":
+        error = {"kind": "Diverged", "message": "the loss is not finite at step 1"}
+        return _write(payload, status="diverged", error=error)
+    if behaviour == "oom" and payload["spec"]["train"]["batch_size"] > 4:
+        return _write(payload, status="oom", error={"kind": "ResourceExhaustedError", "message": "OOM"})
+    return _write(payload, status="ok", views=[{"view": "default", "split": "val", "images": 1, "miou": 0.5}])
+
+
+def _write(payload, **fields):
+    spec = payload["spec"]
+    results.write(
+        payload["folder"],
+        results.Record(
+            trial=payload["trial"],
+            cell=parse(spec, "test").cell,
+            label=payload["label"],
+            axes=payload["axes"],
+            seed=spec["seed"],
+            spec=spec,
+            **fields,
+        ),
+    )
+
+
+if __name__ == "__main__":
+    from bench import campaign
+    from bench.cli import start
+    from bench.run import main
+
+    campaign.ENTRY = ENTRY
+    sys.argv[0] = "bench.run"
+    start(main)

@@ -1,0 +1,186 @@
+"""The real command with real processes and trials that train nothing: signals, deaths, full and read-only disks."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import results
+
+HERE = Path(__file__).resolve().parent
+LOSSES = ("cross_entropy", "dice", "focal")
+
+
+class Driver:
+    """`bench.run` in a process group of its own, as a terminal would start it."""
+
+    def __init__(self, cwd, *arguments, faults=None, prefix=()):
+        if faults is not None:
+            (cwd / "faults.json").write_text(json.dumps(faults))
+        environment = {**os.environ, "PYTHONPATH": f"{HERE.parents[1]}:{HERE}", "FAULTS": str(cwd / "faults.json")}
+        self.run = cwd / "runs" / "r"
+        self.process = subprocess.Popen(
+            [*prefix, sys.executable, str(HERE / "fault_trials.py"), *map(str, arguments)],
+            cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+
+    def wait_for(self, condition):
+        deadline = time.monotonic() + 120
+        while not (found := condition()):
+            assert self.process.poll() is None, self.process.stdout.read()
+            assert time.monotonic() < deadline, "timed out"
+            time.sleep(0.05)
+        return found
+
+    def end(self):
+        try:
+            return self.process.wait(120), self.process.stdout.read()
+        finally:
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+    def statuses(self):
+        found = {}
+        for path in self.run.glob("trials/*/record.json"):
+            record = results.read(path)
+            found[record.label] = record.status
+        return found
+
+
+def _grid(*arguments, losses=LOSSES):
+    return (
+        "--grid", "losses", "--only", f"loss={','.join(losses)}", "--seeds", 1, "--gpus-per-trial", 0, "--name", "r",
+        *arguments,
+    )  # fmt: skip
+
+
+def _started_waiting(driver):
+    """Cross-entropy is done and Dice, which waits, has begun."""
+    logs = driver.run.glob("trials/dice-*/log.txt")
+    return driver.statuses().get("cross_entropy") == "ok" and any(logs)
+
+
+def _gone(processes):
+    """Workers and trials end with the driver; Ray's agents, which hold nothing, look for it for a minute more."""
+    deadline = time.monotonic() + 30
+    while alive := [p for p in processes if _runs(p)]:
+        assert time.monotonic() < deadline, alive
+        time.sleep(0.1)
+
+
+def _runs(process):
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and not process.name().endswith("Agent")
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
+def test_a_stopped_run_keeps_what_is_done_and_records_what_ran(tmp_path, signals):
+    driver = Driver(tmp_path, *_grid(), faults={"dice": "wait"})
+    driver.wait_for(lambda: _started_waiting(driver))
+    family = psutil.Process(driver.process.pid).children(recursive=True)
+    for number in signals:
+        os.killpg(driver.process.pid, number)
+        time.sleep(0.1)
+    status, output = driver.end()
+    assert status == 130, output
+    assert driver.statuses() == {"cross_entropy": "ok", "dice": "interrupted"}
+    assert json.loads((driver.run / "run.json").read_text())["status"] == "interrupted"
+    assert "--resume runs/r" in output
+    _gone(family)
+
+
+def test_a_killed_driver_loses_what_ran_and_is_resumed(tmp_path):
+    driver = Driver(tmp_path, *_grid(), faults={"dice": "wait"})
+    driver.wait_for(lambda: _started_waiting(driver))
+    second = Driver(tmp_path, "--resume", "runs/r")
+    status, output = second.end()
+    assert (status, output.count("\n")) == (2, 1)
+    assert "is being written by another process" in output
+    family = psutil.Process(driver.process.pid).children(recursive=True)
+    driver.process.send_signal(signal.SIGKILL)
+    driver.end()
+    _gone(family)
+    assert driver.statuses() == {"cross_entropy": "ok"}
+    (kept,) = driver.run.glob("trials/cross_entropy-*/record.json")
+    before = kept.read_bytes()
+
+    status, output = Driver(tmp_path, "--resume", "runs/r", faults={}).end()
+    assert status == 0, output
+    assert "1 of 3 trials are complete and kept" in output
+    assert driver.statuses() == dict.fromkeys(LOSSES, "ok")
+    assert kept.read_bytes() == before
+
+    kept.write_bytes(before[: len(before) // 2])  # what no crash of ours leaves, but a disk may
+    status, output = Driver(tmp_path, "--resume", "runs/r").end()
+    assert status == 0, output
+    assert "2 of 3 trials are complete and kept" in output
+    assert driver.statuses() == dict.fromkeys(LOSSES, "ok")
+
+
+def test_every_trial_ends_in_a_record(tmp_path):
+    faults = {"cross_entropy": "", "dice": "wait", "focal": "oom", "bce": "kill", "tversky": "raise", "dice_bce": "nan"}
+    arguments = _grid("--stall-timeout", 2, "--on-oom", "shrink", "--max-concurrent", 2, losses=faults)
+    driver = Driver(tmp_path, *arguments, faults=faults)
+    status, output = driver.end()
+    assert status == 4, output
+    assert driver.statuses() == {
+        "cross_entropy": "ok",
+        "dice": "timeout",
+        "focal": "oom",
+        "focal batch 4": "ok",
+        "bce": "crashed",
+        "tversky": "crashed",
+        "dice_bce": "diverged",
+    }
+    errors = {record.label: record.error for path in driver.run.glob("trials/*") if (record := results.read(path))}
+    assert errors["dice"].message == "no sign of life for 2 s"
+    assert "in worker" in errors["dice"].detail["log"]  # the stacks
+    assert errors["bce"].detail["signal"] == "SIGKILL"
+    assert errors["tversky"].message == "RuntimeError: raised in the trial"
+    assert "in worker" in errors["tversky"].detail["log"]  # the traceback
+    cells = {results.read(path).label: results.read(path).cell for path in driver.run.glob("trials/focal*")}
+    assert len(set(cells.values())) == 2
+
+
+def _small_disk(tmp_path, option):
+    """A command prefix that mounts a tmpfs of 1 MiB over tmp_path/runs, in a mount namespace of its own."""
+    (tmp_path / "runs").mkdir()
+    script = f'mount -t tmpfs -o size=1m,{option} none {tmp_path / "runs"} && exec "$@"'
+    prefix = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh")
+    if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no mount namespaces here")
+    return prefix
+
+
+def test_a_read_only_place_is_refused_before_anything_starts(tmp_path):
+    status, output = Driver(tmp_path, *_grid(), prefix=_small_disk(tmp_path, "ro")).end()
+    assert (status, output.count("\n")) == (2, 1)
+    assert "is not a writable folder: Read-only file system" in output
+
+
+def test_a_full_disk_stops_the_run_and_spoils_nothing(tmp_path):
+    # In one namespace: the run that fills its disk, what is there then, room again, and the rest.
+    script = f"""
+"$@"; echo "first $?"
+ls runs/r/trials/*/record.json
+rm runs/r/trials/*/junk
+{sys.executable} {HERE / "fault_trials.py"} --resume runs/r; echo "second $?"
+"""
+    faults = {"dice": "fill"}
+    prefix = (*_small_disk(tmp_path, "rw"), "env", f"ROOM={tmp_path / 'filled'}", "sh", "-c", script, "sh")
+    _, output = Driver(tmp_path, *_grid(losses=("cross_entropy", "dice")), faults=faults, prefix=prefix).end()
+    first, second = output.split("first ")
+    assert second.startswith("4\n"), output
+    assert "cannot be written any more: No space left on device" in first.replace("\n", " ")
+    assert "cross_entropy" in second.splitlines()[1]
+    assert "1 of 2 trials are complete and kept" in second
+    assert second.rstrip().endswith("second 0"), output
