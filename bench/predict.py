@@ -147,8 +147,8 @@ def _predictor(
     import tensorflow as tf
 
     import models
-    from bench.data.pipeline import scaled
-    from models.predict import in_multiples, label_map, probabilities
+    from bench.data.pipeline import prepared
+    from models.predict import label_map, probabilities
 
     model = models.build(spec.model.model_copy(update={"weights": "none"}), classes)
     try:
@@ -166,7 +166,7 @@ def _predictor(
         return tf.cast(label_map(found if refine is None else refine([full, found])), tf.uint8)
 
     def predict(picture: np.ndarray) -> np.ndarray:
-        small = scaled(picture, spec.data.size, Image.Resampling.BILINEAR)
+        small = prepared(picture, spec.data)
         return labels(small[None], picture[None])[0].numpy()
 
     return predict

@@ -16,6 +16,8 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 import losses
+from bench.data.policy import Policy
+from bench.data.policy import named as named_policies
 from bench.errors import UsageError, nearest
 from models import ModelSpec
 from models.spec import OUTPUT_STRIDES
@@ -69,7 +71,8 @@ class DataSpec(Spec):
     """A data set and how its pictures reach the model.
 
     `size` is the longest side in pixels to which images are brought (training and evaluation alike), `crop` the square
-    training crop cut from that. Evaluation scores at each label's own size.
+    training crop cut from that. Evaluation scores at each label's own size. `augment` is a policy by name
+    (bench/data/policies.yaml) or the policy itself; `pixel_weights` see bench.data.weights.
     """
 
     dataset: str = "scenes"
@@ -79,7 +82,9 @@ class DataSpec(Spec):
     mask_values: Literal["auto", "ids", "binary"] = "auto"
     size: int = Field(160, ge=32, le=4096)
     crop: int = Field(128, ge=32, le=4096)
-    augment: Literal["none", "light"] = "light"
+    augment: str | Policy = "light"
+    pixel_weights: Literal["none", "balanced", "frequency", "unet"] = Field("none", json_schema_extra={"neutral": "none"})
+    cache: Literal["auto", "memory", "disk"] = _aside("auto")
     train_limit: int | None = Field(None, ge=1)
     val_limit: int | None = Field(None, ge=1)
     test_limit: int | None = Field(None, ge=1)
@@ -91,6 +96,24 @@ class DataSpec(Spec):
             root = values.get("root")
             values = {**values, "name": Path(root).resolve().name if root else values.get("dataset", "scenes")}
         return values
+
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _augment(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            try:
+                return Policy.model_validate(value)
+            except ValidationError as error:
+                fault = error.errors(include_url=False)[0]
+                raise ValueError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}, got {fault['input']!r}") from None
+        if isinstance(value, str) and value not in named_policies():
+            raise ValueError(f"unknown policy {value!r}{nearest(value, named_policies())}")
+        return value
+
+    @property
+    def policy(self) -> Policy:
+        """The augmentation policy that `augment` names or is."""
+        return named_policies()[self.augment] if isinstance(self.augment, str) else self.augment
 
 
 class TrainSpec(Spec):

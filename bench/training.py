@@ -251,7 +251,7 @@ def recalibrate(model: keras.Model, dataset: tf.data.Dataset, strategy: tf.distr
     step = tf.function(
         lambda image: strategy.run(lambda x: model(tf.cast(x, tf.float32), training=True), args=(image,))
     )
-    for image, _ in distribute(dataset, strategy):
+    for image, *_ in distribute(dataset, strategy):
         step(image)
 
 

@@ -169,7 +169,7 @@ class _Body:
         self.eval_batch = -(-spec.eval.batch_size // replicas) * replicas
         self.crops = pipeline.Crops(splits["train"], spec.data, spec.seed)
         self.scored = {
-            name: pipeline.evaluation(split, spec.data.size, self.eval_batch)
+            name: pipeline.evaluation(split, spec.data, self.eval_batch)
             for name, split in splits.items()
             if name != "train"
         }
@@ -187,7 +187,7 @@ class _Body:
             if spec.train.freeze == "backbone":
                 _freeze_backbone(self.model)
             self.rate = optimizers.learning_rate(spec.train)
-            self.objective = objective.build(spec.loss, (label for _, label in self.crops.pairs), self.classes)
+            self.objective = objective.build(spec.loss, self.crops.labels(), self.classes)
             self.known["objective"] = self.objective.facts
             self.running = training.RunningConfusion(self.classes)
             self.model.compile(

@@ -15,10 +15,11 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Keys and a way to read them. Nothing is held in memory."""
+    """Keys and a way to read them. Nothing is held in memory. Splits of one `version`, if they have any, read alike."""
 
     keys: tuple[str, ...]
     reader: Callable[[str], Pair]
+    version: str = ""
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -1,8 +1,8 @@
-"""From a split to batches: uint8 arrays in memory, cut and augmented in NumPy and Pillow, handed over by tf.data.
+"""From a split to batches: decoded uint8 pixels, cut and augmented in NumPy, handed over by tf.data.
 
-Every sample is a pure function of (seed, position in the stream), so batches may be made in parallel and in any order,
-a trial replays the same pixels, and the batch size does not change which crops are seen. Labels are only ever gathered
-(nearest), never blended. TensorFlow is imported when a data set is made.
+Every sample is a pure function of (seed, position in the stream), in whole numbers, so batches may be made in parallel,
+in any order and by any worker; a trial replays the same pixels, and the batch size does not change which are seen.
+Labels are only ever gathered (nearest), never blended. TensorFlow is imported when a data set is made.
 """
 
 from __future__ import annotations
@@ -10,62 +10,78 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
+from bench.data import augment, pixels, store
 from bench.data.dataset import VOID, Pair, Split
 from bench.data.quiet_exit import quiet_at_exit
+from bench.data.weights import weigher
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
     from bench.spec import DataSpec
 
-LIGHT_SCALES = (0.75, 1.25)
+AHEAD = 1 << 30
+"""Bytes of batches that may be in the making at a time."""
 
 
-def train(crops: Crops, batch_size: int, steps: int) -> tf.data.Dataset:
+def train(crops: Crops, batch_size: int, steps: int, *, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
     """The first `steps` batches of a stream of training crops.
 
-    Yields (image uint8 (B, crop, crop, 3), label uint8 (B, crop, crop)). Not endless: at its end no call into
-    Python is left open.
+    Yields (image uint8 (B, crop, crop, 3), label uint8 (B, crop, crop)) and, where the crops have pixel weights, these
+    as float32 (B, crop, crop). Not endless: at its end no call into Python is left open.
+
+    Args:
+        batch_size: of the global batch.
+        worker, workers: this worker's equal part of every global batch. Parts side by side are the global batch.
+
+    Raises:
+        ValueError: the batch does not split evenly.
     """
     import tensorflow as tf
 
-    shape = (batch_size, crops.crop, crops.crop)
+    if batch_size % workers or not 0 <= worker < workers:
+        raise ValueError(f"worker {worker} of {workers}: no equal part of a batch of {batch_size}")
+    share = batch_size // workers
+    shape = (share, crops.crop, crops.crop)
+    shapes, types = ((*shape, 3), shape, shape), (tf.uint8, tf.uint8, tf.float32)
+    columns = 3 if crops.weigh else 2
 
-    def batch(step: np.int64) -> Pair:
-        images, labels = zip(*(crops[int(step) * batch_size + i] for i in range(batch_size)), strict=True)
-        return np.stack(images), np.stack(labels)
+    def batch(step: np.int64) -> list[np.ndarray]:
+        first = int(step) * batch_size + worker * share
+        return [np.stack(column) for column in zip(*(crops[first + i] for i in range(share)), strict=True)]
 
-    def shaped(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        image, label = tf.numpy_function(quiet_at_exit(batch), [step], (tf.uint8, tf.uint8), stateful=False)
-        return tf.ensure_shape(image, (*shape, 3)), tf.ensure_shape(label, shape)
+    def shaped(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        made = tf.numpy_function(quiet_at_exit(batch), [step], types[:columns], stateful=False)
+        return tuple(tf.ensure_shape(column, shape) for column, shape in zip(made, shapes, strict=False))
 
-    return _mapped(steps, shaped)
+    return _mapped(steps, shaped, share * crops.crop**2 * 4)
 
 
-def _mapped(steps: int, function: Callable[..., Any]) -> tf.data.Dataset:
-    """Batches of `function` of 0, 1, 2, ... made ahead on a few threads."""
+def _mapped(steps: int, function: Callable[..., Any], batch_bytes: int) -> tf.data.Dataset:
+    """Batches of `function` of 0, 1, 2, ... made ahead, each on a thread, on as many as there are cores."""
     import tensorflow as tf
 
     options = tf.data.Options()
     # The thread that tunes an iterator sleeps up to a minute between looks, and giving up the iterator waits for it:
     # a training of 30 s was seen to end 35 s late (TensorFlow 2.21). What it would tune is fixed here.
     options.autotune.enabled = False
-    threads = max(2, min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
+    threads = max(2, min(cores, 64, AHEAD // max(1, batch_bytes)))
     batches = tf.data.Dataset.range(steps).map(function, num_parallel_calls=threads, deterministic=True)
     return batches.prefetch(2).with_options(options)
 
 
-def evaluation(split: Split, size: int, batch_size: int) -> tf.data.Dataset:
+def evaluation(split: Split, spec: DataSpec, batch_size: int) -> tf.data.Dataset:
     """Every image once, in the order of the split, at the training scale, with its label at the label's own size.
 
     Yields dicts of B entries, the last batch filled up with void images:
-        image uint8 (B, SH, SW, 3): aspect kept, longest side `size`, padded right and below with the mean colour;
+        image uint8 (B, SH, SW, 3): aspect kept, longest side `spec.size`, padded right and below with the mean colour;
             (SH, SW) is (size, size), or the common size when all images have one.
         label uint8 (B, LH, LW): native, padded right and below with 255 to the largest of the split.
         image_size, label_size int32 (B, 2): height and width of the content.
@@ -73,7 +89,7 @@ def evaluation(split: Split, size: int, batch_size: int) -> tf.data.Dataset:
     """
     import tensorflow as tf
 
-    table = Table(split, size)
+    table = Table(split, spec)
 
     def batch(step: np.int64) -> tuple[np.ndarray, ...]:
         rows = (table[i] for i in range(int(step) * batch_size, (int(step) + 1) * batch_size))
@@ -89,46 +105,68 @@ def evaluation(split: Split, size: int, batch_size: int) -> tf.data.Dataset:
             for (name, value), column in zip(example.items(), columns, strict=True)
         }
 
-    return _mapped(math.ceil(len(split) / batch_size), shaped)
+    return _mapped(math.ceil(len(split) / batch_size), shaped, batch_size * table.row_bytes)
 
 
 class Crops:
-    """The endless stream of training samples: `crops[position]` is image uint8 (crop, crop, 3), label (crop, crop)."""
+    """The endless stream of training samples: `crops[position]` is image uint8 (crop, crop, 3), label (crop, crop) and,
+    where `weigh` is a function, weights float32 (crop, crop)."""
 
     def __init__(self, split: Split, spec: DataSpec, seed: int) -> None:
-        self.crop, self.light, self.seed = spec.crop, spec.augment == "light", seed
-        self.pairs = [resized(*split.read(i), spec.size) for i in range(len(split))]
-        self.means = [mean_color(image) for image, _ in self.pairs]
+        self.crop, self.policy, self.seed = spec.crop, spec.policy, seed
+        self._kept = store.keep(
+            len(split),
+            lambda i: _joined(*resized(*split.read(i), spec.size)),
+            spec.cache,
+            _identity(split, spec, "rgbl"),
+        )
+        self._means = [mean_color(kept[..., :3]) for kept in self._kept]
+        self.weigh = weigher(spec.pixel_weights, self.labels())
         # Batches of two epochs may be in the making at a time.
         self.order: Callable[[int], np.ndarray] = functools.lru_cache(maxsize=4)(self._order)
 
-    def _order(self, epoch: int) -> np.ndarray:
-        return _generator(self.seed, 0, epoch).permutation(len(self.pairs))
+    def labels(self) -> Iterator[np.ndarray]:
+        """All training labels at the training scale, uint8 (H, W), one after the other."""
+        return (kept[..., 3] for kept in self._kept)
 
-    def __getitem__(self, position: int) -> Pair:
-        epoch, place = divmod(position, len(self.pairs))
-        index = self.order(epoch)[place]
-        flip, scale, top, left = _generator(self.seed, 1, position).random(4)
-        low, high = LIGHT_SCALES
-        scale = low + (high - low) * scale if self.light else 1.0
-        image, label = self.pairs[index]
-        image, label = window(image, label, self.crop, scale, top, left, self.means[index])
-        return (image[:, ::-1], label[:, ::-1]) if self.light and flip < 0.5 else (image, label)
+    def _order(self, epoch: int) -> np.ndarray:
+        return _generator(self.seed, 0, epoch).permutation(len(self._kept))
+
+    def __getitem__(self, position: int) -> tuple[np.ndarray, ...]:
+        epoch, place = divmod(position, len(self._kept))
+        return self._sample(self.order(epoch)[place], 1, position)
+
+    def _sample(self, index: int, *key: int) -> tuple[np.ndarray, ...]:
+        draws = augment.draws(_generator(self.seed, *key))
+        sample = self._augmented(index, draws)
+        if augment.mixes(self.policy, draws):
+            # A sample of its own, not of this batch: so mixing depends neither on the batch nor on the worker.
+            partner = int(draws["mix_with"] * len(self._kept))
+            other = self._augmented(partner, augment.draws(_generator(self.seed, 2, *key)))
+            sample = augment.mixed(sample, other, self.policy, draws)
+        return (*sample, self.weigh(sample[1])) if self.weigh else sample
+
+    def variation(self, index: int, number: int) -> Pair:
+        """One of the samples that may be made of an image, to look at."""
+        image, label, *_ = self._sample(index, 3, index, number)
+        return image, label
+
+    def _augmented(self, index: int, draws: augment.Draws) -> Pair:
+        return augment.augmented(augment.Prepared(self._kept[index], self._means[index]), self.policy, self.crop, draws)
 
 
 class Table:
     """Rows of an evaluation, as `evaluation` describes them, by position; past the end stands void filler."""
 
-    def __init__(self, split: Split, size: int) -> None:
-        self.images: list[np.ndarray] = []
-        self.labels: list[np.ndarray] = []
-        for i in range(len(split)):
-            image, label = split.read(i)
-            self.images.append(np.asarray(scaled(image, size, Image.Resampling.BILINEAR)))
-            self.labels.append(label)
+    def __init__(self, split: Split, spec: DataSpec) -> None:
+        self.images = store.keep(
+            len(split), lambda i: prepared(split.read(i)[0], spec), spec.cache, _identity(split, spec, "image")
+        )
+        self.labels = store.keep(len(split), lambda i: split.read(i)[1], spec.cache, _identity(split, None, "label"))
         shapes = {image.shape[:2] for image in self.images}
-        self.image_shape = shapes.pop() if len(shapes) == 1 else (size, size)
+        self.image_shape = shapes.pop() if len(shapes) == 1 else (spec.size, spec.size)
         self.label_shape = tuple(np.max([label.shape for label in self.labels], axis=0).tolist())
+        self.row_bytes = 3 * math.prod(self.image_shape) + math.prod(self.label_shape)
 
     def __getitem__(self, position: int) -> dict[str, np.ndarray]:
         if position < len(self.images):
@@ -148,9 +186,26 @@ class Table:
         }
 
 
+def _identity(split: Split, spec: DataSpec | None, kind: str) -> str:
+    """What kept pixels depend on; empty when the content of the split is not known."""
+    how = f"{spec.size} {spec.policy.clahe if kind == 'image' else ''}" if spec else "native"
+    return split.version and "\n".join((split.version, kind, how, *split.keys))
+
+
+def prepared(image: np.ndarray, spec: DataSpec) -> np.ndarray:
+    """A picture as the model gets it when it is scored: longest side `spec.size`, and what the policy says of all."""
+    image = scaled(image, spec.size, Image.Resampling.BILINEAR)
+    clahe = spec.policy.clahe
+    return pixels.equalized(image, clahe.clip, clahe.tiles) if clahe and clahe.evaluation else image
+
+
 def resized(image: np.ndarray, label: np.ndarray, size: int) -> Pair:
     """Both brought to longest side `size`, aspect kept: the image bilinear with antialiasing, the label nearest."""
     return scaled(image, size, Image.Resampling.BILINEAR), scaled(label, size, Image.Resampling.NEAREST)
+
+
+def _joined(image: np.ndarray, label: np.ndarray) -> np.ndarray:
+    return np.concatenate([image, label[..., None]], axis=-1)
 
 
 def scaled(array: np.ndarray, size: int, resampling: Image.Resampling) -> np.ndarray:
@@ -161,45 +216,6 @@ def scaled(array: np.ndarray, size: int, resampling: Image.Resampling) -> np.nda
     factor = size / max(height, width)
     target = max(1, round(width * factor)), max(1, round(height * factor))
     return np.asarray(Image.fromarray(array).resize(target, resampling))
-
-
-def window(
-    image: np.ndarray, label: np.ndarray, crop: int, scale: float, top: float, left: float, fill: np.ndarray
-) -> Pair:
-    """A crop x crop window of the pair scaled by `scale`, without scaling the rest.
-
-    Args:
-        top, left: where the window lies, 0 at one end and below 1 of its room; where the scaled picture is smaller than
-            the window, where the picture lies in it. What it does not cover is `fill` and void.
-    """
-    height, width = label.shape
-    rows = _overlap(height, scale, crop, top)
-    columns = _overlap(width, scale, crop, left)
-    box = (columns.source[0], rows.source[0], columns.source[1], rows.source[1])
-    target = (columns.length, rows.length)
-    out_image, out_label = np.empty((crop, crop, 3), np.uint8), np.full((crop, crop), VOID, np.uint8)
-    out_image[:] = fill
-    place = slice(rows.start, rows.start + rows.length), slice(columns.start, columns.start + columns.length)
-    out_image[place] = np.asarray(Image.fromarray(image).resize(target, Image.Resampling.BILINEAR, box))
-    out_label[place] = np.asarray(Image.fromarray(label).resize(target, Image.Resampling.NEAREST, box))
-    return out_image, out_label
-
-
-class _Overlap(NamedTuple):
-    """Along one axis: the source interval that is seen, and where its `length` pixels start in the window."""
-
-    source: tuple[float, float]
-    start: int
-    length: int
-
-
-def _overlap(extent: int, scale: float, crop: int, share: float) -> _Overlap:
-    scaled = max(1, round(extent * scale))
-    room = scaled - crop
-    offset = int(share * (abs(room) + 1))
-    if room < 0:
-        return _Overlap((0.0, float(extent)), offset, scaled)
-    return _Overlap((offset * extent / scaled, (offset + crop) * extent / scaled), 0, crop)
 
 
 def padded(array: np.ndarray, shape: tuple[int, ...], fill: np.ndarray | int) -> np.ndarray:

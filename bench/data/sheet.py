@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import TYPE_CHECKING
+
 import numpy as np
 from PIL import Image, ImageDraw
 
-from bench.data.dataset import Dataset
+from bench.data.dataset import Dataset, Pair, Split
+from bench.data.pipeline import Crops
+
+if TYPE_CHECKING:
+    from bench.spec import DataSpec
 
 _GAP, _LEGEND = 4, 22
 
@@ -28,6 +35,17 @@ def sheet(dataset: Dataset, split: str = "train", columns: int = 6, rows: int = 
             page.paste(tile, (left, top + down))
     _legend(ImageDraw.Draw(page), dataset, page.height - _LEGEND)
     return page
+
+
+def variations(dataset: Dataset, split: str, spec: DataSpec, columns: int, rows: int) -> Dataset:
+    """A data set to be drawn: `rows` images, each followed by training samples that the policy of `spec` makes of it."""
+    chosen = dataset.splits[split].limited(max(rows, 24))  # more than are shown, for what is mixed in
+    crops = Crops(chosen, spec, 0)
+    made: dict[str, Pair] = {}
+    for row in range(min(rows, len(chosen))):
+        made[f"{row}"] = chosen.read(row)
+        made |= {f"{row} {number}": crops.variation(row, number) for number in range(1, columns)}
+    return dataclasses.replace(dataset, splits={split: Split(tuple(made), made.__getitem__)})
 
 
 def compact(page: Image.Image, dataset: Dataset) -> Image.Image:

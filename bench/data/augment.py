@@ -1,0 +1,131 @@
+"""What a policy does to one sample, from uniform numbers: blur, colours, one warp, CLAHE, cutout; and mixing two.
+
+A sample is a picture uint8 (H, W, 3) and a label uint8 (H, W). Labels are only gathered, pasted or made void, never
+blended, and what a warp reveals is void.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.data import pixels
+from bench.data.dataset import VOID, Pair
+from bench.data.policy import Policy, at
+
+_DRAWS = (
+    "flip", "vertical_flip", "top", "left", "scale", "rotate", "down", "across",
+    "blur", "sigma", "gamma", "brightness", "contrast", "hue", "saturation",
+    "cutout", "cutout_side", "cutout_top", "cutout_left",
+    "mix", "mix_with", "mix_area", "mix_top", "mix_left",
+)  # fmt: skip
+"""One number each, whether it is used or not: a policy that asks for more changes nothing of what it had before. New
+ones come last."""
+
+Draws = Mapping[str, float]
+
+
+def draws(generator: np.random.Generator) -> dict[str, float]:
+    """Uniform numbers in [0, 1) for all that may happen to a sample."""
+    return dict(zip(_DRAWS, generator.random(len(_DRAWS)).tolist(), strict=True))
+
+
+class Prepared(NamedTuple):
+    """A training picture as it is kept: its label is the fourth channel of its pixels.
+
+    Attributes:
+        pixels: uint8 (H, W, 4).
+        mean: its mean colour, uint8 (3,), which stands where there is no picture.
+    """
+
+    pixels: np.ndarray
+    mean: np.ndarray
+
+
+def augmented(source: Prepared, policy: Policy, crop: int, u: Draws) -> Pair:
+    """A crop x crop sample of one picture; mixing is left to `mixed`."""
+    affine = _warp_of(source.pixels.shape[:2], policy, crop, u)
+    rows, columns = affine.region(crop, crop, source.pixels.shape[:2])
+    part = source.pixels[rows, columns]
+    lanes = pixels.to_lanes(part)
+    if policy.blur and u["blur"] < policy.blur.probability:
+        lanes = pixels.blurred(lanes, at(policy.blur.sigma, u["sigma"], 0.0))
+    mean = source.mean[None, None]
+    if colors := _colors_of(policy, u):
+        lanes = pixels.recolored(pixels.channels(lanes), *colors)
+        mean = pixels.channels(pixels.recolored(mean, *colors))
+    fill = int(mean[0, 0] @ np.array([1, 1 << 16, 1 << 32]))
+    image, label = pixels.warp(lanes, part[..., 3], affine.seen_from(rows, columns), (crop, crop), fill, VOID)
+    if policy.clahe:
+        image = pixels.equalized(image, policy.clahe.clip, policy.clahe.tiles)
+    if policy.cutout and u["cutout"] < policy.cutout.probability:
+        place = _square(crop, at(policy.cutout.side, u["cutout_side"], 0.0), u["cutout_top"], u["cutout_left"])
+        image[place], label[place] = mean[0, 0], VOID
+    return image, label
+
+
+def _warp_of(shape: tuple[int, int], policy: Policy, crop: int, u: Draws) -> pixels.Affine:
+    reach = policy.translate * crop
+    return pixels.window_of(
+        shape,
+        (crop, crop),
+        scale=max(at(policy.scale, u["scale"], 1.0), 0.1),
+        place=(u["top"], u["left"]),
+        shift=(round(reach * (2 * u["down"] - 1)), round(reach * (2 * u["across"] - 1))),
+        degrees=at(policy.rotate, u["rotate"], 0.0),
+        mirror=(u["flip"] < policy.flip, u["vertical_flip"] < policy.vertical_flip),
+    )
+
+
+def _colors_of(policy: Policy, u: Draws) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """Tone curve and colour matrix; None when nothing changes."""
+    gamma = max(at(policy.gamma, u["gamma"], 1.0), 0.05)
+    tone = gamma, at(policy.brightness, u["brightness"], 0.0), at(policy.contrast, u["contrast"], 1.0)
+    matrix = pixels.color_matrix(at(policy.hue, u["hue"], 0.0), at(policy.saturation, u["saturation"], 1.0))
+    return None if tone == (1, 0, 1) and matrix is None else (pixels.tone_curve(*tone), matrix)
+
+
+def _square(crop: int, share: float, top: float, left: float) -> tuple[slice, slice]:
+    side = round(crop * share)
+    row, column = (int(place * (crop - side + 1)) for place in (top, left))
+    return slice(row, row + side), slice(column, column + side)
+
+
+# --- two samples -----------------------------------------------------------------------------------------------------
+
+
+def mixes(policy: Policy, u: Draws) -> bool:
+    """Whether a second sample is wanted."""
+    return u["mix"] < policy.cutmix + policy.classmix
+
+
+def mixed(sample: Pair, other: Pair, policy: Policy, u: Draws) -> Pair:
+    """Parts of another sample pasted over one, image and label alike: a rectangle, or half of its classes."""
+    mask = _rectangle(sample[1].shape, u) if u["mix"] < policy.cutmix else _half_of_the_classes(other[1], u)
+    return np.where(mask[..., None], other[0], sample[0]), np.where(mask, other[1], sample[1])
+
+
+def _rectangle(shape: tuple[int, ...], u: Draws) -> np.ndarray:
+    """A rectangle of the shape of the sample, of a uniform share of its area and with a uniform centre, as in Yun et
+    al. 2019; what lies outside is cut off."""
+    side = math.sqrt(u["mix_area"])
+    mask = np.zeros(shape, bool)
+    mask[
+        tuple(
+            slice(max(0, round(extent * (place - side / 2))), max(0, round(extent * (place + side / 2))))
+            for extent, place in zip(shape, (u["mix_top"], u["mix_left"]), strict=True)
+        )
+    ] = True
+    return mask
+
+
+def _half_of_the_classes(label: np.ndarray, u: Draws) -> np.ndarray:
+    """Where the label has one of half of its classes, void not among them."""
+    present = np.flatnonzero(np.bincount(label.ravel(), minlength=256)[:VOID])
+    chosen = np.zeros(256, bool)
+    order = np.random.Generator(np.random.PCG64(int(u["mix_area"] * 2**53))).permutation(present)
+    chosen[order[: (len(order) + 1) // 2]] = True
+    return chosen[label]

@@ -1,0 +1,138 @@
+"""Decoded pictures, made once: in memory, or in one file that all processes of a machine share.
+
+The file is mapped, so a set need not fit into memory, and trials side by side hold its pages once. It is written under
+another name and renamed, and is made again when it is not whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from bench.errors import UsageError
+
+Where = Literal["auto", "memory", "disk"]
+MEMORY_LIMIT = 2 << 30
+"""Bytes up to which `auto` keeps a split in memory."""
+FOLDER_VARIABLE = "SEGMENTATION_BENCH_CACHE"
+_ABREAST = 64
+
+Arrays = Sequence[np.ndarray]
+
+
+def folder() -> Path:
+    """Where files are kept: $SEGMENTATION_BENCH_CACHE, else segmentation-bench/ in the user's cache folder."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(named) if named else Path(cache) / "segmentation-bench"
+
+
+def keep(count: int, make: Callable[[int], np.ndarray], where: Where, identity: str) -> Arrays:
+    """`make(0)`, ..., `make(count - 1)`, uint8 of any shapes, made in threads.
+
+    Args:
+        where: "auto" is memory up to `MEMORY_LIMIT`, as if all were as large as the first.
+        identity: what the arrays depend on; equal identities share a file. Empty: the file is nobody else's and goes
+            with the process.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    if where == "auto":
+        where = "disk" if count and count * make(0).nbytes > MEMORY_LIMIT else "memory"
+    if where == "memory":
+        return list(_made(count, make))
+    try:
+        return _on_disk(count, make, identity)
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename or folder()}: no cache of decoded pictures can be written ({error.strerror or error}); "
+            f"name another folder in {FOLDER_VARIABLE}, or set data.cache=memory"
+        ) from None
+
+
+def _made(count: int, make: Callable[[int], np.ndarray]) -> Iterator[np.ndarray]:
+    """In order, so many at a time that what waits to be taken stays small."""
+    with ThreadPoolExecutor() as pool:
+        for first in range(0, count, _ABREAST):
+            yield from pool.map(make, range(first, min(first + _ABREAST, count)))
+
+
+class _Mapped(Sequence):  # type: ignore[type-arg]
+    """Arrays of one file: `shapes` in the order in which they lie."""
+
+    def __init__(self, path: Path, shapes: list[list[int]]) -> None:
+        self._shapes = [tuple(shape) for shape in shapes]
+        self._ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
+        self._bytes = np.memmap(path, np.uint8, "r") if self._ends[-1] else np.zeros(0, np.uint8)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        part = self._bytes[self._ends[index] : self._ends[index + 1]]
+        return np.asarray(part).reshape(self._shapes[index])
+
+
+def _on_disk(count: int, make: Callable[[int], np.ndarray], identity: str) -> Arrays:
+    if not identity:
+        with tempfile.TemporaryDirectory() as scratch:  # a mapped file outlives its name
+            return _Mapped(Path(scratch) / "arrays", _written(Path(scratch) / "arrays", count, make))
+    folder().mkdir(parents=True, exist_ok=True)
+    path = folder() / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.u8"
+    with _alone(path.with_suffix(".lock")):
+        shapes = _shapes_of(path)
+        if shapes is None:
+            shapes = _written(path, count, make)
+            _renamed(path.with_suffix(".json"), json.dumps({"identity": identity, "shapes": shapes}).encode())
+    return _Mapped(path, shapes)
+
+
+def _shapes_of(path: Path) -> list[list[int]] | None:
+    """The shapes of a file that is whole."""
+    try:
+        shapes = json.loads(path.with_suffix(".json").read_bytes())["shapes"]
+        return shapes if path.stat().st_size == sum(int(np.prod(shape)) for shape in shapes) else None
+    except (FileNotFoundError, ValueError, KeyError):
+        return None
+
+
+def _written(path: Path, count: int, make: Callable[[int], np.ndarray]) -> list[list[int]]:
+    shapes = []
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            for array in _made(count, make):
+                file.write(np.ascontiguousarray(array).data)
+                shapes.append(list(array.shape))
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return shapes
+
+
+def _renamed(path: Path, content: bytes) -> None:
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_bytes(content)
+    os.replace(part, path)
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time; where files cannot be locked, several write the same, each under a name of its own."""
+    with open(path, "wb") as file:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

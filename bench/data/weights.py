@@ -1,0 +1,42 @@
+"""Pixel weights of training samples, made from the labels as they are after augmentation; void weighs 0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+import numpy as np
+
+from bench.data.dataset import VOID
+
+PixelWeights = Literal["none", "balanced", "frequency", "unet"]
+Weigher = Callable[[np.ndarray], np.ndarray]
+
+
+def weigher(kind: PixelWeights, labels: Iterable[np.ndarray]) -> Weigher | None:
+    """A function from a label uint8 (H, W) to weights float32 (H, W); None for "none".
+
+    Args:
+        kind: "balanced": each class of the sample has the same total weight, on average 1 (losses.pixel_weights).
+            "frequency": the same over the whole training set, N / (K n_c), so that a rare class weighs more wherever it
+            is. "unet": "balanced" and more between objects that come close (Ronneberger et al. 2015).
+        labels: all training labels; read for "frequency" only.
+    """
+    if kind == "none":
+        return None
+    if kind == "frequency":
+        table = by_frequency(labels)
+        return lambda label: table[label]
+    from losses import pixel_weights
+
+    if kind == "unet":
+        return pixel_weights.unet_weights
+    return lambda label: pixel_weights.balanced(label, VOID)
+
+
+def by_frequency(labels: Iterable[np.ndarray]) -> np.ndarray:
+    """The weight of each class id, float32 (256,): N / (K n_c) for N valid pixels, K classes that occur, n_c of c."""
+    pixels = sum((np.bincount(label.ravel(), minlength=256) for label in labels), np.zeros(256, np.int64))
+    pixels[VOID] = 0
+    some = np.count_nonzero(pixels)
+    return np.divide(pixels.sum(), some * pixels, out=np.zeros(256), where=pixels > 0).astype(np.float32)
