@@ -38,7 +38,7 @@ def sheet(dataset: Dataset, split: str = "train", columns: int = 6, rows: int = 
 
 
 def variations(dataset: Dataset, split: str, spec: DataSpec, columns: int, rows: int) -> Dataset:
-    """A data set to be drawn: `rows` images, each followed by training samples that the policy of `spec` makes of it."""
+    """A set to be drawn: `rows` images, each followed by training samples that the policy of `spec` makes of it."""
     chosen = dataset.splits[split].limited(max(rows, 24))  # more than are shown, for what is mixed in
     crops = Crops(chosen, spec, 0)
     made: dict[str, Pair] = {}
