@@ -1,7 +1,10 @@
 """Batches: exact labels, replayable, and every image of an evaluation once."""
 
+import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,3 +137,39 @@ def test_a_process_ends_while_an_endless_iterator_is_alive():
         "for _ in range(3): next(batches)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=90)
+
+
+def test_the_confusion_matrix_is_the_same_on_any_replicas_and_in_any_batches():
+    """Seven images, in batches that leave partial ones, on one and on two replicas: each counts once."""
+    worker = Path(__file__).with_name("replica_worker.py")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, worker], capture_output=True, text=True, check=False, timeout=300, env=environment
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    report = json.loads(done.stdout)
+    labels = report.pop("labels")
+    assert set(report) == {"1 x 1", "1 x 3", "2 x 2", "2 x 6"}
+    first = report["1 x 1"]
+    assert np.sum(first["confusion"], axis=1).tolist() == labels, "every labelled pixel of the split, once"
+    for scores in report.values():
+        assert scores["images"] == 7
+        assert scores["confusion"] == first["confusion"]
+        assert scores["boundary"] == first["boundary"]
+        assert scores["loss"] == pytest.approx(first["loss"], rel=1e-6)
+
+
+def test_parts_of_workers_are_the_global_batch():
+    split = make_split([(64, 64), (50, 70), (80, 33)])
+    spec = DataSpec(size=64, crop=48, augment="strong", pixel_weights="balanced")
+
+    def batches(**part):
+        return [[column.numpy() for column in batch] for batch in pipeline.train(crops, 6, 2, **part)]
+
+    crops = pipeline.Crops(split, spec, 7)
+    whole, parts = batches(), [batches(worker=worker, workers=3) for worker in range(3)]
+    for step in range(2):
+        for column in range(3):
+            np.testing.assert_array_equal(whole[step][column], np.concatenate([part[step][column] for part in parts]))
+    with pytest.raises(ValueError, match="no equal part"):
+        pipeline.train(crops, 6, 1, worker=0, workers=4)

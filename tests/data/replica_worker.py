@@ -1,0 +1,56 @@
+"""Run by test_pipeline.py in a process of its own: one split scored on one and on two logical CPUs, in several batches.
+
+Prints one JSON object: "replicas x batch" -> confusion matrix, boundary matrix, loss and number of images.
+"""
+
+import json
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+import losses
+from bench.data import pipeline
+from bench.data.dataset import VOID, Split
+from bench.evaluation import Evaluator
+from bench.spec import DataSpec
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+STRATEGIES = {
+    1: tf.distribute.OneDeviceStrategy("CPU:0"),
+    2: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()),
+}
+CLASSES = 4
+RNG = np.random.default_rng(5)
+SHAPES = [(30, 30), (20, 30), (28, 17), (30, 30), (9, 25), (30, 12), (16, 30)]
+PAIRS = [
+    (
+        RNG.integers(0, 256, (*shape, 3)).astype(np.uint8),
+        np.where(RNG.random(shape) < 0.2, VOID, RNG.integers(0, CLASSES, shape)).astype(np.uint8),
+    )
+    for shape in SHAPES
+]
+PAIRS[2][1][:] = VOID  # an image without a label counts as an image, and nowhere else
+SPLIT = Split(tuple(map(str, range(len(PAIRS)))), lambda key: PAIRS[int(key)])
+KERNEL = RNG.normal(size=(3, 3, 3, CLASSES)).astype(np.float32)
+
+
+def model(images: tf.Tensor, training: bool) -> tf.Tensor:
+    return tf.nn.conv2d(images / 255, KERNEL, 1, "SAME")
+
+
+report = {}
+for replicas, batches in ((1, (1, 3)), (2, (2, 6))):
+    for batch in batches:
+        strategy = STRATEGIES[replicas]
+        loss = losses.get("cross_entropy", average="image")
+        scores = Evaluator(model, loss, CLASSES, strategy)(pipeline.evaluation(SPLIT, DataSpec(size=32), batch))
+        report[f"{replicas} x {batch}"] = {
+            "confusion": scores.confusion.tolist(),
+            "boundary": scores.boundary.tolist(),
+            "images": scores.images,
+            "loss": scores.loss,
+        }
+report["labels"] = np.bincount(np.concatenate([label.ravel() for _, label in PAIRS]), minlength=256)[:CLASSES].tolist()
+json.dump(report, sys.stdout)

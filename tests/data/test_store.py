@@ -1,0 +1,155 @@
+"""Decoded pixels kept in memory or in a file: the same pixels, made once, and made again when they are not whole."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from bench.data import pipeline, store
+from bench.data.dataset import Split
+from bench.errors import UsageError
+from bench.spec import DataSpec
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv(store.FOLDER_VARIABLE, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+class Maker:
+    """Arrays of many shapes, and how often each was asked for."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, index):
+        self.calls.append(index)
+        return np.random.default_rng(index).integers(0, 256, (3 + index % 4, 5, 2)).astype(np.uint8)
+
+
+def files(cache, suffix):
+    return sorted(cache.glob(f"*{suffix}"))
+
+
+@pytest.mark.parametrize("where", ["memory", "disk", "auto"])
+def test_what_was_made_is_kept(where):
+    make = Maker()
+    kept = store.keep(70, make, where, "set")
+    assert len(kept) == 70
+    for index in range(70):
+        np.testing.assert_array_equal(kept[index], Maker()(index))
+    with pytest.raises(IndexError):
+        kept[70]
+
+
+def test_a_file_is_made_once(cache):
+    first, second, third = Maker(), Maker(), Maker()
+    store.keep(9, first, "disk", "set a")
+    again = store.keep(9, second, "disk", "set a")
+    store.keep(9, third, "disk", "set b")
+    assert (len(first.calls), len(second.calls), len(third.calls)) == (9, 0, 9)
+    np.testing.assert_array_equal(again[4], Maker()(4))
+    assert len(files(cache, ".u8")) == 2
+    assert not files(cache, ".part")
+
+
+@pytest.mark.parametrize("damage", ["cut", "no list", "bad list"])
+def test_a_file_that_is_not_whole_is_made_again(cache, damage):
+    store.keep(9, Maker(), "disk", "set")
+    path = files(cache, ".u8")[0]
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-1])
+    elif damage == "no list":
+        path.with_suffix(".json").unlink()
+    else:
+        path.with_suffix(".json").write_text("{")
+    make = Maker()
+    np.testing.assert_array_equal(store.keep(9, make, "disk", "set")[8], Maker()(8))
+    assert len(make.calls) == 9
+
+
+def test_a_making_that_fails_leaves_nothing_that_counts(cache):
+    def fail(index):
+        if index == 5:
+            raise UsageError("no such picture")
+        return np.zeros((2, 2), np.uint8)
+
+    with pytest.raises(UsageError, match="no such picture"):
+        store.keep(9, fail, "disk", "set")
+    assert not files(cache, ".part")
+    assert not files(cache, ".json")
+
+
+def test_without_an_identity_the_file_goes_with_the_process(cache):
+    kept = store.keep(9, Maker(), "disk", "")
+    np.testing.assert_array_equal(kept[3], Maker()(3))
+    assert not cache.exists()
+
+
+def test_auto_goes_to_disk_above_the_limit(cache, monkeypatch):
+    monkeypatch.setattr(store, "MEMORY_LIMIT", 100)
+    assert isinstance(store.keep(3, Maker(), "auto", "small"), list)
+    assert not isinstance(store.keep(9, Maker(), "auto", "large"), list)
+    assert len(files(cache, ".u8")) == 1
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(store.FOLDER_VARIABLE, str(tmp_path / "file" / "cache"))
+    with pytest.raises(UsageError, match=r"data\.cache=memory") as caught:
+        store.keep(3, Maker(), "disk", "set")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_stream_is_the_same_from_memory_and_from_disk():
+    rng = np.random.default_rng(0)
+    pairs = [
+        (rng.integers(0, 256, (40, 64, 3)).astype(np.uint8), rng.integers(0, 5, (40, 64)).astype(np.uint8))
+        for _ in range(4)
+    ]
+    split = Split(tuple("abcd"), lambda key: pairs["abcd".index(key)], version="v1")
+    made = {}
+    for cache in ("memory", "disk"):
+        spec = DataSpec(size=64, crop=48, cache=cache, augment="strong")
+        crops, table = pipeline.Crops(split, spec, 0), pipeline.Table(split, spec)
+        made[cache] = [crops[i] for i in range(6)] + [(table[i]["image"], table[i]["label"]) for i in range(5)]
+    for one, other in zip(*made.values(), strict=True):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_the_file_follows_size_keys_and_content(cache):
+    split = Split(("a", "b"), lambda key: (np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9), np.uint8)), version="v1")
+    for changed in (split, split.limited(1), Split(split.keys, split.reader, "v2")):
+        for size in (32, 64):
+            pipeline.Crops(changed, DataSpec(size=size, crop=32, cache="disk"), 0)
+    assert len(files(cache, ".u8")) == 6
+    pipeline.Crops(split, DataSpec(size=32, crop=64, cache="disk", augment="strong"), 3)
+    assert len(files(cache, ".u8")) == 6, "neither crop, policy nor seed change what is decoded"
+
+
+def test_a_set_on_disk_need_not_fit_into_memory(cache):
+    """400 MB of pictures in a process that may hold 200 MB of data: mapped pages of a file are not its own."""
+    code = (
+        "import resource, numpy as np\n"
+        "from bench.data import store\n"
+        "limit = 200 << 20\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (limit + 150 * (1 << 20), limit + 150 * (1 << 20)))\n"
+        "kept = store.keep(200, lambda i: np.full((1024, 512, 4), i, np.uint8), 'auto', 'large')\n"
+        "print(type(kept).__name__, sum(int(kept[i][5, 5, 0]) for i in range(200)))\n"
+    )
+    environment = os.environ | {store.FOLDER_VARIABLE: str(cache), "OPENBLAS_NUM_THREADS": "1"}
+    limited = "from bench.data import store\nstore.MEMORY_LIMIT = 64 << 20\n"
+    small = code.replace("from bench.data import store\n", limited)
+        "from bench.data import store\n", "from bench.data import store\nstore.MEMORY_LIMIT = 64 << 20\n"
+    )
+    done = subprocess.run([sys.executable, "-c", small], capture_output=True, text=True, env=environment, check=False)
+    assert done.stdout.split() == ["_Mapped", str(sum(range(200)))], done.stderr[-500:]
+    memory = code.replace("'auto'", "'memory'")
+    done = subprocess.run([sys.executable, "-c", memory], capture_output=True, text=True, env=environment, check=False)
+    assert "MemoryError" in done.stderr, "the limit is one"
+    assert len(json.loads(files(cache, ".json")[0].read_text())["shapes"]) == 200
