@@ -1,0 +1,108 @@
+"""`python -m bench.list backbones`: what there is to choose from, as a table or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bench.cli import command, start
+from bench.errors import EXIT_OK, UsageError, nearest
+
+Row = dict[str, Any]  # column -> a JSON value; all rows of a list have the same columns
+
+
+def backbones() -> list[Row]:
+    from models.backbones import BACKBONES
+
+    return [
+        {
+            "name": name,
+            "class": row.constructor,
+            "parameters": row.parameters,
+            "output_strides": list(row.strides),
+            "levels": list(row.levels),
+            "input": row.scaling,
+            "imagenet_weights": row.imagenet,
+        }
+        for name, row in BACKBONES.items()
+    ]
+
+
+def losses() -> list[Row]:
+    import losses as room
+
+    return [
+        {"name": name, "trains_alone": name in room.names_alone(), "parameters": room.parameters(name)}
+        for name in room.names()
+    ]
+
+
+def grids() -> list[Row]:
+    from bench import grid
+
+    found = (grid.load(name) for name in grid.names())
+    return [{"name": g.name, "cells": len(g.cells), "seeds": g.seeds, "description": g.description} for g in found]
+
+
+def presets() -> list[Row]:
+    from bench import grid
+
+    return [{"name": name, "seeds": row["seeds"], "sets": row["set"]} for name, row in grid.presets().items()]
+
+
+LISTS: dict[str, Callable[[], list[Row]]] = {
+    "backbones": backbones,
+    "losses": losses,
+    "grids": grids,
+    "presets": presets,
+}
+
+
+@command
+def main(
+    what: Annotated[str, typer.Argument(help=f"One of {', '.join(LISTS)}.")],
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")] = False,
+) -> int:
+    """List backbones, losses, grids or presets."""
+    if what not in LISTS:
+        raise UsageError(f"unknown list {what!r}{nearest(what, LISTS)}")
+    rows = LISTS[what]()
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    else:
+        Console(highlight=False).print(_table(rows))
+    return EXIT_OK
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column, value in rows[0].items():
+        numeric = isinstance(value, int) and not isinstance(value, bool)
+        table.add_column(column.replace("_", " "), justify="right" if numeric else "left", no_wrap=column == "name")
+    for row in rows:
+        table.add_row(*map(_text, row.values()))
+    return table
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case dict():
+            return ", ".join(f"{key}={item}" for key, item in value.items())
+        case list():
+            return ", ".join(map(str, value))
+    return str(value)
+
+
+if __name__ == "__main__":
+    start(main)
