@@ -145,8 +145,6 @@ def test_a_set_on_disk_need_not_fit_into_memory(cache):
     environment = os.environ | {store.FOLDER_VARIABLE: str(cache), "OPENBLAS_NUM_THREADS": "1"}
     limited = "from bench.data import store\nstore.MEMORY_LIMIT = 64 << 20\n"
     small = code.replace("from bench.data import store\n", limited)
-        "from bench.data import store\n", "from bench.data import store\nstore.MEMORY_LIMIT = 64 << 20\n"
-    )
     done = subprocess.run([sys.executable, "-c", small], capture_output=True, text=True, env=environment, check=False)
     assert done.stdout.split() == ["_Mapped", str(sum(range(200)))], done.stderr[-500:]
     memory = code.replace("'auto'", "'memory'")
