@@ -15,14 +15,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import keras
 import tensorflow as tf
 
 import models
+from bench.perf.rounds import milliseconds
 
 FILTERS = 256
 LAYERS = [  # (map size, input channels, rate, batch)
@@ -90,22 +91,10 @@ def candidates(rate: int, depthwise: bool, dtype: str) -> Mapping[str, Callable]
     }
 
 
-def milliseconds(call: Callable[[], object], seconds: float = 0.6) -> float:
-    """Median time of a call after two that warm up; at least three."""
-    for _ in range(2):
-        call()
-    times: list[float] = []
-    while len(times) < 3 or sum(times) < seconds:
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return 1e3 * statistics.median(times)
-
-
 def layer_row(size: int, channels: int, rate: int, batch: int, depthwise: bool, dtype: str) -> None:
     image = tf.cast(tf.random.normal((batch, size, size, channels)), dtype)
     kernel = tf.cast(tf.random.normal((3, 3, channels, 1 if depthwise else FILTERS), stddev=0.02), dtype)
-    times = {}
+    steps = {}
     for name, function in candidates(rate, depthwise, dtype).items():
 
         @tf.function
@@ -115,7 +104,8 @@ def layer_row(size: int, channels: int, rate: int, batch: int, depthwise: bool, 
                 loss = tf.reduce_sum(tf.square(function(image, kernel)))
             return tape.gradient(loss, [image, kernel])
 
-        times[name] = milliseconds(lambda step=step: step(image, kernel)[0].numpy())  # type: ignore[misc]
+        steps[name] = partial(lambda step: step(image, kernel)[0].numpy(), step)
+    times = milliseconds(steps, rounds=100, warm_up=2, seconds=0.6 * len(steps))
     cells = "  ".join(f"{name} {value:7.1f}" for name, value in times.items())
     kind = "depthwise" if depthwise else "full"
     ratio = times["keras"] / times["ours"]
@@ -137,7 +127,8 @@ def step_row(fields: Mapping[str, object], precision: str, size: int = 160, batc
     start = time.perf_counter()
     model.train_on_batch(images, labels)
     first = time.perf_counter() - start
-    step = milliseconds(lambda: model.train_on_batch(images, labels), seconds=4)
+    steps = {"step": partial(model.train_on_batch, images, labels)}
+    step = milliseconds(steps, rounds=100, warm_up=1, seconds=4)["step"]
     name = " ".join(f"{key}={value}" for key, value in fields.items()) or "default"
     print(
         f"{precision:14s} {name:45s} build {built:5.1f} s  first step {first:5.1f} s  step {step:6.0f} ms", flush=True

@@ -18,9 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 import keras
@@ -28,24 +26,13 @@ import numpy as np
 import tensorflow as tf
 
 import models
+from bench.perf.rounds import milliseconds
 from models.crf import lattice
 
 try:
     from pydensecrf import densecrf
 except ImportError:
     densecrf = None
-
-
-def medians(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Milliseconds of each call; the calls take turns, after two rounds that warm up."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(rounds + 2):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            if turn > 1:
-                times[name].append(time.perf_counter() - start)
-    return {name: 1e3 * statistics.median(values) for name, values in times.items()}
 
 
 def scene(size: int, path: str | None) -> np.ndarray:
@@ -84,7 +71,7 @@ def side_by_side(image: np.ndarray, logits: np.ndarray, batches: list[int], roun
         energies = -np.log(np.clip(tf.nn.softmax(logits), 1e-5, 1))
         unaries = np.ascontiguousarray(energies.reshape(-1, classes).T)
         calls["pydensecrf2"] = partial(reference, image, unaries)
-    times = medians(calls, rounds)
+    times = milliseconds(calls, rounds, warm_up=2)
     for batch in batches:
         times[f"batch {batch}"] /= batch
     cells = "  ".join(f"{name} {value:7.1f}" for name, value in times.items())
@@ -144,7 +131,7 @@ def parts(image: np.ndarray, logits: np.ndarray, rounds: int) -> None:
     pair = tf.constant(image[None]), tf.constant(logits[None])
     calls["training step"] = partial(train, *pair)
     graphs = {name: call if name == "training step" else tf.function(call) for name, call in calls.items()}
-    for name, value in medians(graphs, rounds).items():
+    for name, value in milliseconds(graphs, rounds, warm_up=2).items():
         print(f"  {name:30s} {value:7.1f}", flush=True)
 
 

@@ -22,12 +22,11 @@ import argparse
 import json
 import multiprocessing
 import resource
-import statistics
 import sys
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +38,7 @@ import tensorflow as tf
 
 import losses
 from bench.environment import describe
+from bench.perf.rounds import milliseconds
 
 Function = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 OURS, NOTHING, VOID = "ours", "nothing", 255
@@ -122,20 +122,12 @@ def pictures(case: Case) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.constant(ids), tf.constant(rng.standard_normal((*shape, case.classes), np.float32))
 
 
-def milliseconds(case: Case, rounds: int, seconds: float = 6.0) -> dict[str, float]:
-    """Median of each side; at most `rounds` rounds, fewer (but three) when they would take longer than `seconds`."""
+def times_of(case: Case, rounds: int) -> dict[str, float]:
+    """Median milliseconds of each side."""
     ids, logits = pictures(case)
     steps = {side: step(function, case.xla) for side, function in sides(case.loss).items()}
-    for run in list(steps.values()) * 2:
-        finish(run(ids, logits))
-    times: dict[str, list[float]] = {side: [] for side in steps}
-    began = time.perf_counter()
-    while len(times[OURS]) < 3 or (len(times[OURS]) < rounds and time.perf_counter() - began < seconds):
-        for side, run in steps.items():
-            start = time.perf_counter()
-            finish(run(ids, logits))
-            times[side].append(1e3 * (time.perf_counter() - start))
-    return {side: statistics.median(values) for side, values in times.items()}
+    runs = {side: partial(lambda run: finish(run(ids, logits)), run) for side, run in steps.items()}
+    return milliseconds(runs, rounds, warm_up=2, seconds=6.0)
 
 
 def finish(gradient: tf.Tensor) -> None:
@@ -191,7 +183,7 @@ def measure(cases: Iterable[Case], rounds: int, time: bool, memory: bool) -> Ite
     for case in cases:
         held = measured_memory(case) if memory else {}
         fits = all(value is not None for value in held.values())
-        times = milliseconds(case, rounds) if time and fits else {}
+        times = times_of(case, rounds) if time and fits else {}
         yield {**case._asdict(), "milliseconds": times, "mebibytes": held}
 
 

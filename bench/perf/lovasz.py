@@ -17,15 +17,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 import losses
+from bench.perf.rounds import milliseconds
 
 BINS = 1025  # 1024 and one for errors of 0
 
@@ -47,18 +47,6 @@ def sort_per_class(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.stack(terms))
 
 
-def medians(runs: Mapping[str, Callable[[], tf.Tensor]], rounds: int) -> dict[str, float]:
-    """Milliseconds of each, taken in turns after one turn that warms up."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(rounds + 1):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run().numpy()
-            if turn:
-                times[name].append(time.perf_counter() - start)
-    return {name: 1e3 * statistics.median(values) for name, values in times.items()}
-
-
 def step(
     loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], labels: tf.Tensor, logits: tf.Tensor, xla: bool
 ) -> Callable:
@@ -69,7 +57,7 @@ def step(
             value = loss(labels, logits)
         return tape.gradient(value, logits)
 
-    return lambda: gradient(logits)[0, 0, 0, 0]
+    return lambda: gradient(logits)[0, 0, 0, 0].numpy()
 
 
 def counters(cells: tf.Tensor, weights: tf.Tensor) -> dict[str, Callable[[], tf.Tensor]]:
@@ -111,7 +99,7 @@ def main() -> None:
             "exact": losses.get("lovasz_softmax"),
             "histogram": losses.get("lovasz_histogram"),
         }
-        times = medians(
+        times = milliseconds(
             {name: step(loss, labels, logits, chosen.xla) for name, loss in candidates.items()}, chosen.rounds
         )
         cells = "  ".join(f"{name} {value:7.1f}" for name, value in times.items())
@@ -119,9 +107,9 @@ def main() -> None:
         print(f"{chosen.size}x{chosen.size}x{classes:<4d} {cells}  {ratios}", flush=True)
     errors = tf.transpose(tf.nn.softmax(2 * tf.random.normal((chosen.size**2, 21))))
     ways = counters(tf.cast(errors * (BINS - 1), tf.int32), tf.ones_like(errors))
-    runs = {name: tf.function(way) for name, way in ways.items()}
+    runs = {name: partial(lambda run: run().numpy(), tf.function(way)) for name, way in ways.items()}
     print(f"{chosen.size}x{chosen.size}x21 counted in {BINS} bins")
-    for name, value in medians(runs, 3).items():
+    for name, value in milliseconds(runs, 3).items():
         print(f"  {name:15s} {value:7.1f}", flush=True)
 
 

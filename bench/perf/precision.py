@@ -7,7 +7,6 @@ The rounds alternate, because the machine's speed drifts; the ratio is that of t
 from __future__ import annotations
 
 import argparse
-import time
 from typing import Any
 
 import keras
@@ -16,6 +15,7 @@ import tensorflow as tf
 
 import losses
 import models
+from bench.perf.rounds import milliseconds
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 
@@ -46,14 +46,8 @@ def main() -> None:
     print(f"TensorFlow {tf.__version__}, Keras {keras.__version__}; {chosen.batch} x {chosen.crop} px, stride 32")
     for backbone in chosen.backbones.split(","):
         runs = {precision: step(backbone, precision, chosen.crop, chosen.batch) for precision in PRECISIONS}
-        seconds: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
-        for _ in range(chosen.rounds):
-            for precision, run in runs.items():
-                began = time.perf_counter()
-                run()
-                seconds[precision].append(time.perf_counter() - began)
-        medians = {precision: float(np.median(times)) for precision, times in seconds.items()}
-        cells = "  ".join(f"{precision} {1000 * medians[precision]:.0f} ms" for precision in PRECISIONS)
+        medians = milliseconds(runs, chosen.rounds, warm_up=0)
+        cells = "  ".join(f"{precision} {medians[precision]:.0f} ms" for precision in PRECISIONS)
         print(
             f"{backbone:22} {cells}  float32/bfloat16 {medians['float32'] / medians['mixed_bfloat16']:.2f}", flush=True
         )

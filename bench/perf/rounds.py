@@ -5,6 +5,12 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def milliseconds(sides: Mapping[str, Callable[[], object]], rounds: int, **options: Any) -> dict[str, float]:
+    """`medians` in milliseconds."""
+    return {name: 1e3 * value for name, value in medians(sides, rounds, **options).items()}
 
 
 def medians(
