@@ -34,8 +34,6 @@ def predictor(view: View, model: keras.Model, spec: TrialSpec, classes: int) -> 
     if view.plain:
         return dense
     crf = models.DenseCRF(from_logits=False) if view.crf else None
-    if crf:  # its weights now, not in the first traced step, which on several replicas fails
-        crf.build([(None, None, None, 3), (None, None, None, classes)])
 
     def evaluate(images: tf.Tensor, training: bool = False) -> tf.Tensor:
         found = predict.probabilities(dense, images, scales=view.scales, flip=view.flip)

@@ -67,15 +67,16 @@ class DenseCRF(keras.layers.Layer):
         self.bilateral_sxy, self.bilateral_srgb, self.bilateral_compat = bilateral_sxy, bilateral_srgb, bilateral_compat
         self.learn_compatibility, self.from_logits, self.clip = learn_compatibility, from_logits, clip
         self.compatibility = None
-        self.supports_jit = False  # Keras 3 compiles a model that holds this layer without XLA
-
-    def build(self, input_shape: Any) -> None:
-        classes = _scores_shape(input_shape)[3]
+        # No size is needed for them, so that a first call in a traced step creates nothing.
         self.kernel_weights = self.add_weight(
             name="kernel_weights",
             shape=(2,),
             initializer=lambda *_, **__: tf.constant([self.gaussian_compat, self.bilateral_compat], tf.float32),
         )
+        self.supports_jit = False  # Keras 3 compiles a model that holds this layer without XLA
+
+    def build(self, input_shape: Any) -> None:
+        classes = _scores_shape(input_shape)[3]
         if self.learn_compatibility:
             if classes is None:
                 raise ValueError("DenseCRF with learn_compatibility needs scores with a known number of classes")

@@ -148,6 +148,18 @@ def test_images_of_a_batch_share_nothing() -> None:
         np.testing.assert_allclose(block, np.broadcast_to(expected, (40, 40)), atol=1e-6)
 
 
+def test_neighbours_of_an_image_are_not_vertices_of_the_next() -> None:
+    """In one dimension codes are coordinates: images of one value each would touch, were none left free between."""
+    features = tf.constant([[[0.3], [0.3]], [[0.3], [0.3]], [[0.3], [0.3]]])
+    values = tf.constant([[1.0], [2.0], [10.0], [20.0], [100.0], [200.0]])
+    together = lattice.filtered(lattice.build(features), values, tf.constant(1.0))
+    apart = [
+        lattice.filtered(lattice.build(features[i : i + 1]), values[2 * i : 2 * i + 2], tf.constant(1.0))
+        for i in range(3)
+    ]
+    np.testing.assert_allclose(together, tf.concat(apart, 0), rtol=1e-6)
+
+
 def test_repeated_is_a_batch_of_equal_images() -> None:
     features = RNG.normal(0, 2, (1, 30, 2)).astype("float32")
     repeated = lattice.repeated(lattice.build(features), tf.constant(3))
