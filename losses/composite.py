@@ -14,7 +14,7 @@ from losses.dice import Dice
 from losses.focal import Focal
 from losses.registry import register
 
-Term = tuple[float, SegmentationLoss]
+Term = tuple[Any, SegmentationLoss]  # a number, or a scalar tensor
 
 
 class Composite(SegmentationLoss):
@@ -64,28 +64,43 @@ class WeightedSum(Composite):
         return cls(losses=tuple(loss for _, loss in flat), weights=tuple(weight for weight, _ in flat))
 
 
-class WithDice(Composite):
-    """dice_weight * Dice + a loss of pixels; subclasses give the pixel loss as `other`.
+class Compound(Composite):
+    """A sum with a name: its terms see the same labels, logits, void, class weights and averaging."""
 
-    Both see the same labels, logits, void, weights and averaging. `classes` and `smooth` are those of Dice.
-    """
-
-    dice_weight: float = 1.0
     ignore_index: int | None = 255
     from_logits: bool = True
     average: str = "batch"
     class_weights: Sequence[float] | None = None
-    classes: str | Sequence[int] = "present"
-    smooth: float = 0.0
 
     def check(self) -> None:
-        require(self.dice_weight >= 0.0, "dice_weight", self.dice_weight, "a number >= 0")
         _ = self.terms  # the terms check the parameters that are theirs
 
     @property
     def shared(self) -> dict[str, Any]:
-        names = ("ignore_index", "from_logits", "average", "class_weights")
-        return {name: getattr(self, name) for name in names}
+        """The parameters that every term has."""
+        return {name: getattr(self, name) for name in ("ignore_index", "from_logits", "average", "class_weights")}
+
+
+class RegionCompound(Compound):
+    """A named sum with a term that is a mean over classes, to which `classes` and `smooth` belong."""
+
+    classes: str | Sequence[int] = "present"
+    smooth: float = 0.0
+
+    @property
+    def regions(self) -> dict[str, Any]:
+        """The parameters of that term."""
+        return {**self.shared, "classes": self.classes, "smooth": self.smooth}
+
+
+class WithDice(RegionCompound):
+    """dice_weight * Dice + a loss of pixels; subclasses give the pixel loss as `other`."""
+
+    dice_weight: float = 1.0
+
+    def check(self) -> None:
+        require(self.dice_weight >= 0.0, "dice_weight", self.dice_weight, "a number >= 0")
+        super().check()
 
     @property
     def other(self) -> Term:
@@ -93,7 +108,7 @@ class WithDice(Composite):
 
     @cached_property
     def terms(self) -> tuple[Term, ...]:
-        return (self.dice_weight, Dice(classes=self.classes, smooth=self.smooth, **self.shared)), self.other
+        return (self.dice_weight, Dice(**self.regions)), self.other
 
 
 @register("dice_bce")
@@ -160,13 +175,13 @@ class DiceFocal(WithDice):
 
 
 @register("combo")
-class Combo(WithDice):
+class Combo(RegionCompound):
     """alpha mCE + (1-alpha) Dice loss, mCE = -sum_c [b g_c ln p_c + (1-b) (1-g_c) ln(1-p_c)] (Taghanaki et al. 2018,
     arXiv 1805.02798).
 
     Convention: alpha = 1/2 (`alpha`) and b = 1/2 (`balance`), the paper's; b above 1/2 punishes misses, below it false
     alarms. The loss adds 1 - Dice where the paper subtracts Dice: the same gradient, never negative. mCE is summed over
-    the classes of a softmax, so that alpha = b = 1 is cross-entropy. `dice_weight` multiplies the second term.
+    the classes of a softmax, so that alpha = b = 1 is cross-entropy.
 
     Use: to trade misses against false alarms in the pixel term of a compound loss.
     """
@@ -182,9 +197,5 @@ class Combo(WithDice):
 
     @cached_property
     def terms(self) -> tuple[Term, ...]:
-        (factor, dice), other = super().terms
-        return ((1.0 - self.alpha) * factor, dice), other
-
-    @property
-    def other(self) -> Term:
-        return self.alpha, TwoSidedCrossEntropy(balance=self.balance, **self.shared)
+        pixels = TwoSidedCrossEntropy(balance=self.balance, **self.shared)
+        return (self.alpha, pixels), (1.0 - self.alpha, Dice(**self.regions))

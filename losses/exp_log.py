@@ -1,13 +1,12 @@
 """Exponential logarithmic loss."""
 
-from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import tensorflow as tf
 
 from losses.base import require
-from losses.composite import Composite, Term
+from losses.composite import RegionCompound, Term
 from losses.dice import Dice, log_dice
 from losses.overlap import Overlap, positive_power
 from losses.pixelwise import SoftmaxLoss
@@ -44,7 +43,7 @@ class PowerCrossEntropy(SoftmaxLoss):
 
 
 @register("exp_log")
-class ExpLog(Composite):
+class ExpLog(RegionCompound):
     """dice_weight E_c[(-ln D_c)^exponent] + ce_weight E_x[w (-ln p_t)^exponent] (Wong et al. 2018, arXiv 1809.00076).
 
     Convention: .8, .2 and .3, the paper's. The paper's w_c = (sum of frequencies / frequency of c)^(1/2) depend on the
@@ -56,24 +55,13 @@ class ExpLog(Composite):
     dice_weight: float = 0.8
     ce_weight: float = 0.2
     exponent: float = 0.3
-    ignore_index: int | None = 255
-    from_logits: bool = True
-    average: str = "batch"
-    class_weights: Sequence[float] | None = None
-    classes: str | Sequence[int] = "present"
-    smooth: float = 0.0
 
     identities: ClassVar[tuple[tuple[dict, str, dict], ...]] = (
         ({"dice_weight": 1.0, "ce_weight": 0.0}, "exp_log_dice", {}),
         ({"dice_weight": 0.0, "ce_weight": 1.0, "exponent": 1.0}, "cross_entropy", {}),
     )
 
-    def check(self) -> None:
-        _ = self.terms  # the terms check the parameters that are theirs
-
     @cached_property
     def terms(self) -> tuple[Term, ...]:
-        names = ("exponent", "ignore_index", "from_logits", "average", "class_weights")
-        shared: dict[str, Any] = {name: getattr(self, name) for name in names}
-        dice = ExpLogDice(classes=self.classes, smooth=self.smooth, **shared)
-        return (self.dice_weight, dice), (self.ce_weight, PowerCrossEntropy(**shared))
+        dice = ExpLogDice(exponent=self.exponent, **self.regions)
+        return (self.dice_weight, dice), (self.ce_weight, PowerCrossEntropy(exponent=self.exponent, **self.shared))

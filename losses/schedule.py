@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from losses import registry
 from losses.base import SegmentationLoss, require
-from losses.composite import Composite, Term
+from losses.composite import Compound, Term
 from losses.registry import register
 
 
@@ -33,7 +33,7 @@ class Progress:
 
 
 @register("scheduled_mix")
-class ScheduledMix(Composite):
+class ScheduledMix(Compound):
     """a L_1 + (1 - a) L_2 with a on a line from `start` to `end` over the training.
 
     Kervadec et al. 2018 (arXiv 1812.07032) go from generalized Dice alone to the boundary loss, which alone would begin
@@ -48,10 +48,7 @@ class ScheduledMix(Composite):
     losses: Sequence[str] = ("generalized_dice", "boundary")
     start: float = 1.0
     end: float = 0.01
-    ignore_index: int | None = 255
-    from_logits: bool = True
     average: str = "image"
-    class_weights: Sequence[float] | None = None
 
     scheduled: ClassVar[bool] = True
     averages: ClassVar[tuple[str, ...]] = ("image",)
@@ -64,23 +61,20 @@ class ScheduledMix(Composite):
             require(0.0 <= (value := getattr(self, parameter)) <= 1.0, parameter, value, "in [0, 1]")
         require(self.average in self.averages, "average", self.average, "'image'")
         self.progress = Progress()
-        _ = self.terms  # the two losses check the parameters that are theirs
+        super().check()
 
     def set_progress(self, share: float) -> None:
         self.progress.set(share)
         super().set_progress(share)
 
     @cached_property
-    def terms(self) -> tuple[Term, ...]:
-        shared = {name: getattr(self, name) for name in ("ignore_index", "from_logits", "average", "class_weights")}
-        first, second = (registry.get(name, **shared) for name in self.losses)
-        return (1.0, first), (1.0, second)
+    def parts(self) -> tuple[SegmentationLoss, ...]:
+        return tuple(registry.get(name, **self.shared) for name in self.losses)
 
-    @tf.autograph.experimental.do_not_convert
-    def call(self, y_true: Any, y_pred: Any) -> tf.Tensor:
-        first, second = (loss.call(y_true, y_pred) for _, loss in self.terms)
+    @property
+    def terms(self) -> tuple[Term, ...]:  # type: ignore[override]
         share = self.progress.between(self.start, self.end)
-        return share * first + (1.0 - share) * second
+        return tuple(zip((share, 1.0 - share), self.parts, strict=True))
 
 
 class DeepSupervision(SegmentationLoss):

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import tensorflow as tf
 
 from losses.base import require
-from losses.composite import Composite, Term
+from losses.composite import RegionCompound, Term
 from losses.focal import Focal, miss_power
 from losses.inputs import one_hot
 from losses.overlap import Overlap, positive_power
@@ -16,33 +16,18 @@ from losses.registry import register
 from losses.tversky import FocalTversky, Tversky
 
 
-class Unified(Composite):
+class Unified(RegionCompound):
     """lambda * (modified focal) + (1 - lambda) * (modified focal Tversky); subclasses give the two."""
 
     balance: float = 0.5
     delta: float = 0.6
     gamma: float = 0.5
-    ignore_index: int | None = 255
-    from_logits: bool = True
-    average: str = "batch"
-    class_weights: Sequence[float] | None = None
-    classes: str | Sequence[int] = "present"
-    smooth: float = 0.0
 
     def check(self) -> None:
         for parameter in ("balance", "delta"):
             require(0.0 <= (value := getattr(self, parameter)) <= 1.0, parameter, value, "in [0, 1]")
         require(0.0 <= self.gamma < 1.0, "gamma", self.gamma, "in [0, 1)")
-        _ = self.terms  # the terms check the parameters that are theirs
-
-    @property
-    def shared(self) -> dict[str, Any]:
-        names = ("ignore_index", "from_logits", "average", "class_weights")
-        return {name: getattr(self, name) for name in names}
-
-    @property
-    def regions(self) -> dict[str, Any]:
-        return {**self.shared, "classes": self.classes, "smooth": self.smooth}
+        super().check()
 
 
 @register("unified_focal")

@@ -1,6 +1,7 @@
 """Run by test_replicas.py in a process of its own: the update of every loss on one and on two logical CPUs.
 
-Prints one JSON object: case -> relative difference of the update and of the loss value.
+Prints one JSON object: case -> relative difference of the update and of the loss value; and, for losses of Keras, the
+norm of the update of two over that of one, and the relative difference of the two.
 """
 
 import json
@@ -59,16 +60,28 @@ def by_loop(name: str, average: str, strategy: tf.distribute.Strategy) -> tuple[
     return gradient.numpy(), float(value)
 
 
-def by_fit(name: str, average: str, strategy: tf.distribute.Strategy) -> tuple[np.ndarray, float]:
-    """The update of `fit`, large beside the kernel so that no digit of it is lost, and the value of `evaluate`."""
+def fitted(loss, strategy: tf.distribute.Strategy, *data: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """The update of `fit`, large beside the kernel so that no digit of it is lost, its loss and that of `evaluate`."""
     with strategy.scope():
         model = build()
-        model.compile(keras.optimizers.SGD(1e3), losses.get(name, average=average), jit_compile=False)
-    data = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS, WEIGHTS)).batch(B)
-    value = model.evaluate(data, verbose=0)
-    history = model.fit(data, epochs=1, verbose=0)
-    assert abs(history.history["loss"][0] - value) <= 1e-6 * abs(value)
-    return KERNEL - model.get_weights()[0], value
+        model.compile(keras.optimizers.SGD(1e3), loss, jit_compile=False)
+    batches = tf.data.Dataset.from_tensor_slices(data).batch(B)
+    value = model.evaluate(batches, verbose=0)
+    history = model.fit(batches, epochs=1, verbose=0)
+    return KERNEL - model.get_weights()[0], history.history["loss"][0], value
+
+
+def by_fit(name: str, average: str, strategy: tf.distribute.Strategy) -> tuple[np.ndarray, float]:
+    with strategy.scope():
+        loss = losses.get(name, average=average)
+    update, trained, value = fitted(loss, strategy, IMAGES, LABELS, WEIGHTS)
+    assert abs(trained - value) <= 1e-6 * abs(value)
+    return update, value
+
+
+def of_keras(loss, labels: np.ndarray) -> list[float]:
+    one, two = (fitted(loss, strategy, IMAGES, labels)[0] for strategy in (tf.distribute.get_strategy(), TWO))
+    return [float(np.linalg.norm(two) / np.linalg.norm(one)), float(np.abs(two - one).max() / np.abs(one).max())]
 
 
 def difference(run, name: str, average: str) -> list[float]:
@@ -89,4 +102,11 @@ for name in losses.names():
     report[f"fit {name} {first}"] = difference(by_fit, name, first)
     for average in others or [first]:
         report[f"loop {name} {average}"] = difference(by_loop, name, average)
+cross_entropy = keras.losses.SparseCategoricalCrossentropy
+even = RNG.integers(0, C, (B, H, W)).astype(np.int32)
+report["keras scalar"] = of_keras(
+    lambda ids, logits: tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(ids, logits, from_logits=True)), even
+)
+report["keras pixels"] = of_keras(cross_entropy(from_logits=True), even)
+report["keras void"] = of_keras(cross_entropy(from_logits=True, ignore_class=255), LABELS.astype(np.int32))
 json.dump(report, sys.stdout)

@@ -234,6 +234,22 @@ def test_gradients() -> None:
     np.testing.assert_allclose(gradient("dice", [0, 0], 0)[0], -2 / 1.5**2 / 4, rtol=1e-6)
 
 
+def test_focal_of_an_average_over_37_channels_has_next_to_no_gradient() -> None:
+    """(1 - exp(b))^2 b / 4 of b, the mean BCE of a softmax over all channels: focal loss as once compared elsewhere."""
+    z = tf.zeros([1, 37])
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        b = tf.reduce_mean(tf.keras.losses.binary_crossentropy(tf.one_hot([5], 37), tf.nn.softmax(z)))
+        value = (1 - tf.exp(b)) ** 2 * b / 4
+    uniform = (log(37) + 36 * log(37 / 36)) / 37
+    assert float(b) == pytest.approx(uniform, rel=1e-5)
+    # The slope of 37 b in the true logit is -(1-p) - 36 p^2 / (1-p) = -36/37 - 1/37 = -1.
+    slope = ((1 - exp(uniform)) ** 2 + 2 * (exp(uniform) - 1) * exp(uniform) * uniform) / 4
+    found = tape.gradient(value, z).numpy()[0, 5]
+    assert found == pytest.approx(-slope / 37, rel=1e-4)
+    assert gradient("cross_entropy", [0] * 37, 5)[5] / found == pytest.approx(2631, abs=1)
+
+
 @pytest.mark.parametrize("gamma", [0.5, 2.0])
 def test_focal_gradient_is_neither_clipped_nor_infinite(gamma: float) -> None:
     wrong = gradient("focal", [0, 20], 0, gamma=gamma)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
 
 import losses
@@ -37,3 +38,11 @@ def test_same_update_and_value(report: dict[str, list[float]], name: str, way: s
     update, value = found[0]
     assert update < 1e-6
     assert value < 1e-6
+
+
+def test_losses_of_keras(report: dict[str, list[float]]) -> None:
+    """What docs/losses-elsewhere.md says of them: a scalar is multiplied in Keras 3, means of means are not the mean."""
+    scalar, pixels, void = (report[f"keras {case}"] for case in ("scalar", "pixels", "void"))
+    assert scalar[0] == pytest.approx(2.0 if keras.__version__.startswith("3.") else 1.0, rel=1e-5)
+    assert pixels[1] < 1e-5
+    assert void[1] > 1e-2
