@@ -1,5 +1,6 @@
 #!/bin/sh
 # Resolve pyproject.toml into one hashed lock file a stack and device kind: `make lock`.
+# Versions stay as they are where pyproject.toml allows; `locks/lock.sh --upgrade` takes the newest.
 # The files carry no index address: the installing machine's own pip configuration decides where wheels come from.
 set -eu
 cd "$(dirname "$0")"
@@ -11,6 +12,7 @@ lock() { # name, lowest Python, environment marker, extra options
     name=$1 python=$2 marker=$3
     shift 3
     cp ../pyproject.toml "$work/pyproject.toml"
+    [ ! -e "$name.txt" ] || cp "$name.txt" "$work/"
     printf '\n[tool.uv]\nenvironments = ["%s"]\n' "$marker" >>"$work/pyproject.toml"
     # uv takes the environments of the project it stands in, so it has to stand in the copy.
     (cd "$work" && "$uv" pip compile --quiet --universal --python-version "$python" --generate-hashes \
