@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 import results
-from bench import schedule
+from bench import checkpoint, schedule
 from bench.environment import describe
 from bench.errors import StorageLost
 from bench.grid import Cell
@@ -21,8 +21,10 @@ from bench.policy import Policy, Trial, shrunk
 from bench.runfolder import RunFolder
 from bench.spec import TrialSpec
 from bench.supervisor import End
+from bench.trial import ATTEMPTS
 
 ENTRY = "bench.trial:worker"
+LOG = "log.txt"
 STATUS = {"timeout": "timeout", "stalled": "timeout"}
 """Status of a trial by how its process ended; any other end without a record is "crashed"."""
 
@@ -73,16 +75,14 @@ class Campaign:
 
     def _job(self, name: str, cell: Cell, spec: TrialSpec) -> schedule.Job:
         folder = self._run.trial(name).resolve()
-        if folder.exists():
-            shutil.rmtree(folder)  # left by an attempt that did not end well; a complete trial is never scheduled again
-        folder.mkdir(parents=True)
+        _clear(folder)
         results.write_bytes(folder / "spec.json", spec.model_dump_json(indent=2).encode())
         payload = {
             "trial": name, "label": cell.label, "axes": dict(cell.axes), "spec": spec.model_dump(mode="json"),
             "folder": str(folder), "cpus": self._plan.cpus, "shared": self._plan.shared,
         }  # fmt: skip
         return schedule.Job(
-            name, ENTRY, payload, str(folder / "log.txt"), self._plan.cpus, self._plan.gpus, self._policy.limits
+            name, ENTRY, payload, str(folder / LOG), self._plan.cpus, self._plan.gpus, self._policy.limits
         )
 
     def _hear(self, event: schedule.Event) -> None:
@@ -114,16 +114,31 @@ class Campaign:
     def _record(self, name: str, status: str, kind: str, message: str, signal: str | None = None) -> None:
         """The record of a trial whose own process has left none."""
         cell, spec = self._trials[name]
-        detail = {"signal": signal, "log": _tail(self._run.trial(name) / "log.txt")}
+        detail = {"signal": signal, "log": _tail(self._run.trial(name) / LOG)}
         record = results.Record(
             trial=name, cell=spec.cell, label=cell.label, axes=dict(cell.axes), seed=spec.seed, status=status,
             error={"kind": kind, "message": message, "detail": detail}, spec=spec.model_dump(mode="json"),
             started=self._started.get(name, _now()), finished=_now(), environment=describe(),
+            history=left.state["history"] if (left := checkpoint.read(self._run.trial(name))) else [],
         )  # fmt: skip
         try:
             results.write(self._run.trial(name), record)
         except OSError as error:
             raise StorageLost(f"{self._run.path}: cannot be written any more: {error.strerror}") from error
+
+
+def _clear(folder: Path) -> None:
+    """Make way for another attempt: all goes but what it can go on from, with the log of how it came about.
+
+    A complete trial is never scheduled again.
+    """
+    kept = (checkpoint.FILE, LOG, ATTEMPTS) if (folder / checkpoint.FILE).exists() else ()
+    for path in folder.iterdir() if folder.exists() else ():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in kept:
+            path.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _tail(log: Path, characters: int = 4000) -> str:

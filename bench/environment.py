@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import importlib.util
 import os
@@ -62,6 +63,7 @@ def describe() -> dict[str, Any]:
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "gpus": list(gpu_names()),
         "git_commit": _commit(),
+        "code": code_version(),
     }
 
 
@@ -84,6 +86,19 @@ def gpu_names() -> tuple[str, ...]:
         [tool, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=30, check=False
     )
     return tuple(answer.stdout.split("\n")[:-1]) if answer.returncode == 0 else ()
+
+
+@cache
+def code_version() -> str:
+    """Twelve hexadecimal digits: equal where the sources that decide the result of a trial are equal."""
+    home = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for room in ("bench", "losses", "models"):
+        for path in sorted((home / room).rglob("*")):
+            inside = path.relative_to(home)
+            if path.suffix in (".py", ".yaml") and not {"perf", "grids"} & set(inside.parts):
+                digest.update(f"{inside}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _commit() -> str | None:

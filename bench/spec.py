@@ -79,7 +79,8 @@ class DataSpec(Spec):
     root: str | None = _aside(None)
     name: str | None = None
     masks: str = "masks"
-    mask_values: Literal["auto", "ids", "binary"] = "auto"
+    mask_values: Literal["auto", "ids", "binary", "colors"] = "auto"
+    on_error: Literal["stop", "skip"] = Field("stop", json_schema_extra={"neutral": "stop"})
     size: int = Field(160, ge=32, le=4096)
     crop: int = Field(128, ge=32, le=4096)
     augment: str | Policy = "light"
@@ -129,8 +130,15 @@ class TrainSpec(Spec):
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1)
-    schedule: Literal["constant", "polynomial", "cosine"] = "polynomial"
+    schedule: Literal["constant", "polynomial", "cosine", "exponential"] = "polynomial"
     power: float = Field(0.9, gt=0)
+    final: float = Field(
+        0.01,
+        gt=0,
+        le=1,
+        json_schema_extra={"neutral": 0.01},
+        description="share of the rate left by an exponential schedule",
+    )
     warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps")
     precision: Precision = "auto"
     freeze: Literal["none", "backbone"] = "none"
@@ -138,6 +146,7 @@ class TrainSpec(Spec):
     jit_compile: bool = _aside(False)
     steps_per_execution: int = _aside(1, ge=1)
     eager: bool = _aside(False)
+    deterministic: bool = _aside(False, description="equal seeds give equal bits on one machine; slower")
 
 
 class View(Spec):
@@ -171,7 +180,8 @@ class View(Spec):
 class EvalSpec(Spec):
     """What is measured and kept beside training; none of it changes what is trained.
 
-    `views` are further evaluations of the kept weights, each with its own mIoU and images/s in the record.
+    `views` are further evaluations of the kept weights, each with its own mIoU and images/s in the record; `published`
+    adds the numbers that three earlier projects published as IoU (`bench.published`).
     """
 
     batch_size: int = _aside(16, ge=1)
@@ -180,6 +190,7 @@ class EvalSpec(Spec):
     keep_checkpoint: Literal["best", "last", "none"] = _aside("best")
     window_steps: int = _aside(10, ge=1)
     views: tuple[View, ...] = _aside(())
+    published: bool = _aside(False)
 
     @model_validator(mode="after")
     def _distinct(self) -> EvalSpec:

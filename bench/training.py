@@ -72,6 +72,7 @@ class RunningConfusion(keras.metrics.Metric):
 
     def update_state(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: Any = None) -> None:
         del sample_weight  # weights steer the training; every labelled pixel counts once
+        y_pred = y_pred[:, 0] if len(y_pred.shape) == 5 else y_pred  # an auxiliary head's logits come second
         counts = confusion_matrix(y_true, tf.argmax(y_pred, -1, output_type=tf.int32), self.classes)
         self.matrix.assign_add(tf.cast(counts, tf.int64))
 
@@ -105,6 +106,15 @@ class Trace:
     last_scores: Scores | None = None
     seconds_to_target: float | None = None
     epoch_of_target: int | None = None
+    last_finite_loss: float | None = None
+
+    @property
+    def epochs(self) -> int:
+        return len(self.history)
+
+    @property
+    def steps(self) -> int:
+        return self.history[-1]["step"] if self.history else 0
 
 
 class Schedule(keras.callbacks.Callback):
@@ -112,9 +122,9 @@ class Schedule(keras.callbacks.Callback):
 
     _supports_tf_logs = True  # as in `Watch`
 
-    def __init__(self, set_progress: Callable[[float], None], train: TrainSpec) -> None:
+    def __init__(self, set_progress: Callable[[float], None], train: TrainSpec, done: int = 0) -> None:
         super().__init__()
-        self._set_progress, self._train, self._done = set_progress, train, 0
+        self._set_progress, self._train, self._done = set_progress, train, done
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self._set_progress(self._done / (self._train.epochs * self._train.steps_per_epoch))
@@ -124,7 +134,12 @@ class Schedule(keras.callbacks.Callback):
 
 
 class Watch(keras.callbacks.Callback):
-    """Times windows of steps with one host sync each, scores every epoch, keeps the best weights, stops on a NaN."""
+    """Times windows of steps with one host sync each, scores every epoch, keeps the best weights, stops on a NaN.
+
+    Args:
+        trace: what was seen so far, of a training that is taken up again; added to.
+        keep: called after every epoch, when all of it is in the trace.
+    """
 
     # Without this Keras 2 copies all logs to the host after every batch: the watching would slow what it times.
     _supports_tf_logs = True
@@ -137,22 +152,25 @@ class Watch(keras.callbacks.Callback):
         rate: Any,
         clocks: Clocks,
         tell: Progress,
+        trace: Trace,
+        keep: Callable[[], None],
     ) -> None:
         super().__init__()
-        self.trace = Trace()
+        self.trace, self._keep = trace, keep
         self._spec, self._score, self._running, self._rate = spec, score, running, rate
         self._clocks, self._tell = clocks, tell
-        self._step = self._epoch = 0
-        self._last_finite: float | None = None
+        self._step, self._epoch = trace.steps, trace.epochs
+        self._compiled = False
         self._window_start: tuple[int, float] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch, self._epoch_started, self._epoch_step = epoch + 1, time.perf_counter(), self._step
-        self._window_start = (self._step, time.perf_counter()) if self._step else None
+        self._window_start = (self._step, time.perf_counter()) if self._compiled else None
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._step += self._spec.train.steps_per_execution
-        if self._step <= self._spec.train.steps_per_execution:
+        if not self._compiled:
+            self._compiled = True
             loss = self._sync(logs)
             self._clocks.move("train", "compile", time.perf_counter() - self._epoch_started)
             self._window_start = (self._step, time.perf_counter())
@@ -160,6 +178,8 @@ class Watch(keras.callbacks.Callback):
         elif self._window_start and self._step - self._window_start[0] >= self._spec.eval.window_steps:
             loss = self._sync(logs)
             self._close_window(loss)
+        else:
+            self._tell({"event": "alive"})
 
     def _sync(self, logs: Any) -> float:
         """Wait for the device and read the epoch's mean loss so far.
@@ -171,8 +191,8 @@ class Watch(keras.callbacks.Callback):
         if not math.isfinite(loss):
             scale = getattr(self.model.optimizer, "dynamic_scale", getattr(self.model.optimizer, "loss_scale", None))
             scale = None if scale is None else float(np.asarray(scale))
-            raise Diverged(self._epoch, self._step, self._last_finite, scale)
-        self._last_finite = loss
+            raise Diverged(self._epoch, self._step, self.trace.last_finite_loss, scale)
+        self.trace.last_finite_loss = loss
         return loss
 
     def _close_window(self, loss: float) -> None:
@@ -207,6 +227,7 @@ class Watch(keras.callbacks.Callback):
         }
         self.trace.history.append(entry)
         self._remember(scores)
+        self._keep()
         self._tell(
             {"event": "epoch", "epoch": self._epoch, "step": self._step, "loss": loss, "miou": entry["val"]["miou"]}
         )

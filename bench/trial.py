@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -15,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import results
+from bench import checkpoint
 from bench.cli import command, start
 from bench.environment import check_rooms, describe, peak_rss_mb, prepare_process
 from bench.errors import EXIT_INCOMPLETE, EXIT_OK, UsageError
@@ -25,6 +29,9 @@ if TYPE_CHECKING:
     from bench.training import Trace
 
 Progress = Callable[[dict[str, Any]], None]
+RESUMABLE = ("crashed", "interrupted", "timeout")
+"""What a further attempt may take up from the last epoch; the other failures would come again there."""
+ATTEMPTS = "attempts.txt"
 
 
 def run(
@@ -35,22 +42,27 @@ def run(
     label: str = "trial",
     axes: Mapping[str, Any] | None = None,
     shared: bool = False,
+    attempt: int = 1,
     tell: Progress = lambda event: None,
 ) -> results.Record:
     """Run one trial and write its record, whatever happens short of the death of the process.
+
+    When the folder holds the state that an earlier attempt left after an epoch, the training goes on from there.
 
     Args:
         spec: the whole specification; `train.precision` must be resolved.
         folder: where record, checkpoint and pictures go; made when missing.
         trial, label, axes: the trial's name, its cell's name and what the grid varies.
         shared: whether other trials share this machine's cores, which spoils throughput.
-        tell: called with progress events ("step" and "epoch").
+        attempt: number of this process start, for the record.
+        tell: called with progress events ("step", "epoch", and "alive", a bare sign of life).
 
     Returns:
         The record, also written to `folder/record.json`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     body = _Body(spec, folder, shared, tell)
+    body.known["environment"] |= {"attempt": attempt}
     base = {"trial": trial, "cell": spec.cell, "label": label, "axes": dict(axes or {}), "seed": spec.seed}
     base |= {"spec": spec.model_dump(mode="json"), "started": _now()}
     try:
@@ -61,26 +73,48 @@ def run(
         found = failure(error)
     record = results.Record(**{**base, **body.so_far(), **found, "finished": _now()})
     results.write(folder, record)
+    if record.status not in RESUMABLE:
+        checkpoint.remove(folder)
     return record
 
 
 def failure(error: BaseException) -> dict[str, Any]:
     """Status and error fields of the record for what went wrong."""
     # By name, because the classes live in modules that import TensorFlow.
-    known = {"UsageError": "invalid", "ResourceExhaustedError": "oom", "MemoryError": "oom", "Diverged": "diverged"}
-    status = known.get(type(error).__name__, "crashed")
-    message = str(error).strip().splitlines() or [type(error).__name__]
+    known = {"UsageError": "invalid", "Diverged": "diverged"}
+    status = "oom" if _out_of_memory(error) else known.get(type(error).__name__, "crashed")
     return {
         "status": status,
         "error": {
             "kind": type(error).__name__,
-            "message": message[0][:500],
+            "message": _in_a_line(error)[:500],
             "traceback": "".join(traceback.format_exception(error))[-20_000:],
             "epoch": getattr(error, "epoch", None),
             "step": getattr(error, "step", None),
             "detail": getattr(error, "detail", None),
         },
     }
+
+
+def _in_a_line(error: BaseException) -> str:
+    """What went wrong in one line: TensorFlow wraps an exception of the input pipeline in pages of its own."""
+    inside = re.findall(r"^(?:\S*}} )?(\w+(?:Error|Exception): .+)$", str(error), re.MULTILINE)
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return inside[-1] if inside and len(lines) > 1 else lines[0]
+
+
+def _out_of_memory(error: BaseException | None) -> bool:
+    """Whether it, or what caused it, is an allocation that failed on a device or on the host."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        # cuDNN and XLA fail to allocate under other types.
+        if type(error).__name__ in ("ResourceExhaustedError", "MemoryError") or any(
+            sign in str(error) for sign in ("CUDA_ERROR_OUT_OF_MEMORY", "RESOURCE_EXHAUSTED", "OOM when allocating")
+        ):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
 
 
 class _Body:
@@ -134,6 +168,8 @@ class _Body:
         from bench import training
 
         keras.utils.set_random_seed(self.spec.seed)
+        if self.spec.train.deterministic:
+            tf.config.experimental.enable_op_determinism()
         keras.mixed_precision.set_global_policy(self.spec.train.precision)
         self.strategy = training.make_strategy(self.spec.placement)
         self.known["environment"] |= {
@@ -177,20 +213,21 @@ class _Body:
     def _build(self) -> None:
         import models
         from bench import objective, optimizers, training
-        from bench.evaluation import Evaluator
 
         spec = self.spec
         with self.strategy.scope():
-            self.model = models.build(spec.model, self.classes, seed=spec.seed)
+            # `fit` sees the first, all else the second; they share their layers.
+            self.trained, self.model = models.build_training(spec.model, self.classes, seed=spec.seed)
             if spec.train.init_from:
                 _load_weights(self.model, spec.train.init_from)
             if spec.train.freeze == "backbone":
                 _freeze_backbone(self.model)
             self.rate = optimizers.learning_rate(spec.train)
-            self.objective = objective.build(spec.loss, self.crops.labels(), self.classes)
+            labels = self.crops.labels()
+            self.objective = objective.build(spec.loss, labels, self.classes, spec.model.auxiliary_weight)
             self.known["objective"] = self.objective.facts
             self.running = training.RunningConfusion(self.classes)
-            self.model.compile(
+            self.trained.compile(
                 optimizer=optimizers.build(spec.train),
                 loss=self.objective.trained,
                 metrics=[self.running],
@@ -198,29 +235,80 @@ class _Body:
                 run_eagerly=spec.train.eager,
                 steps_per_execution=spec.train.steps_per_execution,
             )
-        self.evaluator = Evaluator(self.model, self.objective.scored, self.classes, self.strategy)
+        self.evaluator = self._evaluator(self.model)
+
+    def _evaluator(self, model: Callable[..., Any]) -> Any:
+        from bench.evaluation import Evaluator
+
+        loss, published = self.objective.scored, self.spec.eval.published
+        return Evaluator(model, loss, self.classes, self.strategy, published)
 
     def _fit(self) -> None:
         from bench import training
         from bench.evaluation import distribute
 
-        watch = training.Watch(
-            self.spec, lambda: self.evaluator(self.scored["val"]), self.running, self.rate, self.clocks, self.tell
-        )
-        self.trace = watch.trace
         train = self.spec.train
-        batches = distribute(self._batches(train.epochs * train.steps_per_epoch), self.strategy)
-        callbacks: list[Any] = [watch]
+        trace = self.trace = self._taken_up() or training.Trace()
+        callbacks: list[Any] = [
+            training.Watch(
+                self.spec,
+                lambda: self.evaluator(self.scored["val"]),
+                self.running,
+                self.rate,
+                self.clocks,
+                self.tell,
+                trace,
+                self._keep_state,
+            )
+        ]
         if self.objective.trained.scheduled:
-            callbacks.append(training.Schedule(self.objective.set_progress, train))
-        self.model.fit(
-            batches, epochs=train.epochs, steps_per_epoch=train.steps_per_epoch, callbacks=callbacks, verbose=0
-        )
+            callbacks.append(training.Schedule(self.objective.set_progress, train, trace.steps))
+        batches = distribute(self._batches(train.epochs * train.steps_per_epoch, trace.steps), self.strategy)
+        if trace.epochs < train.epochs:
+            self.trained.fit(
+                batches,
+                initial_epoch=trace.epochs,
+                epochs=train.epochs,
+                steps_per_epoch=train.steps_per_epoch,
+                callbacks=callbacks,
+                verbose=0,
+            )
 
-    def _batches(self, steps: int) -> Any:
+    def _batches(self, steps: int, first: int = 0) -> Any:
         from bench.data import pipeline
 
-        return pipeline.train(self.crops, self.spec.train.batch_size, steps)
+        return pipeline.train(self.crops, self.spec.train.batch_size, steps, first=first)
+
+    def _taken_up(self) -> Trace | None:
+        """What an earlier attempt saw, its weights and all else put back; None when it left nothing that fits."""
+        kept = checkpoint.read(self.folder)
+        if kept is None:
+            return None
+        if kept.state.get("made_by") != self._made_by():
+            print("The state of an earlier attempt was left by other code, versions or data: from the beginning.")
+            return None
+        with self.strategy.scope():
+            checkpoint.restore_training(self.trained, kept.arrays)
+        for name in Clocks.PHASES:
+            self.clocks.add(name, kept.state["clocks"][f"{name}_s"])
+        trace = checkpoint.trace_of(kept)
+        self.known["environment"] |= {"resumed_after_epoch": trace.epochs}
+        return trace
+
+    def _keep_state(self) -> None:
+        assert self.trace is not None
+        with self.clocks.phase("io"):
+            seen = checkpoint.of_trace(self.trace)
+            state = {**seen.state, "made_by": self._made_by(), "clocks": self.clocks.as_dict()}
+            arrays = {**checkpoint.of_training(self.trained), **seen.arrays}
+            checkpoint.write(self.folder, checkpoint.Checkpoint(state, arrays))
+
+    def _made_by(self) -> dict[str, Any]:
+        """What has to be equal for a training to go on as if it had never stopped."""
+        spec = self.spec.model_dump(mode="json")
+        spec["placement"].pop("cpus")
+        versions = {name: describe().get(name) for name in ("code", "python", "tensorflow", "keras", "keras_cv")}
+        return {"spec": spec, "data": self.dataset.version, **versions}
 
     def _settle(self) -> list[dict[str, Any]]:
         """Put the weights that are reported into the model and score them: validation, and the test split once."""
@@ -231,9 +319,9 @@ class _Body:
         if self.spec.train.wrapper == "swa":
             with self.clocks.phase("eval"):
                 scores, best = self._average_weights(), False
-        kept = trace.best_weights if best else self.model.get_weights()
+        kept = trace.best_weights if best else self.trained.get_weights()
         self.resident_rate = self._resident_rate()
-        self.model.set_weights(kept)
+        self.trained.set_weights(kept)
         assert scores is not None
         views = [{"view": "default", "split": "val", **scores.as_dict(names)}]
         if "test" in self.scored:
@@ -244,14 +332,13 @@ class _Body:
     def _other_views(self) -> list[dict[str, Any]]:
         """The weights that are reported, evaluated in the other ways that were asked for."""
         from bench import views
-        from bench.evaluation import Evaluator
 
         found = []
         for view in self.spec.eval.views:
             with self.clocks.phase("eval"):
                 with self.strategy.scope():
                     predict = views.predictor(view, self.model, self.spec, self.classes)
-                evaluator = Evaluator(predict, self.objective.scored, self.classes, self.strategy)
+                evaluator = self._evaluator(predict)
                 for split, dataset in self.scored.items():
                     evaluator.warm(dataset)
                     scores = evaluator(dataset).as_dict(self.dataset.class_names)
@@ -261,7 +348,7 @@ class _Body:
     def _average_weights(self) -> Any:
         from bench.training import recalibrate
 
-        self.model.optimizer.assign_average_vars(self.model.trainable_variables)
+        self.trained.optimizer.assign_average_vars(self.trained.trainable_variables)
         recalibrate(self.model, self._batches(20), self.strategy)
         return self.evaluator(self.scored["val"])
 
@@ -274,7 +361,7 @@ class _Body:
         if self.shared or spec.train.epochs * spec.train.steps_per_epoch < 4 * spec.eval.window_steps:
             return None
         batch = distribute(self._batches(1).cache().repeat(), self.strategy)
-        return spec.train.batch_size * steps_per_second(self.model, batch, spec.eval.window_steps)
+        return spec.train.batch_size * steps_per_second(self.trained, batch, spec.eval.window_steps)
 
     def _throughput(self) -> dict[str, Any]:
         from bench.training import throughput
@@ -343,10 +430,21 @@ def worker(payload: dict[str, Any], tell: Progress) -> None:
     prepare_process(payload["cpus"])
     spec = parse(payload["spec"], f"trial {payload['trial']}")
     names = {name: payload[name] for name in ("trial", "label", "axes", "shared")}
-    run(spec, Path(payload["folder"]), **names, tell=tell)
+    folder = Path(payload["folder"])
+    run(spec, folder, **names, attempt=_attempt(folder), tell=tell)
+
+
+def _attempt(folder: Path) -> int:
+    """Which start of this trial's process this is; every start leaves a line."""
+    path = folder / ATTEMPTS
+    with open(path, "a") as file:
+        file.write(f"{_now()} {platform.node()} {os.getpid()}\n")
+    return len(path.read_text().splitlines())
 
 
 def _show(event: dict[str, Any]) -> None:
+    if event["event"] == "alive":
+        return
     parts = [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in event.items()]
     print("  ".join(parts[1:]), flush=True)
 

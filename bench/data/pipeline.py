@@ -30,8 +30,10 @@ AHEAD = 1 << 30
 """Bytes of batches that may be in the making at a time."""
 
 
-def train(crops: Crops, batch_size: int, steps: int, *, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
-    """The first `steps` batches of a stream of training crops.
+def train(
+    crops: Crops, batch_size: int, steps: int, *, first: int = 0, worker: int = 0, workers: int = 1
+) -> tf.data.Dataset:
+    """The batches from `first` up to `steps` of a stream of training crops.
 
     Yields (image uint8 (B, crop, crop, 3), label uint8 (B, crop, crop)) and, where the crops have pixel weights, these
     as float32 (B, crop, crop). Not endless: at its end no call into Python is left open.
@@ -53,18 +55,18 @@ def train(crops: Crops, batch_size: int, steps: int, *, worker: int = 0, workers
     columns = 3 if crops.weigh else 2
 
     def batch(step: np.int64) -> list[np.ndarray]:
-        first = int(step) * batch_size + worker * share
-        return [np.stack(column) for column in zip(*(crops[first + i] for i in range(share)), strict=True)]
+        start = int(step) * batch_size + worker * share
+        return [np.stack(column) for column in zip(*(crops[start + i] for i in range(share)), strict=True)]
 
     def shaped(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
         made = tf.numpy_function(quiet_at_exit(batch), [step], types[:columns], stateful=False)
         return tuple(tf.ensure_shape(column, shape) for column, shape in zip(made, shapes, strict=False))
 
-    return _mapped(steps, shaped, share * crops.crop**2 * 4)
+    return _mapped(range(first, steps), shaped, share * crops.crop**2 * 4)
 
 
-def _mapped(steps: int, function: Callable[..., Any], batch_bytes: int) -> tf.data.Dataset:
-    """Batches of `function` of 0, 1, 2, ... made ahead, each on a thread, on as many as there are cores."""
+def _mapped(steps: range, function: Callable[..., Any], batch_bytes: int) -> tf.data.Dataset:
+    """Batches of `function` of each step, made ahead, each on a thread, on as many as there are cores."""
     import tensorflow as tf
 
     options = tf.data.Options()
@@ -73,7 +75,7 @@ def _mapped(steps: int, function: Callable[..., Any], batch_bytes: int) -> tf.da
     options.autotune.enabled = False
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
     threads = max(2, min(cores, 64, AHEAD // max(1, batch_bytes)))
-    batches = tf.data.Dataset.range(steps).map(function, num_parallel_calls=threads, deterministic=True)
+    batches = tf.data.Dataset.range(steps.start, steps.stop).map(function, num_parallel_calls=threads, deterministic=True)
     return batches.prefetch(2).with_options(options)
 
 
@@ -105,7 +107,7 @@ def evaluation(split: Split, spec: DataSpec, batch_size: int) -> tf.data.Dataset
             for (name, value), column in zip(example.items(), columns, strict=True)
         }
 
-    return _mapped(math.ceil(len(split) / batch_size), shaped, batch_size * table.row_bytes)
+    return _mapped(range(math.ceil(len(split) / batch_size)), shaped, batch_size * table.row_bytes)
 
 
 class Crops:

@@ -57,3 +57,26 @@ def leaves_a_thread(payload, tell):
 
 def leaves_a_grandchild(payload, tell):
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(20)"], close_fds=False)
+
+
+def trains(payload, tell):
+    """A real trial, in which from the image `broken_from` on the data set's pictures cannot be read."""
+    from bench import trial
+    from bench.data.pipeline import Crops
+
+    read, broken_from = Crops.__getitem__, payload.get("broken_from", float("inf"))
+
+    def reads(self, position):
+        if position >= broken_from:
+            raise OSError("images/b.png: image file is truncated")
+        return read(self, position)
+
+    Crops.__getitem__ = reads
+    if payload.get("no_memory"):
+        import tensorflow as tf
+
+        def allocates(self):
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[8,513,513,21]")
+
+        trial._Body._fit = allocates
+    trial.worker(payload, tell)

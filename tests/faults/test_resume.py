@@ -1,0 +1,72 @@
+"""Real trainings, with dropout on, that are interrupted and go on: the numbers are those of one that never stopped."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+import results
+from bench import checkpoint, supervisor
+from bench.grid import single
+from bench.supervisor import End, Limits
+
+PROJECT = Path(__file__).resolve().parents[2]
+SETTINGS = [
+    "train.epochs=2", "train.steps_per_epoch=3", "train.batch_size=4", "train.deterministic=true", "eval.batch_size=5",
+    "data.size=64", "data.crop=64", "data.train_limit=8", "data.val_limit=5", "data.test_limit=3", "eval.pictures=0",
+    "model.backbone=mobilenetv3_small", "model.aspp_channels=16", "model.decoder_channels=16", "model.dropout=0.5",
+    "loss.name=scheduled_mix", "loss.params={losses: [cross_entropy, dice]}",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def train():
+    patch = pytest.MonkeyPatch()
+    patch.setenv("PYTHONPATH", os.pathsep.join([str(PROJECT), str(Path(__file__).parent)]))
+    spec = single(SETTINGS, "smoke", "float32")
+
+    def train(folder, **more):
+        folder.mkdir(exist_ok=True)
+        payload = {
+            "trial": "t", "label": "t", "axes": {}, "spec": spec.model_dump(mode="json"), "folder": str(folder),
+            "cpus": 2, "shared": True, **more,
+        }  # fmt: skip
+        log = folder / "log.txt"
+        assert supervisor.run("fault_jobs:trains", payload, str(log), Limits(), lambda event: None) == End("returned")
+        return results.read(folder)
+
+    yield train
+    patch.undo()
+
+
+def _measured(record):
+    """All numbers of a training but the clocks."""
+    epochs = [epoch.model_dump(exclude={"seconds", "images_per_second"}) for epoch in record.history]
+    return epochs, [view.model_dump(exclude={"eval_images_per_second", "images_per_second"}) for view in record.views]
+
+
+def test_a_picture_that_breaks_in_epoch_2_costs_that_epoch_and_what_follows_is_bit_equal(train, tmp_path):
+    """Bit-equal also because both are `--deterministic`: two processes, one seed."""
+    whole = train(tmp_path / "whole")
+    assert (whole.status, len(whole.history)) == ("ok", 2), whole.error
+    assert not (tmp_path / "whole" / checkpoint.FILE).exists()
+
+    broken = train(tmp_path / "t", broken_from=4 * 3 + 5)
+    assert broken.status == "crashed"
+    assert "images/b.png: image file is truncated" in broken.error.message
+    assert _measured(broken)[0] == _measured(whole)[0][:1]
+    assert (tmp_path / "t" / checkpoint.FILE).exists()
+
+    resumed = train(tmp_path / "t")
+    assert resumed.status == "ok", resumed.error
+    assert (resumed.environment["attempt"], resumed.environment["resumed_after_epoch"]) == (2, 1)
+    assert resumed.spec["train"]["deterministic"]
+    assert _measured(resumed) == _measured(whole)
+    assert resumed.clocks.train_s > broken.clocks.train_s
+    assert not (tmp_path / "t" / checkpoint.FILE).exists()
+
+
+def test_a_trial_out_of_memory_says_so(train, tmp_path):
+    record = train(tmp_path / "t", no_memory=True)
+    assert (record.status, record.error.kind) == ("oom", "ResourceExhaustedError")
+    assert "OOM when allocating tensor" in record.error.message
