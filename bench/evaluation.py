@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from bench import published
+
 IGNORE = 255
 
 
@@ -19,7 +21,7 @@ class Scores:
     """What one pass over a split gives.
 
     `confusion` is (C, C) int64 with rows = truth; `boundary` the same with one more class for "not near a boundary";
-    `image_mious` holds the mIoU of each image."""
+    `image_mious` holds the mIoU of each image; `published` is that of `bench.published`, where it was asked for."""
 
     confusion: np.ndarray
     boundary: np.ndarray
@@ -27,6 +29,7 @@ class Scores:
     loss: float
     images: int
     seconds: float
+    published: Mapping[str, float] | None = None
 
     def as_dict(self, class_names: tuple[str, ...] = ()) -> dict[str, Any]:
         iou, dice = class_iou(self.confusion), class_dice(self.confusion)
@@ -45,6 +48,7 @@ class Scores:
             "boundary": edge.tolist(),
             "confusion": self.confusion.tolist(),
             "images_per_second": self.images / self.seconds if self.seconds else None,
+            "published": self.published,
             "absent_classes": [n for n, v in zip(class_names, iou, strict=False) if np.isnan(v)],
         }
 
@@ -135,7 +139,7 @@ def distribute(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy) -> tf
 
     GPUs have their share fetched ahead. One replica on a CPU has nothing to split and nowhere to fetch to, so it reads
     the data set itself: the iterator that fetches has a tuning thread that no option turns off, and that the end of a
-    training waited for in a third of the runs, 6 s of 40 (a look at the thread in TensorFlow 2.15 and 2.21).
+    training waited for in a third of the runs, 6 s of 40 (seen in TensorFlow 2.15).
     """
     on_gpu = "GPU" in strategy.extended.worker_devices[0].upper()
     one = strategy.num_replicas_in_sync == 1 and isinstance(strategy, tf.distribute.MirroredStrategy)
@@ -157,12 +161,19 @@ class Evaluator:
         loss: a loss with average="image", whose mean over a split does not depend on the batch size.
         classes: number of classes C.
         strategy: the strategy the model lives in; batches are split over its replicas.
+        as_published: also give the numbers of `bench.published`.
     """
 
     def __init__(
-        self, model: Callable[..., tf.Tensor], loss: keras.losses.Loss, classes: int, strategy: tf.distribute.Strategy
+        self,
+        model: Callable[..., tf.Tensor],
+        loss: keras.losses.Loss,
+        classes: int,
+        strategy: tf.distribute.Strategy,
+        as_published: bool = False,
     ) -> None:
         self._model, self._loss, self._classes, self._strategy = model, loss, classes, strategy
+        self._as_published = as_published
         self._step = tf.function(lambda batch: strategy.run(self._score_batch, args=(batch,)))
 
     def __call__(self, dataset: tf.data.Dataset) -> Scores:
@@ -175,7 +186,8 @@ class Evaluator:
             AssertionError: an image was scored twice or not at all.
         """
         started = time.perf_counter()
-        parts: dict[str, list[np.ndarray]] = {name: [] for name in ("index", "confusion", "boundary", "labelled")}
+        wanted = ("index", "confusion", "boundary", "labelled", *(["overlaps"] if self._as_published else []))
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
         loss = 0.0
         for outcome in self._outcomes(dataset):
             for name, found_so_far in parts.items():
@@ -188,13 +200,16 @@ class Evaluator:
         index = found["index"][real]
         assert len(index) == len(set(index.tolist())) == index.max(initial=-1) + 1, "every image counts once"
         per_image = found["confusion"][real].astype(np.int64)
+        confusion = per_image.sum(0)
+        in_order = np.argsort(index)
         return Scores(
-            confusion=per_image.sum(0),
+            confusion=confusion,
             boundary=found["boundary"][real].astype(np.int64).sum(0),
             image_mious=np.array([_mean(class_iou(one)) for one in per_image]),
             loss=loss / max(1, int(found["labelled"].sum())),
             images=len(index),
             seconds=seconds,
+            published=published.metrics(found["overlaps"][real][in_order], confusion) if self._as_published else None,
         )
 
     def warm(self, dataset: tf.data.Dataset) -> None:
@@ -230,7 +245,8 @@ class Evaluator:
                 tf.TensorSpec(batch["label"].shape[1:], tf.uint8),
             ),
         )
-        return {
+        extra = {"overlaps": published.overlaps(at_model_size, logits)} if self._as_published else {}
+        return extra | {
             "index": batch["index"],
             "confusion": confusion,
             "boundary": boundary,

@@ -26,13 +26,14 @@ class Objective(NamedTuple):
         self.scored.set_progress(share)
 
 
-def build(spec: LossSpec, labels: Iterable[np.ndarray], classes: int) -> Objective:
+def build(spec: LossSpec, labels: Iterable[np.ndarray], classes: int, auxiliary_weight: float = 0.0) -> Objective:
     """Build the loss; under a strategy, in its scope.
 
     Args:
         spec: the loss; weights given by name are computed here.
         labels: the training labels, uint8, of any sizes.
         classes: how many there are; other ids do not count.
+        auxiliary_weight: of the same loss at the auxiliary head, which a model trained with one has beside its own.
 
     Raises:
         UsageError: a parameter out of its range, or weights for another number of classes.
@@ -48,6 +49,8 @@ def build(spec: LossSpec, labels: Iterable[np.ndarray], classes: int) -> Objecti
     if spec.calibrated:
         factor = losses.calibration_factor(scale)
         trained, scored, scale = factor * trained, factor * scored, type(scale)(*(factor * part for part in scale))
+    if auxiliary_weight:
+        trained = losses.DeepSupervision(loss=trained, weights=(1.0, auxiliary_weight))
     return Objective(trained, scored, {"params": params, "gradient_scale": scale._asdict()})
 
 

@@ -15,23 +15,28 @@ REFERENCE_BATCH = 8
 
 @keras.utils.register_keras_serializable(package="segmentation_bench")
 class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up to `peak`, then decay to zero.
+    """Linear warm-up to `peak`, then decay.
 
     Polynomial decay is peak * (1 - t)^power, DeepLab's "poly" policy (Chen et al. 2017, arXiv 1606.00915); cosine is
-    peak * (1 + cos(pi t)) / 2 (Loshchilov & Hutter 2016, arXiv 1608.03983); t runs from 0 to 1 after the warm-up.
+    peak * (1 + cos(pi t)) / 2 (Loshchilov & Hutter 2016, arXiv 1608.03983); both end at zero. Exponential is
+    peak * final^t. t runs from 0 to 1 after the warm-up.
 
     Args:
         peak: learning rate at the end of the warm-up.
         steps: optimiser steps of the whole run.
         warmup_steps: steps of the warm-up, fewer than `steps`.
-        decay: "constant", "polynomial" or "cosine".
+        decay: "constant", "polynomial", "cosine" or "exponential".
         power: exponent of the polynomial.
+        final: share of the peak at the end of the exponential.
     """
 
-    def __init__(self, peak: float, steps: int, warmup_steps: int, decay: str, power: float) -> None:
+    def __init__(
+        self, peak: float, steps: int, warmup_steps: int, decay: str, power: float, final: float = 0.01
+    ) -> None:
         super().__init__()
         self._config: dict[str, Any] = {
-            "peak": peak, "steps": steps, "warmup_steps": warmup_steps, "decay": decay, "power": power
+            "peak": peak, "steps": steps, "warmup_steps": warmup_steps, "decay": decay, "power": power,
+            "final": final,
         }  # fmt: skip
 
     def __call__(self, step: Any) -> tf.Tensor:
@@ -44,6 +49,8 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
             decay = (1.0 - t) ** config["power"]
         elif config["decay"] == "cosine":
             decay = 0.5 * (1.0 + tf.cos(3.141592653589793 * t))
+        elif config["decay"] == "exponential":
+            decay = config["final"] ** t
         else:
             decay = tf.ones_like(t)
         return config["peak"] * warm * decay
@@ -56,7 +63,7 @@ def learning_rate(train: TrainSpec) -> WarmupDecay:
     """The schedule of a trial, its peak scaled linearly with the global batch."""
     steps = train.epochs * train.steps_per_epoch
     peak = train.learning_rate * train.batch_size / REFERENCE_BATCH
-    return WarmupDecay(peak, steps, round(train.warmup * steps), train.schedule, train.power)
+    return WarmupDecay(peak, steps, round(train.warmup * steps), train.schedule, train.power, train.final)
 
 
 def build(train: TrainSpec) -> keras.optimizers.Optimizer:

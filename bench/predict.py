@@ -1,8 +1,8 @@
-"""`python -m bench.predict RUN --trial ID --images DIR --out DIR`: pictures through a trial's checkpoint."""
+"""`python -m bench.predict RUN --trial ID --images DIR --out DIR`: pictures and videos through a trial's checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +10,12 @@ import numpy as np
 import typer
 from PIL import Image
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 
 import results
+from bench import video
 from bench.cli import command, start
-from bench.data.folder import IMAGE_SUFFIXES, check_image, read_image
+from bench.data.reading import IMAGE_SUFFIXES, check_image, read_image
 from bench.environment import check_rooms, prepare_process
 from bench.errors import EXIT_OK, UsageError, nearest
 from bench.runfolder import writable
@@ -26,8 +27,8 @@ console = Console(stderr=True, highlight=False)
 @command
 def main(
     run: Annotated[Path, typer.Argument(help="A run's folder, or a trial's.")],
-    images: Annotated[Path, typer.Option(help="A picture, or a folder of pictures.")],
-    out: Annotated[Path, typer.Option(help="Folder for NAME.png and NAME-overlay.png; new or empty.")],
+    images: Annotated[Path, typer.Option(help="A picture or video, or a folder of them.")],
+    out: Annotated[Path, typer.Option(help="Folder for what is found; new or empty.")],
     trial: Annotated[str | None, typer.Option(help="The trial's id; needed where there are several.")] = None,
     scales: Annotated[str, typer.Option(help="Scales to average, e.g. 0.5,1,1.5.")] = "1",
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored picture.")] = False,
@@ -35,30 +36,69 @@ def main(
 ) -> int:
     """Segment pictures with a trial's checkpoint: label ids (NAME.png) and an overlay (NAME-overlay.png) of each.
 
+    Of a video: label ids of every frame (NAME/000000.png, ...) and an overlay (NAME-overlay.mp4).
+
     Exit status: 0 done, 2 usage.
     """
     check_rooms()
     factors = _scales(scales)
     stored = _trial(run, trial)
     spec, checkpoint = _spec(stored), _checkpoint(stored)
-    pictures = _pictures(images)
+    sources = _sources(images)
     _empty(out)
     prepare_process()
     predict = _predictor(spec, checkpoint, len(stored.record.dataset.class_names), factors, flip, crf)
     colors = np.array(stored.record.dataset.colors, np.uint8)
     out.mkdir(parents=True, exist_ok=True)
-    for name, path in track(pictures.items(), "Predicting", console=console, disable=not console.is_terminal):
-        picture = read_image(path)
-        labels = predict(picture)
-        Image.fromarray(labels).save(out / f"{name}.png")
-        Image.fromarray(overlay(picture, labels, colors)).save(out / f"{name}-overlay.png")
-    print(f"{len(pictures)} picture{'s' * (len(pictures) > 1)}: {out}")
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("Predicting", total=sum(_count(source) for source in sources))
+
+        def segment(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            labels = predict(picture)
+            progress.advance(task)
+            return labels, overlay(picture, labels, colors)
+
+        for source in sources:
+            if isinstance(source, video.Video):
+                _segment_video(source, out, segment)
+            else:
+                _segment_picture(source, out, segment)
+    print(f"{_summary(sources)}: {out}")
     return EXIT_OK
 
 
 def overlay(picture: np.ndarray, labels: np.ndarray, colors: np.ndarray) -> np.ndarray:
     """Half picture, half class colour: uint8 (H, W, 3) from a picture of that shape, ids (H, W) and colours (C, 3)."""
     return ((picture.astype(np.uint16) + colors[labels] + 1) // 2).astype(np.uint8)
+
+
+Segment = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def _segment_picture(path: Path, out: Path, segment: Segment) -> None:
+    labels, mixed = segment(read_image(path))
+    Image.fromarray(labels).save(out / f"{path.stem}.png")
+    Image.fromarray(mixed).save(out / f"{path.stem}-overlay.png")
+
+
+def _segment_video(source: video.Video, out: Path, segment: Segment) -> None:
+    folder = out / source.path.stem
+    folder.mkdir()
+    with video.writer(out / f"{folder.name}-overlay.mp4", source) as append:
+        for number, frame in enumerate(video.frames(source)):
+            labels, mixed = segment(frame)
+            Image.fromarray(labels).save(folder / f"{number:06}.png")
+            append(mixed)
+
+
+def _count(source: Path | video.Video) -> int:
+    return source.count if isinstance(source, video.Video) else 1
+
+
+def _summary(sources: Sequence[Path | video.Video]) -> str:
+    videos = sum(isinstance(source, video.Video) for source in sources)
+    counts = {"picture": len(sources) - videos, "video": videos}
+    return ", ".join(f"{count} {noun}{'s' * (count > 1)}" for noun, count in counts.items() if count)
 
 
 # --- what was asked, checked before TensorFlow comes in --------------------------------------------------------------
@@ -106,26 +146,36 @@ def _checkpoint(stored: results.Stored) -> Path:
         raise UsageError(str(error)) from None
 
 
-def _pictures(source: Path) -> Mapping[str, Path]:
-    """Output name -> file, every file decoded once."""
-    if source.is_dir():
-        files = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+def _sources(place: Path) -> list[Path | video.Video]:
+    """Pictures and videos, every picture and the first frame of every video decoded once."""
+    suffixes = (*IMAGE_SUFFIXES, *video.SUFFIXES)
+    if place.is_dir():
+        files = sorted(path for path in place.iterdir() if path.suffix.lower() in suffixes)
     else:
-        files = [source] if source.exists() else []
+        files = [place] if place.exists() else []
     if not files:
         raise UsageError(
-            f"--images {source}: no picture there ({', '.join(IMAGE_SUFFIXES)})"
-            if source.exists()
-            else f"--images {source}: no such file or folder"
+            f"--images {place}: no picture or video there ({', '.join(suffixes)})"
+            if place.exists()
+            else f"--images {place}: no such file or folder"
         )
-    found: dict[str, Path] = {}
+    written: dict[str, Path] = {}
     for path in files:
-        for name in (path.stem, f"{path.stem}-overlay"):
-            if name in found:
-                raise UsageError(f"{path} and {found[name]} would both write {name}.png; rename one")
-        check_image(path)
-        found |= dict.fromkeys((path.stem, f"{path.stem}-overlay"), path)
-    return {path.stem: path for path in files}
+        for name in _outputs(path):
+            if name in written:
+                raise UsageError(f"{path} and {written[name]} would both write {name}; rename one")
+            written[name] = path
+        if not _moves(path):
+            check_image(path)
+    return [video.check(path) if _moves(path) else path for path in files]
+
+
+def _moves(path: Path) -> bool:
+    return path.suffix.lower() in video.SUFFIXES
+
+
+def _outputs(path: Path) -> tuple[str, str]:
+    return (path.stem, f"{path.stem}-overlay.mp4") if _moves(path) else (f"{path.stem}.png", f"{path.stem}-overlay.png")
 
 
 def _empty(out: Path) -> None:
@@ -155,8 +205,6 @@ def _predictor(
         model.load_weights(str(checkpoint))
     except (ValueError, OSError) as error:
         raise UsageError(f"{checkpoint} does not fit the trial's model: {str(error).splitlines()[0]}") from None
-    if spec.model.architecture == "keras_cv":
-        model = in_multiples(model, 32)
     refine = models.DenseCRF(from_logits=False) if crf else None
 
     # One trace for pictures of all sizes.

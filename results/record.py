@@ -22,10 +22,11 @@ from pydantic import (
     model_validator,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # Version n -> a function that turns the JSON object of version n into that of version n + 1.
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+# 2: views may hold `published`.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: lambda old: {**old, "schema_version": 2}}
 
 Status = Literal["ok", "oom", "diverged", "timeout", "crashed", "interrupted", "invalid"]
 STATUSES: tuple[str, ...] = get_args(Status)
@@ -148,6 +149,15 @@ class Epoch(_Part):
     val: ValMetrics = ValMetrics()
 
 
+class Published(_Part):
+    """What earlier projects published as IoU, computed as they did, to be read beside the true mIoU: the foreground's
+    soft Jaccard averaged over batches, the mean recall of the classes, and soft Dice over all classes at once."""
+
+    soft_iou: Real = None
+    class_recall: Real = None
+    soft_dice: Real = None
+
+
 class View(ValMetrics):
     """One evaluation of the chosen weights on one split.
 
@@ -163,6 +173,7 @@ class View(ValMetrics):
     confusion: Counts = []
     images_per_second: Real = None
     absent_classes: list[str] = []
+    published: Published | None = None
 
     @model_validator(mode="after")
     def _one_value_a_class(self) -> "View":
@@ -229,7 +240,7 @@ class Artefact(_Part):
 class Record(_Part):
     """Everything one trial leaves behind. Sections that a failed trial never reached keep their empty defaults."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     trial: str
     cell: str
     label: str

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from results.record import Record, View
+from results.record import Published, Record, View
 from results.store import Run, Stored, StrPath, iterate, read_run, write_bytes
 
 _IDENTITY = ("trial", "cell", "label", "seed", "status", "error")
@@ -20,6 +20,7 @@ _NUMBERS = (
     "pixel_accuracy",
     "mean_image_iou",
     "boundary_iou",
+    *Published.model_fields,
     "loss_value",
     "eval_images_per_second",
     "images_per_second",
@@ -38,6 +39,9 @@ _NUMBERS = (
     "gradient_scale",
     "gradient_scale_at_margin_3",
 )
+# The numbers that can be compared: those of a view, then those of the trial.
+VIEW_METRICS = _NUMBERS[: _NUMBERS.index("images_per_second")]
+METRICS = _NUMBERS
 _COUNTS = ("images", "epochs", "best_epoch", "target_epoch", "batch_size", "replicas")
 # A trial that measured nothing stands in the view that it owed, so that selecting a split does not hide it.
 _OWED = ("default", "val")
@@ -52,7 +56,8 @@ def load(path: StrPath | Sequence[StrPath]) -> pd.DataFrame:
     Returns:
         Columns `trial, cell, label`, one for each axis of the grid (an axis that bears the name of another column
         becomes `axis_NAME`), `seed, status, error, view, split`, then the numbers of that view (`miou`, `mean_dice`,
-        `pixel_accuracy`, `mean_image_iou`, `boundary_iou`: fractions; `loss_value`; `eval_images_per_second`; `images`)
+        `pixel_accuracy`, `mean_image_iou`, `boundary_iou`, and as others published them `soft_iou`, `class_recall`,
+        `soft_dice`: fractions; `loss_value`; `eval_images_per_second`; `images`)
         and of the trial (`images_per_second` in training, `throughput_comparable`, `input_share`, seconds `*_s`,
         `target_seconds`, peaks in MiB, `gradient_scale`, ...). What was not measured is NaN or NA.
 
@@ -115,6 +120,7 @@ def _of_view(record: Record, view: View | None) -> dict[str, Any]:
     names = ("view", "split", "images", "miou", "mean_dice", "pixel_accuracy", "mean_image_iou", "boundary_iou")
     return {
         **{name: getattr(view, name) for name in names},
+        **(view.published.model_dump() if view.published else {}),
         "loss_value": view.loss,
         "eval_images_per_second": view.images_per_second,
     }

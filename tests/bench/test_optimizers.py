@@ -25,6 +25,11 @@ def test_cosine_is_half_way_at_half_time():
     np.testing.assert_allclose([float(rate(step)) for step in (0, 50, 100)], [2.0, 1.0, 0.0], atol=1e-6)
 
 
+def test_exponential_loses_the_same_share_in_the_same_time():
+    rate = WarmupDecay(peak=1.0, steps=100, warmup_steps=0, decay="exponential", power=1.0, final=0.16)
+    np.testing.assert_allclose([float(rate(step)) for step in (0, 50, 100)], [1.0, 0.4, 0.16], atol=1e-6)
+
+
 def test_the_rate_scales_with_the_global_batch():
     small, large = (learning_rate(TrainSpec(batch_size=batch, schedule="constant", warmup=0)) for batch in (8, 32))
     assert float(large(5)) == pytest.approx(4 * float(small(5)))

@@ -153,7 +153,7 @@ def test_overlay_is_half_picture_and_half_colour() -> None:
         ({"trial": "early"}, "trial early (crashed) never saw its data"),
         ({"trial": "changed"}, "was changed after the trial wrote it"),
         ({"images": "nowhere"}, "--images nowhere: no such file or folder"),
-        ({"images": "empty"}, "--images empty: no picture there"),
+        ({"images": "empty"}, "--images empty: no picture or video there"),
         ({"images": "broken"}, "broken/b.png: cannot be read (not an image"),
         ({"images": "twice"}, "would both write a.png"),
         ({"out": "pictures"}, "--out pictures holds something already"),

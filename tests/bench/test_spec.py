@@ -29,6 +29,8 @@ def test_where_and_how_a_trial_runs_does_not_change_its_cell(aside):
     "change",
     [
         {"loss": {"name": "dice"}},
+        {"model": {"auxiliary_weight": 0.4}},
+        {"train": {"final": 0.5}},
         {"model": {"backbone": "resnet18"}},
         {"train": {"learning_rate": 0.5}},
         {"train": {"batch_size": 16}},
@@ -45,6 +47,12 @@ def test_identity_of_equal_specs_is_equal_however_they_were_written():
     written_out = TrialSpec.model_validate(TrialSpec().model_dump(mode="json"))
     assert identity(written_out) == identity(TrialSpec())
     assert written_out.cell == TrialSpec().cell
+
+
+def test_fields_added_later_are_no_part_of_old_cells():
+    found = identity(TrialSpec())
+    assert "auxiliary_weight" not in found["model"]
+    assert "final" not in found["train"]
 
 
 def test_data_sets_in_folders_are_told_apart_by_name(tmp_path):

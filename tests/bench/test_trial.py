@@ -31,7 +31,7 @@ def _trial(out, *settings):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A trial on two replicas in mixed precision with a frozen, pretrained backbone."""
+    """A trial on two replicas in mixed precision with a frozen, pretrained backbone and an auxiliary head."""
     out = tmp_path_factory.mktemp("trial") / "t"
     done = _trial(
         out,
@@ -42,6 +42,8 @@ def finished(tmp_path_factory):
         "loss.params.class_weights=median_frequency",
         "loss.calibrated=true",
         "eval.views=[{output_stride: 16, flip: true}, {crf: true}]",
+        "eval.published=true",
+        "model.auxiliary_weight=0.4",
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return results.read(out), out
@@ -55,9 +57,7 @@ def test_the_record_tells_the_whole_story(finished):
     assert record.environment["replicas"] == 2
     assert record.throughput.replicas == 2
     assert {(view.view, view.split): view.images for view in record.views} == {
-        (view, split): images
-        for view in ("default", "os16+flip", "crf")
-        for split, images in (("val", 5), ("test", 3))
+        (view, split): images for view in ("default", "os16+flip", "crf") for split, images in (("val", 5), ("test", 3))
     }
     clocks = record.clocks.model_dump()
     parts = sum(seconds for name, seconds in clocks.items() if name != "total_s")
@@ -83,6 +83,28 @@ def test_views_are_of_the_same_weights_and_differ(finished):
     truth = [[sum(row) for row in matrix] for matrix in matrices]
     assert truth[0] == truth[1] == truth[2]  # the same pixels were scored
     assert all(view.images_per_second > 0 for view in val.values())
+
+
+def test_the_checkpoint_has_no_auxiliary_head(finished):
+    import h5py
+
+    names: list[str] = []
+    with h5py.File(finished[1] / "model.weights.h5") as file:
+        file.visit(names.append)
+    assert names
+    assert not [name for name in names if "auxiliary" in name]
+
+
+def test_what_others_published_stands_beside_the_miou(finished):
+    record, _ = finished
+    table = results.load(finished[1])
+    for view in record.views:
+        published = view.published.model_dump()
+        assert all(0 < value < 1 for value in published.values())
+        recalls = [row[i] / sum(row) for i, row in enumerate(view.confusion) if sum(row)]
+        assert published["class_recall"] == pytest.approx(sum(recalls) / len(recalls))
+        row = table[(table["view"] == view.view) & (table["split"] == view.split)]
+        assert row[list(published)].iloc[0].to_dict() == published
 
 
 def test_scores_agree_with_their_confusion_matrix(finished):

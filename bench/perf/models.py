@@ -1,0 +1,196 @@
+"""Our DeepLabV3+ at output stride 32 beside KerasCV's stock one: images/s in training and inference, and memory.
+
+    python -m bench.perf.models [--cases efficientnetlite_b0:160:8 resnet50:512:2] [--precision float32] [--json FILE]
+
+Both sides have the same backbone, random weights, size, batch and precision; a training step is the forward pass,
+cross-entropy, the backward pass and Adam. Images/s come from the median of rounds in which the sides take turns in one
+process. Memory is the peak of a training step in a fresh process (on a CPU its largest resident set, on a GPU
+TensorFlow's own count); that of decoder and head, the ASPP among them, is what it exceeds the same step of the backbone
+alone by. `kept` is what the backward pass keeps of decoder and head by the traced graph (see `models.cost`).
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import argparse
+import json
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import losses
+import models
+from bench.environment import describe, peak_rss_mb
+from bench.perf.rounds import medians
+from models.builder import BACKBONE
+from models.cost import cost_of
+from models.pyramid import bare
+
+OURS, STOCK = "ours", "KerasCV"
+ARCHITECTURES = {OURS: "deeplabv3plus", STOCK: "keras_cv"}
+# What ours is held to: training images/s over the stock model's at least, memory of decoder and head at most.
+SPEED_BARS = {("efficientnetlite_b0", 160): 5.0, ("resnet50", 512): 1.5}
+MEMORY_BAR = 0.6
+
+
+class Case(NamedTuple):
+    """What is measured."""
+
+    backbone: str
+    size: int
+    batch: int
+    classes: int
+    precision: str
+
+
+def build(case: Case, side: str) -> keras.Model:
+    keras.mixed_precision.set_global_policy(case.precision)
+    spec = models.ModelSpec(architecture=ARCHITECTURES[side], backbone=case.backbone, output_stride=32)
+    return models.build(spec, case.classes)
+
+
+def backbone(case: Case, side: str) -> keras.Model:
+    """What stands in front of decoder and head on that side."""
+    if side == OURS:
+        return build(case, side).get_layer(BACKBONE)
+    keras.mixed_precision.set_global_policy(case.precision)
+    whole = bare(case.backbone)
+    levels = (whole.pyramid_level_inputs[name] for name in ("P2", "P5"))
+    return keras.Model(whole.input, [whole.get_layer(name).output for name in levels])
+
+
+def training_step(model: keras.Model, case: Case) -> Callable[[], None]:
+    """One step on one batch; a model without logits, a backbone, is pulled to zero."""
+    rng = np.random.default_rng(0)
+    shape = (case.batch, case.size, case.size)
+    image = tf.constant(rng.uniform(0, 255, (*shape, 3)), tf.float32)
+    label = tf.constant(rng.integers(0, case.classes, shape), tf.int32)
+    loss, optimizer = losses.get("cross_entropy"), keras.optimizers.Adam(1e-4)
+    optimizer.build(model.trainable_variables)
+
+    @tf.function
+    def step(image: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            found = model(image, training=True)
+            if isinstance(found, list | tuple):
+                value = tf.add_n([tf.reduce_mean(tf.square(tf.cast(one, tf.float32))) for one in found])
+            else:
+                value = loss(label, found)
+        gradients = tape.gradient(value, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return value
+
+    return lambda: step(image, label).numpy()
+
+
+def inference_step(model: keras.Model, case: Case) -> Callable[[], None]:
+    image = tf.constant(np.random.default_rng(0).uniform(0, 255, (case.batch, case.size, case.size, 3)), tf.float32)
+    step = tf.function(lambda image: model(image, training=False))
+    return lambda: step(image)[0, 0, 0, 0].numpy()  # waits for the device without copying the logits
+
+
+def images_per_second(case: Case, rounds: int) -> dict[str, dict[str, float]]:
+    """{"training" or "inference": {side: images/s}}."""
+    built = {side: build(case, side) for side in ARCHITECTURES}
+    found = {}
+    for name, make in (("training", training_step), ("inference", inference_step)):
+        steps = {side: make(model, case) for side, model in built.items()}
+        found[name] = {side: case.batch / seconds for side, seconds in medians(steps, rounds, warm_up=2).items()}
+    return found
+
+
+def peak(case: Case, side: str, whole: bool) -> float:
+    """Peak MiB of training steps of the model or of its backbone; of use in a fresh process only."""
+    run = training_step((build if whole else backbone)(case, side), case)
+    for _ in range(3):
+        run()
+    if tf.config.list_physical_devices("GPU"):
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
+    return peak_rss_mb()
+
+
+def kept(case: Case, side: str) -> float:
+    """MiB that the backward pass keeps of decoder and head, by the traced graph."""
+    sides = (case.size, case.size)
+    whole, front = (cost_of(make(case, side), sides).activation_bytes for make in (build, backbone))
+    return case.batch * (whole - front) / 2**20
+
+
+def memory(case: Case) -> dict[str, dict[str, float]]:
+    """{"peak", "decoder and head" or "kept": {side: MiB}}."""
+    found: dict[str, dict[str, float]] = {"peak": {}, "decoder and head": {}, "kept": {}}
+    for side in ARCHITECTURES:
+        whole, front = (_in_fresh_process(peak, case, side, whole) for whole in (True, False))
+        found["peak"][side], found["decoder and head"][side] = whole, whole - front
+        found["kept"][side] = _in_fresh_process(kept, case, side)
+    return found
+
+
+def _in_fresh_process(function: Callable[..., Any], *arguments: object) -> Any:
+    """Everything is measured in processes of their own: a child's largest resident set starts with its parent's."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        return process.submit(function, *arguments).result()
+
+
+HEADER = "| backbone | px | batch | | ours | KerasCV | ratio | bar |\n|---|--:|--:|---|--:|--:|--:|---|"
+
+
+def lines(case: Case, measured: dict[str, dict[str, float]]) -> list[str]:
+    """Rows of the table: ours over the stock model's, and the bar where there is one."""
+    units = {"training": "images/s in training", "inference": "images/s in inference"}
+    rows = []
+    for name, values in measured.items():
+        ratio, bar = values[OURS] / values[STOCK], ""
+        if name == "training" and (wanted := SPEED_BARS.get((case.backbone, case.size))):
+            bar = f"at least {wanted:g}: {'met' if ratio >= wanted else 'missed'}"
+        if name == "decoder and head":
+            bar = f"at most {MEMORY_BAR:g}: {'met' if ratio <= MEMORY_BAR else 'missed'}"
+        cells = [case.backbone, case.size, case.batch, units.get(name, f"MiB, {name}")]
+        cells += [f"{values[OURS]:.4g}", f"{values[STOCK]:.4g}", f"{ratio:.2f}", bar]
+        rows.append(f"| {' | '.join(map(str, cells))} |")
+    return rows
+
+
+def _case(text: str, classes: int, precision: str) -> Case:
+    try:
+        name, size, batch = text.split(":")
+        return Case(name, int(size), int(batch), classes, precision)
+    except ValueError:
+        raise SystemExit(f"--cases {text}: BACKBONE:PIXELS:BATCH is wanted, as in resnet50:512:2") from None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.perf.models", description=(__doc__ or "").splitlines()[0])
+    cases = ["efficientnetlite_b0:160:8", "resnet50:512:2"]
+    parser.add_argument("--cases", nargs="+", default=cases, metavar="BACKBONE:PIXELS:BATCH")
+    parser.add_argument("--classes", type=int, default=21)
+    parser.add_argument("--precision", default="float32", help="a Keras dtype policy; default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--no-time", action="store_true", help="memory only")
+    parser.add_argument("--no-memory", action="store_true", help="time only")
+    parser.add_argument("--json", type=Path, help="write the figures and the machine here")
+    chosen = parser.parse_args()
+    print(f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {os.cpu_count()} cores, {chosen.precision}")
+    print(HEADER, flush=True)
+    rows = []
+    for case in [_case(text, chosen.classes, chosen.precision) for text in chosen.cases]:
+        measured = {} if chosen.no_time else _in_fresh_process(images_per_second, case, chosen.rounds)
+        measured |= {} if chosen.no_memory else memory(case)
+        rows.append(case._asdict() | measured)
+        print("\n".join(lines(case, measured)), flush=True)
+        if chosen.json:  # after each case: a long run that is stopped keeps what it has
+            chosen.json.write_text(json.dumps({"environment": describe(), "rows": rows}, indent=1, default=str) + "\n")
+
+
+if __name__ == "__main__":
+    main()
