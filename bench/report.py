@@ -12,17 +12,23 @@ from bench.errors import EXIT_OK, UsageError
 
 
 @command
-def main(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> int:
-    """Make a run's tables and report again from its records alone."""
+def main(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    base: Annotated[str | None, typer.Option(help="A run or release to say what regressed since.")] = None,
+) -> int:
+    """Make a run's tables and its report (report.md, report.html) again from its records alone."""
     import reports
     import results
 
     try:
+        if results.release_of(run):
+            raise UsageError(f"{run}: a published release never changes; its report lies in {run / 'report'}")
         results.write_tables(run)
-        path = reports.write(run)
+        path = reports.write(run, base)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from None
     print(path)
+    print(path.with_suffix(".html"))
     return EXIT_OK
 
 

@@ -1,29 +1,34 @@
-"""Writes a run's report: `report/report.md` and its figures."""
+"""Writes a run's report: `report/report.md` with its figures, and `report/report.html`, which needs no other file."""
 
 import os
 from pathlib import Path
 
 import results
-from reports import figures, markdown
+from reports import contents, figures, html, markdown
 from reports.summary import summarize
 from results.store import write_bytes
 
 
-def write(run: str | os.PathLike[str]) -> Path:
-    """Write `report/report.md` and `report/figures/*.png` of a run folder from its records; returns the report's path.
+def write(run: str | os.PathLike[str], base: str | os.PathLike[str] | None = None) -> Path:
+    """Write `report/report.{md,html}` and `report/figures/*.png` of a run folder from its records; returns the first.
 
+    With `base`, a run or a published release, the report also says what regressed since.
     Equal records give equal bytes. Figures of an earlier report that this one does not have are removed.
 
     Raises:
-        ValueError: the folder holds no record that can be read; one line says why.
+        ValueError: no record that can be read, here or in `base`, or no cell in common; one line says why.
     """
     stored = results.read_run(run)
+    comparison = results.compare(base, stored) if base is not None else None
     summary = summarize(stored)
     folder = stored.folder / "report"
     drawn, notes = figures.draw(stored, summary)
+    document = contents.document(stored, summary, drawn, notes, comparison)
+    names = {figure.name for figure in document.figures}
     for old in (folder / "figures").glob("*.png"):
-        if old.name not in drawn:
+        if old.name not in names:
             old.unlink()
-    for name, png in drawn.items():
-        write_bytes(folder / "figures" / name, png)
-    return write_bytes(folder / "report.md", markdown.render(stored, summary, set(drawn), notes).encode())
+    for figure in document.figures:
+        write_bytes(folder / "figures" / figure.name, figure.png)
+    write_bytes(folder / "report.html", html.render(document).encode())
+    return write_bytes(folder / "report.md", markdown.render(document).encode())

@@ -9,6 +9,7 @@ rest keeps its own variance. What each rule can and cannot say: docs/statistics.
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -137,9 +138,14 @@ def smallest_detectable(
     """
     if not (n > 0 and df > 0 and sd > 0):
         return float("nan")
-    critical = float(stats.t.ppf(1 - alpha / sides, df))
-    shift = optimize.brentq(lambda d: float(stats.nct.sf(critical, df, d)) - power, 0.0, 4 * critical + 10)
-    return float(shift * sd * np.sqrt(2 / n))
+    return float(detectable_shift(df, alpha / sides, power) * sd * np.sqrt(2 / n))
+
+
+@cache
+def detectable_shift(df: float, alpha: float, power: float) -> float:
+    """The true difference, in standard errors, that a one-sided t-test at `alpha` finds with probability `power`."""
+    critical = float(stats.t.ppf(1 - alpha, df))
+    return float(optimize.brentq(lambda d: float(stats.nct.sf(critical, df, d)) - power, 0.0, 4 * critical + 10))
 
 
 def seed_correlation(table: np.ndarray | Sequence[Sequence[float]]) -> float:
@@ -148,12 +154,12 @@ def seed_correlation(table: np.ndarray | Sequence[Sequence[float]]) -> float:
     From the two-way analysis of variance without interaction, Shrout and Fleiss (1979), form (3,1).
     """
     rows, columns = np.shape(table)
-    seeds, residual = _block(np.asarray(table, float))
+    seeds, residual = mean_squares(np.asarray(table, float))
     total = seeds + (rows - 1) * residual
     return float((seeds - residual) / total) if columns > 1 and rows > 1 and total > 0 else float("nan")
 
 
-def _block(table: np.ndarray) -> tuple[float, float]:
+def mean_squares(table: np.ndarray) -> tuple[float, float]:
     """Mean squares of seeds (columns) and of what remains, in a complete block design."""
     rows, columns = table.shape
     if rows < 2 or columns < 2:
@@ -255,7 +261,7 @@ def _blocks(cells: Mapping[str, Mapping[int, float]], shared: Pool | None) -> tu
     if len(inside) < 2 or any(one != seeds[0] for one in seeds) or len(seeds[0]) < 2:
         return None, float("nan")
     table = np.array([[values[seed] for seed in sorted(seeds[0])] for values in inside.values()], float)
-    between, rest = _block(table)
+    between, rest = mean_squares(table)
     df = (table.shape[0] - 1) * (table.shape[1] - 1)
     correlation = seed_correlation(table)
     if rest > 0 and correlation > CORRELATED and stats.f.sf(between / rest, table.shape[1] - 1, df) < 0.05:

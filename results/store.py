@@ -21,6 +21,7 @@ from results.record import Artefact, Record, migrate
 RECORD = "record.json"
 MANIFEST = "run.json"
 TRIALS = "trials"
+SUMS = "SHA256SUMS"
 
 StrPath = str | os.PathLike[str]
 
@@ -118,8 +119,35 @@ def read_manifest(run: StrPath) -> dict[str, Any]:
     return _read_object(path) if path.exists() else {}
 
 
+def releases_folder(make: bool = False) -> Path:
+    """`results/releases` of the working tree that the current folder lies in; never of an installed copy.
+
+    Raises:
+        ValueError: `make`, and the current folder lies in no working tree of this project.
+    """
+    here = Path.cwd()
+    for root in (here, *here.parents):
+        if (root / "results" / "releases").is_dir() or (root / "results" / "record.py").is_file():
+            return root / "results" / "releases"
+    if make:
+        raise ValueError(f"{here}: releases are kept in the project's working tree; start from there")
+    return here / "results" / "releases"
+
+
+def release_of(folder: StrPath) -> Path | None:
+    """The published release that a folder is, or lies in."""
+    folder = Path(folder).resolve()
+    return next((one for one in (folder, folder.parent) if (one / SUMS).is_file()), None)
+
+
+def locate(path: StrPath) -> Path:
+    """A path as it is, or the folder of the published release of that name."""
+    release = releases_folder() / str(path)
+    return release if not Path(path).exists() and release_of(release) else Path(path)
+
+
 def find(path: StrPath | Sequence[StrPath]) -> list[Path]:
-    """The record files behind a run folder, a trial folder, a record file, a glob, or several of these.
+    """The record files behind a run folder, a release, a trial folder, a record file, a glob, or several of these.
 
     Each once, in the order given, sorted within. ValueError when one of them leads to no record.
     """
@@ -129,7 +157,7 @@ def find(path: StrPath | Sequence[StrPath]) -> list[Path]:
 
 
 def _find_one(path: StrPath) -> list[Path]:
-    root = Path(path)
+    root = locate(path)
     if root.is_file():
         return [root]
     if (root / RECORD).is_file():
@@ -144,9 +172,13 @@ def _find_one(path: StrPath) -> list[Path]:
         if matches := sorted(glob.glob(str(path), recursive=True)):
             return find(matches)
         raise ValueError(f"{path}: nothing matches")
-    siblings = [entry.name for entry in root.parent.iterdir()] if root.parent.is_dir() else []
+    siblings = {entry.name: entry for entry in root.parent.iterdir()} if root.parent.is_dir() else {}
+    if releases_folder().is_dir():
+        siblings |= {entry.name: Path(entry.name) for entry in releases_folder().iterdir() if release_of(entry)}
     near = difflib.get_close_matches(root.name, siblings, n=1)
-    raise ValueError(f"{path}: no such file or folder" + (f"; did you mean {root.parent / near[0]}?" if near else ""))
+    raise ValueError(
+        f"{path}: no such file or folder, nor a release" + (f"; did you mean {siblings[near[0]]}?" if near else "")
+    )
 
 
 def iterate(path: StrPath | Sequence[StrPath]) -> Iterator[Stored]:
@@ -168,7 +200,8 @@ def read_run(folder: StrPath) -> Run:
             problems.append(str(error))
     if not trials:
         raise ValueError(f"{folder}: none of its {len(problems)} records can be read; the first: {problems[0]}")
-    return Run(Path(folder), read_manifest(folder), trials, problems)
+    folder = locate(folder)
+    return Run(folder, read_manifest(folder), trials, problems)
 
 
 def sha256(path: StrPath) -> str:

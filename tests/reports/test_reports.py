@@ -56,6 +56,18 @@ def test_the_gradient_scale_is_a_column_when_it_differs(run, tmp_path):
     assert sorted(scale for _, scale in rows)[0] == "0.14 → 0.026"
 
 
+def test_what_others_published_is_shown_with_the_order_it_would_give(run, tmp_path):
+    assert "As others published it" not in (run / "report" / "report.md").read_text()
+    folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], gap=0.1, noise=0.001, pictures=0, published=True)
+    reports.write(folder)
+    table = (folder / "report" / "report.md").read_text().split("## As others published it")[1].split("## ")[0]
+    rows = dict(re.findall(r"^\| (dice|bce) \| (.*) \|$", table, re.MULTILINE))
+    # True levels 0.7 and 0.6; fake_run gives 1 - level, 0.5 and 1 - level / 2 for the others.
+    assert rows["dice"].split(" | ")[1:] == ["30.0 (2)", "50.0 (1)", "65.0 (2)"]
+    assert rows["bce"].split(" | ")[1:] == ["40.0 (1)", "50.0 (1)", "70.0 (1)"]
+    assert rows["dice"].split(" | ")[0].endswith("(1)")
+
+
 def test_views_of_the_same_weights_are_a_table_and_a_frontier(run, tmp_path):
     assert "## Views" not in (run / "report" / "report.md").read_text()
     folder = fake.write_run(tmp_path / "views", views=("os16", "os16+flip"))
@@ -93,7 +105,10 @@ def test_failures_link_to_their_logs_and_every_link_leads_somewhere(run):
 
 def test_figures_are_pictures_and_equal_records_give_equal_bytes(run):
     names = {path.name for path in (run / "report" / "figures").iterdir()}
-    assert names == {"miou.png", "throughput.png", "curves.png", "classes.png", "pictures.png"}
+    assert names == {
+        f"{name}.png"
+        for name in ["miou", "best", "throughput", "curves", "classes", "confusion", "steps", "memory", "pictures"]
+    }
     for name in names:
         with Image.open(run / "report" / "figures" / name) as picture:
             assert min(picture.size) > 300
@@ -152,7 +167,7 @@ def test_many_cells_and_classes_fit(tmp_path):
 def test_a_shared_picture_score_by_hand():
     import numpy as np
 
-    from reports.figures import _image_miou
+    from reports.pictures import _image_miou
 
     truth = np.array([[0, 0, 1, 255]], np.uint8)
     # Class 0: 1 of 2 pixels, class 1: 1 of 2; void does not count.

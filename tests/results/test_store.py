@@ -57,7 +57,7 @@ def test_a_record_is_its_own_round_trip_and_strict_json(tmp_path):
         {"artefacts": [{"kind": "log", "path": "../x", "sha256": "0" * 64}]},
         {"artefacts": [{"kind": "log", "path": "/x", "sha256": "0" * 64}]},
         {"started": "2026-01-01T00:00:00"},
-        {"schema_version": 2},
+        {"schema_version": 3},
     ],
 )
 def test_what_the_schema_does_not_know_is_refused(changes):
@@ -73,9 +73,9 @@ def test_what_the_schema_does_not_know_is_refused(changes):
         (lambda text: "[1, 2]", "object is expected, found list"),
         (lambda text: text.replace('"miou": 0.5', '"miou": NaN'), "NaN is not JSON"),
         (lambda text: text.replace('"seed": 0', '"seed": "x"'), "seed: "),
-        (lambda text: text.replace('"schema_version": 1', '"schema_version": 99'), "version 99 is newer"),
-        (lambda text: text.replace('"schema_version": 1', '"schema_version": 0'), "version 0 is not known"),
-        (lambda text: text.replace('"schema_version": 1', '"version": 1'), "no schema_version"),
+        (lambda text: text.replace('"schema_version": 2', '"schema_version": 99'), "version 99 is newer"),
+        (lambda text: text.replace('"schema_version": 2', '"schema_version": 0'), "version 0 is not known"),
+        (lambda text: text.replace('"schema_version": 2', '"version": 2'), "no schema_version"),
     ],
 )
 def test_a_damaged_record_is_refused_in_one_line_that_names_it(tmp_path, damage, reason):
@@ -91,8 +91,25 @@ def test_a_damaged_record_is_refused_in_one_line_that_names_it(tmp_path, damage,
 def test_old_records_climb_the_migrations(tmp_path, monkeypatch):
     monkeypatch.setitem(schema.MIGRATIONS, 0, lambda old: {**old, "schema_version": 1, "label": old["label"].upper()})
     path = results.write(tmp_path, make())
-    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 0'))
+    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 0'))
     assert results.read(path).label == "DICE"
+
+
+@pytest.mark.parametrize("version", range(1, results.SCHEMA_VERSION))
+def test_a_real_record_of_every_earlier_version_is_read_whole(tmp_path, version):
+    old = json.loads((Path(__file__).parent / "records" / f"v{version}.json").read_text())
+    assert old["schema_version"] == version
+    record = results.read(Path(__file__).parent / "records" / f"v{version}.json")
+    assert record.schema_version == results.SCHEMA_VERSION
+    # Nothing of it is lost: what is there now holds every value that was there then.
+    new = record.model_dump(mode="json")
+
+    def holds(new, old):
+        if isinstance(old, dict):
+            return all(name in new and holds(new[name], value) for name, value in old.items())
+        return len(new) == len(old) and all(map(holds, new, old)) if isinstance(old, list) else new == old
+
+    assert holds(new, {**old, "schema_version": results.SCHEMA_VERSION})
 
 
 def test_death_between_write_and_rename_leaves_the_old_record(tmp_path):
@@ -134,7 +151,7 @@ def test_load_takes_every_kind_of_path(run):
 
 
 def test_load_says_what_is_not_there(run, tmp_path):
-    with pytest.raises(ValueError, match=r"no such file or folder; did you mean .*run\?"):
+    with pytest.raises(ValueError, match=r"no such file or folder, nor a release; did you mean .*run\?"):
         results.load(tmp_path / "runn")
     with pytest.raises(ValueError, match="nothing matches"):
         results.load(f"{run}/x*")

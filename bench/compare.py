@@ -1,0 +1,193 @@
+"""`python -m bench.compare BASE HEAD`: judge one run or release against another, cell by cell."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli import command, start
+from bench.errors import EXIT_INCOMPLETE, EXIT_INCONCLUSIVE, EXIT_OK, EXIT_REGRESSION, UsageError
+
+if TYPE_CHECKING:
+    from results import Comparison
+
+
+class Format(StrEnum):
+    table = "table"
+    md = "md"
+    json = "json"
+    html = "html"
+    github = "github"
+
+
+@command
+def main(
+    base: Annotated[str, typer.Argument(help="A run's folder, or a published release such as 0.1.0.")],
+    head: Annotated[str, typer.Argument(help="What is judged: a run's folder or a release.")],
+    format: Annotated[Format, typer.Option(help="How to print; github also annotates the job.")] = Format.table,
+    margins: Annotated[Path | None, typer.Option(help="YAML with other margins than results/margins.yaml.")] = None,
+    only: Annotated[str, typer.Option(help="Compare the cells whose label matches this pattern.")] = "*",
+    require_conclusive: Annotated[
+        bool, typer.Option("--require-conclusive", help="Exit 3 when the seeds cannot tell for some cell.")
+    ] = False,
+    allow_incomplete: Annotated[
+        bool, typer.Option("--allow-incomplete", help="Judge what is there although trials lack a record.")
+    ] = False,
+    blessing: Annotated[
+        Path | None, typer.Option(help="Folder for BLESSED or NOT_BLESSED; default: HEAD, when it is a run's folder.")
+    ] = None,
+) -> int:
+    """Judge HEAD against BASE and leave a file BLESSED or NOT_BLESSED.
+
+    Exit status: 0 no regression, 1 a cell regressed, newly fails or is missing, 2 usage, 3 inconclusive (only with
+    --require-conclusive), 4 incomplete or nothing measured.
+    """
+    import results
+    from results import release
+
+    try:
+        for side in (base, head):
+            release.verify(results.locate(side))
+        comparison = results.compare(base, head, margins, only)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    status = _status(comparison, require_conclusive, allow_incomplete)
+    _bless(comparison, status, blessing)
+    _print(comparison, format)
+    return status
+
+
+def _status(comparison: Comparison, require_conclusive: bool, allow_incomplete: bool) -> int:
+    if (comparison.gaps and not allow_incomplete) or (not comparison.measured and not comparison.failing):
+        return EXIT_INCOMPLETE
+    if comparison.failing:
+        return EXIT_REGRESSION
+    return EXIT_INCONCLUSIVE if require_conclusive and comparison.inconclusive else EXIT_OK
+
+
+def _bless(comparison: Comparison, status: int, folder: Path | None) -> None:
+    """Leave the one file that a pipeline waits for; the reasons are its lines."""
+    import results
+    from reports.comparison import reasons, sentence
+
+    head = Path(comparison.head.folder)
+    if folder is None:
+        if not (head / "run.json").is_file() or results.release_of(head):
+            return
+        folder = head
+    good, bad = folder / "BLESSED", folder / "NOT_BLESSED"
+    lines = [f"head {comparison.head.name} against base {comparison.base.name}"]
+    if status != EXIT_OK:
+        lines += reasons(comparison)
+    lines += [sentence(row) for row in comparison.inconclusive]
+    try:
+        results.write_bytes(good if status == EXIT_OK else bad, ("\n".join(lines) + "\n").encode())
+        (bad if status == EXIT_OK else good).unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"--blessing {folder}: cannot write there: {error.strerror}") from None
+
+
+def _print(comparison: Comparison, format: Format) -> None:
+    from reports import comparison as page
+
+    if format is Format.table:
+        _table(comparison)
+    elif format is Format.json:
+        print(json.dumps(_plain(comparison), indent=2, ensure_ascii=False, allow_nan=False))
+    elif format is Format.html:
+        from reports import html
+
+        sys.stdout.write(html.render(page.document(comparison)))
+    else:
+        from reports import markdown
+
+        text = markdown.render(page.document(comparison, figures=False))
+        summary = os.environ.get("GITHUB_STEP_SUMMARY") if format is Format.github else None
+        if summary:
+            with open(summary, "a", encoding="utf-8") as file:
+                file.write(text)
+        else:
+            sys.stdout.write(text)
+        if format is Format.github:
+            _annotate(comparison)
+
+
+def _annotate(comparison: Comparison) -> None:
+    """Workflow commands; https://docs.github.com/actions/reference/workflow-commands-for-github-actions."""
+    from reports.comparison import sentence
+
+    notes = [("error", row.verdict, sentence(row)) for row in comparison.failing]
+    notes += [("error", "incomplete", gap) for gap in comparison.gaps]
+    notes += [("warning", row.verdict, sentence(row)) for row in comparison.inconclusive]
+    for kind, title, text in notes:
+        escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+        print(f"::{kind} title=bench.compare {title}::{escaped}")
+
+
+def _plain(comparison: Comparison) -> object:
+    from reports.comparison import blessed, reasons
+    from results.record import plain
+
+    rows = [dict(vars(row)) for row in comparison.rows]
+    return plain(
+        {
+            "blessed": blessed(comparison),
+            "reasons": reasons(comparison),
+            "base": vars(comparison.base),
+            "head": vars(comparison.head),
+            "headline": {"metric": "miou", **vars(comparison.headline), "improvement": comparison.improvement},
+            "differences": dict(comparison.differences),
+            "added": list(comparison.added),
+            "margins": comparison.margins.model_dump(),
+            "rows": rows,
+        }
+    )
+
+
+def _table(comparison: Comparison) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from reports import comparison as page
+    from reports.document import Items, Paragraph, words
+
+    console = Console(highlight=False)
+    colors = {"bad": "red", "unsure": "yellow", "good": "green", "": ""}
+    table = Table(box=None, header_style="bold", padding=(0, 1))
+    shown = [row for row in comparison.rows if row.gate or row.verdict != "ok"]
+    views = any(row.view not in ("", "default") for row in shown)
+    for column in ("cell", *(["view"] if views else []), "metric"):
+        table.add_column(column, overflow="fold")
+    for column in ("base", "head", "change", "90 % interval", "could see"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("verdict", overflow="fold")
+    for row in shown:
+        color = colors[page.TONES[row.verdict]]
+        told = f"{row.verdict}: {row.reason}" if row.reason else row.verdict
+        numbers = [page.value(row, row.base), page.value(row, row.head), page.change(row, row.change)]
+        numbers += [page.interval(row), page.amount(row, row.smallest)]
+        name = page.name(row.metric) + ("" if row.gate else " (watched)")
+        table.add_row(
+            row.label, *([row.view] if views else []), name, *numbers, f"[{color}]{told}[/]" if color else told
+        )
+    console.print(table)
+    for block in page.verdict(comparison):
+        if isinstance(block, Paragraph):
+            console.print(words(block.text), style=colors[block.tone] or None, soft_wrap=True)
+        elif isinstance(block, Items):
+            for item in block.items:
+                console.print(f"  {words(item)}", soft_wrap=True)
+    for gap in comparison.gaps:
+        console.print(f"  {gap}", soft_wrap=True)
+    if comparison.differences:
+        console.print(f"Environments differ in: {', '.join(comparison.differences)}.", style="dim", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    start(main)

@@ -1,0 +1,39 @@
+"""`python -m bench.publish RUN... --release 0.2.0`: freeze runs as a release that others can be compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli import command, start
+from bench.errors import EXIT_OK, UsageError
+
+
+@command
+def main(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, such as one a grid.")],
+    release: Annotated[str, typer.Option(help="The version, such as 0.2.0.")],
+    incomplete: Annotated[bool, typer.Option("--incomplete", help="Publish although trials lack or failed.")] = False,
+) -> int:
+    """Freeze runs' records, tables, environments and reports under results/releases/VERSION/, once and for ever.
+
+    Exit status: 0 published, 2 refused.
+    """
+    import reports
+    import results
+
+    try:
+        for run in runs:
+            results.write_tables(run)
+            reports.write(run)
+        folder = results.publish(runs, release, incomplete)
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from None
+    print(folder)
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    start(main)

@@ -1,0 +1,239 @@
+"""A comparison of two runs as a document: the verdict first, then every row, the forest plot and what differs."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+import results
+from reports.document import Block, Bold, Code, Document, Field, Figure, Heading, Inline, Items, Paragraph, Table, Tone
+from results.comparison import TRIALS, VERDICTS
+from results.comparison import ComparisonRow as Row
+
+TONES: dict[str, Tone] = {
+    "regressed": "bad", "newly failing": "bad", "missing": "bad", "inconclusive": "unsure", "not comparable": "unsure",
+    "improved": "good", "fixed": "good", "ok": "",
+}  # fmt: skip
+# Name for people, and what a value is multiplied by to be shown; a difference takes the unit, a ratio percent.
+_METRICS = {
+    "miou": ("mIoU", 100.0, "points"),
+    "boundary_iou": ("Boundary IoU", 100.0, "points"),
+    "mean_image_iou": ("image mIoU", 100.0, "points"),
+    "mean_dice": ("Dice", 100.0, "points"),
+    "pixel_accuracy": ("pixel accuracy", 100.0, "points"),
+    "images_per_second": ("images/s", 1.0, ""),
+    "eval_images_per_second": ("evaluation images/s", 1.0, ""),
+    "peak_gpu_mb": ("GPU peak, MiB", 1.0, ""),
+    "peak_rss_mb": ("memory peak, MiB", 1.0, ""),
+    "compile_s": ("compile, s", 1.0, ""),
+}
+
+
+def document(comparison: results.Comparison, figures: bool = True) -> Document:
+    """The whole page; `figures=False` leaves the forest plot out."""
+    base, head = comparison.base, comparison.head
+    made: list[Block] = [Heading("Verdict"), *verdict(comparison)]
+    rows = [row for row in comparison.rows if row.gate]
+    made += [Heading("Guarded"), Paragraph(_rules(comparison)), table(rows)]
+    if figures:
+        made += forest(comparison)
+    watched = [row for row in comparison.rows if not row.gate]
+    if watched:
+        told = "Shown, and no reason to fail: set `gate: true` in the margins to guard one."
+        counts = ", ".join(f"{n} {name}" for name, n in comparison.count(gate=False).items())
+        made += [Heading("Watched"), Paragraph(f"{told} {counts}.")]
+        made += [table([row for row in watched if row.verdict != "ok"] or watched)]
+    if comparison.gaps:
+        made += [Heading("Gaps"), Items([*comparison.gaps])]
+    if comparison.added:
+        made += [Heading("Only in head"), Paragraph(f"Nothing to compare with: {', '.join(comparison.added)}.")]
+    made += [Heading("What differs"), *_environment(comparison)]
+    return Document(f"{base.name} → {head.name}", made)
+
+
+def blessed(comparison: results.Comparison) -> bool:
+    """Whether head may be released: complete, something measured, and nothing fails."""
+    return not comparison.gaps and comparison.measured and not comparison.failing
+
+
+def reasons(comparison: results.Comparison) -> list[str]:
+    """Why not, a line each."""
+    lines = [f"incomplete: {gap}" for gap in comparison.gaps]
+    if not comparison.measured:
+        lines.append("nothing measured: no guarded metric could be compared")
+    return lines + [sentence(row) for row in comparison.failing]
+
+
+def sentence(row: Row) -> str:
+    """One row in words."""
+    where = f"{row.label} ({row.view})" if row.view not in ("", "default") else row.label
+    if math.isnan(row.change):
+        return f"{row.verdict}: {where}, {name(row.metric)}: {row.reason}"
+    return (
+        f"{row.verdict}: {where}, {name(row.metric)} {value(row, row.base)} → {value(row, row.head)} "
+        f"({change(row, row.change)}, 90 % interval {interval(row)}, margin {amount(row, row.margin)})"
+    )
+
+
+def verdict(comparison: results.Comparison) -> list[Block]:
+    """The verdict, the headline over the grid, and what could not have been seen, in words."""
+    counts = ", ".join(f"{n} {verdict}" for verdict, n in comparison.count().items())
+    failing = comparison.failing
+    cells = len({row.cell for row in comparison.rows if row.metric != TRIALS})
+    said: list[Inline]
+    if comparison.gaps:
+        said = [
+            Bold("Not blessed: incomplete."),
+            f" {len(comparison.gaps)} gaps, listed below. Of what is there: {counts}.",
+        ]
+    elif not comparison.measured:
+        said = [
+            Bold("Not blessed: nothing measured."),
+            " No guarded metric could be compared; the reasons stand below.",
+        ]
+    elif failing:
+        said = [Bold("Not blessed."), f" {counts} over {cells} cells."]
+    else:
+        said = [Bold("Blessed."), f" No regression in {cells} cells: {counts}."]
+    made: list[Block] = [Paragraph(said, "good" if blessed(comparison) else "bad")]
+    if failing:
+        made.append(Items([sentence(row) for row in failing[:20]]))
+    line = comparison.headline
+    if not math.isnan(line.estimate):
+        bounds = "" if math.isnan(line.low) else f" (90 % interval {100 * line.low:+.2f} to {100 * line.high:+.2f})"
+        made.append(
+            Paragraph(
+                f"Over the grid, validation mIoU changed by {100 * line.estimate:+.2f} points{bounds}; a trial of head "
+                f"beats one of base with probability {comparison.improvement:.2f}."
+            )
+        )
+    seen = [seen for metric in comparison.margins.metrics if (seen := _sensitivity(comparison, metric))]
+    if seen:
+        power = f"{100 * comparison.margins.power:.0f} %"
+        made.append(
+            Paragraph(f"Smallest true loss that these seeds would have shown (power {power}): {'; '.join(seen)}.")
+        )
+    suspects = [row for row in comparison.rows if row.suspect and row.gate]
+    if suspects:
+        names = "; ".join(f"{row.label}, {name(row.metric)} {change(row, row.change)}" for row in suspects[:10])
+        made.append(
+            Paragraph([Bold("Suspects"), f" (false discovery rate 10 %, not enough to fail): {names}."], "unsure")
+        )
+    return made
+
+
+def _sensitivity(comparison: results.Comparison, metric: str) -> str:
+    rows = [
+        row for row in comparison.rows if row.gate and row.metric == metric and row.method not in ("none", "identical")
+    ]
+    known = [row for row in rows if not math.isnan(row.smallest)]
+    if not known:
+        return ""
+    middle = sorted(known, key=lambda row: row.smallest)[len(known) // 2]
+    return f"{amount(middle, middle.smallest)} of {name(metric)} in the median cell"
+
+
+def _rules(comparison: results.Comparison) -> str:
+    margins = comparison.margins
+    return (
+        f"Regressed: worse by more than the noise and by the margin or more; ok: surely not worse by the margin. Holm "
+        f"keeps the chance of any false alarm below {100 * margins.alpha:.0f} %; intervals leave 5 % on each side. "
+        "“Could see” is the smallest true loss that the gate would have called."
+    )
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """Rows as a table, most urgent first."""
+    head = ["verdict", "cell", "metric", "base", "head", "change", "90 % interval", "margin", "could see", "p", "seeds"]
+    views = any(row.view not in ("", "default") for row in rows)
+    lines = []
+    for row in rows:
+        told = f"{row.verdict}: {row.reason}" if row.reason else row.verdict
+        line: list[Field | str] = [
+            Field(told, VERDICTS.index(row.verdict), TONES[row.verdict]),
+            row.label,
+            name(row.metric),
+            Field(value(row, row.base), row.base),
+            Field(value(row, row.head), row.head),
+            Field(change(row, row.change), row.change),
+            interval(row),
+            Field(amount(row, row.margin), row.margin),
+            Field(amount(row, row.smallest), row.smallest),
+            Field("–" if math.isnan(row.p) else f"{row.p:.2g}", row.p),
+            f"{row.seeds[0]}/{row.seeds[1]}",
+        ]
+        lines.append([*line[:2], Field([Code(row.view)] if row.view else ""), *line[2:]] if views else line)
+    head = [*head[:2], "view", *head[2:]] if views else head
+    return Table(head, lines, frozenset({"verdict", "cell", "view", "metric"}))  # type: ignore[arg-type]
+
+
+def name(metric: str) -> str:
+    return _METRICS.get(metric, (metric, 1.0, ""))[0]
+
+
+def value(row: Row, number: float) -> str:
+    """A mean in the metric's unit, as people read it."""
+    if math.isnan(number):
+        return "–"
+    if row.metric == TRIALS:
+        return f"{number:.0f} ok"
+    factor = _METRICS.get(row.metric, ("", 1.0, ""))[1]
+    return f"{factor * number:.2f}" if factor == 100 else f"{number:.4g}" if number < 1000 else f"{number:.0f}"
+
+
+def change(row: Row, number: float) -> str:
+    """A signed change: points, the metric's own unit, or percent."""
+    return "–" if math.isnan(number) else _scaled(row, number, "+")
+
+
+def amount(row: Row, number: float) -> str:
+    return "–" if math.isnan(number) else _scaled(row, number, "")
+
+
+def interval(row: Row) -> str:
+    if math.isnan(row.low):
+        return "–"
+    return f"{_scaled(row, row.low, '+', unit=False)} to {_scaled(row, row.high, '+', unit=False)}"
+
+
+def _scaled(row: Row, number: float, sign: str, unit: bool = True) -> str:
+    if row.scale == "ratio":
+        return f"{100 * number:{sign}.1f}{' %' if unit else ''}"
+    _, factor, name = _METRICS.get(row.metric, ("", 1.0, ""))
+    return f"{factor * number:{sign}.2f}{f' {name}' if unit and name else ''}".replace(" points", " pt")
+
+
+def forest(comparison: results.Comparison) -> list[Block]:
+    """The changes of the guarded metrics with their intervals and margins, a panel a metric."""
+    from reports.figures import forest as draw
+
+    png = draw(comparison)
+    if png is None:
+        return []
+    judged = [row for row in comparison.rows if row.gate and not math.isnan(row.change)]
+    worst = min(judged, key=lambda row: row.change / row.margin if row.margin else np.inf)
+    alt = (
+        f"Forest plot of {len(judged)} changes from {comparison.base.name} to {comparison.head.name}, 90 % intervals; "
+        f"the lowest against its margin is {worst.label}, {name(worst.metric)} {change(worst, worst.change)}."
+    )
+    caption = "Change from base to head with its 90 % interval; the shaded band is the margin. Left of it is worse."
+    return [Heading("Forest plot"), Figure("forest.png", png, alt, caption)]
+
+
+def _environment(comparison: results.Comparison) -> list[Block]:
+    base, head = comparison.base, comparison.head
+    rows = [[what, old, new] for what, (old, new) in comparison.differences.items()]
+    made: list[Block] = [
+        Paragraph(
+            [
+                "Base ",
+                Code(base.folder),
+                f" ({base.trials} trials, commit {base.commit}), head ",
+                Code(head.folder),
+                f" ({head.trials} trials, commit {head.commit}).",
+            ]
+        )
+    ]
+    if not rows:
+        return [*made, Paragraph("The environments are the same.")]
+    return [*made, Table(["environment", "base", "head"], rows, frozenset({"environment", "base", "head"}))]  # type: ignore[list-item]

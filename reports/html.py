@@ -1,0 +1,150 @@
+"""A document as one self-contained HTML page: pictures, style and script inside, nothing fetched.
+
+Built as a tree of elements, so that text can never be taken for markup. The page's own security policy
+allows its style, its script (by digest) and embedded pictures, and no request at all.
+"""
+
+import base64
+import hashlib
+import struct
+from pathlib import Path
+from xml.etree import ElementTree
+
+from reports.document import (
+    Block,
+    Bold,
+    Code,
+    Document,
+    Field,
+    Figure,
+    Heading,
+    Inline,
+    Items,
+    Link,
+    Listing,
+    Paragraph,
+    Table,
+    Text,
+    inlines,
+    words,
+)
+
+_HERE = Path(__file__).with_name("templates")
+Element = ElementTree.Element
+
+
+def render(document: Document) -> str:
+    """The whole page."""
+    style, script = ((_HERE / name).read_text() for name in ("page.css", "page.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    head = _element(
+        "head",
+        _element("meta", charset="utf-8"),
+        _element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        _element("meta", content=policy, **{"http-equiv": "Content-Security-Policy"}),
+        _element("title", document.title),
+        _element("link", rel="icon", href="data:,"),
+        _element("style", style),
+    )
+    main = _element("main", _element("h1", document.title), *_sections(document.blocks))
+    body = _element("body", _contents(document.blocks), main, _element("script", script))
+    page = ElementTree.tostring(_element("html", head, body, lang="en"), encoding="unicode", method="html")
+    return f"<!doctype html>\n{page}\n"
+
+
+def _element(tag: str, *children: Element | str, **attributes: str) -> Element:
+    """An element; a trailing underscore keeps an attribute's name off Python's keywords."""
+    made = Element(tag, {name.rstrip("_"): value for name, value in attributes.items()})
+    for child in children:
+        if isinstance(child, Element):
+            made.append(child)
+        elif len(made):
+            made[-1].tail = (made[-1].tail or "") + child
+        else:
+            made.text = (made.text or "") + child
+    return made
+
+
+def _contents(blocks: list[Block]) -> Element:
+    links = [
+        _element("a", block.text, href=f"#{_anchor(block)}")
+        for block in blocks
+        if isinstance(block, Heading) and block.level == 2
+    ]
+    return _element("nav", *links, **{"aria-label": "Contents"})
+
+
+def _anchor(heading: Heading) -> str:
+    return "-".join("".join(c if c.isalnum() else " " for c in heading.text.lower()).split())
+
+
+def _sections(blocks: list[Block]) -> list[Element]:
+    """Blocks under their headings of level 2, a section each."""
+    sections: list[Element] = [_element("section")]
+    for block in blocks:
+        if isinstance(block, Heading) and block.level == 2:
+            sections.append(_element("section", id=_anchor(block)))
+        sections[-1].append(_block(block))
+    return [section for section in sections if len(section)]
+
+
+def _block(block: Block) -> Element:
+    match block:
+        case Heading():
+            return _element(f"h{block.level}", block.text)
+        case Paragraph():
+            return _element("p", *_text(block.text), **({"class_": block.tone} if block.tone else {}))
+        case Table():
+            return _table(block)
+        case Figure():
+            return _figure(block)
+        case Listing():
+            return _element("pre", _element("code", block.text))
+        case Items():
+            return _element("ul", *(_element("li", *_text(item)) for item in block.items))
+
+
+def _table(table: Table) -> Element:
+    kinds = ["words" if name in table.left else "number" for name in table.head]
+    heads = [
+        _element("th", _element("button", name, type="button"), scope="col", class_=kind)
+        for name, kind in zip(table.head, kinds, strict=True)
+    ]
+    rows = [_element("tr", *(_field(cell, kind) for cell, kind in zip(row, kinds, strict=True))) for row in table.rows]
+    made = _element("table", _element("thead", _element("tr", *heads)), _element("tbody", *rows))
+    # A wide table scrolls by itself, by keyboard too.
+    frame = _element("div", made, class_="table", tabindex="0", role="region", **{"aria-label": "Table"})
+    return _element("details", _element("summary", table.long), frame) if table.long else frame
+
+
+def _field(cell: Field | Text, kind: str) -> Element:
+    cell = cell if isinstance(cell, Field) else Field(cell)
+    more = {"class_": f"{kind} {cell.tone}".strip()}
+    if cell.value is not None:
+        more["data-value"] = repr(cell.value) if cell.value == cell.value else ""
+    if cell.anchor:
+        more["id"] = cell.anchor
+    return _element("td", *_text(cell.text), **more)
+
+
+def _figure(figure: Figure) -> Element:
+    width, height = struct.unpack(">II", figure.png[16:24])  # the PNG's own header
+    source = "data:image/png;base64," + base64.b64encode(figure.png).decode()
+    picture = _element("img", src=source, alt=figure.alt, width=str(width), height=str(height))
+    return _element("figure", picture, _element("figcaption", *_text(figure.caption)))
+
+
+def _text(text: Text) -> list[Element | str]:
+    return [_inline(part) for part in inlines(text)]
+
+
+def _inline(part: Inline) -> Element | str:
+    match part:
+        case Bold():
+            return _element("strong", part.text)
+        case Code():
+            return _element("code", part.text)
+        case Link():
+            return _element("a", words(part), href=part.target.replace(" ", "%20"))
+    return part

@@ -1,0 +1,262 @@
+"""Figures of what the cells score."""
+
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+import results
+from reports.summary import Cell, Summary
+from reports.theme import INK, SOFT, legend, short, style
+from results.statistics import difference
+
+MOST_CLASSES = 30
+MOST_CURVES = 10
+MOST_ROWS = 40
+
+
+def miou(summary: Summary) -> Figure | None:
+    """Every seed, mean and interval of each cell, best on top."""
+    cells = summary.measured[:MOST_ROWS]
+    if not cells:
+        return None
+    figure, axes = plt.subplots(figsize=(9.5, 1.5 + 0.5 * max(len(cells), 2)))
+    for row, cell in enumerate(cells):
+        look, interval = style(row), cell.interval
+        seeds = [100 * value for value in cell.miou.values()]
+        # Seeds lie on a fixed ladder about the line, so that equal values do not hide each other.
+        offsets = np.linspace(-0.16, 0.16, len(seeds)) if len(seeds) > 1 else [0.0]
+        if not math.isnan(interval.low):
+            axes.plot([100 * interval.low, 100 * interval.high], [row, row], color=look["color"], lw=7, alpha=0.3)
+        axes.plot([100 * interval.mean] * 2, [row - 0.3, row + 0.3], color=INK, lw=2, zorder=4)
+        axes.scatter(seeds, row + np.asarray(offsets), s=46, zorder=5, edgecolor="white", linewidth=0.8, **look)
+    axes.set_yticks(range(len(cells)), [short(cell.label) for cell in cells])
+    axes.set_ylim(len(cells) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
+    some = any(not math.isnan(cell.interval.low) for cell in cells)
+    what = "seeds, mean and 95 % interval" if some else "seeds and mean; too few seeds for an interval"
+    axes.set_xlabel(f"validation mIoU, %  ({what})")
+    _say_cut(axes, len(summary.measured), len(cells))
+    return figure
+
+
+def _say_cut(axes: plt.Axes, there: int, shown: int) -> None:
+    if there > shown:
+        axes.set_title(f"the best {shown} cells; {there - shown} more in the tables", loc="left")
+
+
+def best(summary: Summary) -> Figure | None:
+    """Each cell's distance to the best one, with its interval, against a margin of half a point."""
+    cells = summary.measured[:MOST_ROWS]
+    pool = summary.ranking.pool
+    if len(cells) < 2 or pool is None:
+        return None
+    figure, axes = plt.subplots(figsize=(9.5, 1.5 + 0.42 * len(cells)))
+    axes.axvspan(-0.5, 0.5, color=SOFT, alpha=0.18, lw=0)
+    axes.axvline(0, color=INK, lw=1.2)
+    for row, cell in enumerate(cells[1:]):
+        wild = {cell.key, cells[0].key} & set(pool.apart)
+        found = difference(cells[0].miou, cell.miou, None if wild else pool, paired=False)
+        apart = not set(summary.ranking.groups[cells[0].key]) & set(summary.ranking.groups[cell.key])
+        look = {**style(row + 1), "mfc": style(row + 1)["color"] if apart else "white"}
+        if not math.isnan(found.low):
+            axes.plot([100 * found.low, 100 * found.high], [row, row], color=look["color"], lw=2.4)
+        axes.plot([100 * found.estimate], [row], ms=9, mew=2, zorder=5, lw=0, **look)
+    axes.set_yticks(range(len(cells) - 1), [short(cell.label) for cell in cells[1:]])
+    axes.set_ylim(len(cells) - 1.5, -0.5)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(f"mIoU less that of {short(cells[0].label)}, points  (filled: told apart, open: not)")
+    _say_cut(axes, len(summary.measured), len(cells))
+    return figure
+
+
+def throughput(summary: Summary) -> Figure | None:
+    """Throughput against mIoU, and the frontier of the cells that no other beats in both."""
+    cells = [(rank, cell) for rank, cell in enumerate(summary.measured) if cell.rates][:MOST_ROWS]
+    if not cells:
+        return None
+    figure, axes = plt.subplots(figsize=(9.5, 5.6))
+    for rank, cell in cells:
+        x, interval, look = cell.images_per_second, cell.interval, style(rank)
+        if not math.isnan(interval.low):
+            axes.plot([x, x], [100 * interval.low, 100 * interval.high], color=look["color"], lw=2, alpha=0.6)
+        y = 100 * interval.mean
+        axes.plot([min(cell.rates), max(cell.rates)], [y, y], color=look["color"], lw=2, alpha=0.6)
+        axes.scatter([x], [y], s=110, zorder=5, edgecolor="white", label=short(cell.label), **look)
+    frontier = _frontier([cell for _, cell in cells])
+    edge = [[cell.images_per_second, 100 * cell.interval.mean] for cell in frontier]
+    axes.plot(*np.transpose(edge), color=SOFT, lw=1.2, ls="--", zorder=1)
+    axes.set_xlabel("training throughput, images/s (median and range of the seeds)")
+    axes.set_ylabel("validation mIoU, %")
+    if summary.incomparable:
+        axes.set_title("Throughput is not comparable between these trials", color="#b00020", loc="left")
+    axes.margins(0.1)
+    legend(axes, len(cells))
+    return figure
+
+
+def _frontier(cells: list[Cell]) -> list[Cell]:
+    """The cells that no other matches in both speed and mIoU, from slow to fast."""
+    kept: list[Cell] = []
+    for cell in sorted(cells, key=lambda cell: (-cell.images_per_second, -cell.interval.mean)):
+        if not kept or cell.interval.mean > kept[-1].interval.mean:
+            kept.append(cell)
+    return kept[::-1]
+
+
+def _plain_log(axes: plt.Axes) -> None:
+    """A logarithmic x-axis labelled in plain numbers."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def views(summary: Summary) -> Figure | None:
+    """Evaluation speed against mIoU of the same weights in several views."""
+    timed = [view for view in summary.views if not math.isnan(view.images_per_second)]
+    if not timed:
+        return None
+    ranks = {cell.key: rank for rank, cell in enumerate(summary.cells)}
+    figure, axes = plt.subplots(figsize=(9.5, 5.6))
+    shown = [key for key in ranks if any(view.key == key for view in timed)][:MOST_CURVES]
+    for key in shown:
+        views = sorted((view for view in timed if view.key == key), key=lambda view: view.images_per_second)
+        look = style(ranks[key])
+        x, y = [view.images_per_second for view in views], [100 * view.interval.mean for view in views]
+        axes.plot(x, y, lw=1.6, ms=8, label=short(views[0].label), **look)
+        if key == shown[0]:
+            for view, place in zip(views, zip(x, y, strict=True), strict=True):
+                axes.annotate(view.name, place, xytext=(5, 6), textcoords="offset points", fontsize=11)
+    _plain_log(axes)
+    axes.set_xlabel("evaluation, images/s (median of the seeds)")
+    axes.set_ylabel("validation mIoU, %")
+    axes.margins(0.12)
+    legend(axes, len(shown))
+    return figure
+
+
+def curves(run: results.Run, summary: Summary) -> Figure | None:
+    """Validation mIoU over training images, mean and range of the seeds."""
+    frame = results.history(run.trials)
+    frame = frame[frame["val_miou"].notna()]
+    cells = [(rank, cell) for rank, cell in enumerate(summary.cells) if (frame["cell"] == cell.key).any()]
+    if not cells:
+        return None
+    dropped = max(0, len(cells) - MOST_CURVES)
+    cells = cells[:MOST_CURVES]
+    figure, axes = plt.subplots(figsize=(9.5, 5.6))
+    for rank, cell in cells:
+        look = style(rank)
+        points = frame[frame["cell"] == cell.key].groupby("images")["val_miou"].agg(["mean", "min", "max"]) * 100
+        axes.fill_between(points.index, points["min"], points["max"], color=look["color"], alpha=0.15, linewidth=0)
+        every = max(1, len(points) // 8)
+        label = short(cell.label)
+        axes.plot(points.index, points["mean"], lw=2.2, ms=6, markevery=(rank % every, every), label=label, **look)
+    axes.set_xlabel("training images seen")
+    axes.set_ylabel("validation mIoU, %")
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}".replace(",", " "))
+    if dropped:
+        axes.set_title(f"the best {len(cells)} cells; {dropped} more in the tables", loc="left")
+    legend(axes, len(cells))
+    return figure
+
+
+def classes(run: results.Run, summary: Summary) -> Figure | None:
+    """IoU of each cell and class as a heat map."""
+    frame = results.classes(run.trials)
+    frame = frame[(frame["split"] == "val") & (frame["view"] == "default")]
+    keys = [cell.key for cell in summary.measured[:MOST_ROWS]]
+    frame = frame[frame["cell"].isin(keys)]
+    if frame.empty:
+        return None
+    table = frame.pivot_table(index="cell", columns="class_id", values="iou", aggfunc="mean", dropna=False) * 100
+    table = table.reindex([key for key in keys if key in table.index])
+    names = frame.groupby("class_id")["class_name"].first()
+    title = ""
+    if len(table.columns) > MOST_CLASSES:
+        spread = (table.max() - table.min()).dropna().sort_values(kind="stable").index[-MOST_CLASSES:]
+        title = f"the {len(spread)} of {len(table.columns)} classes on which the cells differ most"
+        table = table[sorted(spread)]
+    order = table.mean().sort_values(ascending=False, kind="stable", na_position="last").index
+    table = table[order]
+    rows, columns = table.shape
+    figure, axes = plt.subplots(figsize=(3.2 + 0.62 * max(columns, 6), 1.6 + 0.46 * max(rows, 2)))
+    labels = {cell.key: short(cell.label) for cell in summary.cells}
+    sns.heatmap(
+        table.to_numpy(float),
+        ax=axes,
+        vmin=0,
+        vmax=100,
+        cmap="cividis",
+        annot=True,
+        fmt=".0f",
+        annot_kws={"size": 12 if columns <= 15 else 10.5},
+        linewidths=0.6,
+        cbar_kws={"label": "IoU, %", "pad": 0.015},
+        xticklabels=[short(str(names[index]), 18) for index in order],
+        yticklabels=[labels[key] for key in table.index],
+    )
+    axes.tick_params(length=0)
+    axes.set_yticklabels(axes.get_yticklabels(), rotation=0)
+    axes.set_xticklabels(axes.get_xticklabels(), rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_title(title, loc="left")
+    return figure
+
+
+def confusion(run: results.Run, summary: Summary) -> Figure | None:
+    """Where the best cell's pixels of each class go, over all of its seeds."""
+    if not summary.measured:
+        return None
+    key = summary.measured[0].key
+    found = [
+        (np.array(view.confusion, float), one.record.dataset.class_names)
+        for one in run.trials
+        if one.record.cell == key and one.record.dataset
+        for view in one.record.views
+        if (view.view, view.split) == ("default", "val") and view.confusion
+    ]
+    if not found or not 2 <= len(found[0][1]) <= MOST_CLASSES:
+        return None
+    total = np.sum([matrix for matrix, _ in found], axis=0)
+    with np.errstate(invalid="ignore"):
+        share = 100 * total / total.sum(axis=1, keepdims=True)
+    names = [short(name, 16) for name in found[0][1]]
+    size = 2.2 + 0.52 * max(len(names), 5)
+    figure, axes = plt.subplots(figsize=(size + 1.2, size))
+    sns.heatmap(
+        share, ax=axes, vmin=0, vmax=100, cmap="cividis", annot=True, fmt=".0f", square=True, linewidths=0.5,
+        annot_kws={"size": 11 if len(names) <= 15 else 8}, cbar_kws={"label": "% of the class's pixels", "pad": 0.02},
+        xticklabels=names, yticklabels=names,
+    )  # fmt: skip
+    axes.tick_params(length=0)
+    axes.set_yticklabels(axes.get_yticklabels(), rotation=0)
+    axes.set_xticklabels(axes.get_xticklabels(), rotation=40, ha="right", rotation_mode="anchor")
+    axes.set(xlabel="predicted", ylabel="truth")
+    axes.set_title(short(summary.measured[0].label, 40), loc="left")
+    return figure
+
+
+def gradient(summary: Summary) -> Figure | None:
+    """How strongly each loss pulls, before training and once the answer is right."""
+    cells = [(rank, cell) for rank, cell in enumerate(summary.measured) if cell.gradient[0] > 0][:MOST_ROWS]
+    if len({cell.gradient for _, cell in cells}) < 2:
+        return None
+    figure, axes = plt.subplots(figsize=(9.5, 1.6 + 0.42 * len(cells)))
+    axes.axvline(1, color=SOFT, lw=1.2)
+    for row, (rank, cell) in enumerate(cells):
+        look, (initial, later) = style(rank), cell.gradient
+        if later > 0:
+            axes.plot([initial, later], [row, row], color=look["color"], lw=2, alpha=0.6)
+            axes.plot([later], [row], ms=9, mew=2, lw=0, **{**look, "mfc": "white"})
+        axes.plot([initial], [row], ms=10, lw=0, **look)
+    _plain_log(axes)
+    axes.set_yticks(range(len(cells)), [short(cell.label) for _, cell in cells])
+    axes.set_ylim(len(cells) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("gradient norm / that of cross-entropy  (filled: before training, open: margin 3)")
+    return figure

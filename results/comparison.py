@@ -1,0 +1,462 @@
+"""Base against head: two runs, or two published releases, cell by cell, with verdicts. Statistics: `results.gate`."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from results import margins as rules
+from results.aggregates import probability_of_improvement
+from results.gate import Change, Decision, changes, decide, headline
+from results.margins import Margins, Metric
+from results.record import Record
+from results.store import Run, StrPath, read_run
+from results.table import VIEW_METRICS, trials
+
+Verdict = Literal["ok", "improved", "regressed", "inconclusive", "not comparable", "newly failing", "fixed", "missing"]
+# The order in which people should read them.
+VERDICTS: tuple[Verdict, ...] = (
+    "regressed", "newly failing", "missing", "inconclusive", "not comparable", "improved", "fixed", "ok"
+)  # fmt: skip
+FAILING = ("regressed", "newly failing", "missing")
+TRIALS = "trials"
+# What speed and memory depend on besides the software, which is what a comparison is about.
+_MACHINE = ("processor", "cores", "gpus", "gpu_names", "device", "replicas", "precision")
+_SCORES = ("miou", "mean_dice", "pixel_accuracy", "mean_image_iou", "boundary_iou", "loss_value", "best_miou")
+
+Seeds = dict[int, float]
+Key = tuple[str, str, str]  # cell, view, metric
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """One cell in one view and one metric; `metric` "trials" counts how the cell's trials ended.
+
+    `base` and `head` are means in the metric's own unit (geometric for ratios), `change` with its 90 % interval and
+    `smallest` (the true loss that would have been seen) a difference or a ratio - 1 as the metric's `scale` says; more
+    is more, not better. `p`: Holm-adjusted, of being worse. What was not measured or not tested is NaN.
+    """
+
+    cell: str
+    label: str
+    view: str
+    metric: str
+    verdict: Verdict
+    reason: str = ""
+    base: float = math.nan
+    head: float = math.nan
+    seeds: tuple[int, int] = (0, 0)
+    change: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    p: float = math.nan
+    margin: float = math.nan
+    smallest: float = math.nan
+    more_seeds: int = 0
+    suspect: bool = False
+    gate: bool = True
+    scale: str = "difference"
+    method: str = "none"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two: its name, its folder, what it ran on, and what it lacks."""
+
+    name: str
+    folder: str
+    commit: str
+    environments: tuple[str, ...]
+    trials: int
+    gaps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The verdicts, most urgent first. `differences` names what differs in the environments: {name: (base, head)}.
+
+    `headline` is the change of the mean mIoU over the cells of both, in fractions; `improvement` the chance that a
+    trial of head beats one of base, averaged over the cells. `added` are cells that only head has.
+    """
+
+    base: Side
+    head: Side
+    rows: tuple[ComparisonRow, ...]
+    headline: Change
+    improvement: float
+    margins: Margins
+    differences: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    added: tuple[str, ...] = ()
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """Why this is no complete comparison; empty when both sides hold every trial that was planned."""
+        return tuple(f"{side.name}: {gap}" for side in (self.base, self.head) for gap in side.gaps)
+
+    @property
+    def failing(self) -> tuple[ComparisonRow, ...]:
+        """The rows that fail the gate."""
+        return tuple(row for row in self.rows if row.gate and row.verdict in FAILING)
+
+    @property
+    def inconclusive(self) -> tuple[ComparisonRow, ...]:
+        return tuple(row for row in self.rows if row.gate and row.verdict == "inconclusive")
+
+    @property
+    def measured(self) -> bool:
+        """Whether any guarded metric was compared at all."""
+        return any(row.gate and row.metric != TRIALS and not math.isnan(row.change) for row in self.rows)
+
+    def count(self, gate: bool = True) -> dict[Verdict, int]:
+        found = [row.verdict for row in self.rows if row.gate == gate]
+        return {verdict: found.count(verdict) for verdict in VERDICTS if verdict in found}
+
+    def frame(self) -> pd.DataFrame:
+        """The rows as a table."""
+        return pd.DataFrame([vars(row) for row in self.rows])
+
+
+def compare(
+    base: StrPath | Run, head: StrPath | Run, margins: Margins | StrPath | None = None, only: str = "*"
+) -> Comparison:
+    """Judge head against base: run folders, published releases (by version), globs, or runs already read.
+
+    Rows join on (cell, view); the machine may differ, then speed and memory are called not comparable and mIoU is
+    judged all the same. `only` keeps the cells whose label matches the pattern.
+
+    Raises:
+        ValueError: nothing to read on one side, no cell in common, or a bad margins file; one line.
+    """
+    if not isinstance(margins, Margins):
+        margins = rules.read(str(rules.DEFAULT if margins is None else margins))
+    old, new = _read(base, only), _read(head, only)
+    shared = [cell for cell in old.labels if cell in new.labels]
+    if not shared:
+        raise ValueError(_nothing_shared(old, new))
+    rows = [row for cell in old.labels for row in _trial_rows(cell, old, new)]
+    rows += _metric_rows(shared, old, new, margins)
+    rows.sort(key=lambda row: (VERDICTS.index(row.verdict), not row.gate, row.label, row.metric, row.view))
+    miou = {
+        cell: (old.seeds(cell, "default", "miou"), new.seeds(cell, "default", "miou"))
+        for cell in shared
+        if not _other_data(cell, old, new)
+    }
+    wins = [probability_of_improvement([*a.values()], [*b.values()]) for a, b in miou.values() if a and b]
+    return Comparison(
+        base=old.side,
+        head=new.side,
+        rows=tuple(rows),
+        headline=headline(miou),
+        improvement=float(np.mean(wins)) if wins else math.nan,
+        margins=margins,
+        differences=_environment_differences(old, new),
+        added=tuple(label for cell, label in new.labels.items() if cell not in old.labels),
+    )
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A run with what the comparison asks of it at hand."""
+
+    side: Side
+    labels: dict[str, str]
+    records: dict[str, list[Record]]
+    values: dict[Key, Seeds]
+
+    def seeds(self, cell: str, view: str, metric: str) -> Seeds:
+        return self.values.get((cell, view, metric), {})
+
+    def views(self, cell: str) -> list[str]:
+        return sorted({view for key, view, metric in self.values if key == cell and metric in VIEW_METRICS})
+
+
+def _read(source: StrPath | Run, only: str) -> _Read:
+    run = source if isinstance(source, Run) else read_run(source)
+    planned = {cell["cell"]: cell for cell in run.manifest.get("cells", [])}
+    labels = {key: str(cell.get("label", key)) for key, cell in planned.items()}
+    records: dict[str, list[Record]] = {}
+    for stored in run.trials:
+        labels.setdefault(stored.record.cell, stored.record.label)
+        records.setdefault(stored.record.cell, []).append(stored.record)
+    labels = {key: label for key, label in labels.items() if fnmatchcase(label, only)}
+    if not labels:
+        raise ValueError(f"{run.folder}: no cell's label matches {only!r}")
+    present = {(record.cell, record.seed) for found in records.values() for record in found}
+    gaps = [f"a record cannot be read: {problem}" for problem in run.problems]
+    gaps += [
+        f"no record of {labels[key]}, seed {seed}"
+        for key, cell in planned.items()
+        for seed in cell.get("seeds", [])
+        if key in labels and (key, seed) not in present
+    ]
+    gaps += [
+        f"{record.label}, seed {record.seed} was interrupted"
+        for key in labels
+        for record in records.get(key, [])
+        if record.status == "interrupted"
+    ]
+    environments = sorted({_plain(record.environment) for found in records.values() for record in found})
+    commits = sorted({str(record.environment.get("git_commit") or "") for one in records.values() for record in one})
+    side = Side(
+        name=str(run.manifest.get("release") or run.folder.resolve().name),
+        folder=str(run.folder),
+        commit=", ".join(commit for commit in commits if commit) or "unknown",
+        environments=tuple(environments),
+        trials=len(run.trials),
+        gaps=tuple(gaps),
+    )
+    return _Read(side, labels, records, _values(run))
+
+
+def _values(run: Run) -> dict[Key, Seeds]:
+    """Each metric's value by seed, of the trials that ended well; repeated seeds are averaged."""
+    frame = trials(run.trials)
+    frame = frame[(frame["status"] == "ok") & (frame["split"] == "val")]
+    frame = frame.assign(
+        images_per_second=frame["images_per_second"].where(frame["throughput_comparable"].fillna(True))
+    )
+    found: dict[Key, Seeds] = {}
+    names = [name for name in rules.METRICS if name in frame]
+    means = frame.groupby(["cell", "view", "seed"])[names].mean()
+    for name in names:
+        known = means[name].dropna()
+        for (cell, view, seed), value in zip(known.index.tolist(), known.tolist(), strict=True):
+            if name in VIEW_METRICS or view == "default":
+                found.setdefault((cell, view, name), {})[int(seed)] = float(value)
+    return found
+
+
+def _trial_rows(cell: str, base: _Read, head: _Read) -> Iterable[ComparisonRow]:
+    """How the trials of a cell ended, where that changed."""
+    label = base.labels[cell]
+    if cell not in head.labels:
+        yield ComparisonRow(cell, label, "", TRIALS, "missing", f"head has no such cell{_namesake(cell, base, head)}")
+        return
+    failed = [
+        [record for record in side.records.get(cell, []) if record.status not in ("ok", "interrupted")]
+        for side in (base, head)
+    ]
+    totals = [len(side.records.get(cell, [])) for side in (base, head)]
+    shares = [len(one) / total if total else 0.0 for one, total in zip(failed, totals, strict=True)]
+    told = "; ".join(
+        f"{name} {len(one)} of {total} failed{_kinds(one)}"
+        for name, one, total in zip(("base", "head"), failed, totals, strict=True)
+    )
+    ok = [total - len(one) for one, total in zip(failed, totals, strict=True)]
+    verdict: Verdict = "not comparable"
+    if not totals[1] and totals[0]:
+        verdict, told = "missing", "head has no record of this cell"
+    elif shares[0] != shares[1]:
+        verdict = "newly failing" if shares[1] > shares[0] else "fixed"
+    elif not shares[0]:
+        return
+    yield ComparisonRow(cell, label, "", TRIALS, verdict, told, ok[0], ok[1], (totals[0], totals[1]))
+
+
+def _kinds(failed: list[Record]) -> str:
+    kinds = sorted({record.status for record in failed})
+    return f" ({', '.join(kinds)})" if kinds else ""
+
+
+def _metric_rows(cells: list[str], base: _Read, head: _Read, margins: Margins) -> list[ComparisonRow]:
+    """Every metric of the margins in every view of these cells: why it cannot be judged, or its verdict."""
+    rows, pairs = [], {}
+    for cell in cells:
+        for name in margins.metrics:
+            views = dict.fromkeys([*base.views(cell), *head.views(cell)]) if name in VIEW_METRICS else ["default"]
+            for view in views:
+                if row := _unjudged(cell, view, name, base, head, margins.metrics[name].gate):
+                    rows.append(row)
+                elif base.seeds(cell, view, name) and head.seeds(cell, view, name):
+                    pairs[cell, view, name] = (base.seeds(cell, view, name), head.seeds(cell, view, name))
+    for gate in (True, False):
+        guarded = {key: pair for key, pair in pairs.items() if margins.metrics[key[2]].gate == gate}
+        rows += _judged(guarded, base, margins)
+    return rows
+
+
+def _unjudged(cell: str, view: str, name: str, base: _Read, head: _Read, gate: bool) -> ComparisonRow | None:
+    """A row that says why this metric cannot be judged; None when it can, or when nobody measured it."""
+    label, old, new = base.labels[cell], base.seeds(cell, view, name), head.seeds(cell, view, name)
+    seeds = (len(old), len(new))
+    reason = _other_data(cell, base, head) if name in _SCORES else _other_machine(cell, base, head)
+    if name == "images_per_second":
+        reason = reason or _unsettled(cell, base, head)
+    if reason and (old or new or name == "images_per_second"):
+        return ComparisonRow(cell, label, view, name, "not comparable", reason, seeds=seeds, gate=gate)
+    if old and not new and any(record.status == "ok" for record in head.records.get(cell, [])):
+        return ComparisonRow(
+            cell, label, view, name, "missing", "base measured it, head did not", seeds=seeds, gate=gate
+        )
+    if new and not old and any(record.status == "ok" for record in base.records.get(cell, [])):
+        return ComparisonRow(
+            cell, label, view, name, "not comparable", "base did not measure it", seeds=seeds, gate=gate
+        )
+    return None
+
+
+def _other_data(cell: str, base: _Read, head: _Read) -> str:
+    """Why two scores of a cell are of different things: the data set changed under the same name."""
+    for what in ("version", "class_names", "images"):
+        found = [
+            {_plain(getattr(record.dataset, what)) for record in side.records.get(cell, []) if record.dataset}
+            for side in (base, head)
+        ]
+        if all(found) and found[0] != found[1]:
+            return f"the data set's {what} differs: {_told(found[0])} / {_told(found[1])}"
+    return ""
+
+
+def _other_machine(cell: str, base: _Read, head: _Read) -> str:
+    for what in _MACHINE:
+        found = [
+            {_plain(record.environment.get(what)) for record in side.records.get(cell, []) if record.status == "ok"}
+            for side in (base, head)
+        ]
+        if all(found) and found[0] != found[1]:
+            return f"{what} differs: {_told(found[0])} / {_told(found[1])}"
+    return ""
+
+
+def _unsettled(cell: str, base: _Read, head: _Read) -> str:
+    """Why one side's throughput means nothing, when none of its trials has one that can be compared."""
+    for name, side in (("base", base), ("head", head)):
+        found = [record.throughput for record in side.records.get(cell, []) if record.throughput]
+        if found and not any(one.comparable and one.images_per_second for one in found):
+            return f"{name}: {found[0].reason or 'no throughput'}"
+    return ""
+
+
+def _told(values: set[str]) -> str:
+    text = ", ".join(sorted(values))
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def _judged(pairs: Mapping[Key, tuple[Seeds, Seeds]], base: _Read, margins: Margins) -> list[ComparisonRow]:
+    found: dict[Key, Change] = {}
+    for stratum in sorted({_stratum(key, base) for key in pairs}):
+        found |= changes(
+            {
+                key: (_scaled(old, margins.metrics[key[2]]), _scaled(new, margins.metrics[key[2]]))
+                for key, (old, new) in pairs.items()
+                if _stratum(key, base) == stratum
+            }
+        )
+    means = {
+        key: (_mean(old, margins.metrics[key[2]]), _mean(new, margins.metrics[key[2]]))
+        for key, (old, new) in pairs.items()
+    }
+    limits = {
+        (cell, view, name): _limit(
+            margins.of(name, base.labels[cell]), margins.metrics[name], means[cell, view, name][0]
+        )
+        for cell, view, name in found
+    }
+    decisions = decide(found, limits, alpha=margins.alpha, suspects=margins.suspects, power=margins.power)
+    return [
+        _row(key, base.labels[key[0]], found[key], decisions[key], means[key], limits[key], margins.metrics[key[2]])
+        for key in found
+    ]
+
+
+def _stratum(key: Key, side: _Read) -> tuple[str, ...]:
+    """Cells that may share one noise: same metric, view, data set and length of training."""
+    cell, view, metric = key
+    spec = next((record.spec for record in side.records[cell]), {})
+    train, data = spec.get("train", {}), spec.get("data", {})
+    steps = train.get("epochs", 0) * train.get("steps_per_epoch", 0) * train.get("batch_size", 0)
+    return metric, view, str(data.get("name")), str(steps)
+
+
+def _scaled(seeds: Seeds, metric: Metric) -> Seeds:
+    """Values on the scale of the test, where more is better."""
+    sign = 1 if metric.better == "higher" else -1
+    if metric.scale == "difference":
+        return {seed: sign * value for seed, value in seeds.items()}
+    return {seed: sign * math.log(value) for seed, value in seeds.items() if value > 0}
+
+
+def _mean(seeds: Seeds, metric: Metric) -> float:
+    values = np.array([*seeds.values()], float)
+    return float(values.mean() if metric.scale == "difference" else np.exp(np.log(values[values > 0]).mean()))
+
+
+def _limit(margin: float, metric: Metric, base: float) -> float:
+    """The margin on the scale of the test."""
+    if metric.scale == "difference":
+        return margin
+    share = margin + metric.floor / base
+    return -math.log1p(-min(share, 1 - 1e-9)) if metric.better == "higher" else math.log1p(share)
+
+
+def _row(
+    key: Key, label: str, one: Change, decision: Decision, means: tuple[float, float], limit: float, metric: Metric
+) -> ComparisonRow:
+    cell, view, name = key
+    sign = 1 if metric.better == "higher" else -1
+
+    def shown(value: float) -> float:
+        return sign * value if metric.scale == "difference" else math.expm1(sign * value)
+
+    low, high = sorted((shown(one.low), shown(one.high)))
+    more, reason = decision.more_seeds, ""
+    if decision.verdict == "inconclusive":
+        reason = f"needs {more} more seed{'s' if more > 1 else ''}" if more else "no noise estimate: 2 seeds at least"
+    return ComparisonRow(
+        cell, label, view, name, decision.verdict, reason, means[0], means[1], one.seeds, shown(one.estimate), low,
+        high, decision.p, abs(shown(-limit)), abs(shown(-decision.smallest)), more, decision.suspect, metric.gate,
+        metric.scale, one.method,
+    )  # fmt: skip
+
+
+def _namesake(cell: str, base: _Read, head: _Read) -> str:
+    """What the cell of the same label differs in, when there is one."""
+    label = base.labels[cell]
+    other = next((key for key, name in head.labels.items() if name == label), None)
+    if other is None or not base.records.get(cell) or not head.records.get(other):
+        return ""
+    differ = _differences(base.records[cell][0].spec, head.records[other][0].spec)
+    differ = [
+        one for one in differ if one.split(":")[0] not in ("seed",) and not one.startswith(("eval.", "placement."))
+    ]
+    return f"; its {label} is another setting ({', '.join(differ[:3]) or 'same fields, other hash'})"
+
+
+def _differences(first: Any, second: Any, path: str = "") -> list[str]:
+    """Dotted paths at which two nested objects differ, with both values."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        names = dict.fromkeys([*first, *second])
+        return [
+            line
+            for name in names
+            for line in _differences(first.get(name), second.get(name), f"{path}.{name}" if path else str(name))
+        ]
+    return [] if first == second else [f"{path}: {_plain(first)} / {_plain(second)}"]
+
+
+def _nothing_shared(base: _Read, head: _Read) -> str:
+    text = f"{base.side.folder} and {head.side.folder} share no cell"
+    for cell in base.labels:
+        if namesake := _namesake(cell, base, head):
+            return f"{text}{namesake}"
+    return f"{text}: {', '.join(list(base.labels.values())[:3])} … / {', '.join(list(head.labels.values())[:3])} …"
+
+
+def _environment_differences(base: _Read, head: _Read) -> dict[str, tuple[str, str]]:
+    both = [[record.environment for found in side.records.values() for record in found] for side in (base, head)]
+    names = sorted({name for side in both for one in side for name in one})
+    found = {}
+    for name in names:
+        old, new = ({_plain(one.get(name)) for one in side} for side in both)
+        if old != new:
+            found[name] = (_told(old), _told(new))
+    return found
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)

@@ -1,0 +1,253 @@
+"""The gate between two releases: is a cell worse by more than the noise, and by a margin? Pure functions on arrays.
+
+The unit is a seed (a process start). The cells lend each other their variance, as in `results.statistics`; Holm's
+method keeps the chance of any false alarm in an unchanged release below `alpha`. A cell ends in one of four verdicts:
+
+    regressed      worse by more than the noise (after Holm) and by at least the margin
+    improved       better by more than the noise (after Holm) and by at least the margin
+    ok             surely not worse by the margin: the interval's lower end lies above it (non-inferiority)
+    inconclusive   the seeds cannot tell; says how many more could
+
+What it promises and misses, simulated: docs/gate.md.
+"""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import numpy as np
+from scipy import stats
+
+from results.statistics import CORRELATED, Pool, detectable_shift, holm, mean_squares, pool
+
+Verdict = Literal["ok", "improved", "regressed", "inconclusive"]
+Seeds = Mapping[int, float]
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One cell's change from base to head on the scale of the test, where more is better.
+
+    `low` and `high` bound it with 5 % on each side; `p_worse` and `p_better` are one-sided (NaN: no test was possible).
+    `error` is the standard error of `estimate`, with `df` degrees of freedom; `seeds` counts those of base and head.
+    `method`: "pooled", "paired", "welch" (a wild cell), "identical", "constant" (seeds do not vary at all) or "none".
+    """
+
+    estimate: float
+    low: float
+    high: float
+    p_worse: float
+    p_better: float
+    error: float
+    df: float
+    seeds: tuple[int, int]
+    method: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A verdict. `p` is the Holm-adjusted p-value of being worse; `suspect`: worse at a false discovery rate of 10 %.
+
+    `smallest` is the true loss that the gate would have called with the stated power, on the scale of the test;
+    `more_seeds` the further seeds a side that would decide an inconclusive cell so (0: decided, or unknown).
+    """
+
+    verdict: Verdict
+    p: float
+    suspect: bool
+    smallest: float
+    more_seeds: int
+
+
+def changes(cells: Mapping[Key, tuple[Seeds, Seeds]], level: float = 0.90) -> dict[Key, Change]:
+    """The change of each cell {name: (base {seed: value}, head {seed: value})} of one metric, more being better.
+
+    All cells given here share one noise: pass those of one data set and one schedule. The seeds are paired when base
+    and head ran the same ones and their values correlate above `CORRELATED`, measured over all cells together: one
+    cell's correlation over 3 to 5 seeds is a coin toss.
+    """
+    arrays = {name: (_values(base), _values(head)) for name, (base, head) in cells.items()}
+    sides = {(name, side): values for name, pair in arrays.items() for side, values in enumerate(pair)}
+    shared = pool({f"{index}": values for index, values in enumerate(sides.values())})
+    apart = _apart(shared, sides)
+    steps = {
+        name: np.array([head[seed] - base[seed] for seed in base], float)
+        for name, (base, head) in cells.items()
+        if set(base) == set(head) and len(base) > 1
+    }
+    paired = _paired(cells, steps)
+    common = pool({f"{index}": values for index, values in enumerate(steps.values())}) if paired else None
+    steps_apart = _apart(common, steps)
+    found = {}
+    for name, (a, b) in arrays.items():
+        if paired and common and name in steps and name not in steps_apart:
+            n = len(steps[name])
+            found[name] = _change(float(steps[name].mean()), common.sd / np.sqrt(n), common.df, (n, n), "paired", level)
+        else:
+            wild = {(name, 0), (name, 1)} & apart
+            found[name] = _unpaired(a, b, None if wild else shared, level)
+        if len(a) and cells[name][0] == cells[name][1]:
+            # The same software on the same seeds may repeat itself to the bit; nothing is left to estimate.
+            found[name] = Change(0.0, 0.0, 0.0, 1.0, 1.0, 0.0, np.inf, (len(a), len(b)), "identical")
+    return found
+
+
+def _values(seeds: Seeds) -> np.ndarray:
+    return np.array([*seeds.values()], float)
+
+
+def _apart(shared: Pool | None, cells: Mapping[Key, np.ndarray]) -> set[Key]:
+    """The cells that `pool` left out, by their own names."""
+    names = list(cells)
+    return {names[int(index)] for index in shared.apart} if shared else set()
+
+
+def _paired(cells: Mapping[Key, tuple[Seeds, Seeds]], steps: Mapping[Key, np.ndarray]) -> bool:
+    """Whether base and head go up and down together: one correlation of the seeds' deviations over all cells."""
+    a, b = [], []
+    for name in steps:
+        base, head = cells[name]
+        a.append(_values(base) - np.mean(_values(base)))
+        b.append(np.array([head[seed] for seed in base]) - np.mean(_values(head)))
+    if sum(len(one) - 1 for one in a) < 3:
+        return False
+    left, right = np.concatenate(a), np.concatenate(b)
+    scale = float(np.sqrt((left**2).sum() * (right**2).sum()))
+    return scale > 0 and float((left * right).sum()) / scale > CORRELATED
+
+
+def _unpaired(a: np.ndarray, b: np.ndarray, shared: Pool | None, level: float) -> Change:
+    seeds, nan = (len(a), len(b)), float("nan")
+    if not len(a) or not len(b):
+        return Change(nan, nan, nan, nan, nan, nan, nan, seeds, "none")
+    d = float(b.mean() - a.mean())
+    if shared is not None:
+        return _change(d, shared.sd * np.sqrt(1 / len(a) + 1 / len(b)), shared.df, seeds, "pooled", level)
+    if len(a) < 2 or len(b) < 2:
+        return Change(d, nan, nan, nan, nan, nan, nan, seeds, "none")
+    va, vb = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
+    if va + vb == 0:
+        # Every seed gives the same number (a collapsed training does): the difference is a fact, not an estimate.
+        return Change(d, d, d, float(d >= 0), float(d <= 0), 0.0, np.inf, seeds, "constant")
+    df = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
+    return _change(d, np.sqrt(va + vb), df, seeds, "welch", level)
+
+
+def _change(d: float, error: float, df: float, seeds: tuple[int, int], method: str, level: float) -> Change:
+    half, t = float(stats.t.ppf((1 + level) / 2, df)) * error, d / error
+    p = float(stats.t.cdf(t, df))
+    return Change(d, d - half, d + half, p, float(stats.t.sf(t, df)), float(error), float(df), seeds, method)
+
+
+def decide(
+    found: Mapping[Key, Change],
+    margins: Mapping[Key, float],
+    *,
+    alpha: float = 0.05,
+    suspects: float = 0.10,
+    power: float = 0.8,
+) -> dict[Key, Decision]:
+    """Verdicts over all cells and metrics that guard one release, corrected together.
+
+    Args:
+        found: changes of all cells and metrics, each on its own scale.
+        margins: the loss that matters, positive, on the same scale.
+        alpha: chance of any false alarm, and of calling one lost margin ok.
+        suspects: false discovery rate of the suspects (Benjamini and Hochberg 1995).
+        power: of `smallest` and `more_seeds`.
+    """
+    names = list(found)
+    worse = holm([found[name].p_worse for name in names])
+    better = holm([found[name].p_better for name in names])
+    discovered = _discovered(np.array([found[name].p_worse for name in names]), suspects)
+    tests = max(1, int(np.sum(~np.isnan(worse))))
+    return {
+        name: _decide(found[name], margins[name], worse[i], better[i], bool(discovered[i]), alpha, power, tests)
+        for i, name in enumerate(names)
+    }
+
+
+def _decide(
+    one: Change, margin: float, worse: float, better: float, suspect: bool, alpha: float, power: float, tests: int
+) -> Decision:
+    verdict: Verdict = "inconclusive"
+    if worse <= alpha and one.estimate <= -margin:
+        verdict = "regressed"
+    elif better <= alpha and one.estimate >= margin:
+        verdict = "improved"
+    elif one.low > -margin:
+        verdict = "ok"
+    smallest, more = float("nan"), 0
+    if one.error == 0:
+        smallest = margin
+    elif one.error > 0:
+        strict = detectable_shift(one.df, alpha / tests, power)
+        # To be called, the estimate must also lie beyond the margin.
+        smallest = max(strict * one.error, margin + float(stats.t.ppf(power, one.df)) * one.error)
+        if verdict == "inconclusive":
+            a, b = one.seeds
+            sd = one.error / np.sqrt(1 / a + 1 / b)
+            lost = one.estimate <= -margin
+            shift = strict if lost else detectable_shift(one.df, alpha, power)
+            more = max(1, int(np.ceil(2 * (shift * sd / max(margin, -one.estimate)) ** 2)) - min(a, b))
+    return Decision(verdict, float(worse), suspect and verdict != "regressed", smallest, more)
+
+
+def _discovered(p: np.ndarray, rate: float) -> np.ndarray:
+    """Which p-values pass Benjamini and Hochberg's (1995) step-up at this false discovery rate; NaN never does."""
+    passed = np.zeros(p.shape, bool)
+    known = np.flatnonzero(~np.isnan(p))
+    if len(known):
+        passed[known] = stats.false_discovery_control(p[known]) <= rate
+    return passed
+
+
+def headline(cells: Mapping[Key, tuple[Seeds, Seeds]], level: float = 0.90) -> Change:
+    """One test over the grid: the mean over its cells of (mean of head - mean of base).
+
+    The error is that of the pooled variance, cells being independent. Cells of one seed may move together (they share
+    initial weights and the order of data); when the deviations of a seed averaged over the cells are larger than
+    independence explains (F-test at 5 %), the seeds' own averages are compared instead, with their fewer degrees of
+    freedom. Cells without a value on both sides are left out.
+    """
+    kept = {name: pair for name, pair in cells.items() if pair[0] and pair[1]}
+    nan = float("nan")
+    none = Change(nan, nan, nan, nan, nan, nan, nan, (0, 0), "none")
+    if not kept:
+        return none
+    d = float(np.mean([np.mean(_values(head)) - np.mean(_values(base)) for base, head in kept.values()]))
+    seeds = (min(len(base) for base, _ in kept.values()), min(len(head) for _, head in kept.values()))
+    if all(base == head for base, head in kept.values()):
+        return Change(0.0, 0.0, 0.0, 1.0, 1.0, 0.0, np.inf, seeds, "identical")
+    together = [_together([pair[side] for pair in kept.values()]) for side in (0, 1)]
+    if any(means is not None for means in together):
+        base, head = (
+            means if means is not None else _means([pair[side] for pair in kept.values()])
+            for side, means in enumerate(together)
+        )
+        return none if len(base) < 2 or len(head) < 2 else _unpaired(base, head, None, level)
+    shared = pool({f"{i}": _values(side) for i, side in enumerate(side for pair in kept.values() for side in pair)})
+    if shared is None:
+        return none
+    error = np.sqrt(sum(shared.variance * (1 / len(a) + 1 / len(b)) for a, b in kept.values())) / len(kept)
+    return _change(d, float(error), shared.df, seeds, "pooled", level)
+
+
+def _means(sides: list[Seeds]) -> np.ndarray:
+    """Averages over the cells of each seed that all of them ran."""
+    common = sorted(set.intersection(*(set(side) for side in sides)))
+    return np.array([np.mean([side[seed] for side in sides]) for seed in common], float)
+
+
+def _together(sides: list[Seeds]) -> np.ndarray | None:
+    """The seeds' averages when the cells of a seed move together, else None."""
+    common = sorted(set.intersection(*(set(side) for side in sides)))
+    if len(sides) < 2 or len(common) < 2:
+        return None
+    table = np.array([[side[seed] for seed in common] for side in sides], float)
+    between, rest = mean_squares(table)
+    if rest == 0:
+        return table.mean(axis=0) if between > 0 else None
+    p = stats.f.sf(between / rest, len(common) - 1, (len(sides) - 1) * (len(common) - 1))
+    return table.mean(axis=0) if p < 0.05 else None

@@ -1,0 +1,151 @@
+"""Published releases: records, tables, environments and reports of runs, frozen under `results/releases/VERSION/`.
+
+`SHA256SUMS` lists every file (check it with `sha256sum -c`); a release is written once and never changed.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from results.store import (
+    MANIFEST,
+    RECORD,
+    SUMS,
+    TRIALS,
+    Run,
+    StrPath,
+    read_run,
+    release_of,
+    releases_folder,
+    sha256,
+    write_bytes,
+)
+
+VERSION = re.compile(r"\d+\.\d+\.\d+([-+.][0-9A-Za-z.-]+)?")
+
+
+def publish(runs: Sequence[StrPath | Run], version: str, incomplete: bool = False) -> Path:
+    """Freeze runs, such as one a grid, as a release; returns its folder. Tables and reports are taken as they are.
+
+    Each run gets a folder under the release, named like its grid. Checkpoints and pictures stay behind: the report
+    holds the pictures it shows. Records and logs come along.
+
+    Raises:
+        ValueError: no proper version, it exists already, a run has no report, or lacks trials (unless `incomplete`).
+    """
+    if not VERSION.fullmatch(version):
+        raise ValueError(f"release {version!r}: a version such as 0.2.0 is wanted")
+    read = [run if isinstance(run, Run) else read_run(run) for run in runs]
+    target = releases_folder(make=True) / version
+    if target.exists():
+        raise ValueError(
+            f"{target}: this release is published already, and releases never change; choose another version"
+        )
+    lacks = {run.folder: gaps(run) for run in read}
+    for run in read:
+        _check(run, lacks[run.folder], incomplete)
+    draft = target.with_name(f".{version}.tmp")
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        for name, run in _named(read).items():
+            _copy(run, draft / name)
+        manifest = {
+            "release": version,
+            "runs": list(_named(read)),
+            "cells": [cell for run in read for cell in run.manifest.get("cells", [])],
+            "gaps": [gap for found in lacks.values() for gap in found],
+        }
+        write_bytes(draft / MANIFEST, (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
+        write_bytes(draft / SUMS, _sums(draft).encode())
+        draft.rename(target)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    return target
+
+
+def _check(run: Run, lacks: list[str], incomplete: bool) -> None:
+    for needed in ("report/report.md", "report/report.html", "tables/trials.parquet"):
+        if not (run.folder / needed).is_file():
+            raise ValueError(f"{run.folder / needed}: missing; make it with `python -m bench.report {run.folder}`")
+    if lacks and not incomplete:
+        more = f" and {len(lacks) - 3} more" if len(lacks) > 3 else ""
+        raise ValueError(f"{run.folder}: not complete ({'; '.join(lacks[:3])}{more}); finish it or say --incomplete")
+
+
+def _named(runs: Sequence[Run]) -> dict[str, Run]:
+    """Runs by the name of their grid; of their folder where two share a grid."""
+    grids = [str(run.manifest.get("grid") or run.folder.resolve().name) for run in runs]
+    plain = [re.sub(r"[^\w.-]+", "-", Path(grid).stem) for grid in grids]
+    named = {
+        name if plain.count(name) == 1 else run.folder.resolve().name: run
+        for name, run in zip(plain, runs, strict=True)
+    }
+    if len(named) < len(runs):
+        raise ValueError("the same run is given twice")
+    return named
+
+
+def gaps(run: Run) -> list[str]:
+    """What a run lacks of what was planned: unreadable or missing records, and trials that did not end well."""
+    found = [f"a record cannot be read: {problem}" for problem in run.problems]
+    present = {(one.record.cell, one.record.seed) for one in run.trials}
+    found += [
+        f"no record of {cell.get('label', cell['cell'])}, seed {seed}"
+        for cell in run.manifest.get("cells", [])
+        for seed in cell.get("seeds", [])
+        if (cell["cell"], seed) not in present
+    ]
+    return found + [f"{one.record.trial}: {one.record.status}" for one in run.trials if one.record.status != "ok"]
+
+
+def _copy(run: Run, target: Path) -> None:
+    for folder in ("tables", "report"):
+        shutil.copytree(run.folder / folder, target / folder, ignore=shutil.ignore_patterns(".*"))
+    for name in (MANIFEST, "environment.json", "grid.yaml"):
+        if (run.folder / name).is_file():
+            shutil.copy2(run.folder / name, target / name)
+    for one in run.trials:
+        trial = target / TRIALS / one.folder.name
+        trial.mkdir(parents=True)
+        shutil.copy2(one.folder / RECORD, trial / RECORD)
+        for artefact in one.record.artefacts:
+            if artefact.kind == "log" and (one.folder / artefact.path).is_file():
+                shutil.copy2(one.folder / artefact.path, trial / artefact.path)
+
+
+def _sums(folder: Path) -> str:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
+    return "".join(f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files)
+
+
+def verify(folder: StrPath) -> None:
+    """Check the release that a folder belongs to against its sums; a folder of no release passes.
+
+    Raises:
+        ValueError: a file was changed, lost or added after publishing.
+    """
+    found = release_of(folder)
+    if found is None:
+        return
+    folder, sums = found, _sums(found)
+    if (folder / SUMS).read_text() != sums:
+        listed = dict(line.split("  ", 1)[::-1] for line in (folder / SUMS).read_text().splitlines())
+        actual = dict(line.split("  ", 1)[::-1] for line in sums.splitlines())
+        names = sorted(name for name in {*listed, *actual} if listed.get(name) != actual.get(name))
+        raise ValueError(f"{folder}: {', '.join(names[:3])} changed after publishing; restore the release")
+
+
+def published() -> list[str]:
+    """The versions there are, oldest first."""
+    folder = releases_folder()
+    found = [path.name for path in folder.iterdir() if VERSION.fullmatch(path.name)] if folder.is_dir() else []
+    return sorted(found, key=_order)
+
+
+def _order(version: str) -> tuple[tuple[int, ...], bool, str]:
+    """Semantic versioning, near enough: 0.2.0-rc1 before 0.2.0 before 0.10.0."""
+    numbers, _, rest = version.partition("-")
+    return tuple(int(part) for part in re.findall(r"\d+", numbers)[:3]), not rest, rest
