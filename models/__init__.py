@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from models.atrous import AtrousConv2D, AtrousDepthwiseConv2D
-    from models.builder import build
+    from models.builder import build, build_training
     from models.crf.layer import DenseCRF
     from models.heads import ICNR, SubpixelUpsampling
     from models.output_stride import with_output_stride
@@ -21,6 +21,7 @@ _HOMES = {
     "ModelSpec": "models.spec",
     "SubpixelUpsampling": "models.heads",
     "build": "models.builder",
+    "build_training": "models.builder",
     "with_output_stride": "models.output_stride",
 }
 
@@ -32,6 +33,7 @@ __all__ = [
     "ModelSpec",
     "SubpixelUpsampling",
     "build",
+    "build_training",
     "with_output_stride",
 ]
 

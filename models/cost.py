@@ -47,14 +47,14 @@ def cost(spec: ModelSpec, num_classes: int, size: int | tuple[int, int]) -> Cost
         ValueError: as `models.build`, or an image that the model cannot take.
     """
     # Here, not above, so that a cost worked out elsewhere can be received without TensorFlow.
-    from models.builder import build
+    from models.builder import build_training
 
-    model = build(spec.model_copy(update={"weights": "none"}), num_classes)
-    return cost_of(model, (size, size) if isinstance(size, int) else size)
+    trained, model = build_training(spec.model_copy(update={"weights": "none"}), num_classes)
+    return cost_of(model, (size, size) if isinstance(size, int) else size, trained)
 
 
-def cost_of(model: Any, size: tuple[int, int]) -> Cost:
-    """The same for a model that is there, (B, H, W, 3) to (B, H, W, C)."""
+def cost_of(model: Any, size: tuple[int, int], trained: Any = None) -> Cost:
+    """The same for a model that is there, (B, H, W, 3) to (B, H, W, C), and what is trained in its place, if not it."""
     import tensorflow as tf
 
     if min(size) < 1:
@@ -64,7 +64,7 @@ def cost_of(model: Any, size: tuple[int, int]) -> Cost:
     return Cost(
         parameters=int(sum(math.prod(weight.shape) for weight in model.weights)),
         flops=sum(map(_flops, forward.graph.get_operations())),
-        activation_bytes=_kept_for_backward(model, image),
+        activation_bytes=_kept_for_backward(trained or model, image),
     )
 
 

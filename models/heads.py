@@ -12,7 +12,8 @@ import keras
 import tensorflow as tf
 
 from models.compat import register
-from models.layers import ResizeLike
+from models.dropout import Dropout
+from models.layers import ResizeLike, convolution, normalise
 from models.spec import ModelSpec
 
 FACTOR = 4
@@ -120,3 +121,16 @@ def head(features: Any, image: Any, spec: ModelSpec, num_classes: int) -> Any:
     else:
         logits = keras.layers.Conv2D(num_classes, 1, name="classifier")(features)
     return ResizeLike(dtype="float32", name="logits")([logits, image])
+
+
+def auxiliary(features: Any, image: Any, spec: ModelSpec, num_classes: int, seed: int | None) -> Any:
+    """The head that helps in training (Zhao et al. 2017, arXiv 1612.01105), in the form of FCN (Long et al. 2015, arXiv
+    1411.4038): one 3x3 convolution and a classifier.
+
+    Features (B, h, w, C) to float32 logits (B, H, W, num_classes), where `image` (B, H, W, 3) gives the size.
+    """
+    x = convolution(features, spec.decoder_channels, "auxiliary", kernel=3, separable=spec.separable)
+    x = normalise(x, "auxiliary", spec)
+    x = Dropout(spec.dropout, seed=seed, name="auxiliary_dropout")(x) if spec.dropout else x
+    logits = keras.layers.Conv2D(num_classes, 1, name="auxiliary_classifier")(x)
+    return ResizeLike(dtype="float32", name="auxiliary_logits")([logits, image])

@@ -10,6 +10,7 @@ import tensorflow as tf
 from models.atrous import AtrousConv2D, AtrousDepthwiseConv2D
 from models.compat import register
 from models.normalisation import BatchNormalization
+from models.spec import ModelSpec
 
 
 @register
@@ -30,6 +31,59 @@ class ResizeLike(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         values, like = input_shape
         return (values[0], like[1], like[2], values[3])
+
+
+@register
+class PadToMultiple(keras.layers.Layer):
+    """Images (B, H, W, C) padded right and below with their mean colour until both sides are multiples of `multiple`.
+
+    Any sizes, dynamic too; sides that are multiples already stay as they are.
+    """
+
+    def __init__(self, multiple: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.multiple = multiple
+
+    def call(self, inputs: Any) -> tf.Tensor:
+        shape, dynamic = inputs.shape, tf.shape(inputs)
+        missing = [-(dynamic[axis] if shape[axis] is None else shape[axis]) % self.multiple for axis in (1, 2)]
+        if all(isinstance(side, int) and side == 0 for side in missing):
+            return inputs
+        mean = tf.reduce_mean(inputs, axis=(1, 2), keepdims=True)
+        return tf.pad(inputs - mean, [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]]) + mean
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        batch, *size, channels = input_shape
+        return (batch, *(side and side + -side % self.multiple for side in size), channels)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "multiple": self.multiple}
+
+
+@register
+class CropLike(keras.layers.Layer):
+    """The upper left of the first input (B, h, w, C), of the height and width of the second."""
+
+    def call(self, inputs: Any) -> tf.Tensor:
+        values, like = inputs
+        height, width = (tf.shape(like)[axis] if like.shape[axis] is None else like.shape[axis] for axis in (1, 2))
+        return values[:, :height, :width]
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        values, like = input_shape
+        return (values[0], like[1], like[2], values[3])
+
+
+@register
+class Stack(keras.layers.Layer):
+    """N inputs (B, ...) of one shape to (B, N, ...)."""
+
+    def call(self, inputs: Any) -> tf.Tensor:
+        return tf.stack(inputs, axis=1)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        first, *_ = input_shape
+        return (first[0], len(input_shape), *first[1:])
 
 
 @register
@@ -68,7 +122,8 @@ def convolution(x: Any, channels: int, name: str, *, kernel: int = 1, rate: int 
     )(x)
 
 
-def normalise(x: Any, name: str, momentum: float) -> Any:
+def normalise(x: Any, name: str, spec: ModelSpec) -> Any:
     """Batch normalisation and ReLU."""
-    x = BatchNormalization(momentum=momentum, name=f"{name}_bn")(x)
+    momentum, synchronized = spec.batch_norm_momentum, spec.sync_batch_norm
+    x = BatchNormalization(momentum=momentum, synchronized=synchronized, name=f"{name}_bn")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)

@@ -135,18 +135,3 @@ def _profiles(side: int, extent: int, overlap: int) -> list[tuple[int, np.ndarra
         (start, (weight / total[start : start + side]).astype(np.float32))
         for start, weight in zip(starts, weights, strict=True)
     ]
-
-
-def in_multiples(model: Callable[..., Any], multiple: int) -> Callable[..., tf.Tensor]:
-    """A model of any size from one whose height and width have to be multiples.
-
-    The images (B, H, W, 3), float32, are padded right and below with their mean colour; the logits are cropped.
-    """
-
-    def padded(images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        height, width = tf.unstack(tf.shape(images)[1:3])
-        mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
-        paddings = [[0, 0], [0, -height % multiple], [0, -width % multiple], [0, 0]]
-        return model(tf.pad(images - mean, paddings) + mean, training=training)[:, :height, :width]
-
-    return padded

@@ -30,19 +30,24 @@ class ModelSpec(BaseModel):
     Attributes:
         architecture: `deeplabv3plus` (Chen et al. 2018, arXiv 1802.02611); `deeplabv3` (Chen et al. 2017, arXiv
             1706.05587), which has no decoder: a 3x3 convolution at the output stride takes its place; or `keras_cv`:
-            KerasCV's own DeepLabV3Plus, kept as a reference: stride 32 with the rates 6, 12, 18, its own head, sizes
-            that are multiples of 32.
+            KerasCV's own DeepLabV3Plus, kept as a reference: stride 32 with the rates 6, 12, 18, its own head; it knows
+            multiples of 32 only, so other sizes are padded to the next and cropped again.
         backbone: a row of `models.backbones`.
-        weights: of the backbone: `none` (random), `imagenet`, or the path of a weights file.
+        weights: of the backbone: `none` (random), `imagenet` (from an installed package), the path of a weights file,
+            or the name of the row's preset, which is then downloaded.
         output_stride: input size over the size of the map that the ASPP sees.
         head: how logits get from 1/4 to full size: `bilinear`, or `subpixel` (Shi et al. 2016, arXiv 1609.05158).
         blur: average 2x2 windows behind a subpixel head (see `heads.SubpixelUpsampling`).
         aspp_channels, decoder_channels, low_level_channels: widths.
         separable: 3x3 convolutions of ASPP and decoder are depthwise separable, as in the paper's fast variant.
         dropout: rate after the ASPP projection.
+        auxiliary_weight: of the loss of a second, fully convolutional head at the backbone's stride 16 (Zhao et al.
+            2017, arXiv 1612.01105, with 0.4), which the model has in training only; 0: there is none.
         batch_norm_momentum: share of the running statistics kept a step, in backbone, ASPP and decoder. The Keras
             default of 0.99 (KerasCV's MobileNetV3: 0.999) takes hundreds of steps to forget where it started, and
             evaluation uses these statistics.
+        sync_batch_norm: batch normalisation takes its statistics over the images of all replicas, not of each (Peng et
+            al. 2018, arXiv 1711.07240).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -58,7 +63,9 @@ class ModelSpec(BaseModel):
     low_level_channels: int = Field(48, ge=8, le=2048)
     separable: bool = True
     dropout: float = Field(0.1, ge=0, lt=1)
+    auxiliary_weight: float = Field(0.0, ge=0, le=1, json_schema_extra={"neutral": 0.0})
     batch_norm_momentum: float = Field(0.9, ge=0, lt=1)
+    sync_batch_norm: bool = Field(False, json_schema_extra={"neutral": False})
 
     @field_validator("architecture", "backbone", "output_stride", "head")
     @classmethod
@@ -76,6 +83,11 @@ class ModelSpec(BaseModel):
         row = backbones.BACKBONES[self.backbone]
         if self.weights == "imagenet" and row.package is None:
             raise ValueError(_no_imagenet(self.backbone, row))
+        if self.output_stride not in row.strides:
+            raise ValueError(
+                f"backbone {self.backbone!r} reaches output_stride {', '.join(map(str, row.strides))} only; "
+                f"received {self.output_stride}"
+            )
         if self.blur and self.head != "subpixel":
             raise ValueError(f"blur is an option of head 'subpixel', received head {self.head!r}")
         if self.architecture == "keras_cv" and (self.output_stride, self.head) != (32, "bilinear"):
@@ -83,6 +95,10 @@ class ModelSpec(BaseModel):
                 "architecture 'keras_cv' has output_stride 32 and head 'bilinear' only; "
                 f"received output_stride {self.output_stride} and head {self.head!r}"
             )
+        if self.architecture == "keras_cv" and not row.feature_pyramid:
+            raise ValueError(f"architecture 'keras_cv' needs levels P2 to P5, which backbone {self.backbone!r} has not")
+        if self.architecture == "keras_cv" and self.auxiliary_weight:
+            raise ValueError("architecture 'keras_cv' has no auxiliary head; leave auxiliary_weight at 0")
         return self
 
     @property
@@ -94,7 +110,11 @@ class ModelSpec(BaseModel):
 
 def _no_imagenet(name: str, row: backbones.Backbone) -> str:
     packaged = ", ".join(key for key, other in backbones.BACKBONES.items() if other.package)
-    source = f"KerasCV preset {row.preset!r} is a download, which is refused" if row.preset else "no preset exists"
+    source = (
+        f"weights {row.preset!r} are a download, made only where they are named so"
+        if row.preset
+        else "no preset exists"
+    )
     return (
         f"weights 'imagenet' are not installed for backbone {name!r} ({source}); use weights 'none', the path of a "
         f"weights file, or a backbone whose weights come as a package: {packaged}"

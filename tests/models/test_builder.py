@@ -114,9 +114,9 @@ def test_the_seed_fixes_weights_and_dropout() -> None:
 
 
 def test_a_weights_file_fills_the_backbone(tmp_path: Path) -> None:
-    from models.builder import kerascv_backbone
+    from models.pyramid import bare
 
-    whole = kerascv_backbone("resnet18")
+    whole = bare("resnet18")
     whole.save(tmp_path / "resnet18.keras")
     built = _build(weights=str(tmp_path / "resnet18.keras"), output_stride=16).get_layer("backbone")
     name = "v2_stack_3_block2_2_conv"
@@ -168,3 +168,48 @@ def test_kerascv_reference_gives_logits() -> None:
     logits = np.asarray(model(IMAGE[:, :64, :64]))
     assert logits.shape == (2, 64, 64, 5)
     assert np.abs(logits.sum(-1) - 1).max() > 1e-3  # a softmax would sum to one
+
+
+@pytest.mark.parametrize(("height", "width"), [(33, 50), (64, 40), (64, 96)])
+def test_kerascv_reference_sees_other_sizes_within_their_mean_colour(height: int, width: int) -> None:
+    model = _build(architecture="keras_cv", output_stride=32)
+    image = IMAGE[:, :height, :width]
+    padded = np.zeros((2, 64, -(-width // 32) * 32, 3), "float32") + image.mean((1, 2), keepdims=True)
+    padded[:, :height, :width] = image
+    expected = np.asarray(model(padded))[:, :height, :width]
+    dynamic = tf.function(model, input_signature=[tf.TensorSpec((None, None, None, 3))])
+    for call in (model, dynamic):
+        np.testing.assert_allclose(np.asarray(call(image)), expected, atol=1e-3 * expected.std())
+
+
+def test_the_auxiliary_head_is_in_the_training_model_only(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(3)
+    spec = models.ModelSpec(**SMALL, auxiliary_weight=0.4)
+    trained, used = models.build_training(spec, 5, seed=1)
+    image = IMAGE[:, :64, :64]
+    both = np.asarray(trained(image))
+    assert both.shape == (2, 2, 64, 64, 5)
+    np.testing.assert_array_equal(both[:, 0], np.asarray(used(image)))
+    assert np.abs(both[:, 1] - both[:, 0]).max() > 0.1
+    extra = {weight.path if hasattr(weight, "path") else weight.name for weight in trained.weights}
+    extra -= {weight.path if hasattr(weight, "path") else weight.name for weight in used.weights}
+    assert extra
+    assert all("auxiliary" in name for name in extra)
+    # A checkpoint of the one fits a model that never had the head.
+    used.save_weights(str(tmp_path / "model.weights.h5"))
+    plain = _build()
+    plain.load_weights(str(tmp_path / "model.weights.h5"))
+    np.testing.assert_array_equal(np.asarray(plain(image)), both[:, 0])
+
+
+@pytest.mark.parametrize(("stride", "side"), [(32, 6), (16, 6), (8, 12)])
+def test_the_auxiliary_head_sees_the_last_map_at_stride_16(stride: int, side: int) -> None:
+    """At output stride 8 that map is as dense as the rest."""
+    trained, _ = models.build_training(models.ModelSpec(**SMALL, output_stride=stride, auxiliary_weight=0.4), 5)
+    _, _, middle = trained.get_layer("backbone")(IMAGE[:, :96, :96])
+    assert tuple(middle.shape[1:]) == (side, side, 256)  # ResNet18's third stage has 256 channels
+
+
+def test_without_the_head_one_model_is_trained_and_used() -> None:
+    trained, used = models.build_training(models.ModelSpec(**SMALL), 5)
+    assert trained is used

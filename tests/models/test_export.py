@@ -84,3 +84,14 @@ def test_what_cannot_be_exported_is_refused(model: keras.Model, tmp_path: Path) 
     with pytest.raises(ValueError, match="scales must be positive"):
         export(model, tmp_path / "saved", scales=())
     assert not (tmp_path / "saved").exists()
+
+
+def test_the_reference_architecture_is_exported_for_any_size(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    spec = models.ModelSpec(architecture="keras_cv", backbone="mobilenetv3_small", output_stride=32)
+    model = models.build(spec, 3)
+    export(model, tmp_path / "saved")
+    serve = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"]
+    found = serve(tf.constant(IMAGES))["probabilities"]  # 40 x 56, no multiples of 32
+    np.testing.assert_allclose(found, probabilities(model, IMAGES), atol=1e-3)

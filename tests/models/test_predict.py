@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import models
-from models.predict import in_multiples, label_map, probabilities, sliding
+from models.predict import label_map, probabilities, sliding
 
 IMAGE = np.random.default_rng(0).uniform(0, 255, (2, 41, 67, 3)).astype("float32")
 IMAGE_OF_NOISE = np.random.default_rng(5).uniform(0, 255, (2, 40, 96, 3)).astype("float32")
@@ -133,16 +133,3 @@ def test_one_window_fades_into_the_next() -> None:
 def test_an_overlap_has_to_be_below_the_window(overlap: int) -> None:
     with pytest.raises(ValueError, match=f"overlap {overlap} must be at least 0 and below the window"):
         sliding(lambda images: images, np.zeros((1, 32, 32, 3)), (16, 20), overlap)
-
-
-@pytest.mark.parametrize(("size", "padded"), [((33, 64), (64, 64)), ((32, 96), (32, 96)), ((1, 65), (32, 96))])
-def test_a_model_of_multiples_sees_the_mean_colour_around_the_image(
-    size: tuple[int, int], padded: tuple[int, int]
-) -> None:
-    seen = []
-    image = tf.constant(IMAGE_OF_NOISE[:, : size[0], : size[1]])
-    found = in_multiples(lambda images, training: seen.append(images) or images, 32)(image)
-    np.testing.assert_allclose(found, image, atol=1e-3)
-    assert tuple(seen[0].shape) == (2, *padded, 3)
-    # The padding is the mean, so the mean of all is that of the image.
-    np.testing.assert_allclose(tf.reduce_mean(seen[0], (1, 2)), tf.reduce_mean(image, (1, 2)), rtol=1e-4)

@@ -42,6 +42,11 @@ def test_rates_cannot_be_written() -> None:
         ({"architecture": "deeplab_v3"}, ["'deeplab_v3'", "did you mean 'deeplabv3'"]),
         ({"architecture": "keras_cv"}, ["output_stride 32", "received output_stride 16"]),
         ({"dropout": 1.0}, ["dropout", "less than 1"]),
+        ({"auxiliary_weight": 2}, ["auxiliary_weight", "less than or equal to 1"]),
+        (
+            {"architecture": "keras_cv", "output_stride": 32, "auxiliary_weight": 0.4},
+            ["'keras_cv' has no auxiliary head"],
+        ),
         (
             {"weights": "imagenet", "backbone": "resnet50"},
             ["'resnet50_imagenet'", "download", "efficientnetlite_b0", "path of a weights file"],
