@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from models.dropout import Dropout
 from models.layers import ResizeLike, convolution, normalise
 from models.spec import ModelSpec
 
@@ -25,6 +26,6 @@ def aspp(features: Any, spec: ModelSpec, seed: int | None) -> Any:
     pooled = convolution(pooled, channels, "aspp_pool")
     branches.append(ResizeLike(name="aspp_pool_resize")([pooled, features]))
     x = keras.layers.Concatenate(name="aspp_join")(branches)
-    x = normalise(x, "aspp_join", spec.batch_norm_momentum)
-    x = normalise(convolution(x, channels, "aspp_project"), "aspp_project", spec.batch_norm_momentum)
-    return keras.layers.Dropout(spec.dropout, seed=seed, name="aspp_dropout")(x) if spec.dropout else x
+    x = normalise(x, "aspp_join", spec)
+    x = normalise(convolution(x, channels, "aspp_project"), "aspp_project", spec)
+    return Dropout(spec.dropout, seed=seed, name="aspp_dropout")(x) if spec.dropout else x

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import keras
+import tensorflow as tf
 
 KERAS_3 = int(keras.__version__.split(".")[0]) >= 3
 PACKAGE = "segmentation_bench"
@@ -16,12 +18,32 @@ def depthwise_kernel(layer: keras.layers.DepthwiseConv2D) -> Any:
     return layer.depthwise_kernel if hasattr(layer, "depthwise_kernel") else layer.kernel
 
 
-def layer_of(tensor: Any) -> str:
-    """Name of the layer that made a symbolic Keras tensor."""
-    history = tensor._keras_history
-    return (history.operation if hasattr(history, "operation") else history.layer).name
+class Call(NamedTuple):
+    """One call in a functional model: the layer or operation, its symbolic tensors and its results."""
+
+    layer: Any
+    inputs: list[Any]
+    outputs: list[Any]
+    node: Any
+
+    def again(self, layer: Any, tensors: Mapping[int, Any]) -> list[Any]:
+        """The results of the same call of another layer on other tensors, given by the identity of those here."""
+        if KERAS_3:
+            arguments, named = self.node.arguments.fill_in(tensors)
+        else:
+            taken = {str(key): [value] * len(self.inputs) for key, value in tensors.items()}
+            arguments, named = self.node.map_arguments(taken)
+        given = {name: value for name, value in named.items() if value is not None}  # `mask` is not for every layer
+        return tf.nest.flatten(layer(*arguments, **given))
 
 
-def operations(model: keras.Model) -> list[Any]:
-    """The nodes of a functional model in topological order; Keras 3 keeps operations that are no layers apart."""
-    return list(getattr(model, "operations", None) or model.layers)
+def calls(model: keras.Model) -> list[Call]:
+    """All calls of a functional model but those of its inputs, in topological order."""
+    nodes = [node for depth in sorted(model._nodes_by_depth, reverse=True) for node in model._nodes_by_depth[depth]]
+    found = [
+        Call(node.operation, list(node.input_tensors), list(node.outputs), node)
+        if KERAS_3
+        else Call(node.layer, tf.nest.flatten(node.keras_inputs), tf.nest.flatten(node.outputs), node)
+        for node in nodes
+    ]
+    return [call for call in found if call.inputs]

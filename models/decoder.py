@@ -16,17 +16,16 @@ def decoder(context: Any, low_level: Any, spec: ModelSpec) -> Any:
     The low-level features are projected to few channels so that they do not outweigh the context; two 3x3 convolutions
     refine.
     """
-    momentum = spec.batch_norm_momentum
-    low_level = normalise(convolution(low_level, spec.low_level_channels, "low_level"), "low_level", momentum)
+    low_level = normalise(convolution(low_level, spec.low_level_channels, "low_level"), "low_level", spec)
     context = ResizeLike(name="context_resize")([context, low_level])
     x = keras.layers.Concatenate(name="decoder_join")([context, low_level])
     for name in ("decoder_1", "decoder_2"):
         x = convolution(x, spec.decoder_channels, name, kernel=3, separable=spec.separable)
-        x = normalise(x, name, momentum)
+        x = normalise(x, name, spec)
     return x
 
 
 def refine(context: Any, spec: ModelSpec) -> Any:
     """Context (B, h, w, A) to (B, h, w, spec.decoder_channels), by one 3x3 convolution: the whole tail of DeepLabV3."""
     x = convolution(context, spec.decoder_channels, "refine", kernel=3, separable=spec.separable)
-    return normalise(x, "refine", spec.batch_norm_momentum)
+    return normalise(x, "refine", spec)

@@ -2,114 +2,191 @@
 
 Every stride beyond the wanted one is set to 1, and all layers behind it are dilated by that factor instead, so that the
 dense map holds the original features at every `factor`-th position (Chen et al. 2017, arXiv 1706.05587). The layer that
-loses its stride keeps the dilation that reached it.
+loses its stride keeps the dilation that reached it, and the borders it had (see `models.atrous.Border`): that the
+features are the same holds at every size of the image. Means over the map, as in squeeze-and-excitation, are taken over
+the original positions.
+
+Blocks that are one layer to Keras (KerasCV's MBConv, FusedMBConv, cross-stage and plain sequences) are opened: their
+calls, made on a symbolic input, are a functional model, to which the same is done.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
-from models.atrous import AtrousConv2D
-from models.compat import layer_of, operations
+from models.atrous import (
+    AtrousConv2D,
+    AtrousDepthwiseConv2D,
+    AtrousGlobalAveragePooling2D,
+    AtrousPooling2D,
+)
+from models.compat import Call, calls
 from models.layers import HardSigmoid
 from models.normalisation import BatchNormalization
 
-_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+_DENSE = {
+    **dict.fromkeys((keras.layers.Conv2D, AtrousConv2D), AtrousConv2D),
+    **dict.fromkeys((keras.layers.DepthwiseConv2D, AtrousDepthwiseConv2D), AtrousDepthwiseConv2D),
+}
+_POOLS = {keras.layers.MaxPooling2D: "max", keras.layers.AveragePooling2D: "average"}
+_BLOCKS = ("MBConvBlock", "FusedMBConvBlock", "CrossStagePartial")
 
 
-@dataclass
-class _Scale:
+class _Scale(NamedTuple):
     stride: int = 1  # of the rewritten graph, in pixels
     dilation: int = 1  # what later layers have to make up for
 
-
-@dataclass
-class _Change:
-    """What happens to one layer; `kernel` is that of the 'valid' convolution behind a padding layer."""
-
-    dilation: int = 1
-    drop_stride: bool = False
-    kernel: tuple[int, int] | None = None
+    def behind(self, factor: int, drop: bool) -> _Scale:
+        """Behind a layer of stride `factor`, which it keeps or not."""
+        return _Scale(self.stride, self.dilation * factor) if drop else _Scale(self.stride * factor, self.dilation)
 
 
-def with_output_stride(model: keras.Model, output_stride: int, batch_norm_momentum: float | None = None) -> keras.Model:
+class _Place(NamedTuple):
+    """A tensor of the new graph."""
+
+    tensor: Any
+    scale: _Scale
+
+
+@dataclass(frozen=True)
+class _Wish:
+    output_stride: int
+    momentum: float | None
+    synchronised: bool
+
+    def drops(self, factor: int, scale: _Scale) -> bool:
+        """Whether a stride goes: one behind a dropped stride always does, because no layer has both."""
+        return factor > 1 and (scale.dilation > 1 or scale.stride * factor > self.output_stride)
+
+
+def with_output_stride(
+    model: keras.Model,
+    output_stride: int,
+    batch_norm_momentum: float | None = None,
+    sync_batch_norm: bool = False,
+) -> keras.Model:
     """A functional model whose maps are never smaller than 1/`output_stride` of the input, with the weights of `model`.
 
     Args:
         model: functional model of convolutions, pooling and element-wise layers, such as a KerasCV CNN backbone.
         output_stride: power of two; a stride the model does not reach leaves it as it is.
         batch_norm_momentum: of every batch normalisation; None keeps what the model has.
+        sync_batch_norm: whether batch normalisation takes its statistics over all replicas.
 
     Raises:
         ValueError: `output_stride` is no power of two, or a layer with a stride has no dilated counterpart.
     """
     if output_stride < 1 or output_stride & (output_stride - 1):
         raise ValueError(f"output_stride {output_stride!r} is not a power of two")
-    changes = _changes(model, output_stride)
-
-    def rewrite(layer: keras.layers.Layer) -> keras.layers.Layer:
-        return _rewritten(layer, changes.get(layer.name, _Change()), batch_norm_momentum)
-
-    dense = keras.models.clone_model(keras.Model(model.inputs, model.outputs), clone_function=rewrite)
-    for layer in dense.layers:
-        if layer.weights:
-            layer.set_weights(model.get_layer(layer.name).get_weights())
-    return dense
+    wish = _Wish(output_stride, batch_norm_momentum, sync_batch_norm)
+    images = [keras.Input(tensor.shape[1:], dtype=tensor.dtype) for tensor in model.inputs]
+    dense = [_Place(image, _Scale()) for image in images]
+    outputs = _replayed(keras.Model(model.inputs, model.outputs), dense, wish)
+    return keras.Model(images if len(images) > 1 else images[0], [place.tensor for place in outputs], name=model.name)
 
 
-def _stride(layer: keras.layers.Layer) -> int:
+def _replayed(model: keras.Model, inputs: Sequence[_Place], wish: _Wish) -> list[_Place]:
+    """The outputs of `model` on other inputs, with the dense counterparts of its layers."""
+    places = {id(tensor): place for tensor, place in zip(model.inputs, inputs, strict=True)}
+    makers: dict[int, Call] = {}  # by identity of the symbolic tensor
+    layers: dict[str, Any] = {}
+    for call in calls(model):
+        layer, scale = call.layer, max(places[id(tensor)].scale for tensor in call.inputs)
+        if block := _opened(call):
+            results = _replayed(block, [places[id(tensor)] for tensor in call.inputs], wish)
+        else:
+            factor = _stride(layer)
+            drop = wish.drops(factor, scale)
+            padding = _padding_before(call, makers, drop or scale.dilation > 1)
+            if layer.name not in layers:
+                layers[layer.name] = _counterpart(layer, scale.dilation, drop, padding, wish)
+            sources = {id(tensor): places[id(tensor)].tensor for tensor in call.inputs}
+            if padding:  # the dense layer pads by itself: it reads what the padding read
+                sources[id(call.inputs[0])] = places[id(padding.inputs[0])].tensor
+            tensors = call.again(layers[layer.name], sources)
+            results = [_Place(tensor, scale.behind(factor, drop)) for tensor in tensors]
+            if getattr(layer, "weights", ()):
+                layers[layer.name].set_weights(layer.get_weights())
+        for tensor, place in zip(call.outputs, results, strict=True):
+            places[id(tensor)], makers[id(tensor)] = place, call
+    return [places[id(tensor)] for tensor in model.outputs]
+
+
+def _opened(call: Call) -> keras.Model | None:
+    """A block's inside as a functional model that shares its weights."""
+    layer = call.layer
+    if not (isinstance(layer, keras.Sequential) or type(layer).__name__ in _BLOCKS):
+        return None
+    image = keras.Input(call.inputs[0].shape[1:], dtype=call.inputs[0].dtype)
+    if not isinstance(layer, keras.Sequential):
+        return keras.Model(image, layer.call(image))
+    values = image
+    for part in layer.layers:
+        values = part(values)
+    return keras.Model(image, values)
+
+
+def _stride(layer: Any) -> int:
+    if layer.name == "stem_focus":  # CSPDarkNet: joins four slices of every second pixel
+        return 2
     strides = getattr(layer, "strides", 1)
     return strides if isinstance(strides, int) else max(strides)
 
 
-def _parents(layer: Any) -> list[str]:
-    inputs = layer.input if isinstance(layer.input, list | tuple) else [layer.input]
-    return [layer_of(tensor) for tensor in inputs]
+def _padding_before(call: Call, makers: Mapping[int, Call], changes: bool) -> Call | None:
+    """The padding layer whose job the dense counterpart of a 'valid' layer has to take over."""
+    maker = makers.get(id(call.inputs[0]))
+    if not (changes and maker and isinstance(maker.layer, keras.layers.ZeroPadding2D)):
+        return None
+    if type(call.layer) not in _DENSE or call.layer.padding != "valid":
+        raise ValueError(
+            f"layer {call.layer.name!r} behind the padding {maker.layer.name!r} has no dilated counterpart"
+        )
+    return maker
 
 
-def _changes(model: keras.Model, output_stride: int) -> dict[str, _Change]:
-    """What has to change, by layer name, found by a walk in topological order."""
-    scales: dict[str, _Scale] = {}
-    changes: dict[str, _Change] = {}
-    for layer in operations(model):
-        if isinstance(layer, keras.layers.InputLayer):
-            scales[layer.name] = _Scale()
-            continue
-        parents = _parents(layer)
-        before = max((scales[name] for name in parents), key=lambda scale: (scale.stride, scale.dilation))
-        factor = _stride(layer)
-        drop = factor > 1 and before.stride * factor > output_stride
-        changes[layer.name] = _Change(before.dilation, drop)
-        if drop and isinstance(layer, _CONVOLUTIONS) and layer.padding == "valid":
-            changes.setdefault(parents[0], _Change()).kernel = tuple(layer.kernel_size)
-        stride, dilation = (1, factor) if drop else (factor, 1)
-        scales[layer.name] = _Scale(before.stride * stride, before.dilation * dilation)
-    return changes
-
-
-def _rewritten(layer: keras.layers.Layer, change: _Change, momentum: float | None) -> keras.layers.Layer:
+def _counterpart(layer: Any, dilation: int, drop: bool, padding: Call | None, wish: _Wish) -> Any:
     """A new layer of the same name and weight shapes, dilated, and with stride 1 where the stride is dropped."""
-    kind, config, dilation = type(layer), layer.get_config(), change.dilation
-    convolves = isinstance(layer, _CONVOLUTIONS)
-    if change.drop_stride and not convolves:
+    kind, config = type(layer), layer.get_config()
+    if "dilation_rate" in config and max(layer.kernel_size) > 1:
+        config["dilation_rate"] = tuple(rate * dilation for rate in layer.dilation_rate)
+    if kind in _DENSE:
+        kind = _DENSE[kind] if drop or (dilation > 1 and max(layer.kernel_size) > 1) else kind
+        if drop or padding:
+            borders = padding.layer.padding if padding else layer.padding
+            config |= {"strides": (1, 1), "dropped_stride": _stride(layer), "borders": borders}
+    elif kind in _POOLS:
+        if drop or dilation > 1:
+            kind, config = (
+                AtrousPooling2D,
+                {
+                    "name": layer.name,
+                    "dtype": config["dtype"],
+                    "mode": _POOLS[kind],
+                    "pool_size": layer.pool_size,
+                    "rate": dilation,
+                    "dropped_stride": _stride(layer),
+                    "borders": layer.padding,
+                },
+            )
+    elif drop:
         raise ValueError(f"layer {layer.name!r} ({kind.__name__}) has a stride and no dilated counterpart")
-    if kind is keras.layers.BatchNormalization:
+    elif kind in (AtrousPooling2D, AtrousGlobalAveragePooling2D):
+        config["rate"] *= dilation
+    elif kind is keras.layers.GlobalAveragePooling2D and dilation > 1:
+        kind, config = AtrousGlobalAveragePooling2D, {**config, "rate": dilation}
+    elif kind is keras.layers.BatchNormalization:
         kind = BatchNormalization
-        config["momentum"] = config["momentum"] if momentum is None else momentum
-    if kind.__name__ == "SqueezeAndExcite2D" and type(layer.excite_activation).__name__ == "HardSigmoidActivation":
+        momentum = config["momentum"] if wish.momentum is None else wish.momentum
+        config |= {"momentum": momentum, "synchronized": wish.synchronised}
+    elif kind.__name__ == "SqueezeAndExcite2D" and type(layer.excite_activation).__name__ == "HardSigmoidActivation":
         # KerasCV 0.9 cannot read back a file that holds its own activation layer.
         config["excite_activation"] = HardSigmoid()
-    if isinstance(layer, keras.layers.ZeroPadding2D) and change.kernel:
-        # The first tap stays where it was, times the dilation; the rest makes the map keep its size.
-        starts = [before * dilation for before, _ in layer.padding]
-        spans = [(taps - 1) * dilation for taps in change.kernel]
-        config["padding"] = tuple((start, span - start) for start, span in zip(starts, spans, strict=True))
-    if change.drop_stride:
-        config["strides"] = (1, 1)
-    if convolves and dilation > 1 and max(layer.kernel_size) > 1:
-        config["dilation_rate"] = (dilation, dilation)
-        kind = AtrousConv2D if kind is keras.layers.Conv2D else kind
+    elif kind is keras.layers.Lambda and layer.function.__module__.endswith("csp_darknet_utils"):
+        # KerasCV wraps its activation in a function that no file may hold.
+        kind, config = keras.layers.Activation, {"name": layer.name, "dtype": config["dtype"], "activation": "silu"}
     return kind.from_config(config)
