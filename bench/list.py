@@ -55,9 +55,28 @@ def presets() -> list[Row]:
     return [{"name": name, "seeds": row["seeds"], "sets": row["set"]} for name, row in grid.presets().items()]
 
 
+def datasets() -> list[Row]:
+    from bench.data.catalog import entries
+
+    return [
+        {
+            "name": entry.name,
+            "title": entry.title,
+            "classes": len(entry.classes) or None,
+            "images": dict(entry.splits),
+            "ignore_index": entry.ignore_index,
+            "licence": entry.licence,
+            "source": entry.source,
+            "layout": entry.layout,
+        }
+        for entry in entries().values()
+    ]
+
+
 LISTS: dict[str, Callable[[], list[Row]]] = {
     "backbones": backbones,
     "losses": losses,
+    "datasets": datasets,
     "grids": grids,
     "presets": presets,
 }

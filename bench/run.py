@@ -112,6 +112,7 @@ def main(
         if fault := schedule.misfit(plan.cpus, plan.gpus, nodes):
             raise UsageError(fault)
         _check_gpus(plan)
+        _check_nodes(data, nodes)
         run = RunFolder.create(out, name or _name(plan), _manifest(options, care), plan, describe())
         _tell_notes(plan, data)
         return _execute(run, plan.trials, plan, policy)
@@ -153,6 +154,23 @@ def _check_inputs(plan: Plan) -> dict[DataSpec, Dataset]:
         if cell.spec.train.init_from:
             initial_weights(cell.spec.train.init_from)
     return {spec: load(spec) for spec in dict.fromkeys(cell.spec.data for cell in plan.grid.cells)}
+
+
+def _check_nodes(data: Mapping[DataSpec, Dataset], nodes: Sequence[Machine]) -> None:
+    """Refuse a cluster on whose nodes a data root is missing, faulty or not the same."""
+    from bench import schedule
+
+    if len(nodes) < 2:
+        return
+    for spec, dataset in data.items():
+        if spec.root is None:
+            continue
+        for node, (version, fault) in schedule.on_every_node("bench.data:version_here", spec.model_dump()).items():
+            if fault or version != dataset.version:
+                raise UsageError(
+                    f"node {node}: {fault or f'data.root {spec.root} holds another version ({version})'}; "
+                    "data.root has to hold the same set on every node"
+                )
 
 
 def _tell_notes(plan: Plan, data: Mapping[DataSpec, Dataset]) -> None:
@@ -240,7 +258,7 @@ def _resume(path: Path, address: str | None, max_concurrent: int | None, care: d
         if fault := schedule.misfit(cpus, gpus, nodes):
             raise UsageError(fault)
         _check_gpus(plan)
-        _check_inputs(plan)
+        _check_nodes(_check_inputs(plan), nodes)
         missing = [trial for trial in plan.trials if not settled(run, trial)]
         console.print(
             f"{len(plan.trials) - len(missing)} of {len(plan.trials)} trials are complete and kept.", style="dim"

@@ -144,8 +144,26 @@ def call(entry: str, gpus: int) -> Any:
     return ray.get(ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(_resolve).remote(entry))
 
 
-def _resolve(entry: str) -> Any:
-    return function(entry)()
+def on_every_node(entry: str, *arguments: Any) -> dict[str, Any]:
+    """Run "module:function" on each live node, and return its plain answers by the node's address.
+
+    It asks for no CPU, so that it waits for none.
+    """
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    task = ray.remote(num_cpus=0, max_retries=0)(_resolve)
+    asked = {
+        f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}": task.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote(entry, *arguments)
+        for node in ray.nodes()
+        if node["Alive"]
+    }
+    return dict(zip(asked, ray.get(list(asked.values())), strict=True))
+
+
+def _resolve(entry: str, *arguments: Any) -> Any:
+    return function(entry)(*arguments)
 
 
 def run(jobs: Sequence[Job], *, shared: Path, max_concurrent: int | None, listener: Listener, retries: int = 0) -> None:

@@ -1,12 +1,12 @@
 """Data sets by name. Importing this package imports neither TensorFlow nor NumPy; a loader comes in when it is named.
 
-To add a data set, write a module with `load(spec) -> Dataset` and name it in `_LOADERS`.
+To add a data set, write a module with `load(spec) -> Dataset`, name it in `_LOADERS` and describe it in catalog.yaml.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError, nearest
 
@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from bench.data.dataset import Dataset
     from bench.spec import DataSpec
 
-_LOADERS = {"folder": "bench.data.folder", "scenes": "bench.data.scenes"}
+_PUBLISHED = (
+    "ade20k", "camvid", "cityscapes", "coco_stuff", "oxford_pets", "oxford_pets_binary", "oxford_pets_breeds",
+    "voc2012", "voc2012_sbd",
+)  # fmt: skip
+_LOADERS = {
+    "folder": "bench.data.folder",
+    "scenes": "bench.data.scenes",
+    "tfrecord": "bench.data.records",
+    **dict.fromkeys(_PUBLISHED, "bench.data.published"),
+}
 
 
 def names() -> tuple[str, ...]:
@@ -36,3 +45,20 @@ def load(spec: DataSpec) -> Dataset:
         raise UsageError(f"unknown dataset {spec.dataset!r}{nearest(spec.dataset, names())}")
     dataset: Dataset = import_module(_LOADERS[spec.dataset]).load(spec)
     return dataset.limited({"train": spec.train_limit, "val": spec.val_limit, "test": spec.test_limit})
+
+
+def version_here(section: dict[str, Any]) -> tuple[str, str | None]:
+    """On any machine of a cluster: the version of the set that is seen here, or what is wrong with it.
+
+    Args:
+        section: the fields of a DataSpec.
+
+    Returns:
+        (version, None), or ("", fault).
+    """
+    from bench.spec import DataSpec
+
+    try:
+        return load(DataSpec(**section)).version, None
+    except UsageError as error:
+        return "", str(error)

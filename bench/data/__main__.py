@@ -1,31 +1,43 @@
-"""`python -m bench.data sheet FILE.png`: look at a data set before training on it."""
+"""`python -m bench.data sheet | check | prepare | download`: look at data sets before training on them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from bench.cli import command
 from bench.data import load
-from bench.errors import EXIT_OK, UsageError, nearest
+from bench.errors import EXIT_OK, EXIT_USAGE, UsageError, nearest
+from bench.spec import DataSpec, parse
+
+if TYPE_CHECKING:
+    from bench.data.check import Findings
+    from bench.data.dataset import Dataset
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+console = Console(highlight=False)
+
+Name = Annotated[str, typer.Option(help="A data set by name: `python -m bench.list datasets`.")]
+Masks = Annotated[str, typer.Option(help="Mask folder of the folder layout.")]
 
 
 @app.callback()
 def _group() -> None:
-    """Look at data sets."""
+    """Look at data sets, and pack them."""
 
 
 @app.command()
 @command
 def sheet(
     out: Annotated[Path, typer.Argument(help="The PNG to write.")],
-    dataset: str = "scenes",
-    data_root: Annotated[str | None, typer.Option(help="Folder of the set, for --dataset folder.")] = None,
-    masks: Annotated[str, typer.Option(help="Mask folder of the folder layout.")] = "masks",
+    dataset: Name = "scenes",
+    data_root: Annotated[str | None, typer.Option(help="Folder of the set.")] = None,
+    masks: Masks = "masks",
     split: str = "train",
     augment: Annotated[
         str | None, typer.Option(help="A policy: each row an image and samples that the policy makes of it.")
@@ -34,27 +46,154 @@ def sheet(
     rows: Annotated[int, typer.Option(min=1)] = 3,
 ) -> int:
     """Draw the first examples of a split with their labels and a legend."""
-    from bench.data.sheet import compact, variations
-    from bench.data.sheet import sheet as draw
-    from bench.spec import parse
+    from bench.data.sheet import variations
 
-    section = {"dataset": dataset, "root": data_root, "masks": masks, "crop": 160}
-    spec = parse({"data": section | ({"augment": augment} if augment else {})}, "sheet").data
+    spec = _spec(dataset, data_root, masks, **({"augment": augment} if augment else {}))
     found = load(spec)
     if split not in found.splits:
         raise UsageError(f"data set {found.name!r} has no split {split!r}{nearest(split, found.splits)}")
-    if out.suffix.lower() != ".png":
-        raise UsageError(f"{out}: the sheet is a PNG; end its name in .png")
-    if augment:
-        found = variations(found, split, spec, columns, rows)
-    try:
-        compact(draw(found, split, columns, rows), found).save(out, optimize=True)
-    except OSError as error:
-        raise UsageError(f"{out}: cannot be written ({error.strerror or error})") from None
+    _draw(variations(found, split, spec, columns, rows) if augment else found, split, columns, rows, out)
     for note in found.notes:
         print(note)
     print(out)
     return EXIT_OK
+
+
+@app.command()
+@command
+def check(
+    root: Annotated[str | None, typer.Argument(help="Folder of the set.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="A data set by name; default: folder, or scenes.")] = None,
+    masks: Masks = "masks",
+    out: Annotated[Path | None, typer.Option(help="A PNG for a sheet of pictures over their labels.")] = None,
+) -> int:
+    """Read a whole set: all faults, class frequencies, and pictures that are in two splits.
+
+    Exit status: 0 no fault, 2 faults that a run would stop at.
+    """
+    from bench.data.check import look
+
+    found = load(_spec(dataset or ("folder" if root else "scenes"), root, masks, on_error="skip"))
+    with _progress() as progress:
+        task = progress.add_task("Reading", total=sum(len(split) for split in found.splits.values()))
+        findings = look(found, lambda: progress.advance(task))
+    _tell(found, findings)
+    if out is not None:
+        _draw(found, "train", 6, 3, out)
+        print(out)
+    return EXIT_USAGE if found.faults else EXIT_OK
+
+
+@app.command()
+@command
+def prepare(
+    out: Annotated[Path, typer.Argument(help="Folder for the shards; new, empty, or of an interrupted call.")],
+    dataset: Name = "folder",
+    data_root: Annotated[str | None, typer.Option(help="Folder of the set.")] = None,
+    masks: Masks = "masks",
+    per_shard: Annotated[int, typer.Option(min=1, help="Examples of a shard.")] = 1000,
+) -> int:
+    """Write a set as sharded TFRecords with a schema, for --dataset tfrecord. What is written already is kept."""
+    from bench.data.records import write
+
+    found = load(_spec(dataset, data_root, masks))
+    with _progress() as progress:
+        task = progress.add_task("Writing", total=sum(len(split) for split in found.splits.values()))
+        for count in write(found, out, per_shard):
+            progress.advance(task, count)
+    print(f"{out}: use it with --dataset tfrecord --data-root {out}")
+    return EXIT_OK
+
+
+@app.command()
+@command
+def download(
+    dataset: Annotated[str, typer.Argument(help="A data set by name.")],
+    data_root: Annotated[Path, typer.Option(help="Where it is put.")] = Path("~/tensorflow_datasets"),
+) -> int:
+    """Fetch a set through tensorflow-datasets, where that has it with its masks; its licence is yours to heed."""
+    from bench.data.catalog import entries
+    from bench.data.published import how_to_get
+
+    if dataset not in entries():
+        raise UsageError(f"unknown dataset {dataset!r}{nearest(dataset, entries())}")
+    entry = entries()[dataset]
+    if entry.download is None:
+        raise UsageError(f"{dataset}: no download by command; {how_to_get(entry)}")
+    print(f"{entry.title}; licence: {entry.licence}", flush=True)
+    _fetch(entry.download, data_root.expanduser(), how_to_get(entry))
+    print(f"use it with --dataset {dataset} --data-root {data_root}")
+    return EXIT_OK
+
+
+def _fetch(builder: str, folder: Path, manual: str) -> None:
+    import os
+
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    import tensorflow_datasets as tfds
+
+    try:
+        tfds.builder(builder, data_dir=folder).download_and_prepare()
+    except Exception as error:  # requests', urllib3's, tfds's and the file system's
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise UsageError(f"{builder} could not be downloaded ({reason[0][:200]}); {manual}") from None
+
+
+def _spec(dataset: str, root: str | None, masks: str, **more: Any) -> DataSpec:
+    return parse({"data": {"dataset": dataset, "root": root, "masks": masks, "crop": 160} | more}, "bench.data").data
+
+
+def _draw(found: Dataset, split: str, columns: int, rows: int, out: Path) -> None:
+    from bench.data.sheet import compact
+    from bench.data.sheet import sheet as draw
+
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"{out}: the sheet is a PNG; end its name in .png")
+    try:
+        compact(draw(found, split, columns, rows), found).save(out, optimize=True)
+    except OSError as error:
+        raise UsageError(f"{out}: cannot be written ({error.strerror or error})") from None
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def _tell(found: Dataset, findings: Findings) -> None:
+    sizes = (
+        f"{name} {len(found.splits[name])} ({low[1]}x{low[0]} to {high[1]}x{high[0]})"
+        for name, (low, high) in findings.sizes.items()
+    )
+    console.print(f"{found.name}, version {found.version}: {', '.join(sizes)}", soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("id", justify="right")
+    table.add_column("class")
+    for name in findings.pixels:
+        table.add_column(f"{name} pixels", justify="right")
+        table.add_column(f"{name} images", justify="right")
+    for index, name in enumerate((*found.class_names, "void")):
+        row = [str(index) if index < len(found.class_names) else str(found.ignore_index), name]
+        for split, pixels in findings.pixels.items():
+            # Classes of the labelled pixels, void of all.
+            of = pixels.sum() if name == "void" and index == len(found.class_names) else pixels[:-1].sum()
+            row += [f"{100 * pixels[index] / max(1, of):.2f} %", str(findings.images[split][index])]
+        table.add_row(*row)
+    console.print(table)
+    for note in found.notes:
+        console.print(note, soft_wrap=True)
+    for twin in findings.twins:
+        how = "the same picture" if twin.exact else f"alike ({twin.bits} of 256 bits differ)"
+        console.print(f"{twin.one} and {twin.other}: {how}", soft_wrap=True)
+    for fault in found.faults:
+        console.print(f"[red]fault[/] {fault}", soft_wrap=True)
+    console.print(f"{len(found.faults)} faults, {len(findings.twins)} pairs of twins across splits")
 
 
 if __name__ == "__main__":

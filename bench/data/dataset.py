@@ -15,11 +15,14 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Keys and a way to read them. Nothing is held in memory. Splits of one `version`, if they have any, read alike."""
+    """Keys and a way to read them. Nothing is held in memory. Splits of one `version`, if they have any, read alike.
+
+    `stored` gives a picture as it was encoded, where there is such a thing."""
 
     keys: tuple[str, ...]
     reader: Callable[[str], Pair]
     version: str = ""
+    stored: Callable[[str], bytes] | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -47,6 +50,7 @@ class Dataset:
         version: short fingerprint of the content; equal versions hold equal pixels and splits.
         splits: "train", "val" and perhaps "test".
         notes: what a user should be told, one line each.
+        faults: what was left out, one line each.
     """
 
     name: str
@@ -55,6 +59,7 @@ class Dataset:
     version: str
     splits: Mapping[str, Split]
     notes: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
     ignore_index: int = VOID
 
     def limited(self, counts: Mapping[str, int | None]) -> Dataset:

@@ -115,3 +115,17 @@ def test_a_function_is_called_on_a_node_with_gpus(nodes):
     from bench import schedule
 
     assert len(schedule.call("jobs:answer", 2).split(",")) == 2
+
+
+def test_a_data_root_is_looked_at_on_every_node(nodes, tmp_path):
+    from bench import data, schedule
+    from bench.spec import DataSpec
+
+    here = data.load(DataSpec()).version
+    answers = schedule.on_every_node("bench.data:version_here", DataSpec().model_dump())
+    assert len(answers) == len(nodes) == 2
+    assert list(answers.values()) == [(here, None)] * 2
+    missing = DataSpec(dataset="folder", root=str(tmp_path / "nowhere")).model_dump()
+    for version, fault in schedule.on_every_node("bench.data:version_here", missing).values():
+        assert not version
+        assert "no such folder" in fault

@@ -18,7 +18,9 @@ SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 def picture(path, height=20, width=30, **options):
     path.parent.mkdir(parents=True, exist_ok=True)
     y, x = np.mgrid[:height, :width]
-    Image.fromarray(np.stack([x * 8, y * 8, x + y], -1).astype(np.uint8)).save(path, **options)
+    Image.fromarray(np.stack([x * 8, y * 8, x + y + 3 * (ord(path.stem[0]) - 97)], -1).astype(np.uint8)).save(
+        path, **options
+    )
 
 
 def mask(path, values=(0, 1, 2, 255), height=20, width=30):

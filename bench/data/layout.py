@@ -1,0 +1,127 @@
+"""Finding and pairing files under a root, which nothing may leave."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from bench.data.pairs import Faults, Pair
+from bench.data.reading import IMAGE_SUFFIXES
+from bench.errors import UsageError
+
+
+def root_of(name: str, root: str | None, what: str = "a folder") -> Path:
+    """The resolved folder of a data set.
+
+    Raises:
+        UsageError: none given, or none there.
+    """
+    if root is None:
+        raise UsageError(f"dataset {name!r} needs {what}: give data.root (--data-root PATH)")
+    path = Path(root).expanduser()
+    if not path.is_dir():
+        raise UsageError(f"data.root {root}: no such folder")
+    return path.resolve()
+
+
+def keys(path: Path, faults: Faults) -> Iterator[tuple[str, str]]:
+    """(place, key) for every filled line of a split file; an image suffix is taken off.
+
+    Raises:
+        UsageError: no such file, or no text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such split file; it lists one key (image name without ending) a line") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read as text ({error})") from None
+    for number, line in enumerate(lines, start=1):
+        if not (key := line.strip()):
+            continue
+        place, parts = f"{path}, line {number}", PurePosixPath(key)
+        if parts.is_absolute() or ".." in parts.parts or "\\" in key:
+            faults.add(f"{place}: key {key!r} leaves the data folder; keys are relative names without '..'")
+            continue
+        yield place, str(parts.with_suffix("") if parts.suffix.lower() in IMAGE_SUFFIXES else parts)
+
+
+def index(root: Path, folder: str, suffixes: tuple[str, ...], faults: Faults, ending: str = "") -> dict[str, Path]:
+    """Key -> file for all files of a kind under a folder, sorted by key; every file has to lie inside the root.
+
+    Args:
+        ending: end of the name before its suffix; only such files are taken, and it is no part of the key.
+    """
+    found: dict[str, Path] = {}
+    top = root / folder
+    for parent, _, names in os.walk(top):
+        for name in names:
+            path = Path(parent, name)
+            if path.suffix.lower() not in suffixes or name.startswith(".") or not path.stem.endswith(ending):
+                continue
+            key = path.relative_to(top).with_suffix("").as_posix()
+            key = key[: len(key) - len(ending)]
+            if not inside(root, path, faults):
+                continue
+            if key in found:
+                faults.add(f"{path}: a second file for key {key!r} beside {found[key].name}; keep one")
+                continue
+            found[key] = path
+    return dict(sorted(found.items()))
+
+
+def inside(root: Path, path: Path, faults: Faults) -> bool:
+    """Whether a file, links followed, lies under the root; a fault when not."""
+    target = path.resolve()
+    if not target.is_relative_to(root):
+        faults.add(f"{path}: links to {target}, outside the data folder; copy the file in")
+        return False
+    return True
+
+
+def no_orphans(files: Mapping[str, Path], others: Mapping[str, Path], here: str, there: str, faults: Faults) -> None:
+    """Every file has its partner."""
+    for key, path in files.items():
+        if key not in others:
+            kind, other = ("mask", "an image") if "mask" in here.lower() else ("image", "a mask")
+            faults.add(f"{path}: {kind} without {other}; add one named {key!r} to {there}/ or remove this file")
+
+
+def listed(
+    path: Path, images: Mapping[str, Path], masks: Mapping[str, Path], folders: tuple[Path, Path], faults: Faults
+) -> dict[str, Pair]:
+    """The pairs whose keys a split file lists, in its order.
+
+    Raises:
+        UsageError: it lists none.
+    """
+    pairs: dict[str, Pair] = {}
+    for place, key in keys(path, faults):
+        if key not in images:
+            faults.add(f"{place}: no image for key {key!r} in {folders[0]}")
+        elif key not in masks:
+            faults.add(f"{images[key]}: image without a mask; expected {folders[1] / key}.png")
+        elif key in pairs:
+            faults.add(f"{place}: key {key!r} stands twice in this split; keep one")
+        else:
+            pairs[key] = Pair(images[key], masks[key])
+    if not pairs:
+        raise UsageError(f"{path}: the split is empty; list one key a line")
+    return pairs
+
+
+def matched(
+    images: Mapping[str, Path], masks: Mapping[str, Path], folders: tuple[str, str], root: Path, faults: Faults
+) -> dict[str, Pair]:
+    """All pairs of two folders by name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    no_orphans(images, masks, folders[0], folders[1], faults)
+    no_orphans(masks, images, folders[1], folders[0], faults)
+    pairs = {key: Pair(path, masks[key]) for key, path in images.items() if key in masks}
+    if not pairs:
+        raise UsageError(f"{root / folders[0]}: the split is empty; put images in it")
+    return pairs

@@ -1,0 +1,204 @@
+"""`bench.data check` finds all that is wrong, a run says the same, and limits hold."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from bench.data import check, load, reading
+from bench.data.__main__ import app
+from bench.errors import UsageError
+from bench.spec import DataSpec
+
+
+def noise(seed, height=40, width=50):
+    rng = np.random.default_rng(seed)
+    return np.kron(rng.integers(0, 256, (height // 5, width // 5, 3)), np.ones((5, 5, 1))).astype(np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four pairs to train, two to validate; masks are half class 0, a quarter class 1, a quarter void."""
+    label = np.repeat(np.array([0, 0, 1, 255], np.uint8), 10)[:, None].repeat(50, 1)
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+    for index, key in enumerate("abcdvw"):
+        Image.fromarray(noise(index)).save(tmp_path / f"images/{key}.png")
+        Image.fromarray(label).save(tmp_path / f"masks/{key}.png")
+    (tmp_path / "train.txt").write_text("a\nb\nc\nd\n")
+    (tmp_path / "val.txt").write_text("v\nw\n")
+    return tmp_path
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["check", *map(str, arguments)], env={"COLUMNS": "200"})
+
+
+def fault(root, **fields):
+    with pytest.raises(UsageError) as caught:
+        load(DataSpec(dataset="folder", root=str(root), **fields))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_sound_set(folder):
+    result = run(folder, "--out", folder / "sheet.png")
+    assert result.exit_code == 0, result.output
+    assert "train 4 (50x40 to 50x40), val 2" in result.output
+    rows = [line.split() for line in result.output.splitlines()]
+    assert ["0", "class_0", "66.67", "%", "4", "66.67", "%", "2"] in rows, "of the labelled pixels"
+    assert ["255", "void", "25.00", "%", "4", "25.00", "%", "2"] in rows, "of all pixels"
+    assert "0 faults, 0 pairs of twins" in result.output
+    assert Image.open(folder / "sheet.png").width > 500
+
+
+def test_every_fault_of_a_set_is_told_and_a_run_leaves_the_same_out(folder):
+    (folder / "images/a.png").write_bytes((folder / "images/a.png").read_bytes()[:100])
+    Image.fromarray(np.zeros((39, 50), np.uint8)).save(folder / "masks/b.png")
+    (folder / "masks/w.png").unlink()
+    (folder / "val.txt").write_text("v\nw\nnobody\n../../etc/passwd\n")
+    result = run(folder)
+    assert result.exit_code == 2
+    told = [line for line in result.output.splitlines() if line.startswith("fault ")]
+    for expected in (
+        "a.png: cannot be read", "b.png: 50x39 pixels, but its image", "w.png: image without a mask",
+        "no image for key 'nobody'", "key '../../etc/passwd' leaves the data folder",
+    ):  # fmt: skip
+        assert sum(expected in line for line in told) == 1, expected
+    assert len(told) == 5
+    kept = load(DataSpec(dataset="folder", root=str(folder), on_error="skip"))
+    assert {name: split.keys for name, split in kept.splits.items()} == {"train": ("c", "d"), "val": ("v",)}
+    assert len(kept.faults) == 5
+    assert "5 faults left out (data.on_error=skip), the first: " in kept.notes[-1]
+    assert fault(folder)
+
+
+def test_ids_out_of_range_are_left_out_too(folder):
+    (folder / "classes.txt").write_text("road\nsky\n")
+    Image.fromarray(np.full((40, 50), 7, np.uint8)).save(folder / "masks/c.png")
+    assert "class id 7 on 2000 pixels" in fault(folder)
+    kept = load(DataSpec(dataset="folder", root=str(folder), on_error="skip"))
+    assert kept.splits["train"].keys == ("a", "b", "d")
+    assert kept.class_names == ("road", "sky")
+
+
+def test_a_split_of_which_nothing_is_left_is_refused(folder):
+    for key in "vw":
+        (folder / f"images/{key}.png").write_text("no picture")
+    assert "nothing is left of the split val" in fault(folder, on_error="skip")
+
+
+def test_pictures_in_two_splits(folder):
+    """The same file, one scaled and compressed again, and two dark ones of which nothing can be told."""
+    (folder / "images/v.png").write_bytes((folder / "images/a.png").read_bytes())
+    Image.fromarray(noise(1)).resize((40, 32)).resize((50, 40)).save(folder / "images/w.png")
+    Image.fromarray(np.full((40, 50, 3), 3, np.uint8)).save(folder / "images/c.png")
+    result = run(folder)
+    assert result.exit_code == 0, "a note, not a fault"
+    assert "train/a and val/v: the same picture" in result.output
+    assert "train/b and val/w: alike (" in result.output
+    assert "0 faults, 2 pairs of twins" in result.output
+    notes = load(DataSpec(dataset="folder", root=str(folder))).notes
+    assert "1 pictures are in two splits, so scores flatter (train/a = val/v)" in notes[-1]
+
+
+def test_difference_hash():
+    image = noise(3, 80, 100)
+    smaller = np.asarray(Image.fromarray(image).resize((67, 53)))
+    bits = np.unpackbits(check.difference_hash(image) ^ check.difference_hash(smaller)).sum()
+    assert bits <= check.NEAR
+    other = np.unpackbits(check.difference_hash(image) ^ check.difference_hash(noise(4, 80, 100))).sum()
+    assert other > 60
+
+
+# --- colour masks ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def coloured(folder):
+    colors = np.array([[200, 10, 10], [10, 200, 10], [10, 10, 200], [0, 0, 0]], np.uint8)
+    rows = colors[np.repeat([0, 1, 2, 3], 10)][:, None].repeat(50, 1)
+    for key in "abcdvw":
+        Image.fromarray(rows).save(folder / f"masks/{key}.png")
+    return folder
+
+
+def test_masks_in_colours(coloured):
+    (coloured / "classes.yaml").write_text(
+        "0: {name: road, color: [200, 10, 10]}\n1: {name: tree, color: [[10, 200, 10], '#0a0ac8']}\n"
+        "255: {name: void, color: [0, 0, 0]}\n"
+    )
+    dataset = load(DataSpec(dataset="folder", root=str(coloured)))
+    assert dataset.splits["val"].read(0)[1][::10, 0].tolist() == [0, 1, 1, 255]
+    assert (dataset.class_names, dataset.colors) == (("road", "tree"), ((200, 10, 10), (10, 200, 10)))
+    (coloured / "classes.yaml").write_text("0: {name: road, color: [200, 10, 10]}\n1: {name: tree, color: '#0a0ac8'}\n")
+    message = fault(coloured)
+    assert "color [10, 200, 10] on 500 pixels is no class; name it in classes.yaml" in message
+    (coloured / "classes.yaml").write_text("0: {name: road, color: [200, 10, 10]}\n1: tree\n")
+    assert "the mask has 3 channels" in fault(coloured)
+    assert "needs a classes.yaml with the color of every class" in fault(coloured, mask_values="colors")
+
+
+def test_one_colour_is_one_class(coloured):
+    (coloured / "classes.yaml").write_text("0: {name: a, color: [1, 1, 1]}\n1: {name: b, color: '#010101'}\n")
+    assert "color [1, 1, 1] is of class 0 and of class 1" in fault(coloured)
+
+
+def test_a_palette_is_read_as_colours_where_that_is_asked_for(folder):
+    for key in "abcdvw":
+        indices = Image.fromarray(np.repeat(np.array([0, 5], np.uint8), 20)[:, None].repeat(50, 1))
+        indices.putpalette([9, 9, 9] * 5 + [200, 0, 0])
+        indices.save(folder / f"masks/{key}.png")
+    (folder / "classes.yaml").write_text("0: {name: a, color: [200, 0, 0]}\n1: {name: b, color: [9, 9, 9]}\n")
+    dataset = load(DataSpec(dataset="folder", root=str(folder), mask_values="colors"))
+    assert dataset.splits["val"].read(0)[1][::20, 0].tolist() == [1, 0]
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+
+def png_of(width, height):
+    """A PNG that says it is so large; what follows does not matter, because it must not be read."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(("width", "height"), [(20_000, 10), (9_000, 9_000), (60_000, 60_000), (10, 16_385)])
+@pytest.mark.parametrize("part", ["images", "masks"])
+def test_huge_pictures_are_not_decoded(folder, part, width, height):
+    (folder / f"{part}/c.png").write_bytes(png_of(width, height))
+    message = fault(folder)
+    assert message.startswith(f"{folder / part / 'c.png'}: ")
+    assert "at most 16384 a side and 80 million" in message or "more than 80 million pixels" in message
+
+
+def test_the_largest_picture_is_read():
+    reading._within_limits("x.png", (16_384, 4_882))
+
+
+def test_a_file_beyond_the_limit_is_not_read(folder, monkeypatch):
+    monkeypatch.setattr(reading, "MAX_BYTES", 50)
+    assert "at most 0 are read" in fault(folder)
+
+
+def test_a_bomb_in_a_comment_is_refused(folder):
+    """100 MB of text in 100 kB of PNG."""
+    import PIL.PngImagePlugin
+
+    text = PIL.PngImagePlugin.PngInfo()
+    text.add_text("comment", "a" * (100 << 20), zip=True)
+    Image.fromarray(noise(0)).save(folder / "images/c.png", pnginfo=text)
+    assert (folder / "images/c.png").stat().st_size < 200_000
+    assert fault(folder).startswith(f"{folder / 'images/c.png'}: cannot be read")

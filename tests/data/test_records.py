@@ -1,0 +1,179 @@
+"""TFRecords: what is prepared reads back the same, an interrupted call goes on, and TFX can read the schema."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from google.protobuf import text_format
+from PIL import Image
+from tensorflow_metadata.proto.v0 import schema_pb2
+from typer.testing import CliRunner
+
+from bench.data import load, records
+from bench.data.__main__ import app
+from bench.errors import UsageError
+from bench.spec import DataSpec
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Seven pairs to train, two to validate, with named classes."""
+    root = tmp_path / "set"
+    rng = np.random.default_rng(0)
+    for part in ("images", "masks"):
+        (root / part).mkdir(parents=True)
+    for index in range(9):
+        image = np.kron(rng.integers(0, 256, (5, 6, 3)), np.ones((4, 4, 1))).astype(np.uint8)
+        Image.fromarray(image).save(root / f"images/k{index}.jpg")
+        Image.fromarray(rng.choice([0, 1, 2, 255], (20, 24)).astype(np.uint8)).save(root / f"masks/k{index}.png")
+    (root / "train.txt").write_text("\n".join(f"k{index}" for index in (3, 1, 0, 2, 4, 5, 6)))
+    (root / "val.txt").write_text("k7\nk8\n")
+    (root / "classes.yaml").write_text("0: {name: road, color: [1, 2, 3]}\n1: sky\n2: tree\n")
+    return root
+
+
+def prepared(folder, out, *more):
+    return CliRunner().invoke(app, ["prepare", str(out), "--data-root", str(folder), "--per-shard", "3", *more])
+
+
+def shards(out):
+    return sorted(path.name for path in out.glob("*.tfrecord"))
+
+
+def test_what_is_prepared_reads_back_the_same(folder, tmp_path):
+    out = tmp_path / "out"
+    result = prepared(folder, out)
+    assert result.exit_code == 0, result.output
+    assert shards(out) == [
+        "train-00000-of-00003.tfrecord", "train-00001-of-00003.tfrecord", "train-00002-of-00003.tfrecord",
+        "val-00000-of-00001.tfrecord",
+    ]  # fmt: skip
+    before = load(DataSpec(dataset="folder", root=str(folder)))
+    after = load(DataSpec(dataset="tfrecord", root=str(out)))
+    assert (after.class_names, after.colors) == (before.class_names, before.colors)
+    for name, split in before.splits.items():
+        assert after.splits[name].keys == split.keys
+        for index in range(len(split)):
+            for one, other in zip(split.read(index), after.splits[name].read(index), strict=True):
+                np.testing.assert_array_equal(one, other)
+        key = split.keys[0]
+        assert after.splits[name].stored(key) == (folder / f"images/{key}.jpg").read_bytes(), "not encoded again"
+
+
+def test_an_interrupted_call_goes_on_where_it_was(folder, tmp_path):
+    dataset, out = load(DataSpec(dataset="folder", root=str(folder))), tmp_path / "out"
+    steps = records.write(dataset, out, 3)
+    for _ in range(5):
+        next(steps)
+    steps.close()  # in the middle of the second shard
+    assert shards(out) == ["train-00000-of-00003.tfrecord"]
+    assert not list(out.glob("*.part"))
+    written = (out / shards(out)[0]).stat().st_mtime_ns
+    assert list(records.write(dataset, out, 3)) == [3, 1, 1, 1, 1, 1, 1], "a kept shard in one step, then each example"
+    assert (out / shards(out)[0]).stat().st_mtime_ns == written
+    assert len(load(DataSpec(dataset="tfrecord", root=str(out))).splits["train"]) == 7
+
+
+def test_a_folder_of_something_else_is_left_alone(folder, tmp_path):
+    out = tmp_path / "out"
+    prepared(folder, out)
+    assert prepared(folder, out).exit_code == 0, "the same again has nothing to do"
+    other = CliRunner().invoke(app, ["prepare", str(out), "--data-root", str(folder), "--per-shard", "4"])
+    assert (other.exit_code, "holds another set" in other.stderr) == (2, True)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/thesis.tex").write_text("")
+    other = prepared(folder, tmp_path / "full")
+    assert (other.exit_code, "holds something already" in other.stderr) == (2, True)
+
+
+def test_the_schema_is_that_of_the_examples(folder, tmp_path):
+    """Parsed with tensorflow-metadata, as TFX does it: each feature is in every example, once and of its type."""
+    prepared(folder, tmp_path / "out")
+    schema = text_format.Parse((tmp_path / "out/schema.pbtxt").read_text(), schema_pb2.Schema())
+    kinds = {"BYTES": "bytes_list", "INT": "int64_list", "FLOAT": "float_list"}
+    wanted = {feature.name: kinds[schema_pb2.FeatureType.Name(feature.type)] for feature in schema.feature}
+    count = 0
+    for name in shards(tmp_path / "out"):
+        for record in tf.data.TFRecordDataset(str(tmp_path / "out" / name)):
+            features = tf.train.Example.FromString(record.numpy()).features.feature
+            assert {key: value.WhichOneof("kind") for key, value in features.items()} == wanted
+            assert all(len(getattr(value, wanted[key]).value) == 1 for key, value in features.items())
+            image = tf.io.decode_image(features["image/encoded"].bytes_list.value[0])
+            sides = [features[f"image/{side}"].int64_list.value[0] for side in ("height", "width", "channels")]
+            assert image.shape.as_list() == sides == [20, 24, 3]
+            count += 1
+    assert count == 9
+    assert all(feature.presence.min_fraction == 1 for feature in schema.feature)
+
+
+def fault(out, **fields):
+    with pytest.raises(UsageError) as caught:
+        load(DataSpec(dataset="tfrecord", root=str(out), **fields))
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_damaged_shards(folder, tmp_path):
+    out = tmp_path / "out"
+    prepared(folder, out)
+    path = out / "train-00001-of-00003.tfrecord"
+    data = path.read_bytes()
+    path.write_bytes(data[:-7])
+    assert fault(out).startswith(f"{path}: damaged after ")
+    path.write_bytes(data[: len(data) // 2] + b"?" + data[len(data) // 2 + 1 :])
+    assert fault(out).startswith(f"{path}: damaged after ")
+    kept = load(DataSpec(dataset="tfrecord", root=str(out), on_error="skip"))
+    assert 4 <= len(kept.splits["train"]) < 7
+    assert len(kept.faults) == 1
+    path.unlink()
+    assert "shard 1 of those that match" in fault(out)
+
+
+def test_records_of_another_kind(tmp_path):
+    def write(*examples):
+        for split in ("train", "val"):
+            with tf.io.TFRecordWriter(str(tmp_path / f"{split}-00000-of-00001.tfrecord")) as writer:
+                for example in examples:
+                    writer.write(example)
+
+    write(b"\xff\xff no example")
+    assert "record 0: not a tf.train.Example" in fault(tmp_path)
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"x"]))
+    write(tf.train.Example(features=tf.train.Features(feature={"image/encoded": feature})).SerializeToString())
+    assert "no feature 'image/segmentation/class/encoded'" in fault(tmp_path)
+
+
+def test_no_records_at_all(tmp_path):
+    assert "no examples in train-00000-of-00001.tfrecord" in fault(tmp_path)
+
+
+def test_pets_of_tensorflow_datasets(tmp_path):
+    """Shards as oxford_iiit_pet has them: encoded picture and trimap, breed from 0, file name with its ending."""
+    base = tmp_path / "oxford_iiit_pet/4.0.0"
+    base.mkdir(parents=True)
+
+    def example(key, breed, height):
+        rng = np.random.default_rng(list(key.encode()))
+        image = records._png(rng.integers(0, 256, (height, 8, 3)).astype(np.uint8))
+        mask = records._png((np.arange(height * 8).reshape(height, 8) % 3 + 1).astype(np.uint8))
+        values = {"image": image, "segmentation_mask": mask, "file_name": f"{key}.jpg".encode()}
+        features = {
+            name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for name, value in values.items()
+        }
+        features["label"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[breed]))
+        return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+    for split, keys in (("train", [f"beagle_{n}" for n in range(1, 11)]), ("test", ["pug_1"])):
+        with tf.io.TFRecordWriter(str(base / f"oxford_iiit_pet-{split}.tfrecord-00000-of-00001")) as writer:
+            for key in keys:
+                writer.write(example(key, 4 if split == "train" else 25, 9))
+    dataset = load(DataSpec(dataset="oxford_pets_breeds", root=str(tmp_path)))
+    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 8, "val": 2, "test": 1}
+    assert dataset.splits["val"].keys == ("beagle_5", "beagle_10")
+    assert dataset.splits["val"].read(0)[1][0, :3].tolist() == [5, 0, 255]
+    assert dataset.class_names[5] == "beagle"
+    assert dataset.splits["test"].read(0)[1][0, :3].tolist() == [26, 0, 255]
+    assert dataset.class_names[26] == "pug"
+    assert json.dumps(dataset.notes).count("beagle") == 0, "beagles are there"
