@@ -14,7 +14,7 @@ from bench.errors import EXIT_OK, UsageError
 @command
 def main(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs, such as one a grid.")],
-    release: Annotated[str, typer.Option(help="The version, such as 0.2.0.")],
+    version: Annotated[str, typer.Option("--release", help="The version, such as 0.2.0.")],
     incomplete: Annotated[bool, typer.Option("--incomplete", help="Publish although trials lack or failed.")] = False,
 ) -> int:
     """Freeze runs' records, tables, environments and reports under results/releases/VERSION/, once and for ever.
@@ -23,12 +23,15 @@ def main(
     """
     import reports
     import results
+    from results import release
 
     try:
-        for run in runs:
+        read = [results.read_run(run) for run in runs]
+        release.check(read, version, incomplete)
+        for run in read:
             results.write_tables(run)
-            reports.write(run)
-        folder = results.publish(runs, release, incomplete)
+            reports.write(run.folder)
+        folder = results.publish(read, version, incomplete)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from None
     print(folder)

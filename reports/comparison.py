@@ -171,6 +171,11 @@ def name(metric: str) -> str:
     return _METRICS.get(metric, (metric, 1.0, ""))[0]
 
 
+def percent(metric: str) -> bool:
+    """Whether the metric is a fraction that people read in percent."""
+    return _METRICS.get(metric, ("", 1.0, ""))[1] == 100
+
+
 def value(row: Row, number: float) -> str:
     """A mean in the metric's unit, as people read it."""
     if math.isnan(number):

@@ -13,6 +13,8 @@ from reports.summary import Summary
 from reports.theme import SOFT, short
 
 _MOST_ABREAST = 9
+# Pixels of a panel, of the gap between two, and of a title.
+_WIDE, _GAP, _TITLE, _DPI = 280, 10, 34, 110
 _MOST_CELLS = 25
 
 Panel = tuple[str, np.ndarray]
@@ -24,28 +26,49 @@ def pictures(run: results.Run, summary: Summary, notes: list[str]) -> Figure | N
     shown = _artefacts(run, summary, notes)
     if dataset is None or not shown:
         return None
-    void = dataset.ignore_index
-    chosen = _telling(shown, void)
     colors = np.full((256, 3), 255, np.uint8)
     colors[: len(dataset.colors)] = dataset.colors
-    colors[void] = (255, 255, 255)
-    most = max(len(panels) for _, panels in chosen) + 1
-    width = math.ceil(most / math.ceil(most / _MOST_ABREAST))
-    ratio = float(np.median([panels[0][1].shape[0] / panels[0][1].shape[1] for _, panels in chosen]))
-    rows = sum(math.ceil((len(panels) + 1) / width) for _, panels in chosen)
-    figure, grid = plt.subplots(rows, width, squeeze=False, figsize=(2.6 * width, rows * (2.6 * ratio + 0.38)))
-    for axes in grid.flat:
-        axes.axis("off")
-    used: set[int] = set()
-    row = 0
-    for name, panels in chosen:
-        for index, (axes, panel) in enumerate(zip(grid[row:].flat, panels, strict=False)):
-            used |= _show(axes, panel, panels, colors, void, f"{name}: " if index == 0 else "")
-        _errors(grid[row:].flat[len(panels)], panels, void)
-        row += math.ceil((len(panels) + 1) / width)
-    figure.subplots_adjust(wspace=0.04, hspace=0.38 / (2.6 * ratio), left=0, right=1, top=1, bottom=0)
+    colors[dataset.ignore_index] = (255, 255, 255)
+    lines = []
+    for name, panels in _telling(shown, dataset.ignore_index):
+        titled = [_titled(panel, panels, colors, dataset.ignore_index) for panel in panels]
+        titled[0] = (f"{name}: {titled[0][0]}", titled[0][1])
+        lines.append([*titled, *_errors(panels, dataset.ignore_index)])
+    used = {int(value) for panels in shown for _, pixels in panels if pixels.ndim == 2 for value in np.unique(pixels)}
+    width = _abreast(max(map(len, lines)))
+    figure = _tiled([line[at : at + width] for line in lines for at in range(0, len(line), width)])
     handles = _legend(dataset, colors, used)
     figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=min(width, 6), frameon=False)
+    return figure
+
+
+def _abreast(most: int) -> int:
+    """Panels side by side, so that the lines of a picture are about equally long."""
+    return math.ceil(most / math.ceil(most / _MOST_ABREAST))
+
+
+def _tiled(rows: list[list[Panel]]) -> Figure:
+    """Rows of titled RGB pictures, as one image with text: an axes for each would take seconds."""
+    heights = [max(_WIDE * pixels.shape[0] // pixels.shape[1] for _, pixels in row) for row in rows]
+    size = max(map(len, rows)) * (_WIDE + _GAP) - _GAP, sum(heights) + len(rows) * _TITLE
+    canvas = Image.new("RGB", size, "white")
+    figure = plt.figure(figsize=(size[0] / _DPI, size[1] / _DPI), dpi=_DPI)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.axis("off")
+    top = 0
+    for row, height in zip(rows, heights, strict=True):
+        for index, (name, pixels) in enumerate(row):
+            left = index * (_WIDE + _GAP)
+            picture = Image.fromarray(pixels)
+            scaled = (_WIDE, _WIDE * picture.height // picture.width)
+            smooth = "image" in name
+            canvas.paste(
+                picture.resize(scaled, Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST),
+                (left, top + _TITLE),
+            )
+            axes.text(left + _WIDE / 2, top + _TITLE - 6, name, ha="center", va="bottom", fontsize=13)
+        top += height + _TITLE
+    axes.imshow(np.asarray(canvas), interpolation="none", aspect="auto")
     return figure
 
 
@@ -64,30 +87,30 @@ def _telling(shown: list[list[Panel]], void: int) -> list[tuple[str, list[Panel]
     return [("best", order[0]), ("median", order[len(order) // 2]), ("worst", order[-1])]
 
 
-def _show(axes: plt.Axes, panel: Panel, panels: list[Panel], colors: np.ndarray, void: int, lead: str) -> set[int]:
-    """Draw one panel; returns the classes in it."""
+def _titled(panel: Panel, panels: list[Panel], colors: np.ndarray, void: int) -> Panel:
+    """The panel in colours; a prediction's name says its mIoU."""
     name, pixels = panel
-    mask = pixels.ndim == 2
-    score = _image_miou(dict(panels).get("truth"), pixels, void) if mask and name != "truth" else None
-    axes.imshow(colors[pixels] if mask else pixels, interpolation="nearest" if mask else "antialiased")
-    axes.set_title(lead + short(name, 20) + ("" if score is None else f"  {score:.0f}"), fontsize=13, pad=4)
-    return set(np.unique(pixels).tolist()) if mask else set()
+    if pixels.ndim == 3:
+        return name, pixels
+    score = None if name == "truth" else _image_miou(dict(panels).get("truth"), pixels, void)
+    return short(name, 20) + ("" if score is None else f"  {score:.0f}"), colors[pixels]
 
 
-def _errors(axes: plt.Axes, panels: list[Panel], void: int) -> None:
+def _errors(panels: list[Panel], void: int) -> list[Panel]:
     """How many of the cells are wrong at each pixel: white none, black all; void is grey."""
     truth = dict(panels).get("truth")
     guesses = [
-        pixels for name, pixels in panels if pixels.ndim == 2 and name != "truth" and truth is not None
-        and pixels.shape == truth.shape
+        pixels
+        for name, pixels in panels
+        if truth is not None and name != "truth" and pixels.shape == truth.shape
     ]  # fmt: skip
     if truth is None or not guesses:
-        return
+        return []
     share = np.mean([pixels != truth for pixels in guesses], axis=0)
-    shades = plt.get_cmap("magma_r")(share)[..., :3]
-    shades[truth == void] = 0.75
-    axes.imshow(shades, interpolation="nearest")
-    axes.set_title("wrong cells", fontsize=13, pad=4)
+    shades = (255 * plt.get_cmap("magma_r")(share)[..., :3]).astype(np.uint8)
+    shades[share == 0] = 255
+    shades[truth == void] = 190
+    return [("wrong cells", shades)]
 
 
 def _legend(dataset: results.Dataset, colors: np.ndarray, used: set[int]) -> list[Patch]:

@@ -126,10 +126,10 @@ def _unpaired(a: np.ndarray, b: np.ndarray, shared: Pool | None, level: float) -
         return _change(d, shared.sd * np.sqrt(1 / len(a) + 1 / len(b)), shared.df, seeds, "pooled", level)
     if len(a) < 2 or len(b) < 2:
         return Change(d, nan, nan, nan, nan, nan, nan, seeds, "none")
-    va, vb = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
-    if va + vb == 0:
+    if np.ptp(a) == np.ptp(b) == 0:
         # Every seed gives the same number (a collapsed training does): the difference is a fact, not an estimate.
         return Change(d, d, d, float(d >= 0), float(d <= 0), 0.0, np.inf, seeds, "constant")
+    va, vb = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
     df = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
     return _change(d, np.sqrt(va + vb), df, seeds, "welch", level)
 

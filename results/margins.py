@@ -2,7 +2,6 @@
 
 import difflib
 from fnmatch import fnmatchcase
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -70,7 +69,6 @@ class Margins(_Part):
         return self.metrics[metric].margin
 
 
-@cache
 def read(path: str) -> Margins:
     """Read a margins file.
 

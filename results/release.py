@@ -35,17 +35,12 @@ def publish(runs: Sequence[StrPath | Run], version: str, incomplete: bool = Fals
     Raises:
         ValueError: no proper version, it exists already, a run has no report, or lacks trials (unless `incomplete`).
     """
-    if not VERSION.fullmatch(version):
-        raise ValueError(f"release {version!r}: a version such as 0.2.0 is wanted")
     read = [run if isinstance(run, Run) else read_run(run) for run in runs]
-    target = releases_folder(make=True) / version
-    if target.exists():
-        raise ValueError(
-            f"{target}: this release is published already, and releases never change; choose another version"
-        )
-    lacks = {run.folder: gaps(run) for run in read}
+    target = check(read, version, incomplete)
     for run in read:
-        _check(run, lacks[run.folder], incomplete)
+        for needed in ("report/report.md", "report/report.html", "tables/trials.parquet"):
+            if not (run.folder / needed).is_file():
+                raise ValueError(f"{run.folder / needed}: missing; make it with `python -m bench.report {run.folder}`")
     draft = target.with_name(f".{version}.tmp")
     shutil.rmtree(draft, ignore_errors=True)
     try:
@@ -55,7 +50,7 @@ def publish(runs: Sequence[StrPath | Run], version: str, incomplete: bool = Fals
             "release": version,
             "runs": list(_named(read)),
             "cells": [cell for run in read for cell in run.manifest.get("cells", [])],
-            "gaps": [gap for found in lacks.values() for gap in found],
+            "gaps": [gap for run in read for gap in gaps(run)],
         }
         write_bytes(draft / MANIFEST, (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
         write_bytes(draft / SUMS, _sums(draft).encode())
@@ -66,13 +61,22 @@ def publish(runs: Sequence[StrPath | Run], version: str, incomplete: bool = Fals
     return target
 
 
-def _check(run: Run, lacks: list[str], incomplete: bool) -> None:
-    for needed in ("report/report.md", "report/report.html", "tables/trials.parquet"):
-        if not (run.folder / needed).is_file():
-            raise ValueError(f"{run.folder / needed}: missing; make it with `python -m bench.report {run.folder}`")
-    if lacks and not incomplete:
-        more = f" and {len(lacks) - 3} more" if len(lacks) > 3 else ""
-        raise ValueError(f"{run.folder}: not complete ({'; '.join(lacks[:3])}{more}); finish it or say --incomplete")
+def check(runs: Sequence[Run], version: str, incomplete: bool = False) -> Path:
+    """The folder that a release would get.
+
+    Raises:
+        ValueError: no proper version, it exists already, or a run lacks trials (unless `incomplete`).
+    """
+    if not VERSION.fullmatch(version):
+        raise ValueError(f"release {version!r}: a version such as 0.2.0 is wanted")
+    target = releases_folder(make=True) / version
+    if target.exists():
+        raise ValueError(f"{target}: published already, and releases never change; choose another version")
+    for run in runs:
+        if (lacks := gaps(run)) and not incomplete:
+            more = f" and {len(lacks) - 3} more" if len(lacks) > 3 else ""
+            raise ValueError(f"{run.folder}: incomplete ({'; '.join(lacks[:3])}{more}); finish it or say --incomplete")
+    return target
 
 
 def _named(runs: Sequence[Run]) -> dict[str, Run]:

@@ -148,6 +148,17 @@ def detectable_shift(df: float, alpha: float, power: float) -> float:
     return float(optimize.brentq(lambda d: float(stats.nct.sf(critical, df, d)) - power, 0.0, 4 * critical + 10))
 
 
+def power_of_t(df: float, alpha: float, shift: float, least: float = 0.0) -> float:
+    """Chance that a one-sided t-test at `alpha` finds a true difference of `shift` standard errors, its estimate being
+    at least `least` standard errors as well: noncentral t; integrated over the error's noise when `least` is set."""
+    critical = float(stats.t.ppf(1 - alpha, df))
+    if least == 0:
+        return float(stats.nct.sf(critical, df, shift))
+    # The estimate is normal, its error an independent chi: both must let it pass.
+    scale = np.sqrt(stats.chi2.ppf((np.arange(4000) + 0.5) / 4000, df) / df)
+    return float(stats.norm.sf(np.maximum(critical * scale, least) - shift).mean())
+
+
 def seed_correlation(table: np.ndarray | Sequence[Sequence[float]]) -> float:
     """How strongly the cells (rows) move together over shared seeds (columns): the intraclass correlation of the seeds.
 

@@ -1,0 +1,313 @@
+"""Two runs side by side: every verdict, what cannot be compared, and the command with its formats and exit statuses."""
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import results
+from bench import compare
+from results import margins
+
+ROOT = Path(__file__).parents[2]
+_source = importlib.util.spec_from_file_location("made_runs", Path(__file__).with_name("made_runs.py"))
+made = importlib.util.module_from_spec(_source)
+_source.loader.exec_module(made)
+
+LABELS = ["ce", "dice", "bce", "focal"]
+
+
+def numbers(start=0, drop=None, slow=None, n=5, noise=0.003, rng=7):
+    """Five fresh seeds a cell; `drop` and `slow` are {label: loss of mIoU} and {label: share of speed lost}."""
+    rng = np.random.default_rng([rng, start])
+    return {
+        label: {
+            start + seed: (
+                0.7 - 0.01 * index - (drop or {}).get(label, 0) + noise * rng.normal(),
+                40 * np.exp(0.004 * rng.normal()) * (1 - (slow or {}).get(label, 0)),
+            )
+            for seed in range(n)
+        }
+        for index, label in enumerate(LABELS)
+    }
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return made.made_run(tmp_path_factory.mktemp("c") / "base", numbers())
+
+
+def verdicts(comparison, metric="miou"):
+    return {row.label: row.verdict for row in comparison.rows if row.metric == metric}
+
+
+def status(*arguments, **options):
+    with pytest.raises(SystemExit) as caught:
+        compare.main(*map(str, arguments), **options)
+    return caught.value.code
+
+
+def test_a_known_loss_and_a_known_slowdown_are_found_and_nothing_else(base, tmp_path):
+    head = made.made_run(tmp_path / "head", numbers(5, drop={"dice": 0.03}, slow={"bce": 0.06}))
+    found = results.compare(base, head)
+    assert {label for label, verdict in verdicts(found).items() if verdict == "regressed"} == {"dice"}
+    assert {label for label, one in verdicts(found, "images_per_second").items() if one == "regressed"} == {"bce"}
+    assert [(row.label, row.metric) for row in found.failing] == [("bce", "images_per_second"), ("dice", "miou")]
+    dice = next(row for row in found.failing if row.metric == "miou")
+    assert -0.036 < dice.low < dice.change < dice.high < -0.02
+    bce = next(row for row in found.failing if row.metric == "images_per_second")
+    assert bce.change == pytest.approx(-0.06, abs=0.01)
+    assert found.headline.estimate == pytest.approx(-0.03 / 4, abs=0.003)
+    assert found.improvement < 0.5
+    assert status(base, head) == 1
+
+
+def test_fresh_seeds_of_the_same_software_pass(base, tmp_path, capsys):
+    head = made.made_run(tmp_path / "head", numbers(5))
+    assert status(base, head) == 0
+    assert "Blessed." in capsys.readouterr().out
+    assert (head / "BLESSED").is_file()
+    assert not (head / "NOT_BLESSED").exists()
+
+
+def test_the_other_way_round_it_is_an_improvement(base, tmp_path):
+    head = made.made_run(tmp_path / "head", numbers(5, drop={"dice": 0.03}))
+    assert verdicts(results.compare(head, base))["dice"] == "improved"
+    assert status(head, base) == 0
+
+
+def test_noise_too_large_is_inconclusive_and_says_how_many_seeds(base, tmp_path, capsys):
+    noisy = made.made_run(tmp_path / "a", numbers(0, n=3, noise=0.01))
+    head = made.made_run(tmp_path / "b", numbers(3, n=3, noise=0.01))
+    found = results.compare(noisy, head)
+    unsure = [row for row in found.inconclusive if row.metric == "miou"]
+    assert len(unsure) >= 2
+    assert not found.failing
+    assert all(row.more_seeds > 10 and row.reason == f"needs {row.more_seeds} more seeds" for row in unsure)
+    assert status(noisy, head) == 0
+    assert "needs " in capsys.readouterr().out
+    assert status(noisy, head, require_conclusive=True) == 3
+    assert "inconclusive" in (head / "NOT_BLESSED").read_text()
+    assert not (head / "BLESSED").exists()
+
+
+def test_failing_fixed_and_missing_cells(base, tmp_path):
+    cells = numbers(5)
+    cells["ce"][6] = None
+    missing = made.made_run(tmp_path / "missing", {label: cells[label] for label in ("ce", "dice", "bce")})
+    found = {(row.label, row.verdict) for row in results.compare(base, missing).failing}
+    assert found == {("ce", "newly failing"), ("focal", "missing")}
+    assert status(base, missing) == 1
+    found = results.compare(missing, base)
+    assert verdicts(found, "trials") == {"ce": "fixed"}
+    assert found.added == ("focal",)
+    assert status(missing, base) == 0
+
+
+def test_a_metric_that_head_lost_fails(base, tmp_path):
+    cells = numbers(5)
+    views = [
+        {"images": 3, "miou": 0.7, "iou": [0.7, 0.7]},
+        {"view": "flip", "images": 3, "miou": 0.7, "iou": [0.7, 0.7]},
+    ]
+    old = made.made_run(tmp_path / "old", cells, views=views)
+    found = results.compare(old, made.made_run(tmp_path / "new", cells, views=views[:1]))
+    assert {(row.view, row.verdict) for row in found.failing} == {("flip", "missing")}
+    assert len(found.failing) == len(LABELS)
+
+
+def test_another_machine_or_data_set_is_not_comparable(base, tmp_path):
+    other = made.made_run(
+        tmp_path / "machine", numbers(5), machine={**made.MACHINE, "cores": 4, "tensorflow": "2.15.1"}
+    )
+    found = results.compare(base, other)
+    assert set(verdicts(found, "images_per_second").values()) == {"not comparable"}
+    assert set(verdicts(found, "peak_rss_mb").values()) == {"not comparable"}
+    assert "not comparable" not in verdicts(found).values()
+    assert {row.reason for row in found.rows if row.metric == "images_per_second"} == {"cores differs: 2 / 4"}
+    assert found.differences == {"cores": ("2", "4"), "tensorflow": ("2.21.0", "2.15.1")}
+    data = made.made_run(tmp_path / "data", numbers(5), version="v2")
+    assert set(verdicts(results.compare(base, data)).values()) == {"not comparable"}
+    assert np.isnan(results.compare(base, data).headline.estimate)
+
+
+def test_a_throughput_that_never_settled_is_not_comparable(base, tmp_path):
+    cells = {label: {seed: (pair[0], None) for seed, pair in seeds.items()} for label, seeds in numbers(5).items()}
+    head = made.made_run(tmp_path / "head", cells)
+    rows = [row for row in results.compare(base, head).rows if row.metric == "images_per_second"]
+    assert {(row.verdict, row.reason) for row in rows} == {("not comparable", "head: the rate had not settled")}
+    assert status(base, head) == 0
+
+
+def test_memory_is_watched_and_gates_when_the_margins_say_so(base, tmp_path):
+    head = made.made_run(tmp_path / "head", numbers(5), memory={"peak_rss_mb": 1200.0})
+    watched = {row.label: row.verdict for row in results.compare(base, head).rows if row.metric == "peak_rss_mb"}
+    assert set(watched.values()) == {"regressed"}, "200 MiB more than 1002: above 1 % and 64 MiB"
+    assert status(base, head) == 0
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("metrics:\n  peak_rss_mb: {scale: ratio, better: lower, margin: 0.01, floor: 64}\n")
+    assert status(base, head, margins=rules) == 1
+    rules.write_text("metrics:\n  peak_rss_mb: {scale: ratio, better: lower, margin: 0.01, floor: 300}\n")
+    assert status(base, head, margins=rules) == 0
+
+
+def test_a_wider_margin_for_some_cells(base, tmp_path):
+    head = made.made_run(tmp_path / "head", numbers(5, drop={"dice": 0.03}))
+    rules = margins.Margins(
+        metrics={"miou": {"scale": "difference", "better": "higher", "margin": 0.005}},
+        cells=[{"match": "di*", "margins": {"miou": 0.05}}],
+    )
+    assert verdicts(results.compare(base, head, rules))["dice"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("metrics: {iou: {scale: ratio, better: higher, margin: 0.1}}", "unknown metric 'iou'; did you mean 'miou'"),
+        ("metrics: {miou: {scale: ratio, better: up, margin: 0.1}}", "metrics.miou.better: "),
+        ("metrics: {miou: {scale: ratio, better: higher, margin: 0}}", "metrics.miou.margin: "),
+        ("cells: [{match: x, margins: {miou: 1}}]\nmetrics: {}", "metric 'miou' is not under `metrics`"),
+        ("{", "not YAML"),
+    ],
+)
+def test_bad_margins_are_one_line(base, tmp_path, capsys, text, reason):
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(text)
+    assert status(base, base, margins=rules) == 2
+    error = capsys.readouterr().err
+    assert reason in error
+    assert error.count("\n") == 1
+    assert str(rules) in error
+
+
+def test_incomplete_comes_before_regressed(base, tmp_path, capsys):
+    cells = numbers(5, drop={"dice": 0.03})
+    head = made.made_run(tmp_path / "head", cells, planned={"ce": [*cells["ce"], 99]})
+    assert status(base, head) == 4
+    assert "no record of ce, seed 99" in capsys.readouterr().out
+    assert "incomplete" in (head / "NOT_BLESSED").read_text()
+    assert status(base, head, allow_incomplete=True) == 1
+    (head / "trials" / "bce-s5" / "record.json").write_text('{"schema_version": 99}')
+    assert status(base, head) == 4
+    assert "version 99 is newer" in capsys.readouterr().out
+
+
+def test_what_cannot_be_compared_at_all_is_one_line(base, tmp_path, capsys):
+    other = made.made_run(tmp_path / "other", {"rmi": {0: (0.5, 40.0)}})
+    longer = made.made_run(tmp_path / "longer", numbers(5), epochs=9)
+    (tmp_path / "empty" / "trials").mkdir(parents=True)
+    for head, reason in [
+        (other, "share no cell"),
+        (longer, "another setting (train.epochs: 3 / 9)"),
+        (tmp_path / "empty", "no trial has left a record"),
+        (tmp_path / "othr", "did you mean"),
+    ]:
+        assert status(base, head) == 2
+        error = capsys.readouterr().err
+        assert reason in error
+        assert error.count("\n") == 1
+    assert status(base, base, only="x*") == 2
+
+
+def test_a_head_that_measured_nothing_is_incomplete(base, tmp_path):
+    cells = {label: {seed: (float("nan"), None) for seed in range(5, 8)} for label in LABELS}
+    head = made.made_run(tmp_path / "head", cells)
+    found = results.compare(base, head)
+    assert set(verdicts(found).values()) == {"missing"}
+    assert status(base, head) == 1
+    assert status(head, head) == 4
+
+
+def test_every_format_states_the_same(base, tmp_path, capsys, monkeypatch):
+    head = made.made_run(tmp_path / "head", numbers(5, drop={"dice": 0.03}))
+    capsys.readouterr()
+    told = {}
+    for name in ("table", "md", "json", "html", "github"):
+        assert status(base, head, format=compare.Format(name)) == 1
+        told[name] = capsys.readouterr().out
+    plain = json.loads(told["json"], parse_constant=lambda name: pytest.fail(f"bare {name}"))
+    dice = next(row for row in plain["rows"] if (row["label"], row["metric"]) == ("dice", "miou"))
+    assert plain["blessed"] is False
+    assert dice["verdict"] == "regressed"
+    shown = f"{100 * dice['change']:+.2f} pt"
+    for name in ("table", "md", "html", "github"):
+        assert shown in told[name], name
+        assert "dice" in told[name], name
+    assert told["github"].count("::error title=bench.compare regressed::regressed: dice, mIoU") == 1
+    assert "90 %25 interval" in told["github"], "a bare percent sign would be taken for an escape"
+    assert told["html"].count("data:image/png;base64,") == 1
+    summary = tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    status(base, head, format=compare.Format.github)
+    assert shown in summary.read_text()
+    assert shown not in capsys.readouterr().out.split("::error")[0]
+
+
+def test_one_seed_without_any_noise_estimate_is_no_verdict(tmp_path):
+    runs = [made.made_run(tmp_path / name, {"ce": {seed: (0.7 - 0.2 * seed, 40.0)}}) for seed, name in enumerate("ab")]
+    found = results.compare(*runs)
+    rows = {row.metric: row for row in found.rows if row.gate}
+    assert (rows["miou"].verdict, rows["miou"].reason) == ("inconclusive", "no noise estimate: 2 seeds at least")
+    assert rows["miou"].change == pytest.approx(-0.2)
+
+
+def test_releases_are_frozen_checked_and_compared(base, tmp_path, monkeypatch, capsys):
+    from bench import history, publish
+
+    tree = tmp_path / "tree"
+    (tree / "results" / "releases").mkdir(parents=True)
+    monkeypatch.chdir(tree)
+    old = Path(shutil.copytree(base, tree / "runs" / "old"))
+    new = made.made_run(tree / "runs" / "new", numbers(5, drop={"dice": 0.03}))
+    heads = made.made_run(tree / "runs" / "heads", {"subpixel": {0: (0.6, 30.0), 1: (0.61, 31.0)}}, grid="heads")
+
+    def run(command, *arguments, **options):
+        with pytest.raises(SystemExit) as caught:
+            command(*arguments, **options)
+        return caught.value.code
+
+    assert run(publish.main, [old, heads], "0.1.0") == 0
+    release = tree / "results" / "releases" / "0.1.0"
+    assert {path.name for path in release.iterdir()} == {"losses", "heads", "run.json", "SHA256SUMS"}
+    assert (release / "losses" / "report" / "report.html").is_file()
+    assert subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=release, check=False).returncode == 0
+    assert len(results.load("0.1.0")) == len(results.load(old)) + 2
+    assert run(publish.main, [new], "0.1.0") == 2
+    assert "published already" in capsys.readouterr().err
+    assert run(publish.main, [new], "next") == 2
+
+    assert status("0.1.0", new, only="[cdbf]*") == 1
+    assert run(publish.main, [new], "0.2.0") == 0
+    assert results.published() == ["0.1.0", "0.2.0"]
+    capsys.readouterr()
+    assert run(history.main, None, "miou", "dice") == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("dice"))
+    assert line.rstrip().endswith("▼")
+    assert run(history.main, None, "mio") == 2
+    assert run(history.main, [heads], format=history.Format.json) == 0
+    assert '"0.1.0": {' in capsys.readouterr().out
+
+    record = release / "losses" / "trials" / "ce-s0" / "record.json"
+    record.write_text(record.read_text().replace('"seed": 0', '"seed": 9'))
+    assert status("0.1.0", new) == 2
+    assert "losses/trials/ce-s0/record.json changed after publishing" in capsys.readouterr().err
+
+    lacking = made.made_run(tree / "runs" / "lacking", {"ce": {0: None, 1: (0.7, 40.0)}})
+    assert run(publish.main, [lacking], "0.3.0") == 2
+    assert "ce-s0: diverged" in capsys.readouterr().err
+    assert [path.name for path in (tree / "results" / "releases").iterdir() if path.name.startswith(".")] == []
+
+
+def test_the_commands_import_neither_tensorflow_nor_ray(base):
+    code = (
+        "import sys\nfrom bench import compare, history, publish, report\n"
+        "try:\n    compare.main(sys.argv[1], sys.argv[1], only='ce')\n"
+        "except SystemExit as end:\n    assert end.code == 0\n"
+        "assert not {'tensorflow', 'keras', 'ray', 'matplotlib'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(base)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)

@@ -1,0 +1,167 @@
+"""The gate's rules against hand computations, SciPy, and simulations of what they promise."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bench.perf import gate as simulation
+from results import aggregates, statistics
+from results.gate import Change, changes, decide, headline
+
+
+def seeds(values, start=0):
+    return dict(enumerate(values, start=start))
+
+
+def change(estimate, error, df=8, n=3):
+    half, t = stats.t.ppf(0.95, df) * error, estimate / error
+    return Change(
+        estimate, estimate - half, estimate + half, stats.t.cdf(t, df), stats.t.sf(t, df), error, df, (n, n), "pooled"
+    )
+
+
+def test_a_pooled_change_by_hand():
+    # Each of the four groups of three has variance 1: s = 1 on 8 degrees of freedom, error sqrt(2/3).
+    found = changes({"a": (seeds([1, 2, 3]), seeds([0, 1, 2], 3)), "b": (seeds([5, 6, 7]), seeds([5, 6, 7], 3))})
+    error = np.sqrt(2 / 3)
+    assert (found["a"].estimate, found["a"].error, found["a"].df) == pytest.approx((-1, error, 8))
+    assert found["a"].low == pytest.approx(-1 - stats.t.ppf(0.95, 8) * error)
+    assert found["a"].p_worse == pytest.approx(stats.t.cdf(-1 / error, 8))
+    assert (found["b"].estimate, found["b"].p_worse) == pytest.approx((0, 0.5))
+
+
+def test_one_cell_alone_is_scipys_t_test():
+    a, b = [0.70, 0.72, 0.71, 0.75], [0.68, 0.66, 0.71, 0.69]
+    free = changes({"c": (seeds(a), seeds(b, 9))})["c"]
+    assert free.p_worse == pytest.approx(stats.ttest_ind(b, a, alternative="less").pvalue)
+    b = [0.69, 0.70, 0.70, 0.73]  # goes along with a
+    paired = changes({"c": (seeds(a), seeds(b))})["c"]
+    assert paired.method == "paired"
+    assert paired.p_worse == pytest.approx(stats.ttest_rel(b, a, alternative="less").pvalue)
+
+
+def test_shared_seeds_that_do_not_correlate_are_not_paired():
+    assert changes({"c": (seeds([1, 2, 3, 4]), seeds([3, 1, 4, 2]))})["c"].method == "pooled"
+
+
+def test_a_wild_cell_keeps_its_own_variance():
+    rng = np.random.default_rng(0)
+    cells = {i: (seeds(rng.normal(size=4)), seeds(rng.normal(size=4), 4)) for i in range(6)}
+    cells["wild"] = (seeds(rng.normal(size=4)), seeds(100 * rng.normal(size=4), 4))
+    found = changes(cells)
+    assert {found[i].method for i in range(6)} == {"pooled"}
+    assert found["wild"].method == "welch"
+    expected = stats.ttest_ind(*([*side.values()] for side in cells["wild"][::-1]), equal_var=False, alternative="less")
+    assert found["wild"].p_worse == pytest.approx(expected.pvalue)
+
+
+def test_numbers_without_noise_are_facts():
+    same = seeds([0.5, 0.6, 0.7])
+    found = changes({"same": (same, dict(same)), "fell": (seeds([0.5] * 3), seeds([0.4] * 3, 3))})
+    verdicts = decide(found, {"same": 0.005, "fell": 0.005})
+    assert (found["same"].method, verdicts["same"].verdict) == ("identical", "ok")
+    assert (found["fell"].method, verdicts["fell"].verdict, verdicts["fell"].p) == ("constant", "regressed", 0.0)
+    lone = changes({"lone": ({0: 0.5}, {1: 0.4})})
+    verdict = decide(lone, {"lone": 0.005})["lone"]
+    assert (lone["lone"].method, verdict.verdict, verdict.more_seeds) == ("none", "inconclusive", 0)
+    assert np.isnan(verdict.p)
+
+
+def test_the_four_verdicts_and_their_edges():
+    found = {
+        "worse": change(-2.0, 0.2), "within": change(-0.4, 0.05), "better": change(2.0, 0.2), "open": change(0.0, 1.0),
+        "ok": change(0.0, 0.2),
+    }  # fmt: skip
+    verdicts = {name: one.verdict for name, one in decide(found, dict.fromkeys(found, 0.5)).items()}
+    assert verdicts == {
+        "worse": "regressed", "within": "ok", "better": "improved", "open": "inconclusive", "ok": "ok"
+    }  # fmt: skip
+    # The same estimate is a regression only from the margin on, however sure it is.
+    assert decide({"a": change(-0.5, 0.01)}, {"a": 0.5})["a"].verdict == "regressed"
+    assert decide({"a": change(-0.499, 0.01)}, {"a": 0.5})["a"].verdict == "inconclusive"
+
+
+def test_holm_decides_and_the_rest_are_suspects():
+    one = change(-1.0, 0.46)  # p = .031 one-sided
+    assert one.p_worse == pytest.approx(0.031, abs=0.001)
+    assert decide({"a": one}, {"a": 0.5})["a"].verdict == "regressed"
+    pair = decide({"a": one, "b": one}, dict.fromkeys("ab", 0.5))
+    assert pair["a"].p == pytest.approx(2 * one.p_worse)
+    assert (pair["a"].verdict, pair["a"].suspect) == ("inconclusive", True)
+    many = decide({"a": one, **{i: change(1.0, 1.0) for i in range(9)}}, dict.fromkeys(["a", *range(9)], 0.5))
+    assert not many["a"].suspect, "p 0.031 is the best of ten: Benjamini and Hochberg ask for 0.010"
+
+
+def test_the_smallest_loss_is_seen_with_the_stated_power():
+    decided = decide({i: change(0.0, 1.0) for i in range(5)}, dict.fromkeys(range(5), 0.1))[0]
+    assert statistics.power_of_t(8, 0.05 / 5, decided.smallest) == pytest.approx(0.8)
+    # Where the margin is the harder hurdle, it is the estimate that must pass it.
+    wide = decide({0: change(0.0, 0.1)}, {0: 1.0})[0]
+    assert wide.smallest == pytest.approx(1.0 + stats.t.ppf(0.8, 8) * 0.1)
+    assert statistics.power_of_t(8, 0.05, wide.smallest / 0.1, least=1.0 / 0.1) == pytest.approx(0.8, abs=0.02)
+
+
+def test_the_seeds_it_asks_for_decide():
+    decided = decide({0: change(0.0, np.sqrt(2 / 3), df=28)}, {0: 0.5})[0]
+    n = 3 + decided.more_seeds
+    # 12.4 (sigma / margin)^2 by the normal formula (bench page 2b), a little more with t.
+    assert 12.4 * 4 <= n <= 13.5 * 4
+    rng = np.random.default_rng(1)
+    ok = [
+        changes({0: (seeds(rng.normal(size=n)), seeds(rng.normal(size=n), n))})[0].low > -0.5 for _ in range(600)
+    ]  # fmt: skip
+    assert np.mean(ok) == pytest.approx(0.8, abs=0.05)
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.6])
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_an_unchanged_release_raises_a_false_alarm_at_most_once_in_twenty(n, shared):
+    found = simulation.simulate(n, 0, draws=400, shared=shared)
+    assert found.alarms <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 400)
+
+
+@pytest.mark.parametrize(("n", "loss"), [(3, 3.0), (5, 2.0), (10, 1.0), (10, 2.0)])
+def test_the_power_is_what_the_formula_says(n, loss):
+    found, expected = simulation.simulate(n, loss, draws=400).power, simulation.formula(n, loss)
+    assert expected - 0.06 <= found <= expected + 0.09, "Holm's later steps may add a little"
+
+
+def test_the_headline_by_hand():
+    cells = {"a": (seeds([1, 2, 3]), seeds([2, 3, 4], 3)), "b": (seeds([6, 5, 7]), seeds([6, 8, 4], 3))}
+    found = headline(cells)
+    # Differences 1 and 0; variances 1, 1, 1, 4 with 2 degrees each; error of each difference sqrt(7/4 (1/3 + 1/3)).
+    assert (found.estimate, found.df) == pytest.approx((0.5, 8))
+    assert found.error == pytest.approx(np.sqrt(2 * 7 / 4 * 2 / 3) / 2)
+
+
+def test_a_headline_over_cells_that_move_together_counts_seeds_not_cells():
+    rng, alarms = np.random.default_rng(3), 0
+    for _ in range(400):
+        sides = [rng.normal(size=5) * 0.9 + rng.normal(size=(10, 5)) * 0.45 for _ in range(2)]
+        found = headline({i: (seeds(sides[0][i]), seeds(sides[1][i], 5)) for i in range(10)})
+        alarms += found.p_worse <= 0.05
+    assert alarms / 400 <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 400), "the pooled error would cry wolf in a quarter"
+
+
+def test_probability_best_of_two_is_a_t_probability():
+    cells = {"a": [0.70, 0.72, 0.74], "b": [0.69, 0.71, 0.73]}
+    shared = statistics.pool(cells)
+    found = aggregates.probability_best(statistics.intervals(cells), shared)
+    expected = stats.t.cdf(0.01 / (shared.sd * np.sqrt(2 / 3)), shared.df)
+    assert found["a"] == pytest.approx(expected, abs=0.015)
+    assert sum(found.values()) == pytest.approx(1)
+
+
+def test_aggregates_by_hand():
+    assert aggregates.probability_of_improvement([1, 2], [2, 3]) == pytest.approx((2 + 1 + 0.5) / 4)
+    found = aggregates.interquartile_mean([[0.0, 1.0, 2.0, 3.0], [4.0, 5.0, 6.0, 100.0]])
+    assert found.value == pytest.approx((2 + 3 + 4 + 5) / 4)  # an outlier of 100 does not move it
+    assert found.low < found.value < found.high
+    # Task one: 2 of 4 above 1.5; task two: both; each task counts half.
+    assert aggregates.performance_profile([[0, 1, 2, 3], [4, 5]], [1.5, 4.5]) == pytest.approx([0.75, 0.25])
+
+
+def test_the_interval_of_an_interquartile_mean_covers():
+    rng = np.random.default_rng(2)
+    found = [aggregates.interquartile_mean(rng.normal(size=(4, 5)), draws=400) for _ in range(150)]
+    assert 0.87 <= np.mean([one.low <= 0 <= one.high for one in found]) <= 1.0
