@@ -1,19 +1,28 @@
-"""What the models of a plan cost, worked out in other processes: TensorFlow stays out of this one, and off the GPUs."""
+"""What the models of a plan cost, worked out in other processes: TensorFlow stays out of this one, and off the GPUs.
+
+A cost is the same for ever, so it is kept in the user's cache folder, under a name that changes with all it depends on.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import hashlib
+import json
 import os
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
-from bench.environment import prepare_process
+import models
+from bench.data.store import folder
+from bench.environment import package_versions, prepare_process
 from bench.errors import UsageError
 from models import ModelSpec
-
-if TYPE_CHECKING:
-    from models.cost import Cost
+from models.cost import Cost
 
 
 class Sized(NamedTuple):
@@ -26,18 +35,56 @@ class Sized(NamedTuple):
 
 
 def costs(wanted: Iterable[Sized]) -> dict[Sized, Cost]:
-    """The cost of each distinct model, in seconds for each after some seconds of start.
+    """The cost of each distinct model, in seconds for each that is not kept, after some seconds of start.
 
     Raises:
         UsageError: a model that cannot be built or cannot take its image.
     """
     distinct = list(dict.fromkeys(wanted))
-    workers = min(len(distinct), os.cpu_count() or 1, 4)
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_prepare) as pool:
-        try:
-            return dict(zip(distinct, pool.map(_cost, distinct), strict=True))
-        except ValueError as error:
-            raise UsageError(f"a model of the plan cannot be built: {str(error).splitlines()[0]}") from None
+    found = {one: cost for one in distinct if (cost := _kept(one))}
+    missing = [one for one in distinct if one not in found]
+    if missing:
+        workers = min(len(missing), os.cpu_count() or 1, 4)
+        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_prepare) as pool:
+            try:
+                for one, cost in zip(missing, pool.map(_cost, missing), strict=True):
+                    found[one] = cost
+                    _keep(one, cost)
+            except ValueError as error:
+                raise UsageError(f"a model of the plan cannot be built: {str(error).splitlines()[0]}") from None
+    return found
+
+
+def _path(one: Sized) -> Path:
+    model = one.model.model_dump(mode="json", exclude={"weights"})
+    text = json.dumps([model, *one[1:], package_versions(), _source()], sort_keys=True)
+    return folder() / "costs" / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
+
+
+@functools.cache
+def _source() -> str:
+    """A hash of the code that builds models and counts."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(models.__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _kept(one: Sized) -> Cost | None:
+    try:
+        return Cost(**json.loads(_path(one).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _keep(one: Sized, cost: Cost) -> None:
+    """A folder that cannot be written costs the next run its seconds, and this one nothing."""
+    path = _path(one)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps(asdict(cost)))
+        temporary.replace(path)
 
 
 def _prepare() -> None:

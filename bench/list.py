@@ -22,12 +22,12 @@ def backbones() -> list[Row]:
     return [
         {
             "name": name,
-            "class": row.constructor,
             "parameters": row.parameters,
             "output_strides": list(row.strides),
-            "levels": list(row.levels),
-            "input": row.scaling,
             "imagenet_weights": row.imagenet,
+            "input": row.scaling,
+            "levels": list(row.levels),
+            "class": row.constructor.replace("keras_cv.models.", ""),
         }
         for name, row in BACKBONES.items()
     ]
@@ -102,7 +102,9 @@ def _table(rows: list[Row]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column, value in rows[0].items():
         numeric = isinstance(value, int) and not isinstance(value, bool)
-        table.add_column(column.replace("_", " "), justify="right" if numeric else "left", no_wrap=column == "name")
+        table.add_column(
+            column.replace("_", " "), justify="right" if numeric else "left", no_wrap=column == "name", overflow="fold"
+        )
     for row in rows:
         table.add_row(*map(_text, row.values()))
     return table

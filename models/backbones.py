@@ -269,3 +269,11 @@ BACKBONES: Mapping[str, Backbone] = MappingProxyType(
 def names() -> tuple[str, ...]:
     """The backbones that `ModelSpec.backbone` accepts."""
     return tuple(BACKBONES)
+
+
+def offline_ways() -> str:
+    """What an error says where weights cannot be had."""
+    packaged = ", ".join(name for name, row in BACKBONES.items() if row.package)
+    return (
+        f"use weights 'none', the path of a weights file, or 'imagenet' with a backbone that has a package: {packaged}"
+    )

@@ -8,6 +8,7 @@ import keras
 
 from models import weights
 from models.aspp import aspp
+from models.backbones import BACKBONES
 from models.decoder import decoder, refine
 from models.dropout import seed_dropout
 from models.heads import auxiliary, head
@@ -50,11 +51,11 @@ def build_training(spec: ModelSpec, num_classes: int, *, seed: int | None = None
     if spec.architecture == "keras_cv":
         from models.reference import MULTIPLE, reference  # here, not above: KerasCV costs seconds
 
-        padded = PadToMultiple(MULTIPLE, dtype="float32", name="padding")(scaled(image, spec.backbone))
+        padded = PadToMultiple(MULTIPLE, dtype="float32", name="padding")(scaled(image, BACKBONES[spec.backbone]))
         stock = reference(_weighted(spec), num_classes, spec.low_level_channels)
         logits = CropLike(dtype="float32", name="logits")([stock(padded), image])
     else:
-        low_level, features, *middle = _backbone(spec)(scaled(image, spec.backbone))
+        low_level, features, *middle = _backbone(spec)(scaled(image, BACKBONES[spec.backbone]))
         context = aspp(features, spec, seed)
         refined = decoder(context, low_level, spec) if spec.architecture == "deeplabv3plus" else refine(context, spec)
         logits = head(refined, image, spec, num_classes)
@@ -68,15 +69,15 @@ def build_training(spec: ModelSpec, num_classes: int, *, seed: int | None = None
 
 def _backbone(spec: ModelSpec) -> keras.Model:
     """RGB, scaled, to the maps at stride 4 and at `spec.output_stride`, and to that an auxiliary head is for."""
-    backbone = _weighted(spec)
+    row, backbone = BACKBONES[spec.backbone], _weighted(spec)
     strides = (4, 32, *([16] if spec.auxiliary_weight else []))
-    levels = keras.Model(backbone.input, maps(backbone, spec.backbone, strides))
+    levels = keras.Model(backbone.input, maps(backbone, row, strides))
     dense = with_output_stride(levels, spec.output_stride, spec.batch_norm_momentum, spec.sync_batch_norm)
-    return for_any_size(dense, spec.backbone, strides, BACKBONE)
+    return for_any_size(dense, row, strides, BACKBONE)
 
 
 def _weighted(spec: ModelSpec) -> Any:
-    backbone = bare(spec.backbone)
+    backbone = bare(BACKBONES[spec.backbone])
     if spec.weights != "none":
         weights.load(backbone, spec.backbone, spec.weights)
     return backbone

@@ -6,13 +6,14 @@ loses its stride keeps the dilation that reached it, and the borders it had (see
 features are the same holds at every size of the image. Means over the map, as in squeeze-and-excitation, are taken over
 the original positions.
 
-Blocks that are one layer to Keras (KerasCV's MBConv, FusedMBConv, cross-stage and plain sequences) are opened: their
-calls, made on a symbolic input, are a functional model, to which the same is done.
+Blocks that are one layer to Keras (KerasCV's MBConv, FusedMBConv, cross-stage, squeeze-and-excitation; sequences) are
+opened: their calls, made on a symbolic input, are a functional model, to which the same is done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -33,7 +34,15 @@ _DENSE = {
     **dict.fromkeys((keras.layers.DepthwiseConv2D, AtrousDepthwiseConv2D), AtrousDepthwiseConv2D),
 }
 _POOLS = {keras.layers.MaxPooling2D: "max", keras.layers.AveragePooling2D: "average"}
-_BLOCKS = ("MBConvBlock", "FusedMBConvBlock", "CrossStagePartial")
+_BLOCKS: dict[str, Callable[[Any, Any], Any]] = {  # by class name: the block's calls on a symbolic input
+    "MBConvBlock": lambda block, x: block.call(x),
+    "FusedMBConvBlock": lambda block, x: block.call(x),
+    "CrossStagePartial": lambda block, x: block.call(x),
+    "SqueezeAndExcite2D": lambda block, x: keras.layers.Multiply()(
+        [x, block.excite_conv(block.squeeze_conv(block.global_average_pool(x)))]
+    ),
+    "Sequential": lambda block, x: functools.reduce(lambda value, part: part(value), block.layers, x),
+}
 
 
 class _Scale(NamedTuple):
@@ -116,18 +125,22 @@ def _replayed(model: keras.Model, inputs: Sequence[_Place], wish: _Wish) -> list
     return [places[id(tensor)] for tensor in model.outputs]
 
 
+def primitives(model: keras.Model) -> list[Any]:
+    """The layers of a functional model and of its blocks in the order of their calls, blocks themselves left out."""
+    found: dict[int, Any] = {}
+    for call in calls(model):
+        block = _opened(call)
+        found |= {id(part): part for part in ([call.layer] if block is None else primitives(block))}
+    return [layer for layer in found.values() if isinstance(layer, keras.layers.Layer)]
+
+
 def _opened(call: Call) -> keras.Model | None:
     """A block's inside as a functional model that shares its weights."""
     layer = call.layer
-    if not (isinstance(layer, keras.Sequential) or type(layer).__name__ in _BLOCKS):
-        return None
-    image = keras.Input(call.inputs[0].shape[1:], dtype=call.inputs[0].dtype)
-    if not isinstance(layer, keras.Sequential):
-        return keras.Model(image, layer.call(image))
-    values = image
-    for part in layer.layers:
-        values = part(values)
-    return keras.Model(image, values)
+    if call_inside := _BLOCKS.get(type(layer).__name__):
+        image = keras.Input(call.inputs[0].shape[1:], dtype=call.inputs[0].dtype)
+        return keras.Model(image, call_inside(layer, image))
+    return layer if isinstance(layer, keras.Model) else None
 
 
 def _stride(layer: Any) -> int:
@@ -154,6 +167,8 @@ def _counterpart(layer: Any, dilation: int, drop: bool, padding: Call | None, wi
     kind, config = type(layer), layer.get_config()
     if "dilation_rate" in config and max(layer.kernel_size) > 1:
         config["dilation_rate"] = tuple(rate * dilation for rate in layer.dilation_rate)
+    if type(getattr(layer, "activation", None)).__name__ == "HardSigmoidActivation":
+        config["activation"] = HardSigmoid()  # KerasCV cannot read back a file that holds its own
     if kind in _DENSE:
         kind = _DENSE[kind] if drop or (dilation > 1 and max(layer.kernel_size) > 1) else kind
         if drop or padding:
@@ -183,9 +198,6 @@ def _counterpart(layer: Any, dilation: int, drop: bool, padding: Call | None, wi
         kind = BatchNormalization
         momentum = config["momentum"] if wish.momentum is None else wish.momentum
         config |= {"momentum": momentum, "synchronized": wish.synchronised}
-    elif kind.__name__ == "SqueezeAndExcite2D" and type(layer.excite_activation).__name__ == "HardSigmoidActivation":
-        # KerasCV 0.9 cannot read back a file that holds its own activation layer.
-        config["excite_activation"] = HardSigmoid()
     elif kind is keras.layers.Lambda and layer.function.__module__.endswith("csp_darknet_utils"):
         # KerasCV wraps its activation in a function that no file may hold.
         kind, config = keras.layers.Activation, {"name": layer.name, "dtype": config["dtype"], "activation": "silu"}

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from models.backbones import BACKBONES
+from models.backbones import Backbone
 from models.compat import register
 from models.layers import PadToMultiple
 
@@ -23,14 +23,13 @@ class ReverseChannels(keras.layers.Layer):
         return inputs[..., ::-1]
 
 
-def bare(name: str) -> Any:
-    """The backbone of a row of the table: random weights, for images of any size that are scaled as the row says.
+def bare(row: Backbone) -> Any:
+    """The backbone of a row: random weights, for images of any size that are scaled as the row says.
 
     Sides that the row's `multiple` does not divide are the caller's to pad.
     """
     import keras_cv  # here, not above: it costs seconds
 
-    row = BACKBONES[name]
     arguments = {key: list(value) if isinstance(value, tuple) else value for key, value in row.arguments.items()}
     if row.constructor == "keras_cv.models.MiTBackbone":
         from models.mix_transformer import of_any_size
@@ -42,16 +41,15 @@ def bare(name: str) -> Any:
     return getattr(getattr(home, module), constructor)(input_shape=(None, None, 3), **arguments)
 
 
-def maps(backbone: Any, name: str, strides: Iterable[int]) -> list[Any]:
+def maps(backbone: Any, row: Backbone, strides: Iterable[int]) -> list[Any]:
     """Symbolic outputs (B, H/stride, W/stride, C) of a model that `bare` made, before its output stride is changed."""
     layers = getattr(backbone, "pyramid_level_inputs", {})
-    levels = [BACKBONES[name].levels[STRIDES.index(stride)] for stride in strides]
+    levels = [row.levels[STRIDES.index(stride)] for stride in strides]
     return [backbone.get_layer(layers.get(level, level)).output for level in levels]
 
 
-def scaled(image: Any, name: str) -> Any:
+def scaled(image: Any, row: Backbone) -> Any:
     """RGB in 0..255 to what the backbone expects, in float32: half precision would round pixels before centring."""
-    row = BACKBONES[name]
     offset = list(row.offset) if isinstance(row.offset, tuple) else row.offset
     image = keras.layers.Rescaling(row.scale, offset, dtype="float32", name="input_scaling")(image)
     return ReverseChannels(dtype="float32", name="input_bgr")(image) if row.bgr else image
@@ -81,9 +79,9 @@ class CropToStride(keras.layers.Layer):
         return {**super().get_config(), "stride": self.stride}
 
 
-def for_any_size(dense: keras.Model, name: str, strides: Iterable[int], title: str) -> keras.Model:
+def for_any_size(dense: keras.Model, row: Backbone, strides: Iterable[int], title: str) -> keras.Model:
     """A model named `title` from a scaled image of any size to the maps of `dense`, which were at `strides`."""
-    multiple = BACKBONES[name].multiple
+    multiple = row.multiple
     if multiple == 1:
         return keras.Model(dense.input, dense.outputs, name=title)
     image = keras.Input((None, None, 3))

@@ -109,13 +109,5 @@ class ModelSpec(BaseModel):
 
 
 def _no_imagenet(name: str, row: backbones.Backbone) -> str:
-    packaged = ", ".join(key for key, other in backbones.BACKBONES.items() if other.package)
-    source = (
-        f"weights {row.preset!r} are a download, made only where they are named so"
-        if row.preset
-        else "no preset exists"
-    )
-    return (
-        f"weights 'imagenet' are not installed for backbone {name!r} ({source}); use weights 'none', the path of a "
-        f"weights file, or a backbone whose weights come as a package: {packaged}"
-    )
+    source = f"{row.preset!r} is a download, made only where it is named" if row.preset else "no preset exists"
+    return f"weights 'imagenet' are not installed for backbone {name!r} ({source}); {backbones.offline_ways()}"

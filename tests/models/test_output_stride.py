@@ -1,47 +1,97 @@
 """Atrous consistency: the dense map, subsampled, is the original map (the test that deeplab2 uses for its encoders)."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
 
 import models
-from models.backbones import BACKBONES
-from models.builder import kerascv_backbone
+from models.backbones import BACKBONES, Backbone
+from models.normalisation import BatchNormalization
+from models.output_stride import primitives
+from models.pyramid import STRIDES, bare, maps
+
+# One of each family with few and narrow layers: what is tested is the rewriting of each kind of layer.
+_THIN = {"width_coefficient": 0.25, "depth_coefficient": 0.2}
+FAMILIES: dict[str, Mapping[str, Any]] = {
+    "resnet18": {"stackwise_filters": (64, 8, 16, 16), "stackwise_blocks": (2, 1, 2, 2)},
+    "resnet50": {"stackwise_filters": (8, 8, 8, 16), "stackwise_blocks": (1, 1, 1, 1)},
+    "resnet18_v2": {"stackwise_filters": (64, 8, 16, 16)},
+    "resnet50_v2": {"stackwise_filters": (8, 8, 8, 16), "stackwise_blocks": (2, 2, 2, 2)},
+    "efficientnetlite_b0": _THIN,
+    "efficientnetv1_b0": _THIN,
+    "efficientnetv2_s": _THIN,
+    "mobilenetv3_small": {"alpha": 0.25},
+    "densenet121": {"stackwise_num_repeats": (1, 1, 1, 1), "growth_rate": 8},
+    "csp_darknet_s": {"stackwise_channels": (8, 16, 24, 32), "stackwise_depth": (1, 2, 1, 1)},
+    "vgg16": {},
+}
 
 
-def _levels(name: str) -> keras.Model:
+def _levels(row: Backbone) -> keras.Model:
     keras.utils.set_random_seed(1)
-    backbone = kerascv_backbone(name)
-    assert backbone.count_params() == BACKBONES[name].parameters
-    return keras.Model(
-        backbone.input, [backbone.get_layer(backbone.pyramid_level_inputs[level]).output for level in ("P4", "P5")]
-    )
+    backbone = bare(row)
+    return keras.Model(backbone.input, maps(backbone, row, STRIDES))
 
 
-@pytest.mark.parametrize("name", BACKBONES)
-def test_dense_map_holds_the_original(name: str) -> None:
-    model = _levels(name)
-    # 225 = 32 * 7 + 1: with even sizes TensorFlow's 'same' padding of a strided 3x3 (ResNet18) is lopsided.
-    image = np.random.default_rng(0).uniform(-1, 1, (1, 225, 225, 3)).astype("float32")
-    originals = [np.asarray(level) for level in models.with_output_stride(model, 32)(image)]
-    for copied, own in zip(originals, model(image), strict=True):
-        # The copy normalises with one fused operation, so it rounds differently through all layers.
-        np.testing.assert_allclose(copied, own, rtol=0, atol=1e-3 * copied.std())
-    for output_stride in (16, 8):
+def _image(row: Backbone) -> np.ndarray:
+    # Height 104: even sizes, at which 'same' padding is lopsided, down to 13 at stride 8. Width 97 is 32 * 3 + 1.
+    height, width = (-(-size // row.multiple) * row.multiple for size in (104, 97))
+    return np.random.default_rng(0).uniform(-1, 1, (1, height, width, 3)).astype("float32")
+
+
+def _assert_consistent(row: Backbone) -> None:
+    model, image = _levels(row), _image(row)
+    originals = [np.asarray(level) for level in model(image)]
+    for output_stride in row.strides:
         dense = models.with_output_stride(model, output_stride)(image)
-        for stride, original, level in zip((16, 32), originals, dense, strict=True):
-            assert level.shape[1] in (225 // output_stride, 225 // output_stride + 1)
-            factor = stride // output_stride
-            height, width = original.shape[1:3]
-            subsampled = np.asarray(level)[:, ::factor, ::factor][:, :height, :width]
-            # Squeeze-and-excitation averages over the denser map, so MobileNetV3 agrees to a little less.
-            np.testing.assert_allclose(subsampled, original, rtol=0, atol=5e-5 * original.std())
+        for stride, original, level in zip(STRIDES, originals, dense, strict=True):
+            factor = max(1, stride // output_stride)
+            subsampled = np.asarray(level)[:, ::factor, ::factor]
+            assert subsampled.shape == original.shape
+            # Dilated convolutions round differently, and so does a normalisation that Keras 3 does not fuse.
+            np.testing.assert_allclose(subsampled, original, rtol=0, atol=1e-4 * original.std())
+            size = min(output_stride, stride)
+            missing = [-(-side // size) - found for side, found in zip(image.shape[1:3], level.shape[1:3], strict=True)]
+            assert max(missing) <= 2 * factor  # a map ends early where the original's last row saw no more of the image
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_dense_map_holds_the_original(name: str) -> None:
+    row = BACKBONES[name]
+    _assert_consistent(replace(row, arguments={**row.arguments, **FAMILIES[name]}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BACKBONES)
+def test_dense_map_holds_the_original_of_every_backbone(name: str) -> None:
+    row = BACKBONES[name]
+    assert bare(row).count_params() == row.parameters
+    _assert_consistent(row)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet18", "resnet50_v2", "efficientnetlite_b0", "densenet121", "mobilenetv3_large"])
+@pytest.mark.parametrize("size", [224, 225, 512, 513])
+def test_even_sizes_are_as_exact_as_those_of_32k_and_1(name: str, size: int) -> None:
+    model = _levels(BACKBONES[name])
+    image = np.random.default_rng(0).uniform(-1, 1, (1, size, size, 3)).astype("float32")
+    original = np.asarray(model(image)[-1])
+    dense = np.asarray(models.with_output_stride(model, 8)(image)[-1])[:, ::4, ::4]
+    np.testing.assert_allclose(dense, original, rtol=0, atol=1e-4 * original.std())
+
+
+def _thin(name: str) -> keras.Model:
+    return _levels(replace(BACKBONES[name], arguments={**BACKBONES[name].arguments, **FAMILIES[name]}))
 
 
 def test_stride_without_dilation_would_differ() -> None:
     """The test above can fail: dropping the stride alone gives other features."""
-    model = _levels("resnet18")
-    image = np.random.default_rng(0).uniform(-1, 1, (1, 97, 97, 3)).astype("float32")
+    model = _thin("resnet18")
+    image = _image(BACKBONES["resnet18"])
 
     def undilated(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = layer.get_config()
@@ -51,15 +101,35 @@ def test_stride_without_dilation_would_differ() -> None:
     dense = models.with_output_stride(model, 16)
     wrong = keras.models.clone_model(dense, clone_function=undilated)
     wrong.set_weights(dense.get_weights())
-    original, right, bad = (np.asarray(m(image)[1]) for m in (model, dense, wrong))
-    np.testing.assert_allclose(right[:, ::2, ::2], original, rtol=0, atol=5e-5 * original.std())
+    original, right, bad = (np.asarray(m(image)[-1]) for m in (model, dense, wrong))
+    np.testing.assert_allclose(right[:, ::2, ::2], original, rtol=0, atol=1e-4 * original.std())
     assert np.abs(bad[:, ::2, ::2] - original).max() > 0.1 * original.std()
+
+
+def test_a_dense_model_can_be_made_denser() -> None:
+    model = _thin("efficientnetlite_b0")
+    image = _image(BACKBONES["efficientnetlite_b0"])
+    at_once = models.with_output_stride(model, 8)(image)[-1]
+    in_steps = models.with_output_stride(models.with_output_stride(model, 16), 8)(image)[-1]
+    np.testing.assert_allclose(np.asarray(in_steps), np.asarray(at_once), rtol=0, atol=1e-5)
+
+
+def test_the_pass_reaches_normalisation_inside_blocks() -> None:
+    model = models.with_output_stride(_thin("efficientnetv2_s"), 16, batch_norm_momentum=0.75, sync_batch_norm=True)
+    found = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert len(found) > 12
+    assert all(type(layer) is BatchNormalization and layer.momentum == 0.75 and layer.synchronized for layer in found)
+    assert [layer for layer in primitives(model) if layer.weights] == [layer for layer in model.layers if layer.weights]
 
 
 def test_impossible_strides_are_refused() -> None:
     image = keras.Input((32, 32, 3))
-    model = keras.Model(image, keras.layers.MaxPooling2D(2, name="pool")(image))
-    with pytest.raises(ValueError, match=r"'pool'.*no dilated counterpart"):
+    model = keras.Model(image, keras.layers.SeparableConv2D(4, 3, strides=2, name="halve")(image))
+    with pytest.raises(ValueError, match=r"'halve'.*no dilated counterpart"):
         models.with_output_stride(model, 1)
     with pytest.raises(ValueError, match="12 is not a power of two"):
         models.with_output_stride(model, 12)
+    padded = keras.layers.ZeroPadding2D(1, name="frame")(image)
+    model = keras.Model(image, keras.layers.MaxPooling2D(3, 2, name="pool")(padded))
+    with pytest.raises(ValueError, match=r"'pool' behind the padding 'frame'"):
+        models.with_output_stride(model, 1)

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -9,14 +10,15 @@ import numpy as np
 import pytest
 
 from models import torch_state, weights
-from models.builder import kerascv_backbone
+from models.backbones import BACKBONES
+from models.pyramid import bare
 
 CONVERTED = Path(__file__).parents[3] / "shared/weights"
 
 
 @pytest.fixture(scope="module")
 def b0() -> keras.Model:
-    model = kerascv_backbone("efficientnetlite_b0")
+    model = bare(BACKBONES["efficientnetlite_b0"])
     weights.load(model, "efficientnetlite_b0", "imagenet")
     return model
 
@@ -27,7 +29,7 @@ def test_package_equals_the_converted_file(size: str) -> None:
     if not path.exists():
         pytest.skip(f"no independently converted weights at {path}")
     name = f"efficientnetlite_{size}"
-    model = kerascv_backbone(name)
+    model = bare(BACKBONES[name])
     weights.load(model, name, "imagenet")
     ours = model.get_weights()
     weights.load(model, name, str(path))
@@ -72,16 +74,16 @@ def test_anything_but_tensors_is_refused(tmp_path: Path) -> None:
 def test_a_saved_backbone_loads_and_does_not_fit_another(suffix: str, tmp_path: Path, b0: keras.Model) -> None:
     path = tmp_path / f"saved{suffix}"
     (b0.save_weights if suffix == ".weights.h5" else b0.save)(path)
-    fresh = kerascv_backbone("efficientnetlite_b0")
+    fresh = bare(BACKBONES["efficientnetlite_b0"])
     weights.load(fresh, "efficientnetlite_b0", str(path))
     for one, other in zip(fresh.get_weights(), b0.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     with pytest.raises(ValueError, match="conv1_conv"):
-        weights.load(kerascv_backbone("resnet18"), "resnet18", str(path))
+        weights.load(bare(BACKBONES["resnet18"]), "resnet18", str(path))
 
 
 def test_missing_files_are_named_before_anything_is_built(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"'/nowhere/x\.h5' is neither"):
+    with pytest.raises(ValueError, match=r"'/nowhere/x\.h5' of backbone 'resnet18' are none of"):
         weights.check("resnet18", "/nowhere/x.h5")
     (tmp_path / "x.txt").touch()
     with pytest.raises(ValueError, match=r"should end in one of \.h5"):
@@ -91,3 +93,31 @@ def test_missing_files_are_named_before_anything_is_built(tmp_path: Path) -> Non
         weights.load(None, "resnet18", str(tmp_path / "x.h5"))
     weights.check("resnet18", "none")
     weights.check("efficientnetlite_b1", "imagenet")
+
+
+def test_weights_of_blocks_and_of_unnamed_layers_go_by_order(tmp_path: Path) -> None:
+    """KerasCV numbers parts of CSPDarkNet by the process; a file of another process has other numbers."""
+    row = BACKBONES["csp_darknet_s"]
+    small = {**row.arguments, "stackwise_channels": (8, 16, 24, 32), "stackwise_depth": (1, 2, 1, 1)}
+    one, other = (bare(replace(row, arguments=small)) for _ in range(2))
+    for suffix in (".h5", ".weights.h5"):
+        (one.save if suffix == ".h5" else one.save_weights)(tmp_path / f"one{suffix}")
+        other.set_weights([np.zeros(value.shape) for value in other.get_weights()])
+        weights.load(other, "csp_darknet_s", str(tmp_path / f"one{suffix}"))
+        for ours, theirs in zip(other.get_weights(), one.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_refused_download_names_the_preset_and_the_offline_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")  # nothing listens there
+    monkeypatch.setenv("KAGGLEHUB_CACHE", "/nonexistent")
+    weights.check("resnet50", "resnet50_imagenet")
+    with pytest.raises(
+        ValueError, match=r"'resnet50_imagenet' could not be downloaded \(.*\); use weights 'none', the path"
+    ):
+        weights.load(None, "resnet50", "resnet50_imagenet")
+    with pytest.raises(
+        ValueError, match=r"'resnet50_imagenet' of backbone 'resnet18' are none of 'none', 'imagenet' and"
+    ):
+        weights.check("resnet18", "resnet50_imagenet")

@@ -1,0 +1,70 @@
+"""The lists: complete, fast, without TensorFlow, and one line for bad input."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import losses
+from bench import grid
+from bench import list as lists
+from models.backbones import BACKBONES
+
+PROJECT = Path(__file__).parents[2]
+
+
+def _list(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "200"}
+    command = [sys.executable, "-m", "bench.list", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [("backbones", list(BACKBONES)), ("losses", losses.names()), ("grids", grid.names()), ("presets", grid.presets())],
+)
+def test_everything_is_listed(what, names):
+    rows = lists.LISTS[what]()
+    assert [row["name"] for row in rows] == list(names)
+    assert len({tuple(row) for row in rows}) == 1
+    assert json.loads(json.dumps(rows)) == rows
+
+
+def test_a_table_for_people_and_json_for_programs():
+    table = _list("backbones")
+    assert table.returncode == 0
+    lines = table.stdout.splitlines()
+    assert len(lines) == 1 + len(BACKBONES)
+    (line,) = [line for line in lines if line.startswith("resnet50 ")]
+    assert line.split()[1:5] == ["23,561,152", "8,", "16,", "32"]
+    assert "download resnet50_imagenet" in line
+    parsed = {row["name"]: row for row in json.loads(_list("backbones", "--json").stdout)}
+    assert parsed["mit_b0"]["output_strides"] == [32]
+
+
+def test_bad_input_is_one_line():
+    done = _list("backbone")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: unknown list 'backbone'; did you mean 'backbones'?\n"
+
+
+def test_no_tensorflow_and_no_waiting():
+    code = (
+        "import sys; sys.argv = ['list', 'backbones']\n"
+        "from bench.list import main\n"
+        "try:\n    main('backbones')\nexcept SystemExit as end:\n    assert not end.code\n"
+        "assert not {'tensorflow', 'keras', 'ray'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT, stdout=subprocess.DEVNULL)
+    fastest = min(_seconds() for _ in range(2))
+    assert fastest < 2, f"{fastest:.1f} s"
+
+
+def _seconds() -> float:
+    started = time.perf_counter()
+    _list("backbones")
+    return time.perf_counter() - started
