@@ -1,0 +1,250 @@
+"""Images a second and core that the input makes, beside KerasCV's layers and a chain of tf.image a picture.
+
+    python -m bench.perf.input [--size 512] [--rounds 7] [--json FILE]
+
+All sides start from the same decoded uint8 pictures in memory, do the jobs of the policy `strong` and hand over uint8
+batches of tf.data, on one core, in rounds in which they take turns. KerasCV has no gamma and knows no void; neither it
+nor the chain mixes classes (ClassMix): these jobs are ours alone. After that our side runs for 20 epochs, and the
+resident memory after the first two stands beside that after the last.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+if hasattr(os, "sched_setaffinity"):  # before TensorFlow makes its threads
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import keras
+import keras_cv
+import numpy as np
+import psutil
+import tensorflow as tf
+import typer
+
+from bench.cli import command, start
+from bench.data import load, pipeline
+from bench.environment import describe
+from bench.errors import EXIT_OK
+from bench.perf.rounds import medians
+from bench.spec import DataSpec
+
+BATCH, PICTURES, EPOCHS = 8, 32, 20
+CALL = {"ours": 16, "keras_cv": 2, "tf.image": 8}  # batches of one measurement
+BARS = {"keras_cv": 8.0, "tf.image": 1.3}
+MISSED = 1
+Batches = tf.data.Dataset
+
+
+# --- KerasCV ---------------------------------------------------------------------------------------------------------
+
+
+def with_keras_cv(pictures: Batches, size: int, classes: int) -> Batches:
+    """KerasCV's layers in the same order and strength, on batches, as its guides do it."""
+    layers, full = keras_cv.layers, (0, 255)
+
+    def sometimes(layer: Any, rate: float) -> Any:
+        """Of a whole batch, the cheaper way; KerasCV's own RandomApply cannot be traced under Keras 3."""
+        return lambda batch: tf.cond(tf.random.uniform(()) < rate, lambda: layer(dict(batch)), lambda: batch)
+
+    chain = [
+        sometimes(layers.RandomGaussianBlur(kernel_size=9, factor=(0.3, 1.5)), 0.3),
+        layers.RandomBrightness(0.15, value_range=full),
+        layers.RandomContrast(value_range=full, factor=0.3),
+        layers.RandomHue(factor=0.05, value_range=full),
+        layers.RandomSaturation(factor=(0.4, 0.6)),
+        layers.RandomFlip("horizontal"),
+        layers.JitteredResize(target_size=(size, size), scale_factor=(0.5, 2.0)),
+        layers.RandomRotation(factor=10 / 360, segmentation_classes=classes),
+        sometimes(layers.RandomCutout(height_factor=(0.1, 0.4), width_factor=(0.1, 0.4)), 0.25),
+        sometimes(layers.CutMix(), 0.2),
+    ]
+
+    def augment(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        batch = {"images": tf.cast(image, tf.float32), "segmentation_masks": tf.cast(label[..., None], tf.float32)}
+        batch["labels"] = tf.zeros((BATCH, 1))  # CutMix wants some
+        for layer in chain:
+            batch = {name: tf.cast(value, tf.float32) for name, value in layer(batch).items()}
+        image = tf.saturate_cast(batch["images"], tf.uint8)
+        return image, tf.cast(batch["segmentation_masks"][..., 0], tf.uint8)
+
+    return pictures.batch(BATCH, drop_remainder=True).map(augment).prefetch(2)
+
+
+# --- tf.image --------------------------------------------------------------------------------------------------------
+
+
+def with_tf_image(pictures: Batches, size: int) -> Batches:
+    """The same jobs by tf.image, a picture at a time, and CutMix on the batch."""
+    return pictures.map(lambda *pair: _one(*pair, size)).batch(BATCH, drop_remainder=True).map(_cut_mix).prefetch(2)
+
+
+def _one(image: tf.Tensor, label: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    def chance(probability: float) -> tf.Tensor:
+        return tf.random.uniform(()) < probability
+
+    label = label[..., None]
+    image = tf.cast(image, tf.float32)
+    image = tf.cond(chance(0.3), lambda: _blurred(image), lambda: image)
+    image = tf.image.adjust_gamma(image / 255, tf.random.uniform((), 0.7, 1.4))
+    image = tf.image.random_brightness(image, 0.15)
+    image = tf.image.random_contrast(image, 0.7, 1.3)
+    image = tf.image.random_hue(image, 0.05)
+    image = tf.image.random_saturation(image, 0.5, 1.5)
+    image = tf.saturate_cast(image * 255, tf.uint8)
+    mirrored = chance(0.5)
+    image, label = (tf.cond(mirrored, lambda x=x: tf.image.flip_left_right(x), lambda x=x: x) for x in (image, label))
+    image, label = _scaled(image, label, size)
+    image, label = _rotated(image, label)
+    return tf.cond(chance(0.25), lambda: _cut_out(image, label, size), lambda: (image, label))
+
+
+def _blurred(image: tf.Tensor) -> tf.Tensor:
+    place = tf.range(-4.0, 5.0)
+    weights = tf.nn.softmax(-0.5 * tf.square(place / tf.random.uniform((), 0.3, 1.5)))
+    for shape in ((9, 1), (1, 9)):
+        kernel = tf.tile(tf.reshape(weights, (*shape, 1, 1)), (1, 1, 3, 1))
+        image = tf.nn.depthwise_conv2d(image[None], kernel, (1, 1, 1, 1), "SAME")[0]
+    return image
+
+
+def _scaled(image: tf.Tensor, label: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Scaled by 0.5 to 2 and cut: enlarged, only what is seen is resized."""
+    scale = tf.random.uniform((), 0.5, 2.0)
+    side = tf.minimum(size, tf.cast(size / scale, tf.int32))
+    top, left = (tf.random.uniform((), 0, size - side + 1, tf.int32) for _ in range(2))
+    target = tf.minimum(size, tf.cast(size * scale, tf.int32))
+    image, label = (x[top : top + side, left : left + side] for x in (image, label))
+    image = tf.saturate_cast(tf.image.resize(image, (target, target)), tf.uint8)
+    label = tf.image.resize(label, (target, target), "nearest")
+    top, left = (tf.random.uniform((), 0, size - target + 1, tf.int32) for _ in range(2))
+    image = tf.image.pad_to_bounding_box(image, top, left, size, size)
+    label = 255 - tf.image.pad_to_bounding_box(255 - label, top, left, size, size)
+    return image, label
+
+
+def _rotated(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    shape = tf.shape(image)[:2]
+    angle = tf.random.uniform((), -np.pi / 18, np.pi / 18)
+    cos, sin, middle = tf.cos(angle), tf.sin(angle), tf.cast(shape[0] - 1, tf.float32) / 2
+    x0, y0 = middle * (1 - cos + sin), middle * (1 - cos - sin)
+    matrix = tf.stack([cos, -sin, x0, sin, cos, y0, 0.0, 0.0])[None]
+
+    def warped(x: tf.Tensor, fill: float, how: str) -> tf.Tensor:
+        return tf.raw_ops.ImageProjectiveTransformV3(
+            images=x[None], transforms=matrix, output_shape=shape, fill_value=fill, interpolation=how
+        )[0]
+
+    return warped(image, 127.0, "BILINEAR"), warped(label, 255.0, "NEAREST")
+
+
+def _cut_out(image: tf.Tensor, label: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    side = tf.cast(size * tf.random.uniform((), 0.1, 0.4), tf.int32)
+    top, left = (tf.random.uniform((), 0, size - side + 1, tf.int32) for _ in range(2))
+    mask = _box(size, top, left, side)
+    return tf.where(mask, tf.constant(127, tf.uint8), image), tf.where(mask, tf.constant(255, tf.uint8), label)
+
+
+def _box(size: int, top: tf.Tensor, left: tf.Tensor, side: tf.Tensor) -> tf.Tensor:
+    place = tf.range(size)
+    rows, columns = ((place >= low) & (place < low + side) for low in (top, left))
+    return (rows[:, None] & columns[None])[..., None]
+
+
+def _cut_mix(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    size = image.shape[1]
+    side = tf.cast(size * tf.sqrt(tf.random.uniform(())), tf.int32)
+    top, left = (tf.random.uniform((), 0, size - side + 1, tf.int32) for _ in range(2))
+    mask = _box(size, top, left, side)[None] & (tf.random.uniform((BATCH, 1, 1, 1)) < 0.2)
+    return tf.where(mask, tf.roll(image, 1, 0), image), tf.where(mask, tf.roll(label, 1, 0), label)[..., 0]
+
+
+# --- measuring -------------------------------------------------------------------------------------------------------
+
+
+def drained(batches: Batches) -> Callable[[], None]:
+    """A function that reads a finite data set from its start, so that nothing is made while others have their turn."""
+
+    def drain() -> None:
+        for image, label in batches:
+            assert image.dtype == label.dtype == tf.uint8
+            assert image.shape[:3] == label.shape
+
+    return drain
+
+
+def growth(crops: pipeline.Crops) -> list[float]:
+    """Resident memory in MiB after each of `EPOCHS` epochs of our side."""
+    held, process = [], psutil.Process()
+    steps = PICTURES // BATCH
+    for step, _ in enumerate(pipeline.train(crops, BATCH, EPOCHS * steps), start=1):
+        if step % steps == 0:
+            held.append(process.memory_info().rss / 2**20)
+    return held
+
+
+@command
+def main(
+    size: Annotated[int, typer.Option(help="Height and width of pictures and crops.")] = 512,
+    rounds: Annotated[int, typer.Option(min=3)] = 7,
+    out: Annotated[Path | None, typer.Option("--json", help="Write figures and machine here.")] = None,
+) -> int:
+    """Compare the input pipelines; exit status 1 when a bar is missed."""
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    spec = DataSpec(size=size, crop=size, augment="strong", train_limit=PICTURES)
+    dataset = load(spec)
+    split = dataset.splits["train"]
+    crops = pipeline.Crops(split, spec, 0)
+    images, labels = (
+        np.stack(column)
+        for column in zip(*(pipeline.resized(*split.read(i), size) for i in range(len(split))), strict=True)
+    )
+    pictures = tf.data.Dataset.from_tensor_slices((images, labels)).repeat().shuffle(PICTURES)
+
+    def some(side: str) -> Batches:
+        return pictures.take(BATCH * CALL[side])  # here, or what is made ahead would be too many
+
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = 1
+    sides = {
+        "ours": pipeline.train(crops, BATCH, CALL["ours"]),
+        "keras_cv": with_keras_cv(pictures, size, len(dataset.class_names))
+        .take(CALL["keras_cv"])
+        .with_options(options),
+        "tf.image": with_tf_image(some("tf.image"), size).with_options(options),
+    }
+    seconds = medians({name: drained(batches) for name, batches in sides.items()}, rounds)
+    rates = {name: CALL[name] * BATCH / seconds[name] for name in sides}
+    ratios = {name: rates["ours"] / rates[name] for name in BARS}
+    held = growth(crops)
+    print(
+        f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {describe()['processor']}, one core: "
+        f"{size} x {size} pixels, policy strong"
+    )
+    for name, rate in rates.items():
+        bar = f"  ours is {ratios[name]:.2f} times as fast (wanted {BARS[name]})" if name in BARS else ""
+        print(f"{name:9} {rate:7.1f} images/s{bar}")
+    print(f"resident memory: {held[1]:.0f} MiB after 2 epochs, {held[-1]:.0f} MiB after {EPOCHS}")
+    if out is not None:
+        facts = {
+            "machine": dict(describe()),
+            "size": size,
+            "images_per_second": rates,
+            "ratios": ratios,
+            "rss_mib": held,
+        }
+        out.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    return EXIT_OK if all(ratios[name] >= bar for name, bar in BARS.items()) else MISSED
+
+
+if __name__ == "__main__":
+    start(main)
