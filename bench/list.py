@@ -14,6 +14,7 @@ from bench.cli import command, start
 from bench.errors import EXIT_OK, UsageError, nearest
 
 Row = dict[str, Any]  # column -> a JSON value; all rows of a list have the same columns
+JSON_ONLY = {"layout", "ignore_index", "class_names", "colors"}  # too long for a table
 
 
 def backbones() -> list[Row]:
@@ -64,10 +65,12 @@ def datasets() -> list[Row]:
             "title": entry.title,
             "classes": len(entry.classes) or None,
             "images": dict(entry.splits),
-            "ignore_index": entry.ignore_index,
             "licence": entry.licence,
             "source": entry.source,
             "layout": entry.layout,
+            "ignore_index": entry.ignore_index,
+            "class_names": list(entry.classes),
+            "colors": [list(color) for color in entry.colors],
         }
         for entry in entries().values()
     ]
@@ -94,7 +97,8 @@ def main(
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
-        Console(highlight=False).print(_table(rows))
+        shown = [{column: value for column, value in row.items() if column not in JSON_ONLY} for row in rows]
+        Console(highlight=False).print(_table(shown))
     return EXIT_OK
 
 

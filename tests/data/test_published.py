@@ -1,5 +1,6 @@
 """Published sets in small made-up files of their layouts: official ids, splits, faults, and what is told of each."""
 
+import json
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from bench.data import load, names
 from bench.data.__main__ import app
 from bench.data.catalog import entries
 from bench.errors import UsageError
+from bench.list import LISTS
 from bench.spec import DataSpec
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -72,8 +74,15 @@ def test_classes_are_those_of_the_sources():
 
 def test_the_embedded_set_is_described_as_it_is():
     dataset, entry = load(DataSpec()), entries()["scenes"]
-    assert dataset.class_names == entry.classes
+    assert (dataset.class_names, dataset.colors) == (entry.classes, entry.colors)
     assert {name: len(split) for name, split in dataset.splits.items()} == entry.splits
+
+
+def test_every_set_is_listed():
+    rows = LISTS["datasets"]()
+    assert sorted(row["name"] for row in rows) == list(names())
+    assert all(row["licence"] and row["source"] and row["ignore_index"] == 255 for row in rows)
+    assert json.loads(json.dumps(rows)) == rows
 
 
 # --- Oxford-IIIT Pet -------------------------------------------------------------------------------------------------
