@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -32,8 +33,16 @@ STATUS = {"timeout": "timeout", "stalled": "timeout"}
 class Campaign:
     """Schedules trials and sees to it that each leaves a record, even one whose process died without a word."""
 
-    def __init__(self, run: RunFolder, plan: Plan, policy: Policy, console: Console) -> None:
+    def __init__(
+        self,
+        run: RunFolder,
+        plan: Plan,
+        policy: Policy,
+        console: Console,
+        tuning: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self._run, self._plan, self._policy, self._console = run, plan, policy, console
+        self._tuning = tuning or {}  # what a search found, by cell
         self._started: dict[str, str] = {}
         self._trials: dict[str, tuple[Cell, TrialSpec]] = {}
 
@@ -79,10 +88,11 @@ class Campaign:
         results.write_bytes(folder / "spec.json", spec.model_dump_json(indent=2).encode())
         payload = {
             "trial": name, "label": cell.label, "axes": dict(cell.axes), "spec": spec.model_dump(mode="json"),
-            "folder": str(folder), "cpus": self._plan.cpus, "shared": self._plan.shared,
+            "folder": str(folder), "cpus": spec.placement.cpus, "shared": self._plan.shared,
+            "tuning": self._tuning.get(spec.cell),
         }  # fmt: skip
         return schedule.Job(
-            name, ENTRY, payload, str(folder / LOG), self._plan.cpus, self._plan.gpus, self._policy.limits
+            name, ENTRY, payload, str(folder / LOG), spec.placement.cpus or 1, spec.placement.gpus, self._policy.limits
         )
 
     def _hear(self, event: schedule.Event) -> None:
@@ -119,6 +129,7 @@ class Campaign:
             trial=name, cell=spec.cell, label=cell.label, axes=dict(cell.axes), seed=spec.seed, status=status,
             error={"kind": kind, "message": message, "detail": detail}, spec=spec.model_dump(mode="json"),
             started=self._started.get(name, _now()), finished=_now(), environment=describe(),
+            tuning=self._tuning.get(spec.cell),
             history=left.state["history"] if (left := checkpoint.read(self._run.trial(name))) else [],
         )  # fmt: skip
         try:

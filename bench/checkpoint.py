@@ -1,6 +1,6 @@
 """Where a training stands after an epoch, on disk: enough to go on as if nothing had happened.
 
-One file, written as a whole and renamed, of plain arrays and JSON: nothing in it is unpickled. TensorFlow is not imported.
+One file of plain arrays and JSON, written as a whole and renamed: nothing in it is unpickled. No TensorFlow here.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
     """Replace the checkpoint of a trial, in one step."""
     flat = {f"{group}/{i}": array for group, arrays in checkpoint.arrays.items() for i, array in enumerate(arrays)}
     buffer = io.BytesIO()
-    np.savez(buffer, state=np.frombuffer(json.dumps(checkpoint.state).encode(), np.uint8), **flat)
+    flat["state"] = np.frombuffer(json.dumps(checkpoint.state, default=float).encode(), np.uint8)
+    np.savez(buffer, **flat)  # type: ignore[arg-type]
     results.write_bytes(folder / FILE, buffer.getvalue())
 
 
@@ -91,7 +92,7 @@ def restore_training(model: Any, arrays: Mapping[str, Sequence[np.ndarray]]) -> 
 
 def _variables(optimizer: Any) -> list[Any]:
     found = optimizer.variables
-    scale = getattr(optimizer, "_loss_scale", None)  # Keras 2.15 leaves it out of the variables
+    scale: Any = getattr(optimizer, "_loss_scale", None)  # Keras 2.15 leaves it out of the variables
     extra = [scale.current_loss_scale, scale.counter] if hasattr(scale, "counter") else []
     return [*(found() if callable(found) else found), *extra]
 

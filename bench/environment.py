@@ -22,6 +22,9 @@ from bench.errors import UsageError
 ROOMS = ("bench", "losses", "models", "results", "reports")
 PACKAGES = ("tensorflow", "keras", "keras-cv", "tensorflow-addons", "ray", "numpy", "pandas")
 
+MADE_BY = ("code", "python", "tensorflow", "keras", "keras_cv", "tensorflow_addons")
+"""What of `describe` the numbers of a trial depend on."""
+
 
 def check_rooms() -> None:
     """The five packages have generic names; one found elsewhere than beside the others is somebody else's.

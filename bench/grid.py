@@ -10,6 +10,7 @@ A grid file has these keys:
       loss: [cross_entropy, dice]     # an alias or a field of the spec, and its values
       optimizer:                      # or named bundles of fields
         - {label: sgd, set: {train.optimizer: sgd, train.learning_rate: 0.05}}
+    search: {field: train.learning_rate, values: [1.0e-4, 1.0e-3], epochs: 2}  # tune each cell before its seeds
 
 `loss: all` stands for every loss that a model can be trained with alone.
 
@@ -25,10 +26,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 import losses
 from bench.errors import UsageError, nearest
@@ -52,12 +53,47 @@ class _Choice(BaseModel):
     set: dict[str, Any]
 
 
+class Search(BaseModel):
+    """Tuning of one field before the seeds are run, with the same candidates and steps for every cell.
+
+    Attributes:
+        field: of the spec; a number.
+        values: the candidates; or `log`: (least, greatest, how many), evenly spaced logarithms.
+        epochs: of a candidate's training; None is that of the grid.
+        seeds: of the search, apart from those that are reported.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    field: str = "train.learning_rate"
+    values: tuple[float, ...] = ()
+    log: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[int, Field(ge=2)]] | None = None
+    epochs: int | None = Field(None, ge=1)
+    seeds: int = Field(1, ge=1)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Search:
+        if bool(self.values) == bool(self.log):
+            raise ValueError("give either values or log")
+        section = self.field.partition(".")[0]
+        if self.field not in fields_of([section]):
+            raise ValueError(f"unknown field {self.field!r}{nearest(self.field, fields_of([section]) or ALIASES)}")
+        return self
+
+    @property
+    def candidates(self) -> tuple[float, ...]:
+        if self.log is None:
+            return self.values
+        low, high, count = self.log
+        return tuple(float(f"{low * (high / low) ** (i / (count - 1)):.3g}") for i in range(count))
+
+
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
     description: str = ""
     preset: str | None = None
     seeds: int | None = Field(None, ge=1)
     base: dict[str, Any] = {}
+    search: Search | None = None
     axes: dict[str, list[_Choice | str | int | float | bool | None]] = Field(min_length=1)
 
     @field_validator("axes", mode="before")
@@ -90,6 +126,7 @@ class Grid:
     preset: str
     seeds: int
     cells: tuple[Cell, ...]
+    search: Search | None = None
 
 
 def names() -> list[str]:
@@ -146,7 +183,14 @@ def load(
         assign(base, dotted, value, "--set")
     cells = [_cell(path, base, combination, precision) for combination in _combinations(file, _wanted(only, file))]
     _refuse_doubles(path, cells)
-    return Grid(path.stem, file.description, preset, seeds or file.seeds or presets()[preset]["seeds"], tuple(cells))
+    return Grid(
+        path.stem,
+        file.description,
+        preset,
+        seeds or file.seeds or presets()[preset]["seeds"],
+        tuple(cells),
+        file.search,
+    )
 
 
 def single(settings: Sequence[str], preset: str, precision: str) -> TrialSpec:
@@ -250,11 +294,13 @@ def _cell(path: Path, base: Mapping[str, Any], combination: Mapping[str, Any], p
 
 
 def _refuse_doubles(path: Path, cells: Sequence[Cell]) -> None:
-    seen: dict[str, str] = {}
+    seen: dict[Any, str] = {}
     for cell in cells:
-        if cell.spec.cell in seen:
-            raise UsageError(f"{path}: cells {seen[cell.spec.cell]!r} and {cell.label!r} are the same trial")
-        seen[cell.spec.cell] = cell.label
+        # What is measured on other devices is another trial, though of the same cell.
+        trial = cell.spec.cell, cell.spec.placement
+        if trial in seen:
+            raise UsageError(f"{path}: cells {seen[trial]!r} and {cell.label!r} are the same trial")
+        seen[trial] = cell.label
 
 
 def slug(text: str) -> str:

@@ -65,5 +65,7 @@ def shrunk(trial: Trial) -> Trial | None:
 def settled(run: RunFolder, trial: Trial) -> bool:
     """Whether a trial is complete, or has run out of memory and is complete with half its batch."""
     status = run.status(trial[0])
+    if status is None:
+        return run.has(trial[2])
     smaller = shrunk(trial) if status == "oom" else None
     return status == "ok" or (smaller is not None and run.status(smaller[0]) == "ok")

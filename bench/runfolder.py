@@ -5,17 +5,19 @@ from __future__ import annotations
 import fcntl
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
 import yaml
+from pydantic import ValidationError
 
 import results
 from bench.errors import UsageError, nearest
-from bench.grid import Cell, Grid
+from bench.grid import Cell, Grid, Search
 from bench.plan import Plan
-from bench.spec import parse
+from bench.spec import TrialSpec, parse
 
 
 class RunFolder:
@@ -24,6 +26,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: TextIO | None = None
+        self._had: set[tuple[str, int, int | None]] | None = None
 
     @classmethod
     def create(
@@ -34,14 +37,11 @@ class RunFolder:
         Raises:
             UsageError: the name is taken or unusable, or the place is not writable.
         """
-        if Path(name).name != name or name.startswith("."):
-            raise UsageError(f"--name {name!r}: a plain folder name is wanted, without slashes")
+        writable(out, name)
         path = out / name
         try:
             path.mkdir(parents=True)
             (path / "trials").mkdir()
-        except FileExistsError:
-            raise UsageError(f"run {path} exists; choose another --name, or finish it with --resume {path}") from None
         except OSError as error:
             raise UsageError(f"--out {out}: cannot write there: {error.strerror}") from None
         run = cls(path)
@@ -96,19 +96,59 @@ class RunFolder:
         path = self.path / "grid.yaml"
         try:
             values = yaml.safe_load(path.read_text())
-            cells = {
-                entry["cell"]: Cell(
-                    entry["label"], entry["axes"], parse(entry["spec"], f"{path}: cell {entry['label']!r}")
-                )
+            cells = [
+                Cell(entry["label"], entry["axes"], parse(entry["spec"], f"{path}: cell {entry['label']!r}"))
                 for entry in values["cells"]
-            }
-            grid = Grid(values["name"], values["description"], values["preset"], values["seeds"], tuple(cells.values()))
-        except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+            ]
+            stored = [entry["cell"] for entry in values["cells"]]
+            grid = Grid(
+                values["name"],
+                values["description"],
+                values["preset"],
+                values["seeds"],
+                tuple(cells),
+                Search.model_validate(values["search"]) if values.get("search") else None,
+            )
+        except (OSError, yaml.YAMLError, KeyError, TypeError, ValidationError) as error:
             raise UsageError(f"{path}: not the resolved grid of a run: {error!r}") from None
-        for stored, cell in cells.items():
-            if cell.spec.cell != stored:
+        for before, cell in zip(stored, cells, strict=True):
+            if cell.spec.cell != before:
                 raise UsageError(f"{path}: another version of the software made cell {cell.label!r}; start a new run")
         return grid
+
+    def complete(self) -> list[results.Record]:
+        """The records of complete trials."""
+        found = []
+        for path in sorted((self.path / "trials").glob("*")):
+            try:
+                record = results.read(path)
+            except ValueError:
+                continue
+            found += [record] if record.status == "ok" else []
+        return found
+
+    def has(self, spec: TrialSpec) -> bool:
+        """Whether some complete trial, of whatever name, was of this cell and seed on as many replicas."""
+        if self._had is None:
+            self._had = {(record.cell, record.seed, _replicas(record)) for record in self.complete()}
+        return (spec.cell, spec.seed, spec.placement.replicas) in self._had
+
+    def set_aside(self, names: Iterable[str]) -> None:
+        """Move trials out of the run, into `replaced/`: they are to be made anew."""
+        folder = self.path / "replaced" / datetime.now().strftime("%Y%m%d-%H%M%S")
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            self.trial(name).rename(folder / name)
+        self._had = None
+
+    def regrid(self, plan: Plan) -> None:
+        """Replace the plan of the run by one that has grown."""
+        self._write("grid.yaml", yaml.safe_dump(_resolved(plan), sort_keys=False))
+        self.recell(plan)
+
+    def recell(self, plan: Plan) -> None:
+        """Note in the manifest which cells the run is about."""
+        self._write("run.json", json.dumps({**self.manifest(), "cells": _cells(plan)}, indent=2) + "\n")
 
     def trial(self, name: str) -> Path:
         return self.path / "trials" / name
@@ -119,6 +159,11 @@ class RunFolder:
             return results.read(self.trial(name)).status
         except ValueError:
             return None
+
+
+def _replicas(record: results.Record) -> int | None:
+    placement = record.spec.get("placement", {})
+    return placement.get("gpus") or placement.get("cpu_replicas")
 
 
 def _cells(plan: Plan) -> list[dict[str, Any]]:
@@ -137,16 +182,20 @@ def _resolved(plan: Plan) -> dict[str, Any]:
     ]
     return {
         "name": grid.name, "description": grid.description, "preset": grid.preset, "seeds": grid.seeds,
-        "cpus": plan.cpus, "gpus": plan.gpus, "concurrent": plan.concurrent, "shared": plan.shared, "cells": cells,
+        "search": grid.search and grid.search.model_dump(), "cells": cells,
     }  # fmt: skip
 
 
-def writable(out: Path) -> None:
-    """Refuse a place for runs that cannot be written, before anything starts.
+def writable(out: Path, name: str | None = None) -> None:
+    """Refuse a place for runs that cannot be written, or a name of a run that is taken, before anything starts.
 
     Raises:
         UsageError: naming the folder.
     """
+    if name is not None and (Path(name).name != name or name.startswith(".")):
+        raise UsageError(f"--name {name!r}: a plain folder name is wanted, without slashes")
+    if name is not None and (out / name).exists():
+        raise UsageError(f"run {out / name} exists; choose another --name, or finish it with --resume {out / name}")
     existing = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
     try:
         with tempfile.TemporaryFile(dir=existing) as file:

@@ -129,16 +129,6 @@ def _nodes() -> list[Node]:
     return nodes
 
 
-def misfit(cpus: int, gpus: int, nodes: Sequence[Node]) -> str | None:
-    """Why no single node can hold such a trial; None when one can."""
-    most = max((node.gpus for node in nodes), default=0)
-    if gpus > most:
-        return f"{gpus} GPU(s) a trial asked, but no node has more than {most}"
-    if not any(node.cpus >= cpus and node.gpus >= gpus for node in nodes):
-        return f"{cpus} CPU(s) and {gpus} GPU(s) a trial asked, but no node has both"
-    return None
-
-
 def call(entry: str, gpus: int) -> Any:
     """Run "module:function" once in a worker that holds `gpus` GPUs, and return its plain answer."""
     return ray.get(ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(_resolve).remote(entry))

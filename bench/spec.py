@@ -201,11 +201,15 @@ class EvalSpec(Spec):
 
 
 class Placement(Spec):
-    """Devices of one trial: whole GPUs, or logical CPU devices to exercise replication without a GPU."""
+    """Devices of one trial: whole GPUs, or logical CPU devices to exercise replication without a GPU.
+
+    With `exclusive_node` it has all CPUs of its node, so that nothing else runs there: for grids that time.
+    """
 
     gpus: Annotated[int, Field(ge=0)] = _aside(0)
     cpus: Annotated[int, Field(ge=1)] | None = _aside(None)
     cpu_replicas: int = _aside(1, ge=1, le=8)
+    exclusive_node: bool = _aside(False)
 
     @property
     def replicas(self) -> int:

@@ -20,7 +20,7 @@ import typer
 import results
 from bench import checkpoint
 from bench.cli import command, start
-from bench.environment import check_rooms, describe, peak_rss_mb, prepare_process
+from bench.environment import MADE_BY, check_rooms, describe, peak_rss_mb, prepare_process
 from bench.errors import EXIT_INCOMPLETE, EXIT_OK, UsageError
 from bench.spec import CHECKPOINT, TrialSpec, initial_weights, parse
 from bench.timing import Clocks
@@ -43,6 +43,7 @@ def run(
     axes: Mapping[str, Any] | None = None,
     shared: bool = False,
     attempt: int = 1,
+    tuning: Mapping[str, Any] | None = None,
     tell: Progress = lambda event: None,
 ) -> results.Record:
     """Run one trial and write its record, whatever happens short of the death of the process.
@@ -55,6 +56,7 @@ def run(
         trial, label, axes: the trial's name, its cell's name and what the grid varies.
         shared: whether other trials share this machine's cores, which spoils throughput.
         attempt: number of this process start, for the record.
+        tuning: what a search found for this cell, for the record.
         tell: called with progress events ("step", "epoch", and "alive", a bare sign of life).
 
     Returns:
@@ -64,7 +66,7 @@ def run(
     body = _Body(spec, folder, shared, tell)
     body.known["environment"] |= {"attempt": attempt}
     base = {"trial": trial, "cell": spec.cell, "label": label, "axes": dict(axes or {}), "seed": spec.seed}
-    base |= {"spec": spec.model_dump(mode="json"), "started": _now()}
+    base |= {"spec": spec.model_dump(mode="json"), "started": _now(), "tuning": tuning}
     try:
         found: dict[str, Any] = {"status": "ok", "error": None, **body.run()}
     except KeyboardInterrupt:
@@ -307,8 +309,7 @@ class _Body:
         """What has to be equal for a training to go on as if it had never stopped."""
         spec = self.spec.model_dump(mode="json")
         spec["placement"].pop("cpus")
-        versions = {name: describe().get(name) for name in ("code", "python", "tensorflow", "keras", "keras_cv")}
-        return {"spec": spec, "data": self.dataset.version, **versions}
+        return {"spec": spec, "data": self.dataset.version, **{name: describe().get(name) for name in MADE_BY}}
 
     def _settle(self) -> list[dict[str, Any]]:
         """Put the weights that are reported into the model and score them: validation, and the test split once."""
@@ -429,7 +430,7 @@ def worker(payload: dict[str, Any], tell: Progress) -> None:
     """Entry point of a scheduled trial, in a process of its own."""
     prepare_process(payload["cpus"])
     spec = parse(payload["spec"], f"trial {payload['trial']}")
-    names = {name: payload[name] for name in ("trial", "label", "axes", "shared")}
+    names = {name: payload[name] for name in ("trial", "label", "axes", "shared", "tuning")}
     folder = Path(payload["folder"])
     run(spec, folder, **names, attempt=_attempt(folder), tell=tell)
 

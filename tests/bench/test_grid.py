@@ -21,7 +21,8 @@ def test_the_losses_grid_is_the_seven_for_good():
 @pytest.mark.parametrize("preset", ["smoke", "quick", "full"])
 def test_every_shipped_grid_resolves_into_different_cells(name, preset):
     cells = grid.load(name, preset=preset).cells
-    assert len({cell.spec.cell for cell in cells}) == len(cells) >= 2
+    # What is measured on other devices is another trial, though of the same cell.
+    assert len({(cell.spec.cell, cell.spec.placement.gpus) for cell in cells}) == len(cells) >= 2
     assert len({cell.trial(0)[0] for cell in cells}) == len(cells)
 
 
@@ -81,6 +82,11 @@ def test_auto_precision_is_resolved_before_the_cell_is_hashed():
         ("- a\n", "a grid is a mapping with `axes`, got list"),
         ("axes: [\n", "not readable as YAML"),
         ("description: x\n", "axes: Field required"),
+        ("axes: {loss: [dice]}\nsearch: {}\n", "search: Value error, give either values or log"),
+        (
+            "axes: {loss: [dice]}\nsearch: {field: train.rate, values: [1]}\n",
+            "unknown field 'train.rate'; did you mean 'train.",
+        ),
     ],
 )
 def test_faults_in_a_file(tmp_path, text, message):
@@ -125,3 +131,20 @@ def test_the_core_holds_the_first_seven_and_its_calibrated_twin_differs_in_that_
         assert twin.spec == plain.spec.model_copy(
             update={"loss": plain.spec.loss.model_copy(update={"calibrated": True})}
         )
+
+
+def test_a_search_has_the_same_candidates_for_every_cell(tmp_path):
+    path = _file(tmp_path, "axes: {loss: [dice]}\nsearch: {log: [1.0e-4, 1.0e-2, 5]}\n")
+    assert grid.load(path, preset="quick").search.candidates == (1e-4, 3.16e-4, 1e-3, 3.16e-3, 1e-2)
+    assert grid.load("losses-tuned").search.field == "train.learning_rate"
+    assert grid.load("losses").search is None
+
+
+def test_the_scaling_grid_keeps_the_batch_of_a_replica_or_the_global_one():
+    cells = {cell.label: cell.spec for cell in grid.load("scaling").cells}
+    one = cells.pop("1")
+    assert {label.split()[0] for label in cells} == {"weak", "strong"}
+    for label, spec in cells.items():
+        of_a_replica = spec.train.batch_size // spec.placement.gpus
+        assert one.train.batch_size == (of_a_replica if "weak" in label else spec.train.batch_size)
+        assert (spec.cell == one.cell) == ("strong" in label)  # what is learnt does not depend on the devices

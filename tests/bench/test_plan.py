@@ -1,9 +1,11 @@
 """Placement and defaults from the machines at hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from bench.errors import UsageError
-from bench.plan import Local, default_precision, make
+from bench.plan import Local, default_precision, grown, make
 
 LAPTOP = [Local(2, 0, None)]
 NODES = [Local(32, 8, "A100"), Local(32, 8, "A100")]
@@ -56,3 +58,38 @@ def test_precision_by_device_is_read_from_the_table():
     assert default_precision(1, [Local(8, 1, "V100")]) == "mixed_float16"
     assert default_precision(1, [Local(8, 1, "NVIDIA H200")]) == "mixed_bfloat16"
     assert default_precision(1, [Local(8, 1, "A100"), Local(8, 1, "T4")]) == "mixed_float16"
+
+
+def test_a_grid_may_say_itself_how_many_gpus_each_trial_has():
+    plan = make({"grid": "scaling"}, NODES, None)
+    gpus = {cell.label: cell.spec.placement.gpus for cell in plan.grid.cells}
+    assert (gpus["1"], gpus["weak 4"], gpus["strong 8"]) == (1, 4, 8)
+    assert {cell.spec.placement.cpus for cell in plan.grid.cells} == {32}  # each has its node to itself
+    assert plan.needs == [(32, 1), (32, 2), (32, 4), (32, 8)]
+    with pytest.raises(UsageError, match="says itself how many GPUs"):
+        make({"grid": "scaling", "gpus_per_trial": 2}, NODES, None)
+
+
+def test_without_gpus_logical_devices_exercise_such_a_grid():
+    plan = make({"grid": "scaling", "preset": "smoke", "gpus_per_trial": 0}, LAPTOP, None)
+    assert [cell.spec.placement.replicas for cell in plan.grid.cells] == [1, 2, 4, 8, 2, 4, 8]
+    assert plan.needs == [(2, 0)]
+    assert any("no speed-up shows" in note for note in plan.notes)
+
+
+def test_within_a_seed_the_longest_come_first():
+    plan = _plan(NODES, seeds=2)
+    cells = [cell.spec.cell for cell in plan.grid.cells]
+    ordered = replace(plan, seconds={cells[3]: 10.0, cells[5]: 20.0}).trials
+    first = [cells[5], cells[3], *(cell for i, cell in enumerate(cells) if i not in (3, 5))]
+    assert [spec.cell for _, _, spec in ordered] == first * 2
+
+
+def test_a_grown_grid_keeps_its_cells_and_has_more():
+    old, new = _plan(LAPTOP, seeds=2, only=["loss=dice,bce"]).grid, _plan(LAPTOP, seeds=3).grid
+    both = grown(old, new)
+    assert [cell.label for cell in both.cells[:2]] == ["dice", "bce"]
+    assert sorted(cell.label for cell in both.cells) == sorted(cell.label for cell in new.cells)
+    assert both.seeds == 3
+    assert grown(new, old).seeds == 3
+    assert len(grown(new, old).cells) == 7

@@ -44,7 +44,9 @@ def folder(root, sizes=((40, 40), (40, 40)), ids=1):
         (["--dataset", "folder", "--data-root", "absent"], "absent"),
         (["--gpus-per-trial", "9", "--preset", "smoke", "--set", "train.batch_size=9"], "9 GPU(s)"),
         (["--resume", "runs/absent"], "no run there"),
-        (["--resume", "runs/absent", "--grid", "heads"], "--resume takes the run as it was planned"),
+        (["--resume", "runs/absent", "--set", "train.epochs=3"], "--resume takes the run as it was planned"),
+        (["--on-oom", "explode"], "--on-oom explode: Input should be 'record' or 'shrink'"),
+        (["--grid", "scalin"], "did you mean 'scaling'?"),
         (["--name", "a/b"], "plain folder name"),
     ],
 )
@@ -97,9 +99,10 @@ def test_a_dry_run_shows_cells_and_placement_and_writes_nothing(tmp_path):
         "7 cells x 3 seeds = 21 trials",
         "quick",
         "Cost of one training image",
+        "PFLOP of training; hours unknown: no earlier record",
     ):
         assert text in done.stdout
-    cost = done.stdout.strip().splitlines()[-1].split()
+    cost = next(line for line in done.stdout.splitlines() if "all cells" in line).split()
     # EfficientNetLite-B0 alone has 3.41 M parameters; the image alone is 0.2 MB.
     assert cost[:5] == ["all", "cells", "128", "x", "128"]
     assert 3.4 < float(cost[5]) < 10

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.plan import misfit
 from bench.supervisor import End, Limits
 
 HERE = Path(__file__).parent
@@ -104,11 +105,9 @@ def test_a_lost_node_loses_its_attempt_and_another_node_takes_over(cluster, node
 
 
 def test_what_no_node_can_hold_is_named(nodes):
-    from bench.schedule import misfit
-
-    assert misfit(1, 2, nodes) is None
-    assert misfit(1, 3, nodes) == "3 GPU(s) a trial asked, but no node has more than 2"
-    assert misfit(64, 1, nodes) == "64 CPU(s) and 1 GPU(s) a trial asked, but no node has both"
+    assert misfit([(1, 2)], nodes) is None
+    assert misfit([(1, 1), (1, 3)], nodes).startswith("3 GPU(s) a trial asked, but no node has more than 2")
+    assert misfit([(64, 1)], nodes) == "64 CPU(s) and 1 GPU(s) a trial asked, but no node has both"
 
 
 def test_a_function_is_called_on_a_node_with_gpus(nodes):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -119,11 +120,39 @@ def test_a_killed_driver_loses_what_ran_and_is_resumed(tmp_path):
     assert driver.statuses() == dict.fromkeys(LOSSES, "ok")
     assert kept.read_bytes() == before
 
-    kept.write_bytes(before[: len(before) // 2])  # what no crash of ours leaves, but a disk may
-    status, output = Driver(tmp_path, "--resume", "runs/r").end()
+    # A record cut off, as no crash of ours leaves it, but a disk may; and one that other code has made.
+    kept.write_bytes(before[: len(before) // 2])
+    (other,) = driver.run.glob("trials/dice-*/record.json")
+    other.write_bytes(re.sub(rb'"code": "\w+"', b'"code": "0123456789ab"', other.read_bytes()))
+    status, output = Driver(tmp_path, "--resume", "runs/r", "--seeds", 2).end()
+    assert status == 2
+    assert "1 complete trials were made differently (code 0123456789ab -> " in output
+    status, output = Driver(tmp_path, "--resume", "runs/r", "--seeds", 2, "--changed", "redo").end()
     assert status == 0, output
-    assert "2 of 3 trials are complete and kept" in output
+    assert "1 of 6 trials are complete and kept" in output
     assert driver.statuses() == dict.fromkeys(LOSSES, "ok")
+    assert len(list(driver.run.glob("trials/*/record.json"))) == 6
+    assert len(list(driver.run.glob("replaced/*/dice-*/record.json"))) == 1
+
+
+def test_a_search_gives_every_cell_its_own_rate_and_says_what_it_cost(tmp_path):
+    grid = "search: {log: [1.0e-4, 1.0e-2, 3], epochs: 1}\naxes: {loss: [cross_entropy, dice]}\n"
+    (tmp_path / "tuned.yaml").write_text(grid)
+    arguments = ("--grid", "tuned.yaml", "--preset", "smoke", "--seeds", 1, "--gpus-per-trial", 0, "--name", "r")
+    driver = Driver(tmp_path, *arguments, "--max-concurrent", 2)
+    status, output = driver.end()
+    assert status == 0, output
+    records = {(r := results.read(path)).label: r for path in driver.run.glob("trials/*")}
+    rates = {label: record.spec["train"]["learning_rate"] for label, record in records.items()}
+    assert rates == {"cross_entropy": 1e-3, "dice": 1e-2}
+    assert "dice: train.learning_rate 0.01 is at the edge of the search" in output
+    tuning = records["dice"].tuning
+    assert (tuning["chosen"], tuning["search_steps"], tuning["training_steps"]) == (1e-2, 3 * 15, 2 * 15)
+    assert [entry["value"] for entry in tuning["candidates"]] == [1e-4, 1e-3, 1e-2]
+    assert {results.read(path).seed for path in driver.run.glob("search/trials/*")} == {1000}
+    assert [results.read(path).seed for path in driver.run.glob("trials/*")] == [0, 0]
+    cells = {entry["cell"] for entry in json.loads((driver.run / "run.json").read_text())["cells"]}
+    assert cells == {record.cell for record in records.values()}
 
 
 def test_every_trial_ends_in_a_record(tmp_path):

@@ -1,0 +1,118 @@
+"""What can be known before the first trial: weights, data sets, GPUs, nodes, and what changed since a run began."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import results
+from bench.environment import MADE_BY, describe
+from bench.errors import UsageError
+from bench.grid import Grid
+from bench.plan import Plan, misfit
+from bench.spec import DataSpec, initial_weights
+
+if TYPE_CHECKING:
+    from bench import schedule
+    from bench.data.dataset import Dataset
+
+
+def check_inputs(grid: Grid) -> dict[DataSpec, Dataset]:
+    """Look at all weights and read every data set once, before any training; returns the data sets."""
+    import models.weights
+    from bench.data import load
+
+    for cell in grid.cells:
+        try:
+            models.weights.check(cell.spec.model.backbone, cell.spec.model.weights)
+        except ValueError as error:
+            raise UsageError(f"cell {cell.label!r}: {error}") from None
+        if cell.spec.train.init_from:
+            initial_weights(cell.spec.train.init_from)
+    return {spec: load(spec) for spec in dict.fromkeys(cell.spec.data for cell in grid.cells)}
+
+
+def check_placement(plan: Plan, nodes: Sequence[schedule.Node]) -> None:
+    """Refuse what would wait for ever, and workers whose TensorFlow cannot see the GPUs that Ray gives them."""
+    if fault := misfit(plan.needs, nodes):
+        raise UsageError(fault)
+    if plan.gpus:
+        from bench import schedule
+
+        seen = schedule.call("bench.training:visible_gpus", plan.gpus)
+        if seen != plan.gpus:
+            raise UsageError(
+                f"Ray gives a trial {plan.gpus} GPU(s) but TensorFlow sees {seen} there; install its CUDA libraries "
+                "(`make venv` does so where nvidia-smi answers) or use --gpus-per-trial 0"
+            )
+
+
+def check_nodes(out: Path) -> None:
+    """Refuse a cluster with a node that has other versions, or that does not see the place for results.
+
+    Raises:
+        UsageError: naming the node, with both versions.
+    """
+    from bench import schedule
+
+    out.mkdir(parents=True, exist_ok=True)
+    marker = out.resolve() / f".seen-by-all-nodes-{os.getpid()}"
+    marker.touch()
+    try:
+        for node, found in schedule.on_every_node("bench.preflight:probe", str(marker)).items():
+            if differ := differences(found["made_by"], here := made_by()):
+                name = differ[0]
+                raise UsageError(
+                    f"node {node} has {name} {found['made_by'][name]}, this process {name} {here[name]}: "
+                    "install the same on both"
+                )
+            if not found["sees"]:
+                raise UsageError(f"node {node} does not see {out}: --storage has to be a path that all nodes share")
+    finally:
+        marker.unlink()
+
+
+def check_data(data: Mapping[DataSpec, Dataset], nodes: Sequence[schedule.Node]) -> None:
+    """Refuse a cluster on whose nodes a data root is missing, faulty or not the same."""
+    from bench import schedule
+
+    if len(nodes) < 2:
+        return
+    for spec, dataset in data.items():
+        if spec.root is None:
+            continue
+        for node, (version, fault) in schedule.on_every_node("bench.data:version_here", spec.model_dump()).items():
+            if fault or version != dataset.version:
+                what = fault or f"data.root {spec.root} holds version {version}, here {dataset.version}"
+                raise UsageError(f"node {node}: {what}; data.root has to hold the same set on every node")
+
+
+def probe(marker: str) -> dict[str, Any]:
+    """Run on a node: what it has, and whether it sees a file."""
+    return {"made_by": made_by(), "sees": Path(marker).exists()}
+
+
+def made_by() -> dict[str, Any]:
+    """What the numbers of a trial made in this environment depend on, but for its data."""
+    return {name: describe().get(name) for name in MADE_BY}
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    return [name for name in MADE_BY if one.get(name) != other.get(name)]
+
+
+def changed(records: Iterable[results.Record], data: Mapping[DataSpec, Dataset]) -> dict[str, list[str]]:
+    """By the trial's name, in what the code, the versions or the data of complete records differ from those at hand."""
+    versions = {dataset.version for dataset in data.values()}
+    found = {}
+    for record in records:
+        here = made_by()
+        differ = differences(record.environment, here)
+        what = [f"{name} {record.environment.get(name)} -> {here[name]}" for name in differ]
+        if record.dataset and record.dataset.version not in versions:
+            what.append(f"data {record.dataset.version} -> {', '.join(sorted(versions))}")
+        if what:
+            found[record.trial] = what
+    return found
