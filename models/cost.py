@@ -46,6 +46,9 @@ def cost(spec: ModelSpec, num_classes: int, size: int | tuple[int, int]) -> Cost
     Raises:
         ValueError: as `models.build`, or an image that the model cannot take.
     """
+    sides = (size, size) if isinstance(size, int) else size
+    if 0 < min(sides) < spec.output_stride:
+        raise ValueError(f"an image of {sides[0]} x {sides[1]} is too small for output_stride {spec.output_stride}")
     # Here, not above, so that a cost worked out elsewhere can be received without TensorFlow.
     from models.builder import build_training
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ _PARTS = {  # KerasCV layer behind its block's name -> module inside the PyTorch
     "project_bn": "_bn2",
 }
 _ENDS = {"stem_conv": "_conv_stem", "stem_bn": "_bn0", "top_conv": "_conv_head", "top_bn": "_bn1"}
+_AUTOMATIC = re.compile(r"(?<=conv_block)\d+|_\d+$")
 
 
 def check(backbone: str, source: str) -> None:
@@ -187,14 +187,14 @@ def _load_keras_weights(model: Any, path: Path) -> None:
 
 
 def _keys(names: Iterable[str]) -> list[tuple[str, int]]:
-    """Names less what Keras and KerasCV number by the process (`conv2d_7`, `conv_block3_conv`), and which of these."""
-    seen: Counter[str] = Counter()
-    keys = []
+    """Names less what Keras and KerasCV number by the process (`conv2d_7`, `conv_block3_conv`), and the rank by it."""
+    numbered = []
     for name in names:
-        plain = re.sub(r"(?<=conv_block)\d+|_\d+$", "", name)
-        keys.append((plain, seen[plain]))
-        seen[plain] += 1
-    return keys
+        found = _AUTOMATIC.search(name)
+        numbered.append((_AUTOMATIC.sub("", name), int(found[0].strip("_")) if found else -1))
+    ranks = {key: rank for rank, key in enumerate(sorted(numbered))}
+    first = {plain: rank for (plain, _), rank in reversed(ranks.items())}
+    return [(plain, ranks[plain, number] - first[plain]) for plain, number in numbered]
 
 
 def _assign(model: Any, arrays: Arrays, source: str) -> None:

@@ -31,14 +31,14 @@ def test_everything_is_listed(what, names):
     rows = lists.LISTS[what]()
     assert [row["name"] for row in rows] == list(names)
     assert len({tuple(row) for row in rows}) == 1
-    assert json.loads(json.dumps(rows)) == rows
+    assert [row["name"] for row in json.loads(json.dumps(rows))] == list(names)
 
 
 def test_a_table_for_people_and_json_for_programs():
     table = _list("backbones")
     assert table.returncode == 0
     lines = table.stdout.splitlines()
-    assert len(lines) == 1 + len(BACKBONES)
+    assert [line.split()[0] for line in lines if line[0] != " "] == ["name", *BACKBONES]
     (line,) = [line for line in lines if line.startswith("resnet50 ")]
     assert line.split()[1:5] == ["23,561,152", "8,", "16,", "32"]
     assert "download resnet50_imagenet" in line

@@ -104,3 +104,5 @@ def test_cost_needs_no_weights() -> None:
 def test_a_size_has_to_be_positive() -> None:
     with pytest.raises(ValueError, match="size must be positive"):
         cost(models.ModelSpec(backbone="resnet18", **SMALL), 5, 0)
+    with pytest.raises(ValueError, match="8 x 40 is too small for output_stride 16"):
+        cost(models.ModelSpec(backbone="resnet18", **SMALL), 5, (8, 40))

@@ -1,6 +1,6 @@
 """Atrous consistency: the dense map, subsampled, is the original map (the test that deeplab2 uses for its encoders)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,20 +14,19 @@ from models.normalisation import BatchNormalization
 from models.output_stride import primitives
 from models.pyramid import STRIDES, bare, maps
 
-# One of each family with few and narrow layers: what is tested is the rewriting of each kind of layer.
+# Few and narrow layers: what is tested is the rewriting of each kind of layer, here at stride 8, where all are dilated.
 _THIN = {"width_coefficient": 0.25, "depth_coefficient": 0.2}
+_MOBILENET = {
+    key: value[:9] for key, value in BACKBONES["mobilenetv3_small"].arguments.items() if isinstance(value, tuple)
+}
 FAMILIES: dict[str, Mapping[str, Any]] = {
-    "resnet18": {"stackwise_filters": (64, 8, 16, 16), "stackwise_blocks": (2, 1, 2, 2)},
-    "resnet50": {"stackwise_filters": (8, 8, 8, 16), "stackwise_blocks": (1, 1, 1, 1)},
-    "resnet18_v2": {"stackwise_filters": (64, 8, 16, 16)},
+    "resnet18": {"stackwise_filters": (64, 8, 16, 16), "stackwise_blocks": (1, 1, 1, 2)},
     "resnet50_v2": {"stackwise_filters": (8, 8, 8, 16), "stackwise_blocks": (2, 2, 2, 2)},
-    "efficientnetlite_b0": _THIN,
-    "efficientnetv1_b0": _THIN,
+    "efficientnetlite_b0": {"depth_coefficient": 0.2},
     "efficientnetv2_s": _THIN,
-    "mobilenetv3_small": {"alpha": 0.25},
+    "mobilenetv3_small": {**_MOBILENET, "alpha": 0.25},
     "densenet121": {"stackwise_num_repeats": (1, 1, 1, 1), "growth_rate": 8},
-    "csp_darknet_s": {"stackwise_channels": (8, 16, 24, 32), "stackwise_depth": (1, 2, 1, 1)},
-    "vgg16": {},
+    "csp_darknet_s": {"stackwise_channels": (8, 16, 24, 32), "stackwise_depth": (1, 1, 1, 1)},
 }
 
 
@@ -43,10 +42,10 @@ def _image(row: Backbone) -> np.ndarray:
     return np.random.default_rng(0).uniform(-1, 1, (1, height, width, 3)).astype("float32")
 
 
-def _assert_consistent(row: Backbone) -> None:
+def _assert_consistent(row: Backbone, strides: Iterable[int]) -> None:
     model, image = _levels(row), _image(row)
     originals = [np.asarray(level) for level in model(image)]
-    for output_stride in row.strides:
+    for output_stride in strides:
         dense = models.with_output_stride(model, output_stride)(image)
         for stride, original, level in zip(STRIDES, originals, dense, strict=True):
             factor = max(1, stride // output_stride)
@@ -62,7 +61,7 @@ def _assert_consistent(row: Backbone) -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_dense_map_holds_the_original(name: str) -> None:
     row = BACKBONES[name]
-    _assert_consistent(replace(row, arguments={**row.arguments, **FAMILIES[name]}))
+    _assert_consistent(replace(row, arguments={**row.arguments, **FAMILIES[name]}), [8])
 
 
 @pytest.mark.slow
@@ -70,7 +69,7 @@ def test_dense_map_holds_the_original(name: str) -> None:
 def test_dense_map_holds_the_original_of_every_backbone(name: str) -> None:
     row = BACKBONES[name]
     assert bare(row).count_params() == row.parameters
-    _assert_consistent(row)
+    _assert_consistent(row, row.strides)
 
 
 @pytest.mark.slow
