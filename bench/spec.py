@@ -84,7 +84,9 @@ class DataSpec(Spec):
     size: int = Field(160, ge=32, le=4096)
     crop: int = Field(128, ge=32, le=4096)
     augment: str | Policy = "light"
-    pixel_weights: Literal["none", "balanced", "frequency", "unet"] = Field("none", json_schema_extra={"neutral": "none"})
+    pixel_weights: Literal["none", "balanced", "frequency", "unet"] = Field(
+        "none", json_schema_extra={"neutral": "none"}
+    )
     cache: Literal["auto", "memory", "disk"] = _aside("auto")
     train_limit: int | None = Field(None, ge=1)
     val_limit: int | None = Field(None, ge=1)
@@ -106,7 +108,9 @@ class DataSpec(Spec):
                 return Policy.model_validate(value)
             except ValidationError as error:
                 fault = error.errors(include_url=False)[0]
-                raise ValueError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}, got {fault['input']!r}") from None
+                raise ValueError(
+                    f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}, got {fault['input']!r}"
+                ) from None
         if isinstance(value, str) and value not in named_policies():
             raise ValueError(f"unknown policy {value!r}{nearest(value, named_policies())}")
         return value

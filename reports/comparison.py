@@ -39,9 +39,13 @@ def document(comparison: results.Comparison, figures: bool = True) -> Document:
         made += forest(comparison)
     watched = [row for row in comparison.rows if not row.gate]
     if watched:
-        told = "Shown, and no reason to fail: set `gate: true` in the margins to guard one."
         counts = ", ".join(f"{n} {name}" for name, n in comparison.count(gate=False).items())
-        made += [Heading("Watched"), Paragraph(f"{told} {counts}.")]
+        told: list[Inline] = [
+            "Shown, and no reason to fail (",
+            Code("gate: true"),
+            f" in the margins makes it one): {counts}.",
+        ]
+        made += [Heading("Watched"), Paragraph(told)]
         made += [table([row for row in watched if row.verdict != "ok"] or watched)]
     if comparison.gaps:
         made += [Heading("Gaps"), Items([*comparison.gaps])]

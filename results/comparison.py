@@ -390,7 +390,7 @@ def _limit(margin: float, metric: Metric, base: float) -> float:
     """The margin on the scale of the test."""
     if metric.scale == "difference":
         return margin
-    share = margin + metric.floor / base
+    share = max(margin, metric.floor / base)
     return -math.log1p(-min(share, 1 - 1e-9)) if metric.better == "higher" else math.log1p(share)
 
 

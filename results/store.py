@@ -86,7 +86,7 @@ def read(path: StrPath) -> Record:
         return Record.model_validate(migrate(_read_object(path)))
     except ValidationError as error:
         first, *others = error.errors(include_url=False, include_context=False)
-        where = ".".join(str(part) for part in first["loc"]) or "record"
+        where = ".".join(str(part) for part in first["loc"] if "[" not in str(part)) or "record"
         more = f" (and {len(others)} more)" if others else ""
         raise ValueError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}{more}") from None
     except ValueError as error:

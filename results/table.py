@@ -3,7 +3,9 @@
 A failed trial is a row with its status and empty metrics; nothing is dropped.
 """
 
+import hashlib
 import io
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from results.record import Published, Record, View
-from results.store import Run, Stored, StrPath, iterate, read_run, write_bytes
+from results.store import Run, Stored, StrPath, find, iterate, locate, read_run, release_of, write_bytes
 
 _IDENTITY = ("trial", "cell", "label", "seed", "status", "error")
 _NUMBERS = (
@@ -43,6 +45,8 @@ _NUMBERS = (
 VIEW_METRICS = _NUMBERS[: _NUMBERS.index("images_per_second")]
 METRICS = _NUMBERS
 _COUNTS = ("images", "epochs", "best_epoch", "target_epoch", "batch_size", "replicas")
+# From this number of records on, a folder's table is kept beside them.
+_WORTH_KEEPING = 500
 # A trial that measured nothing stands in the view that it owed, so that selecting a split does not hide it.
 _OWED = ("default", "val")
 
@@ -64,19 +68,45 @@ def load(path: StrPath | Sequence[StrPath]) -> pd.DataFrame:
     Raises:
         ValueError: nothing there, or a record that cannot be read; one line names the file and the reason.
     """
-    return trials(iterate(path))
+    folder = locate(path) if isinstance(path, str | os.PathLike) else None
+    files = find(path)
+    if folder is None or not folder.is_dir() or release_of(folder) or len(files) < _WORTH_KEEPING:
+        return trials(iterate(path))
+    kept = folder / ".cache" / f"{_fingerprint(files)}.parquet"
+    if not kept.is_file():
+        out = io.BytesIO()
+        trials(iterate(path)).to_parquet(out, index=False)
+        try:
+            for old in kept.parent.glob("*.parquet"):
+                old.unlink()
+            write_bytes(kept, out.getvalue())
+        except OSError:
+            return pd.read_parquet(out)  # a place that cannot be written is read all the same
+    return pd.read_parquet(kept)
+
+
+def _fingerprint(files: Sequence[Path]) -> str:
+    """Changes when a record is added, lost or rewritten, or when this software would read them otherwise."""
+    digest = hashlib.sha256()
+    for source in ("record.py", "table.py"):
+        digest.update(Path(__file__).with_name(source).read_bytes())
+    for file in files:
+        stat = file.stat()
+        digest.update(f"{file.parent.name} {stat.st_mtime_ns} {stat.st_size} {stat.st_ino}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def trials(stored: Iterable[Stored]) -> pd.DataFrame:
     """`load` for records at hand."""
-    records = [one.record for one in stored]
+    found: list[
+        tuple[dict[str, Any], dict[str, Any]]
+    ] = []  # (axes, row): thousands of whole records would fill the memory
+    for record in (one.record for one in stored):
+        row = _of_trial(record)
+        found += [(record.axes, {**row, **_of_view(record, view)}) for view in (record.views or (None,))]
     taken = {*_IDENTITY, *_NUMBERS, *_COUNTS, "view", "split", "throughput_comparable", "throughput_reason", "folder"}
-    axes = {key: f"axis_{key}" if key in taken else key for record in records for key in record.axes}
-    rows = [
-        {**_of_trial(record), **{name: record.axes.get(key) for key, name in axes.items()}, **_of_view(record, view)}
-        for record in records
-        for view in (record.views or (None,))
-    ]
+    axes = {key: f"axis_{key}" if key in taken else key for values, _ in found for key in values}
+    rows = [{**row, **{name: values.get(key) for key, name in axes.items()}} for values, row in found]
     order = [*_IDENTITY[:3], *axes.values(), *_IDENTITY[3:], "view", "split", *_NUMBERS, *_COUNTS]
     frame = pd.DataFrame(rows, columns=[*order, "throughput_comparable", "throughput_reason"])
     for name in axes.values():

@@ -12,6 +12,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -33,10 +34,11 @@ class Page:
         self._in, inner_out = self._pipe()
         flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
         flags += ["--disable-background-networking", "--remote-debugging-pipe", f"--user-data-dir={profile}"]
-        wired = f'exec "$@" 3<&{inner_in} 4>&{inner_out}'
+        wire = "import os, sys; [os.dup2(int(sys.argv[n]), n + 2) for n in (1, 2)]; os.execv(sys.argv[3], sys.argv[3:])"
+        ends = [str(inner_in), str(inner_out)]
         self._process = subprocess.Popen(
-            ["sh", "-c", wired, "sh", executable, *flags, "about:blank"], pass_fds=(inner_in, inner_out),
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [sys.executable, "-S", "-c", wire, *ends, executable, *flags, "about:blank"],
+            pass_fds=(inner_in, inner_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         os.close(inner_in)
         os.close(inner_out)

@@ -105,7 +105,8 @@ for name in losses.names():
 cross_entropy = keras.losses.SparseCategoricalCrossentropy
 even = RNG.integers(0, C, (B, H, W)).astype(np.int32)
 report["keras scalar"] = of_keras(
-    lambda ids, logits: tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(ids, logits, from_logits=True)), even
+    lambda ids, logits: tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(ids, logits, from_logits=True)),
+    even,
 )
 report["keras pixels"] = of_keras(cross_entropy(from_logits=True), even)
 report["keras void"] = of_keras(cross_entropy(from_logits=True, ignore_class=255), LABELS.astype(np.int32))
