@@ -92,7 +92,7 @@ def _segment_video(source: video.Video, out: Path, segment: Segment) -> None:
 
 
 def _count(source: Path | video.Video) -> int:
-    return source.count if isinstance(source, video.Video) else 1
+    return source.frames if isinstance(source, video.Video) else 1
 
 
 def _summary(sources: Sequence[Path | video.Video]) -> str:

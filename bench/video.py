@@ -16,13 +16,13 @@ SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 
 
 class Video(NamedTuple):
-    """A file that ffmpeg reads: frames of `width` x `height` pixels as they are shown, `count` about as many."""
+    """A file that ffmpeg reads: frames of `width` x `height` pixels as they are shown, `frames` about as many."""
 
     path: Path
     width: int
     height: int
     per_second: float
-    count: int
+    frames: int
 
 
 def check(path: Path) -> Video:

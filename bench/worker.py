@@ -67,7 +67,7 @@ def main() -> None:
 
 def _line() -> bytes:
     """The first line of standard input, unbuffered: a thread will wait on the descriptor itself."""
-    parts = []
+    parts: list[bytes] = []
     while not (parts and parts[-1].endswith(b"\n")) and (data := os.read(0, 1 << 16)):
         parts.append(data)
     return b"".join(parts)

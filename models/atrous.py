@@ -52,7 +52,7 @@ class Border(NamedTuple):
             total = (outputs - 1) * stride + taps - original
             before = (max(total, 0) if ours else tf.maximum(total, 0)) // 2
         else:
-            before, end = (0, 0) if padding == "valid" else padding
+            before, end = (0, 0) if isinstance(padding, str) else padding
             outputs = (original + before + end - taps) // stride + 1
         reach = outputs * stride * rate
         return cls(before * rate, (taps - 1 - before) * rate, min(size, reach) if ours else tf.minimum(size, reach))

@@ -24,7 +24,8 @@ def of_any_size(model: Any) -> Any:
     Attribute `pyramid_level_inputs` is as KerasCV's.
     """
     image = keras.Input((None, None, 3))
-    x, levels = image, {}
+    x = image
+    levels: dict[str, Any] = {}
     for layer in model.layers:
         kind = type(layer).__name__
         if kind == "OverlappingPatchingAndEmbedding":

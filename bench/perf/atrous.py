@@ -18,6 +18,7 @@ import argparse
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -67,7 +68,13 @@ def taps(image: tf.Tensor, kernel: tf.Tensor, rate: int, depthwise: bool) -> tf.
 
 def candidates(rate: int, depthwise: bool, dtype: str) -> Mapping[str, Callable]:
     """Name -> function of (image, kernel)."""
-    arguments = {"kernel_size": 3, "padding": "same", "dilation_rate": rate, "use_bias": False, "dtype": dtype}
+    arguments: dict[str, Any] = {
+        "kernel_size": 3,
+        "padding": "same",
+        "dilation_rate": rate,
+        "use_bias": False,
+        "dtype": dtype,
+    }
     if depthwise:
         ours = models.AtrousDepthwiseConv2D(**arguments)
 

@@ -21,7 +21,7 @@ if hasattr(os, "sched_setaffinity"):  # before TensorFlow makes its threads
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import keras
 import keras_cv
@@ -41,7 +41,7 @@ BATCH, PICTURES, EPOCHS = 8, 32, 20
 CALL = {"ours": 16, "keras_cv": 2, "tf.image": 8}  # batches of one measurement
 BARS = {"keras_cv": 8.0, "tf.image": 1.3}
 MISSED = 1
-Batches = tf.data.Dataset
+Batches: TypeAlias = tf.data.Dataset
 
 
 # --- KerasCV ---------------------------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ def with_keras_cv(pictures: Batches, size: int, classes: int) -> Batches:
 
 def with_tf_image(pictures: Batches, size: int) -> Batches:
     """The same jobs by tf.image, a picture at a time, and CutMix on the batch."""
-    return pictures.map(lambda *pair: _one(*pair, size)).batch(BATCH, drop_remainder=True).map(_cut_mix).prefetch(2)
+    return pictures.map(lambda image, label: _one(image, label, size)).batch(BATCH, drop_remainder=True).map(_cut_mix).prefetch(2)
 
 
 def _one(image: tf.Tensor, label: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:

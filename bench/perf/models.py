@@ -32,6 +32,7 @@ import losses
 import models
 from bench.environment import describe, peak_rss_mb
 from bench.perf.rounds import medians
+from models.backbones import BACKBONES
 from models.builder import BACKBONE
 from models.cost import cost_of
 from models.pyramid import bare
@@ -64,7 +65,7 @@ def backbone(case: Case, side: str) -> keras.Model:
     if side == OURS:
         return build(case, side).get_layer(BACKBONE)
     keras.mixed_precision.set_global_policy(case.precision)
-    whole = bare(case.backbone)
+    whole = bare(BACKBONES[case.backbone])
     levels = (whole.pyramid_level_inputs[name] for name in ("P2", "P5"))
     return keras.Model(whole.input, [whole.get_layer(name).output for name in levels])
 

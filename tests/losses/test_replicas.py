@@ -41,7 +41,7 @@ def test_same_update_and_value(report: dict[str, list[float]], name: str, way: s
 
 
 def test_losses_of_keras(report: dict[str, list[float]]) -> None:
-    """What docs/losses-elsewhere.md says of them: a scalar is multiplied in Keras 3, means of means are not the mean."""
+    """docs/losses-elsewhere.md on them: Keras 3 multiplies a scalar, and means of means are not the mean."""
     scalar, pixels, void = (report[f"keras {case}"] for case in ("scalar", "pixels", "void"))
     assert scalar[0] == pytest.approx(2.0 if keras.__version__.startswith("3.") else 1.0, rel=1e-5)
     assert pixels[1] < 1e-5

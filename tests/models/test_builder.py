@@ -114,9 +114,10 @@ def test_the_seed_fixes_weights_and_dropout() -> None:
 
 
 def test_a_weights_file_fills_the_backbone(tmp_path: Path) -> None:
+    from models.backbones import BACKBONES
     from models.pyramid import bare
 
-    whole = bare("resnet18")
+    whole = bare(BACKBONES["resnet18"])
     whole.save(tmp_path / "resnet18.keras")
     built = _build(weights=str(tmp_path / "resnet18.keras"), output_stride=16).get_layer("backbone")
     name = "v2_stack_3_block2_2_conv"
