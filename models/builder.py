@@ -55,16 +55,21 @@ def build_training(spec: ModelSpec, num_classes: int, *, seed: int | None = None
         stock = reference(_weighted(spec), num_classes, spec.low_level_channels)
         logits = CropLike(dtype="float32", name="logits")([stock(padded), image])
     else:
-        low_level, features, *middle = _backbone(spec)(scaled(image, BACKBONES[spec.backbone]))
+        # Smaller images would leave nothing of the deepest maps of backbones that pad as Caffe did.
+        padded = PadToMultiple(1, least=32, dtype="float32", name="padding")(scaled(image, BACKBONES[spec.backbone]))
+        low_level, features, *middle = _backbone(spec)(padded)
         context = aspp(features, spec, seed)
         refined = decoder(context, low_level, spec) if spec.architecture == "deeplabv3plus" else refine(context, spec)
-        logits = head(refined, image, spec, num_classes)
+        logits = CropLike(dtype="float32", name="logits")([head(refined, padded, spec, num_classes), image])
     used = keras.Model(image, logits, name=spec.architecture)
     seed_dropout(used, seed)
     if not spec.auxiliary_weight:
         return used, used
-    outputs = [logits, auxiliary(middle[0], image, spec, num_classes, seed)]
-    return keras.Model(image, Stack(dtype="float32", name="both_logits")(outputs), name=spec.architecture), used
+    helping = CropLike(dtype="float32", name="auxiliary_logits")(
+        [auxiliary(middle[0], padded, spec, num_classes, seed), image]
+    )
+    both = Stack(dtype="float32", name="both_logits")([logits, helping])
+    return keras.Model(image, both, name=spec.architecture), used
 
 
 def _backbone(spec: ModelSpec) -> keras.Model:

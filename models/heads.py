@@ -120,7 +120,7 @@ def head(features: Any, image: Any, spec: ModelSpec, num_classes: int) -> Any:
         logits = SubpixelUpsampling(num_classes, blur=spec.blur, name="classifier")(features)
     else:
         logits = keras.layers.Conv2D(num_classes, 1, name="classifier")(features)
-    return ResizeLike(dtype="float32", name="logits")([logits, image])
+    return ResizeLike(dtype="float32", name="full_size")([logits, image])
 
 
 def auxiliary(features: Any, image: Any, spec: ModelSpec, num_classes: int, seed: int | None) -> Any:
@@ -133,4 +133,4 @@ def auxiliary(features: Any, image: Any, spec: ModelSpec, num_classes: int, seed
     x = normalise(x, "auxiliary", spec)
     x = Dropout(spec.dropout, seed=seed, name="auxiliary_dropout")(x) if spec.dropout else x
     logits = keras.layers.Conv2D(num_classes, 1, name="auxiliary_classifier")(x)
-    return ResizeLike(dtype="float32", name="auxiliary_logits")([logits, image])
+    return ResizeLike(dtype="float32", name="auxiliary_full_size")([logits, image])

@@ -38,26 +38,35 @@ class PadToMultiple(keras.layers.Layer):
     """Images (B, H, W, C) padded right and below with their mean colour until both sides are multiples of `multiple`.
 
     Any sizes, dynamic too; sides that are multiples already stay as they are.
+
+    Args:
+        multiple: of pixels.
+        least: the sides also become at least so long, pixels; a multiple of `multiple`.
     """
 
-    def __init__(self, multiple: int, **kwargs: Any) -> None:
+    def __init__(self, multiple: int, least: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.multiple = multiple
+        self.multiple, self.least = multiple, least
 
     def call(self, inputs: Any) -> tf.Tensor:
         shape, dynamic = inputs.shape, tf.shape(inputs)
-        missing = [-(dynamic[axis] if shape[axis] is None else shape[axis]) % self.multiple for axis in (1, 2)]
+        missing = [self._missing(dynamic[axis] if shape[axis] is None else shape[axis]) for axis in (1, 2)]
         if all(isinstance(side, int) and side == 0 for side in missing):
             return inputs
         mean = tf.reduce_mean(inputs, axis=(1, 2), keepdims=True)
         return tf.pad(inputs - mean, [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]]) + mean
 
+    def _missing(self, side: Any) -> Any:
+        if isinstance(side, int):
+            return max(-side % self.multiple, self.least - side)
+        return tf.maximum(-side % self.multiple, self.least - side)
+
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         batch, *size, channels = input_shape
-        return (batch, *(side and side + -side % self.multiple for side in size), channels)
+        return (batch, *(side and side + self._missing(side) for side in size), channels)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "multiple": self.multiple}
+        return {**super().get_config(), "multiple": self.multiple, "least": self.least}
 
 
 @register
@@ -66,6 +75,8 @@ class CropLike(keras.layers.Layer):
 
     def call(self, inputs: Any) -> tf.Tensor:
         values, like = inputs
+        if None not in (size := like.shape[1:3]) and values.shape[1:3] == size:
+            return values
         height, width = (tf.shape(like)[axis] if like.shape[axis] is None else like.shape[axis] for axis in (1, 2))
         return values[:, :height, :width]
 

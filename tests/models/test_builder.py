@@ -39,6 +39,16 @@ def test_any_size_gives_logits_of_that_size(head: str, stride: int) -> None:
         np.testing.assert_allclose(logits, np.asarray(model(image)), rtol=0, atol=1e-3 * logits.std())
 
 
+def test_tiny_images_are_seen_within_their_mean_colour() -> None:
+    model = _build(backbone="mobilenetv3_small")  # on 20 rows its deepest map would have none
+    call = tf.function(model, input_signature=[tf.TensorSpec((None, None, None, 3))])
+    image = IMAGE[:, :20, :34]
+    padded = np.concatenate([image, np.broadcast_to(image.mean((1, 2), keepdims=True), (2, 12, 34, 3))], 1)
+    logits = np.asarray(model(image))
+    np.testing.assert_allclose(logits, np.asarray(model(padded))[:, :20], atol=1e-4)
+    np.testing.assert_allclose(logits, np.asarray(call(image)), atol=1e-4)
+
+
 @pytest.mark.parametrize("head", ["bilinear", "subpixel"])
 def test_deeplabv3_has_no_decoder_and_any_size(head: str) -> None:
     model = _build(architecture="deeplabv3", head=head, output_stride=8)
