@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -39,6 +40,10 @@ os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET.i
 
 import ray  # noqa: E402
 from ray import tune  # noqa: E402
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
+
+GONE_SECONDS = 60.0
+"""How long a node that is gone may still be listed as live."""
 
 
 @dataclass(frozen=True)
@@ -121,11 +126,10 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
 
 def _nodes() -> list[Node]:
     nodes = []
-    for node in ray.nodes():
-        if node["Alive"]:
-            has = node["Resources"]
-            kind = next((name.partition(":")[2] for name in has if name.startswith("accelerator_type:")), None)
-            nodes.append(Node(int(has.get("CPU", 0)), int(has.get("GPU", 0)), kind))
+    for node in _live().values():
+        has = node["Resources"]
+        kind = next((name.partition(":")[2] for name in has if name.startswith("accelerator_type:")), None)
+        nodes.append(Node(int(has.get("CPU", 0)), int(has.get("GPU", 0)), kind))
     return nodes
 
 
@@ -137,19 +141,34 @@ def call(entry: str, gpus: int) -> Any:
 def on_every_node(entry: str, *arguments: Any) -> dict[str, Any]:
     """Run "module:function" on each live node, and return its plain answers by the node's address.
 
-    It asks for no CPU, so that it waits for none.
-    """
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+    It asks for no CPU, so that it waits for none. A node that leaves the cluster meanwhile is left out.
 
+    Raises:
+        UsageError: a live node does not take the task.
+    """
     task = ray.remote(num_cpus=0, max_retries=0)(_resolve)
-    asked = {
-        f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}": task.options(
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        ).remote(entry, *arguments)
-        for node in ray.nodes()
-        if node["Alive"]
-    }
-    return dict(zip(asked, ray.get(list(asked.values())), strict=True))
+    deadline = time.monotonic() + GONE_SECONDS
+    answers: dict[str, Any] = {}
+    while left := {address: node for address, node in _live().items() if address not in answers}:
+        asked = {}
+        for address, node in left.items():
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            asked[address] = task.options(scheduling_strategy=there).remote(entry, *arguments)
+        for address, answer in asked.items():
+            try:
+                answers[address] = ray.get(answer)
+            except ray.exceptions.RayTaskError:
+                raise  # the function's own
+            except ray.exceptions.RayError as error:
+                if time.monotonic() > deadline:
+                    raise UsageError(f"node {address} takes no task: {str(error).splitlines()[0]}") from None
+                time.sleep(0.5)
+    return answers
+
+
+def _live() -> dict[str, dict[str, Any]]:
+    """Ray's description of every live node, by its address."""
+    return {f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}": node for node in ray.nodes() if node["Alive"]}
 
 
 def _resolve(entry: str, *arguments: Any) -> Any:

@@ -29,7 +29,7 @@ def train():
         folder.mkdir(exist_ok=True)
         payload = {
             "trial": "t", "label": "t", "axes": {}, "spec": spec.model_dump(mode="json"), "folder": str(folder),
-            "cpus": 2, "shared": True, **more,
+            "cpus": 2, "shared": True, "tuning": None, **more,
         }  # fmt: skip
         log = folder / "log.txt"
         assert supervisor.run("fault_jobs:trains", payload, str(log), Limits(), lambda event: None) == End("returned")
