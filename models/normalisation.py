@@ -7,6 +7,7 @@ the replicas; here it is float32 and twice.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -21,6 +22,15 @@ def _summed(values: tf.Tensor) -> tf.Tensor:
     return context.all_reduce(tf.distribute.ReduceOp.SUM, values) if context else values
 
 
+def _mean_of_replicas(create: Callable[..., tf.Variable], **kwargs: Any) -> tf.Variable:
+    """As in Keras 2, each replica follows its own images, and whoever reads or saves gets the mean of all.
+
+    Keras 3 has no argument for it and gives what the first replica has seen.
+    """
+    kwargs |= {"synchronization": tf.VariableSynchronization.ON_READ, "aggregation": tf.VariableAggregation.MEAN}
+    return create(**kwargs)
+
+
 @register
 class BatchNormalization(keras.layers.BatchNormalization):
     """`BatchNormalization` of (B, H, W, C) over its last axis: function, arguments, weights of the Keras layer.
@@ -29,6 +39,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
     one device computes that sees all their images. The running variance takes the unbiased estimate of the batch, as in
     Keras 2.15.
     """
+
+    def add_weight(self, *args: Any, **kwargs: Any) -> Any:
+        if not (KERAS_3 and str(kwargs.get("name")).startswith("moving_")):
+            return super().add_weight(*args, **kwargs)
+        with tf.variable_creator_scope(_mean_of_replicas):
+            return super().add_weight(*args, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> tf.Tensor:
         learning = bool(training and self.trainable)
@@ -55,16 +71,23 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return normalised
 
     def _over_replicas(self, inputs: tf.Tensor) -> tf.Tensor:
+        """The corrected two-pass algorithm (Chan, Golub and LeVeque 1983): a rough mean, then both moments about it.
+
+        E[x^2] - E[x]^2, in one pass, cancels where the mean is large, and a mean of large values is itself off by many
+        roundings. What the rough mean is does not matter to the result, so no gradient goes through it, nor a third
+        reduction over the replicas.
+        """
         values = tf.cast(inputs, tf.float32)
         count = tf.cast(tf.reduce_prod(tf.shape(values)[:-1]), tf.float32)
         total = _summed(tf.concat([tf.reduce_sum(values, (0, 1, 2)), count[None]], 0))
-        mean, count = total[:-1] / total[-1], total[-1]
-        # The mean first: E[x^2] - E[x]^2, in one reduction less, cancels where the mean is large.
-        centred = values - mean
-        squares = _summed(tf.reduce_sum(tf.square(centred), (0, 1, 2)))
-        self._follow(mean, squares / tf.maximum(count - 1.0, 1.0))
-        scale, offset = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
-        return tf.cast(centred * (scale * tf.math.rsqrt(squares / count + self.epsilon)) + offset, self.compute_dtype)
+        rough, count = tf.stop_gradient(total[:-1] / total[-1]), total[-1]
+        centred = values - rough
+        sums = tf.concat([tf.reduce_sum(part, (0, 1, 2)) for part in (centred, tf.square(centred))], 0)
+        shift, squares = tf.split(_summed(sums) / count, 2)
+        variance = squares - tf.square(shift)
+        self._follow(rough + shift, variance * (count / tf.maximum(count - 1.0, 1.0)))
+        scale = tf.convert_to_tensor(self.gamma) * tf.math.rsqrt(variance + self.epsilon)
+        return tf.cast((centred - shift) * scale + tf.convert_to_tensor(self.beta), self.compute_dtype)
 
     def _follow(self, mean: tf.Tensor, variance: tf.Tensor) -> None:
         kept = self.momentum
