@@ -75,7 +75,8 @@ class CropLike(keras.layers.Layer):
 
     def call(self, inputs: Any) -> tf.Tensor:
         values, like = inputs
-        if None not in (size := like.shape[1:3]) and values.shape[1:3] == size:
+        size = like.shape[1:3]
+        if None not in size and values.shape[1:3] == size:
             return values
         height, width = (tf.shape(like)[axis] if like.shape[axis] is None else like.shape[axis] for axis in (1, 2))
         return values[:, :height, :width]
