@@ -99,8 +99,9 @@ def failure(error: BaseException) -> dict[str, Any]:
 
 
 def _in_a_line(error: BaseException) -> str:
-    """What went wrong in one line: TensorFlow wraps an exception of the input pipeline in pages of its own."""
-    inside = re.findall(r"^(?:\S*}} )?(\w+(?:Error|Exception): .+)$", str(error), re.MULTILINE)
+    """What went wrong in one line: TensorFlow and Keras wrap an exception of a graph in pages of their own."""
+    wrapper = "(?!Exception encountered)"
+    inside = re.findall(rf"^ *(?:\S*}}}} )?(\w+(?:Error|Exception): {wrapper}.+)$", str(error), re.MULTILINE)
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return inside[-1] if inside and len(lines) > 1 else lines[0]
 
@@ -432,7 +433,20 @@ def worker(payload: dict[str, Any], tell: Progress) -> None:
     spec = parse(payload["spec"], f"trial {payload['trial']}")
     names = {name: payload[name] for name in ("trial", "label", "axes", "shared", "tuning")}
     folder = Path(payload["folder"])
-    run(spec, folder, **names, attempt=_attempt(folder), tell=tell)
+    record = run(spec, folder, **names, attempt=_attempt(folder), tell=tell)
+    tell({"event": "result", **_numbers(record)})
+
+
+def _numbers(record: results.Record) -> dict[str, Any]:
+    """What a tracker should show of a trial in the end."""
+    last = record.history[-1] if record.history else None
+    found = {"epoch": last and last.epoch, "step": last.step if last else 0}
+    if record.views:
+        scores = ("miou", "mean_dice", "mean_image_iou", "boundary_iou", "pixel_accuracy")
+        found |= {f"final_{name}": getattr(record.views[0], name) for name in scores}
+    found |= {"final_images_per_second": record.throughput and record.throughput.images_per_second}
+    found |= record.memory.model_dump()
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _attempt(folder: Path) -> int:
