@@ -167,6 +167,6 @@ def test_failures_are_told_apart():
     assert failure(MemoryError())["status"] == "oom"
     assert failure(RuntimeError("x\ny"))["error"]["message"] == "x"
     assert failure(RuntimeError())["status"] == "crashed"
-    pages = "in user code:\n\n    NameError: Exception encountered when calling layer 'a' (type A).\n    \n    in user code:\n"
-    pages += "    \n        NameError: name 'size' is not defined\n    \n    Call arguments received by layer 'a':\n      * b=1\n"
+    pages = "in user code:\n\n    NameError: Exception encountered when calling layer 'a' (type A).\n    \n"
+    pages += "    in user code:\n    \n        NameError: name 'size' is not defined\n    \n    Call arguments received\n"
     assert failure(NameError(pages))["error"]["message"] == "NameError: name 'size' is not defined"
