@@ -168,5 +168,5 @@ def test_failures_are_told_apart():
     assert failure(RuntimeError("x\ny"))["error"]["message"] == "x"
     assert failure(RuntimeError())["status"] == "crashed"
     pages = "in user code:\n\n    NameError: Exception encountered when calling layer 'a' (type A).\n    \n"
-    pages += "    in user code:\n    \n        NameError: name 'size' is not defined\n    \n    Call arguments received\n"
+    pages += "    in user code:\n    \n        NameError: name 'size' is not defined\n    \n    Call arguments\n"
     assert failure(NameError(pages))["error"]["message"] == "NameError: name 'size' is not defined"
