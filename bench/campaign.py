@@ -22,6 +22,7 @@ from bench.policy import Policy, Trial, shrunk
 from bench.runfolder import RunFolder
 from bench.spec import TrialSpec
 from bench.supervisor import End
+from bench.tracking import Tracking
 from bench.trial import ATTEMPTS
 
 ENTRY = "bench.trial:worker"
@@ -40,8 +41,10 @@ class Campaign:
         policy: Policy,
         console: Console,
         tuning: Mapping[str, Mapping[str, Any]] | None = None,
+        track: Sequence[str] = (),
     ) -> None:
         self._run, self._plan, self._policy, self._console = run, plan, policy, console
+        self._track = track
         self._tuning = tuning or {}  # what a search found, by cell
         self._started: dict[str, str] = {}
         self._trials: dict[str, tuple[Cell, TrialSpec]] = {}
@@ -62,6 +65,7 @@ class Campaign:
         epochs = max(spec.train.epochs for _, _, spec in trials)
         jobs = [self._job(*trial) for trial in trials]
         with View(list(self._trials), epochs, self._console, finished) as self._view:
+            self._tracking = self._tracked(trials)
             try:
                 schedule.run(
                     jobs,
@@ -76,6 +80,17 @@ class Campaign:
                         if self._run.status(name) is None:
                             self._record(name, "interrupted", type(stop).__name__, str(stop) or "stopped by the user")
                 raise
+            finally:
+                self._tracking.close()
+
+    def _tracked(self, trials: Sequence[Trial]) -> Tracking:
+        path = self._run.path.resolve()
+        title = path.name if (path / "run.json").is_file() else f"{path.parent.name}-{path.name}"  # its search
+        facts = {
+            name: {"label": cell.label, "cell": spec.cell, **spec.model_dump(mode="json")}
+            for name, cell, spec in trials
+        }
+        return Tracking(path / "tensorboard", title, self._track, facts, self._view.note)
 
     def _shrunk(self, trials: Sequence[Trial]) -> list[Trial]:
         """Those that ran out of memory, once more with half the batch: cells of their own."""
@@ -96,6 +111,7 @@ class Campaign:
         )
 
     def _hear(self, event: schedule.Event) -> None:
+        self._tracking(event)
         if event.kind == "started":
             self._started[event.job] = _now()
             self._view.started(event.job)
@@ -119,6 +135,7 @@ class Campaign:
         if record.status != "ok":
             message = record.error.message if record.error else "no reason recorded"
             note = f"{message} (log: {self._run.trial(name) / 'log.txt'})"
+        self._tracking.ended(name, record.status == "ok")
         self._view.ended(name, record.status, note)
 
     def _record(self, name: str, status: str, kind: str, message: str, signal: str | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,14 @@ def check_inputs(grid: Grid) -> dict[DataSpec, Dataset]:
         if cell.spec.train.init_from:
             initial_weights(cell.spec.train.init_from)
     return {spec: load(spec) for spec in dict.fromkeys(cell.spec.data for cell in grid.cells)}
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Refuse a tracker whose package is not installed."""
+    for name in names:
+        found = importlib.util.find_spec(name)
+        if found is None or found.origin is None:  # W&B leaves folders of its own name about
+            raise UsageError(f"--track {name} needs the extra `{name}`: pip install 'segmentation-bench[{name}]'")
 
 
 def check_placement(plan: Plan, nodes: Sequence[schedule.Node]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -25,6 +25,11 @@ from bench.policy import Policy, Trial, settled
 from bench.runfolder import RunFolder, writable
 
 console = Console(highlight=False)
+
+
+class Track(StrEnum):
+    mlflow = "mlflow"
+    wandb = "wandb"
 
 
 class Changed(StrEnum):
@@ -75,6 +80,9 @@ def main(
         bool, typer.Option("--deterministic", help="Equal seeds give equal bits on one machine; slower.")
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Uncompiled steps that check every label; slow.")] = False,
+    track: Annotated[
+        list[Track] | None, typer.Option(help="Track the run there as well as in TensorBoard files; repeatable.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show cells and placement; train nothing.")] = False,
     resume: Annotated[
         Path | None, typer.Option(help="A run's folder: run what it lacks, keep the rest; --grid, --seeds let it grow.")
@@ -89,6 +97,7 @@ def main(
     """
     signals.install()
     check_rooms()
+    preflight.check_trackers(track or ())
     care = _given(trial_timeout=trial_timeout, stall_timeout=stall_timeout, retries=retries, on_oom=on_oom)
     options: dict[str, Any] = {
         "grid": grid or "losses", "dataset": dataset, "data_root": data_root and str(data_root.resolve()),
@@ -102,9 +111,9 @@ def main(
         if any(fixed.values()) or dry_run or name:
             raise UsageError(
                 "--resume takes the run as it was planned; what goes with it is --grid and --seeds, to let it grow, "
-                "and how to run it: --address, --max-concurrent, --changed, --retries, --on-oom and the time limits"
+                "and how to run it: --address, --max-concurrent, --changed, --track, --retries, --on-oom, time limits"
             )
-        return _resume(resume, _given(grid=grid, seeds=seeds), address, max_concurrent, care, changed)
+        return _resume(resume, _given(grid=grid, seeds=seeds), address, max_concurrent, care, changed, track or ())
     policy = Policy.of(care)
     # With no cluster to ask, everything a user can get wrong is known before Ray starts.
     plan = make(options, [_this_machine()], max_concurrent) if address is None else None
@@ -129,7 +138,7 @@ def main(
         preflight.check_data(data, nodes)
         run = RunFolder.create(out, name or _name(plan), _manifest(options, care), plan, describe())
         preview.notes(plan, data, console)
-        return _execute(run, _longest_first(plan, data, out, nodes), policy)
+        return _execute(run, _longest_first(plan, data, out, nodes), policy, track or ())
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -182,6 +191,7 @@ def _resume(
     max_concurrent: int | None,
     care: dict[str, Any],
     changed: Changed,
+    track: Sequence[Track],
 ) -> int:
     from bench import schedule
 
@@ -205,7 +215,7 @@ def _resume(
             run.regrid(plan)
         missing = sum(not settled(run, trial) for trial in plan.trials)
         console.print(f"{len(plan.trials) - missing} of {len(plan.trials)} trials are complete and kept.", style="dim")
-        return _execute(run, _longest_first(plan, data, path.parent, nodes), policy)
+        return _execute(run, _longest_first(plan, data, path.parent, nodes), policy, track)
 
 
 def _sort_out(run: RunFolder, others: dict[str, list[str]], changed: Changed) -> None:
@@ -227,7 +237,7 @@ def _sort_out(run: RunFolder, others: dict[str, list[str]], changed: Changed) ->
         console.print(f"{len(others)} trials are made anew; what they left is in {run.path / 'replaced'}.", style="dim")
 
 
-def _execute(run: RunFolder, plan: Plan, policy: Policy) -> int:
+def _execute(run: RunFolder, plan: Plan, policy: Policy, track: Sequence[Track]) -> int:
     """Run what the plan lacks, its search first, then tables and report; returns the exit status."""
     from bench.campaign import Campaign
     from bench.search import candidates, choose
@@ -244,7 +254,7 @@ def _execute(run: RunFolder, plan: Plan, policy: Policy) -> int:
             ]
             if todo:
                 console.print(f"Search over {plan.grid.search.field}: {len(todo)} trials to do.", soft_wrap=True)
-                Campaign(search, plan, policy, console).run(todo)
+                Campaign(search, plan, policy, console, track=track).run(todo)
             outcome = choose(plan.grid, search)
             plan, facts = replace(plan, grid=outcome.grid), outcome.facts
             run.recell(plan)
@@ -254,7 +264,7 @@ def _execute(run: RunFolder, plan: Plan, policy: Policy) -> int:
         total = len(plan.trials)
         console.print(f"Run {run.path}: {len(todo)} trials to do.", soft_wrap=True)
         if todo:
-            Campaign(run, plan, policy, console, facts).run(todo, finished=total - len(todo))
+            Campaign(run, plan, policy, console, facts, track).run(todo, finished=total - len(todo))
     except StorageLost as lost:
         with contextlib.suppress(OSError):
             run.finish("incomplete")

@@ -16,13 +16,18 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
-from results.statistics import CORRELATED, Pool, detectable_shift, holm, mean_squares, pool
+from results.statistics import Pool, detectable_shift, holm, mean_squares, pool
 
 Verdict = Literal["ok", "improved", "regressed", "inconclusive"]
 Seeds = Mapping[int, float]
 Key = TypeVar("Key", bound=Hashable)
+
+# Base and head on the same seeds are paired from this many degrees of freedom of the differences on, which is where
+# halving them costs less than a correlation of .3 wins. The values have no say: pairing only where they happen to
+# correlate picks the releases whose error is underestimated, one in six of which was a false alarm (docs/gate.md).
+PAIRED_DF = 4
 
 
 @dataclass(frozen=True)
@@ -63,33 +68,22 @@ class Decision:
 def changes(cells: Mapping[Key, tuple[Seeds, Seeds]], level: float = 0.90) -> dict[Key, Change]:
     """The change of each cell {name: (base {seed: value}, head {seed: value})} of one metric, more being better.
 
-    All cells given here share one noise: pass those of one data set and one schedule. The seeds are paired when base
-    and head ran the same ones and their values correlate above `CORRELATED`, measured over all cells together: one
-    cell's correlation over 3 to 5 seeds is a coin toss.
+    All cells given here share one noise: pass those of one data set and one schedule. Cells whose base and head ran the
+    same seeds are paired when all of them together have `PAIRED_DF` degrees of freedom.
     """
     arrays = {name: (_values(base), _values(head)) for name, (base, head) in cells.items()}
-    sides = {(name, side): values for name, pair in arrays.items() for side, values in enumerate(pair)}
-    shared = pool({f"{index}": values for index, values in enumerate(sides.values())})
-    apart = _apart(shared, sides)
-    steps = {
-        name: np.array([head[seed] - base[seed] for seed in base], float)
-        for name, (base, head) in cells.items()
-        if set(base) == set(head) and len(base) > 1
-    }
-    paired = _paired(cells, steps)
-    common = pool({f"{index}": values for index, values in enumerate(steps.values())}) if paired else None
-    steps_apart = _apart(common, steps)
+    steps = _steps(cells)
+    shared, apart = _pool({(name, side): values for name, pair in arrays.items() for side, values in enumerate(pair)})
+    common, steps_apart = _pool(steps)
     found = {}
     for name, (a, b) in arrays.items():
-        if paired and common and name in steps and name not in steps_apart:
-            n = len(steps[name])
-            found[name] = _change(float(steps[name].mean()), common.sd / np.sqrt(n), common.df, (n, n), "paired", level)
-        else:
-            wild = {(name, 0), (name, 1)} & apart
-            found[name] = _unpaired(a, b, None if wild else shared, level)
-        if len(a) and cells[name][0] == cells[name][1]:
+        if cells[name][0] == cells[name][1] and len(a):
             # The same software on the same seeds may repeat itself to the bit; nothing is left to estimate.
             found[name] = Change(0.0, 0.0, 0.0, 1.0, 1.0, 0.0, np.inf, (len(a), len(b)), "identical")
+        elif common and name in steps and np.ptp(steps[name]) > 0:
+            found[name] = _paired(steps[name], None if name in steps_apart else common, level)
+        else:
+            found[name] = _unpaired(a, b, None if {(name, 0), (name, 1)} & apart else shared, level)
     return found
 
 
@@ -97,24 +91,27 @@ def _values(seeds: Seeds) -> np.ndarray:
     return np.array([*seeds.values()], float)
 
 
-def _apart(shared: Pool | None, cells: Mapping[Key, np.ndarray]) -> set[Key]:
-    """The cells that `pool` left out, by their own names."""
+def _steps(cells: Mapping[Key, tuple[Seeds, Seeds]]) -> dict[Key, np.ndarray]:
+    """Head less base, seed by seed, of the cells that are to be paired."""
+    steps = {
+        name: np.array([head[seed] - base[seed] for seed in base], float)
+        for name, (base, head) in cells.items()
+        if set(base) == set(head) and len(base) > 1
+    }
+    return steps if sum(len(values) - 1 for values in steps.values()) >= PAIRED_DF else {}
+
+
+def _pool(cells: Mapping[Key, np.ndarray]) -> tuple[Pool | None, set[Key]]:
+    """The variance that the cells share, and the cells that `pool` left out of it, by their own names."""
     names = list(cells)
-    return {names[int(index)] for index in shared.apart} if shared else set()
+    shared = pool({f"{index}": values for index, values in enumerate(cells.values())})
+    return shared, {names[int(index)] for index in shared.apart} if shared else set()
 
 
-def _paired(cells: Mapping[Key, tuple[Seeds, Seeds]], steps: Mapping[Key, np.ndarray]) -> bool:
-    """Whether base and head go up and down together: one correlation of the seeds' deviations over all cells."""
-    a, b = [], []
-    for name in steps:
-        base, head = cells[name]
-        a.append(_values(base) - np.mean(_values(base)))
-        b.append(np.array([head[seed] for seed in base]) - np.mean(_values(head)))
-    if sum(len(one) - 1 for one in a) < 3:
-        return False
-    left, right = np.concatenate(a), np.concatenate(b)
-    scale = float(np.sqrt((left**2).sum() * (right**2).sum()))
-    return scale > 0 and float((left * right).sum()) / scale > CORRELATED
+def _paired(steps: np.ndarray, shared: Pool | None, level: float) -> Change:
+    n = len(steps)
+    sd, df = (shared.sd, shared.df) if shared else (float(steps.std(ddof=1)), n - 1)
+    return _change(float(steps.mean()), sd / np.sqrt(n), df, (n, n), "paired", level)
 
 
 def _unpaired(a: np.ndarray, b: np.ndarray, shared: Pool | None, level: float) -> Change:
@@ -135,9 +132,10 @@ def _unpaired(a: np.ndarray, b: np.ndarray, shared: Pool | None, level: float) -
 
 
 def _change(d: float, error: float, df: float, seeds: tuple[int, int], method: str, level: float) -> Change:
-    half, t = float(stats.t.ppf((1 + level) / 2, df)) * error, d / error
-    p = float(stats.t.cdf(t, df))
-    return Change(d, d - half, d + half, p, float(stats.t.sf(t, df)), float(error), float(df), seeds, method)
+    # Student's t by SciPy's plain functions: the distribution objects would take most of a comparison's time.
+    half, t = float(special.stdtrit(df, (1 + level) / 2)) * error, d / error
+    p_worse, p_better = float(special.stdtr(df, t)), float(special.stdtr(df, -t))
+    return Change(d, d - half, d + half, p_worse, p_better, float(error), float(df), seeds, method)
 
 
 def decide(
@@ -184,7 +182,7 @@ def _decide(
     elif one.error > 0:
         strict = detectable_shift(one.df, alpha / tests, power)
         # To be called, the estimate must also lie beyond the margin.
-        smallest = max(strict * one.error, margin + float(stats.t.ppf(power, one.df)) * one.error)
+        smallest = max(strict * one.error, margin + float(special.stdtrit(one.df, power)) * one.error)
         if verdict == "inconclusive":
             a, b = one.seeds
             sd = one.error / np.sqrt(1 / a + 1 / b)

@@ -85,7 +85,7 @@ def pool(cells: Mapping[str, Values], wild: float = WILD) -> Pool | None:
     """The variance within cells, `sum (n_c - 1) s_c^2 / sum (n_c - 1)`; None when no cell has two different values.
 
     Left apart: cells whose standard deviation exceeds `wild` times the median cell's while an F-test against the other
-    cells' variance rejects at 5 % (Bonferroni over the cells; with 2 seeds a factor of 3 alone is chance), and cells
+    cells' variance rejects at 1 % (Bonferroni over the cells; with 2 seeds a factor of 3 alone is chance), and cells
     whose seeds are all equal (a collapsed trial repeats itself exactly; its zero would make the others look surer).
     """
     repeated = {name: np.asarray(values, float) for name, values in cells.items() if len(values) > 1}
@@ -97,7 +97,7 @@ def pool(cells: Mapping[str, Values], wild: float = WILD) -> Pool | None:
     kept = [
         name
         for name, sd in sds.items()
-        if name in calm or stats.f.sf(sd**2 / variance, len(repeated[name]) - 1, df) > 0.05 / len(sds)
+        if name in calm or stats.f.sf(sd**2 / variance, len(repeated[name]) - 1, df) > 0.01 / len(sds)
     ]
     variance, df = _within([repeated[name] for name in kept])
     return Pool(variance, df, tuple(name for name in repeated if name not in kept))

@@ -5,6 +5,7 @@ https://chromedevtools.github.io/devtools-protocol: JSON messages, each ended by
 """
 
 import base64
+import contextlib
 import fcntl
 import itertools
 import json
@@ -24,6 +25,27 @@ def find():
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
+def missing():
+    """Why no browser can be had here, in one line; empty when one can.
+
+    Asked for its version it needs its libraries and nothing else. What happens after that is a matter for the tests.
+    """
+    executable = find()
+    if executable is None:
+        return "no Chromium here (`apt-get install chromium`, or $CHROMIUM names one)"
+    try:
+        asked = subprocess.run([executable, "--version"], capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{executable} cannot be run: {error}"
+    if asked.returncode:
+        return f"{executable} cannot be run (status {asked.returncode}): {_last_line(asked.stderr)}"
+    return ""
+
+
+def _last_line(text):
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it said nothing")
+
+
 class Page:
     """One page. `said` collects console messages and uncaught errors, `asked` the addresses of all requests."""
 
@@ -36,13 +58,23 @@ class Page:
         flags += ["--disable-background-networking", "--remote-debugging-pipe", f"--user-data-dir={profile}"]
         wire = "import os, sys; [os.dup2(int(sys.argv[n]), n + 2) for n in (1, 2)]; os.execv(sys.argv[3], sys.argv[3:])"
         ends = [str(inner_in), str(inner_out)]
-        self._process = subprocess.Popen(
-            [sys.executable, "-S", "-c", wire, *ends, executable, *flags, "about:blank"],
-            pass_fds=(inner_in, inner_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        Path(profile).mkdir(parents=True, exist_ok=True)
+        self._log = Path(profile) / "stderr.txt"
+        with open(self._log, "wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-S", "-c", wire, *ends, executable, *flags, "about:blank"],
+                pass_fds=(inner_in, inner_out), stdout=subprocess.DEVNULL, stderr=log,
+            )  # fmt: skip
         os.close(inner_in)
         os.close(inner_out)
         self._session = None
+        try:
+            self._set_up(width, height, dark)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _set_up(self, width, height, dark):
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -76,7 +108,10 @@ class Page:
         number = next(self._ids)
         message = {"id": number, "method": method, "params": params}
         message |= {"sessionId": self._session} if self._session else {}
-        os.write(self._out, json.dumps(message).encode() + b"\0")
+        try:
+            os.write(self._out, json.dumps(message).encode() + b"\0")
+        except BrokenPipeError:
+            raise self._gone() from None
         while True:
             answer = self._next()
             if answer.get("id") == number:
@@ -89,7 +124,8 @@ class Page:
             ready, _, _ = select.select([self._in], [], [], max(0.0, until - time.monotonic()))
             assert ready, f"the browser was silent for {self._seconds} s"
             part = os.read(self._in, 1 << 20)
-            assert part, "the browser went away"
+            if not part:
+                raise self._gone()
             self._buffer += part
         raw, _, self._buffer = self._buffer.partition(b"\0")
         message = json.loads(raw)
@@ -106,6 +142,12 @@ class Page:
             case "Page.loadEventFired":
                 self._loaded += 1
         return message
+
+    def _gone(self):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)
+        said = _last_line(self._log.read_text(errors="replace"))
+        return AssertionError(f"the browser went away (status {self._process.poll()}): {said}")
 
     def open(self, address):
         """Go to an address and wait until it is loaded."""

@@ -21,9 +21,7 @@ def _load(name, path):
 chromium = _load("chromium", HERE / "chromium.py")
 fake = _load("fake_run", HERE.parent / "reports" / "fake_run.py")
 
-pytestmark = pytest.mark.skipif(
-    chromium.find() is None, reason="no Chromium here (`apt-get install chromium`, or $CHROMIUM names one)"
-)
+pytestmark = pytest.mark.skipif(bool(reason := chromium.missing()), reason=reason)
 
 
 @pytest.fixture(scope="module")

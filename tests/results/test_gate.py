@@ -34,14 +34,28 @@ def test_one_cell_alone_is_scipys_t_test():
     a, b = [0.70, 0.72, 0.71, 0.75], [0.68, 0.66, 0.71, 0.69]
     free = changes({"c": (seeds(a), seeds(b, 9))})["c"]
     assert free.p_worse == pytest.approx(stats.ttest_ind(b, a, alternative="less").pvalue)
-    b = [0.69, 0.70, 0.70, 0.73]  # goes along with a
+
+
+@pytest.mark.parametrize("b", [[0.69, 0.70, 0.70, 0.73, 0.69], [0.75, 0.68, 0.72, 0.66, 0.71]])
+def test_shared_seeds_are_paired_whether_they_happen_to_correlate_or_not(b):
+    a = [0.70, 0.72, 0.71, 0.75, 0.70]
+    assert np.corrcoef(a, b)[0, 1] > 0.8 or np.corrcoef(a, b)[0, 1] < -0.5
     paired = changes({"c": (seeds(a), seeds(b))})["c"]
-    assert paired.method == "paired"
+    assert (paired.method, paired.df) == ("paired", 4)
     assert paired.p_worse == pytest.approx(stats.ttest_rel(b, a, alternative="less").pvalue)
+    # With fewer degrees of freedom pairing costs more than it is likely to win.
+    few = changes({"c": (seeds(a[:4]), seeds(b[:4]))})["c"]
+    assert (few.method, few.df) == ("pooled", 6)
 
 
-def test_shared_seeds_that_do_not_correlate_are_not_paired():
-    assert changes({"c": (seeds([1, 2, 3, 4]), seeds([3, 1, 4, 2]))})["c"].method == "pooled"
+def test_a_wild_cell_of_paired_seeds_keeps_its_own_variance():
+    rng = np.random.default_rng(0)
+    cells = {i: (seeds(rng.normal(size=4)), seeds(rng.normal(size=4))) for i in range(6)}
+    cells["wild"] = (seeds(rng.normal(size=4)), seeds(100 * rng.normal(size=4)))
+    found = changes(cells)
+    base, head = ([*side.values()] for side in cells["wild"])
+    assert (found["wild"].df, found[0].df) == (3, 18)
+    assert found["wild"].p_worse == pytest.approx(stats.ttest_rel(head, base, alternative="less").pvalue)
 
 
 def test_a_wild_cell_keeps_its_own_variance():
@@ -113,11 +127,11 @@ def test_the_seeds_it_asks_for_decide():
     assert np.mean(ok) == pytest.approx(0.8, abs=0.05)
 
 
-@pytest.mark.parametrize("shared", [0.0, 0.6])
+@pytest.mark.parametrize("shared", [None, 0.0, 0.6])
 @pytest.mark.parametrize("n", [3, 5, 10])
 def test_an_unchanged_release_raises_a_false_alarm_at_most_once_in_twenty(n, shared):
-    found = simulation.simulate(n, 0, draws=400, shared=shared)
-    assert found.alarms <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 400)
+    found = simulation.simulate(n, 0, draws=300, shared=shared)
+    assert found.alarms <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 300)
 
 
 @pytest.mark.parametrize(("n", "loss"), [(3, 3.0), (5, 2.0), (10, 1.0), (10, 2.0)])

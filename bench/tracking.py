@@ -1,0 +1,121 @@
+"""Where a run is tracked besides its records: TensorBoard files always, MLflow and Weights & Biases when asked.
+
+By Ray's own loggers, which Tune would hand its trials; here they get what a job is and what it tells, not Tune's view
+of it (the payload of a worker, its process id).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from ray.tune.logger import LoggerCallback
+
+    from bench.schedule import Event
+
+
+class Tracking:
+    """Tells Ray's own loggers how jobs get on: TensorBoard files in `folder`/JOB always, services by name.
+
+    A listener. Every event that a job tells goes on with its numbers, at its "step"; `ended` says how the job ended.
+    A tracker that fails is left out from then on, and `failed` hears why: no run ends because a server is down.
+
+    Args:
+        folder: of the TensorBoard files.
+        title: of the run, where a service keeps several.
+        services: "mlflow", "wandb".
+        facts: the parameters of each job that will be heard of, plain data.
+        failed: called with one line.
+
+    Raises:
+        UsageError: a service cannot be reached, or wants what is not given.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        title: str,
+        services: Sequence[str],
+        facts: Mapping[str, Mapping[str, Any]],
+        failed: Callable[[str], None],
+    ) -> None:
+        self._failed, self._open = failed, set[str]()
+        self._jobs = {name: _Tracked(name, title, folder / name, known) for name, known in facts.items()}
+        self._loggers = {name: _logger(name, title, folder) for name in ("tensorboard", *services)}
+
+    def __call__(self, event: Event) -> None:
+        job = self._jobs[event.job]
+        if event.kind == "started":
+            self._open.add(event.job)
+            self._each(lambda logger: logger.log_trial_start(job))
+        elif event.kind == "told" and "step" in event.data:
+            numbers = {name: value for name, value in event.data.items() if isinstance(value, int | float)}
+            result = {**numbers, "timesteps_total": numbers.pop("step"), "training_iteration": numbers.get("epoch", 0)}
+            self._each(lambda logger: logger.log_trial_result(0, job, result))
+
+    def ended(self, job: str, well: bool) -> None:
+        self._open.discard(job)
+        self._each(lambda logger: logger.log_trial_end(self._jobs[job], failed=not well))
+
+    def close(self) -> None:
+        """End what has not ended, and wait for what is still on its way to a service."""
+        for job in [*self._open]:
+            self.ended(job, False)
+        self._each(lambda logger: logger.on_experiment_end([]))
+
+    def _each(self, tell: Callable[[LoggerCallback], None]) -> None:
+        for name, logger in [*self._loggers.items()]:
+            try:
+                tell(logger)
+            except Exception as error:
+                del self._loggers[name]
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                self._failed(f"{name} tracks this run no longer: {reason}")
+
+
+class _Tracked:
+    """A job as Ray's loggers see a trial of Tune."""
+
+    def __init__(self, name: str, title: str, folder: Path, facts: Mapping[str, Any]) -> None:
+        self._name, self.local_path = name, str(folder)
+        self.config = self.evaluated_params = dict(facts)
+        self.trial_id, self.experiment_dir_name = f"{title}-{name}", title
+
+    def __str__(self) -> str:
+        return self._name
+
+    def init_local_path(self) -> None:
+        os.makedirs(self.local_path, exist_ok=True)
+
+
+def _logger(name: str, title: str, folder: Path) -> LoggerCallback:
+    """Ray's logger of this name, ready; MLflow's keeps files beside the runs, or where $MLFLOW_TRACKING_URI says.
+
+    Raises:
+        UsageError: its package is not installed, or its service refuses.
+    """
+    try:
+        if name == "mlflow":
+            from ray.air.integrations.mlflow import MLflowLoggerCallback
+
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # else MLflow 3 wants a database
+            store = os.environ.get("MLFLOW_TRACKING_URI") or (folder.resolve().parents[1] / "mlruns").as_uri()
+            made = MLflowLoggerCallback(store, experiment_name=title)
+        elif name == "wandb":
+            from ray.air.integrations.wandb import WandbLoggerCallback
+
+            made = WandbLoggerCallback(project=os.environ.get("WANDB_PROJECT_NAME", "segmentation-bench"), group=title)
+        else:
+            from ray.tune.logger import TBXLoggerCallback
+
+            made = TBXLoggerCallback()
+        made.setup()
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UsageError(f"--track {name}: {reason}") from None
+    return made
