@@ -121,19 +121,27 @@ def download(
     if entry.download is None:
         raise UsageError(f"{dataset}: no download by command; {how_to_get(entry)}")
     print(f"{entry.title}; licence: {entry.licence}", flush=True)
-    _fetch(entry.download, data_root.expanduser(), how_to_get(entry))
+    _fetch(entry.download, data_root.expanduser(), how_to_get(entry, by_hand=True))
     print(f"use it with --dataset {dataset} --data-root {data_root}")
     return EXIT_OK
 
 
 def _fetch(builder: str, folder: Path, manual: str) -> None:
+    import importlib.resources.abc
     import os
+    import sys
 
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    # tensorflow-datasets 4.9.10 imports this backport, which it asks for below Python 3.9 only.
+    sys.modules.setdefault("importlib_resources", importlib.resources)
+    import requests
     import tensorflow_datasets as tfds
 
     try:
-        tfds.builder(builder, data_dir=folder).download_and_prepare()
+        found = tfds.builder(builder, data_dir=folder)
+        for url in found.url_infos or ():  # asked first: tfds tries a host that does not answer for minutes
+            requests.head(url, timeout=30, allow_redirects=True).raise_for_status()
+        found.download_and_prepare()
     except Exception as error:  # requests', urllib3's, tfds's and the file system's
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UsageError(f"{builder} could not be downloaded ({reason[0][:200]}); {manual}") from None

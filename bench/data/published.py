@@ -51,10 +51,10 @@ def checked(root: Path, spec: DataSpec, entry: Entry, found: pairs.Examined) -> 
     return pairs.dataset(root, name, found, Classes(entry.classes, entry.colors), notes=notes)
 
 
-def how_to_get(entry: Entry) -> str:
+def how_to_get(entry: Entry, by_hand: bool = False) -> str:
     """Where a set comes from and how it has to lie."""
-    by_command = f"`python -m bench.data download {entry.name}`, or by hand: " if entry.download else ""
-    return f"get it from {by_command}{entry.source}, unpacked as {entry.layout} (licence: {entry.licence})"
+    by_command = f"run `python -m bench.data download {entry.name}`, or " if entry.download and not by_hand else ""
+    return f"{by_command}get it from {entry.source}, unpacked as {entry.layout} (licence: {entry.licence})"
 
 
 def _folder(root: Path, entry: Entry, *choices: str) -> str:
