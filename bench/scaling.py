@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -58,7 +60,7 @@ def rows(measured: Iterable[tuple[str, int, int, float, float | None]]) -> list[
     if not ones:
         raise ValueError("no throughput on one replica to compare with")
     table = []
-    for (label, replicas, batch), found in sorted(groups.items(), key=lambda item: (item[0][0][:4], item[0][1])):
+    for (label, replicas, batch), found in sorted(groups.items(), key=lambda item: (item[0][0].split()[0], item[0][1])):
         rates = [rate for rate, _ in found]
         shares = [share for _, share in found if share is not None]
         efficiency = _geometric_mean(rates) / _geometric_mean(ones) / replicas
@@ -91,6 +93,40 @@ def _log_margin(one: list[float], other: list[float]) -> float | None:
     return float(stats.t.ppf(0.975, freedom)) * error
 
 
+def _measured(run: Path) -> tuple[list[tuple[str, int, int, float, float | None]], bool]:
+    """What `rows` takes, of a run's complete trials, and whether all their throughput can be compared."""
+    import results
+
+    trials = results.load(run)
+    kept = trials[(trials.status == "ok") & (trials.split == "val") & trials.images_per_second.notna()]
+    columns = ("label", "replicas", "batch_size", "images_per_second", "input_share")
+    found = [
+        (str(label), int(replicas), int(batch), float(rate), None if share != share else float(share))
+        for label, replicas, batch, rate, share in kept[list(columns)].itertuples(index=False)
+    ]
+    return found, bool(kept.throughput_comparable.all())
+
+
+def _table(found: Iterable[Row]) -> Table:
+    table = Table(title="Scaling", title_justify="left", box=None, header_style="bold")
+    for column in ("cell", "replicas", "batch", "starts", "images/s", "E(n)", "95 %", "input share"):
+        table.add_column(column, justify="left" if column == "cell" else "right")
+    for row in found:
+        interval = "–" if row.low is None else f"{row.low:.2f} to {row.high:.2f}"
+        share = "–" if row.input_share is None else f"{row.input_share:.0%}"
+        counts = (str(row.replicas), str(row.batch), str(row.starts))
+        table.add_row(row.label, *counts, f"{row.rate:.1f}", f"{row.efficiency:.2f}", interval, share)
+    return table
+
+
+def _csv(found: Iterable[Row]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow("images_per_second" if field.name == "rate" else field.name for field in fields(Row))
+    writer.writerows(map(astuple, found))
+    return text.getvalue().encode()
+
+
 @command
 def main(
     run: Annotated[Path, typer.Argument(help="Folder of a run of the grid scaling, or of one that varies GPUs.")],
@@ -103,42 +139,13 @@ def main(
 
     console = Console(highlight=False)
     try:
-        trials = results.load(run)
-        kept = trials[(trials.status == "ok") & (trials.split == "val") & trials.images_per_second.notna()]
-        columns = ("label", "replicas", "batch_size", "images_per_second", "input_share")
-        measured = [
-            (str(label), int(replicas), int(batch), float(rate), None if share != share else float(share))
-            for label, replicas, batch, rate, share in kept[list(columns)].itertuples(index=False)
-        ]
+        measured, comparable = _measured(run)
         found = rows(measured)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    table = Table(title="Scaling", title_justify="left", box=None, header_style="bold")
-    for column in ("cell", "replicas", "batch", "starts", "images/s", "E(n)", "95 %", "input share"):
-        table.add_column(column, justify="left" if column == "cell" else "right")
-    lines = ["label,replicas,batch,starts,images_per_second,efficiency,low,high,input_share"]
-    for row in found:
-        interval = "–" if row.low is None else f"{row.low:.2f} to {row.high:.2f}"
-        share = "–" if row.input_share is None else f"{row.input_share:.0%}"
-        table.add_row(
-            row.label, str(row.replicas), str(row.batch), str(row.starts), f"{row.rate:.1f}",
-            f"{row.efficiency:.2f}", interval, share,
-        )  # fmt: skip
-        values = (
-            row.label,
-            row.replicas,
-            row.batch,
-            row.starts,
-            row.rate,
-            row.efficiency,
-            row.low,
-            row.high,
-            row.input_share,
-        )
-        lines.append(",".join("" if value is None else str(value) for value in values))
-    console.print(table)
-    results.write_bytes(run / "tables" / "scaling.csv", ("\n".join(lines) + "\n").encode())
-    if not bool(kept.throughput_comparable.all()):
+    console.print(_table(found))
+    results.write_bytes(run / "tables" / "scaling.csv", _csv(found))
+    if not comparable:
         console.print("Some of these trials shared cores or had not settled: no efficiency follows.", style="red")
         return EXIT_INCOMPLETE
     return EXIT_OK
