@@ -45,7 +45,9 @@ class Tracking:
         failed: Callable[[str], None],
     ) -> None:
         self._failed, self._open = failed, set[str]()
-        self._jobs = {name: _Tracked(name, title, folder / name, known) for name, known in facts.items()}
+        self._jobs: dict[str, Any] = {
+            name: _Tracked(name, title, folder / name, known) for name, known in facts.items()
+        }
         self._loggers = {name: _logger(name, title, folder) for name in ("tensorboard", *services)}
 
     def __call__(self, event: Event) -> None:
@@ -54,8 +56,8 @@ class Tracking:
             self._open.add(event.job)
             self._each(lambda logger: logger.log_trial_start(job))
         elif event.kind == "told" and "step" in event.data:
-            numbers = {name: value for name, value in event.data.items() if isinstance(value, int | float)}
-            result = {**numbers, "timesteps_total": numbers.pop("step"), "training_iteration": numbers.get("epoch", 0)}
+            result = {name: value for name, value in event.data.items() if isinstance(value, int | float)}
+            result |= {"timesteps_total": result.pop("step"), "training_iteration": result.get("epoch", 0)}
             self._each(lambda logger: logger.log_trial_result(0, job, result))
 
     def ended(self, job: str, well: bool) -> None:
@@ -99,6 +101,7 @@ def _logger(name: str, title: str, folder: Path) -> LoggerCallback:
     Raises:
         UsageError: its package is not installed, or its service refuses.
     """
+    made: LoggerCallback
     try:
         if name == "mlflow":
             from ray.air.integrations.mlflow import MLflowLoggerCallback

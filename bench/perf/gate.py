@@ -97,7 +97,9 @@ def main(draws: Annotated[int, typer.Option(min=50, help="Simulated releases for
 
 def page(draws: int) -> str:
     """The docs page; a power, which no promise hangs on, takes a fifth of the draws."""
-    quiet, fresh, paired = [], [], []
+    quiet: list[list] = []
+    fresh: list[list] = []
+    paired: list[list] = []
     for seeds in SEEDS:
         others, none, some = (simulate(seeds, 0, draws=draws, shared=shared) for shared in (None, 0.0, PAIRED))
         quiet.append([seeds, *map(_percent, (others.alarms, none.alarms, some.alarms, others.ok, others.inconclusive))])
