@@ -14,7 +14,7 @@ from bench.cli import command, start
 from bench.errors import EXIT_OK, UsageError, nearest
 
 Row = dict[str, Any]  # column -> a JSON value; all rows of a list have the same columns
-JSON_ONLY = {"layout", "ignore_index", "class_names", "colors"}  # too long for a table
+DETAILS = {"title", "source", "layout", "ignore_index", "class_names", "colors"}  # too long for a table
 
 
 def backbones() -> list[Row]:
@@ -65,6 +65,7 @@ def datasets() -> list[Row]:
             "title": entry.title,
             "classes": len(entry.classes) or None,
             "images": dict(entry.splits),
+            "download": entry.download is not None,
             "licence": entry.licence,
             "source": entry.source,
             "layout": entry.layout,
@@ -88,21 +89,27 @@ LISTS: dict[str, Callable[[], list[Row]]] = {
 @command
 def main(
     what: Annotated[str, typer.Argument(help=f"One of {', '.join(LISTS)}.")],
+    name: Annotated[str | None, typer.Argument(help="One of the list: all that is known of it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")] = False,
 ) -> int:
-    """List backbones, losses, grids or presets."""
+    """List backbones, losses, data sets, grids or presets."""
     if what not in LISTS:
         raise UsageError(f"unknown list {what!r}{nearest(what, LISTS)}")
-    rows = LISTS[what]()
+    rows = {row["name"]: row for row in LISTS[what]()}
+    if name is not None and name not in rows:
+        raise UsageError(f"{what}: no {name!r}{nearest(name, rows)}")
+    console = Console(highlight=False)
     if as_json:
-        print(json.dumps(rows, indent=2))
+        print(json.dumps(list(rows.values()) if name is None else rows[name], indent=2))
+    elif name is None:
+        console.print(_table(list(rows.values())))
     else:
-        shown = [{column: value for column, value in row.items() if column not in JSON_ONLY} for row in rows]
-        Console(highlight=False).print(_table(shown))
+        console.print(_one(rows[name]))
     return EXIT_OK
 
 
 def _table(rows: list[Row]) -> Table:
+    rows = [{column: value for column, value in row.items() if column not in DETAILS} for row in rows]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column, value in rows[0].items():
         numeric = isinstance(value, int) and not isinstance(value, bool)
@@ -111,6 +118,21 @@ def _table(rows: list[Row]) -> Table:
         )
     for row in rows:
         table.add_row(*map(_text, row.values()))
+    return table
+
+
+def _one(row: Row) -> Table:
+    """A line a column; class names stand with their ids and colours."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    colors = row.get("colors") or []
+    for column, value in row.items():
+        if value not in (None, [], {}) and column not in (("colors", "class_names") if colors else ()):
+            table.add_row(column.replace("_", " "), _text(value))
+    for index, (name, color) in enumerate(zip(row.get("class_names", []), colors, strict=False)):
+        code = "#{:02x}{:02x}{:02x}".format(*color)
+        table.add_row(f"class {index}", f"[on {code}]  [/] {code} {name}")
     return table
 
 

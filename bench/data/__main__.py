@@ -45,7 +45,7 @@ def sheet(
     columns: Annotated[int, typer.Option(min=1)] = 6,
     rows: Annotated[int, typer.Option(min=1)] = 3,
 ) -> int:
-    """Draw the first examples of a split with their labels and a legend."""
+    """Draw examples from all over a split with their labels and a legend."""
     from bench.data.sheet import variations
 
     spec = _spec(dataset, data_root, masks, **({"augment": augment} if augment else {}))
@@ -152,13 +152,12 @@ def _spec(dataset: str, root: str | None, masks: str, **more: Any) -> DataSpec:
 
 
 def _draw(found: Dataset, split: str, columns: int, rows: int, out: Path) -> None:
-    from bench.data.sheet import compact
     from bench.data.sheet import sheet as draw
 
     if out.suffix.lower() != ".png":
         raise UsageError(f"{out}: the sheet is a PNG; end its name in .png")
     try:
-        compact(draw(found, split, columns, rows), found).save(out, optimize=True)
+        draw(found, split, columns, rows).save(out, optimize=True)
     except OSError as error:
         raise UsageError(f"{out}: cannot be written ({error.strerror or error})") from None
 
@@ -169,8 +168,9 @@ def _progress() -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=(shown := Console(stderr=True)),
         transient=True,
+        disable=not shown.is_terminal,
     )
 
 
@@ -181,11 +181,11 @@ def _tell(found: Dataset, findings: Findings) -> None:
     )
     console.print(f"{found.name}, version {found.version}: {', '.join(sizes)}", soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("id", justify="right")
-    table.add_column("class")
+    table.add_column("\nid", justify="right", no_wrap=True)
+    table.add_column("\nclass", no_wrap=True)
     for name in findings.pixels:
-        table.add_column(f"{name} pixels", justify="right")
-        table.add_column(f"{name} images", justify="right")
+        table.add_column(f"{name}\npixels", justify="right", no_wrap=True)
+        table.add_column("\nimages", justify="right", no_wrap=True)
     for index, name in enumerate((*found.class_names, "void")):
         row = [str(index) if index < len(found.class_names) else str(found.ignore_index), name]
         for split, pixels in findings.pixels.items():

@@ -63,6 +63,7 @@ def index(root: Path, folder: str, suffixes: tuple[str, ...], faults: Faults, en
             key = path.relative_to(top).with_suffix("").as_posix()
             key = key[: len(key) - len(ending)]
             if not inside(root, path, faults):
+                faults.refused.add(key)
                 continue
             if key in found:
                 faults.add(f"{path}: a second file for key {key!r} beside {found[key].name}; keep one")
@@ -83,7 +84,7 @@ def inside(root: Path, path: Path, faults: Faults) -> bool:
 def no_orphans(files: Mapping[str, Path], others: Mapping[str, Path], here: str, there: str, faults: Faults) -> None:
     """Every file has its partner."""
     for key, path in files.items():
-        if key not in others:
+        if key not in others and key not in faults.refused:
             kind, other = ("mask", "an image") if "mask" in here.lower() else ("image", "a mask")
             faults.add(f"{path}: {kind} without {other}; add one named {key!r} to {there}/ or remove this file")
 
@@ -98,6 +99,8 @@ def listed(
     """
     pairs: dict[str, Pair] = {}
     for place, key in keys(path, faults):
+        if key in faults.refused:
+            continue
         if key not in images:
             faults.add(f"{place}: no image for key {key!r} in {folders[0]}")
         elif key not in masks:

