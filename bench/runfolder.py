@@ -117,14 +117,14 @@ class RunFolder:
         return grid
 
     def complete(self) -> list[results.Record]:
-        """The records of complete trials."""
+        """The records of complete trials; one that names another folder than its own is none."""
         found = []
         for path in sorted((self.path / "trials").glob("*")):
             try:
                 record = results.read(path)
             except ValueError:
                 continue
-            found += [record] if record.status == "ok" else []
+            found += [record] if (record.status, record.trial) == ("ok", path.name) else []
         return found
 
     def has(self, spec: TrialSpec) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -18,13 +19,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import supervisor
+from bench import gpus, supervisor
+from bench.environment import ROOMS
 from bench.errors import UsageError
 from bench.supervisor import End, Limits
 from bench.worker import function
 
 _QUIET = {
-    "RAY_AUTH_MODE": "disabled",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -42,6 +43,8 @@ import ray  # noqa: E402
 from ray import tune  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
+_VARIABLES = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # a GPU has the same number for Ray, CUDA and nvidia-smi
+HOME = Path(__file__).resolve().parents[1]
 GONE_SECONDS = 60.0
 """How long a node that is gone may still be listed as live."""
 
@@ -81,7 +84,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Node:
-    """A live machine of the cluster."""
+    """A live machine of the cluster that takes trials."""
 
     cpus: int
     gpus: int
@@ -95,39 +98,61 @@ _listeners: dict[str, Listener] = {}  # callbacks are pickled with the experimen
 
 @contextlib.contextmanager
 def cluster(address: str | None) -> Iterator[list[Node]]:
-    """Join the cluster at `address`, or start an embedded one; yields its live nodes.
+    """Join the cluster at `address`, or start an embedded one that nobody else can join; yields its live nodes.
 
     Raises:
-        UsageError: no cluster answers there.
+        UsageError: no cluster to join there, or one with another Ray or Python.
     """
-    options: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 2**28} if address is None else {}
-    # Workers import this very copy of the project, whatever lies in their working directory.
-    paths = [str(Path(__file__).resolve().parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {"env_vars": {"PYTHONPATH": os.pathsep.join(paths)}}
-    try:
-        ray.init(
-            address=address or "local",
-            runtime_env=environment,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            **options,
+    if address and address.startswith("ray://"):
+        raise UsageError(
+            f"--address {address}: trials are followed from a node of the cluster; run there, --address auto"
         )
-    except (ConnectionError, ValueError) as error:
-        raise UsageError(f"--address {address}: no Ray cluster joined: {str(error).splitlines()[0]}") from None
-    # Ray prints a screenful for each dead worker, past `log_to_driver`; the run says it in a line and keeps the log.
-    ray._private.worker._worker_logs_enabled = False
     global _joined
     _joined = address is not None
+    with _shipped() if _joined else _private() as options:
+        try:
+            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
+        except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+            raise UsageError(f"--address {address}: no Ray cluster joined: {' '.join(str(error).split())}") from None
+        # Ray prints a screenful for each dead worker, past `log_to_driver`; the run says it in a line, and has the log.
+        ray._private.worker._worker_logs_enabled = False
+        try:
+            nodes = _nodes()
+            if not nodes:
+                raise UsageError(f"--address {address}: no node of the cluster has a CPU to run trials on")
+            yield nodes
+        finally:
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def _private() -> Iterator[dict[str, Any]]:
+    """Options of an embedded cluster. Whoever reaches a Ray cluster can run code in it, so this one listens on loopback
+    alone, has no dashboard, and asks for a token (Ray's default here) that only its own processes know."""
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # read once in the life of a process
+    ray._private.ray_constants.ENABLE_RAY_CLUSTER = False  # as Ray has it on macOS and Windows: loopback
+    paths = [str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {"env_vars": {"PYTHONPATH": os.pathsep.join(paths), **_VARIABLES}}
     try:
-        yield _nodes()
+        yield {"include_dashboard": False, "object_store_memory": 2**28, "runtime_env": environment}
     finally:
-        ray.shutdown()
+        ray._private.ray_constants.ENABLE_RAY_CLUSTER = True
+
+
+@contextlib.contextmanager
+def _shipped() -> Iterator[dict[str, Any]]:
+    """Options on joining a cluster: its workers get this very copy of the project, whatever is installed there."""
+    with tempfile.TemporaryDirectory(prefix="code-") as folder:
+        for room in ROOMS:
+            shutil.copytree(HOME / room, Path(folder, room), ignore=shutil.ignore_patterns("__pycache__", "releases"))
+        paths = {name: value for name, value in os.environ.items() if name == "PYTHONPATH"}
+        yield {"runtime_env": {"working_dir": folder, "env_vars": {**paths, **_VARIABLES}}}
 
 
 def _nodes() -> list[Node]:
+    """Live nodes but those without a CPU, such as the head of many a cluster."""
     nodes = []
-    for node in _live().values():
-        has = node["Resources"]
+    for has in (node["Resources"] for node in _live().values() if node["Resources"].get("CPU")):
         kind = next((name.partition(":")[2] for name in has if name.startswith("accelerator_type:")), None)
         nodes.append(Node(int(has.get("CPU", 0)), int(has.get("GPU", 0)), kind))
     return nodes
@@ -135,7 +160,7 @@ def _nodes() -> list[Node]:
 
 def call(entry: str, gpus: int) -> Any:
     """Run "module:function" once in a worker that holds `gpus` GPUs, and return its plain answer."""
-    return ray.get(ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(_resolve).remote(entry))
+    return ray.get(ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(_resolve).remote(os.getcwd(), entry))
 
 
 def on_every_node(entry: str, *arguments: Any) -> dict[str, Any]:
@@ -153,7 +178,7 @@ def on_every_node(entry: str, *arguments: Any) -> dict[str, Any]:
         asked = {}
         for address, node in left.items():
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            asked[address] = task.options(scheduling_strategy=there).remote(entry, *arguments)
+            asked[address] = task.options(scheduling_strategy=there).remote(os.getcwd(), entry, *arguments)
         for address, answer in asked.items():
             try:
                 answers[address] = ray.get(answer)
@@ -171,8 +196,9 @@ def _live() -> dict[str, dict[str, Any]]:
     return {f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}": node for node in ray.nodes() if node["Alive"]}
 
 
-def _resolve(entry: str, *arguments: Any) -> Any:
-    return function(entry)(*arguments)
+def _resolve(folder: str, entry: str, *arguments: Any) -> Any:
+    with contextlib.chdir(folder) if os.path.isdir(folder) else contextlib.nullcontext():
+        return function(entry)(*arguments)
 
 
 def run(jobs: Sequence[Job], *, shared: Path, max_concurrent: int | None, listener: Listener, retries: int = 0) -> None:
@@ -193,12 +219,19 @@ def run(jobs: Sequence[Job], *, shared: Path, max_concurrent: int | None, listen
     experiment = f"trials-{os.getpid()}"
     _listeners[experiment] = listener
 
+    by_name = {job.name: job for job in jobs}
+    work = tune.with_parameters(_work, jobs={job.name: asdict(job) for job in jobs}, folder=os.getcwd())
+
+    def bundle(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        job = by_name[config["job"]]
+        return tune.PlacementGroupFactory([{"CPU": job.cpus, "GPU": job.gpus}], strategy="STRICT_PACK")
+
     def name_of(trial: Any) -> str:
-        return trial.config["job"]["name"]
+        return trial.config["job"]
 
     tuner = tune.Tuner(
-        tune.with_resources(_work, _bundle),
-        param_space={"job": tune.grid_search([asdict(job) for job in jobs])},
+        tune.with_resources(work, bundle),
+        param_space={"job": tune.grid_search(list(by_name))},  # names alone: Tune copies all of it for each trial
         tune_config=tune.TuneConfig(
             max_concurrent_trials=max_concurrent, trial_name_creator=name_of, trial_dirname_creator=name_of
         ),
@@ -218,18 +251,17 @@ def run(jobs: Sequence[Job], *, shared: Path, max_concurrent: int | None, listen
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _bundle(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-    job = config["job"]
-    return tune.PlacementGroupFactory([{"CPU": job["cpus"], "GPU": job["gpus"]}], strategy="STRICT_PACK")
-
-
-def _work(config: dict[str, Any]) -> None:
+def _work(config: dict[str, Any], jobs: dict[str, dict[str, Any]], folder: str) -> None:
     """In the worker that holds the devices: watch over the process that runs the job."""
-    job = config["job"]
+    job = jobs[config["job"]]
     tune.report({"told": {"event": "started", "pid": os.getpid()}})
-    end = supervisor.run(
-        job["entry"], job["payload"], job["log"], Limits(**job["limits"]), lambda event: tune.report({"told": event})
-    )
+    if job["gpus"]:
+        gpus.await_memory(job["log"])
+
+    def tell(event: dict[str, Any]) -> None:
+        tune.report({"told": event})
+
+    end = supervisor.run(job["entry"], job["payload"], job["log"], Limits(**job["limits"]), tell, folder)
     tune.report({"end": asdict(end)})
     if end.may_pass:
         raise RuntimeError(end.message)  # the one failure that Tune sees of a job, so the one that it retries
@@ -245,7 +277,7 @@ class _Relay(tune.Callback):
     def _emit(self, trial: Any, kind: str, **what: Any) -> None:
         listener = _listeners.get(self._experiment)
         if listener:
-            listener(Event(kind, trial.config["job"]["name"], **what))
+            listener(Event(kind, trial.config["job"], **what))
 
     def _end(self, trial: Any) -> End:
         # Tune's callbacks for a failed trial do not have the error yet.

@@ -54,7 +54,14 @@ class End:
         return self.kind in ("timeout", "stalled", "lost")
 
 
-def run(entry: str, payload: dict[str, Any], log: str, limits: Limits, tell: Callable[[dict[str, Any]], None]) -> End:
+def run(
+    entry: str,
+    payload: dict[str, Any],
+    log: str,
+    limits: Limits,
+    tell: Callable[[dict[str, Any]], None],
+    folder: str = ".",
+) -> End:
     """Call "module:function" as function(payload, tell) in a new process and wait for its end.
 
     Args:
@@ -63,12 +70,14 @@ def run(entry: str, payload: dict[str, Any], log: str, limits: Limits, tell: Cal
         log: file to which the process's output is appended; its stacks too when a limit ends it.
         limits: after which it is ended.
         tell: called here with each event that the function told, except {"event": "alive"}, a bare sign of life.
+        folder: where it starts, if this machine has that folder.
     """
     receive, send = os.pipe()
     with open(log, "ab", buffering=0) as output:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "bench.worker", entry, str(send)],
             stdin=subprocess.PIPE, stdout=output, stderr=output, pass_fds=[send],
+            cwd=folder if os.path.isdir(folder) else None,
         )  # fmt: skip
     os.close(send)
     try:

@@ -1,28 +1,17 @@
 """Ray for real: several nodes with pretended GPUs on one machine, real worker processes, real deaths."""
 
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from bench.errors import UsageError
 from bench.plan import misfit
 from bench.supervisor import End, Limits
 
-HERE = Path(__file__).parent
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    from ray.cluster_utils import Cluster
-
-    patch = pytest.MonkeyPatch()
-    patch.setenv("PYTHONPATH", str(HERE))  # where the workers find the functions of jobs.py
-    patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # hidden GPUs cannot be pretended
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 2, "include_dashboard": False})
-    made.add_node(num_cpus=2, num_gpus=2)
-    yield made
-    made.shutdown()
-    patch.undo()
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +26,10 @@ def _run(tmp_path, entry, payloads, gpus=0, limits=None, retries=0, on_event=lam
     from bench import schedule
 
     events: list[schedule.Event] = []
+    numbers = gpus.values() if isinstance(gpus, dict) else [gpus] * len(payloads)
     jobs = [
-        schedule.Job(name, f"jobs:{entry}", payload, str(tmp_path / f"{name}.log"), 1, gpus, limits or Limits())
-        for name, payload in payloads.items()
+        schedule.Job(name, f"jobs:{entry}", payload, str(tmp_path / f"{name}.log"), 1, number, limits or Limits())
+        for (name, payload), number in zip(payloads.items(), numbers, strict=True)
     ]
 
     def hear(event):
@@ -88,22 +78,6 @@ def test_what_hung_is_tried_again_as_often_as_asked(nodes, tmp_path):
     assert events[-1].end == End("returned")
 
 
-def test_a_lost_node_loses_its_attempt_and_another_node_takes_over(cluster, nodes, tmp_path):
-    first = cluster.add_node(num_cpus=1, num_gpus=4)  # the only node that can hold it
-
-    def lose(event):
-        if event.kind == "told" and event.data.get("attempt") == 1:
-            cluster.remove_node(first, allow_graceful=False)
-            lose.second = cluster.add_node(num_cpus=1, num_gpus=4)
-
-    payloads = {"a": {"mark": str(tmp_path / "mark")}}
-    events = _run(tmp_path, "wait_at_first", payloads, gpus=4, retries=1, on_event=lose)
-    cluster.remove_node(lose.second, allow_graceful=False)
-    assert next(event.end.kind for event in events if event.kind == "retried") == "lost"
-    assert [data["attempt"] for data in _told(events, "a") if data["event"] == "step"] == [1, 2]
-    assert events[-1].end == End("returned")
-
-
 def test_what_no_node_can_hold_is_named(nodes):
     assert misfit([(1, 2)], nodes) is None
     assert misfit([(1, 1), (1, 3)], nodes).startswith("3 GPU(s) a trial asked, but no node has more than 2")
@@ -114,6 +88,83 @@ def test_a_function_is_called_on_a_node_with_gpus(nodes):
     from bench import schedule
 
     assert len(schedule.call("jobs:answer", 2).split(",")) == 2
+
+
+def test_24_trials_share_64_gpus_and_a_lost_node_costs_its_attempts_alone(cluster, nodes, tmp_path):
+    large = {_raylet(node): node for node in (cluster.add_node(num_cpus=12, num_gpus=30) for _ in range(2))}
+    wanted = {f"t{i}": (1, 2, 4, 8)[i % 4] for i in range(24)}
+
+    def lose(event):
+        if len(large) == 2 and event.data.get("node") in large:
+            lose.job = event.job
+            cluster.remove_node(large.pop(event.data["node"]), allow_graceful=False)
+
+    events = _run(tmp_path, "holds_gpus", {name: {} for name in wanted}, gpus=wanted, retries=1, on_event=lose)
+    cluster.remove_node(large.popitem()[1])
+    assert [event.end for event in events if event.kind == "ended"] == [End("returned")] * 24
+    again = {event.job: event.end.kind for event in events if event.kind == "retried"}
+    assert again[lose.job] == "lost"
+    assert set(again.values()) == {"lost"}
+    holds = {job: _told(events, job)[-1] for job in wanted}
+    assert {job: len(hold["gpus"].split(",")) for job, hold in holds.items()} == wanted
+    assert max(_at_once(holds.values()).values()) == 1  # no GPU was given to two
+
+
+def _raylet(node):
+    (started,) = node.all_processes["raylet"]
+    return started.process.pid
+
+
+def _at_once(holds):
+    """How many trials held each GPU of each node at a time."""
+    most = {}
+    for hold in holds:
+        for gpu in hold["gpus"].split(","):
+            there = [o for o in holds if o["node"] == hold["node"] and gpu in o["gpus"].split(",")]
+            most[hold["node"], gpu] = sum(o["since"] <= hold["since"] < o["until"] for o in there)
+    return most
+
+
+def test_workers_run_the_code_of_the_driver(nodes):
+    from bench import schedule
+
+    places = schedule.on_every_node("jobs:where")
+    assert len(places) >= 2
+    assert all("/runtime_resources/" in place for place in places.values()), places
+
+
+def test_other_versions_on_a_node_are_refused_with_both(cluster, nodes, tmp_path, monkeypatch):
+    from bench import preflight
+    from bench.environment import describe
+
+    preflight.check_nodes(tmp_path / "runs")
+    assert not preflight.probe(str(tmp_path / "nowhere"))["sees"]
+    here = {**describe(), "tensorflow": "2.99.0"}
+    monkeypatch.setattr(preflight, "describe", lambda: here)
+    there = describe()["tensorflow"]
+    with pytest.raises(UsageError, match=rf"node .* has tensorflow {there}, this process tensorflow 2\.99\.0"):
+        preflight.check_nodes(tmp_path / "runs")
+    assert not list((tmp_path / "runs").iterdir())
+
+
+def test_another_ray_is_refused_with_both_versions_and_a_client_is_told_where_to_run(cluster):
+    import ray
+
+    join = """
+import sys, ray
+ray.__version__ = "0.0.1"
+from bench import schedule
+schedule.cluster(sys.argv[1]).__enter__()
+"""
+    command = [sys.executable, "-c", join, cluster.address]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, check=False)
+    last = done.stderr.strip().splitlines()[-1]
+    assert f"Ray: {ray.__version__}" in last
+    assert "Ray: 0.0.1" in last
+    from bench import schedule
+
+    with pytest.raises(UsageError, match="run there, --address auto"):
+        schedule.cluster("ray://head:10001").__enter__()
 
 
 def test_a_data_root_is_looked_at_on_every_node(nodes, tmp_path):

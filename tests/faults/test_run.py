@@ -107,6 +107,8 @@ def test_a_killed_driver_loses_what_ran_and_is_resumed(tmp_path):
     assert (status, output.count("\n")) == (2, 1)
     assert "is being written by another process" in output
     family = psutil.Process(driver.process.pid).children(recursive=True)
+    heard = {c.laddr.ip for p in family for c in p.net_connections() if c.status == psutil.CONN_LISTEN}
+    assert {ip.removeprefix("::ffff:") for ip in heard} == {"127.0.0.1"}
     driver.process.send_signal(signal.SIGKILL)
     driver.end()
     _gone(family)
