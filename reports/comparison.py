@@ -86,10 +86,8 @@ def verdict(comparison: results.Comparison) -> list[Block]:
     cells = len({row.cell for row in comparison.rows if row.metric != TRIALS})
     said: list[Inline]
     if comparison.gaps:
-        said = [
-            Bold("Not blessed: incomplete."),
-            f" {len(comparison.gaps)} gaps, listed below. Of what is there: {counts}.",
-        ]
+        gaps = f"{len(comparison.gaps)} gap{'s' if len(comparison.gaps) > 1 else ''}"
+        said = [Bold("Not blessed: incomplete."), f" {gaps}, listed below. Of what is there: {counts}."]
     elif not comparison.measured:
         said = [
             Bold("Not blessed: nothing measured."),
@@ -206,10 +204,10 @@ def interval(row: Row) -> str:
 
 
 def _scaled(row: Row, number: float, sign: str, unit: bool = True) -> str:
-    if row.scale == "ratio":
-        return f"{100 * number:{sign}.1f}{' %' if unit else ''}"
     _, factor, name = _METRICS.get(row.metric, ("", 1.0, ""))
-    return f"{factor * number:{sign}.2f}{f' {name}' if unit and name else ''}".replace(" points", " pt")
+    factor, digits, name = (100.0, 1, "%") if row.scale == "ratio" else (factor, 2, name.replace("points", "pt"))
+    shown = round(factor * number, digits) + 0.0  # no minus before a zero
+    return f"{shown:{sign}.{digits}f}{f' {name}' if unit and name else ''}"
 
 
 def forest(comparison: results.Comparison) -> list[Block]:

@@ -4,6 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -31,7 +32,10 @@ from reports.summary import ALPHA, POWER, Cell, Summary
 
 # Figures in the order of the page: heading, and what the caption says.
 _FIGURES = {
-    "miou.png": ("mIoU by cell", "Each point is a seed; the bar is the mean with its 95 % interval."),
+    "miou.png": (
+        "mIoU by cell",
+        "Each point is a seed; the bar is the mean with its 95 % interval, where the seeds allow one.",
+    ),
     "best.png": ("Distance to the best", "Mean less that of the best cell, 95 % intervals; shaded: half a point."),
     "throughput.png": (
         "Throughput against mIoU",
@@ -71,7 +75,7 @@ def document(
     comparison: results.Comparison | None = None,
 ) -> Document:
     """The report as a document; `drawn` are its figures, `notes` what could not be drawn and why."""
-    made: list[Block] = [Heading("Verdict"), *verdict(summary), *_gaps(run, summary)]
+    made: list[Block] = [*_setting(run, summary), Heading("Verdict"), *verdict(summary), *_gaps(run, summary)]
     if comparison is not None:
         made += [Heading(f"Against {comparison.base.name}"), *changes.verdict(comparison)]
         made += [changes.table([row for row in comparison.rows if row.gate])]
@@ -88,6 +92,27 @@ def document(
     made += [Items(list(notes))] if notes else []
     made += [*_published(run, summary), *_failures(run), *_trials(run, summary), *_about(run)]
     return Document(str(run.manifest.get("name") or run.folder.resolve().name), made)
+
+
+def _setting(run: results.Run, summary: Summary) -> list[Block]:
+    """What was measured, on what and when, in a line."""
+    records = [one.record for one in run.trials]
+    data = sorted({record.dataset.name for record in records if record.dataset})
+    seeds = f" of {summary.seeds} seed{'s' if summary.seeds > 1 else ''}" if summary.seeds else ""
+    known, _ = _environment(run)
+    devices = known.get("gpu_names") or [known.get("processor")]
+    versions = [
+        f"{name} {known[key]}" for name, key in (("TensorFlow", "tensorflow"), ("Python", "python")) if key in known
+    ]
+    days = sorted({record.finished.date().isoformat() for record in records if record.finished})
+    parts = [
+        ", ".join(data),
+        _count(summary.cells, "cell") + seeds,
+        ", ".join(versions),
+        ", ".join(sorted({str(device) for device in devices if device})),
+        " to ".join(dict.fromkeys((days[0], days[-1]))) if days else "",
+    ]
+    return [Paragraph(" · ".join(part for part in parts if part))]
 
 
 def verdict(summary: Summary) -> list[Block]:
@@ -159,7 +184,7 @@ def _gaps(run: results.Run, summary: Summary) -> list[Block]:
         made.append(Paragraph([Bold("The run is incomplete:"), lacks], "bad"))
     if run.problems:
         made.append(
-            Paragraph([Bold(f"{len(run.problems)} records cannot be read:"), f" {'; '.join(run.problems)}"], "bad")
+            Paragraph([Bold(f"{_count(run.problems, 'record')} cannot be read:"), f" {'; '.join(run.problems)}"], "bad")
         )
     short = [
         f"{cell.label} {len(cell.miou)} of {cell.planned}" for cell in summary.measured if len(cell.miou) < cell.planned
@@ -380,11 +405,16 @@ def _links(run: results.Run, stored: results.Stored) -> Text:
     return [record, ", ", Link("log", f"../{folder}/{quote(log)}")] if log else record
 
 
+def _environment(run: results.Run) -> tuple[dict[str, Any], int]:
+    """The environment that most trials ran in, and how many there were."""
+    found = Counter(json.dumps(one.record.environment, sort_keys=True, ensure_ascii=False) for one in run.trials)
+    return json.loads(found.most_common(1)[0][0]), len(found)
+
+
 def _about(run: results.Run) -> list[Block]:
-    environments = Counter(json.dumps(one.record.environment, sort_keys=True, ensure_ascii=False) for one in run.trials)
-    common, _ = environments.most_common(1)[0]
+    common, environments = _environment(run)
     rows: list[list[Field | Text]] = [
-        [name, _plain(value)] for name, value in json.loads(common).items() if value not in (None, [], {})
+        [name, _plain(value)] for name, value in common.items() if value not in (None, [], {})
     ]
     made: list[Block] = [Heading("Environment and command")]
     dataset = next((one.record.dataset for one in run.trials if one.record.dataset), None)
@@ -397,8 +427,8 @@ def _about(run: results.Run) -> list[Block]:
         made += [Paragraph("Repeat with"), Listing(command)]
     if rows:
         made.append(Table(["environment", "value"], rows, frozenset({"environment", "value"})))
-    if len(environments) > 1:
-        told = f"The trials ran in {len(environments)} environments;"
+    if environments > 1:
+        told = f"The trials ran in {environments} environments;"
         made.append(Paragraph([Bold(told), " the table shows the most frequent."]))
     return made
 
@@ -413,6 +443,10 @@ def _alt(name: str, summary: Summary) -> str:
         fast = max((cell for cell in cells if cell.rates), key=lambda cell: cell.images_per_second)
         return f"The fastest cell is {fast.label} at {fast.images_per_second:.1f} images/s and {_score(fast)} % mIoU."
     return ""
+
+
+def _count(items: Sequence[object], name: str) -> str:
+    return f"{len(items)} {name}{'' if len(items) == 1 else 's'}"
 
 
 def _ok_first(item: tuple[str, int]) -> tuple[bool, str]:

@@ -31,6 +31,8 @@ from reports.document import (
 
 _HERE = Path(__file__).with_name("templates")
 Element = ElementTree.Element
+# Characters up to which a text in a table keeps to one line.
+_SHORT = 24
 
 
 def render(document: Document) -> str:
@@ -108,7 +110,10 @@ def _block(block: Block) -> Element:
 def _table(table: Table) -> Element:
     kinds = ["words" if name in table.left else "number" for name in table.head]
     heads = [
-        _element("th", _element("button", name, type="button"), scope="col", class_=kind)
+        # A head may break into lines, but not before its unit.
+        _element(
+            "th", _element("button", name.replace(", ", ",\N{NO-BREAK SPACE}"), type="button"), scope="col", class_=kind
+        )
         for name, kind in zip(table.head, kinds, strict=True)
     ]
     rows = [_element("tr", *(_field(cell, kind) for cell, kind in zip(row, kinds, strict=True))) for row in table.rows]
@@ -120,7 +125,8 @@ def _table(table: Table) -> Element:
 
 def _field(cell: Field | Text, kind: str) -> Element:
     cell = cell if isinstance(cell, Field) else Field(cell)
-    more = {"class_": f"{kind} {cell.tone}".strip()}
+    short = "short" if kind == "words" and len(words(cell.text)) <= _SHORT else ""
+    more = {"class_": " ".join(filter(None, (kind, short, cell.tone)))}
     if cell.value is not None:
         more["data-value"] = repr(cell.value) if cell.value == cell.value else ""
     if cell.anchor:

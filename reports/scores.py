@@ -59,7 +59,7 @@ def best(summary: Summary) -> Figure | None:
     axes.axvline(0, color=INK, lw=1.2)
     for row, cell in enumerate(cells[1:]):
         wild = {cell.key, cells[0].key} & set(pool.apart)
-        found = difference(cells[0].miou, cell.miou, None if wild else pool, paired=False)
+        found = difference([*cells[0].miou.values()], [*cell.miou.values()], None if wild else pool)
         apart = not set(summary.ranking.groups[cells[0].key]) & set(summary.ranking.groups[cell.key])
         look = {**style(row + 1), "mfc": style(row + 1)["color"] if apart else "white"}
         if not math.isnan(found.low):

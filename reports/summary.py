@@ -219,7 +219,7 @@ def _points(rates: dict[int, list[tuple[float, float]]]) -> list[Point]:
     first = next(iter(rates))
     points = []
     for n, pairs in rates.items():
-        change = difference(dict(enumerate(logs[first])), dict(enumerate(logs[n])), shared, paired=False)
+        change = difference(logs[first], logs[n], shared)
         ideal = n / first
         low, high = (1.0, 1.0) if n == first else (float(np.exp(end)) / ideal for end in (change.low, change.high))
         rate = float(np.median([rate for rate, _ in pairs]))

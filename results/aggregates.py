@@ -33,11 +33,13 @@ def probability_best(
 
     Under flat priors the shared variance is `df s^2 / chi2(df)` and a true mean is normal about the observed one with
     that variance over its seeds (Box and Tiao 1973, section 2.4); a wild cell draws its own variance. A cell whose
-    seeds are all equal, or a run without any noise estimate, has its mean for sure; of equal draws the first wins.
+    seeds are all equal has its mean for sure; of equal draws the first wins. Without any noise estimate: NaN.
     """
     names = [name for name, one in means.items() if one.n]
+    if shared is None:
+        return dict.fromkeys(names, float("nan"))
     rng = np.random.default_rng(seed)
-    pooled = rng.chisquare(shared.df, draws) / shared.df / shared.variance if shared else None
+    pooled = rng.chisquare(shared.df, draws) / shared.df / shared.variance
     best, wins = np.full(draws, -np.inf), np.full(draws, -1)
     for index, name in enumerate(names):
         one = means[name]

@@ -18,7 +18,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from scipy import special, stats
 
-from results.statistics import Pool, detectable_shift, holm, mean_squares, pool
+from results.statistics import Pool, detectable_shift, holm, mean_squares, pool, standard_error
 
 Verdict = Literal["ok", "improved", "regressed", "inconclusive"]
 Seeds = Mapping[int, float]
@@ -119,16 +119,13 @@ def _unpaired(a: np.ndarray, b: np.ndarray, shared: Pool | None, level: float) -
     if not len(a) or not len(b):
         return Change(nan, nan, nan, nan, nan, nan, nan, seeds, "none")
     d = float(b.mean() - a.mean())
-    if shared is not None:
-        return _change(d, shared.sd * np.sqrt(1 / len(a) + 1 / len(b)), shared.df, seeds, "pooled", level)
-    if len(a) < 2 or len(b) < 2:
+    if shared is None and (len(a) < 2 or len(b) < 2):
         return Change(d, nan, nan, nan, nan, nan, nan, seeds, "none")
-    if np.ptp(a) == np.ptp(b) == 0:
+    if shared is None and np.ptp(a) == np.ptp(b) == 0:
         # Every seed gives the same number (a collapsed training does): the difference is a fact, not an estimate.
         return Change(d, d, d, float(d >= 0), float(d <= 0), 0.0, np.inf, seeds, "constant")
-    va, vb = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
-    df = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
-    return _change(d, np.sqrt(va + vb), df, seeds, "welch", level)
+    error, df, method = standard_error(a, b, shared)
+    return _change(d, error, df, seeds, method, level)
 
 
 def _change(d: float, error: float, df: float, seeds: tuple[int, int], method: str, level: float) -> Change:

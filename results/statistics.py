@@ -19,7 +19,7 @@ Values = Sequence[float] | np.ndarray
 
 # A cell whose standard deviation is this many times the median cell's, and surely so, does not share its variance.
 WILD = 3.0
-# Sharing seeds pays only when the cells' values go up and down together; below this the plain test is used.
+# Taking shared seeds out as blocks pays only when the cells' values go up and down together, by this much.
 CORRELATED = 0.3
 
 
@@ -55,7 +55,7 @@ class Interval:
 class Difference:
     """`estimate` = mean of the second minus mean of the first, its interval, and the two-sided p-value (NaN: no test).
 
-    `method`: "paired", "pooled", "welch" or "none".
+    `method`: "pooled", "welch" or "none".
     """
 
     estimate: float
@@ -180,53 +180,34 @@ def mean_squares(table: np.ndarray) -> tuple[float, float]:
     return float(rows * (by_seed**2).sum() / (columns - 1)), float((rest**2).sum() / ((rows - 1) * (columns - 1)))
 
 
-def difference(
-    first: Mapping[int, float],
-    second: Mapping[int, float],
-    shared: Pool | None = None,
-    *,
-    paired: bool | None = None,
-    level: float = 0.95,
-) -> Difference:
-    """Compare two cells given as {seed: value}.
-
-    Args:
-        first, second: the baseline and the candidate.
-        shared: the run's `pool`; without it Welch's test (1947) is used.
-        paired: test the differences seed by seed. None: when all seeds are shared and their correlation over these two
-            cells exceeds `CORRELATED`; with 3 seeds that costs more than it wins, so from 4 seeds on.
-        level: of the interval.
-    """
-    a, b = np.array([*first.values()], float), np.array([*second.values()], float)
+def difference(first: Values, second: Values, shared: Pool | None = None, *, level: float = 0.95) -> Difference:
+    """Compare two cells, baseline and candidate, with the run's `pool`; without it by Welch's test (1947)."""
+    a, b = np.asarray(first, float), np.asarray(second, float)
     nan = float("nan")
     if not len(a) or not len(b):
         return Difference(nan, nan, nan, nan, nan, "none")
     d = float(b.mean() - a.mean())
-    if paired is None:
-        matched = set(first) == set(second) and len(a) >= 4
-        paired = matched and seed_correlation(np.array([a, [second[seed] for seed in first]])) > CORRELATED
-    if paired:
-        steps = np.array([second[seed] - first[seed] for seed in first if seed in second], float)
-        return _t(float(steps.mean()), _error(steps), len(steps) - 1, "paired", level)
+    error, df, method = standard_error(a, b, shared)
+    if not (error > 0 and df > 0):
+        # Nothing speaks of noise. A difference of zero is a fact all the same.
+        same = error == 0 and d == 0
+        return Difference(d, *((0.0, 0.0, 1.0) if same else (nan, nan, nan)), df, method if same else "none")
+    half = float(stats.t.ppf((1 + level) / 2, df)) * error
+    return Difference(d, d - half, d + half, float(2 * stats.t.sf(abs(d) / error, df)), df, method)
+
+
+def standard_error(a: np.ndarray, b: np.ndarray, shared: Pool | None) -> tuple[float, float, str]:
+    """Standard error of `mean(b) - mean(a)`, its degrees of freedom, and whether it is "pooled" or "welch"."""
     if shared is not None:
-        return _t(d, shared.sd * np.sqrt(1 / len(a) + 1 / len(b)), shared.df, "pooled", level)
+        return shared.sd * float(np.sqrt(1 / len(a) + 1 / len(b))), shared.df, "pooled"
     va, vb = _error(a) ** 2, _error(b) ** 2
-    df = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1)) if va + vb > 0 else nan
-    return _t(d, float(np.sqrt(va + vb)), df, "welch", level)
+    df = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1)) if va + vb > 0 else float("nan")
+    return float(np.sqrt(va + vb)), df, "welch"
 
 
 def _error(values: np.ndarray) -> float:
     """Standard error of the mean; NaN for one value."""
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
-
-
-def _t(d: float, error: float, df: float, method: str, level: float) -> Difference:
-    if not (error > 0 and df > 0):
-        # Equal numbers from equal seeds: nothing speaks of noise. A difference of zero is a fact all the same.
-        nan, same = float("nan"), error == 0 and d == 0
-        return Difference(d, *((0.0, 0.0, 1.0) if same else (nan, nan, nan)), df, method if same else "none")
-    half = float(stats.t.ppf((1 + level) / 2, df)) * error
-    return Difference(d, d - half, d + half, float(2 * stats.t.sf(abs(d) / error, df)), df, method)
 
 
 def holm(p: Values) -> np.ndarray:
@@ -254,12 +235,13 @@ def rank(cells: Mapping[str, Mapping[int, float]], alpha: float = 0.05) -> Ranki
     """
     kept = {name: values for name, values in cells.items() if values}
     order = tuple(sorted(kept, key=lambda name: (-float(np.mean([*kept[name].values()])), name)))
-    shared = pool({name: [*values.values()] for name, values in kept.items()})
+    values = {name: [*seeds.values()] for name, seeds in kept.items()}
+    shared = pool(values)
     blocks, correlation = _blocks(kept, shared)
     pairs = list(combinations(order, 2))
     apart = set(shared.apart) if shared else set()
     error = blocks or shared
-    tests = [difference(kept[b], kept[a], None if {a, b} & apart else error, paired=False) for a, b in pairs]
+    tests = [difference(values[b], values[a], None if {a, b} & apart else error) for a, b in pairs]
     adjusted = dict(zip(pairs, holm([test.p for test in tests]).tolist(), strict=True))
     groups = _letters(order, {pair for pair, p in adjusted.items() if p <= alpha})
     return Ranking(order, groups, adjusted, error, "blocked" if blocks else "pooled" if shared else "none", correlation)

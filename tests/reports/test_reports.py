@@ -145,7 +145,7 @@ def test_missing_and_unreadable_records_are_counted(tmp_path):
     (folder / "trials" / "dice-s0" / "pictures" / "0-prediction.png").write_bytes(b"broken")
     text = reports.write(folder).read_text()
     assert "**The run is incomplete:** 2 without a record (bce, seed 1, bce, seed 2)" in text
-    assert "**1 records cannot be read:**" in text
+    assert "**1 record cannot be read:**" in text
     assert "picture left out" in text
 
 

@@ -164,6 +164,8 @@ def test_probability_best_of_two_is_a_t_probability():
     expected = stats.t.cdf(0.01 / (shared.sd * np.sqrt(2 / 3)), shared.df)
     assert found["a"] == pytest.approx(expected, abs=0.015)
     assert sum(found.values()) == pytest.approx(1)
+    lone = {"a": [0.7], "b": [0.6]}
+    assert all(np.isnan(one) for one in aggregates.probability_best(statistics.intervals(lone), None).values())
 
 
 def test_aggregates_by_hand():
