@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import results
 from bench.environment import describe, gpu_names
+from bench.grid import Grid
 from bench.plan import Plan
 from bench.spec import DataSpec, TrialSpec
 
@@ -31,7 +32,7 @@ class Forecast:
     """Device-hours of a run.
 
     Attributes:
-        flops: of all trainings together.
+        flops: of all trainings together, those of a search among them.
         hours: (least, typical, most), None when no earlier record tells the speed of these devices.
         device: "GPU" or "machine".
         records: how many earlier records it rests on.
@@ -72,36 +73,59 @@ def costs(plan: Plan, found: Mapping[DataSpec, Dataset]) -> dict[str, tuple[Size
 def forecast(plan: Plan, costs: Mapping[str, tuple[Sized, Cost]], earlier: Path) -> Forecast:
     """Device-hours of a plan.
 
-    A cell that has been run on such devices takes as long again; another takes its FLOPs over the rate at which earlier
-    trainings went there (least, median and greatest), and what they took beside training.
-
     Args:
         earlier: folder of runs whose records tell the speed.
     """
-    flops = {cell.spec.cell: _flops(cell.spec, costs[cell.spec.cell][1].flops) for cell in plan.grid.cells}
+    specs = [cell.spec for cell in plan.grid.cells]
+    work = {spec.cell: _flops(spec, costs[spec.cell][1].flops) for spec in specs}
     known = [record for record in _newest(earlier) if _same_devices(record, plan.gpus)]
-    by_cell: dict[str, list[float]] = {}
-    for record in known:
-        by_cell.setdefault(record.cell, []).append(record.clocks.total_s or 0.0)
-    rates = [
-        flops[record.cell] / record.clocks.train_s for record in known if record.cell in flops and record.clocks.train_s
-    ]
-    beside = statistics.median((r.clocks.total_s or 0.0) - (r.clocks.train_s or 0.0) for r in known) if known else 0.0
-    each: dict[str, Interval] = {}
-    for cell, work in flops.items():
-        if cell in by_cell:
-            each[cell] = min(by_cell[cell]), statistics.median(by_cell[cell]), max(by_cell[cell])
-        elif rates:
-            fast, typical, slow = max(rates), statistics.median(rates), min(rates)
-            each[cell] = beside + work / fast, beside + work / typical, beside + work / slow
-    total = sum(flops.values()) * plan.grid.seeds
+    trainings = [_trainings(plan.grid, spec) for spec in specs]
+    total = sum(work[spec.cell] * often for spec, often in zip(specs, trainings, strict=True))
+    told = [one for spec in specs if (one := _seconds(spec, work, known))]
     hours = None
-    if len(each) == len(flops):
-        share = {cell.spec.cell: plan.grid.seeds * max(1, cell.spec.placement.gpus) / 3600 for cell in plan.grid.cells}
-        least, typical, most = (sum(each[cell][i] * share[cell] for cell in each) for i in range(3))
+    if len(told) == len(specs):
+        share = [_devices(spec.placement.gpus) * often / 3600 for spec, often in zip(specs, trainings, strict=True)]
+        least, typical, most = (sum(t[i] * s for t, s in zip(told, share, strict=True)) for i in range(3))
         hours = least, typical, most
-    seconds = {cell: times[1] for cell, times in each.items()} if hours else dict(flops)
+    seconds = {spec.cell: one[1] for spec, one in zip(specs, told, strict=True)} if hours else work
     return Forecast(total, hours, "GPU" if plan.gpus else "machine", len(known), seconds)
+
+
+def _seconds(spec: TrialSpec, work: Mapping[str, float], known: Sequence[results.Record]) -> Interval | None:
+    """Least, typical and most seconds of a trial: what such trials took; or else its FLOPs over the rate at which a
+    device did those of others, and what these took beside training. None when there are neither.
+
+    Args:
+        work: FLOPs of a training, by cell.
+    """
+    devices = _devices(spec.placement.gpus)
+    took = [r.clocks.total_s or 0.0 for r in known if (r.cell, _devices_of(r)) == (spec.cell, devices)]
+    if took:
+        return min(took), statistics.median(took), max(took)
+    trained = [(r, r.clocks.train_s) for r in known if r.cell in work and r.clocks.train_s]
+    if not trained:
+        return None
+    rates = [work[record.cell] / seconds / _devices_of(record) for record, seconds in trained]
+    beside = statistics.median((record.clocks.total_s or 0.0) - seconds for record, seconds in trained)
+    own = work[spec.cell] / devices
+    return beside + own / max(rates), beside + own / statistics.median(rates), beside + own / min(rates)
+
+
+def _devices(gpus: int) -> int:
+    """GPUs, or one machine."""
+    return max(1, gpus)
+
+
+def _devices_of(record: results.Record) -> int:
+    return _devices(record.spec.get("placement", {}).get("gpus", 0))
+
+
+def _trainings(grid: Grid, spec: TrialSpec) -> float:
+    """How often a cell is trained: once a seed, and what its search comes to in whole trainings."""
+    if grid.search is None:
+        return grid.seeds
+    epochs = grid.search.epochs or spec.train.epochs
+    return grid.seeds + len(grid.search.candidates) * grid.search.seeds * epochs / spec.train.epochs
 
 
 def _flops(spec: TrialSpec, forward: float) -> float:

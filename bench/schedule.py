@@ -13,6 +13,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -113,7 +114,8 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
         try:
             ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
         except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-            raise UsageError(f"--address {address}: no Ray cluster joined: {' '.join(str(error).split())}") from None
+            what = f"--address {address}: no Ray cluster joined" if _joined else "Ray does not start on this machine"
+            raise UsageError(f"{what}: {textwrap.shorten(str(error), 400)}") from None
         # Ray prints a screenful for each dead worker, past `log_to_driver`; the run says it in a line, and has the log.
         ray._private.worker._worker_logs_enabled = False
         try:

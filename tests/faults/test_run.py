@@ -83,6 +83,14 @@ def _runs(process):
         return False
 
 
+def _listens_on(process):
+    try:
+        connections = process.net_connections()
+    except psutil.NoSuchProcess:
+        return []
+    return [c.laddr.ip.removeprefix("::ffff:") for c in connections if c.status == psutil.CONN_LISTEN]
+
+
 @pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
 def test_a_stopped_run_keeps_what_is_done_and_records_what_ran(tmp_path, signals):
     driver = Driver(tmp_path, *_grid(), faults={"dice": "wait"})
@@ -107,8 +115,7 @@ def test_a_killed_driver_loses_what_ran_and_is_resumed(tmp_path):
     assert (status, output.count("\n")) == (2, 1)
     assert "is being written by another process" in output
     family = psutil.Process(driver.process.pid).children(recursive=True)
-    heard = {c.laddr.ip for p in family for c in p.net_connections() if c.status == psutil.CONN_LISTEN}
-    assert {ip.removeprefix("::ffff:") for ip in heard} == {"127.0.0.1"}
+    assert {address for process in family for address in _listens_on(process)} == {"127.0.0.1"}
     driver.process.send_signal(signal.SIGKILL)
     driver.end()
     _gone(family)
