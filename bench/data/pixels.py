@@ -56,6 +56,11 @@ class Affine(NamedTuple):
         rows, columns = _around(down, shape[0]), _around(across, shape[1])
         return rows, columns
 
+    @property
+    def whole(self) -> bool:
+        """Whether every pixel of the target is one of the source: a shift by whole pixels, perhaps mirrored."""
+        return abs(self.xx) == abs(self.yy) == 1 and self.xy == self.yx == 0 and self.x0 % 1 == 0 and self.y0 % 1 == 0
+
     def seen_from(self, rows: slice, columns: slice) -> Affine:
         """The same for a source of which only this region is there."""
         return self._replace(x0=self.x0 - columns.start, y0=self.y0 - rows.start)
@@ -123,6 +128,8 @@ def warp(
     Returns:
         uint8 (height, width, 3) and (height, width).
     """
+    if affine.whole:
+        return _moved(lanes, label, affine, crop, fill, void)
     height, width = crop
     padded = np.full((label.shape[0] + 3, label.shape[1] + 3), fill, np.int64)
     padded[1:-2, 1:-2] = lanes
@@ -161,6 +168,26 @@ def warp(
         upper <<= _FINE
         upper += lower
         picture[part] = channels(upper, 1)
+    return picture, labels
+
+
+def _moved(
+    lanes: Lanes, label: np.ndarray, affine: Affine, crop: tuple[int, int], fill: int, void: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `warp` gives for a map of whole pixels, copied."""
+    here, there = [], []
+    axes = (affine.yy, affine.y0), (affine.xx, affine.x0)
+    for (sign, offset), count, extent in zip(axes, crop, label.shape, strict=True):
+        start = int(offset) if sign > 0 else int(offset) - count
+        low = max(0, -start)
+        high = max(low, min(count, extent - start))
+        here.append(slice(low, high))
+        there.append(slice(start + low, start + high))
+    picture, labels = np.empty((*crop, 3), np.uint8), np.full(crop, void, np.uint8)
+    picture[:] = channels(np.array([[fill]]))[0, 0]
+    mirrored = slice(None, None, int(affine.yy)), slice(None, None, int(affine.xx))
+    picture[mirrored][tuple(here)] = channels(lanes)[tuple(there)]
+    labels[mirrored][tuple(here)] = label[tuple(there)]
     return picture, labels
 
 

@@ -171,6 +171,23 @@ def test_a_quarter_turn_and_a_mirror_move_every_pixel_whole():
         np.testing.assert_array_equal(ids, expected(label))
 
 
+def test_whole_pixels_are_copied_to_the_bytes_that_the_warp_gives():
+    """Moved by a millionth of a pixel, the general way rounds to the same places."""
+    rng = RNG(5)
+    for image, label in photographs():
+        lanes = pixels.to_lanes(np.concatenate([image, label[..., None]], -1))
+        for _ in range(8):
+            crop, (down, right) = tuple(rng.integers(20, 90, 2).tolist()), rng.integers(-60, 60, 2).tolist()
+            mirror = bool(rng.integers(2)), bool(rng.integers(2))
+            affine = pixels.window_of(label.shape, crop, place=(0.5, 0.5), shift=(down, right), mirror=mirror)
+            near = affine._replace(x0=affine.x0 + 1e-6, y0=affine.y0 + 1e-6)
+            assert (affine.whole, near.whole) == (True, False)
+            for one, other in zip(
+                *(pixels.warp(lanes, label, way, crop, 5, VOID) for way in (affine, near)), strict=True
+            ):
+                np.testing.assert_array_equal(one, other)
+
+
 def test_a_shift_reveals_and_a_region_is_as_good_as_the_whole():
     image, label = photographs(1)[0]
     pair = np.concatenate([image, label[..., None]], -1)
