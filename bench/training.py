@@ -69,11 +69,16 @@ class RunningConfusion(keras.metrics.Metric):
         super().__init__(name=name, **kwargs)
         self.classes = classes
         self.matrix = self.add_weight(name="matrix", shape=(classes, classes), initializer="zeros", dtype="int64")
+        # On a CPU TensorFlow's own arg-max takes most of this metric's time; XLA's is ten times as fast.
+        self._predicted = tf.function(
+            lambda logits: tf.argmax(logits, -1, output_type=tf.int32),
+            jit_compile=not tf.config.list_logical_devices("GPU"),
+        )
 
     def update_state(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: Any = None) -> None:
         del sample_weight  # weights steer the training; every labelled pixel counts once
         y_pred = y_pred[:, 0] if len(y_pred.shape) == 5 else y_pred  # an auxiliary head's logits come second
-        counts = confusion_matrix(y_true, tf.argmax(y_pred, -1, output_type=tf.int32), self.classes)
+        counts = confusion_matrix(y_true, self._predicted(y_pred), self.classes)
         self.matrix.assign_add(tf.cast(counts, tf.int64))
 
     def result(self) -> tf.Tensor:

@@ -63,7 +63,7 @@ def run(
         The record, also written to `folder/record.json`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    body = _Body(spec, folder, shared, tell)
+    body = Body(spec, folder, shared, tell)
     body.known["environment"] |= {"attempt": attempt}
     base = {"trial": trial, "cell": spec.cell, "label": label, "axes": dict(axes or {}), "seed": spec.seed}
     base |= {"spec": spec.model_dump(mode="json"), "started": _now(), "tuning": tuning}
@@ -120,7 +120,7 @@ def _out_of_memory(error: BaseException | None) -> bool:
     return False
 
 
-class _Body:
+class Body:
     """The phases of a trial in order; each leaves what is known so far for the record."""
 
     def __init__(self, spec: TrialSpec, folder: Path, shared: bool, tell: Progress) -> None:
@@ -140,10 +140,7 @@ class _Body:
         }
 
     def run(self) -> dict[str, Any]:
-        with self.clocks.phase("init"):
-            self._import()
-            self._load_data()
-            self._build()
+        self.prepare()
         with self.clocks.phase("train"):
             self._fit()
         scores = self._settle()
@@ -163,6 +160,13 @@ class _Body:
             if trace.best_scores
             else None,
         }
+
+    def prepare(self) -> None:
+        """All that comes before the first step: imports, data, model."""
+        with self.clocks.phase("init"):
+            self._import()
+            self._load_data()
+            self._build()
 
     def _import(self) -> None:
         import keras
@@ -193,6 +197,8 @@ class _Body:
 
         spec = self.spec
         self.dataset = data.load(spec.data)
+        for note in self.dataset.notes:
+            print(note, flush=True)
         splits = self.dataset.splits
         self.known["dataset"] = {
             "name": self.dataset.name,
@@ -266,7 +272,7 @@ class _Body:
         ]
         if self.objective.trained.scheduled:
             callbacks.append(training.Schedule(self.objective.set_progress, train, trace.steps))
-        batches = distribute(self._batches(train.epochs * train.steps_per_epoch, trace.steps), self.strategy)
+        batches = distribute(self.batches(train.epochs * train.steps_per_epoch, trace.steps), self.strategy)
         if trace.epochs < train.epochs:
             self.trained.fit(
                 batches,
@@ -277,7 +283,8 @@ class _Body:
                 verbose=0,
             )
 
-    def _batches(self, steps: int, first: int = 0) -> Any:
+    def batches(self, steps: int, first: int = 0) -> Any:
+        """Training batches `first` to `steps` of the trial, of all replicas together."""
         from bench.data import pipeline
 
         return pipeline.train(self.crops, self.spec.train.batch_size, steps, first=first)
@@ -351,7 +358,7 @@ class _Body:
         from bench.training import recalibrate
 
         self.trained.optimizer.assign_average_vars(self.trained.trainable_variables)
-        recalibrate(self.model, self._batches(20), self.strategy)
+        recalibrate(self.model, self.batches(20), self.strategy)
         return self.evaluator(self.scored["val"])
 
     def _resident_rate(self) -> float | None:
@@ -362,7 +369,7 @@ class _Body:
         spec = self.spec
         if self.shared or spec.train.epochs * spec.train.steps_per_epoch < 4 * spec.eval.window_steps:
             return None
-        batch = distribute(self._batches(1).cache().repeat(), self.strategy)
+        batch = distribute(self.batches(1).cache().repeat(), self.strategy)
         return spec.train.batch_size * steps_per_second(self.trained, batch, spec.eval.window_steps)
 
     def _throughput(self) -> dict[str, Any]:

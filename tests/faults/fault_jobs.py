@@ -78,5 +78,5 @@ def trains(payload, tell):
         def allocates(self):
             raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[8,513,513,21]")
 
-        trial._Body._fit = allocates
+        trial.Body._fit = allocates
     trial.worker(payload, tell)

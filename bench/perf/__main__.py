@@ -1,0 +1,50 @@
+"""`python -m bench.perf [NAME ...]`: the benchmarks that hold the suite to its bars, one after another, as one table.
+
+Each runs in a process of its own; nothing else should run on the machine. Those that only describe
+(`bench.perf.atrous`, `crf`, `lovasz`, `losses`, `precision`, `gate`) are run by their own names.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli import command, start
+from bench.errors import UsageError, nearest
+from bench.perf.ratios import Ratio, read, report
+
+BENCHMARKS = ("startup", "training", "models", "input", "tables")
+
+
+@command
+def main(
+    names: Annotated[list[str] | None, typer.Argument(help=f"Some of {', '.join(BENCHMARKS)}; default: all.")] = None,
+    out: Annotated[Path | None, typer.Option("--json", help="Write figures and machine here.")] = None,
+) -> int:
+    """Measure and print ratios beside their bars.
+
+    Exit status: 0 all met, 1 a bar is missed, 2 usage.
+    """
+    for name in names or []:
+        if name not in BENCHMARKS:
+            raise UsageError(f"unknown benchmark {name!r}{nearest(name, BENCHMARKS)}")
+    ratios: list[Ratio] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names or BENCHMARKS:
+            print(f"\n{name}", flush=True)
+            file = Path(folder) / f"{name}.json"
+            subprocess.run([sys.executable, "-m", f"bench.perf.{name}", "--json", str(file)], check=False)
+            if not file.is_file():
+                raise UsageError(f"bench.perf.{name} gave no figures")
+            ratios += read(file)
+    print()
+    return report(ratios, out)
+
+
+if __name__ == "__main__":
+    start(main)

@@ -1,0 +1,66 @@
+"""What a benchmark found, as ratios of two sides measured in one run, each with its bar, if there is one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.environment import describe
+
+MISSED = 1
+"""Exit status of a benchmark that misses a bar."""
+
+
+class Ratio(NamedTuple):
+    """One comparison: `value` is `ours / other` in the unit both were measured in."""
+
+    what: str
+    unit: str
+    ours: float
+    against: str
+    other: float
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def value(self) -> float:
+        return self.ours / self.other
+
+    @property
+    def bar(self) -> str:
+        """The bar and whether it is met, in words; empty without one."""
+        if self.at_least is not None:
+            return f"at least {self.at_least:g}: {'met' if self.met else 'missed'}"
+        if self.at_most is not None:
+            return f"at most {self.at_most:g}: {'met' if self.met else 'missed'}"
+        return ""
+
+    @property
+    def met(self) -> bool:
+        low, high = self.at_least, self.at_most
+        return (low is None or self.value >= low) and (high is None or self.value <= high)
+
+
+HEADER = "| what | unit | ours | against | | ratio | bar |\n|---|---|--:|---|--:|--:|---|"
+
+
+def line(ratio: Ratio) -> str:
+    """A row of the table under `HEADER`."""
+    cells = [ratio.what, ratio.unit, f"{ratio.ours:.4g}", ratio.against, f"{ratio.other:.4g}", f"{ratio.value:.3g}"]
+    return f"| {' | '.join([*cells, ratio.bar])} |"
+
+
+def report(ratios: Sequence[Ratio], out: Path | None) -> int:
+    """Print the table, write figures and machine to `out`, and give the exit status: 1 when a bar is missed."""
+    print("\n".join([HEADER, *map(line, ratios)]), flush=True)
+    if out is not None:
+        rows = [ratio._asdict() for ratio in ratios]
+        out.write_text(json.dumps({"environment": dict(describe()), "ratios": rows}, indent=1) + "\n", encoding="utf-8")
+    return 0 if all(ratio.met for ratio in ratios) else MISSED
+
+
+def read(path: Path) -> list[Ratio]:
+    """What `report` wrote."""
+    return [Ratio(**row) for row in json.loads(path.read_text(encoding="utf-8"))["ratios"]]

@@ -1,0 +1,129 @@
+"""A trial's `fit`, as the suite runs it, beside a bare loop over the same step; and what its metric costs.
+
+    python -m bench.perf.training [--set FIELD=VALUE] [--steps 20] [--rounds 7] [--json FILE]
+
+Both sides train the same model with the same loss on one batch that lies in memory. `fit` is all the suite has: the
+strategy, the watching callback, the running confusion matrix. The bare side is a `tf.function` with a gradient tape,
+called in a loop. After that the confusion matrix alone, beside the step that it is part of and `keras.metrics.MeanIoU`.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import keras
+import tensorflow as tf
+import typer
+
+import models
+from bench import objective, optimizers, training
+from bench.cli import command, start
+from bench.evaluation import distribute
+from bench.grid import single
+from bench.perf.ratios import Ratio, report
+from bench.perf.rounds import medians
+from bench.plan import default_precision
+from bench.spec import TrialSpec
+from bench.trial import Body
+
+UPDATES = 20  # of the metric, for one measurement
+
+
+def with_fit(body: Body, batch: tf.data.Dataset, steps: int) -> Callable[[], object]:
+    """An epoch of `steps` steps as a trial runs it, but for the evaluation at its end."""
+    batches = distribute(batch, body.strategy)
+    scores = body.evaluator(body.scored["val"])
+
+    def epoch() -> None:
+        watch = training.Watch(
+            body.spec, lambda: scores, body.running, body.rate, body.clocks, lambda event: None, training.Trace(),
+            lambda: None,
+        )  # fmt: skip
+        body.trained.fit(batches, epochs=1, steps_per_epoch=steps, callbacks=[watch], verbose=0)
+
+    return epoch
+
+
+def bare(body: Body, batch: tf.data.Dataset, steps: int) -> Callable[[], object]:
+    """`steps` steps in a loop over a model of its own: no Keras but the layers, no strategy, no callback, no metric."""
+    spec = body.spec
+    model, _ = models.build_training(spec.model, body.classes, seed=spec.seed)
+    labels = body.crops.labels()
+    loss = objective.build(spec.loss, labels, body.classes, spec.model.auxiliary_weight).trained
+    optimizer = optimizers.build(spec.train)
+
+    @tf.function
+    def step(image: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            value = tf.reduce_mean(loss.call(label, model(image, training=True)))
+        variables = model.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(value, variables), variables, strict=True))
+        return value
+
+    def loop() -> float:
+        for image, label in batch.take(steps):
+            value = step(image, label)
+        return float(value)
+
+    return loop
+
+
+def metrics(body: Body, batch: tf.data.Dataset) -> dict[str, Callable[[], object]]:
+    """`UPDATES` updates of our metric and of Keras's, with the logits of the batch."""
+    image, label = next(iter(batch))
+    logits = body.model(image, training=False)
+    sides: dict[str, Any] = {
+        "ours": training.RunningConfusion(body.classes),
+        "keras": keras.metrics.MeanIoU(body.classes, ignore_class=255, sparse_y_pred=False),
+    }
+
+    def updates(metric: Any) -> Callable[[], object]:
+        update = tf.function(lambda label, logits: metric.update_state(label, logits))
+        return lambda: [update(label, logits) for _ in range(UPDATES)] and float(metric.result())
+
+    return {name: updates(metric) for name, metric in sides.items()}
+
+
+def compare(spec: TrialSpec, steps: int, rounds: int) -> list[Ratio]:
+    with tempfile.TemporaryDirectory() as folder:
+        ours = Body(spec, Path(folder), False, lambda event: None)
+        ours.prepare()
+        batch = ours.batches(1).cache().repeat()
+        sides = {"ours": with_fit(ours, batch, steps), "bare": bare(ours, batch, steps)}
+        seconds = medians(sides, rounds, warm_up=2)
+        update = {name: value / UPDATES for name, value in medians(metrics(ours, batch), rounds).items()}
+    images = steps * spec.train.batch_size
+    size = f"{spec.model.backbone}, {spec.train.batch_size} x {spec.data.crop} px"
+    step = seconds["bare"] / steps
+    return [
+        Ratio(f"training, {size}", "images/s", images / seconds["ours"], "a bare tf.function loop",
+              images / seconds["bare"], at_least=0.97),
+        Ratio(f"confusion matrix, {ours.classes} classes", "ms", 1e3 * update["ours"], "keras.metrics.MeanIoU",
+              1e3 * update["keras"], at_most=0.1),
+        Ratio(f"confusion matrix, {ours.classes} classes", "ms", 1e3 * update["ours"], "the training step", 1e3 * step,
+              at_most=0.01),
+    ]  # fmt: skip
+
+
+@command
+def main(
+    set_: Annotated[list[str] | None, typer.Option("--set", help="field=value, any field of the spec.")] = None,
+    steps: Annotated[int, typer.Option(min=2, help="Steps of one measurement.")] = 20,
+    rounds: Annotated[int, typer.Option(min=3)] = 7,
+    out: Annotated[Path | None, typer.Option("--json", help="Write figures and machine here.")] = None,
+) -> int:
+    """Compare `fit` with a bare loop; exit status 1 when a bar is missed."""
+    spec = single(set_ or [], "quick", default_precision(0, []))
+    return report(compare(spec, steps, rounds), out)
+
+
+if __name__ == "__main__":
+    start(main)
