@@ -167,15 +167,17 @@ def curves(run: results.Run, summary: Summary) -> Figure | None:
 
 
 def classes(run: results.Run, summary: Summary) -> Figure | None:
-    """IoU of each cell and class as a heat map."""
+    """IoU of each cell and class, and of each view of it where there is room, as a heat map."""
     frame = results.classes(run.trials)
-    frame = frame[(frame["split"] == "val") & (frame["view"] == "default")]
-    keys = [cell.key for cell in summary.measured[:MOST_ROWS]]
-    frame = frame[frame["cell"].isin(keys)]
-    if frame.empty:
+    frame = frame[frame["split"] == "val"]
+    rows = {(cell.key, "default"): short(cell.label) for cell in summary.measured[:MOST_ROWS]}
+    if 0 < len(summary.views) <= MOST_ROWS:
+        places = {(view.key, view.name): short(view.label) for view in summary.views}
+        rows = {at: name if at[1] == "default" else f"{name}, {at[1]}" for at, name in places.items()}
+    table = frame.groupby(["cell", "view", "class_id"])["iou"].mean().unstack() * 100
+    table = table.loc[[row for row in rows if row in table.index]]
+    if table.empty:
         return None
-    table = frame.pivot_table(index="cell", columns="class_id", values="iou", aggfunc="mean", dropna=False) * 100
-    table = table.reindex([key for key in keys if key in table.index])
     names = frame.groupby("class_id")["class_name"].first()
     title = ""
     if len(table.columns) > MOST_CLASSES:
@@ -184,9 +186,8 @@ def classes(run: results.Run, summary: Summary) -> Figure | None:
         table = table[sorted(spread)]
     order = table.mean().sort_values(ascending=False, kind="stable", na_position="last").index
     table = table[order]
-    rows, columns = table.shape
-    figure, axes = plt.subplots(figsize=(3.2 + 0.62 * max(columns, 6), 1.6 + 0.46 * max(rows, 2)))
-    labels = {cell.key: short(cell.label) for cell in summary.cells}
+    lines, columns = table.shape
+    figure, axes = plt.subplots(figsize=(3.2 + 0.62 * max(columns, 6), 1.6 + 0.46 * max(lines, 2)))
     sns.heatmap(
         table.to_numpy(float),
         ax=axes,
@@ -199,7 +200,7 @@ def classes(run: results.Run, summary: Summary) -> Figure | None:
         linewidths=0.6,
         cbar_kws={"label": "IoU, %", "pad": 0.015},
         xticklabels=[short(str(names[index]), 18) for index in order],
-        yticklabels=[labels[key] for key in table.index],
+        yticklabels=[rows[row] for row in table.index],
     )
     axes.tick_params(length=0)
     axes.set_yticklabels(axes.get_yticklabels(), rotation=0)

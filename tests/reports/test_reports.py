@@ -86,6 +86,20 @@ def test_views_of_the_same_weights_are_a_table_and_a_frontier(run, tmp_path):
     assert f"**{default.idxmax()}** has the highest validation mIoU: {100 * default.max():.1f}" in text
 
 
+def test_iou_by_class_has_a_row_for_each_view(tmp_path):
+    from reports.scores import classes
+    from reports.summary import summarize
+
+    folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], views=("crf",), classes=4, pictures=0)
+    run = results.read_run(folder)
+    heat = classes(run, summarize(run)).axes[0]
+    rows = [label.get_text() for label in heat.get_yticklabels()]
+    assert rows == ["dice", "dice, crf", "bce", "bce, crf"]
+    frame = results.classes(run.trials).query("split == 'val' and label == 'dice' and view == 'crf'")
+    shown = {float(text.get_text()) for text in heat.texts[4:8]}
+    assert shown == {round(100 * value) for value in frame.groupby("class_id")["iou"].mean()}
+
+
 def test_the_test_split_stands_apart(run):
     text = (run / "report" / "report.md").read_text()
     assert text.index("## Results") < text.index("## Test split")
