@@ -207,6 +207,8 @@ def write(dataset: Dataset, out: Path, per_shard: int) -> Iterator[int]:
                     yield len(positions)
                 else:
                     yield from _write_shard(out / shard, split, positions)
+        for left in out.glob("*.part"):  # of a call that was killed
+            left.unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(f"{out}: cannot be written ({error.strerror or error})") from None
 

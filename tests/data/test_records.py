@@ -70,8 +70,10 @@ def test_an_interrupted_call_goes_on_where_it_was(folder, tmp_path):
     assert shards(out) == ["train-00000-of-00003.tfrecord"]
     assert not list(out.glob("*.part"))
     written = (out / shards(out)[0]).stat().st_mtime_ns
+    (out / "train-00001-of-00003.tfrecord.7.part").write_bytes(b"what a killed call leaves")
     assert list(records.write(dataset, out, 3)) == [3, 1, 1, 1, 1, 1, 1], "a kept shard in one step, then each example"
     assert (out / shards(out)[0]).stat().st_mtime_ns == written
+    assert not list(out.glob("*.part"))
     assert len(load(DataSpec(dataset="tfrecord", root=str(out))).splits["train"]) == 7
 
 
