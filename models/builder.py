@@ -52,7 +52,7 @@ def build_training(spec: ModelSpec, num_classes: int, *, seed: int | None = None
         from models.reference import MULTIPLE, reference  # here, not above: KerasCV costs seconds
 
         padded = PadToMultiple(MULTIPLE, dtype="float32", name="padding")(scaled(image, BACKBONES[spec.backbone]))
-        stock = reference(_weighted(spec), num_classes, spec.low_level_channels)
+        stock = reference(_weighted(spec), num_classes, spec.low_level_channels, spec.batch_norm_momentum)
         logits = CropLike(dtype="float32", name="logits")([stock(padded), image])
     else:
         # Smaller images would leave nothing of the deepest maps of backbones that pad as Caffe did.

@@ -14,10 +14,11 @@ from models.compat import register
 MULTIPLE = 32  # of which its height and width have to be
 
 
-def reference(backbone: Any, num_classes: int, low_level_channels: int) -> keras.Model:
+def reference(backbone: Any, num_classes: int, low_level_channels: int, batch_norm_momentum: float) -> keras.Model:
     """Scaled images (B, H, W, 3), sides multiples of 32, to float32 logits (B, H, W, num_classes).
 
-    Its head is KerasCV's but for the softmax: a loss here takes logits.
+    Its head is KerasCV's but for the softmax: a loss here takes logits. Its normalisation keeps `batch_norm_momentum`
+    of the running statistics a step, as ours does: else a comparison after a short training would be one of momenta.
     """
     head = keras.Sequential(
         [
@@ -35,6 +36,10 @@ def reference(backbone: Any, num_classes: int, low_level_channels: int) -> keras
         spatial_pyramid_pooling=SpatialPyramidPooling(dilation_rates=[6, 12, 18]),
         segmentation_head=head,
     )
+
+    for layer in stock._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = batch_norm_momentum
 
     def counterpart(layer: Any) -> Any:
         return UpSampling.from_config(layer.get_config()) if type(layer) is keras.layers.UpSampling2D else layer

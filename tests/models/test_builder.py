@@ -181,6 +181,16 @@ def test_kerascv_reference_gives_logits() -> None:
     assert np.abs(logits.sum(-1) - 1).max() > 1e-3  # a softmax would sum to one
 
 
+def test_kerascv_reference_forgets_as_fast_as_ours() -> None:
+    model = _build(architecture="keras_cv", output_stride=32, batch_norm_momentum=0.75)
+    found = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    assert len(found) == 28  # 20 in the backbone, 6 in the pyramid, 1 behind the low level, 1 in the head
+    assert {layer.momentum for layer in found} == {0.75}
+    before = [layer.get_weights()[2] for layer in found]
+    model(IMAGE[:, :64, :64], training=True)
+    assert all(np.any(layer.get_weights()[2] != old) for layer, old in zip(found, before, strict=True))
+
+
 @pytest.mark.parametrize(("height", "width"), [(33, 50), (64, 40), (64, 96)])
 def test_kerascv_reference_sees_other_sizes_within_their_mean_colour(height: int, width: int) -> None:
     model = _build(architecture="keras_cv", output_stride=32)
