@@ -279,12 +279,11 @@ def _execute(run: RunFolder, plan: Plan, policy: Policy, track: Sequence[Track])
         return EXIT_INTERRUPTED
     failed = len(left(plan.trials))
     run.finish("incomplete" if failed else "complete")
-    if report := _report(run):
-        console.print(f"Report: {report}", soft_wrap=True)
+    report = _report(run)
     if failed:
         console.print(f"Incomplete: {failed} of {total} trials failed.", style="red")
         console.print(f"Try them again with: python -m bench.run --resume {run.path}", soft_wrap=True)
-    return EXIT_INCOMPLETE if failed else EXIT_OK
+    return EXIT_INCOMPLETE if failed or report is None else EXIT_OK
 
 
 def _complete(run: RunFolder, plan: Plan) -> str:
@@ -292,15 +291,19 @@ def _complete(run: RunFolder, plan: Plan) -> str:
 
 
 def _report(run: RunFolder) -> Path | None:
+    """Write tables and report. After days of training a fault in these is told, and ends nothing."""
     import reports
     import results
 
     try:
         results.write_tables(run.path)
-        return reports.write(run.path)
-    except ValueError as error:
-        console.print(f"No report: {error}")
+        report = reports.write(run.path)
+    except Exception as error:
+        console.print(f"No report: {type(error).__name__}: {error}", style="red", markup=False, soft_wrap=True)
+        console.print(f"All records are kept; once that is mended: python -m bench.report {run.path}", soft_wrap=True)
         return None
+    console.print(f"Report: {report}", soft_wrap=True)
+    return report
 
 
 if __name__ == "__main__":

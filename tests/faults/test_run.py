@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,15 +130,19 @@ def test_a_killed_driver_loses_what_ran_and_is_resumed(tmp_path):
     assert driver.statuses() == dict.fromkeys(LOSSES, "ok")
     assert kept.read_bytes() == before
 
-    # A record cut off, as no crash of ours leaves it, but a disk may; and one that other code has made.
+    # A record cut off, as no crash of ours leaves it, but a disk may; one that other code made; no place for a report.
     kept.write_bytes(before[: len(before) // 2])
     (other,) = driver.run.glob("trials/dice-*/record.json")
     other.write_bytes(re.sub(rb'"code": "\w+"', b'"code": "0123456789ab"', other.read_bytes()))
     status, output = Driver(tmp_path, "--resume", "runs/r", "--seeds", 2).end()
     assert status == 2
     assert "1 complete trials were made differently (code 0123456789ab -> " in output
+    shutil.rmtree(driver.run / "report")
+    (driver.run / "report").write_text("a file in its place")
     status, output = Driver(tmp_path, "--resume", "runs/r", "--seeds", 2, "--changed", "redo").end()
-    assert status == 0, output
+    assert status == 4, output
+    assert "No report: FileExistsError" in output or "No report: NotADirectoryError" in output
+    assert "All records are kept" in output
     assert "1 of 6 trials are complete and kept" in output
     assert driver.statuses() == dict.fromkeys(LOSSES, "ok")
     assert len(list(driver.run.glob("trials/*/record.json"))) == 6
