@@ -73,7 +73,7 @@ def load(model: Any, backbone: str, source: str) -> None:
         return
     path = Path(source).expanduser()
     if path.name.endswith(".weights.h5"):
-        _load_keras_weights(model, path)
+        _load_keras_weights(model, backbone, path)
     else:
         _assign(model, _saved_model(path) if path.suffix == ".keras" else _hdf5(path), str(path))
 
@@ -131,8 +131,11 @@ def _text(value: Any) -> str:
 
 
 def _layer_arrays(root: Any) -> Arrays:
+    from models.builder import BACKBONE
+
     arrays: Arrays = {}
-    for layer in map(_text, root.attrs["layer_names"]):
+    layers = [_text(name) for name in root.attrs["layer_names"]]
+    for layer in [BACKBONE] if BACKBONE in layers else layers:
         for weight in map(_text, root[layer].attrs["weight_names"]):
             # "stem_conv/kernel:0"; inside a nested model Keras writes the inner layer's name in the same place.
             *_, owner, _variable = weight.split("/") if "/" in weight else (layer, weight)
@@ -178,12 +181,12 @@ def _downloaded(backbone: str) -> Any:
     return model
 
 
-def _load_keras_weights(model: Any, path: Path) -> None:
+def _load_keras_weights(model: Any, backbone: str, path: Path) -> None:
     try:
         model.load_weights(path)
     except (ValueError, KeyError, OSError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"weights file {str(path)!r} does not fit backbone {model.name!r}: {reason}") from None
+        raise ValueError(f"weights file {str(path)!r} does not fit backbone {backbone!r}: {reason}") from None
 
 
 def _keys(names: Iterable[str]) -> list[tuple[str, int]]:
@@ -212,5 +215,10 @@ def _assign(model: Any, arrays: Arrays, source: str) -> None:
             raise ValueError(
                 f"weights {source!r} are of another architecture: layer {layer.name!r} {found}, expected {wanted}"
             )
+    used = set(_keys(layer.name for layer in layers))
+    # A classifier, dense, is left out; more convolutions are those of a deeper network.
+    for (key, values), name in zip(given.items(), arrays, strict=True):
+        if key not in used and any(value.ndim == 4 for value in values):
+            raise ValueError(f"weights {source!r} are of another architecture: this one has no layer {name!r}")
     for layer, values in zip(layers, chosen, strict=True):
         layer.set_weights(values)

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+import models
 from models import torch_state, weights
 from models.backbones import BACKBONES
 from models.pyramid import bare
@@ -106,6 +107,34 @@ def test_weights_of_blocks_and_of_unnamed_layers_go_by_order(tmp_path: Path) -> 
         weights.load(other, "csp_darknet_s", str(tmp_path / f"one{suffix}"))
         for ours, theirs in zip(other.get_weights(), one.get_weights(), strict=True):
             np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_deeper_network_is_another_architecture(tmp_path: Path) -> None:
+    row = BACKBONES["resnet18"]
+    thin = {**row.arguments, "stackwise_filters": (64, 8, 16, 16)}
+    shallow, deep = (
+        bare(replace(row, arguments={**thin, "stackwise_blocks": blocks})) for blocks in ((1, 1, 1, 1), (1, 1, 1, 2))
+    )
+    before = shallow.get_weights()
+    for suffix in (".h5", ".keras"):
+        deep.save(tmp_path / f"deep{suffix}")
+        with pytest.raises(
+            ValueError, match="of another architecture: this one has no layer 'v2_stack_3_block2_1_conv'"
+        ):
+            weights.load(shallow, "resnet18", str(tmp_path / f"deep{suffix}"))
+    for old, new in zip(before, shallow.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_of_a_whole_model_the_backbone_is_taken(suffix: str, tmp_path: Path) -> None:
+    small = {"aspp_channels": 8, "decoder_channels": 8, "low_level_channels": 8}
+    whole = models.build(models.ModelSpec(backbone="resnet18", **small), 3)
+    whole.save(tmp_path / f"whole{suffix}")
+    fresh = bare(BACKBONES["resnet18"])
+    weights.load(fresh, "resnet18", str(tmp_path / f"whole{suffix}"))
+    for ours, theirs in zip(whole.get_layer("backbone").get_weights(), fresh.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_refused_download_names_the_preset_and_the_offline_ways(monkeypatch: pytest.MonkeyPatch) -> None:
