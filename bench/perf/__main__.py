@@ -18,7 +18,7 @@ from bench.cli import command, start
 from bench.errors import UsageError, nearest
 from bench.perf.ratios import Ratio, read, report
 
-BENCHMARKS = ("startup", "training", "models", "input", "tables")
+BENCHMARKS = ("startup", "training", "models", "input", "tables", "schedule")
 
 
 @command

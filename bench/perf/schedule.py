@@ -1,0 +1,149 @@
+"""`python -m bench.perf.schedule`: what scheduling costs, over Ray's own floor and over a plain loop of processes.
+
+A no-op trial goes the whole way: its folder, Ray, a supervised process of its own, a record written by the driver. The
+floor is the same number of Tune trials that do nothing, in the same cluster. `--trials 100 1000` shows how time and the
+driver's memory grow; `--whole` trains the whole quick losses grid, about half an hour on 2 cores.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from io import StringIO
+from pathlib import Path
+from typing import Annotated, Any
+
+import psutil
+import typer
+from rich.console import Console
+
+from bench import campaign, plan, schedule
+from bench.campaign import Campaign
+from bench.cli import command, start
+from bench.perf.ratios import Ratio, report
+from bench.perf.rounds import medians
+from bench.policy import Policy
+from bench.runfolder import RunFolder
+
+NOTHING = "operator:is_"  # a function of two arguments that does nothing, without an import of ours
+GRID = ("--grid", "losses", "--preset", "quick", "--gpus-per-trial", "0")
+CELLS, SHORT = 21, ("--seeds", "1", "--only", "loss=cross_entropy,dice,focal")
+LOOP = """
+import json, sys
+from pathlib import Path
+from bench.environment import prepare_process
+from bench.spec import parse
+spec = parse(json.load(sys.stdin), "loop")
+prepare_process(spec.placement.cpus)
+from bench import trial
+sys.exit(trial.run(spec, Path(sys.argv[1])).status != "ok")
+"""
+
+
+def empty(trials: int) -> None:
+    """Ray's own floor: Tune trials that return at once."""
+    from ray import tune
+
+    def nothing(config: dict[str, Any]) -> None:
+        pass
+
+    with tempfile.TemporaryDirectory() as folder, schedule._silenced(), contextlib.redirect_stdout(StringIO()):
+        tune.Tuner(
+            tune.with_resources(nothing, {"CPU": 1}),
+            param_space={"number": tune.grid_search(list(range(trials)))},
+            run_config=tune.RunConfig(name="empty", storage_path=folder, verbose=0),
+        ).fit()
+
+
+def ours(trials: int) -> None:
+    """As many no-op trials of a run, one CPU each."""
+    options = {"grid": "smoke", "seeds": math.ceil(trials / 2), "settings": ["model.weights=none"], "gpus_per_trial": 0}
+    local = plan.Local(cpus=psutil.cpu_count() or 1, gpus=0, accelerator=None)
+    made = plan.make(options, [local], max_concurrent=local.cpus)
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunFolder.create(Path(folder), "r", {"grid": "smoke"}, made, {})
+        Campaign(run, made, Policy(), Console(file=StringIO())).run(made.trials[:trials])
+        left = len(list(run.path.glob("trials/*/record.json")))
+    assert left == trials, f"{left} records of {trials} trials"
+
+
+def no_ops(counts: Sequence[int]) -> list[Ratio]:
+    """Seconds of a no-op trial, ours over the floor, for each number of trials; prints how memory grows."""
+    campaign.ENTRY = NOTHING
+    found = []
+    driver = psutil.Process()
+    with schedule.cluster(None):
+        for count in counts:
+            sides = {"floor": partial(empty, count), "ours": partial(ours, count)}
+            seconds = medians(sides, rounds=3) if count < 20 else medians(sides, rounds=1, warm_up=0)
+            mib = driver.memory_info().rss / 2**20
+            print(f"{count} trials: driver at {mib:.0f} MiB", flush=True)
+            each = {side: value / count for side, value in seconds.items()}
+            name = f"no-op trial, of {count}"
+            found.append(Ratio(name, "s", each["ours"], "an empty Tune trial", each["floor"], at_most=1.15))
+    return found
+
+
+def grid(whole: bool) -> list[Ratio]:
+    """The losses grid by `bench.run`, report and all, over a loop that trains its cells in fresh processes.
+
+    From some of its trials the whole grid is told: what is paid once, and what each trial takes.
+    """
+    subprocess.run([sys.executable, "-c", "import tensorflow"], check=True, capture_output=True)  # files into the cache
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = [*GRID, *(() if whole else SHORT), "--out", folder, "--name", "r"]
+        all_of_ours = _seconds([sys.executable, "-m", "bench.run", *arguments])
+        run = RunFolder(Path(folder) / "r")
+        records = run.complete()
+        trials = [cell.trial(seed) for seed in range(run.grid().seeds) for cell in run.grid().cells]
+        assert len(records) == len(trials), f"{len(records)} complete trials of {len(trials)}"
+        loop = sum(
+            _seconds([sys.executable, "-c", LOOP, f"{folder}/loop/{name}"], spec.model_dump_json())
+            for name, spec in trials
+        )
+    under_way = _moment(max(record.finished for record in records)) - _moment(min(r.started for r in records))
+    once = all_of_ours - under_way
+    print(f"{len(trials)} trials: {all_of_ours:.0f} s, of which {once:.0f} s once for the run; the loop {loop:.0f} s")
+    each, alone = under_way / len(trials), loop / len(trials)
+    what = "the quick losses grid" if whole else f"the quick losses grid, told from {len(trials)} trials"
+    return [Ratio(what, "s", once + CELLS * each, "a loop of processes", CELLS * alone, at_most=1.10)]
+
+
+def _moment(iso: str | None) -> float:
+    assert iso is not None
+    return datetime.fromisoformat(iso).timestamp()
+
+
+def _seconds(arguments: list[str], stdin: str = "") -> float:
+    began = time.perf_counter()
+    subprocess.run(
+        arguments, input=stdin, text=True, check=True, stdout=subprocess.DEVNULL, cwd=Path(__file__).parents[2]
+    )
+    return time.perf_counter() - began
+
+
+@command
+def main(
+    trials: Annotated[list[int] | None, typer.Option(min=2, help="Numbers of no-op trials; default: 8 and 24.")] = None,
+    skip_grid: Annotated[bool, typer.Option("--skip-grid", help="The no-op trials alone.")] = False,
+    skip_no_ops: Annotated[bool, typer.Option("--skip-no-ops", help="The grid alone.")] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="Train the whole quick losses grid.")] = False,
+    out: Annotated[Path | None, typer.Option("--json", help="Write figures and machine here.")] = None,
+) -> int:
+    """Measure what scheduling costs.
+
+    Exit status: 0 all bars met, 1 a bar is missed, 2 usage.
+    """
+    found = [] if skip_no_ops else no_ops(trials or [8, 24])
+    return report([*found, *([] if skip_grid else grid(whole))], out)
+
+
+if __name__ == "__main__":
+    start(main)
