@@ -199,8 +199,9 @@ def _live() -> dict[str, dict[str, Any]]:
 
 
 def _resolve(folder: str, entry: str, *arguments: Any) -> Any:
-    with contextlib.chdir(folder) if os.path.isdir(folder) else contextlib.nullcontext():
-        return function(entry)(*arguments)
+    if os.path.isdir(folder):
+        os.chdir(folder)
+    return function(entry)(*arguments)
 
 
 def run(jobs: Sequence[Job], *, shared: Path, max_concurrent: int | None, listener: Listener, retries: int = 0) -> None:
