@@ -13,7 +13,7 @@ from bench.environment import MADE_BY, describe
 from bench.errors import UsageError
 from bench.grid import Grid
 from bench.plan import Plan, misfit
-from bench.spec import DataSpec, initial_weights
+from bench.spec import DataSpec, TrialSpec, initial_weights
 
 if TYPE_CHECKING:
     from bench import schedule
@@ -22,17 +22,23 @@ if TYPE_CHECKING:
 
 def check_inputs(grid: Grid) -> dict[DataSpec, Dataset]:
     """Look at all weights and read every data set once, before any training; returns the data sets."""
-    import models.weights
     from bench.data import load
 
     for cell in grid.cells:
-        try:
-            models.weights.check(cell.spec.model.backbone, cell.spec.model.weights)
-        except ValueError as error:
-            raise UsageError(f"cell {cell.label!r}: {error}") from None
-        if cell.spec.train.init_from:
-            initial_weights(cell.spec.train.init_from)
+        check_weights(cell.spec, f"cell {cell.label!r}")
     return {spec: load(spec) for spec in dict.fromkeys(cell.spec.data for cell in grid.cells)}
+
+
+def check_weights(spec: TrialSpec, where: str) -> None:
+    """Refuse a trial whose weights are not there; `where` is said in the error."""
+    import models.weights
+
+    try:
+        models.weights.check(spec.model.backbone, spec.model.weights)
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}") from None
+    if spec.train.init_from:
+        initial_weights(spec.train.init_from)
 
 
 def check_trackers(names: Sequence[str]) -> None:

@@ -486,6 +486,7 @@ def main(
     """
     from bench.grid import single
     from bench.plan import default_precision
+    from bench.preflight import check_weights
     from bench.runfolder import writable
 
     check_rooms()
@@ -494,6 +495,7 @@ def main(
     folder = out or Path("runs") / f"trial-{datetime.now():%Y%m%d-%H%M%S}"
     if (folder / "record.json").exists():
         raise UsageError(f"--out {folder}: holds a trial already")
+    check_weights(spec, "--set")
     writable(folder.parent)
     record = run(spec, folder, trial=folder.name, label=spec.loss.name, tell=_show)
     if record.status != "ok":

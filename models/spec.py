@@ -19,7 +19,8 @@ def _choice(field: str, value: Any, known: Iterable[Any]) -> Any:
     options = list(known)
     if value in options:
         return value
-    close = difflib.get_close_matches(str(value), [str(option) for option in options], n=1, cutoff=0.5)
+    names = [option for option in options if isinstance(option, str)]
+    close = difflib.get_close_matches(str(value), names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     raise ValueError(f"{field} {value!r} is not known; {hint}known: {', '.join(map(str, options))}")
 

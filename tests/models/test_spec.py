@@ -38,7 +38,7 @@ def test_rates_cannot_be_written() -> None:
         ({"backbone": "resnet19"}, ["'resnet19'", "did you mean 'resnet18'", "mobilenetv3_small"]),
         ({"head": "subpixels"}, ["'subpixels'", "did you mean 'subpixel'", "bilinear"]),
         ({"blur": True}, ["blur", "bilinear"]),
-        ({"output_stride": 12}, ["12", "8, 16, 32"]),
+        ({"output_stride": 12}, ["output_stride 12 is not known; known: 8, 16, 32"]),
         ({"architecture": "deeplab_v3"}, ["'deeplab_v3'", "did you mean 'deeplabv3'"]),
         ({"architecture": "keras_cv"}, ["output_stride 32", "received output_stride 16"]),
         ({"dropout": 1.0}, ["dropout", "less than 1"]),
