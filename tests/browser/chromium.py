@@ -151,8 +151,18 @@ class Page:
 
     def open(self, address):
         """Go to an address and wait until it is loaded."""
+        with self._arriving():
+            self.call("Page.navigate", url=address)
+
+    def follow(self, script):
+        """Click a link and wait until the page that it leads to is loaded."""
+        with self._arriving():
+            self.click(script)
+
+    @contextlib.contextmanager
+    def _arriving(self):
         before = self._loaded
-        self.call("Page.navigate", url=address)
+        yield
         while self._loaded == before:
             self._next()
 

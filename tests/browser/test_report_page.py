@@ -67,8 +67,7 @@ def test_the_page_works_offline_and_in_silence(run, page):
     assert len([address for address in page.asked if address.startswith("file:")]) == 1
     assert page.said == []
 
-    page.click("[...document.querySelectorAll('#failed-trials a')].find(a => a.textContent === 'log')")
-    page.run("new Promise(resolve => setTimeout(resolve, 300))")
+    page.follow("[...document.querySelectorAll('#failed-trials a')].find(a => a.textContent === 'log')")
     assert "Traceback" in page.run("document.body.textContent")
 
 
