@@ -18,12 +18,10 @@ os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 if hasattr(os, "sched_setaffinity"):  # before TensorFlow makes its threads
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
-import keras
 import keras_cv
 import numpy as np
 import psutil
@@ -32,8 +30,7 @@ import typer
 
 from bench.cli import command, start
 from bench.data import load, pipeline
-from bench.environment import describe
-from bench.errors import EXIT_OK
+from bench.perf.ratios import Ratio, report
 from bench.perf.rounds import medians
 from bench.spec import DataSpec
 
@@ -41,7 +38,6 @@ BATCH, PICTURES, EPOCHS = 8, 32, 20
 CALL = {"ours": 16, "keras_cv": 2, "tf.image": 8}  # batches of one measurement
 BARS = {"keras_cv": 8.0, "tf.image": 1.3}
 FLAT = 1.02  # memory after the last epoch by that after the second, at most
-MISSED = 1
 Batches: TypeAlias = tf.data.Dataset
 
 
@@ -207,8 +203,8 @@ def growth(crops: pipeline.Crops) -> list[float]:
     return held
 
 
-def measured(size: int, rounds: int) -> dict[str, Any]:
-    """Images a second of each side, ours by theirs, and our memory."""
+def measured(size: int, rounds: int) -> list[Ratio]:
+    """Images a second of ours by theirs, and what our memory grows by."""
     spec = DataSpec(size=size, crop=size, augment="strong", train_limit=PICTURES)
     dataset = load(spec)
     split = dataset.splits["train"]
@@ -218,13 +214,11 @@ def measured(size: int, rounds: int) -> dict[str, Any]:
     made = sides(crops, images, labels, len(dataset.class_names))
     seconds = medians({name: drained(batches) for name, batches in made.items()}, rounds)
     rates = {name: CALL[name] * BATCH / seconds[name] for name in made}
-    return {
-        "machine": dict(describe()),
-        "size": size,
-        "images_per_second": rates,
-        "ratios": {name: rates["ours"] / rates[name] for name in BARS},
-        "rss_mib": growth(crops),
-    }
+    what, held = f"input, {size} x {size} px, policy strong, one core", growth(crops)
+    return [
+        *(Ratio(what, "images/s", rates["ours"], name, rates[name], at_least=bar) for name, bar in BARS.items()),
+        Ratio(f"resident memory after {EPOCHS} epochs", "MiB", held[-1], "after 2", held[1], at_most=FLAT),
+    ]
 
 
 @command
@@ -236,23 +230,7 @@ def main(
     """Compare the input pipelines; exit status 1 when a bar is missed."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    facts = measured(size, rounds)
-    ratios, held = facts["ratios"], facts["rss_mib"]
-    print(
-        f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {facts['machine']['processor']}, one core: "
-        f"{size} x {size} pixels, policy strong"
-    )
-    for name, rate in facts["images_per_second"].items():
-        bar = f"  ours is {ratios[name]:.2f} times as fast (wanted {BARS[name]})" if name in BARS else ""
-        print(f"{name:9} {rate:7.1f} images/s{bar}")
-    print(
-        f"resident memory: {held[1]:.0f} MiB after 2 epochs, {held[-1]:.0f} MiB after {EPOCHS} "
-        f"(wanted at most {FLAT} times)"
-    )
-    if out is not None:
-        out.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    met = held[-1] <= FLAT * held[1] and all(ratios[name] >= bar for name, bar in BARS.items())
-    return EXIT_OK if met else MISSED
+    return report(measured(size, rounds), out)
 
 
 if __name__ == "__main__":

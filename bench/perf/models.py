@@ -17,7 +17,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import argparse
-import json
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -30,7 +29,8 @@ import tensorflow as tf
 
 import losses
 import models
-from bench.environment import describe, peak_rss_mb
+from bench.environment import peak_rss_mb
+from bench.perf.ratios import Ratio, report
 from bench.perf.rounds import medians
 from models.backbones import BACKBONES
 from models.builder import BACKBONE
@@ -143,23 +143,16 @@ def _in_fresh_process(function: Callable[..., Any], *arguments: object) -> Any:
         return process.submit(function, *arguments).result()
 
 
-HEADER = "| backbone | px | batch | | ours | KerasCV | ratio | bar |\n|---|--:|--:|---|--:|--:|--:|---|"
-
-
-def lines(case: Case, measured: dict[str, dict[str, float]]) -> list[str]:
-    """Rows of the table: ours over the stock model's, and the bar where there is one."""
-    units = {"training": "images/s in training", "inference": "images/s in inference"}
-    rows = []
+def ratios(case: Case, measured: dict[str, dict[str, float]]) -> list[Ratio]:
+    """Ours over the stock model's, with the bar where there is one."""
+    units = {"training": "images/s", "inference": "images/s"}
+    found = []
     for name, values in measured.items():
-        ratio, bar = values[OURS] / values[STOCK], ""
-        if name == "training" and (wanted := SPEED_BARS.get((case.backbone, case.size))):
-            bar = f"at least {wanted:g}: {'met' if ratio >= wanted else 'missed'}"
-        if name == "decoder and head":
-            bar = f"at most {MEMORY_BAR:g}: {'met' if ratio <= MEMORY_BAR else 'missed'}"
-        cells = [case.backbone, case.size, case.batch, units.get(name, f"MiB, {name}")]
-        cells += [f"{values[OURS]:.4g}", f"{values[STOCK]:.4g}", f"{ratio:.2f}", bar]
-        rows.append(f"| {' | '.join(map(str, cells))} |")
-    return rows
+        low = SPEED_BARS.get((case.backbone, case.size)) if name == "training" else None
+        high = MEMORY_BAR if name == "decoder and head" else None
+        what = f"{name}, {case.backbone}, {case.batch} x {case.size} px"
+        found.append(Ratio(what, units.get(name, "MiB"), values[OURS], STOCK, values[STOCK], low, high))
+    return found
 
 
 def _case(text: str, classes: int, precision: str) -> Case:
@@ -170,7 +163,7 @@ def _case(text: str, classes: int, precision: str) -> Case:
         raise SystemExit(f"--cases {text}: BACKBONE:PIXELS:BATCH is wanted, as in resnet50:512:2") from None
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.perf.models", description=(__doc__ or "").splitlines()[0])
     cases = ["efficientnetlite_b0:160:8", "resnet50:512:2"]
     parser.add_argument("--cases", nargs="+", default=cases, metavar="BACKBONE:PIXELS:BATCH")
@@ -182,16 +175,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures and the machine here")
     chosen = parser.parse_args()
     print(f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {os.cpu_count()} cores, {chosen.precision}")
-    print(HEADER, flush=True)
-    rows = []
+    found: list[Ratio] = []
     for case in [_case(text, chosen.classes, chosen.precision) for text in chosen.cases]:
         measured = {} if chosen.no_time else _in_fresh_process(images_per_second, case, chosen.rounds)
         measured |= {} if chosen.no_memory else memory(case)
-        rows.append(case._asdict() | measured)
-        print("\n".join(lines(case, measured)), flush=True)
-        if chosen.json:  # after each case: a long run that is stopped keeps what it has
-            chosen.json.write_text(json.dumps({"environment": describe(), "rows": rows}, indent=1, default=str) + "\n")
+        found += ratios(case, measured)
+    return report(found, chosen.json)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

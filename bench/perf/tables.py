@@ -19,9 +19,9 @@ import typer
 
 import results
 from bench.cli import command, start
-from bench.errors import EXIT_OK
+from bench.perf.ratios import Ratio, report
 
-CLASSES, EPOCHS, SEEDS = 7, 30, 3
+RECORDS, CLASSES, EPOCHS, SEEDS = 10_000, 7, 30, 3
 _MEASURE = """
 import json, resource, sys, time
 import results, reports
@@ -96,21 +96,26 @@ def measured(what: str, folder: Path) -> tuple[float, float]:
 
 @command
 def main(
-    records: Annotated[int, typer.Option(min=600, help="Trials; the report gets a tenth.")] = 10_000,
+    records: Annotated[int, typer.Option(min=600, help="Trials; the report gets a tenth.")] = RECORDS,
+    out: Annotated[Path | None, typer.Option("--json", help="Write figures and machine here.")] = None,
 ) -> int:
-    """Time reading many records and reporting a large run."""
+    """Time reading many records and reporting a large run; exit status 1 when a bar is missed."""
+    found = []
     with tempfile.TemporaryDirectory() as scratch:
         many, few = made(Path(scratch) / "many", records), made(Path(scratch) / "few", records // 10)
         size = sum(path.stat().st_size for path in (many / "trials").glob("*/record.json")) / records
-        print(f"{records} records of {size / 1000:.0f} kB")
-        for name, what, folder in [
-            ("read into a table", "load", many),
-            ("the table that was kept", "load", many),
-            (f"tables and report of {records // 10} trials", "report", few),
+        read = f"{records} records of {size / 1000:.0f} kB"
+        for name, what, folder, bar in [
+            (f"{read} into a table", "load", many, 10),
+            (f"{read}, the table that was kept", "load", many, 1),
+            (f"tables and report of {records // 10} trials", "report", few, 60),
         ]:
             seconds, peak = measured(what, folder)
-            print(f"{name:36} {seconds:6.2f} s   peak {peak:5.0f} MiB", flush=True)
-    return EXIT_OK
+            limit = bar * records / RECORDS
+            found.append(Ratio(name, "s", seconds, "its limit", limit, at_most=1))
+            if what == "report":
+                found.append(Ratio(f"{name}, peak", "MiB", peak, "its limit", 1024, at_most=1))
+    return report(found, out)
 
 
 if __name__ == "__main__":
