@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 import textwrap
 import time
@@ -112,7 +113,8 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
     _joined = address is not None
     with _shipped() if _joined else _private() as options:
         try:
-            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
+            with _deaf_to_sigterm():
+                ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
         except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             what = f"--address {address}: no Ray cluster joined" if _joined else "Ray does not start on this machine"
             raise UsageError(f"{what}: {textwrap.shorten(str(error), 400)}") from None
@@ -125,6 +127,20 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
             yield nodes
         finally:
             ray.shutdown()
+
+
+@contextlib.contextmanager
+def _deaf_to_sigterm() -> Iterator[None]:
+    """Processes started meanwhile never hear SIGTERM, as Ray's own never hear Ctrl-C.
+
+    A batch system sends it to all processes of a job at once; where Ray's was quicker to end than this one, it took
+    this one with it, before the running trials had their records.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager
@@ -257,6 +273,7 @@ def run(jobs: Sequence[Job], *, shared: Path, max_concurrent: int | None, listen
 def _work(config: dict[str, Any], jobs: dict[str, dict[str, Any]], folder: str) -> None:
     """In the worker that holds the devices: watch over the process that runs the job."""
     job = jobs[config["job"]]
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # what Ray's processes do not hear, a trial does
     tune.report({"told": {"event": "started", "pid": os.getpid()}})
     if job["gpus"]:
         gpus.await_memory(job["log"])
