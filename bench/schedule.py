@@ -263,7 +263,7 @@ def run(jobs: Sequence[Job], *, shared: Path, max_concurrent: int | None, listen
         ),
     )
     try:
-        with _silenced():
+        with silenced():
             tuner.fit()
     finally:
         _listeners.pop(experiment, None)
@@ -325,7 +325,7 @@ class _Relay(tune.Callback):
 
 
 @contextlib.contextmanager
-def _silenced() -> Iterator[None]:
+def silenced() -> Iterator[None]:
     """Tune prints one line about failed trials whatever its verbosity; the run's own view tells more."""
     loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray.tune.tune", "ray.train")]
     before = [logger.level for logger in loggers]
@@ -336,3 +336,34 @@ def _silenced() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)
+
+
+def tracker(name: str, title: str, folder: Path) -> Any:
+    """Ray's logger "tensorboard", "mlflow" or "wandb", ready to be told of trials (see bench.tracking).
+
+    MLflow's keeps files beside the runs in `folder`, or where $MLFLOW_TRACKING_URI says.
+
+    Raises:
+        UsageError: its package is not installed, or its service refuses.
+    """
+    made: Any
+    try:
+        if name == "mlflow":
+            from ray.air.integrations.mlflow import MLflowLoggerCallback
+
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # else MLflow 3 wants a database
+            store = os.environ.get("MLFLOW_TRACKING_URI") or (folder.resolve().parents[1] / "mlruns").as_uri()
+            made = MLflowLoggerCallback(store, experiment_name=title)
+        elif name == "wandb":
+            from ray.air.integrations.wandb import WandbLoggerCallback
+
+            made = WandbLoggerCallback(project=os.environ.get("WANDB_PROJECT_NAME", "segmentation-bench"), group=title)
+        else:
+            from ray.tune.logger import TBXLoggerCallback
+
+            made = TBXLoggerCallback()
+        made.setup()
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UsageError(f"--track {name}: {reason}") from None
+    return made

@@ -1,7 +1,7 @@
 """Where a run is tracked besides its records: TensorBoard files always, MLflow and Weights & Biases when asked.
 
-By Ray's own loggers, which Tune would hand its trials; here they get what a job is and what it tells, not Tune's view
-of it (the payload of a worker, its process id).
+By the loggers of the scheduler's engine (`bench.schedule.tracker`), which would be handed the engine's own view of a
+trial, with the payload of a worker and its process id; here they get what a job is and what it tells.
 """
 
 from __future__ import annotations
@@ -9,14 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bench.errors import UsageError
-
-if TYPE_CHECKING:
-    from ray.tune.logger import LoggerCallback
-
-    from bench.schedule import Event
+from bench import schedule
+from bench.schedule import Event
 
 
 class Tracking:
@@ -33,7 +29,7 @@ class Tracking:
         failed: called with one line.
 
     Raises:
-        UsageError: a service cannot be reached, or wants what is not given.
+        UsageError: the package of a service is not installed, or the service refuses.
     """
 
     def __init__(
@@ -48,7 +44,7 @@ class Tracking:
         self._jobs: dict[str, Any] = {
             name: _Tracked(name, title, folder / name, known) for name, known in facts.items()
         }
-        self._loggers = {name: _logger(name, title, folder) for name in ("tensorboard", *services)}
+        self._loggers = {name: schedule.tracker(name, title, folder) for name in ("tensorboard", *services)}
 
     def __call__(self, event: Event) -> None:
         job = self._jobs[event.job]
@@ -70,7 +66,7 @@ class Tracking:
             self.ended(job, False)
         self._each(lambda logger: logger.on_experiment_end([]))
 
-    def _each(self, tell: Callable[[LoggerCallback], None]) -> None:
+    def _each(self, tell: Callable[[Any], None]) -> None:
         for name, logger in [*self._loggers.items()]:
             try:
                 tell(logger)
@@ -93,32 +89,3 @@ class _Tracked:
 
     def init_local_path(self) -> None:
         os.makedirs(self.local_path, exist_ok=True)
-
-
-def _logger(name: str, title: str, folder: Path) -> LoggerCallback:
-    """Ray's logger of this name, ready; MLflow's keeps files beside the runs, or where $MLFLOW_TRACKING_URI says.
-
-    Raises:
-        UsageError: its package is not installed, or its service refuses.
-    """
-    made: LoggerCallback
-    try:
-        if name == "mlflow":
-            from ray.air.integrations.mlflow import MLflowLoggerCallback
-
-            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # else MLflow 3 wants a database
-            store = os.environ.get("MLFLOW_TRACKING_URI") or (folder.resolve().parents[1] / "mlruns").as_uri()
-            made = MLflowLoggerCallback(store, experiment_name=title)
-        elif name == "wandb":
-            from ray.air.integrations.wandb import WandbLoggerCallback
-
-            made = WandbLoggerCallback(project=os.environ.get("WANDB_PROJECT_NAME", "segmentation-bench"), group=title)
-        else:
-            from ray.tune.logger import TBXLoggerCallback
-
-            made = TBXLoggerCallback()
-        made.setup()
-    except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UsageError(f"--track {name}: {reason}") from None
-    return made

@@ -336,14 +336,17 @@ class Body:
         if "test" in self.scored:
             with self.clocks.phase("eval"):
                 views.append({"view": "default", "split": "test", **self.evaluator(self.scored["test"]).as_dict(names)})
-        return views + self._other_views()
+        return views + self._other_views(views)
 
-    def _other_views(self) -> list[dict[str, Any]]:
+    def _other_views(self, default: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The weights that are reported, evaluated in the other ways that were asked for."""
         from bench import views
 
         found = []
         for view in self.spec.eval.views:
+            if view.plain and view.output_stride == self.spec.model.output_stride:  # as in training, by its full name
+                found += [{**scores, "view": view.name} for scores in default]
+                continue
             with self.clocks.phase("eval"):
                 with self.strategy.scope():
                     predict = views.predictor(view, self.model, self.spec, self.classes)

@@ -129,8 +129,11 @@ def views(summary: Summary) -> Figure | None:
         x, y = [view.images_per_second for view in views], [100 * view.interval.mean for view in views]
         axes.plot(x, y, lw=1.6, ms=8, label=short(views[0].label), **look)
         if key == shown[0]:
+            names: dict[tuple[float, float], list[str]] = {}
             for view, place in zip(views, zip(x, y, strict=True), strict=True):
-                axes.annotate(view.name, place, xytext=(5, 6), textcoords="offset points", fontsize=11)
+                names.setdefault(place, []).append(view.name)  # the stride of training is a view by two names
+            for place, at in names.items():
+                axes.annotate(" = ".join(at), place, xytext=(5, 6), textcoords="offset points", fontsize=11)
     _plain_log(axes)
     axes.set_xlabel("evaluation, images/s (median of the seeds)")
     axes.set_ylabel("validation mIoU, %")

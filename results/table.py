@@ -98,9 +98,8 @@ def _fingerprint(files: Sequence[Path]) -> str:
 
 def trials(stored: Iterable[Stored]) -> pd.DataFrame:
     """`load` for records at hand."""
-    found: list[
-        tuple[dict[str, Any], dict[str, Any]]
-    ] = []  # (axes, row): thousands of whole records would fill the memory
+    # Rows with their axes, and not the records: thousands of whole ones would fill the memory.
+    found: list[tuple[dict[str, Any], dict[str, Any]]] = []
     for record in (one.record for one in stored):
         row = _of_trial(record)
         found += [(record.axes, {**row, **_of_view(record, view)}) for view in (record.views or (None,))]

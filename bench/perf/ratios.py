@@ -31,11 +31,9 @@ class Ratio(NamedTuple):
     @property
     def bar(self) -> str:
         """The bar and whether it is met, in words; empty without one."""
-        if self.at_least is not None:
-            return f"at least {self.at_least:g}: {'met' if self.met else 'missed'}"
-        if self.at_most is not None:
-            return f"at most {self.at_most:g}: {'met' if self.met else 'missed'}"
-        return ""
+        low, high = self.at_least, self.at_most
+        bars = [f"{word} {bar:g}" for word, bar in (("at least", low), ("at most", high)) if bar is not None]
+        return f"{', '.join(bars)}: {'met' if self.met else 'missed'}" if bars else ""
 
     @property
     def met(self) -> bool:

@@ -48,13 +48,13 @@ sys.exit(trial.run(spec, Path(sys.argv[1])).status != "ok")
 
 
 def empty(trials: int) -> None:
-    """Ray's own floor: Tune trials that return at once."""
+    """Ray's own floor: Tune trials that return at once, with nothing of ours between (so Ray is imported here)."""
     from ray import tune
 
     def nothing(config: dict[str, Any]) -> None:
         pass
 
-    with tempfile.TemporaryDirectory() as folder, schedule._silenced(), contextlib.redirect_stdout(StringIO()):
+    with tempfile.TemporaryDirectory() as folder, schedule.silenced(), contextlib.redirect_stdout(StringIO()):
         tune.Tuner(
             tune.with_resources(nothing, {"CPU": 1}),
             param_space={"number": tune.grid_search(list(range(trials)))},

@@ -41,7 +41,7 @@ def finished(tmp_path_factory):
         "train.freeze=backbone",
         "loss.params.class_weights=median_frequency",
         "loss.calibrated=true",
-        "eval.views=[{output_stride: 16, flip: true}, {crf: true}]",
+        "eval.views=[{output_stride: 16, flip: true}, {crf: true}, {output_stride: 16}]",
         "eval.published=true",
         "model.auxiliary_weight=0.4",
     )
@@ -57,7 +57,9 @@ def test_the_record_tells_the_whole_story(finished):
     assert record.environment["replicas"] == 2
     assert record.throughput.replicas == 2
     assert {(view.view, view.split): view.images for view in record.views} == {
-        (view, split): images for view in ("default", "os16+flip", "crf") for split, images in (("val", 5), ("test", 3))
+        (view, split): images
+        for view in ("default", "os16+flip", "crf", "os16")
+        for split, images in (("val", 5), ("test", 3))
     }
     clocks = record.clocks.model_dump()
     parts = sum(seconds for name, seconds in clocks.items() if name != "total_s")
@@ -78,6 +80,9 @@ def test_the_record_has_the_loss_as_it_was_trained(finished):
 def test_views_are_of_the_same_weights_and_differ(finished):
     record, _ = finished
     val = {view.view: view for view in record.views if view.split == "val"}
+    assert val.pop("os16") == val["default"].model_copy(update={"view": "os16"}), (
+        "the stride of training, measured once"
+    )
     matrices = [view.confusion for view in val.values()]
     assert all(matrices[0] != other for other in matrices[1:])
     truth = [[sum(row) for row in matrix] for matrix in matrices]

@@ -24,7 +24,6 @@ def told(tracking, job, miou):
 
 
 def tracked(folder, services=(), notes=None):
-
     facts = dict.fromkeys(("dice-s0", "dice-s1"), FACTS)
     tracking = Tracking(folder, "losses", services, facts, (notes if notes is not None else []).append)
     told(tracking, "dice-s0", 0.5)

@@ -41,7 +41,7 @@ def model(images: tf.Tensor, training: bool) -> tf.Tensor:
 
 
 report = {}
-for replicas, batches in ((1, (3,)), (2, (2, 6))):
+for replicas, batches in ((1, (1, 3)), (2, (2, 6))):
     for batch in batches:
         strategy = STRATEGIES[replicas]
         loss = losses.get("cross_entropy", average="image")

@@ -149,8 +149,8 @@ def test_the_confusion_matrix_is_the_same_on_any_replicas_and_in_any_batches():
     assert done.returncode == 0, done.stderr[-2000:]
     report = json.loads(done.stdout)
     labels = report.pop("labels")
-    assert set(report) == {"1 x 3", "2 x 2", "2 x 6"}
-    first = report["1 x 3"]
+    assert set(report) == {"1 x 1", "1 x 3", "2 x 2", "2 x 6"}
+    first = report["1 x 1"]
     assert np.sum(first["confusion"], axis=1).tolist() == labels, "every labelled pixel of the split, once"
     for scores in report.values():
         assert scores["images"] == 7

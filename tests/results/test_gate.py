@@ -130,8 +130,8 @@ def test_the_seeds_it_asks_for_decide():
 @pytest.mark.parametrize("shared", [None, 0.0, 0.6])
 @pytest.mark.parametrize("n", [3, 5, 10])
 def test_an_unchanged_release_raises_a_false_alarm_at_most_once_in_twenty(n, shared):
-    found = simulation.simulate(n, 0, draws=300, shared=shared)
-    assert found.alarms <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 300)
+    found = simulation.simulate(n, 0, draws=400, shared=shared)
+    assert found.alarms <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 400)
 
 
 @pytest.mark.parametrize(("n", "loss"), [(3, 3.0), (5, 2.0), (10, 1.0), (10, 2.0)])

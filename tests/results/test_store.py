@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 import results
 from results import record as schema
+from results import table
 
 ROOT = Path(__file__).parents[2]
 
@@ -176,6 +177,53 @@ def test_axes_never_shadow_a_column_and_mixed_types_are_written(run):
     frame = pd.read_parquet(run / "tables" / "trials.parquet").set_index("trial")
     assert frame.loc["x", ["axis_seed", "rate"]].tolist() == [3, "0.1"]
     assert frame.loc["y", "rate"] == "auto"
+
+
+@pytest.fixture
+def large(tmp_path):
+    """A folder of enough records that its table is kept beside them; a function that writes one of them."""
+
+    def write(seed, miou):
+        return results.write(
+            tmp_path / f"t{seed}", make(trial=f"t{seed}", seed=seed, views=[{"images": 3, "miou": miou}])
+        )
+
+    for seed in range(table._WORTH_KEEPING):
+        write(seed, seed / 1000)
+    return tmp_path, write
+
+
+def kept(folder):
+    return [*(folder / ".cache").glob("*.parquet")]
+
+
+def test_the_kept_table_of_a_large_folder_is_the_records_whatever_happens_to_them(large):
+    folder, write = large
+    first = results.load(folder)
+    (file,) = kept(folder)
+    made = file.stat().st_mtime_ns
+    pd.testing.assert_frame_equal(results.load(folder), first)
+    assert file.stat().st_mtime_ns == made, "read, not made again"
+    write(7, 0.9)
+    assert results.load(folder).set_index("seed")["miou"][7] == 0.9
+    write(table._WORTH_KEEPING, 0.8)
+    grown = results.load(folder)
+    assert len(grown) == len(first) + 1
+    (folder / "t7" / "record.json").unlink()
+    assert 7 not in set(results.load(folder)["seed"])
+    assert len(kept(folder)) == 1, "one table, not one for each state of the folder"
+    pd.testing.assert_frame_equal(results.load(folder), table.trials(results.store.iterate(folder)))
+
+
+def test_a_large_folder_that_cannot_be_written_is_read(large):
+    folder, _ = large
+    (folder / ".cache").write_text("not a folder")
+    assert len(results.load(folder)) == table._WORTH_KEEPING
+
+
+def test_a_small_folder_keeps_no_table(run):
+    results.load(run)
+    assert not (run / ".cache").exists()
 
 
 def test_tables_equal_the_records(run):
