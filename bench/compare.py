@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +16,12 @@ from bench.cli import command, start
 from bench.errors import EXIT_INCOMPLETE, EXIT_INCONCLUSIVE, EXIT_OK, EXIT_REGRESSION, UsageError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from results import Comparison
+    from results.comparison import ComparisonRow
+
+COLORS = {"bad": "red", "unsure": "yellow", "good": "green", "": ""}
 
 
 class Format(StrEnum):
@@ -152,34 +158,21 @@ def _plain(comparison: Comparison) -> object:
 
 def _table(comparison: Comparison) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     from reports import comparison as page
     from reports.document import Items, Paragraph, words
 
     console = Console(highlight=False)
-    colors = {"bad": "red", "unsure": "yellow", "good": "green", "": ""}
-    table = Table(box=None, header_style="bold", padding=(0, 1))
     shown = [row for row in comparison.rows if row.gate or row.verdict != "ok"]
-    views = any(row.view not in ("", "default") for row in shown)
-    for column in ("cell", *(["view"] if views else []), "metric"):
-        table.add_column(column, overflow="fold")
-    for column in ("base", "head", "change", "90 % interval", "could see"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("verdict", overflow="fold")
+    table = _rows(shown, reasons=True)
+    roomy = table.__rich_measure__(console, console.options.update(width=1000)).maximum <= console.width
+    console.print(table if roomy else _rows(shown, reasons=False))
     for row in shown:
-        color = colors[page.TONES[row.verdict]]
-        told = f"{row.verdict}: {row.reason}" if row.reason else row.verdict
-        numbers = [page.value(row, row.base), page.value(row, row.head), page.change(row, row.change)]
-        numbers += [page.interval(row), page.amount(row, row.smallest)]
-        name = page.name(row.metric) + ("" if row.gate else " (watched)")
-        table.add_row(
-            row.label, *([row.view] if views else []), name, *numbers, f"[{color}]{told}[/]" if color else told
-        )
-    console.print(table)
+        if row.reason and not roomy:
+            console.print(f"  {row.label}, {page.name(row.metric)}: {row.reason}", soft_wrap=True)
     for block in page.verdict(comparison):
         if isinstance(block, Paragraph):
-            console.print(words(block.text), style=colors[block.tone] or None, soft_wrap=True)
+            console.print(words(block.text), style=COLORS[block.tone] or None, soft_wrap=True)
         elif isinstance(block, Items):
             for item in block.items:
                 console.print(f"  {words(item)}", soft_wrap=True)
@@ -187,6 +180,31 @@ def _table(comparison: Comparison) -> None:
         console.print(f"  {gap}", soft_wrap=True)
     if comparison.differences:
         console.print(f"Environments differ in: {', '.join(comparison.differences)}.", style="dim", soft_wrap=True)
+
+
+def _rows(shown: Sequence[ComparisonRow], reasons: bool) -> Table:
+    """The table of the terminal, verdicts with or without their reasons."""
+    from rich.table import Table
+
+    from reports import comparison as page
+
+    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
+    views = any(row.view not in ("", "default") for row in shown)
+    for column in ("cell", *(["view"] if views else []), "metric"):
+        table.add_column(column, overflow="fold")
+    for column in ("base", "head", "change", "90 % interval", "could see"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("verdict", overflow="fold", no_wrap=not reasons)
+    for row in shown:
+        color = COLORS[page.TONES[row.verdict]]
+        told = f"{row.verdict}: {row.reason}" if row.reason and reasons else row.verdict
+        numbers = [page.value(row, row.base), page.value(row, row.head), page.change(row, row.change)]
+        numbers += [page.interval(row), page.amount(row, row.smallest)]
+        name = page.name(row.metric) + ("" if row.gate else " (watched)")
+        table.add_row(
+            row.label, *([row.view] if views else []), name, *numbers, f"[{color}]{told}[/]" if color else told
+        )
+    return table
 
 
 if __name__ == "__main__":

@@ -83,7 +83,8 @@ def verdict(comparison: results.Comparison) -> list[Block]:
     """The verdict, the headline over the grid, and what could not have been seen, in words."""
     counts = ", ".join(f"{n} {verdict}" for verdict, n in comparison.count().items())
     failing = comparison.failing
-    cells = len({row.cell for row in comparison.rows if row.metric != TRIALS})
+    number = len({row.cell for row in comparison.rows if row.metric != TRIALS})
+    cells = f"{number} cell{'' if number == 1 else 's'}"
     said: list[Inline]
     if comparison.gaps:
         gaps = f"{len(comparison.gaps)} gap{'s' if len(comparison.gaps) > 1 else ''}"
@@ -94,9 +95,9 @@ def verdict(comparison: results.Comparison) -> list[Block]:
             " No guarded metric could be compared; the reasons stand below.",
         ]
     elif failing:
-        said = [Bold("Not blessed."), f" {counts} over {cells} cells."]
+        said = [Bold("Not blessed."), f" {counts} over {cells}."]
     else:
-        said = [Bold("Blessed."), f" No regression in {cells} cells: {counts}."]
+        said = [Bold("Blessed."), f" No regression in {cells}: {counts}."]
     made: list[Block] = [Paragraph(said, "good" if blessed(comparison) else "bad")]
     if failing:
         made.append(Items([sentence(row) for row in failing[:20]]))

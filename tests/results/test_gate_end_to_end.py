@@ -82,6 +82,6 @@ def test_other_seeds_pass_and_what_three_of_them_cannot_tell_is_inconclusive(run
     found = results.compare(runs / "base", runs / "fresh")
     unsure = {row.metric: row.more_seeds for row in found.inconclusive}
     assert unsure["miou"] > 0, "half a point is less than three seeds of so short a training can tell"
-    status, told = compare(runs / "base", runs / "fresh", "--require-conclusive")
+    status, told = compare(runs / "base", runs / "fresh", "--require-conclusive", "--format", "md")
     assert status == 3
     assert f"needs {unsure['miou']} more seed" in told
