@@ -479,7 +479,7 @@ def main(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="field=value, any field of the spec; repeatable.")
     ] = None,
-    preset: Annotated[str, typer.Option(help="smoke, quick or full.")] = "smoke",
+    preset: Annotated[str, typer.Option(help="smoke, quick, study or full.")] = "smoke",
     debug: Annotated[bool, typer.Option("--debug", help="Uncompiled steps that check every label.")] = False,
     out: Annotated[Path | None, typer.Option(help="The trial's folder; default: runs/trial-TIME.")] = None,
 ) -> int:

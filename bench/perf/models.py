@@ -1,12 +1,15 @@
-"""Our DeepLabV3+ at output stride 32 beside KerasCV's stock one: images/s in training and inference, and memory.
+"""Our DeepLabV3+ beside KerasCV's stock one (stride 32) and the keras.io tutorial's (16): images/s and memory.
 
     python -m bench.perf.models [--cases efficientnetlite_b0:160:8 resnet50:512:2] [--precision float32] [--json FILE]
 
-Both sides have the same backbone, random weights, size, batch and precision; a training step is the forward pass,
-cross-entropy, the backward pass and Adam. Images/s come from the median of rounds in which the sides take turns in one
-process. Memory is the peak of a training step in a fresh process (on a CPU its largest resident set, on a GPU
-TensorFlow's own count); that of decoder and head, the ASPP among them, is what it exceeds the same step of the backbone
-alone by. `kept` is what the backward pass keeps of decoder and head by the traced graph (see `models.cost`).
+All have the same backbone, random weights, size, batch and precision; a training step is the forward pass,
+cross-entropy, the backward pass and Adam. The tutorial is compared where the backbone is its own, ResNet50. Images/s
+come from the median of rounds in which the sides take turns in one process. Memory is the peak of a training step in
+a fresh process (on a CPU its largest resident set, on a GPU TensorFlow's own count); that of decoder and head, the
+ASPP among them, is what it exceeds the same step of the backbone alone by. `kept` is what the backward pass keeps of
+decoder and head by the traced graph (see `models.cost`). The share of the machine counts 3 forward passes' operations
+a training step and takes the faster of a matrix product and a 3x3 convolution, measured in the same process, as all
+there is.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ import tensorflow as tf
 import losses
 import models
 from bench.environment import peak_rss_mb
+from bench.perf import peak, tutorial
 from bench.perf.ratios import Ratio, report
 from bench.perf.rounds import medians
 from models.backbones import BACKBONES
@@ -37,11 +41,17 @@ from models.builder import BACKBONE
 from models.cost import cost_of
 from models.pyramid import bare
 
-OURS, STOCK = "ours", "KerasCV"
-ARCHITECTURES = {OURS: "deeplabv3plus", STOCK: "keras_cv"}
+OURS, STOCK, OURS_16, TUTORIAL = "ours", "KerasCV", "ours, stride 16", "the keras.io tutorial"
+SPECS = {
+    OURS: {"architecture": "deeplabv3plus", "output_stride": 32},
+    STOCK: {"architecture": "keras_cv", "output_stride": 32},
+    OURS_16: {"architecture": "deeplabv3plus", "output_stride": 16},
+}
+PAIR = (OURS, STOCK)
 # What ours is held to: training images/s over the stock model's at least, memory of decoder and head at most.
 SPEED_BARS = {("efficientnetlite_b0", 160): 5.0, ("resnet50", 512): 1.5}
 MEMORY_BAR = 0.6
+SHARE, PEAK = "share", "the most this machine does"
 
 
 class Case(NamedTuple):
@@ -56,8 +66,9 @@ class Case(NamedTuple):
 
 def build(case: Case, side: str) -> keras.Model:
     keras.mixed_precision.set_global_policy(case.precision)
-    spec = models.ModelSpec(architecture=ARCHITECTURES[side], backbone=case.backbone, output_stride=32)
-    return models.build(spec, case.classes)
+    if side == TUTORIAL:
+        return tutorial.tutorial(case.size, case.classes)
+    return models.build(models.ModelSpec.model_validate({**SPECS[side], "backbone": case.backbone}), case.classes)
 
 
 def backbone(case: Case, side: str) -> keras.Model:
@@ -101,16 +112,19 @@ def inference_step(model: keras.Model, case: Case) -> Callable[[], None]:
 
 
 def images_per_second(case: Case, rounds: int) -> dict[str, dict[str, float]]:
-    """{"training" or "inference": {side: images/s}}."""
-    built = {side: build(case, side) for side in ARCHITECTURES}
+    """{"training" or "inference": {side: images/s}}, and {SHARE: {OURS: FLOP/s in training, PEAK: the most}}."""
+    sides = [*PAIR, *((OURS_16, TUTORIAL) if case.backbone == tutorial.BACKBONE else ())]
+    built = {side: build(case, side) for side in sides}
     found = {}
     for name, make in (("training", training_step), ("inference", inference_step)):
         steps = {side: make(model, case) for side, model in built.items()}
         found[name] = {side: case.batch / seconds for side, seconds in medians(steps, rounds, warm_up=2).items()}
-    return found
+    flops = 3 * cost_of(built[OURS], (case.size, case.size)).flops
+    most = max(peak.flops_per_second(case.precision).values())
+    return {**found, SHARE: {OURS: flops * found["training"][OURS], PEAK: most}}
 
 
-def peak(case: Case, side: str, whole: bool) -> float:
+def peak_memory(case: Case, side: str, whole: bool) -> float:
     """Peak MiB of training steps of the model or of its backbone; of use in a fresh process only."""
     run = training_step((build if whole else backbone)(case, side), case)
     for _ in range(3):
@@ -130,8 +144,8 @@ def kept(case: Case, side: str) -> float:
 def memory(case: Case) -> dict[str, dict[str, float]]:
     """{"peak", "decoder and head" or "kept": {side: MiB}}."""
     found: dict[str, dict[str, float]] = {"peak": {}, "decoder and head": {}, "kept": {}}
-    for side in ARCHITECTURES:
-        whole, front = (_in_fresh_process(peak, case, side, whole) for whole in (True, False))
+    for side in PAIR:
+        whole, front = (_in_fresh_process(peak_memory, case, side, whole) for whole in (True, False))
         found["peak"][side], found["decoder and head"][side] = whole, whole - front
         found["kept"][side] = _in_fresh_process(kept, case, side)
     return found
@@ -144,14 +158,20 @@ def _in_fresh_process(function: Callable[..., Any], *arguments: object) -> Any:
 
 
 def ratios(case: Case, measured: dict[str, dict[str, float]]) -> list[Ratio]:
-    """Ours over the stock model's, with the bar where there is one."""
+    """Ours over the others', with the bar where there is one."""
     units = {"training": "images/s", "inference": "images/s"}
     found = []
     for name, values in measured.items():
+        where = f"{case.backbone}, {case.batch} x {case.size} px"
+        what = f"{name}, {where}"
+        if name == SHARE:
+            found.append(Ratio(f"training, {where}", "GFLOP/s", values[OURS] / 1e9, PEAK, values[PEAK] / 1e9))
+            continue
         low = SPEED_BARS.get((case.backbone, case.size)) if name == "training" else None
         high = MEMORY_BAR if name == "decoder and head" else None
-        what = f"{name}, {case.backbone}, {case.batch} x {case.size} px"
         found.append(Ratio(what, units.get(name, "MiB"), values[OURS], STOCK, values[STOCK], low, high))
+        if TUTORIAL in values:
+            found.append(Ratio(f"{what}, stride 16", units[name], values[OURS_16], TUTORIAL, values[TUTORIAL]))
     return found
 
 

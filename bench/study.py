@@ -1,0 +1,207 @@
+"""`python -m bench.study --data-root DIR`: train the study of docs/study.md from the raw data, and fill in its tables.
+
+The study is `bench/study.yaml`: parts, each a run of a grid on a data set, and claims about them. A part that was begun
+is resumed; one that is complete is not trained again.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bench.cli import command, start
+from bench.environment import check_rooms
+from bench.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_OK, UsageError, nearest
+
+if TYPE_CHECKING:
+    import results
+
+HOME = Path(__file__).resolve().parents[1]
+DEFAULT = HOME / "bench" / "study.yaml"
+PAGE = HOME / "docs" / "study.md"
+FIGURE = "pictures/study-losses.png"
+_BLOCK = re.compile(r"(<!-- study ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(_Strict):
+    """A data set of the study: `folder` lies under the data root."""
+
+    dataset: str
+    folder: str
+    settings: list[str] = []
+    rare: int = Field(0, ge=0, description="so many of its classes are called rare")
+
+
+class Part(_Strict):
+    """One run: a grid on a data set. `classes` asks for a table of every class."""
+
+    data: str
+    grid: str
+    seeds: int = Field(ge=3, description="no claim rests on fewer")
+    only: str | None = None
+    settings: list[str] = []
+    classes: bool = False
+
+
+class Asked(_Strict):
+    """A claim, see reports.study.Claim."""
+
+    ask: str
+    part: str
+    first: str = ""
+    second: str = ""
+    views: tuple[str, str] | None = None
+    metric: str = "miou"
+
+
+class Study(_Strict):
+    """Parts in the order in which they are run."""
+
+    preset: str
+    data: dict[str, Data]
+    parts: dict[str, Part]
+    claims: list[Asked]
+
+    @model_validator(mode="after")
+    def _known(self) -> Study:
+        for name, part in self.parts.items():
+            if part.data not in self.data:
+                raise ValueError(f"part {name}: unknown data {part.data!r}{nearest(part.data, self.data)}")
+        for claim in self.claims:
+            if claim.part not in self.parts:
+                raise ValueError(f"claim {claim.ask!r}: unknown part {claim.part!r}{nearest(claim.part, self.parts)}")
+        return self
+
+    @property
+    def rare(self) -> dict[str, int]:
+        """The number of rare classes of each part's data."""
+        return {name: self.data[part.data].rare for name, part in self.parts.items()}
+
+
+def read(path: Path) -> Study:
+    """The study in a YAML file.
+
+    Raises:
+        UsageError: it cannot be read, or asks for what is not there.
+    """
+    try:
+        return Study.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        raise UsageError(f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
+    except (OSError, yaml.YAMLError) as error:
+        raise UsageError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+
+
+def arguments(study: Study, name: str, data_root: Path, out: Path) -> list[str]:
+    """The `bench.run` of a part: a new one, or the one that was begun."""
+    if (out / name).is_dir():
+        return ["--resume", str(out / name), "--changed", "keep"]
+    part = study.parts[name]
+    data = study.data[part.data]
+    settings = [option for setting in (*data.settings, *part.settings) for option in ("--set", setting)]
+    return [
+        "--grid", part.grid, "--preset", study.preset, "--seeds", str(part.seeds), "--dataset", data.dataset,
+        "--data-root", str(data_root / data.folder), *(("--only", part.only) if part.only else ()), *settings,
+        "--out", str(out), "--name", name,
+    ]  # fmt: skip
+
+
+def fill(text: str, blocks: dict[str, str]) -> str:
+    """The page with the text between `<!-- study NAME -->` and `<!-- end -->` replaced where NAME is known."""
+    return _BLOCK.sub(
+        lambda found: f"{found[1]}{blocks[found[2]]}\n{found[3]}" if found[2] in blocks else found[0], text
+    )
+
+
+def blocks(study: Study, runs: dict[str, results.Run]) -> dict[str, str]:
+    """The page's tables, as Markdown: one for each part that was run, and `claims`."""
+    from reports import markdown
+    from reports import study as page
+    from reports.document import Document
+
+    def text(*made: object) -> str:
+        return markdown.render(Document("", [*made])).split("\n", 1)[1].strip()  # type: ignore[list-item]
+
+    found = {name: text(*page.part(run, study.rare[name], study.parts[name].classes)) for name, run in runs.items()}
+    asked = [page.Claim(**claim.model_dump()) for claim in study.claims]
+    return {**found, "claims": text(page.claims_table(page.answers(runs, asked, study.rare)))}
+
+
+def write(study: Study, out: Path, page: Path) -> None:
+    """Fill in the page's tables and its figure from the parts that are complete.
+
+    Raises:
+        UsageError: no part is complete, or the page cannot be read or written.
+    """
+    import results
+    from reports import study as tables
+    from reports import theme
+
+    runs = {name: results.read_run(out / name) for name in study.parts if (out / name / "report").is_dir()}
+    if not runs:
+        raise UsageError(f"{out}: no part of the study is complete")
+    losses = {name: run for name, run in runs.items() if study.parts[name].grid == "losses-core"}
+    try:
+        filled = fill(page.read_text(encoding="utf-8"), blocks(study, runs))
+        if drawn := tables.figure(losses, "cross_entropy"):
+            results.write_bytes(page.parent / FIGURE, theme.png(drawn))
+        results.write_bytes(page, filled.encode())
+    except (OSError, ValueError) as error:
+        raise UsageError(str(error)) from None
+
+
+@command
+def main(
+    parts: Annotated[list[str] | None, typer.Argument(help="Parts to run; default: all, in the file's order.")] = None,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the data sets' folders.")] = None,
+    out: Annotated[Path, typer.Option(help="Where the runs are kept.")] = Path("runs/study"),
+    study: Annotated[Path, typer.Option(help="The study's file.")] = DEFAULT,
+    page: Annotated[Path, typer.Option(help="The page whose tables are filled in.")] = PAGE,
+    only_page: Annotated[bool, typer.Option("--only-page", help="Train nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands; train nothing.")] = False,
+) -> int:
+    """Train the study and fill in its page.
+
+    Exit status: 0 complete, 2 usage, 4 a part is incomplete, 130 interrupted.
+    """
+    check_rooms()
+    planned = read(study)
+    for name in parts or []:
+        if name not in planned.parts:
+            raise UsageError(f"unknown part {name!r}{nearest(name, planned.parts)}")
+    if only_page:
+        write(planned, out, page)
+        return EXIT_OK
+    if data_root is None:
+        raise UsageError("--data-root: the folder that holds the study's data sets is wanted")
+    incomplete = []
+    for name in parts or planned.parts:
+        wanted = ["-m", "bench.run", *arguments(planned, name, data_root, out)]
+        print("python", *wanted, flush=True)
+        if dry_run:
+            continue
+        status = subprocess.run([sys.executable, *wanted], check=False).returncode
+        if status in (EXIT_INTERRUPTED, 2):
+            return status
+        if status != EXIT_OK:
+            incomplete.append(name)
+    if dry_run:
+        return EXIT_OK
+    write(planned, out, page)
+    return EXIT_INCOMPLETE if incomplete else EXIT_OK
+
+
+if __name__ == "__main__":
+    start(main)

@@ -1,0 +1,280 @@
+"""What several runs of a study say together: a table a part, and its claims with their intervals."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy import stats
+
+import results
+from reports.document import Block, Bold, Field, Table, Text
+from reports.summary import ALPHA, Summary, summarize
+from reports.theme import INK, SOFT, THEME, style
+from results.aggregates import probability_best
+from results.statistics import Difference, difference, holm, intervals, pool, rank
+
+LEVEL = 0.95
+RARE = "rare_iou"
+METRICS = {"miou": "mIoU", "boundary_iou": "boundary IoU", RARE: "IoU of the rare classes"}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A question that a part of the study answers by a difference of means, `second` less `first`.
+
+    Attributes:
+        ask: the question, in words.
+        part: of the study.
+        first, second: labels of two cells; or
+        views: two views of the same weights, over all cells of the part.
+        metric: one of METRICS.
+    """
+
+    ask: str
+    part: str
+    first: str = ""
+    second: str = ""
+    views: tuple[str, str] | None = None
+    metric: str = "miou"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`found` is in fractions; `p` its p-value after Holm over all claims; `seeds` a cell."""
+
+    claim: Claim
+    found: Difference
+    p: float
+    seeds: int
+
+
+def values(run: results.Run, metric: str, view: str = "default", rare: int = 0) -> dict[str, dict[int, float]]:
+    """{label: {seed: value}} on the validation split, of the trials that ended well.
+
+    Args:
+        metric: a column of the table, or RARE: the mean IoU of the `rare` classes with the fewest true pixels.
+    """
+    frame = rare_iou(run, rare) if metric == RARE else results.trials(run.trials)
+    frame = frame[(frame["view"] == view) & (frame["split"] == "val") & frame[metric].notna()]
+    if "status" in frame:
+        frame = frame[frame["status"] == "ok"]
+    found: dict[str, dict[int, float]] = {}
+    for label, seed, value in frame[["label", "seed", metric]].to_numpy().tolist():
+        found.setdefault(label, {})[int(seed)] = float(value)
+    return found
+
+
+def rare_iou(run: results.Run, rare: int) -> pd.DataFrame:
+    """Label, seed, view, split and the mean IoU of the `rare` classes with the fewest true pixels."""
+    frame = results.classes(run.trials)
+    names = rarest(frame, rare)
+    frame = frame[frame["class_name"].isin(names)]
+    keys = ["label", "seed", "view", "split"]
+    return frame.groupby(keys, as_index=False)["iou"].mean().rename(columns={"iou": RARE})
+
+
+def rarest(frame: pd.DataFrame, rare: int) -> list[str]:
+    """The classes with the fewest pixels in the validation truth, rarest first."""
+    pixels = frame[frame["split"] == "val"].groupby("class_name")["pixels"].max().astype("int64")
+    return [str(name) for name in pixels[pixels > 0].sort_values(kind="stable").index[:rare]]
+
+
+def answers(runs: Mapping[str, results.Run], claims: Sequence[Claim], rare: Mapping[str, int]) -> list[Answer]:
+    """The claims whose part was run, each with its interval; Holm's correction is over those.
+
+    Args:
+        runs: by part.
+        claims: in the order of the page.
+        rare: number of rare classes of the parts that have some.
+    """
+    asked = [claim for claim in claims if claim.part in runs]
+    found = [_answer(runs[claim.part], claim, rare.get(claim.part, 0)) for claim in asked]
+    adjusted = holm([one.p for one, _ in found])
+    return [Answer(claim, one, float(p), n) for claim, (one, n), p in zip(asked, found, adjusted, strict=True)]
+
+
+def _answer(run: results.Run, claim: Claim, rare: int) -> tuple[Difference, int]:
+    if claim.views:
+        first, second = (values(run, claim.metric, view, rare) for view in claim.views)
+        return between_views(first, second), max(map(len, first.values()), default=0)
+    cells = values(run, claim.metric, rare=rare)
+    if lacking := {claim.first, claim.second} - set(cells):
+        raise ValueError(f"{run.folder}: {claim.ask!r} asks for {', '.join(sorted(lacking))}, which it has not")
+    shared = rank(cells).pool
+    a, b = ([*cells[label].values()] for label in (claim.first, claim.second))
+    wild = shared and {claim.first, claim.second} & set(shared.apart)
+    return difference(a, b, None if wild else shared, level=LEVEL), min(len(a), len(b))
+
+
+def between_views(first: Mapping[str, Mapping[int, float]], second: Mapping[str, Mapping[int, float]]) -> Difference:
+    """Mean over cells of the change that another view makes to the same weights: a paired t-test, cells as strata.
+
+    The variance is that of the changes within cells, pooled over the cells, so that cells may change differently.
+    """
+    changes = {
+        label: [second[label][seed] - value for seed, value in seeds.items() if seed in second.get(label, {})]
+        for label, seeds in first.items()
+    }
+    changes = {label: found for label, found in changes.items() if found}
+    nan = float("nan")
+    if not changes:
+        return Difference(nan, nan, nan, nan, nan, "none")
+    estimate = float(np.mean([np.mean(found) for found in changes.values()]))
+    shared = pool(changes, wild=math.inf)
+    if shared is None:
+        return Difference(estimate, nan, nan, nan, nan, "none")
+    error = shared.sd * math.sqrt(sum(1 / len(found) for found in changes.values())) / len(changes)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, shared.df)) * error
+    p = float(2 * stats.t.sf(abs(estimate) / error, shared.df))
+    return Difference(estimate, estimate - half, estimate + half, p, shared.df, "paired")
+
+
+def claims_table(found: Sequence[Answer]) -> Table:
+    """A row a claim: the difference in points with its 95 % interval, and in words what it allows to say."""
+    rows: list[list[Field | Text]] = [
+        [
+            one.claim.ask,
+            one.claim.part,
+            _compared(one.claim),
+            f"{100 * one.found.estimate:+.2f}",
+            f"{100 * one.found.low:+.2f} to {100 * one.found.high:+.2f}",
+            "–" if math.isnan(one.p) else "<0.001" if one.p < 0.001 else f"{one.p:.3f}",
+            Field(_said(one)),
+        ]
+        for one in found
+    ]
+    head = ["question", "part", "compared", "points", "95 % interval", "p (Holm)", "answer"]
+    return Table(head, rows, left=frozenset(["question", "part", "compared", "answer"]))
+
+
+def _compared(claim: Claim) -> str:
+    first, second = claim.views or (claim.first, claim.second)
+    return f"{METRICS[claim.metric]}: {second} less {first}"
+
+
+def _said(one: Answer) -> Text:
+    if math.isnan(one.p):
+        return "no noise estimate"
+    if one.p <= ALPHA:
+        return Bold("better" if one.found.estimate > 0 else "worse")
+    most = 100 * max(abs(one.found.low), abs(one.found.high))
+    return f"not told apart; at most {most:.1f} points either way"
+
+
+def part(run: results.Run, rare: int = 0, classes: bool = False) -> list[Block]:
+    """The tables of one part: its cells from best to worst, its views, and on request the IoU of each class."""
+    summary = summarize(run)
+    made: list[Block] = [_cells(run, summary, rare)]
+    if summary.views:
+        made.append(_views(summary))
+    if classes:
+        made.append(_classes(run, summary))
+    return made
+
+
+def _cells(run: results.Run, summary: Summary, rare: int) -> Table:
+    boundary = values(run, "boundary_iou")
+    rares = values(run, RARE, rare=rare) if rare else {}
+    best_rare = probability_best(intervals(_lists(rares)), pool(_lists(rares))) if rares else {}
+    head = ["cell", "seeds", "mIoU, %", "95 % interval", "P(best)", "group", "boundary IoU, %"]
+    head += [f"IoU of the {rare} rarest, %", "P(best) there"] if rare else []
+    rows: list[list[Field | Text]] = []
+    for cell in summary.cells:
+        one = cell.interval
+        row: list[Field | Text] = [cell.label, str(one.n), _percent(one.mean), _range(one.low, one.high)]
+        row += [_share(cell.chance), summary.ranking.groups.get(cell.key, "–"), _mean(boundary.get(cell.label))]
+        row += [_mean(rares.get(cell.label)), _share(best_rare.get(cell.label, math.nan))] if rare else []
+        rows.append(row)
+    return Table(head, rows, left=frozenset(["cell", "group"]))
+
+
+def _views(summary: Summary) -> Table:
+    rows: list[list[Field | Text]] = [
+        [one.label, one.name, _percent(one.interval.mean), _range(one.interval.low, one.interval.high),
+         _percent(one.boundary_iou), f"{one.images_per_second:.1f}"]
+        for one in summary.views
+    ]  # fmt: skip
+    head = ["cell", "view", "mIoU, %", "95 % interval", "boundary IoU, %", "images/s of evaluation"]
+    return Table(head, rows, left=frozenset(["cell", "view"]))
+
+
+def _classes(run: results.Run, summary: Summary) -> Table:
+    frame = results.classes(run.trials)
+    frame = frame[frame["split"] == "val"]
+    names = rarest(frame, frame["class_name"].nunique())[::-1]
+    means = frame.groupby(["label", "view", "class_name"])["iou"].mean()
+    columns = [(cell.label, view) for cell in summary.cells for view in dict.fromkeys(frame["view"])]
+    head = ["class, most frequent first", *(f"{label}, {view}" for label, view in columns)]
+    rows: list[list[Field | Text]] = [
+        [name, *(_percent(float(means.get((*column, name), math.nan))) for column in columns)] for name in names
+    ]
+    return Table(head, rows, left=frozenset(head[:1]))
+
+
+def figure(runs: Mapping[str, results.Run], reference: str) -> Figure | None:
+    """mIoU of each loss less that of the reference, with 95 % intervals: a panel a part, rows by their mean order."""
+    found = {name: values(run, "miou") for name, run in runs.items()}
+    found = {name: cells for name, cells in found.items() if reference in cells}
+    if not found:
+        return None
+    labels = sorted(
+        {label for cells in found.values() for label in cells} - {reference},
+        key=lambda label: (
+            -float(np.mean([_gap(cells, reference, label) for cells in found.values() if label in cells]))
+        ),
+    )
+    with plt.rc_context(THEME):
+        size = (2.4 + 3.0 * len(found), 1.4 + 0.42 * len(labels))
+        drawn, panels = plt.subplots(1, len(found), figsize=size, sharey=True, squeeze=False)
+        for axes, (name, cells) in zip(panels[0], found.items(), strict=True):
+            _panel(axes, cells, labels, reference)
+            axes.set_title(name, loc="left")
+        panels[0][0].set_yticks(range(len(labels)), labels)
+        panels[0][0].set_ylim(len(labels) - 0.5, -0.5)
+        drawn.supxlabel(f"mIoU less that of {reference}, points, with 95 % intervals", fontsize=13)
+        drawn.tight_layout()
+    return drawn
+
+
+def _panel(axes: plt.Axes, cells: Mapping[str, Mapping[int, float]], labels: Sequence[str], reference: str) -> None:
+    shared = rank(cells).pool
+    axes.axvline(0, color=INK, lw=1.2)
+    axes.axvspan(-0.5, 0.5, color=SOFT, alpha=0.18, lw=0)
+    axes.grid(axis="x", color=SOFT, alpha=0.25)
+    for row, label in enumerate(labels):
+        if label not in cells:
+            continue
+        wild = shared and {label, reference} & set(shared.apart)
+        one = difference([*cells[reference].values()], [*cells[label].values()], None if wild else shared, level=LEVEL)
+        look = style(row)
+        if not math.isnan(one.low):
+            axes.plot([100 * one.low, 100 * one.high], [row, row], color=look["color"], lw=2.4)
+        axes.plot([100 * one.estimate], [row], ms=8, lw=0, **look)
+
+
+def _gap(cells: Mapping[str, Mapping[int, float]], reference: str, label: str) -> float:
+    return float(np.mean([*cells[label].values()]) - np.mean([*cells[reference].values()]))
+
+
+def _lists(cells: Mapping[str, Mapping[int, float]]) -> dict[str, list[float]]:
+    return {label: [*seeds.values()] for label, seeds in cells.items()}
+
+
+def _mean(seeds: Mapping[int, float] | None) -> str:
+    return _percent(float(np.mean([*seeds.values()]))) if seeds else "–"
+
+
+def _percent(value: float) -> str:
+    return "–" if math.isnan(value) else f"{100 * value:.2f}"
+
+
+def _range(low: float, high: float) -> str:
+    return "–" if math.isnan(low) else f"{100 * low:.2f} to {100 * high:.2f}"
+
+
+def _share(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}"
