@@ -55,8 +55,8 @@ def profile(spec: TrialSpec) -> tuple[Profile, dict[str, float]]:
     with found.phase("import of KerasCV"):
         import keras_cv  # noqa: F401
     with found.phase("import of the suite"):
-        import losses.registry
-        import models.builder
+        import losses.registry  # noqa: F401
+        import models.builder  # noqa: F401
         from bench import evaluation, objective, optimizers, training  # noqa: F401
         from bench.data import pipeline  # noqa: F401
         from bench.trial import Body
