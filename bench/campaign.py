@@ -24,9 +24,10 @@ from bench.spec import TrialSpec
 from bench.supervisor import End
 from bench.tracking import Tracking
 from bench.trial import ATTEMPTS
+from results.store import LOG
 
 ENTRY = "bench.trial:worker"
-LOG = "log.txt"
+SPEC = "spec.json"
 STATUS = {"timeout": "timeout", "stalled": "timeout"}
 """Status of a trial by how its process ended; any other end without a record is "crashed"."""
 
@@ -99,8 +100,7 @@ class Campaign:
 
     def _job(self, name: str, cell: Cell, spec: TrialSpec) -> schedule.Job:
         folder = self._run.trial(name).resolve()
-        _clear(folder)
-        results.write_bytes(folder / "spec.json", spec.model_dump_json(indent=2).encode())
+        results.write_bytes(folder / SPEC, spec.model_dump_json(indent=2).encode())
         payload = {
             "trial": name, "label": cell.label, "axes": dict(cell.axes), "spec": spec.model_dump(mode="json"),
             "folder": str(folder), "cpus": spec.placement.cpus, "shared": self._plan.shared,
@@ -113,6 +113,8 @@ class Campaign:
     def _hear(self, event: schedule.Event) -> None:
         self._tracking(event)
         if event.kind == "started":
+            if event.job not in self._started:
+                self._clear(event.job)
             self._started[event.job] = _now()
             self._view.started(event.job)
         elif event.kind == "told":
@@ -124,6 +126,26 @@ class Campaign:
             assert event.end is not None
             self._settle(event.job, event.end)
 
+    def _clear(self, name: str) -> None:
+        """Make way for a trial that begins: all goes but what it can go on from, with the log of how it came about.
+
+        Not before: what an earlier run of it left, such as the record of its failure, stays should this one not begin.
+        A complete trial is never scheduled again.
+        """
+        folder = self._run.trial(name)
+        kept = (SPEC, *((checkpoint.FILE, LOG, ATTEMPTS) if (folder / checkpoint.FILE).exists() else ()))
+        try:
+            for path in folder.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path.name not in kept:
+                    path.unlink()
+        except OSError as error:
+            raise self._lost(error) from error
+
+    def _lost(self, error: OSError) -> StorageLost:
+        return StorageLost(f"{self._run.path}: cannot be written any more: {error.strerror}")
+
     def _settle(self, name: str, end: End) -> None:
         """Once a job is over: make sure of its record and say how it went."""
         if self._run.status(name) is None:
@@ -134,7 +156,7 @@ class Campaign:
         note = ""
         if record.status != "ok":
             message = record.error.message if record.error else "no reason recorded"
-            note = f"{message} (log: {self._run.trial(name) / 'log.txt'})"
+            note = f"{message} (log: {self._run.trial(name) / LOG})"
         self._tracking.ended(name, record.status == "ok")
         self._view.ended(name, record.status, note)
 
@@ -152,21 +174,7 @@ class Campaign:
         try:
             results.write(self._run.trial(name), record)
         except OSError as error:
-            raise StorageLost(f"{self._run.path}: cannot be written any more: {error.strerror}") from error
-
-
-def _clear(folder: Path) -> None:
-    """Make way for another attempt: all goes but what it can go on from, with the log of how it came about.
-
-    A complete trial is never scheduled again.
-    """
-    kept = (checkpoint.FILE, LOG, ATTEMPTS) if (folder / checkpoint.FILE).exists() else ()
-    for path in folder.iterdir() if folder.exists() else ():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name not in kept:
-            path.unlink()
-    folder.mkdir(parents=True, exist_ok=True)
+            raise self._lost(error) from error
 
 
 def _tail(log: Path, characters: int = 4000) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from results import Comparison
     from results.comparison import ComparisonRow
 
+STATUS = {
+    "ok": EXIT_OK, "incomplete": EXIT_INCOMPLETE, "regressed": EXIT_REGRESSION, "inconclusive": EXIT_INCONCLUSIVE
+}  # fmt: skip
 COLORS = {"bad": "red", "unsure": "yellow", "good": "green", "": ""}
 
 
@@ -60,24 +64,19 @@ def main(
     try:
         for side in (base, head):
             release.verify(results.locate(side))
-        comparison = results.compare(base, head, margins, only)
+        comparison = replace(
+            results.compare(base, head, margins, only),
+            require_conclusive=require_conclusive,
+            allow_incomplete=allow_incomplete,
+        )
     except ValueError as error:
         raise UsageError(str(error)) from None
-    status = _status(comparison, require_conclusive, allow_incomplete)
-    _bless(comparison, status, blessing)
+    _bless(comparison, blessing)
     _print(comparison, format)
-    return status
+    return STATUS[comparison.outcome]
 
 
-def _status(comparison: Comparison, require_conclusive: bool, allow_incomplete: bool) -> int:
-    if (comparison.gaps and not allow_incomplete) or (not comparison.measured and not comparison.failing):
-        return EXIT_INCOMPLETE
-    if comparison.failing:
-        return EXIT_REGRESSION
-    return EXIT_INCONCLUSIVE if require_conclusive and comparison.inconclusive else EXIT_OK
-
-
-def _bless(comparison: Comparison, status: int, folder: Path | None) -> None:
+def _bless(comparison: Comparison, folder: Path | None) -> None:
     """Leave the one file that a pipeline waits for; the reasons are its lines."""
     import results
     from reports.comparison import reasons, sentence
@@ -89,12 +88,13 @@ def _bless(comparison: Comparison, status: int, folder: Path | None) -> None:
         folder = head
     good, bad = folder / "BLESSED", folder / "NOT_BLESSED"
     lines = [f"head {comparison.head.name} against base {comparison.base.name}"]
-    if status != EXIT_OK:
+    blessed = comparison.outcome == "ok"
+    if not blessed:
         lines += reasons(comparison)
     lines += [sentence(row) for row in comparison.inconclusive]
     try:
-        results.write_bytes(good if status == EXIT_OK else bad, ("\n".join(lines) + "\n").encode())
-        (bad if status == EXIT_OK else good).unlink(missing_ok=True)
+        results.write_bytes(good if blessed else bad, ("\n".join(lines) + "\n").encode())
+        (bad if blessed else good).unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(f"--blessing {folder}: cannot write there: {error.strerror}") from None
 
@@ -137,13 +137,14 @@ def _annotate(comparison: Comparison) -> None:
 
 
 def _plain(comparison: Comparison) -> object:
-    from reports.comparison import blessed, reasons
+    from reports.comparison import reasons
     from results.record import plain
 
     rows = [dict(vars(row)) for row in comparison.rows]
     return plain(
         {
-            "blessed": blessed(comparison),
+            "blessed": comparison.outcome == "ok",
+            "outcome": comparison.outcome,
             "reasons": reasons(comparison),
             "base": vars(comparison.base),
             "head": vars(comparison.head),

@@ -162,6 +162,7 @@ class Evaluator:
         classes: number of classes C.
         strategy: the strategy the model lives in; batches are split over its replicas.
         as_published: also give the numbers of `bench.published`.
+        alive: called after every batch, as a sign of life.
     """
 
     def __init__(
@@ -171,9 +172,10 @@ class Evaluator:
         classes: int,
         strategy: tf.distribute.Strategy,
         as_published: bool = False,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._model, self._loss, self._classes, self._strategy = model, loss, classes, strategy
-        self._as_published = as_published
+        self._as_published, self._alive = as_published, alive
         self._step = tf.function(lambda batch: strategy.run(self._score_batch, args=(batch,)))
 
     def __call__(self, dataset: tf.data.Dataset) -> Scores:
@@ -232,6 +234,7 @@ class Evaluator:
             outcome = self._step(batch)
             local = {name: self._strategy.experimental_local_results(values) for name, values in outcome.items()}
             yield {name: values[0] if len(values) == 1 else tf.concat(values, 0) for name, values in local.items()}
+            self._alive()
 
     def _score_batch(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         logits = self._model(tf.cast(batch["image"], tf.float32), training=False)

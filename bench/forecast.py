@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import results
-from bench.environment import describe, gpu_names
+from bench.environment import describe
 from bench.grid import Grid
 from bench.plan import Plan
 from bench.spec import DataSpec, TrialSpec
@@ -70,15 +70,18 @@ def costs(plan: Plan, found: Mapping[DataSpec, Dataset]) -> dict[str, tuple[Size
     return {cell: (one, by_size[one]) for cell, one in sized.items()}
 
 
-def forecast(plan: Plan, costs: Mapping[str, tuple[Sized, Cost]], earlier: Path) -> Forecast:
+def forecast(
+    plan: Plan, costs: Mapping[str, tuple[Sized, Cost]], earlier: Path, accelerators: Collection[str] = ()
+) -> Forecast:
     """Device-hours of a plan.
 
     Args:
         earlier: folder of runs whose records tell the speed.
+        accelerators: kinds of GPU that the trials will have, as this machine or the cluster calls them.
     """
     specs = [cell.spec for cell in plan.grid.cells]
     work = {spec.cell: _flops(spec, costs[spec.cell][1].flops) for spec in specs}
-    known = [record for record in _newest(earlier) if _same_devices(record, plan.gpus)]
+    known = [record for record in _newest(earlier) if _same_devices(record, plan.gpus, accelerators)]
     trainings = [_trainings(plan.grid, spec) for spec in specs]
     total = sum(work[spec.cell] * often for spec, often in zip(specs, trainings, strict=True))
     told = [one for spec in specs if (one := _seconds(spec, work, known))]
@@ -144,9 +147,13 @@ def _newest(folder: Path) -> Iterable[results.Record]:
             yield record
 
 
-def _same_devices(record: results.Record, gpus: int) -> bool:
+def _same_devices(record: results.Record, gpus: int, accelerators: Collection[str]) -> bool:
     environment = record.environment
     if gpus:
-        return environment.get("device") == "gpu" and environment.get("gpu_names", [None])[0] in gpu_names()
+        name = str((environment.get("gpu_names") or [""])[0])
+        # Ray says "A100" or "A100-40G" of what its driver calls "NVIDIA A100-SXM4-40GB".
+        return environment.get("device") == "gpu" and any(
+            kind == name or kind.partition("-")[0] in name.removeprefix("NVIDIA ") for kind in accelerators
+        )
     here = describe()
     return environment.get("device") == "cpu" and all(environment.get(k) == here[k] for k in ("processor", "cores"))

@@ -10,6 +10,8 @@ A grid file has these keys:
       loss: [cross_entropy, dice]     # an alias or a field of the spec, and its values
       optimizer:                      # or named bundles of fields
         - {label: sgd, set: {train.optimizer: sgd, train.learning_rate: 0.05}}
+    beside:                           # further cells, no part of the combinations: what all are to be compared with
+      - {label: keras_cv, set: {model.architecture: keras_cv}}
     search: {field: train.learning_rate, values: [1.0e-4, 1.0e-3], epochs: 2}  # tune each cell before its seeds
 
 `loss: all` stands for every loss that a model can be trained with alone.
@@ -95,6 +97,7 @@ class _File(BaseModel):
     base: dict[str, Any] = {}
     search: Search | None = None
     axes: dict[str, list[_Choice | str | int | float | bool | None]] = Field(min_length=1)
+    beside: list[_Choice] = []
 
     @field_validator("axes", mode="before")
     @classmethod
@@ -181,7 +184,9 @@ def load(
         if dotted in varied:
             raise UsageError(f"--set {dotted}: the grid varies this field; use --only, or leave it out")
         assign(base, dotted, value, "--set")
-    cells = [_cell(path, base, combination, precision) for combination in _combinations(file, _wanted(only, file))]
+    combinations = _combinations(file, _wanted(only, file))
+    combinations += [] if only else [{"beside": choice} for choice in file.beside]
+    cells = [_cell(path, base, combination, precision) for combination in combinations]
     _refuse_doubles(path, cells)
     return Grid(
         path.stem,
@@ -286,7 +291,7 @@ def _cell(path: Path, base: Mapping[str, Any], combination: Mapping[str, Any], p
     for axis, value in combination.items():
         fields = value.set if isinstance(value, _Choice) else {_target(path, axis): value}
         for dotted, setting in fields.items():
-            assign(values, dotted, setting, f"{path}: axes.{axis}")
+            assign(values, dotted, setting, f"{path}: {axis if axis == 'beside' else f'axes.{axis}'}")
     label = " ".join(_name(value) for value in combination.values())
     spec = _precise(parse(values, f"{path}: cell {label!r}"), precision)
     short = {axis.rpartition(".")[2]: _name(v) if isinstance(v, _Choice) else v for axis, v in combination.items()}

@@ -41,7 +41,7 @@ def main(
     Exit status: 0, or 2 when there is nothing to show.
     """
     import results
-    from results import margins
+    from results import margins, release
     from results.store import releases_folder
 
     rules = margins.read(str(margins.DEFAULT))
@@ -53,6 +53,8 @@ def main(
             "no release is published yet (`python -m bench.publish RUN --release 0.1.0`), and no run is named"
         )
     try:
+        for source in sources:
+            release.verify(source)
         sides = [results.read_run(source) for source in sources]
         table = _collect(sides, metric, only)
     except ValueError as error:
@@ -69,10 +71,17 @@ Table = dict[tuple[str, str], list["tuple[float, ComparisonRow | None]"]]
 
 
 def _collect(sides: list, metric: str, only: str) -> Table:
-    """{(label, view): a (mean, verdict against the release before) for each release}; NaN where it was not measured."""
+    """{(label, view): a (mean, verdict against the release before) for each release}; NaN where it was not measured.
+
+    A label that several cells have had gets the cell behind it.
+    """
     import results
 
     table: Table = {}
+    cells: dict[str, set[str]] = {}
+    for side in sides:
+        for one in side.trials:
+            cells.setdefault(one.record.label, set()).add(one.record.cell)
     for column, side in enumerate(sides):
         own = results.compare(side, side, only=only)
         before = None
@@ -84,7 +93,8 @@ def _collect(sides: list, metric: str, only: str) -> Table:
         judged = {(row.cell, row.view): row for row in before.rows if row.metric == metric} if before else {}
         for row in own.rows:
             if row.metric == metric and not math.isnan(row.head):
-                line = table.setdefault((row.label, row.view), [(math.nan, None)] * len(sides))
+                label = row.label if len(cells.get(row.label, ())) < 2 else f"{row.label} ({row.cell[:6]})"
+                line = table.setdefault((label, row.view), [(math.nan, None)] * len(sides))
                 line[column] = (row.head, judged.get((row.cell, row.view)))
     return dict(sorted(table.items()))
 

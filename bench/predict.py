@@ -33,6 +33,9 @@ def main(
     scales: Annotated[str, typer.Option(help="Scales to average, e.g. 0.5,1,1.5.")] = "1",
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored picture.")] = False,
     crf: Annotated[bool, typer.Option("--crf", help="Refine with a dense CRF at the picture's own size.")] = False,
+    window: Annotated[
+        int | None, typer.Option(min=64, help="Pixels: go over the picture, unscaled, in windows of this side.")
+    ] = None,
 ) -> int:
     """Segment pictures with a trial's checkpoint: label ids (NAME.png) and an overlay (NAME-overlay.png) of each.
 
@@ -47,7 +50,7 @@ def main(
     sources = _sources(images)
     _empty(out)
     prepare_process()
-    predict = _predictor(spec, checkpoint, len(stored.record.dataset.class_names), factors, flip, crf)
+    predict = _predictor(spec, checkpoint, len(stored.record.dataset.class_names), factors, flip, crf, window)
     colors = np.array(stored.record.dataset.colors, np.uint8)
     out.mkdir(parents=True, exist_ok=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
@@ -188,17 +191,18 @@ def _empty(out: Path) -> None:
 
 
 def _predictor(
-    spec: TrialSpec, checkpoint: Path, classes: int, scales: list[float], flip: bool, crf: bool
+    spec: TrialSpec, checkpoint: Path, classes: int, scales: list[float], flip: bool, crf: bool, window: int | None
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Picture uint8 (H, W, 3) to class ids uint8 (H, W).
 
-    As in evaluation: the picture is brought to the trial's size, the logits from there to the picture's own size.
+    As in evaluation: the picture is brought to the trial's size, the logits from there to the picture's own size. With
+    a window the picture keeps its size, and the model sees a window at a time.
     """
     import tensorflow as tf
 
     import models
     from bench.data.pipeline import prepared
-    from models.predict import label_map, probabilities
+    from models.predict import label_map, probabilities, sliding
 
     model = models.build(spec.model.model_copy(update={"weights": "none"}), classes)
     try:
@@ -213,11 +217,20 @@ def _predictor(
         found = probabilities(model, small, scales=scales, flip=flip, size=tf.shape(full)[1:3])
         return tf.cast(label_map(found if refine is None else refine([full, found])), tf.uint8)
 
+    @tf.function(input_signature=[tf.TensorSpec((1, None, None, 3), tf.float32)])
+    def part(images: tf.Tensor) -> tf.Tensor:
+        return probabilities(model, images, scales=scales, flip=flip)
+
     def predict(picture: np.ndarray) -> np.ndarray:
         small = prepared(picture, spec.data)
         return labels(small[None], picture[None])[0].numpy()
 
-    return predict
+    def by_windows(picture: np.ndarray) -> np.ndarray:
+        assert window is not None
+        found = sliding(lambda images: part(images.astype(np.float32)), picture[None], window, window // 4)
+        return label_map(found if refine is None else refine([picture[None], found]))[0].numpy().astype(np.uint8)
+
+    return predict if window is None else by_windows
 
 
 if __name__ == "__main__":

@@ -20,9 +20,11 @@ from bench.cli import command, start
 from bench.environment import check_rooms, describe, gpu_names
 from bench.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, StorageLost, UsageError
 from bench.forecast import costs, forecast
+from bench.grid import Grid
 from bench.plan import Local, Plan, grown, make, misfit, place
 from bench.policy import Policy, Trial, settled
 from bench.runfolder import RunFolder, writable
+from bench.spec import TrialSpec
 
 console = Console(highlight=False)
 
@@ -172,16 +174,25 @@ def _preview(plan: Plan, nodes: Any, data: Any, out: Path) -> int:
     preview.notes(plan, data, console)
     with console.status("Working out what the models cost"):
         worked_out = costs(plan, data)
-    fits = preview.show(plan, nodes, worked_out, forecast(plan, worked_out, out), console)
+    fits = preview.show(plan, nodes, worked_out, forecast(plan, worked_out, out, _kinds(nodes)), console)
     return EXIT_OK if fits else EXIT_USAGE
 
 
 def _longest_first(plan: Plan, data: Any, out: Path, nodes: Any) -> Plan:
     """The plan with estimates, where the order matters: different models, and several trials at a time."""
     abreast = plan.concurrent or sum(node.gpus for node in nodes)
-    if abreast < 2 or len({(cell.spec.model, cell.spec.train) for cell in plan.grid.cells}) < 2:
+    if abreast < 2 or len({_work(cell.spec) for cell in plan.grid.cells}) < 2:
         return plan
-    return replace(plan, seconds=forecast(plan, costs(plan, data), out).seconds)
+    return replace(plan, seconds=forecast(plan, costs(plan, data), out, _kinds(nodes)).seconds)
+
+
+def _kinds(nodes: Any) -> set[str]:
+    return {node.accelerator for node in nodes if node.accelerator}
+
+
+def _work(spec: TrialSpec) -> str:
+    """All that a trial's length depends on, as far as it can be told; a loss hardly matters."""
+    return spec.model_dump_json(include={"model", "data", "train", "eval", "placement"})
 
 
 def _resume(
@@ -203,8 +214,7 @@ def _resume(
     with schedule.cluster(address) as nodes:
         signals.install()  # again: Ray took them over
         if given:
-            larger = make({**run.manifest().get("options", {}), "gpus_per_trial": None, **given}, nodes, max_concurrent)
-            grid = grown(grid, larger.grid)
+            grid = grown(grid, make(_as_before(run, grid, given), nodes, max_concurrent).grid)
         plan = place(grid, gpus, nodes, max_concurrent)
         preflight.check_placement(plan, nodes)
         if address is not None:
@@ -212,10 +222,24 @@ def _resume(
         data = preflight.check_inputs(plan.grid)
         preflight.check_data(data, nodes)
         if given:
-            run.regrid(plan)
+            run.regrid(plan, given)
         missing = sum(not settled(run, trial) for trial in plan.trials)
         console.print(f"{len(plan.trials) - missing} of {len(plan.trials)} trials are complete and kept.", style="dim")
         return _execute(run, _longest_first(plan, data, path.parent, nodes), policy, track)
+
+
+def _as_before(run: RunFolder, grid: Grid, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that resolve a larger grid as the run's own was, whatever machine it is resumed on."""
+    options = run.manifest().get("options", {})
+    settings = list(options.get("settings", ()))
+    # Defaults that depend on the machine: the preset, the GPUs of a trial, the precision.
+    gpus = {cell.spec.placement.gpus for cell in grid.cells}
+    if options.get("gpus_per_trial") is None and gpus == {0}:
+        options = {**options, "gpus_per_trial": 0}
+    precisions = {cell.spec.train.precision for cell in grid.cells}
+    if len(precisions) == 1:
+        settings.append(f"train.precision={precisions.pop()}")
+    return {**options, "preset": grid.preset, "settings": settings, **given}
 
 
 def _sort_out(run: RunFolder, others: dict[str, list[str]], changed: Changed) -> None:

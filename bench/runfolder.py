@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shlex
 import tempfile
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -141,10 +142,17 @@ class RunFolder:
             self.trial(name).rename(folder / name)
         self._had = None
 
-    def regrid(self, plan: Plan) -> None:
-        """Replace the plan of the run by one that has grown."""
+    def regrid(self, plan: Plan, given: Mapping[str, Any]) -> None:
+        """Replace the plan of the run by one that has grown by the options `given`, and the command that repeats it."""
         self._write("grid.yaml", yaml.safe_dump(_resolved(plan), sort_keys=False))
-        self.recell(plan)
+        manifest = self.manifest()
+        words = shlex.split(manifest.get("command", ""))
+        for name, value in given.items():
+            words = [word for word in words if not word.startswith(f"--{name}=")]
+            at = words.index(f"--{name}") if f"--{name}" in words else len(words)
+            words[at : at + 2] = [f"--{name}", str(value)]
+        manifest |= {"command": shlex.join(words), "options": {**manifest.get("options", {}), **given}}
+        self._write("run.json", json.dumps({**manifest, "cells": _cells(plan)}, indent=2) + "\n")
 
     def recell(self, plan: Plan) -> None:
         """Note in the manifest which cells the run is about."""
@@ -169,7 +177,13 @@ def _replicas(record: results.Record) -> int | None:
 def _cells(plan: Plan) -> list[dict[str, Any]]:
     seeds = list(range(plan.grid.seeds))
     return [
-        {"cell": cell.spec.cell, "label": cell.label, "axes": dict(cell.axes), "seeds": seeds}
+        {
+            "cell": cell.spec.cell,
+            "label": cell.label,
+            "axes": dict(cell.axes),
+            "seeds": seeds,
+            "replicas": cell.spec.placement.replicas,
+        }
         for cell in plan.grid.cells
     ]
 

@@ -20,6 +20,7 @@ from bench.data.policy import Policy
 from bench.data.policy import named as named_policies
 from bench.errors import UsageError, nearest
 from models import ModelSpec
+from models.backbones import BACKBONES
 from models.spec import OUTPUT_STRIDES
 
 OptimizerName = Literal["adam", "adamw", "sgd", "lamb", "rectified_adam", "novograd"]
@@ -248,6 +249,13 @@ class TrialSpec(Spec):
             raise ValueError("train.freeze backbone works with model.architecture deeplabv3plus, not with keras_cv")
         if self.model.architecture == "keras_cv" and any(view.output_stride for view in self.eval.views):
             raise ValueError("eval.views: model.architecture keras_cv has one output stride; leave output_stride out")
+        reached = BACKBONES[self.model.backbone].strides
+        for view in self.eval.views:
+            if view.output_stride and view.output_stride not in reached:
+                raise ValueError(
+                    f"eval.views: backbone {self.model.backbone!r} reaches output_stride "
+                    f"{', '.join(map(str, reached))} only; received {view.output_stride}"
+                )
         if self.data.crop > self.data.size * 2:
             raise ValueError(
                 f"data.crop {self.data.crop} is more than twice data.size {self.data.size}: mostly padding"

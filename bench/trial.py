@@ -21,7 +21,7 @@ import results
 from bench import checkpoint
 from bench.cli import command, start
 from bench.environment import MADE_BY, check_rooms, describe, peak_rss_mb, prepare_process
-from bench.errors import EXIT_INCOMPLETE, EXIT_OK, UsageError
+from bench.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_OK, UsageError
 from bench.spec import CHECKPOINT, TrialSpec, initial_weights, parse
 from bench.timing import Clocks
 
@@ -250,7 +250,7 @@ class Body:
         from bench.evaluation import Evaluator
 
         loss, published = self.objective.scored, self.spec.eval.published
-        return Evaluator(model, loss, self.classes, self.strategy, published)
+        return Evaluator(model, loss, self.classes, self.strategy, published, lambda: self.tell({"event": "alive"}))
 
     def _fit(self) -> None:
         from bench import training
@@ -272,6 +272,8 @@ class Body:
         ]
         if self.objective.trained.scheduled:
             callbacks.append(training.Schedule(self.objective.set_progress, train, trace.steps))
+        with self.clocks.phase("compile"):
+            self.evaluator.warm(self.scored["val"])  # else the images/s of the first evaluation would hold its tracing
         batches = distribute(self.batches(train.epochs * train.steps_per_epoch, trace.steps), self.strategy)
         if trace.epochs < train.epochs:
             self.trained.fit(
@@ -385,7 +387,14 @@ class Body:
         if self.spec.eval.keep_checkpoint != "none":
             path = self.folder / CHECKPOINT
             self.model.save_weights(str(path))
-            self._list("checkpoint", path, {"epoch": self.trace.best_epoch if self.trace else None})
+            self._list("checkpoint", path, {"epoch": self._kept_epoch()})
+
+    def _kept_epoch(self) -> int | None:
+        """The epoch whose weights are reported and kept; None for an average over epochs."""
+        assert self.trace is not None
+        if self.spec.train.wrapper == "swa":
+            return None
+        return self.trace.best_epoch if self.spec.eval.keep_checkpoint == "best" else self.trace.epochs
 
     def _draw(self) -> None:
         """Pictures for the report: evenly spaced images of the validation split, their truth and what was predicted."""
@@ -485,7 +494,7 @@ def main(
 ) -> int:
     """Run one trial in the foreground, without Ray, for debugging.
 
-    Exit status: 0 complete, 2 usage, 4 the trial failed (its record says why).
+    Exit status: 0 complete, 2 usage, 4 the trial failed (its record says why), 130 interrupted.
     """
     from bench.grid import single
     from bench.plan import default_precision
@@ -504,7 +513,9 @@ def main(
     if record.status != "ok":
         assert record.error is not None
         print(record.error.traceback or "", file=sys.stderr)
-        raise UsageError(record.error.message) if record.status == "invalid" else SystemExit(EXIT_INCOMPLETE)
+        if record.status == "invalid":
+            raise UsageError(record.error.message)
+        return EXIT_INTERRUPTED if record.status == "interrupted" else EXIT_INCOMPLETE
     val = record.views[0]
     print(f"{record.status}: mIoU {val.miou:.4f}, record {folder / 'record.json'}")
     return EXIT_OK

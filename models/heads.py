@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from models.compat import register
 from models.dropout import Dropout
-from models.layers import ResizeLike, convolution, normalise
+from models.layers import CropLike, ResizeLike, convolution, normalise
 from models.spec import ModelSpec
 
 FACTOR = 4
@@ -113,11 +113,14 @@ class SubpixelUpsampling(keras.layers.Layer):
 def head(features: Any, image: Any, spec: ModelSpec, num_classes: int) -> Any:
     """Features (B, h, w, D) to float32 logits (B, H, W, num_classes), where `image` (B, H, W, 3) gives the size.
 
-    The features of DeepLabV3+ are at 1/4, so a subpixel head ends at full size; those of DeepLabV3, at the output
-    stride, are enlarged bilinearly for the rest.
+    The features of DeepLabV3+ are at 1/4, so a subpixel head ends at full size, or up to 3 pixels beyond it, which are
+    cut off: feature j stands for pixels 4j to 4j + 3. Those of DeepLabV3, at the output stride, are enlarged bilinearly
+    for the rest.
     """
     if spec.head == "subpixel":
         logits = SubpixelUpsampling(num_classes, blur=spec.blur, name="classifier")(features)
+        if spec.architecture == "deeplabv3plus":
+            return CropLike(dtype="float32", name="full_size")([logits, image])
     else:
         logits = keras.layers.Conv2D(num_classes, 1, name="classifier")(features)
     return ResizeLike(dtype="float32", name="full_size")([logits, image])

@@ -25,6 +25,10 @@ def _choice(field: str, value: Any, known: Iterable[Any]) -> Any:
     raise ValueError(f"{field} {value!r} is not known; {hint}known: {', '.join(map(str, options))}")
 
 
+# What KerasCV's own model does not have.
+_OURS_ALONE = ("aspp_channels", "decoder_channels", "separable", "dropout", "sync_batch_norm")
+
+
 class ModelSpec(BaseModel):
     """A segmentation model: RGB 0..255 of any size in, logits of the same size out.
 
@@ -100,7 +104,12 @@ class ModelSpec(BaseModel):
             raise ValueError(f"architecture 'keras_cv' needs levels P2 to P5, which backbone {self.backbone!r} has not")
         if self.architecture == "keras_cv" and self.auxiliary_weight:
             raise ValueError("architecture 'keras_cv' has no auxiliary head; leave auxiliary_weight at 0")
+        if self.architecture == "keras_cv" and (idle := [name for name in _OURS_ALONE if self._set(name)]):
+            raise ValueError(f"architecture 'keras_cv' has no {', '.join(idle)}; leave them at their defaults")
         return self
+
+    def _set(self, name: str) -> bool:
+        return bool(getattr(self, name) != type(self).model_fields[name].default)
 
     @property
     def rates(self) -> tuple[int, int, int]:

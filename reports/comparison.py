@@ -55,14 +55,9 @@ def document(comparison: results.Comparison, figures: bool = True) -> Document:
     return Document(f"{base.name} → {head.name}", made)
 
 
-def blessed(comparison: results.Comparison) -> bool:
-    """Whether head may be released: complete, something measured, and nothing fails."""
-    return not comparison.gaps and comparison.measured and not comparison.failing
-
-
 def reasons(comparison: results.Comparison) -> list[str]:
     """Why not, a line each."""
-    lines = [f"incomplete: {gap}" for gap in comparison.gaps]
+    lines = [] if comparison.allow_incomplete else [f"incomplete: {gap}" for gap in comparison.gaps]
     if not comparison.measured:
         lines.append("nothing measured: no guarded metric could be compared")
     return lines + [sentence(row) for row in comparison.failing]
@@ -86,19 +81,23 @@ def verdict(comparison: results.Comparison) -> list[Block]:
     number = len({row.cell for row in comparison.rows if row.metric != TRIALS})
     cells = f"{number} cell{'' if number == 1 else 's'}"
     said: list[Inline]
-    if comparison.gaps:
+    if comparison.outcome == "incomplete" and comparison.gaps:
         gaps = f"{len(comparison.gaps)} gap{'s' if len(comparison.gaps) > 1 else ''}"
         said = [Bold("Not blessed: incomplete."), f" {gaps}, listed below. Of what is there: {counts}."]
-    elif not comparison.measured:
+    elif comparison.outcome == "incomplete":
         said = [
             Bold("Not blessed: nothing measured."),
             " No guarded metric could be compared; the reasons stand below.",
         ]
     elif failing:
         said = [Bold("Not blessed."), f" {counts} over {cells}."]
+    elif comparison.outcome == "inconclusive":
+        said = [Bold("Not blessed: inconclusive."), f" More seeds are needed: {counts} over {cells}."]
     else:
         said = [Bold("Blessed."), f" No regression in {cells}: {counts}."]
-    made: list[Block] = [Paragraph(said, "good" if blessed(comparison) else "bad")]
+        if comparison.gaps:
+            said.append(f" Gaps were allowed: {len(comparison.gaps)}, listed below.")
+    made: list[Block] = [Paragraph(said, "good" if comparison.outcome == "ok" else "bad")]
     if failing:
         made.append(Items([sentence(row) for row in failing[:20]]))
     line = comparison.headline

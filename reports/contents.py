@@ -29,6 +29,7 @@ from reports.document import (
     Tone,
 )
 from reports.summary import ALPHA, POWER, Cell, Summary
+from results.store import LOG
 
 # Figures in the order of the page: heading, and what the caption says.
 _FIGURES = {
@@ -116,7 +117,11 @@ def _setting(run: results.Run, summary: Summary) -> list[Block]:
 
 
 def verdict(summary: Summary) -> list[Block]:
-    """Who wins, whether by more than the noise, and what these seeds could not have shown."""
+    """Who wins, whether by more than the noise, and what these seeds could not have shown; for each data set apart."""
+    if summary.parts:
+        return [
+            block for name, part in summary.parts.items() for block in (Paragraph([Bold(f"{name}:")]), *verdict(part))
+        ]
     cells = summary.measured
     if not cells:
         said: list[Inline] = [
@@ -199,6 +204,8 @@ def _gaps(run: results.Run, summary: Summary) -> list[Block]:
 
 
 def _table(summary: Summary) -> list[Block]:
+    if summary.parts:
+        return [block for name, part in summary.parts.items() for block in (Heading(name, level=3), *_table(part))]
     head = ["cell", "mIoU, %", "group", "P(best)", "seeds", "images/s", "input share, %", "best epoch", "training, s"]
     scaled = len({cell.gradient for cell in summary.measured if not math.isnan(cell.gradient[0])}) > 1
     rows: list[list[Field | Text]] = []
@@ -248,9 +255,11 @@ def _how(summary: Summary, scaled: bool) -> str:
 def _throughput(summary: Summary) -> list[Block]:
     if not summary.incomparable:
         return []
-    return [
-        Paragraph(f"Images/s cannot be compared between these trials: {'; '.join(summary.incomparable)}.", "unsure")
-    ]
+    reasons = "; ".join(summary.incomparable)
+    trials = summary.trials["trial"].nunique()
+    if summary.untimed < trials:
+        return [Paragraph(f"Images/s leave out {summary.untimed} of {trials} trials: {reasons}.")]
+    return [Paragraph(f"Images/s cannot be compared between these trials: {reasons}.", "unsure")]
 
 
 def _across(summary: Summary) -> list[Block]:
@@ -270,8 +279,7 @@ def _across(summary: Summary) -> list[Block]:
     ]
     note = (
         "IQM: mean of the middle half of all seeds on all data sets, with a 95 % interval (seeds resampled inside "
-        "their data set); then the performance profile, the percentage of runs above each mIoU. Groups and P(best) "
-        "above compare cells of different data sets with each other: read them inside one data set only."
+        "their data set); then the performance profile, the percentage of runs above each mIoU."
     )
     return [Heading("Across data sets"), Table(head, rows, frozenset({"cell"})), Paragraph(note)]
 
@@ -306,20 +314,21 @@ def _views(summary: Summary) -> Table:
 def _scaling(summary: Summary) -> Table:
     rows: list[list[Field | Text]] = [
         [
-            one.label,
-            str(point.replicas),
-            Field(number(point.images_per_second, 1), point.images_per_second),
-            Field(f"{number(point.efficiency, 2)} {_bounds(point.low, point.high)}".strip(), point.efficiency),
-            number(100 * point.input_share, 0),
+            one.series,
+            str(one.replicas),
+            str(one.batch),
+            Field(number(one.images_per_second, 1), one.images_per_second),
+            Field(
+                f"{one.efficiency:.2f}" + ("" if one.low is None else f" ({one.low:.2f} to {one.high:.2f})"),
+                one.efficiency,
+            ),
+            "–" if one.input_share is None else number(100 * one.input_share, 0),
         ]
         for one in summary.scaling
-        for point in one.points
     ]
-    return Table(["cell", "replicas", "images/s", "efficiency", "input share, %"], rows, frozenset({"cell"}))
-
-
-def _bounds(low: float, high: float) -> str:
-    return "" if math.isnan(low) or low == high else f"({low:.2f} to {high:.2f})"
+    return Table(
+        ["series", "replicas", "batch", "images/s", "efficiency", "input share, %"], rows, frozenset({"series"})
+    )
 
 
 def _published(run: results.Run, summary: Summary) -> list[Block]:
@@ -399,10 +408,8 @@ def _links(run: results.Run, stored: results.Stored) -> Text:
         folder = quote(stored.folder.resolve().relative_to(run.folder.resolve()).as_posix())
     except ValueError:
         return "–"
-    log = next((one.path for one in stored.record.artefacts if one.kind == "log"), None)
-    log = log or ("log.txt" if (stored.folder / "log.txt").is_file() else None)
     record = Link("record", f"../{folder}/record.json")
-    return [record, ", ", Link("log", f"../{folder}/{quote(log)}")] if log else record
+    return [record, ", ", Link("log", f"../{folder}/{LOG}")] if (stored.folder / LOG).is_file() else record
 
 
 def _environment(run: results.Run) -> tuple[dict[str, Any], int]:

@@ -78,23 +78,23 @@ def scaling(summary: Summary) -> Figure | None:
     if not summary.scaling:
         return None
     figure, (rate, share) = plt.subplots(1, 2, figsize=(11, 4.8))
-    for index, one in enumerate(summary.scaling):
-        look = style(index)
-        counts = [point.replicas for point in one.points]
-        rates = [point.images_per_second for point in one.points]
-        rate.plot(counts, rates, label=short(one.label), lw=2, ms=7, **look)
-        rate.plot(counts, [rates[0] * n / counts[0] for n in counts], color=look["color"], lw=1, ls=":")
-        share.plot(counts, [point.efficiency for point in one.points], lw=2, ms=7, **look)
-        low, high = [point.low for point in one.points], [point.high for point in one.points]
-        share.fill_between(counts, low, high, color=look["color"], alpha=0.15, lw=0)
+    names = list(dict.fromkeys(row.series for row in summary.scaling))
+    for index, name in enumerate(names):
+        look, rows = style(index), [row for row in summary.scaling if row.series == name]
+        counts, rates = [row.replicas for row in rows], [row.images_per_second for row in rows]
+        rate.plot(counts, rates, label=short(name), lw=2, ms=7, **look)
+        rate.plot(counts, [rates[0] * n for n in counts], color=look["color"], lw=1, ls=":")
+        share.plot(counts, [row.efficiency for row in rows], lw=2, ms=7, **look)
+        ends = [(row.efficiency, row.efficiency) if row.low is None else (row.low, row.high) for row in rows]
+        share.fill_between(counts, *zip(*ends, strict=True), color=look["color"], alpha=0.15, lw=0)
     share.axhline(1, color=SOFT, lw=1)
-    every = sorted({point.replicas for one in summary.scaling for point in one.points})
+    every = sorted({row.replicas for row in summary.scaling})
     for axes, label in ((rate, "images/s (dotted: ideal)"), (share, "efficiency, 95 % band")):
         axes.set_xscale("log", base=2)
         axes.set_xticks(every, [str(n) for n in every])
         axes.set(xlabel="replicas", ylabel=label)
         axes.set_ylim(bottom=0)
-    legend(share, len(summary.scaling))
+    legend(share, len(names))
     # The labels belong to the curves of the left panel, the legend stands at the right one.
     handles, labels = rate.get_legend_handles_labels()
     share.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, borderaxespad=0)

@@ -17,7 +17,7 @@ def draw(run: results.Run, summary: Summary) -> tuple[dict[str, bytes], list[str
     notes: list[str] = []
     makers: dict[str, Callable[[], Figure | None]] = {
         "miou.png": lambda: scores.miou(summary),
-        "best.png": lambda: scores.best(summary),
+        "best.png": lambda: None if summary.parts else scores.best(summary),
         "throughput.png": lambda: scores.throughput(summary),
         "views.png": lambda: scores.views(summary),
         "curves.png": lambda: scores.curves(run, summary),

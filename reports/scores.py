@@ -91,7 +91,7 @@ def throughput(summary: Summary) -> Figure | None:
     axes.plot(*np.transpose(edge), color=SOFT, lw=1.2, ls="--", zorder=1)
     axes.set_xlabel("training throughput, images/s (median and range of the seeds)")
     axes.set_ylabel("validation mIoU, %")
-    if summary.incomparable:
+    if summary.untimed == summary.trials["trial"].nunique():
         axes.set_title("Throughput is not comparable between these trials", color="#b00020", loc="left")
     axes.margins(0.1)
     legend(axes, len(cells))

@@ -1,13 +1,18 @@
 """What a report states, as numbers: cells in order, their intervals, which of them differ, what is missing."""
 
-from dataclasses import dataclass, field
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 import results
 from results.aggregates import Estimate, interquartile_mean, performance_profile, probability_best
-from results.statistics import Interval, Ranking, difference, intervals, pool, rank, smallest_detectable
+from results.scaling import Row as ScalingRow
+from results.scaling import rows, starts
+from results.statistics import Interval, Ranking, intervals, pool, rank, smallest_detectable
+from results.store import missing
 
 ALPHA = 0.05
 POWER = 0.8
@@ -36,7 +41,6 @@ class Cell:
     chance: float
     clocks: dict[str, float]
     memory: dict[str, tuple[float, ...]]
-    replicas: int | None
 
 
 @dataclass(frozen=True)
@@ -63,30 +67,14 @@ class Across:
 
 
 @dataclass(frozen=True)
-class Point:
-    """Training throughput at a number of replicas; `efficiency` is T(n) / (n T(1)) with its 95 % interval."""
-
-    replicas: int
-    images_per_second: float
-    efficiency: float
-    low: float
-    high: float
-    input_share: float
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """One setting over numbers of replicas, the fewest first, which is what efficiency is relative to."""
-
-    label: str
-    points: tuple[Point, ...]
-
-
-@dataclass(frozen=True)
 class Summary:
     """Cells from best to worst (those that measured nothing last), the ranking on validation mIoU, and the gaps.
 
-    `views` is empty when the weights were evaluated in one way only, `across` when there is one data set only.
+    `incomparable` holds the reasons why the throughput of `untimed` trials cannot be compared. Where that of others
+    can, the cells' rates leave these out; where that of none can, they show what was measured. `views` is empty
+    when the weights were evaluated in one way only. With several data sets `across` says how methods do over them,
+    and `parts` holds a summary of each, because mIoU of different data sets cannot be ranked together; with one
+    both are empty.
     """
 
     cells: list[Cell]
@@ -95,11 +83,13 @@ class Summary:
     seeds: int
     missing: list[str]
     incomparable: list[str]
+    untimed: int
     trials: pd.DataFrame
     test: dict[str, Interval] = field(default_factory=dict)
     views: list[View] = field(default_factory=list)
     across: list[Across] = field(default_factory=list)
-    scaling: list[Scaling] = field(default_factory=list)
+    scaling: list[ScalingRow] = field(default_factory=list)
+    parts: dict[str, Summary] = field(default_factory=dict)
 
     @property
     def measured(self) -> list[Cell]:
@@ -117,7 +107,9 @@ def summarize(run: results.Run) -> Summary:
     means = intervals(_lists(values))
     order = [*ranking.order, *sorted((key for key in planned if not values[key]), key=lambda key: planned[key][0])]
     chances = probability_best(means, ranking.pool if ranking.method == "blocked" else pool(_lists(values)))
-    by_cell = dict(tuple(frame.groupby("cell")))
+    apart = ~frame["throughput_comparable"].fillna(True).astype(bool)
+    timed = frame["images_per_second"].where(~apart)
+    by_cell = dict(tuple((frame.assign(images_per_second=timed) if timed.notna().any() else frame).groupby("cell")))
     none = frame.iloc[:0]
     cells = [
         _cell(key, planned[key], values[key], means[key], by_cell.get(key, none), chances.get(key, float("nan")))
@@ -133,20 +125,33 @@ def summarize(run: results.Run) -> Summary:
     test = frame[(frame["split"] == "test") & (frame["view"] == "default") & (frame["status"] == "ok")]
     test = test[test["miou"].notna()]
     tested = {key: [*_by_seed(test[test["cell"] == key]).values()] for key in order if (test["cell"] == key).any()}
-    present = set(zip(frame["cell"], frame["seed"], strict=True))
-    missing = [
-        f"{label}, seed {seed}"
-        for key, (label, wanted) in planned.items()
-        for seed in wanted
-        if (key, seed) not in present
-    ]
-    reasons = frame.loc[~frame["throughput_comparable"].fillna(True).astype(bool), "throughput_reason"]
+    lacking = [f"{planned[cell][0]}, seed {seed}" for cell, _, seed in missing(run)]
+    reasons = frame.loc[apart, "throughput_reason"]
     incomparable = sorted({str(reason) if isinstance(reason, str) else "no reason given" for reason in reasons})
     views = _views(frame, {key: planned[key][0] for key in order})
     across = _across(run, values, {key: planned[key][0] for key in order})
     return Summary(
-        cells, ranking, smallest, seeds, missing, incomparable, frame, intervals(tested), views, across, _scaling(run)
-    )
+        cells, ranking, smallest, seeds, lacking, incomparable, frame.loc[apart, "trial"].nunique(), frame,
+        intervals(tested), views, across, _scaling(run),
+        {name: summarize(one) for name, one in _by_dataset(run).items()},
+    )  # fmt: skip
+
+
+def _by_dataset(run: results.Run) -> dict[str, results.Run]:
+    """The run's trials and cells by data set; empty when there is one only. A cell without a record is in none."""
+    names = {one.record.cell: one.record.dataset.name for one in run.trials if one.record.dataset}
+    if len(set(names.values())) < 2:
+        return {}
+    return {
+        name: replace(
+            run,
+            manifest={
+                **run.manifest, "cells": [c for c in run.manifest.get("cells", []) if names.get(c["cell"]) == name]
+            },
+            trials=[one for one in run.trials if names.get(one.record.cell) == name],
+        )
+        for name in sorted(set(names.values()))
+    }  # fmt: skip
 
 
 def _lists(values: dict[str, dict[int, float]]) -> dict[str, list[float]]:
@@ -195,37 +200,11 @@ def _planned(run: results.Run, frame: pd.DataFrame) -> dict[str, tuple[str, list
     }
 
 
-# Axes of a grid that say on how many devices a cell runs.
-_WIDTHS = ("replicas", "gpus", "cpu_replicas", "placement.gpus", "placement.cpu_replicas", "train.batch_size")
-
-
-def _scaling(run: results.Run) -> list[Scaling]:
-    """Settings that ran on several numbers of replicas; trials whose throughput is not comparable are left out."""
-    found: dict[str, dict[int, list[tuple[float, float]]]] = {}
-    for record in (one.record for one in run.trials if one.record.status == "ok"):
-        speed = record.throughput
-        if speed and speed.comparable and speed.images_per_second and speed.replicas:
-            label = " ".join(str(value) for name, value in record.axes.items() if name not in _WIDTHS) or "all cells"
-            share = float("nan") if speed.input_share is None else speed.input_share
-            found.setdefault(label, {}).setdefault(speed.replicas, []).append((speed.images_per_second, share))
-    return [
-        Scaling(label, tuple(_points(dict(sorted(rates.items()))))) for label, rates in found.items() if len(rates) > 1
-    ]
-
-
-def _points(rates: dict[int, list[tuple[float, float]]]) -> list[Point]:
-    logs = {n: np.log([rate for rate, _ in pairs]) for n, pairs in rates.items()}
-    shared = pool({str(n): values for n, values in logs.items()})
-    first = next(iter(rates))
-    points = []
-    for n, pairs in rates.items():
-        change = difference(logs[first], logs[n], shared)
-        ideal = n / first
-        low, high = (1.0, 1.0) if n == first else (float(np.exp(end)) / ideal for end in (change.low, change.high))
-        rate = float(np.median([rate for rate, _ in pairs]))
-        share = float(np.mean([share for _, share in pairs]))
-        points.append(Point(n, rate, float(np.exp(change.estimate)) / ideal, low, high, share))
-    return points
+def _scaling(run: results.Run) -> list[ScalingRow]:
+    try:
+        return rows(starts(one.record for one in run.trials))
+    except ValueError:
+        return []  # a run on one width, as most are
 
 
 def _views(frame: pd.DataFrame, labels: dict[str, str]) -> list[View]:
@@ -267,7 +246,6 @@ def _cell(
     trials = rows.drop_duplicates("trial")
     done = trials[trials["status"] == "ok"]
     rates = tuple(float(rate) for rate in done["images_per_second"].dropna())
-    replicas = done["replicas"].dropna()
     return Cell(
         key=key,
         label=planned[0],
@@ -284,5 +262,4 @@ def _cell(
         chance=chance,
         clocks={name: float(done[f"{name}_s"].mean()) for name in ("init", "compile", "train", "eval", "io")},
         memory={name: tuple(done[name].dropna().tolist()) for name in ("peak_rss_mb", "peak_gpu_mb")},
-        replicas=int(replicas.iloc[0]) if len(set(replicas)) == 1 else None,
     )

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,9 +16,10 @@ from results.aggregates import probability_of_improvement
 from results.gate import Change, Decision, changes, decide, headline
 from results.margins import Margins, Metric
 from results.record import Record
-from results.store import Run, StrPath, read_run
+from results.store import Run, StrPath, missing, read_run, release_of
 from results.table import VIEW_METRICS, trials
 
+Outcome = Literal["ok", "incomplete", "regressed", "inconclusive"]
 Verdict = Literal["ok", "improved", "regressed", "inconclusive", "not comparable", "newly failing", "fixed", "missing"]
 # The order in which people should read them.
 VERDICTS: tuple[Verdict, ...] = (
@@ -27,6 +29,9 @@ FAILING = ("regressed", "newly failing", "missing")
 TRIALS = "trials"
 # What speed and memory depend on besides the software, which is what a comparison is about.
 _MACHINE = ("processor", "cores", "gpus", "gpu_names", "device", "replicas", "precision")
+# What is no part of a cell and changes what is measured all the same: the weights that are scored, how steps are run.
+_HOW_SCORED = ("eval.keep_checkpoint",)
+_HOW_RUN = ("train.deterministic", "train.jit_compile", "train.steps_per_execution", "placement.cpus")
 _SCORES = ("miou", "mean_dice", "pixel_accuracy", "mean_image_iou", "boundary_iou", "loss_value", "best_miou")
 
 Seeds = dict[int, float]
@@ -81,7 +86,8 @@ class Comparison:
     """The verdicts, most urgent first. `differences` names what differs in the environments: {name: (base, head)}.
 
     `headline` is the change of the mean mIoU over the cells of both, in fractions; `improvement` the chance that a
-    trial of head beats one of base, averaged over the cells. `added` are cells that only head has.
+    trial of head beats one of base, averaged over the cells. `added` are cells that only head has. The last two are
+    what the user asks of `outcome`: to call cells that the seeds cannot decide a failure, or a gap none.
     """
 
     base: Side
@@ -92,6 +98,17 @@ class Comparison:
     margins: Margins
     differences: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     added: tuple[str, ...] = ()
+    require_conclusive: bool = False
+    allow_incomplete: bool = False
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the gate says; head may be released when it says "ok". The first that applies, in this order."""
+        if (self.gaps and not self.allow_incomplete) or (not self.measured and not self.failing):
+            return "incomplete"
+        if self.failing:
+            return "regressed"
+        return "inconclusive" if self.require_conclusive and self.inconclusive else "ok"
 
     @property
     def gaps(self) -> tuple[str, ...]:
@@ -127,14 +144,16 @@ def compare(
     """Judge head against base: run folders, published releases (by version), globs, or runs already read.
 
     Rows join on (cell, view); the machine may differ, then speed and memory are called not comparable and mIoU is
-    judged all the same. `only` keeps the cells whose label matches the pattern.
+    judged all the same. `only` keeps the cells whose label matches the pattern. A run of one grid is judged against
+    that grid of a release that holds several.
 
     Raises:
         ValueError: nothing to read on one side, no cell in common, or a bad margins file; one line.
     """
     if not isinstance(margins, Margins):
         margins = rules.read(str(rules.DEFAULT if margins is None else margins))
-    old, new = _read(base, only), _read(head, only)
+    runs = [one if isinstance(one, Run) else read_run(one) for one in (base, head)]
+    old, new = (_read(run, only) for run in _same_grid(*runs))
     shared = [cell for cell in old.labels if cell in new.labels]
     if not shared:
         raise ValueError(_nothing_shared(old, new))
@@ -175,10 +194,29 @@ class _Read:
         return sorted({view for key, view, metric in self.values if key == cell and metric in VIEW_METRICS})
 
 
-def _read(source: StrPath | Run, only: str) -> _Read:
-    run = source if isinstance(source, Run) else read_run(source)
-    planned = {cell["cell"]: cell for cell in run.manifest.get("cells", [])}
-    labels = {key: str(cell.get("label", key)) for key, cell in planned.items()}
+def _same_grid(base: Run, head: Run) -> tuple[Run, Run]:
+    """The two sides; of a release of several grids, when the other is a run of one of them, that grid alone."""
+
+    def narrowed(one: Run, other: Run) -> Run:
+        grids = [str(name) for name in one.manifest.get("runs", [])]
+        grid = Path(str(other.manifest.get("grid") or "")).stem
+        return read_run(one.folder / grid) if grid in grids and "runs" not in other.manifest else one
+
+    return narrowed(base, head), narrowed(head, base)
+
+
+def _name(run: Run) -> str:
+    release = release_of(run.folder)
+    parts = [release.name if release else "", "" if release == run.folder.resolve() else run.folder.resolve().name]
+    return "/".join(filter(None, parts))
+
+
+def _read(run: Run, only: str) -> _Read:
+    labels: dict[str, str] = {}
+    for cell in run.manifest.get("cells", []):
+        labels.setdefault(
+            cell["cell"], str(cell.get("label", cell["cell"]))
+        )  # several grids may hold it; the first names it
     records: dict[str, list[Record]] = {}
     for stored in run.trials:
         labels.setdefault(stored.record.cell, stored.record.label)
@@ -186,14 +224,8 @@ def _read(source: StrPath | Run, only: str) -> _Read:
     labels = {key: label for key, label in labels.items() if fnmatchcase(label, only)}
     if not labels:
         raise ValueError(f"{run.folder}: no cell's label matches {only!r}")
-    present = {(record.cell, record.seed) for found in records.values() for record in found}
     gaps = [f"a record cannot be read: {problem}" for problem in run.problems]
-    gaps += [
-        f"no record of {labels[key]}, seed {seed}"
-        for key, cell in planned.items()
-        for seed in cell.get("seeds", [])
-        if key in labels and (key, seed) not in present
-    ]
+    gaps += [f"no record of {label}, seed {seed}" for cell, label, seed in missing(run) if cell in labels]
     gaps += [
         f"{record.label}, seed {record.seed} was interrupted"
         for key in labels
@@ -203,7 +235,7 @@ def _read(source: StrPath | Run, only: str) -> _Read:
     environments = sorted({_plain(record.environment) for found in records.values() for record in found})
     commits = sorted({str(record.environment.get("git_commit") or "") for one in records.values() for record in one})
     side = Side(
-        name=str(run.manifest.get("release") or run.folder.resolve().name),
+        name=_name(run),
         folder=str(run.folder),
         commit=", ".join(commit for commit in commits if commit) or "unknown",
         environments=tuple(environments),
@@ -252,7 +284,7 @@ def _trial_rows(cell: str, base: _Read, head: _Read) -> Iterable[ComparisonRow]:
     if not totals[1] and totals[0]:
         verdict, told = "missing", "head has no record of this cell"
     elif shares[0] != shares[1]:
-        verdict = "newly failing" if shares[1] > shares[0] else "fixed"
+        verdict = "newly failing" if shares[1] > shares[0] else "not comparable" if shares[1] else "fixed"
     elif not shares[0]:
         return
     yield ComparisonRow(cell, label, "", TRIALS, verdict, told, ok[0], ok[1], (totals[0], totals[1]))
@@ -276,7 +308,7 @@ def _metric_rows(cells: list[str], base: _Read, head: _Read, margins: Margins) -
                     pairs[cell, view, name] = (base.seeds(cell, view, name), head.seeds(cell, view, name))
     for gate in (True, False):
         guarded = {key: pair for key, pair in pairs.items() if margins.metrics[key[2]].gate == gate}
-        rows += _judged(guarded, base, margins)
+        rows += _judged(guarded, base, head, margins)
     return rows
 
 
@@ -309,7 +341,7 @@ def _other_data(cell: str, base: _Read, head: _Read) -> str:
         ]
         if all(found) and found[0] != found[1]:
             return f"the data set's {what} differs: {_told(found[0])} / {_told(found[1])}"
-    return ""
+    return _other_settings(cell, base, head, _HOW_SCORED)
 
 
 def _other_machine(cell: str, base: _Read, head: _Read) -> str:
@@ -320,6 +352,22 @@ def _other_machine(cell: str, base: _Read, head: _Read) -> str:
         ]
         if all(found) and found[0] != found[1]:
             return f"{what} differs: {_told(found[0])} / {_told(found[1])}"
+    return _other_settings(cell, base, head, _HOW_RUN)
+
+
+def _other_settings(cell: str, base: _Read, head: _Read, paths: Iterable[str]) -> str:
+    """Which of these fields of the specification differ; one that a side's records do not have says nothing."""
+    for section, name in (path.split(".") for path in paths):
+        found = [
+            {
+                _plain(record.spec[section][name])
+                for record in side.records.get(cell, [])
+                if record.status == "ok" and name in record.spec.get(section, {})
+            }
+            for side in (base, head)
+        ]
+        if all(found) and found[0] != found[1]:
+            return f"{section}.{name} differs: {_told(found[0])} / {_told(found[1])}"
     return ""
 
 
@@ -337,7 +385,19 @@ def _told(values: set[str]) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-def _judged(pairs: Mapping[Key, tuple[Seeds, Seeds]], base: _Read, margins: Margins) -> list[ComparisonRow]:
+def _left_out(key: Key, base: _Read, head: _Read) -> str:
+    """Which trials that ended well have no value of this metric, so that none is dropped in silence."""
+    told = []
+    for name, side in (("base", base), ("head", head)):
+        ended = {record.seed for record in side.records.get(key[0], []) if record.status == "ok"}
+        if lost := len(ended - set(side.seeds(*key))):
+            told.append(f"{lost} of {name}'s {len(ended)} seeds without a value")
+    return ", ".join(told)
+
+
+def _judged(
+    pairs: Mapping[Key, tuple[Seeds, Seeds]], base: _Read, head: _Read, margins: Margins
+) -> list[ComparisonRow]:
     found: dict[Key, Change] = {}
     for stratum in sorted({_stratum(key, base) for key in pairs}):
         found |= changes(
@@ -359,7 +419,16 @@ def _judged(pairs: Mapping[Key, tuple[Seeds, Seeds]], base: _Read, margins: Marg
     }
     decisions = decide(found, limits, alpha=margins.alpha, suspects=margins.suspects, power=margins.power)
     return [
-        _row(key, base.labels[key[0]], found[key], decisions[key], means[key], limits[key], margins.metrics[key[2]])
+        _row(
+            key,
+            base.labels[key[0]],
+            found[key],
+            decisions[key],
+            means[key],
+            limits[key],
+            margins.metrics[key[2]],
+            _left_out(key, base, head),
+        )
         for key in found
     ]
 
@@ -395,7 +464,14 @@ def _limit(margin: float, metric: Metric, base: float) -> float:
 
 
 def _row(
-    key: Key, label: str, one: Change, decision: Decision, means: tuple[float, float], limit: float, metric: Metric
+    key: Key,
+    label: str,
+    one: Change,
+    decision: Decision,
+    means: tuple[float, float],
+    limit: float,
+    metric: Metric,
+    left_out: str,
 ) -> ComparisonRow:
     cell, view, name = key
     sign = 1 if metric.better == "higher" else -1
@@ -407,6 +483,7 @@ def _row(
     more, reason = decision.more_seeds, ""
     if decision.verdict == "inconclusive":
         reason = f"needs {more} more seed{'s' if more > 1 else ''}" if more else "no noise estimate: 2 seeds at least"
+    reason = "; ".join(filter(None, [reason, left_out]))
     return ComparisonRow(
         cell, label, view, name, decision.verdict, reason, means[0], means[1], one.seeds, shown(one.estimate), low,
         high, decision.p, abs(shown(-limit)), abs(shown(-decision.smallest)), more, decision.suspect, metric.gate,

@@ -222,7 +222,7 @@ class Target(_Part):
 
 
 class Best(_Part):
-    """The epoch whose weights are kept and evaluated."""
+    """The epoch with the best validation mIoU, which is the reported one when `eval.keep_checkpoint` is best."""
 
     epoch: NonNegativeInt
     miou: Real

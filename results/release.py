@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from results.store import (
+    LOG,
     MANIFEST,
     RECORD,
     SUMS,
     TRIALS,
     Run,
     StrPath,
+    missing,
     read_run,
     release_of,
     releases_folder,
@@ -93,16 +95,19 @@ def _named(runs: Sequence[Run]) -> dict[str, Run]:
 
 
 def gaps(run: Run) -> list[str]:
-    """What a run lacks of what was planned: unreadable or missing records, and trials that did not end well."""
+    """What a run lacks of what was planned: unreadable or missing records, and trials that did not end well.
+
+    One that ran out of memory and then ended well with a smaller batch (`--on-oom shrink`) is no gap, as for the run.
+    """
     found = [f"a record cannot be read: {problem}" for problem in run.problems]
-    present = {(one.record.cell, one.record.seed) for one in run.trials}
-    found += [
-        f"no record of {cell.get('label', cell['cell'])}, seed {seed}"
-        for cell in run.manifest.get("cells", [])
-        for seed in cell.get("seeds", [])
-        if (cell["cell"], seed) not in present
+    found += [f"no record of {label}, seed {seed}" for _, label, seed in missing(run)]
+    well = [one.record.trial for one in run.trials if one.record.status == "ok"]
+    return found + [
+        f"{record.trial}: {record.status}"
+        for record in (one.record for one in run.trials)
+        if record.status != "ok"
+        and not (record.status == "oom" and any(name.startswith(f"{record.trial}-batch") for name in well))
     ]
-    return found + [f"{one.record.trial}: {one.record.status}" for one in run.trials if one.record.status != "ok"]
 
 
 def _copy(run: Run, target: Path) -> None:
@@ -115,9 +120,8 @@ def _copy(run: Run, target: Path) -> None:
         trial = target / TRIALS / one.folder.name
         trial.mkdir(parents=True)
         shutil.copy2(one.folder / RECORD, trial / RECORD)
-        for artefact in one.record.artefacts:
-            if artefact.kind == "log" and (one.folder / artefact.path).is_file():
-                shutil.copy2(one.folder / artefact.path, trial / artefact.path)
+        if (one.folder / LOG).is_file():
+            shutil.copy2(one.folder / LOG, trial / LOG)
 
 
 def _sums(folder: Path) -> str:

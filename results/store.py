@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from results.record import Artefact, Record, migrate
 RECORD = "record.json"
 MANIFEST = "run.json"
 TRIALS = "trials"
+LOG = "log.txt"
 SUMS = "SHA256SUMS"
 
 StrPath = str | os.PathLike[str]
@@ -201,7 +202,48 @@ def read_run(folder: StrPath) -> Run:
     if not trials:
         raise ValueError(f"{folder}: none of its {len(problems)} records can be read; the first: {problems[0]}")
     folder = locate(folder)
-    return Run(folder, read_manifest(folder), trials, problems)
+    return _by_width(Run(folder, read_manifest(folder), trials, problems))
+
+
+def _by_width(run: Run) -> Run:
+    """The run with every cell that is about several numbers of replicas as one cell a label, `CELL LABEL`.
+
+    A cell means the same on any number of devices, so that runs on different machines can be compared; inside a run
+    that varies the number, as the grid `scaling` does, its speeds are not those of one thing.
+    """
+    widths: dict[str, set[int]] = {}
+    for cell in run.manifest.get("cells", []):
+        if "replicas" in cell:  # runs from before did not say
+            widths.setdefault(cell["cell"], set()).add(cell["replicas"])
+    for stored in run.trials:
+        placement = stored.record.spec.get("placement", {})
+        replicas = placement.get("gpus") or placement.get("cpu_replicas") or 1
+        widths.setdefault(stored.record.cell, set()).add(replicas)
+    several = {cell for cell, found in widths.items() if len(found) > 1}
+    if not several:
+        return run
+    cells = [
+        {**cell, "cell": f"{cell['cell']} {cell.get('label', '')}"} if cell["cell"] in several else cell
+        for cell in run.manifest.get("cells", [])
+    ]
+    trials = [
+        replace(stored, record=stored.record.model_copy(update={"cell": f"{stored.record.cell} {stored.record.label}"}))
+        if stored.record.cell in several
+        else stored
+        for stored in run.trials
+    ]
+    return replace(run, manifest={**run.manifest, "cells": cells}, trials=trials)
+
+
+def missing(run: Run) -> list[tuple[str, str, int]]:
+    """What was planned and left no record: (cell, label, seed), in the order of the plan."""
+    present = {(one.record.cell, one.record.seed) for one in run.trials}
+    return [
+        (cell["cell"], str(cell.get("label", cell["cell"])), int(seed))
+        for cell in run.manifest.get("cells", [])
+        for seed in cell.get("seeds", [])
+        if (cell["cell"], seed) not in present
+    ]
 
 
 def sha256(path: StrPath) -> str:

@@ -1,7 +1,8 @@
 """`python -m bench.perf [NAME ...]`: the benchmarks that hold the suite to its bars, one after another, as one table.
 
 Each runs in a process of its own; nothing else should run on the machine. Those that only describe
-(`bench.perf.atrous`, `crf`, `lovasz`, `losses`, `precision`, `gate`) are run by their own names.
+(`bench.perf.atrous`, `gate`, `generations`, `losses`, `lovasz`, `precision`, `profile`, `work`) are run by their own
+names.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from bench.cli import command, start
 from bench.errors import UsageError, nearest
 from bench.perf.ratios import Ratio, read, report
 
-BENCHMARKS = ("startup", "training", "models", "input", "tables", "schedule")
+BENCHMARKS = ("startup", "training", "models", "input", "tables", "schedule", "crf")
 
 
 @command

@@ -137,3 +137,23 @@ def test_an_image_scored_twice_is_noticed():
     twice = _batches(4, 4).concatenate(_batches(4, 4))
     with pytest.raises(AssertionError, match="counts once"):
         Evaluator(Fixed(), _loss(), 3, tf.distribute.OneDeviceStrategy("CPU:0"))(twice)
+
+
+def test_a_long_evaluation_gives_a_sign_of_life_after_every_batch():
+    from bench.data import pipeline
+    from bench.data.dataset import Split
+    from bench.spec import DataSpec
+
+    rng = np.random.default_rng(3)
+    pairs = [(rng.integers(0, 256, (32, 32, 3)).astype(np.uint8), np.zeros((32, 32), np.uint8)) for _ in range(5)]
+    split = Split(tuple(map(str, range(5))), lambda key: pairs[int(key)])
+    signs: list[int] = []
+    scores = Evaluator(
+        lambda images, training: images[..., :2],
+        losses.get("cross_entropy", average="image"),
+        2,
+        tf.distribute.OneDeviceStrategy("CPU:0"),
+        alive=lambda: signs.append(1),
+    )(pipeline.evaluation(split, DataSpec(size=32), 2))
+    assert scores.images == 5
+    assert len(signs) == 3

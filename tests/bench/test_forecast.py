@@ -21,12 +21,12 @@ def plan():
     return make(options, [Local(2, 0, None)], None)
 
 
-def _told(plan, earlier, forward=(10**9, 10**9)):
+def _told(plan, earlier, forward=(10**9, 10**9), accelerators=()):
     costs = {
         cell.spec.cell: (None, Cost(parameters=1, flops=flops, activation_bytes=1))
         for cell, flops in zip(plan.grid.cells, forward, strict=True)
     }
-    return forecast(plan, costs, earlier)
+    return forecast(plan, costs, earlier, accelerators)
 
 
 def _trained(cell, folder, train_s, total_s, **environment):
@@ -64,14 +64,16 @@ def test_a_search_is_counted_in_whole_trainings(plan, tmp_path):
     assert _told(searching, tmp_path).flops == pytest.approx(2 * (2 + 3 * 1 / 2) * WORK)
 
 
-def test_a_trial_of_four_gpus_takes_a_quarter_of_its_work_on_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.forecast.gpu_names", lambda: ("made up",))
+@pytest.mark.parametrize("kind", ["NVIDIA A100-SXM4-40GB", "A100", "A100-40G"])
+def test_a_trial_of_four_gpus_takes_a_quarter_of_its_work_on_one(tmp_path, kind):
+    """Whatever the machine that asks: a cluster's head may have none."""
     only = ["scaling=1,weak 4"]
     plan = make({"grid": "scaling", "preset": "smoke", "seeds": 1, "only": only}, [Local(32, 4, None)], None)
     one, four = plan.grid.cells
-    gpu = {"device": "gpu", "gpu_names": ["made up"]}
+    gpu = {"device": "gpu", "gpu_names": ["NVIDIA A100-SXM4-40GB"]}
     _trained(one, tmp_path / "r" / "trials" / "a", train_s=10, total_s=12, **gpu)
-    told = _told(plan, tmp_path)
+    assert _told(plan, tmp_path, accelerators=["NVIDIA H100 PCIe", "T4"]).hours is None
+    told = _told(plan, tmp_path, accelerators=[kind])
     assert told.flops == pytest.approx((16 + 64) / 8 * WORK)  # by their global batches
     # Four times the work on four times the devices: 10 s again, with 2 s beside training.
     assert told.seconds == {one.spec.cell: 12, four.spec.cell: pytest.approx(12)}

@@ -148,3 +148,21 @@ def test_the_scaling_grid_keeps_the_batch_of_a_replica_or_the_global_one():
         of_a_replica = spec.train.batch_size // spec.placement.gpus
         assert one.train.batch_size == (of_a_replica if "weak" in label else spec.train.batch_size)
         assert (spec.cell == one.cell) == ("strong" in label)  # what is learnt does not depend on the devices
+
+
+def test_what_stands_beside_is_no_part_of_the_combinations():
+    heads = grid.load("heads")
+    assert [cell.label for cell in heads.cells] == [
+        "bilinear 16", "bilinear 32", "subpixel 16", "subpixel 32", "keras_cv"
+    ]  # fmt: skip
+    stock = heads.cells[-1]
+    assert (stock.spec.model.architecture, stock.axes) == ("keras_cv", {"beside": "keras_cv"})
+    assert stock.spec.train == heads.cells[0].spec.train
+    assert "keras_cv" not in [cell.label for cell in grid.load("heads", only=["head=bilinear"]).cells]
+
+
+def test_a_fault_of_what_stands_beside_names_it(tmp_path):
+    path = tmp_path / "g.yaml"
+    path.write_text("beside: [{label: x, set: {model.hed: subpixel}}]\naxes: {loss: [dice]}\n")
+    with pytest.raises(UsageError, match=r"beside: .*model\.hed.*did you mean"):
+        grid.load(str(path))

@@ -136,6 +136,20 @@ def test_views_and_the_crf_are_those_of_the_models_room(run: Path, model: Any, p
         assert np.mean(labels == label_map(other)[0]) < 0.99
 
 
+def test_windows_go_over_the_picture_at_its_own_size(run: Path, model: Any, pictures: Path, tmp_path: Path) -> None:
+    from models.predict import label_map, probabilities, sliding
+
+    out = tmp_path / "out"
+    options = ["--images", pictures / "large.png", "--out", out, "--window", 64]
+    done = predict(run / "trials" / "whole", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    picture = np.asarray(Image.open(pictures / "large.png"))[None]
+    labels = np.asarray(Image.open(out / "large.png"))
+    windows = sliding(lambda part: probabilities(model, part), picture, 64, 16)
+    assert np.mean(labels == label_map(windows)[0]) > 0.999
+    assert np.mean(labels == label_map(probabilities(model, brought_to_size(picture[0]), size=(75, 100)))[0]) < 0.99
+
+
 def test_overlay_is_half_picture_and_half_colour() -> None:
     picture = np.array([[[0, 100, 255], [255, 255, 255]]], np.uint8)
     colors = np.array([(0, 0, 0), (200, 101, 255)], np.uint8)

@@ -102,6 +102,10 @@ def test_views_have_names_and_stand_aside_of_the_cell():
             {"model": {"architecture": "keras_cv", "output_stride": 32}, "eval": {"views": [{"output_stride": 16}]}},
             "keras_cv has one output stride",
         ),
+        (
+            {"model": {"backbone": "mit_b0", "output_stride": 32}, "eval": {"views": [{"output_stride": 16}]}},
+            "backbone 'mit_b0' reaches output_stride 32 only; received 16",
+        ),
     ],
 )
 def test_views_that_cannot_be(values, message):

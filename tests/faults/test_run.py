@@ -108,6 +108,23 @@ def test_a_stopped_run_keeps_what_is_done_and_records_what_ran(tmp_path, signals
     _gone(family)
 
 
+def test_what_a_failed_trial_left_stays_until_it_begins_again(tmp_path):
+    faults = {"dice": "raise", "focal": "raise"}
+    driver = Driver(tmp_path, *_grid(), faults=faults)
+    status, output = driver.end()
+    assert status == 4, output
+    left = {path: path.read_bytes() for path in driver.run.glob("trials/focal-*/*") if path.is_file()}
+    assert {path.name for path in left} >= {"record.json", "log.txt"}
+
+    again = Driver(tmp_path, "--resume", "runs/r", faults={**faults, "dice": "wait"})
+    again.wait_for(lambda: "crashed" not in again.statuses().get("dice", ""))  # its turn: focal's has not come
+    again.process.send_signal(signal.SIGINT)
+    status, output = again.end()
+    assert status == 130, output
+    assert again.statuses() == {"cross_entropy": "ok", "dice": "interrupted", "focal": "crashed"}
+    assert {path: path.read_bytes() for path in left} == left
+
+
 def test_a_killed_driver_loses_what_ran_and_is_resumed(tmp_path):
     driver = Driver(tmp_path, *_grid(), faults={"dice": "wait"})
     driver.wait_for(lambda: _started_waiting(driver))
@@ -144,6 +161,9 @@ def test_a_killed_driver_loses_what_ran_and_is_resumed(tmp_path):
     assert "No report: FileExistsError" in output or "No report: NotADirectoryError" in output
     assert "All records are kept" in output
     assert "1 of 6 trials are complete and kept" in output
+    assert json.loads((driver.run / "run.json").read_text())["command"].endswith(
+        "--seeds 2 --gpus-per-trial 0 --name r"
+    )
     assert driver.statuses() == dict.fromkeys(LOSSES, "ok")
     assert len(list(driver.run.glob("trials/*/record.json"))) == 6
     assert len(list(driver.run.glob("replaced/*/dice-*/record.json"))) == 1

@@ -85,6 +85,37 @@ def test_logits_are_float32_under_half_precision(head: str) -> None:
     assert np.isfinite(np.asarray(logits)).all()
 
 
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("head", ["bilinear", "subpixel"])
+def test_half_precision_computes_nearly_the_same(head: str, policy: str) -> None:
+    whole = _build(head=head)
+    keras.mixed_precision.set_global_policy(policy)
+    half = _build(head=head)
+    half.set_weights(whole.get_weights())
+    expected, found = (np.asarray(model(IMAGE[:1, :64, :64])) for model in (whole, half))
+    assert np.abs(found - expected).max() > 0
+    # Half a unit in the last of 8 or 11 bits, through some thirty layers.
+    assert np.abs(found - expected).std() < (0.1 if policy == "mixed_bfloat16" else 0.01) * expected.std()
+
+
+@pytest.mark.parametrize("head", ["bilinear", "subpixel"])
+def test_xla_computes_and_learns_the_same(head: str) -> None:
+    model, images = _build(head=head), tf.constant(IMAGE[:1, :64, :64])
+
+    def step(image: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        with tf.GradientTape() as tape:
+            logits = model(image, training=False)
+            value = tf.reduce_mean(tf.square(logits))
+        return logits, tape.gradient(value, model.trainable_variables)
+
+    logits, gradients = tf.function(step)(images)
+    compiled, others = tf.function(step, jit_compile=True)(images)
+    np.testing.assert_allclose(compiled, logits, rtol=0, atol=2e-4 * float(tf.math.reduce_std(logits)))
+    largest = max(float(tf.reduce_max(tf.abs(one))) for one in gradients)
+    for one, other in zip(gradients, others, strict=True):
+        np.testing.assert_allclose(other, one, rtol=0, atol=1e-3 * largest)
+
+
 @pytest.mark.parametrize("backbone", ["efficientnetlite_b0", "mobilenetv3_small", "resnet18"])
 def test_keras_file_round_trip(backbone: str, tmp_path: Path) -> None:
     model = _build(backbone=backbone, head="subpixel")

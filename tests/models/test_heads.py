@@ -54,6 +54,17 @@ def test_fan_is_that_of_the_base_kernel() -> None:
         ICNR(2)((1, 1, 3, 6))
 
 
+def test_a_side_that_is_no_multiple_of_4_is_cut_off_and_not_resampled() -> None:
+    """Feature j of the map at 1/4 stands for pixels 4j to 4j + 3, in an image of 65 pixels as in one of 68."""
+    spec = models.ModelSpec(backbone="resnet18", head="subpixel", aspp_channels=8, decoder_channels=8)
+    model = models.build(spec, 3, seed=0)
+    image = np.random.default_rng(0).uniform(0, 255, (1, 65, 65, 3)).astype("float32")
+    whole = keras.Model(model.input, [model.get_layer("classifier").output, model.output])
+    beyond, found = (np.asarray(one) for one in whole(image, training=False))
+    assert beyond.shape == (1, 68, 68, 3)
+    np.testing.assert_array_equal(found, beyond[:, :65, :65])
+
+
 def test_sub_kernels_part_after_one_step() -> None:
     layer, image, found = _started(2, 2, 1)
     with tf.GradientTape() as tape:

@@ -48,6 +48,10 @@ def test_rates_cannot_be_written() -> None:
             ["'keras_cv' has no auxiliary head"],
         ),
         (
+            {"architecture": "keras_cv", "output_stride": 32, "dropout": 0.2, "sync_batch_norm": True},
+            ["'keras_cv' has no dropout, sync_batch_norm", "defaults"],
+        ),
+        (
             {"weights": "imagenet", "backbone": "resnet50"},
             ["'resnet50_imagenet'", "download", "efficientnetlite_b0", "path of a weights file"],
         ),

@@ -1,6 +1,7 @@
 """Reports of made-up runs: what they must state, for every shape of run, in equal bytes."""
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 import reports
 import results
+from reports.summary import summarize
 
 _source = importlib.util.spec_from_file_location("fake_run", Path(__file__).with_name("fake_run.py"))
 fake = importlib.util.module_from_spec(_source)
@@ -138,6 +140,50 @@ def test_one_seed_gives_no_interval_and_says_so(tmp_path):
     assert "no difference can be called real" in text
     assert "±" not in text
     assert "Images/s cannot be compared between these trials: 2 trials shared one machine's cores." in text
+
+
+def test_a_trial_whose_rate_did_not_settle_is_left_out_and_the_others_stay_comparable(tmp_path):
+    folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], pictures=0)
+    trial = next((folder / "trials").glob("dice*"))
+    record = results.read(trial)
+    wild = {"images_per_second": 9999.0, "comparable": False, "reason": "the rate had not settled"}
+    results.write(trial, record.model_copy(update={"throughput": record.throughput.model_copy(update=wild)}))
+    text = reports.write(folder).read_text()
+    assert "Images/s leave out 1 of 6 trials: the rate had not settled." in text
+    assert "cannot be compared" not in text
+    cell = next(cell for cell in summarize(results.read_run(folder)).cells if cell.label == "dice")
+    assert len(cell.rates) == 2
+    assert max(cell.rates) < 9999
+
+
+def test_cells_of_different_data_sets_are_not_ranked_together(tmp_path):
+    """Dice is best on the hard set and worst on the easy one; the methods meet in the interquartile mean alone."""
+    folder = tmp_path / "r"
+    planned = []
+    for dataset, order, loss in (("easy", ["bce", "dice"], 0.0), ("hard", ["dice", "bce"], 0.3)):
+        source = fake.write_run(tmp_path / dataset, labels=order, pictures=0, noise=0.002)
+        for trial in (source / "trials").iterdir():
+            record = results.read(trial)
+            views = [view.model_copy(update={"miou": view.miou - loss}) for view in record.views]
+            change = {
+                "trial": f"{dataset}-{record.trial}", "cell": f"{dataset}-{record.label}", "views": views,
+                "label": f"{dataset} {record.label}", "axes": {"dataset": dataset, "loss": record.label},
+                "dataset": record.dataset.model_copy(update={"name": dataset}),
+            }  # fmt: skip
+            results.write(folder / "trials" / change["trial"], record.model_copy(update=change))
+        planned += [
+            {"cell": f"{dataset}-{label}", "label": f"{dataset} {label}", "axes": {}, "seeds": [0, 1, 2]}
+            for label in order
+        ]
+    (folder / "run.json").write_text(json.dumps({"grid": "g", "command": "c", "cells": planned}))
+    text = reports.write(folder).read_text()
+    assert "**easy bce** has the highest validation mIoU" in text
+    assert "**hard dice** has the highest validation mIoU" in text
+    assert "| dice |" in text.split("## Across data sets")[1]
+    summary = summarize(results.read_run(folder))
+    for part in summary.parts.values():
+        assert sum(cell.chance for cell in part.cells) == pytest.approx(1)
+    assert not (folder / "report" / "figures" / "best.png").exists()
 
 
 def test_a_tie_is_called_a_tie(tmp_path):

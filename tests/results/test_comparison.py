@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 import results
 from bench import compare
-from results import margins
+from results import margins, release
 
 ROOT = Path(__file__).parents[2]
 _source = importlib.util.spec_from_file_location("made_runs", Path(__file__).with_name("made_runs.py"))
@@ -92,6 +93,9 @@ def test_noise_too_large_is_inconclusive_and_says_how_many_seeds(base, tmp_path,
     assert status(noisy, head) == 0
     assert "needs " in capsys.readouterr().out
     assert status(noisy, head, require_conclusive=True) == 3
+    said = capsys.readouterr().out
+    assert "Not blessed: inconclusive." in said
+    assert "Blessed. " not in said
     assert "inconclusive" in (head / "NOT_BLESSED").read_text()
     assert not (head / "BLESSED").exists()
 
@@ -107,6 +111,52 @@ def test_failing_fixed_and_missing_cells(base, tmp_path):
     assert verdicts(found, "trials") == {"ce": "fixed"}
     assert found.added == ("focal",)
     assert status(missing, base) == 0
+
+
+def test_fewer_failures_are_no_repair(base, tmp_path):
+    def failing(name, seeds):
+        cells = {label: {seed: None if seed in seeds else (0.7, 40.0) for seed in range(3)} for label in ("ce", "dice")}
+        return made.made_run(tmp_path / name, cells)
+
+    two, one, none = failing("two", (0, 1)), failing("one", (0,)), failing("none", ())
+    assert verdicts(results.compare(two, one), "trials") == {"ce": "not comparable", "dice": "not comparable"}
+    assert verdicts(results.compare(one, none), "trials") == {"ce": "fixed", "dice": "fixed"}
+
+
+def test_a_seed_without_a_value_is_told(base, tmp_path):
+    cells = numbers(5)
+    cells["dice"][6] = (None, 40.0)
+    cells["bce"][7] = (cells["bce"][7][0], None)
+    found = results.compare(base, made.made_run(tmp_path / "head", cells))
+    reasons = {(row.label, row.metric): row.reason for row in found.rows if row.reason}
+    assert "1 of head's" in reasons["dice", "miou"]
+    assert "seeds without a value" in reasons["bce", "images_per_second"]
+
+
+def test_other_weights_scored_are_not_comparable_and_other_ways_to_run_not_in_speed(tmp_path):
+    def run(name, keep, deterministic):
+        spec = {"eval": {"keep_checkpoint": keep}, "train": {"epochs": 3, "deterministic": deterministic}}
+        return made.made_run(tmp_path / name, numbers(0), spec=spec)
+
+    base = run("base", "best", False)
+    last = results.compare(base, run("last", "last", False))
+    assert set(verdicts(last).values()) == {"not comparable"}
+    assert set(verdicts(last, "images_per_second").values()) == {"ok"}
+    slow = results.compare(base, run("slow", "best", True))
+    assert set(verdicts(slow).values()) == {"ok"}
+    assert set(verdicts(slow, "images_per_second").values()) == {"not comparable"}
+
+
+def test_a_trial_that_went_on_with_half_its_batch_is_no_gap(tmp_path):
+    run = made.made_run(tmp_path / "r", {"ce": {0: None, 1: (0.7, 40.0)}})
+    lost = results.read(run / "trials" / "ce-s0")
+    results.write(run / "trials" / "ce-s0", lost.model_copy(update={"status": "oom"}))
+    assert release.gaps(results.read_run(run)) == ["ce-s0: oom"]
+    half = results.read(run / "trials" / "ce-s1").model_copy(
+        update={"trial": "ce-s0-batch4", "seed": 0, "cell": "half"}
+    )
+    results.write(run / "trials" / "ce-s0-batch4", half)
+    assert release.gaps(results.read_run(run)) == []
 
 
 def test_a_metric_that_head_lost_fails(base, tmp_path):
@@ -264,6 +314,7 @@ def test_releases_are_frozen_checked_and_compared(base, tmp_path, monkeypatch, c
     monkeypatch.chdir(tree)
     old = Path(shutil.copytree(base, tree / "runs" / "old"))
     new = made.made_run(tree / "runs" / "new", numbers(5, drop={"dice": 0.03}))
+    (old / "trials" / "ce-s0" / "log.txt").write_text("what it said")
     heads = made.made_run(tree / "runs" / "heads", {"subpixel": {0: (0.6, 30.0), 1: (0.61, 31.0)}}, grid="heads")
 
     def run(command, *arguments, **options):
@@ -272,16 +323,24 @@ def test_releases_are_frozen_checked_and_compared(base, tmp_path, monkeypatch, c
         return caught.value.code
 
     assert run(publish.main, [old, heads], "0.1.0") == 0
-    release = tree / "results" / "releases" / "0.1.0"
-    assert {path.name for path in release.iterdir()} == {"losses", "heads", "run.json", "SHA256SUMS"}
-    assert (release / "losses" / "report" / "report.html").is_file()
-    assert subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=release, check=False).returncode == 0
+    frozen = tree / "results" / "releases" / "0.1.0"
+    assert {path.name for path in frozen.iterdir()} == {"losses", "heads", "run.json", "SHA256SUMS"}
+    assert (frozen / "losses" / "report" / "report.html").is_file()
+    assert subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=frozen, check=False).returncode == 0
     assert len(results.load("0.1.0")) == len(results.load(old)) + 2
     assert run(publish.main, [new], "0.1.0") == 2
     assert "published already" in capsys.readouterr().err
     assert run(publish.main, [new], "next") == 2
 
-    assert status("0.1.0", new, only="[cdbf]*") == 1
+    log = frozen / "losses" / "trials" / "ce-s0" / "log.txt"
+    assert log.read_text() == "what it said"
+    link = re.search(r'href="([^"]*ce-s0/log.txt)"', (frozen / "losses" / "report" / "report.html").read_text())[1]
+    assert (frozen / "losses" / "report" / link).resolve() == log.resolve()
+
+    assert status("0.1.0", new) == 1  # for its dice: the release's other grid is none of its business
+    found = results.compare("0.1.0", new)
+    assert {(row.label, row.metric) for row in found.failing} == {("dice", "miou")}
+    assert found.base.name == "0.1.0/losses"
     assert run(publish.main, [new], "0.2.0") == 0
     assert results.published() == ["0.1.0", "0.2.0"]
     capsys.readouterr()
@@ -292,7 +351,7 @@ def test_releases_are_frozen_checked_and_compared(base, tmp_path, monkeypatch, c
     assert run(history.main, [heads], format=history.Format.json) == 0
     assert '"0.1.0": {' in capsys.readouterr().out
 
-    record = release / "losses" / "trials" / "ce-s0" / "record.json"
+    record = frozen / "losses" / "trials" / "ce-s0" / "record.json"
     record.write_text(record.read_text().replace('"seed": 0', '"seed": 9'))
     assert status("0.1.0", new) == 2
     assert "losses/trials/ce-s0/record.json changed after publishing" in capsys.readouterr().err
