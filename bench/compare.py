@@ -91,7 +91,7 @@ def _bless(comparison: Comparison, folder: Path | None) -> None:
     blessed = comparison.outcome == "ok"
     if not blessed:
         lines += reasons(comparison)
-    lines += [sentence(row) for row in comparison.inconclusive]
+    lines += [] if comparison.require_conclusive else [sentence(row) for row in comparison.inconclusive]
     try:
         results.write_bytes(good if blessed else bad, ("\n".join(lines) + "\n").encode())
         (bad if blessed else good).unlink(missing_ok=True)
@@ -129,7 +129,7 @@ def _annotate(comparison: Comparison) -> None:
     from reports.comparison import sentence
 
     notes = [("error", row.verdict, sentence(row)) for row in comparison.failing]
-    notes += [("error", "incomplete", gap) for gap in comparison.gaps]
+    notes += [("warning" if comparison.allow_incomplete else "error", "incomplete", gap) for gap in comparison.gaps]
     notes += [("warning", row.verdict, sentence(row)) for row in comparison.inconclusive]
     for kind, title, text in notes:
         escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -151,9 +151,10 @@ def _same_devices(record: results.Record, gpus: int, accelerators: Collection[st
     environment = record.environment
     if gpus:
         name = str((environment.get("gpu_names") or [""])[0])
+        words = name.replace("-", " ").split()
         # Ray says "A100" or "A100-40G" of what its driver calls "NVIDIA A100-SXM4-40GB".
         return environment.get("device") == "gpu" and any(
-            kind == name or kind.partition("-")[0] in name.removeprefix("NVIDIA ") for kind in accelerators
+            kind == name or kind.partition("-")[0] in words for kind in accelerators
         )
     here = describe()
     return environment.get("device") == "cpu" and all(environment.get(k) == here[k] for k in ("processor", "cores"))

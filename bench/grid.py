@@ -122,7 +122,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """A resolved grid: cells in the file's order, and the number of seeds of each."""
+    """A resolved grid: cells in the file's order, the number of seeds of each, and what a user should be told."""
 
     name: str
     description: str
@@ -130,6 +130,7 @@ class Grid:
     seeds: int
     cells: tuple[Cell, ...]
     search: Search | None = None
+    notes: tuple[str, ...] = ()
 
 
 def names() -> list[str]:
@@ -185,8 +186,15 @@ def load(
             raise UsageError(f"--set {dotted}: the grid varies this field; use --only, or leave it out")
         assign(base, dotted, value, "--set")
     combinations = _combinations(file, _wanted(only, file))
-    combinations += [] if only else [{"beside": choice} for choice in file.beside]
     cells = [_cell(path, base, combination, precision) for combination in combinations]
+    notes = []
+    for choice in () if only else file.beside:
+        try:
+            cells.append(_cell(path, base, {"beside": choice}, precision))
+        except UsageError as error:
+            if not settings:
+                raise
+            notes.append(f"Without {choice.label}, which --set rules out ({error})")
     _refuse_doubles(path, cells)
     return Grid(
         path.stem,
@@ -195,6 +203,7 @@ def load(
         seeds or file.seeds or presets()[preset]["seeds"],
         tuple(cells),
         file.search,
+        tuple(notes),
     )
 
 

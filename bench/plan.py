@@ -115,7 +115,7 @@ def make(options: Mapping[str, Any], nodes: Sequence[Machine], max_concurrent: i
         only=options.get("only", ()),
         precision=default_precision(gpus, nodes),
     )
-    notes = []
+    notes = [*grid.notes]
     if not gpus and options.get("preset") is None and grid.preset == "quick":
         notes.append("No GPU: using the preset quick; --preset full is meant for GPUs.")
     if any(cell.spec.placement.gpus for cell in grid.cells):

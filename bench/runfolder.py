@@ -146,12 +146,9 @@ class RunFolder:
         """Replace the plan of the run by one that has grown by the options `given`, and the command that repeats it."""
         self._write("grid.yaml", yaml.safe_dump(_resolved(plan), sort_keys=False))
         manifest = self.manifest()
-        words = shlex.split(manifest.get("command", ""))
-        for name, value in given.items():
-            words = [word for word in words if not word.startswith(f"--{name}=")]
-            at = words.index(f"--{name}") if f"--{name}" in words else len(words)
-            words[at : at + 2] = [f"--{name}", str(value)]
-        manifest |= {"command": shlex.join(words), "options": {**manifest.get("options", {}), **given}}
+        grown = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+        again = shlex.join(["python", "-m", "bench.run", "--resume", str(self.path), *grown])
+        manifest["command"] = f"{manifest.get('command', '')} && {again}"
         self._write("run.json", json.dumps({**manifest, "cells": _cells(plan)}, indent=2) + "\n")
 
     def recell(self, plan: Plan) -> None:

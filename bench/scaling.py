@@ -55,6 +55,9 @@ def main(
     try:
         records = [stored.record for stored in results.iterate(run) if stored.record.status == "ok"]
         measured = scaling.starts(records)
+        if records and not measured:
+            console.print(f"None of {len(records)} trials has a throughput that can be compared.", style="red")
+            return EXIT_INCOMPLETE
         found = scaling.rows(measured)
     except ValueError as error:
         raise UsageError(str(error)) from None

@@ -74,10 +74,11 @@ def choose(grid: Grid, run: RunFolder) -> Outcome:
         best = max(sorted(measured), key=lambda value: measured[value], default=None)
         if best is None:
             notes.append(f"{cell.label}: no candidate of the search was scored; its own {search.field} stays")
-        elif lacking := [f"{value:g}" for value, score in scores.items() if score is None]:
-            notes.append(f"{cell.label}: no score of {search.field} {', '.join(lacking)}; chosen among the others")
         elif best in (min(search.candidates), max(search.candidates)) and len(search.candidates) > 1:
             notes.append(f"{cell.label}: {search.field} {best:g} is at the edge of the search; the best may lie beyond")
+        if best is not None and len(measured) < len(scores):
+            lacking = ", ".join(f"{value:g}" for value, score in scores.items() if score is None)
+            notes.append(f"{cell.label}: no score of {search.field} {lacking}; chosen among the others")
         tuned = cell if best is None else replace(cell, spec=_with(cell, {search.field: best}))
         train = cell.spec.train
         cells.append(tuned)

@@ -1,12 +1,15 @@
 """`python -m bench.study --data-root DIR`: train the study of docs/study.md from the raw data, and fill in its tables.
 
 The study is `bench/study.yaml`: parts, each a run of a grid on a data set, and claims about them. A part that was begun
-is resumed; one that is complete is not trained again.
+is resumed, with the settings it was begun with; one that is complete is left as it is.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
+import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bench.cli import command, start
 from bench.environment import check_rooms
-from bench.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_OK, UsageError, nearest
+from bench.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UsageError, nearest
+from reports.study import Claim
 
 if TYPE_CHECKING:
     import results
@@ -54,24 +58,13 @@ class Part(_Strict):
     classes: bool = False
 
 
-class Asked(_Strict):
-    """A claim, see reports.study.Claim."""
-
-    ask: str
-    part: str
-    first: str = ""
-    second: str = ""
-    views: tuple[str, str] | None = None
-    metric: str = "miou"
-
-
 class Study(_Strict):
     """Parts in the order in which they are run."""
 
     preset: str
     data: dict[str, Data]
     parts: dict[str, Part]
-    claims: list[Asked]
+    claims: list[Claim]
 
     @model_validator(mode="after")
     def _known(self) -> Study:
@@ -81,6 +74,8 @@ class Study(_Strict):
         for claim in self.claims:
             if claim.part not in self.parts:
                 raise ValueError(f"claim {claim.ask!r}: unknown part {claim.part!r}{nearest(claim.part, self.parts)}")
+            if claim.metric == "rare_iou" and not self.rare[claim.part]:
+                raise ValueError(f"claim {claim.ask!r}: the data of {claim.part} names no number of rare classes")
         return self
 
     @property
@@ -105,10 +100,10 @@ def read(path: Path) -> Study:
 
 
 def arguments(study: Study, name: str, data_root: Path, out: Path) -> list[str]:
-    """The `bench.run` of a part: a new one, or the one that was begun."""
-    if (out / name).is_dir():
-        return ["--resume", str(out / name), "--changed", "keep"]
+    """The `bench.run` of a part: a new one, or the one that was begun, which takes more seeds if there are more now."""
     part = study.parts[name]
+    if (out / name).is_dir():
+        return ["--resume", str(out / name), "--changed", "keep", "--seeds", str(part.seeds)]
     data = study.data[part.data]
     settings = [option for setting in (*data.settings, *part.settings) for option in ("--set", setting)]
     return [
@@ -116,6 +111,30 @@ def arguments(study: Study, name: str, data_root: Path, out: Path) -> list[str]:
         "--data-root", str(data_root / data.folder), *(("--only", part.only) if part.only else ()), *settings,
         "--out", str(out), "--name", name,
     ]  # fmt: skip
+
+
+def complete(study: Study, name: str, out: Path) -> bool:
+    """Whether a part was trained with all seeds that the study wants."""
+    import results
+
+    try:
+        manifest = results.read_manifest(out / name)
+    except ValueError:
+        return False
+    cells = manifest.get("cells", [])
+    return manifest.get("status") == "complete" and all(len(c["seeds"]) >= study.parts[name].seeds for c in cells)
+
+
+def run(wanted: list[str]) -> int:
+    """The exit status of a command. It ends by itself on Ctrl-C, as it was sent to all; SIGTERM is handed on."""
+    child = subprocess.Popen(wanted)
+    before = signal.signal(signal.SIGTERM, lambda *_: child.send_signal(signal.SIGTERM))
+    try:
+        while True:
+            with contextlib.suppress(KeyboardInterrupt):
+                return child.wait()
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def fill(text: str, blocks: dict[str, str]) -> str:
@@ -135,12 +154,11 @@ def blocks(study: Study, runs: dict[str, results.Run]) -> dict[str, str]:
         return markdown.render(Document("", [*made])).split("\n", 1)[1].strip()  # type: ignore[list-item]
 
     found = {name: text(*page.part(run, study.rare[name], study.parts[name].classes)) for name, run in runs.items()}
-    asked = [page.Claim(**claim.model_dump()) for claim in study.claims]
-    return {**found, "claims": text(page.claims_table(page.answers(runs, asked, study.rare)))}
+    return {**found, "claims": text(page.claims_table(page.answers(runs, study.claims, study.rare)))}
 
 
 def write(study: Study, out: Path, page: Path) -> None:
-    """Fill in the page's tables and its figure from the parts that are complete.
+    """Fill in the page's tables and its figure from the parts that are complete; the others' tables go.
 
     Raises:
         UsageError: no part is complete, or the page cannot be read or written.
@@ -149,12 +167,13 @@ def write(study: Study, out: Path, page: Path) -> None:
     from reports import study as tables
     from reports import theme
 
-    runs = {name: results.read_run(out / name) for name in study.parts if (out / name / "report").is_dir()}
-    if not runs:
-        raise UsageError(f"{out}: no part of the study is complete")
-    losses = {name: run for name, run in runs.items() if study.parts[name].grid == "losses-core"}
     try:
-        filled = fill(page.read_text(encoding="utf-8"), blocks(study, runs))
+        runs = {name: results.read_run(out / name) for name in study.parts if complete(study, name, out)}
+        if not runs:
+            raise UsageError(f"{out}: no part of the study is complete")
+        losses = {name: run for name, run in runs.items() if study.parts[name].grid == "losses-core"}
+        absent = dict.fromkeys(study.parts, "*Not trained yet.*")
+        filled = fill(page.read_text(encoding="utf-8"), absent | blocks(study, runs))
         if drawn := tables.figure(losses, "cross_entropy"):
             results.write_bytes(page.parent / FIGURE, theme.png(drawn))
         results.write_bytes(page, filled.encode())
@@ -186,21 +205,21 @@ def main(
         return EXIT_OK
     if data_root is None:
         raise UsageError("--data-root: the folder that holds the study's data sets is wanted")
-    incomplete = []
+    statuses = [EXIT_OK]
     for name in parts or planned.parts:
+        if complete(planned, name, out):
+            print(f"{name}: complete", flush=True)
+            continue
         wanted = ["-m", "bench.run", *arguments(planned, name, data_root, out)]
-        print("python", *wanted, flush=True)
+        print(shlex.join(["python", *wanted]), flush=True)
         if dry_run:
             continue
-        status = subprocess.run([sys.executable, *wanted], check=False).returncode
-        if status in (EXIT_INTERRUPTED, 2):
-            return status
-        if status != EXIT_OK:
-            incomplete.append(name)
-    if dry_run:
-        return EXIT_OK
-    write(planned, out, page)
-    return EXIT_INCOMPLETE if incomplete else EXIT_OK
+        statuses.append(run([sys.executable, *wanted]))
+        if statuses[-1] == EXIT_INTERRUPTED:
+            return EXIT_INTERRUPTED
+    if not dry_run:
+        write(planned, out, page)
+    return next((status for status in (EXIT_USAGE, EXIT_INCOMPLETE) if status in statuses), max(statuses))
 
 
 if __name__ == "__main__":

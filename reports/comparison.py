@@ -60,7 +60,8 @@ def reasons(comparison: results.Comparison) -> list[str]:
     lines = [] if comparison.allow_incomplete else [f"incomplete: {gap}" for gap in comparison.gaps]
     if not comparison.measured:
         lines.append("nothing measured: no guarded metric could be compared")
-    return lines + [sentence(row) for row in comparison.failing]
+    unsure = comparison.inconclusive if comparison.require_conclusive else ()
+    return lines + [sentence(row) for row in (*comparison.failing, *unsure)]
 
 
 def sentence(row: Row) -> str:
@@ -81,7 +82,7 @@ def verdict(comparison: results.Comparison) -> list[Block]:
     number = len({row.cell for row in comparison.rows if row.metric != TRIALS})
     cells = f"{number} cell{'' if number == 1 else 's'}"
     said: list[Inline]
-    if comparison.outcome == "incomplete" and comparison.gaps:
+    if comparison.outcome == "incomplete" and comparison.gaps and not comparison.allow_incomplete:
         gaps = f"{len(comparison.gaps)} gap{'s' if len(comparison.gaps) > 1 else ''}"
         said = [Bold("Not blessed: incomplete."), f" {gaps}, listed below. Of what is there: {counts}."]
     elif comparison.outcome == "incomplete":

@@ -257,7 +257,7 @@ def _throughput(summary: Summary) -> list[Block]:
         return []
     reasons = "; ".join(summary.incomparable)
     trials = summary.trials["trial"].nunique()
-    if summary.untimed < trials:
+    if summary.timed:
         return [Paragraph(f"Images/s leave out {summary.untimed} of {trials} trials: {reasons}.")]
     return [Paragraph(f"Images/s cannot be compared between these trials: {reasons}.", "unsure")]
 

@@ -18,11 +18,11 @@ def draw(run: results.Run, summary: Summary) -> tuple[dict[str, bytes], list[str
     makers: dict[str, Callable[[], Figure | None]] = {
         "miou.png": lambda: scores.miou(summary),
         "best.png": lambda: None if summary.parts else scores.best(summary),
-        "throughput.png": lambda: scores.throughput(summary),
+        "throughput.png": lambda: None if summary.parts else scores.throughput(summary),
         "views.png": lambda: scores.views(summary),
         "curves.png": lambda: scores.curves(run, summary),
         "classes.png": lambda: scores.classes(run, summary),
-        "confusion.png": lambda: scores.confusion(run, summary),
+        "confusion.png": lambda: None if summary.parts else scores.confusion(run, summary),
         "gradient.png": lambda: scores.gradient(summary),
         "steps.png": lambda: costs.steps(summary),
         "memory.png": lambda: costs.memory(summary),

@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 import results
 from reports.summary import Cell, Summary
 from reports.theme import INK, SOFT, legend, short, style
-from results.statistics import difference
+from results.statistics import between
 
 MOST_CLASSES = 30
 MOST_CURVES = 10
@@ -54,12 +54,12 @@ def best(summary: Summary) -> Figure | None:
     pool = summary.ranking.pool
     if len(cells) < 2 or pool is None:
         return None
+    values = {cell.key: [*cell.miou.values()] for cell in cells}
     figure, axes = plt.subplots(figsize=(9.5, 1.5 + 0.42 * len(cells)))
     axes.axvspan(-0.5, 0.5, color=SOFT, alpha=0.18, lw=0)
     axes.axvline(0, color=INK, lw=1.2)
     for row, cell in enumerate(cells[1:]):
-        wild = {cell.key, cells[0].key} & set(pool.apart)
-        found = difference([*cells[0].miou.values()], [*cell.miou.values()], None if wild else pool)
+        found = between(values, cells[0].key, cell.key, pool)
         apart = not set(summary.ranking.groups[cells[0].key]) & set(summary.ranking.groups[cell.key])
         look = {**style(row + 1), "mfc": style(row + 1)["color"] if apart else "white"}
         if not math.isnan(found.low):
@@ -91,7 +91,7 @@ def throughput(summary: Summary) -> Figure | None:
     axes.plot(*np.transpose(edge), color=SOFT, lw=1.2, ls="--", zorder=1)
     axes.set_xlabel("training throughput, images/s (median and range of the seeds)")
     axes.set_ylabel("validation mIoU, %")
-    if summary.untimed == summary.trials["trial"].nunique():
+    if summary.incomparable and not summary.timed:
         axes.set_title("Throughput is not comparable between these trials", color="#b00020", loc="left")
     axes.margins(0.1)
     legend(axes, len(cells))

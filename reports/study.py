@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,7 +16,7 @@ from reports.document import Block, Bold, Field, Table, Text
 from reports.summary import ALPHA, Summary, summarize
 from reports.theme import INK, SOFT, THEME, style
 from results.aggregates import probability_best
-from results.statistics import Difference, difference, holm, intervals, pool, rank
+from results.statistics import Difference, between, holm, intervals, pool, rank
 
 LEVEL = 0.95
 RARE = "rare_iou"
@@ -32,14 +33,23 @@ class Claim:
         first, second: labels of two cells; or
         views: two views of the same weights, over all cells of the part.
         metric: one of METRICS.
+
+    Raises:
+        ValueError: neither two cells nor two views, or both.
     """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}  # read from YAML by bench.study
 
     ask: str
     part: str
     first: str = ""
     second: str = ""
     views: tuple[str, str] | None = None
-    metric: str = "miou"
+    metric: Literal["miou", "boundary_iou", "rare_iou"] = "miou"
+
+    def __post_init__(self) -> None:
+        if bool(self.views) == bool(self.first and self.second):
+            raise ValueError(f"claim {self.ask!r}: name either first and second or views")
 
 
 @dataclass(frozen=True)
@@ -102,18 +112,17 @@ def _answer(run: results.Run, claim: Claim, rare: int) -> tuple[Difference, int]
         first, second = (values(run, claim.metric, view, rare) for view in claim.views)
         return between_views(first, second), max(map(len, first.values()), default=0)
     cells = values(run, claim.metric, rare=rare)
-    if lacking := {claim.first, claim.second} - set(cells):
-        raise ValueError(f"{run.folder}: {claim.ask!r} asks for {', '.join(sorted(lacking))}, which it has not")
-    shared = rank(cells).pool
-    a, b = ([*cells[label].values()] for label in (claim.first, claim.second))
-    wild = shared and {claim.first, claim.second} & set(shared.apart)
-    return difference(a, b, None if wild else shared, level=LEVEL), min(len(a), len(b))
+    lists = {claim.first: [], claim.second: [], **_lists(cells)}
+    seeds = min(len(lists[claim.first]), len(lists[claim.second]))
+    return between(lists, claim.first, claim.second, rank(cells).pool, LEVEL), seeds
 
 
 def between_views(first: Mapping[str, Mapping[int, float]], second: Mapping[str, Mapping[int, float]]) -> Difference:
     """Mean over cells of the change that another view makes to the same weights: a paired t-test, cells as strata.
 
     The variance is that of the changes within cells, pooled over the cells, so that cells may change differently.
+    Where the changes of a seed go together over the cells (see `results.statistics.rank`), the seeds' own means are
+    the units.
     """
     changes = {
         label: [second[label][seed] - value for seed, value in seeds.items() if seed in second.get(label, {})]
@@ -124,6 +133,9 @@ def between_views(first: Mapping[str, Mapping[int, float]], second: Mapping[str,
     if not changes:
         return Difference(nan, nan, nan, nan, nan, "none")
     estimate = float(np.mean([np.mean(found) for found in changes.values()]))
+    by_seed = {label: dict(enumerate(found)) for label, found in changes.items()}
+    if rank(by_seed).method == "blocked":
+        changes = {"all cells": np.mean([*changes.values()], axis=0).tolist()}
     shared = pool(changes, wild=math.inf)
     if shared is None:
         return Difference(estimate, nan, nan, nan, nan, "none")
@@ -140,8 +152,8 @@ def claims_table(found: Sequence[Answer]) -> Table:
             one.claim.ask,
             one.claim.part,
             _compared(one.claim),
-            f"{100 * one.found.estimate:+.2f}",
-            f"{100 * one.found.low:+.2f} to {100 * one.found.high:+.2f}",
+            "–" if math.isnan(one.found.estimate) else f"{100 * one.found.estimate:+.2f}",
+            "–" if math.isnan(one.found.low) else f"{100 * one.found.low:+.2f} to {100 * one.found.high:+.2f}",
             "–" if math.isnan(one.p) else "<0.001" if one.p < 0.001 else f"{one.p:.3f}",
             Field(_said(one)),
         ]
@@ -157,12 +169,11 @@ def _compared(claim: Claim) -> str:
 
 
 def _said(one: Answer) -> Text:
+    if math.isnan(one.found.estimate):
+        return "not measured"
     if math.isnan(one.p):
         return "no noise estimate"
-    if one.p <= ALPHA:
-        return Bold("better" if one.found.estimate > 0 else "worse")
-    most = 100 * max(abs(one.found.low), abs(one.found.high))
-    return f"not told apart; at most {most:.1f} points either way"
+    return Bold("better" if one.found.estimate > 0 else "worse") if one.p <= ALPHA else "not told apart"
 
 
 def part(run: results.Run, rare: int = 0, classes: bool = False) -> list[Block]:
@@ -179,7 +190,9 @@ def part(run: results.Run, rare: int = 0, classes: bool = False) -> list[Block]:
 def _cells(run: results.Run, summary: Summary, rare: int) -> Table:
     boundary = values(run, "boundary_iou")
     rares = values(run, RARE, rare=rare) if rare else {}
-    best_rare = probability_best(intervals(_lists(rares)), pool(_lists(rares))) if rares else {}
+    ranked = rank(rares)
+    shared = ranked.pool if ranked.method == "blocked" else pool(_lists(rares))
+    best_rare = probability_best(intervals(_lists(rares)), shared) if rares else {}
     head = ["cell", "seeds", "mIoU, %", "95 % interval", "P(best)", "group", "boundary IoU, %"]
     head += [f"IoU of the {rare} rarest, %", "P(best) there"] if rare else []
     rows: list[list[Field | Text]] = []
@@ -248,8 +261,7 @@ def _panel(axes: plt.Axes, cells: Mapping[str, Mapping[int, float]], labels: Seq
     for row, label in enumerate(labels):
         if label not in cells:
             continue
-        wild = shared and {label, reference} & set(shared.apart)
-        one = difference([*cells[reference].values()], [*cells[label].values()], None if wild else shared, level=LEVEL)
+        one = between(_lists(cells), reference, label, shared, LEVEL)
         look = style(row)
         if not math.isnan(one.low):
             axes.plot([100 * one.low, 100 * one.high], [row, row], color=look["color"], lw=2.4)

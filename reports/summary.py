@@ -71,10 +71,10 @@ class Summary:
     """Cells from best to worst (those that measured nothing last), the ranking on validation mIoU, and the gaps.
 
     `incomparable` holds the reasons why the throughput of `untimed` trials cannot be compared. Where that of others
-    can, the cells' rates leave these out; where that of none can, they show what was measured. `views` is empty
-    when the weights were evaluated in one way only. With several data sets `across` says how methods do over them,
-    and `parts` holds a summary of each, because mIoU of different data sets cannot be ranked together; with one
-    both are empty.
+    can (`timed`), the cells' rates leave these out; where that of none can, they show what was measured. `views` is
+    empty when the weights were evaluated in one way only. With several data sets `across` says how methods do over
+    them, and `parts` holds a summary of each, because mIoU of different data sets cannot be ranked together; with
+    one both are empty.
     """
 
     cells: list[Cell]
@@ -84,6 +84,7 @@ class Summary:
     missing: list[str]
     incomparable: list[str]
     untimed: int
+    timed: bool
     trials: pd.DataFrame
     test: dict[str, Interval] = field(default_factory=dict)
     views: list[View] = field(default_factory=list)
@@ -130,17 +131,34 @@ def summarize(run: results.Run) -> Summary:
     incomparable = sorted({str(reason) if isinstance(reason, str) else "no reason given" for reason in reasons})
     views = _views(frame, {key: planned[key][0] for key in order})
     across = _across(run, values, {key: planned[key][0] for key in order})
+    parts = {name: summarize(one) for name, one in _by_dataset(run).items()}
+    if parts:  # what stands on one data set's noise stands on that of no other
+        inside = {cell.key: cell for part in parts.values() for cell in part.cells}
+        cells = [inside.get(cell.key, cell) for cell in cells]
+        views = [view for part in parts.values() for view in part.views]
     return Summary(
-        cells, ranking, smallest, seeds, lacking, incomparable, frame.loc[apart, "trial"].nunique(), frame,
-        intervals(tested), views, across, _scaling(run),
-        {name: summarize(one) for name, one in _by_dataset(run).items()},
-    )  # fmt: skip
+        cells=cells,
+        ranking=ranking,
+        smallest=smallest,
+        seeds=seeds,
+        missing=lacking,
+        incomparable=incomparable,
+        untimed=frame.loc[apart, "trial"].nunique(),
+        timed=bool(timed.notna().any()),
+        trials=frame,
+        test={key: one for part in parts.values() for key, one in part.test.items()} if parts else intervals(tested),
+        views=views,
+        across=across,
+        scaling=_scaling(run),
+        parts=parts,
+    )
 
 
 def _by_dataset(run: results.Run) -> dict[str, results.Run]:
     """The run's trials and cells by data set; empty when there is one only. A cell without a record is in none."""
-    names = {one.record.cell: one.record.dataset.name for one in run.trials if one.record.dataset}
-    if len(set(names.values())) < 2:
+    named = {one.record.cell: str(one.record.spec.get("data", {}).get("name", "")) for one in run.trials}
+    names = named | {one.record.cell: one.record.dataset.name for one in run.trials if one.record.dataset}
+    if len(set(names.values()) - {""}) < 2:
         return {}
     return {
         name: replace(
@@ -150,7 +168,7 @@ def _by_dataset(run: results.Run) -> dict[str, results.Run]:
             },
             trials=[one for one in run.trials if names.get(one.record.cell) == name],
         )
-        for name in sorted(set(names.values()))
+        for name in sorted(set(names.values()) - {""})
     }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from results.aggregates import probability_of_improvement
 from results.gate import Change, Decision, changes, decide, headline
 from results.margins import Margins, Metric
 from results.record import Record
-from results.store import Run, StrPath, missing, read_run, release_of
+from results.store import Run, StrPath, missing, read_run, release_of, with_labels
 from results.table import VIEW_METRICS, trials
 
 Outcome = Literal["ok", "incomplete", "regressed", "inconclusive"]
@@ -30,8 +30,7 @@ TRIALS = "trials"
 # What speed and memory depend on besides the software, which is what a comparison is about.
 _MACHINE = ("processor", "cores", "gpus", "gpu_names", "device", "replicas", "precision")
 # What is no part of a cell and changes what is measured all the same: the weights that are scored, how steps are run.
-_HOW_SCORED = ("eval.keep_checkpoint",)
-_HOW_RUN = ("train.deterministic", "train.jit_compile", "train.steps_per_execution", "placement.cpus")
+_HOW_RUN = ("train.deterministic", "train.jit_compile", "train.steps_per_execution", "train.eager", "placement.cpus")
 _SCORES = ("miou", "mean_dice", "pixel_accuracy", "mean_image_iou", "boundary_iou", "loss_value", "best_miou")
 
 Seeds = dict[int, float]
@@ -202,7 +201,12 @@ def _same_grid(base: Run, head: Run) -> tuple[Run, Run]:
         grid = Path(str(other.manifest.get("grid") or "")).stem
         return read_run(one.folder / grid) if grid in grids and "runs" not in other.manifest else one
 
-    return narrowed(base, head), narrowed(head, base)
+    sides = narrowed(base, head), narrowed(head, base)
+    # What one of them splits by its number of replicas the other splits too.
+    keys = {one.record.cell for run in sides for one in run.trials}
+    keys |= {str(cell["cell"]) for run in sides for cell in run.manifest.get("cells", [])}
+    several = {key.partition(" ")[0] for key in keys if " " in key}
+    return with_labels(sides[0], several), with_labels(sides[1], several)
 
 
 def _name(run: Run) -> str:
@@ -341,7 +345,17 @@ def _other_data(cell: str, base: _Read, head: _Read) -> str:
         ]
         if all(found) and found[0] != found[1]:
             return f"the data set's {what} differs: {_told(found[0])} / {_told(found[1])}"
-    return _other_settings(cell, base, head, _HOW_SCORED)
+    kept = [
+        {record.spec["eval"]["keep_checkpoint"] == "best" for record in side.records.get(cell, []) if _says(record)}
+        for side in (base, head)
+    ]
+    if all(kept) and kept[0] != kept[1]:  # "last" and "none" score the same weights
+        return "eval.keep_checkpoint differs: the weights of the best epoch / of the last"
+    return ""
+
+
+def _says(record: Record) -> bool:
+    return record.status == "ok" and "keep_checkpoint" in record.spec.get("eval", {})
 
 
 def _other_machine(cell: str, base: _Read, head: _Read) -> str:

@@ -55,11 +55,12 @@ def starts(records: Iterable[Record]) -> list[Start]:
         speed = record.throughput
         if record.status == "ok" and speed and speed.comparable and speed.images_per_second and speed.replicas:
             spec = {name: value for name, value in record.spec.items() if name not in ("seed", "placement", "eval")}
+            batch = speed.batch_size or spec.get("train", {}).get("batch_size", 0)
             spec["train"] = {name: value for name, value in spec.get("train", {}).items() if name != "batch_size"}
             setting = json.dumps(spec, sort_keys=True)
             found.append(
                 Start(
-                    setting, record.label, speed.replicas, speed.batch_size or 0, speed.images_per_second,
+                    setting, record.label, speed.replicas, batch, speed.images_per_second,
                     speed.input_share,
                 )
             )  # fmt: skip

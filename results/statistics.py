@@ -196,6 +196,14 @@ def difference(first: Values, second: Values, shared: Pool | None = None, *, lev
     return Difference(d, d - half, d + half, float(2 * stats.t.sf(abs(d) / error, df)), df, method)
 
 
+def between(
+    cells: Mapping[str, Values], first: str, second: str, shared: Pool | None, level: float = 0.95
+) -> Difference:
+    """`difference` of two cells with the pool of their run, or by Welch's test where one of them is left out of it."""
+    apart = shared is not None and {first, second} & set(shared.apart)
+    return difference(cells[first], cells[second], None if apart else shared, level=level)
+
+
 def standard_error(a: np.ndarray, b: np.ndarray, shared: Pool | None) -> tuple[float, float, str]:
     """Standard error of `mean(b) - mean(a)`, its degrees of freedom, and whether it is "pooled" or "welch"."""
     if shared is not None:
@@ -239,9 +247,8 @@ def rank(cells: Mapping[str, Mapping[int, float]], alpha: float = 0.05) -> Ranki
     shared = pool(values)
     blocks, correlation = _blocks(kept, shared)
     pairs = list(combinations(order, 2))
-    apart = set(shared.apart) if shared else set()
     error = blocks or shared
-    tests = [difference(values[b], values[a], None if {a, b} & apart else error) for a, b in pairs]
+    tests = [between(values, b, a, error) for a, b in pairs]
     adjusted = dict(zip(pairs, holm([test.p for test in tests]).tolist(), strict=True))
     groups = _letters(order, {pair for pair, p in adjusted.items() if p <= alpha})
     return Ranking(order, groups, adjusted, error, "blocked" if blocks else "pooled" if shared else "none", correlation)

@@ -9,7 +9,7 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -219,7 +219,11 @@ def _by_width(run: Run) -> Run:
         placement = stored.record.spec.get("placement", {})
         replicas = placement.get("gpus") or placement.get("cpu_replicas") or 1
         widths.setdefault(stored.record.cell, set()).add(replicas)
-    several = {cell for cell, found in widths.items() if len(found) > 1}
+    return with_labels(run, {cell for cell, found in widths.items() if len(found) > 1})
+
+
+def with_labels(run: Run, several: Collection[str]) -> Run:
+    """The run with these cells as one a label."""
     if not several:
         return run
     cells = [

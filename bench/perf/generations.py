@@ -56,9 +56,11 @@ def measure(python: str, arguments: list[str]) -> dict[str, float | str]:
     Raises:
         UsageError: that interpreter does not run it.
     """
-    done = subprocess.run(
-        [python, "-c", MEASURE, *arguments], env=ENVIRONMENT, capture_output=True, text=True, check=False, cwd=HOME
-    )
+    command_line = [python, "-c", MEASURE, *arguments]
+    try:
+        done = subprocess.run(command_line, env=ENVIRONMENT, capture_output=True, text=True, check=False, cwd=HOME)
+    except OSError as error:
+        raise UsageError(f"{python}: {error.strerror}") from None
     if done.returncode:
         raise UsageError(f"{python}: {(done.stderr.strip().splitlines() or ['it did not run'])[-1]}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -76,11 +78,11 @@ def main(
 ) -> int:
     """Measure this environment against another one."""
     arguments = [backbone, str(size), str(batch), str(output_stride)]
-    sides: dict[str, list[dict[str, float | str]]] = {sys.executable: [], str(other): []}
+    ours: list[dict[str, float | str]] = []
+    others: list[dict[str, float | str]] = []
     for _ in range(rounds):
-        for python, found in sides.items():
-            found.append(measure(python, arguments))
-    ours, others = sides.values()
+        ours.append(measure(sys.executable, arguments))
+        others.append(measure(os.path.abspath(other), arguments))  # not resolved, which would leave its environment
     case = f"{backbone}, {batch} x {size} px, stride {output_stride}"
     print(f"{case}: {ours[0]['stack']} against {others[0]['stack']}; medians of {rounds} processes each")
     ratios = [

@@ -23,9 +23,9 @@ SETTINGS = [
 def train():
     patch = pytest.MonkeyPatch()
     patch.setenv("PYTHONPATH", os.pathsep.join([str(PROJECT), str(Path(__file__).parent)]))
-    spec = single(SETTINGS, "smoke", "float32")
 
-    def train(folder, **more):
+    def train(folder, settings=(), **more):
+        spec = single([*SETTINGS, *settings], "smoke", "float32")
         folder.mkdir(exist_ok=True)
         payload = {
             "trial": "t", "label": "t", "axes": {}, "spec": spec.model_dump(mode="json"), "folder": str(folder),
@@ -45,19 +45,20 @@ def _measured(record):
     return epochs, [view.model_dump(exclude={"eval_images_per_second", "images_per_second"}) for view in record.views]
 
 
-def test_a_picture_that_breaks_in_epoch_2_costs_that_epoch_and_what_follows_is_bit_equal(train, tmp_path):
+@pytest.mark.parametrize("settings", [(), ("placement.cpu_replicas=2",)])
+def test_a_picture_that_breaks_in_epoch_2_costs_that_epoch_and_what_follows_is_bit_equal(train, tmp_path, settings):
     """Bit-equal also because both are `--deterministic`: two processes, one seed."""
-    whole = train(tmp_path / "whole")
+    whole = train(tmp_path / "whole", settings)
     assert (whole.status, len(whole.history)) == ("ok", 2), whole.error
     assert not (tmp_path / "whole" / checkpoint.FILE).exists()
 
-    broken = train(tmp_path / "t", broken_from=4 * 3 + 5)
+    broken = train(tmp_path / "t", settings, broken_from=4 * 3 + 5)
     assert broken.status == "crashed"
     assert "images/b.png: image file is truncated" in broken.error.message
     assert _measured(broken)[0] == _measured(whole)[0][:1]
     assert (tmp_path / "t" / checkpoint.FILE).exists()
 
-    resumed = train(tmp_path / "t")
+    resumed = train(tmp_path / "t", settings)
     assert resumed.status == "ok", resumed.error
     assert (resumed.environment["attempt"], resumed.environment["resumed_after_epoch"]) == (2, 1)
     assert resumed.spec["train"]["deterministic"]

@@ -162,7 +162,7 @@ def test_a_killed_driver_loses_what_ran_and_is_resumed(tmp_path):
     assert "All records are kept" in output
     assert "1 of 6 trials are complete and kept" in output
     assert json.loads((driver.run / "run.json").read_text())["command"].endswith(
-        "--seeds 2 --gpus-per-trial 0 --name r"
+        "--name r && python -m bench.run --resume runs/r --seeds 2"
     )
     assert driver.statuses() == dict.fromkeys(LOSSES, "ok")
     assert len(list(driver.run.glob("trials/*/record.json"))) == 6

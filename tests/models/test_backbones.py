@@ -17,7 +17,8 @@ from models.backbones import BACKBONES, Backbone
 from models.pyramid import STRIDES, ReverseChannels, bare, for_any_size, maps, scaled
 
 SMALL = {"aspp_channels": 8, "decoder_channels": 8, "low_level_channels": 8}
-KERAS_CV_CNNS = {  # the families of KerasCV 0.9 that have a map at each of the strides 4 to 32
+# The families of KerasCV 0.9 that classify and have a map at each of the strides 4 to 32; YOLOv8 is made for detection.
+KERAS_CV_CNNS = {
     "ResNet": 5, "ResNetV2": 5, "EfficientNetV1": 8, "EfficientNetV2": 7, "EfficientNetLite": 5, "MobileNetV3": 2,
     "DenseNet": 3, "CSPDarkNet": 5, "MiT": 6,
 }  # fmt: skip

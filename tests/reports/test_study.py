@@ -2,6 +2,11 @@
 
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +16,7 @@ from bench.errors import UsageError
 from reports import markdown, study
 from reports.document import Document
 
+ROOT = Path(__file__).parents[2]
 T_4 = 2.776445  # the 97.5 % quantile of t with 4 degrees of freedom
 
 
@@ -37,7 +43,7 @@ def write(folder, cells, views=()):
 
 
 CELLS = {"cross_entropy": [0.50, 0.52, 0.54], "dice": [0.56, 0.55, 0.60]}
-CRF = {"cross_entropy": [0.51, 0.54, 0.57], "dice": [0.55, 0.55, 0.61]}
+CRF = {"cross_entropy": [0.51, 0.54, 0.57], "dice": [0.57, 0.54, 0.60]}
 
 
 @pytest.fixture
@@ -58,7 +64,7 @@ def test_a_claim_about_cells_is_the_difference_with_the_pooled_variance(run):
 def test_a_claim_about_views_pairs_each_trial_with_itself(run):
     asked = [study.Claim("Does the CRF help?", "losses", views=("default", "crf"))]
     (one,) = study.answers({"losses": results.read_run(run)}, asked, {})
-    # Changes .01 .02 .03 and -.01 0 .01: means .02 and 0, the same variance .0001 with 2 + 2 degrees of freedom.
+    # Changes .01 .02 .03 and .01 -.01 0: means .02 and 0, the same variance .0001 with 2 + 2 degrees of freedom.
     half = T_4 * 0.01 * math.sqrt(1 / 3 + 1 / 3) / 2
     assert one.found.estimate == pytest.approx(0.01)
     assert (one.found.low, one.found.high) == pytest.approx((0.01 - half, 0.01 + half), rel=1e-6)
@@ -83,10 +89,32 @@ def test_the_rare_classes_are_those_with_the_fewest_true_pixels(run):
     assert study.values(read, study.RARE, rare=1)["dice"] == {0: 0.3, 1: 0.3, 2: 0.3}
 
 
-def test_a_claim_about_a_cell_that_is_not_there_names_it(run):
-    asked = [study.Claim("Is focal better?", "losses", "cross_entropy", "focal")]
-    with pytest.raises(ValueError, match="asks for focal"):
-        study.answers({"losses": results.read_run(run)}, asked, {})
+def test_a_claim_about_what_was_not_measured_says_so_and_costs_the_others_nothing(run):
+    runs = {"losses": results.read_run(run)}
+    sure = study.Claim("cells", "losses", "cross_entropy", "dice")
+    asked = [
+        study.Claim("Is focal better?", "losses", "cross_entropy", "focal"),
+        study.Claim("Does flipping help?", "losses", views=("default", "flip")),
+        sure,
+    ]
+    found = study.answers(runs, asked, {})
+    assert [math.isnan(one.found.estimate) for one in found] == [True, True, False]
+    assert found[2].p == study.answers(runs, [sure], {})[0].p
+    text = markdown.render(Document("", [study.claims_table(found)]))
+    assert text.count("| – | – | – | not measured |") == 2
+
+
+def test_changes_that_go_together_in_a_seed_are_one_a_seed():
+    """Four cells that change alike in each seed are no more than that seed's change."""
+    shift = {0: 0.01, 1: 0.02, 2: 0.06}
+    first = {label: dict.fromkeys(range(3), 0.5) for label in "abcd"}
+    wobble = {label: 1e-4 * (-1) ** index for index, label in enumerate("abcd")}
+    second = {label: {seed: 0.5 + change + wobble[label] * seed for seed, change in shift.items()} for label in "abcd"}
+    found = study.between_views(first, second)
+    deviation = math.sqrt(sum((change - 0.03) ** 2 for change in shift.values()) / 2)
+    assert found.estimate == pytest.approx(0.03)
+    assert found.df == 2
+    assert found.high - found.estimate == pytest.approx(4.302653 * deviation / math.sqrt(3), rel=1e-3)
 
 
 def test_the_tables_of_a_part_hold_cells_views_and_classes(run):
@@ -108,12 +136,13 @@ def test_the_page_keeps_its_words_and_gets_its_tables(run, tmp_path):
         "parts: {losses: {data: d, grid: losses-core, seeds: 3}, other: {data: d, grid: losses, seeds: 3}}\n"
         "claims: [{ask: 'Is it?', part: losses, first: cross_entropy, second: dice}]\n"
     )
-    (run / "report").mkdir()
+    manifest = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(manifest | {"status": "complete"}))
     command.write(command.read(planned), run.parent, page)
     text = page.read_text()
     assert text.startswith("Before.\n<!-- study losses -->\n| cell |")
     assert "old" not in text
-    assert text.endswith("Between.\n<!-- study other -->\nkept\n<!-- end -->\n")
+    assert text.endswith("Between.\n<!-- study other -->\n*Not trained yet.*\n<!-- end -->\n")
     assert (page.parent / command.FIGURE).read_bytes().startswith(b"\x89PNG")
     command.write(command.read(planned), run.parent, page)
     assert page.read_text() == text
@@ -138,6 +167,35 @@ def test_a_part_is_begun_once_and_then_resumed(tmp_path):
     (tmp_path / "runs" / "parts-losses").mkdir(parents=True)
     resumed = command.arguments(planned, "parts-losses", tmp_path / "data", tmp_path / "runs")
     assert resumed[:2] == ["--resume", str(tmp_path / "runs" / "parts-losses")]
+    assert not command.complete(planned, "parts-losses", tmp_path / "runs")
+
+
+def test_a_part_is_complete_when_its_run_says_so_and_has_all_seeds(run, tmp_path):
+    manifest = json.loads((run / "run.json").read_text())
+    study = command.Study.model_validate({
+        "preset": "smoke", "data": {"d": {"dataset": "scenes", "folder": "x"}},
+        "parts": {"losses": {"data": "d", "grid": "losses", "seeds": 3}}, "claims": [],
+    })  # fmt: skip
+    more = study.model_copy(update={"parts": {"losses": study.parts["losses"].model_copy(update={"seeds": 4})}})
+    for status, expected in (("incomplete", False), ("complete", True)):
+        (run / "run.json").write_text(json.dumps(manifest | {"status": status}))
+        assert command.complete(study, "losses", tmp_path) is expected
+    assert not command.complete(more, "losses", tmp_path)
+    assert not command.complete(study, "losses", tmp_path / "absent")
+
+
+def test_ctrl_c_waits_for_the_run_to_end_by_itself(tmp_path):
+    """The child takes its time on SIGINT and ends with 130, as a run does that records what it was at."""
+    child = "import signal, sys, time\ndef stop(*_):\n time.sleep(1); print('recorded', flush=True); sys.exit(130)\n"
+    child += "signal.signal(signal.SIGINT, stop); print('ready', flush=True); time.sleep(60)"
+    code = f"import sys; from bench.study import run; sys.exit(run([sys.executable, '-c', {child!r}]))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True, cwd=ROOT
+    )
+    assert process.stdout.readline() == "ready\n"
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(30) == 130
+    assert process.stdout.read() == "recorded\n"
 
 
 @pytest.mark.parametrize(
@@ -145,7 +203,10 @@ def test_a_part_is_begun_once_and_then_resumed(tmp_path):
     [
         ("preset: [", "not readable as YAML"),
         ("preset: a\ndata: {}\nparts: {p: {data: d, grid: g, seeds: 3}}\nclaims: []", "unknown data 'd'"),
-        ("preset: a\ndata: {}\nparts: {}\nclaims: [{ask: a, part: p}]", "unknown part 'p'"),
+        ("preset: a\ndata: {}\nparts: {}\nclaims: [{ask: a, part: p, views: [a, b]}]", "unknown part 'p'"),
+        ("preset: a\ndata: {}\nparts: {}\nclaims: [{ask: a, part: p}]", "either first and second or views"),
+        ("preset: a\ndata: {}\nparts: {}\nclaims: [{ask: a, part: p, views: [a, b], metrik: x}]", "metrik"),
+        ("preset: a\ndata: {}\nparts: {}\nclaims: [{ask: a, part: p, views: [a, b], metric: x}]", "metric"),
         (
             "preset: a\ndata: {d: {dataset: s, folder: f}}\nparts: {p: {data: d, grid: g, seeds: 2}}\nclaims: []",
             "seeds",
