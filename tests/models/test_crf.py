@@ -13,6 +13,8 @@ from models.crf import lattice
 from models.crf.meanfield import mean_field
 
 RNG = np.random.default_rng(0)
+REFERENCE = Path(__file__).with_name("crf_reference.npz")
+KEPT = {"scene": (60, 80, 3, 1.0, False), "blobs": (64, 50, 5, 1.0, True)}
 SMALL = {"gaussian_sxy": 1.5, "bilateral_sxy": 6.0, "bilateral_srgb": 40.0}
 
 
@@ -230,21 +232,51 @@ def _blobs(height: int, width: int) -> np.ndarray:
     return np.clip(coarse + rng.normal(0, 4, (1, height, width, 3)), 0, 255).astype("uint8")
 
 
-@pytest.mark.parametrize(
-    ("height", "width", "classes", "certainty", "blobs"),
-    [(60, 80, 3, 1.0, False), (131, 97, 21, 0.3, False), (64, 50, 5, 1.0, True), (256, 256, 5, 0.5, True)],
-)
-def test_agrees_with_pydensecrf(height: int, width: int, classes: int, certainty: float, blobs: bool) -> None:
+def _inputs(height: int, width: int, classes: int, certainty: float, blobs: bool) -> tuple[np.ndarray, np.ndarray]:
     image, logits = _scene(height, width, classes)
-    image = _blobs(height, width) if blobs else image
-    probabilities = tf.nn.softmax(certainty * logits).numpy()
-    expected = _pydensecrf(image[0], probabilities[0])
-    assert np.mean(expected.argmax(-1) != logits[0].argmax(-1)) > 0.01
+    return _blobs(height, width) if blobs else image, tf.nn.softmax(certainty * logits).numpy()
+
+
+def _assert_agrees(image: np.ndarray, probabilities: np.ndarray, expected: np.ndarray) -> None:
+    assert np.mean(expected.argmax(-1) != probabilities[0].argmax(-1)) > 0.01
     layer = models.DenseCRF(from_logits=False)
     for call in (layer, tf.function(layer)):  # graph optimisation must not change a rounding
         found = np.asarray(call([image, probabilities]))[0]
         assert np.mean(found.argmax(-1) == expected.argmax(-1)) >= 0.999
         assert np.abs(found - expected).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "classes", "certainty", "blobs"),
+    [(60, 80, 3, 1.0, False), (131, 97, 21, 0.3, False), (64, 50, 5, 1.0, True), (256, 256, 5, 0.5, True)],
+)
+def test_agrees_with_pydensecrf(height: int, width: int, classes: int, certainty: float, blobs: bool) -> None:
+    image, probabilities = _inputs(height, width, classes, certainty, blobs)
+    _assert_agrees(image, probabilities, _pydensecrf(image[0], probabilities[0]))
+
+
+@pytest.mark.parametrize("name", ["scene", "blobs"])
+def test_agrees_with_what_pydensecrf_gave(name: str) -> None:
+    """The same where pydensecrf2 is not installed, with the marginals that its version 1.1 gave, in 16 bits each.
+
+    Made by `python tests/models/test_crf.py`.
+    """
+    kept = np.load(REFERENCE)
+    image, _ = _inputs(*KEPT[name])
+    np.testing.assert_allclose(image.astype(int), kept[f"{name}_image"].astype(int), atol=1)
+    probabilities = kept[f"{name}_probabilities"].astype("float32")
+    _assert_agrees(kept[f"{name}_image"], probabilities, kept[f"{name}_marginals"] / 65535)
+
+
+def _keep_reference() -> None:
+    kept = {}
+    for name, case in KEPT.items():
+        image, probabilities = _inputs(*case)
+        probabilities = probabilities.astype("float16")
+        marginals = _pydensecrf(image[0], probabilities[0].astype("float32"))
+        kept |= {f"{name}_image": image, f"{name}_probabilities": probabilities}
+        kept[f"{name}_marginals"] = np.round(65535 * marginals).astype("uint16")
+    np.savez_compressed(REFERENCE, **kept)
 
 
 def test_logits_and_probabilities_give_the_same() -> None:
@@ -405,3 +437,7 @@ def test_config_is_the_constructor() -> None:
     again = models.DenseCRF.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
     assert (again.iterations, again.bilateral_srgb, again.clip) == (2, 20.0, 1e-3)
+
+
+if __name__ == "__main__":
+    _keep_reference()
