@@ -249,6 +249,13 @@ class TrialSpec(Spec):
             raise ValueError("train.freeze backbone works with model.architecture deeplabv3plus, not with keras_cv")
         if self.model.architecture == "keras_cv" and any(view.output_stride for view in self.eval.views):
             raise ValueError("eval.views: model.architecture keras_cv has one output stride; leave output_stride out")
+        if BACKBONES[self.model.backbone].one_size and (
+            self.data.crop != self.data.size or any(view.scales != (1.0,) for view in self.eval.views)
+        ):
+            raise ValueError(
+                f"backbone {self.model.backbone!r} is another function at every size of image: set data.crop to "
+                f"data.size, here {self.data.size}, and no scales in eval.views"
+            )
         reached = BACKBONES[self.model.backbone].strides
         for view in self.eval.views:
             if view.output_stride and view.output_stride not in reached:

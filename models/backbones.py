@@ -31,6 +31,8 @@ class Backbone:
         levels: layers whose outputs are the last at stride 4, 8, 16 and 32, by KerasCV's level names where it has them.
         strides: output strides that it can be given.
         multiple: sides of the image have to be multiples of it.
+        one_size: whether it is another function at every size of the image, so that a model trained at one is of no use
+            at another.
     """
 
     constructor: str
@@ -44,6 +46,7 @@ class Backbone:
     levels: tuple[str, str, str, str] = ("P2", "P3", "P4", "P5")
     strides: tuple[int, ...] = (8, 16, 32)
     multiple: int = 1
+    one_size: bool = False
 
     @property
     def scaling(self) -> str:
@@ -187,9 +190,12 @@ def _csp_darknet(width: int, depth: int, parameters: int, preset: str | None = N
 
 
 def _mit(width: int, depths: tuple[int, ...], parameters: int, preset: str | None = None) -> Backbone:
-    """Mix transformer of SegFormer (Xie et al. 2021, arXiv 2105.15203). Attention is global: no stride but its own."""
+    """Mix transformer of SegFormer (Xie et al. 2021, arXiv 2105.15203). Attention is global: no stride but its own.
+
+    KerasCV exchanges channels and places in it (see models.mix_transformer), in a way that depends on the size.
+    """
     arguments = {"depths": depths, "embedding_dims": (width, 2 * width, 5 * width, 8 * width)}
-    own = {"levels": ("P1", "P2", "P3", "P4"), "strides": (32,), "multiple": 32}
+    own = {"levels": ("P1", "P2", "P3", "P4"), "strides": (32,), "multiple": 32, "one_size": True}
     return _row("MiT", arguments, parameters, preset=preset, **own)
 
 

@@ -103,8 +103,24 @@ def test_views_have_names_and_stand_aside_of_the_cell():
             "keras_cv has one output stride",
         ),
         (
-            {"model": {"backbone": "mit_b0", "output_stride": 32}, "eval": {"views": [{"output_stride": 16}]}},
+            {
+                "model": {"backbone": "mit_b0", "output_stride": 32},
+                "data": {"crop": 160},
+                "eval": {"views": [{"output_stride": 16}]},
+            },
             "backbone 'mit_b0' reaches output_stride 32 only; received 16",
+        ),
+        (
+            {
+                "model": {"backbone": "mit_b0", "output_stride": 32},
+                "data": {"crop": 160},
+                "eval": {"views": [{"scales": [0.5, 1]}]},
+            },
+            "another function at every size of image: .*no scales in eval.views",
+        ),
+        (
+            {"model": {"backbone": "mit_b0", "output_stride": 32}, "data": {"size": 160, "crop": 128}},
+            "backbone 'mit_b0' is another function at every size of image: set data.crop to data.size, here 160",
         ),
     ],
 )
