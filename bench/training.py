@@ -271,6 +271,20 @@ def steps_per_second(model: keras.Model, dataset: tf.distribute.DistributedDatas
     return steps / (watch.times[-1] - watch.times[0])
 
 
+def share_statistics(model: keras.Model, strategy: tf.distribute.Strategy) -> None:
+    """Give every replica the mean of all replicas' running statistics, which is what weights on disk hold.
+
+    Each replica's own differ, as it sees images of its own: scores would depend on which replica scored an image, and
+    a training that goes on from its weights would not be the one that never stopped.
+    """
+    if strategy.num_replicas_in_sync == 1:
+        return
+    with strategy.scope():
+        for variable in model.non_trainable_variables:
+            if tf.as_dtype(variable.dtype).is_floating:
+                variable.assign(variable.numpy())
+
+
 def recalibrate(model: keras.Model, dataset: tf.data.Dataset, strategy: tf.distribute.Strategy) -> None:
     """Refresh batch-norm statistics by forward passes: averaged weights have none of their own (Izmailov et al. 2018,
     arXiv 1803.05407)."""

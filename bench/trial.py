@@ -261,7 +261,7 @@ class Body:
         callbacks: list[Any] = [
             training.Watch(
                 self.spec,
-                lambda: self.evaluator(self.scored["val"]),
+                self._score,
                 self.running,
                 self.rate,
                 self.clocks,
@@ -272,8 +272,9 @@ class Body:
         ]
         if self.objective.trained.scheduled:
             callbacks.append(training.Schedule(self.objective.set_progress, train, trace.steps))
-        with self.clocks.phase("compile"):
-            self.evaluator.warm(self.scored["val"])  # else the images/s of the first evaluation would hold its tracing
+        if not train.eager:  # else the images/s of the first evaluation would hold its tracing
+            with self.clocks.phase("compile"):
+                self.evaluator.warm(self.scored["val"])
         batches = distribute(self.batches(train.epochs * train.steps_per_epoch, trace.steps), self.strategy)
         if trace.epochs < train.epochs:
             self.trained.fit(
@@ -284,6 +285,13 @@ class Body:
                 callbacks=callbacks,
                 verbose=0,
             )
+
+    def _score(self) -> Any:
+        """The validation scores of the weights as they are."""
+        from bench.training import share_statistics
+
+        share_statistics(self.trained, self.strategy)
+        return self.evaluator(self.scored["val"])
 
     def batches(self, steps: int, first: int = 0) -> Any:
         """Training batches `first` to `steps` of the trial, of all replicas together."""

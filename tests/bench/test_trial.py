@@ -41,7 +41,7 @@ def finished(tmp_path_factory):
         "train.freeze=backbone",
         "loss.params.class_weights=median_frequency",
         "loss.calibrated=true",
-        "eval.views=[{output_stride: 16, flip: true}, {crf: true}, {output_stride: 16}]",
+        "eval.views=[{output_stride: 16, flip: true}, {crf: true}, {output_stride: 32}]",
         "eval.published=true",
         "model.auxiliary_weight=0.4",
     )
@@ -58,7 +58,7 @@ def test_the_record_tells_the_whole_story(finished):
     assert record.throughput.replicas == 2
     assert {(view.view, view.split): view.images for view in record.views} == {
         (view, split): images
-        for view in ("default", "os16+flip", "crf", "os16")
+        for view in ("default", "os16+flip", "crf", "os32")
         for split, images in (("val", 5), ("test", 3))
     }
     clocks = record.clocks.model_dump()
@@ -80,7 +80,7 @@ def test_the_record_has_the_loss_as_it_was_trained(finished):
 def test_views_are_of_the_same_weights_and_differ(finished):
     record, _ = finished
     val = {view.view: view for view in record.views if view.split == "val"}
-    assert val.pop("os16") == val["default"].model_copy(update={"view": "os16"}), (
+    assert val.pop("os32") == val["default"].model_copy(update={"view": "os32"}), (
         "the stride of training, measured once"
     )
     matrices = [view.confusion for view in val.values()]
