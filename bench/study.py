@@ -172,11 +172,11 @@ def write(study: Study, out: Path, page: Path) -> None:
         if not runs:
             raise UsageError(f"{out}: no part of the study is complete")
         losses = {name: run for name, run in runs.items() if study.parts[name].grid == "losses-core"}
-        absent = dict.fromkeys(study.parts, "*Not trained yet.*")
-        filled = fill(page.read_text(encoding="utf-8"), absent | blocks(study, runs))
+        filled = dict.fromkeys([*study.parts, "figure"], "*Not trained yet.*") | blocks(study, runs)
         if drawn := tables.figure(losses, "cross_entropy"):
             results.write_bytes(page.parent / FIGURE, theme.png(drawn))
-        results.write_bytes(page, filled.encode())
+            filled["figure"] = f"![mIoU of each loss less that of cross-entropy, by data set]({FIGURE})"
+        results.write_bytes(page, fill(page.read_text(encoding="utf-8"), filled).encode())
     except (OSError, ValueError) as error:
         raise UsageError(str(error)) from None
 

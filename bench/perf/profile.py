@@ -1,7 +1,7 @@
 """Where a trial's time goes: `python -m bench.perf.profile [--preset quick] [--set FIELD=VALUE]`.
 
-One trial in this process, phase by phase, from the start of the process to its end, as the table of docs/speed.md has
-it. A steady step stands beside the whole: what remains of `train` is the input's first batches and the windows' ends.
+One trial in this process, phase by phase, from the start of the process to the last file that it writes.
+A steady step stands beside the whole.
 """
 
 from __future__ import annotations
