@@ -86,7 +86,10 @@ def metrics(body: Body, batch: tf.data.Dataset) -> dict[str, Callable[[], object
     }
 
     def updates(metric: Any) -> Callable[[], object]:
-        update = tf.function(lambda label, logits: metric.update_state(label, logits))
+        @tf.function
+        def update(label: tf.Tensor, logits: tf.Tensor) -> None:
+            metric.update_state(label, logits)  # of Keras 2 it returns an operation, which a graph cannot
+
         return lambda: [update(label, logits) for _ in range(UPDATES)] and float(metric.result())
 
     return {name: updates(metric) for name, metric in sides.items()}
