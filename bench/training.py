@@ -69,7 +69,7 @@ class RunningConfusion(keras.metrics.Metric):
         super().__init__(name=name, **kwargs)
         self.classes = classes
         self.matrix = self.add_weight(name="matrix", shape=(classes, classes), initializer="zeros", dtype="int64")
-        # On a CPU TensorFlow's own arg-max takes most of this metric's time; XLA's is ten times as fast.
+        # On a CPU TensorFlow's own arg-max takes most of this metric's time; XLA's is faster.
         self._predicted = tf.function(
             lambda logits: tf.argmax(logits, -1, output_type=tf.int32),
             jit_compile=not tf.config.list_logical_devices("GPU"),
