@@ -8,6 +8,7 @@ without the key ends the run); a request no node can satisfy waits for ever, so 
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import secrets
@@ -263,7 +264,7 @@ def run(jobs: Sequence[Job], *, shared: Path, max_concurrent: int | None, listen
         ),
     )
     try:
-        with silenced():
+        with _silenced():
             tuner.fit()
     finally:
         _listeners.pop(experiment, None)
@@ -324,8 +325,23 @@ class _Relay(tune.Callback):
         self._emit(trial, "ended", end=self._end(trial))
 
 
+def empty_trials(number: int) -> None:
+    """Ray's own floor, which `bench.perf.schedule` compares with: Tune trials that return at once, nothing of ours
+    between. To be called inside `cluster`."""
+
+    def nothing(config: dict[str, Any]) -> None:
+        pass
+
+    with tempfile.TemporaryDirectory() as folder, _silenced(), contextlib.redirect_stdout(io.StringIO()):
+        tune.Tuner(
+            tune.with_resources(nothing, {"CPU": 1}),
+            param_space={"number": tune.grid_search(list(range(number)))},
+            run_config=tune.RunConfig(name="empty", storage_path=folder, verbose=0),
+        ).fit()
+
+
 @contextlib.contextmanager
-def silenced() -> Iterator[None]:
+def _silenced() -> Iterator[None]:
     """Tune prints one line about failed trials whatever its verbosity; the run's own view tells more."""
     loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray.tune.tune", "ray.train")]
     before = [logger.level for logger in loggers]

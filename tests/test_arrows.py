@@ -8,7 +8,6 @@ import pytest
 HOME = Path(__file__).resolve().parents[1]
 ROOMS = ("bench", "losses", "models", "results", "reports")
 MAY = {"losses": {"losses"}, "models": {"models"}, "results": {"results"}, "reports": {"reports", "results"}}
-RAY = {"bench/schedule.py", "bench/perf/schedule.py"}
 WITHOUT_TENSORFLOW = {f"bench/{command}.py" for command in ("report", "compare", "publish", "history", "list", "run")}
 
 
@@ -35,8 +34,8 @@ def test_a_room_imports_only_what_it_may(room):
     assert not {file: names for file, names in wrong.items() if names}
 
 
-def test_ray_is_imported_by_the_scheduler_and_its_benchmark_alone():
-    assert {file for file, names in FILES.items() if "ray" in names} == RAY
+def test_ray_is_imported_by_the_scheduler_alone():
+    assert {file for file, names in FILES.items() if "ray" in names} == {"bench/schedule.py"}
 
 
 def test_tables_reports_and_the_commands_that_read_them_do_without_tensorflow():

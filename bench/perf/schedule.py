@@ -7,7 +7,6 @@ driver's memory grow; `--whole` trains the whole quick losses grid, about half a
 
 from __future__ import annotations
 
-import contextlib
 import math
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from datetime import datetime
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import psutil
 import typer
@@ -47,21 +46,6 @@ sys.exit(trial.run(spec, Path(sys.argv[1])).status != "ok")
 """
 
 
-def empty(trials: int) -> None:
-    """Ray's own floor: Tune trials that return at once, with nothing of ours between (so Ray is imported here)."""
-    from ray import tune
-
-    def nothing(config: dict[str, Any]) -> None:
-        pass
-
-    with tempfile.TemporaryDirectory() as folder, schedule.silenced(), contextlib.redirect_stdout(StringIO()):
-        tune.Tuner(
-            tune.with_resources(nothing, {"CPU": 1}),
-            param_space={"number": tune.grid_search(list(range(trials)))},
-            run_config=tune.RunConfig(name="empty", storage_path=folder, verbose=0),
-        ).fit()
-
-
 def ours(trials: int) -> None:
     """As many no-op trials of a run, one CPU each."""
     options = {"grid": "smoke", "seeds": math.ceil(trials / 2), "settings": ["model.weights=none"], "gpus_per_trial": 0}
@@ -81,7 +65,7 @@ def no_ops(counts: Sequence[int]) -> list[Ratio]:
     driver = psutil.Process()
     with schedule.cluster(None):
         for count in counts:
-            sides = {"floor": partial(empty, count), "ours": partial(ours, count)}
+            sides = {"floor": partial(schedule.empty_trials, count), "ours": partial(ours, count)}
             seconds = medians(sides, rounds=3) if count < 20 else medians(sides, rounds=1, warm_up=0)
             mib = driver.memory_info().rss / 2**20
             print(f"{count} trials: driver at {mib:.0f} MiB", flush=True)
