@@ -131,7 +131,7 @@ class RunFolder:
     def has(self, spec: TrialSpec) -> bool:
         """Whether some complete trial, of whatever name, was of this cell and seed on as many replicas."""
         if self._had is None:
-            self._had = {(record.cell, record.seed, _replicas(record)) for record in self.complete()}
+            self._had = {(record.cell, record.seed, record.replicas) for record in self.complete()}
         return (spec.cell, spec.seed, spec.placement.replicas) in self._had
 
     def set_aside(self, names: Iterable[str]) -> None:
@@ -164,11 +164,6 @@ class RunFolder:
             return results.read(self.trial(name)).status
         except ValueError:
             return None
-
-
-def _replicas(record: results.Record) -> int | None:
-    placement = record.spec.get("placement", {})
-    return placement.get("gpus") or placement.get("cpu_replicas")
 
 
 def _cells(plan: Plan) -> list[dict[str, Any]]:

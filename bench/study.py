@@ -12,6 +12,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -205,7 +206,7 @@ def main(
         return EXIT_OK
     if data_root is None:
         raise UsageError("--data-root: the folder that holds the study's data sets is wanted")
-    statuses = [EXIT_OK]
+    statuses = []
     for name in parts or planned.parts:
         if complete(planned, name, out):
             print(f"{name}: complete", flush=True)
@@ -217,9 +218,18 @@ def main(
         statuses.append(run([sys.executable, *wanted]))
         if statuses[-1] == EXIT_INTERRUPTED:
             return EXIT_INTERRUPTED
-    if not dry_run:
+    if dry_run:
+        return EXIT_OK
+    if any(complete(planned, name, out) for name in planned.parts):
         write(planned, out, page)
-    return next((status for status in (EXIT_USAGE, EXIT_INCOMPLETE) if status in statuses), max(statuses))
+    return _worst(statuses)
+
+
+def _worst(statuses: Sequence[int]) -> int:
+    """The exit status of the whole: wrong usage first; a part that ended in any other way is incomplete."""
+    if EXIT_USAGE in statuses:
+        return EXIT_USAGE
+    return EXIT_INCOMPLETE if any(statuses) else EXIT_OK
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def steady_windows(rates: list[float]) -> list[float]:
     The cut d, at most half of the windows, is where the squared standard error of the mean of what is left,
     s^2(d) / (n - d), is least. If what is left still drifts, there is no steady state, and the list is empty. It drifts
     when its halves differ by more than 5 % and the windows go one way (Kendall's tau, Mann 1945, p below 10 %): on a
-    machine where a window varies by some percent the halves of a few differ by more than 5 % half of the time.
+    machine where a window varies by 8 % the halves of nine differ by more than 5 % more than a quarter of the time.
 
     Args:
         rates: images/s of consecutive windows.

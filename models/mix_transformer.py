@@ -1,9 +1,11 @@
-"""KerasCV's mix transformer for images of any size.
+"""KerasCV's mix transformer, built for images of any size.
 
 KerasCV 0.9 fixes the size at construction and takes the root of a sequence's length for the height of a square map.
 Here the layers keep maps (B, H, W, C), with KerasCV's weights and, at its sizes, its values. That includes a slip of
 KerasCV: before and after the strided convolution of its attention it reshapes between sequence and map with channels
-and places exchanged. Its ImageNet weights were trained so. Its GELU is by the hyperbolic tangent.
+and places exchanged. Its ImageNet weights were trained so. What lies beside what in the reshaped map depends on the
+number of places, so the model takes any size, but is another function at each: train and evaluate it at one
+(`Backbone.one_size`). Its GELU is by the hyperbolic tangent.
 
 Mix transformer: SegFormer, Xie et al. 2021, arXiv 2105.15203. Stochastic depth is off.
 """

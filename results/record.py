@@ -276,6 +276,12 @@ class Record(_Part):
             raise ValueError(f"a view occurs twice: {names}")
         return self
 
+    @property
+    def replicas(self) -> int | None:
+        """The replicas it was placed on: its GPUs, or those on the CPU; None where the spec does not say."""
+        placement = self.spec.get("placement", {})
+        return placement.get("gpus") or placement.get("cpu_replicas")
+
 
 def migrate(data: dict[str, Any]) -> dict[str, Any]:
     """The JSON object brought to `SCHEMA_VERSION`; ValueError when its version is missing, newer, or has no way up."""

@@ -216,9 +216,7 @@ def _by_width(run: Run) -> Run:
         if "replicas" in cell:  # runs from before did not say
             widths.setdefault(cell["cell"], set()).add(cell["replicas"])
     for stored in run.trials:
-        placement = stored.record.spec.get("placement", {})
-        replicas = placement.get("gpus") or placement.get("cpu_replicas") or 1
-        widths.setdefault(stored.record.cell, set()).add(replicas)
+        widths.setdefault(stored.record.cell, set()).add(stored.record.replicas or 1)
     return with_labels(run, {cell for cell, found in widths.items() if len(found) > 1})
 
 

@@ -11,10 +11,9 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
+import importlib
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -26,74 +25,57 @@ from bench.environment import prepare_process
 from bench.grid import single
 from bench.plan import default_precision
 from bench.spec import TrialSpec
+from bench.timing import Clocks
+
+PARTS = {
+    "_load_data": "data: listed, checked, ready to be read",
+    "_build": "model, weights, loss, optimiser",
+    "_resident_rate": "the step again on resident data, for the input's share",
+    "_keep_checkpoint": "weights written",
+    "_draw": "pictures",
+}
+"""Methods of a trial's body, and what they are called in the table; each becomes a phase of its clocks."""
+BOOKED = {
+    "init": "the rest of what comes before the first step",
+    "compile": "evaluation and training traced, with their first batches",
+    "train": "steady steps",
+    "eval": "evaluation",
+    "io": "state of every epoch, and what else is written",
+}
+"""Phases of any trial."""
 
 
-class Profile:
-    """Seconds of named phases, in the order in which they were met."""
+def profile(spec: TrialSpec) -> tuple[dict[str, float], dict[str, float]]:
+    """Run a trial.
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
-
-
-def profile(spec: TrialSpec) -> tuple[Profile, dict[str, float]]:
-    """Run a trial; its phases in seconds, and of a steady step {"step", "input": milliseconds}."""
-    found = Profile()
-    found.seconds["interpreter and the command's own imports"] = time.time() - psutil.Process().create_time()
-    with found.phase("import of TensorFlow"):
-        import tensorflow  # noqa: F401
-    with found.phase("import of Keras"):
-        import keras  # noqa: F401
-    with found.phase("import of KerasCV"):
-        import keras_cv  # noqa: F401
-    with found.phase("import of the suite"):
+    Returns:
+        Seconds of its phases; of a steady step {"step": ms, "input": %}, empty if there was no steady state.
+    """
+    clocks, seconds = Clocks(), {}
+    seconds["interpreter and the command's own imports"] = time.time() - psutil.Process().create_time()
+    for name in ("TensorFlow", "Keras", "KerasCV"):
+        with clocks.phase(name):
+            importlib.import_module({"KerasCV": "keras_cv"}.get(name, name.lower()))
+        seconds[f"import of {name}"] = clocks.elapsed(name)
+    with clocks.phase("suite"):
         import losses.registry  # noqa: F401
         import models.builder  # noqa: F401
         from bench import evaluation, objective, optimizers, training  # noqa: F401
         from bench.data import pipeline  # noqa: F401
         from bench.trial import Body
-
-    class Timed(Body):
-        def _load_data(self) -> None:
-            with found.phase("data: listed, checked, ready to be read"):
-                super()._load_data()
-
-        def _build(self) -> None:
-            with found.phase("model, weights, loss, optimiser"):
-                super()._build()
-
-        def _resident_rate(self) -> float | None:
-            with found.phase("the step again on resident data, for the input's share"):
-                return super()._resident_rate()
-
-        def _keep_checkpoint(self) -> None:
-            with found.phase("weights written"):
-                super()._keep_checkpoint()
-
-        def _draw(self) -> None:
-            with found.phase("pictures"):
-                super()._draw()
-
+    seconds["import of the suite"] = clocks.elapsed("suite")
     with tempfile.TemporaryDirectory() as folder:
-        body = Timed(spec, Path(folder), False, lambda event: None)
+        body = Body(spec, Path(folder), False, lambda event: None)
+        body.clocks = clocks
+        for method, phase in PARTS.items():
+            setattr(body, method, clocks.phase(phase)(getattr(body, method)))
         kept = body.run()
-    clocks = body.clocks.as_dict()
-    found.seconds["evaluation and training traced, with their first batches"] = clocks["compile_s"]
-    found.seconds["steady steps"] = clocks["train_s"]
-    again = found.seconds.pop("the step again on resident data, for the input's share")
-    found.seconds["the step again on resident data, for the input's share"] = again
-    found.seconds["evaluation"] = clocks["eval_s"]
+    seconds |= {label: clocks.elapsed(label) for label in PARTS.values()}
+    seconds |= {label: clocks.elapsed(name) for name, label in BOOKED.items()}
     speed = kept["throughput"]
     rate = speed["images_per_second"]
     step = {"step": 1e3 * spec.train.batch_size / rate, "input": 100 * (speed["input_share"] or 0)} if rate else {}
-    return found, step
+    return seconds, step
 
 
 @command
@@ -104,11 +86,11 @@ def main(
     """Print where the time of one trial goes."""
     prepare_process()
     spec = single(set_ or [], preset, default_precision(0, []))
-    found, step = profile(spec)
-    whole = sum(found.seconds.values())
+    seconds, step = profile(spec)
+    whole = sum(seconds.values())
     print("| phase | s | share |\n|---|--:|--:|")
-    for name, seconds in found.seconds.items():
-        print(f"| {name} | {seconds:.1f} | {seconds / whole:.0%} |")
+    for name, spent in seconds.items():
+        print(f"| {name} | {spent:.1f} | {spent / whole:.0%} |")
     if step:
         print(f"\nA steady step: {step['step']:.0f} ms, of which the input {step['input']:.1f} %.")
     return 0

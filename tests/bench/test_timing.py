@@ -3,6 +3,7 @@ import time
 import numpy as np
 import pytest
 
+from bench import timing
 from bench.timing import Clocks, steady_windows
 
 
@@ -40,11 +41,13 @@ def test_noise_of_one_percent_is_a_steady_state(windows):
     assert min(kept) >= windows // 2
 
 
-def test_noise_of_eight_percent_is_a_steady_state_most_of_the_time():
-    """As nine windows on a shared virtual machine: by the halves alone half of such trials had no rate."""
+def test_noise_of_eight_percent_is_a_steady_state_most_of_the_time(monkeypatch):
+    """As nine windows on a shared machine: by the halves alone more than a quarter of such trials has no rate."""
     rng = np.random.default_rng(1)
     drawn = rng.normal(36, 0.08 * 36, (400, 9)).tolist()
     assert np.mean([bool(steady_windows(rates)) for rates in drawn]) > 0.85
+    monkeypatch.setattr(timing, "ONE_WAY", 1.1)  # every order goes one way then: the halves alone decide
+    assert np.mean([bool(steady_windows(rates)) for rates in drawn]) < 0.75
 
 
 def test_rates_that_sink_have_no_steady_state_for_all_their_noise():

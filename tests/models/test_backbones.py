@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import models
 from models.backbones import BACKBONES, Backbone
+from models.mix_transformer import TransformerBlock
 from models.pyramid import STRIDES, ReverseChannels, bare, for_any_size, maps, scaled
 
 SMALL = {"aspp_channels": 8, "decoder_channels": 8, "low_level_channels": 8}
@@ -98,6 +99,19 @@ def test_the_mix_transformer_is_that_of_keras_cv() -> None:
     pyramid = keras.Model(theirs.input, [theirs.get_layer(n).output for n in theirs.pyramid_level_inputs.values()])
     for mine, other in zip(keras.Model(ours.input, maps(ours, row, STRIDES))(image), pyramid(image), strict=True):
         np.testing.assert_allclose(np.asarray(mine), np.asarray(other), rtol=0, atol=1e-4 * np.std(other))
+
+
+@pytest.mark.parametrize(("reduction", "one_size"), [(2, True), (1, False)])
+def test_the_mix_transformer_is_another_function_at_every_size(reduction: int, one_size: bool) -> None:
+    """On a map that is the same everywhere attention has nothing to tell places apart by, whatever their number."""
+    keras.utils.set_random_seed(0)
+    block = TransformerBlock(channels=6, heads=2, reduction=reduction)
+    pixel = np.random.default_rng(0).normal(size=6).astype("float32")
+    small, large = (np.asarray(block(np.broadcast_to(pixel, (1, side, side, 6))))[0, 3, 3] for side in (8, 16))
+    assert (np.abs(small - large).max() > 1e-3) == one_size
+    if not one_size:
+        np.testing.assert_allclose(small, large, atol=1e-5)
+    assert all(row.one_size == (row.constructor == "keras_cv.models.MiTBackbone") for row in BACKBONES.values())
 
 
 @pytest.mark.parametrize(
