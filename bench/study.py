@@ -21,7 +21,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bench.cli import command, start
-from bench.environment import check_rooms
+from bench.environment import check_rooms, gpu_names
 from bench.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UsageError, nearest
 from reports.study import Claim
 
@@ -57,6 +57,7 @@ class Part(_Strict):
     only: str | None = None
     settings: list[str] = []
     classes: bool = False
+    abreast: int = Field(1, ge=1, description="trials at a time without GPUs; several have no comparable speed")
 
 
 class Study(_Strict):
@@ -103,14 +104,15 @@ def read(path: Path) -> Study:
 def arguments(study: Study, name: str, data_root: Path, out: Path) -> list[str]:
     """The `bench.run` of a part: a new one, or the one that was begun, which takes more seeds if there are more now."""
     part = study.parts[name]
+    abreast = ["--max-concurrent", str(part.abreast)] if part.abreast > 1 and not gpu_names() else []
     if (out / name).is_dir():
-        return ["--resume", str(out / name), "--changed", "keep", "--seeds", str(part.seeds)]
+        return ["--resume", str(out / name), "--changed", "keep", "--seeds", str(part.seeds), *abreast]
     data = study.data[part.data]
     settings = [option for setting in (*data.settings, *part.settings) for option in ("--set", setting)]
     return [
         "--grid", part.grid, "--preset", study.preset, "--seeds", str(part.seeds), "--dataset", data.dataset,
         "--data-root", str(data_root / data.folder), *(("--only", part.only) if part.only else ()), *settings,
-        "--out", str(out), "--name", name,
+        "--out", str(out), "--name", name, *abreast,
     ]  # fmt: skip
 
 

@@ -159,7 +159,7 @@ def test_the_study_that_comes_along_is_about_grids_and_cells_that_exist():
         assert bool(claim.views) != bool(claim.first and claim.second)
 
 
-def test_a_part_is_begun_once_and_then_resumed(tmp_path):
+def test_a_part_is_begun_once_and_then_resumed(tmp_path, monkeypatch):
     planned = command.read(command.DEFAULT)
     begun = command.arguments(planned, "parts-losses", tmp_path / "data", tmp_path / "runs")
     assert "data.masks=masks_parts" in begun
@@ -167,6 +167,11 @@ def test_a_part_is_begun_once_and_then_resumed(tmp_path):
     (tmp_path / "runs" / "parts-losses").mkdir(parents=True)
     resumed = command.arguments(planned, "parts-losses", tmp_path / "data", tmp_path / "runs")
     assert resumed[:2] == ["--resume", str(tmp_path / "runs" / "parts-losses")]
+    for arguments in (begun, resumed):
+        assert arguments[-2:] == ["--max-concurrent", "2"]
+    assert "--max-concurrent" not in command.arguments(planned, "cats-heads", tmp_path / "data", tmp_path / "runs")
+    monkeypatch.setattr(command, "gpu_names", lambda: ["one", "two"])
+    assert "--max-concurrent" not in command.arguments(planned, "parts-losses", tmp_path / "data", tmp_path / "runs")
     assert not command.complete(planned, "parts-losses", tmp_path / "runs")
 
 
@@ -196,6 +201,19 @@ def test_ctrl_c_waits_for_the_run_to_end_by_itself(tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(30) == 130
     assert process.stdout.read() == "recorded\n"
+
+
+@pytest.mark.parametrize(("ends", "expected"), [([0, 0], 0), ([0, 4], 4), ([-9, 0], 4), ([1, 0], 4), ([2, 4], 2)])
+def test_the_status_of_the_whole_is_that_of_the_worst_part(tmp_path, monkeypatch, ends, expected):
+    """A part that was killed, or left no run to read, is incomplete, and the page stays as it was."""
+    planned = command.read(command.DEFAULT)
+    names, left = [*planned.parts][: len(ends)], iter(ends)
+    monkeypatch.setattr(command, "run", lambda wanted: next(left))
+    page = tmp_path / "page.md"
+    with pytest.raises(SystemExit) as ended:
+        command.main(names, data_root=tmp_path, out=tmp_path / "runs", study=command.DEFAULT, page=page)
+    assert ended.value.code == expected
+    assert not page.exists()
 
 
 @pytest.mark.parametrize(
