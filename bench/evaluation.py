@@ -85,11 +85,22 @@ def confusion_matrix(truth: tf.Tensor, prediction: tf.Tensor, classes: int) -> t
     Returns:
         (C, C) int32, rows = truth.
     """
+    return count_pairs(pairs(truth, prediction, classes), classes)
+
+
+def pairs(truth: tf.Tensor, prediction: tf.Tensor, classes: int) -> tf.Tensor:
+    """(pixels,) int32: truth * C + prediction, and C * C where truth is outside 0..C-1."""
     truth = tf.reshape(tf.cast(truth, tf.int32), [-1])
     prediction = tf.reshape(tf.cast(prediction, tf.int32), [-1])
-    # Void goes into one bin past the end, which is cut off: cheaper than a boolean mask, and of static shape.
-    pair = tf.where((truth >= 0) & (truth < classes), truth * classes + prediction, classes * classes)
-    counts = tf.math.bincount(pair, minlength=classes * classes + 1, maxlength=classes * classes + 1)
+    return tf.where((truth >= 0) & (truth < classes), truth * classes + prediction, classes * classes)
+
+
+def count_pairs(found: tf.Tensor, classes: int) -> tf.Tensor:
+    """The confusion matrix (C, C) int32 of what `pairs` gave."""
+    # Void has one bin past the end, which is cut off: cheaper than a boolean mask, and of static shape. The operation
+    # itself, because tf.math.bincount first looks for the largest value.
+    bins, unweighted = classes * classes + 1, tf.zeros((0,), tf.int32)
+    counts = tf.raw_ops.DenseBincount(input=found, size=bins, weights=unweighted, binary_output=False)
     return tf.reshape(counts[:-1], [classes, classes])
 
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 import losses
 from bench.evaluation import Evaluator, boundary_band, class_dice, class_iou, confusion_matrix, label_map, score_image
+from bench.training import UNROLLED, RunningConfusion
 
 
 def test_confusion_matrix_counts_pairs_and_leaves_void_out():
@@ -20,6 +21,26 @@ def test_confusion_matrix_counts_pairs_and_leaves_void_out():
     prediction = np.array([[0, 1, 1], [1, 0, 2]], np.uint8)
     matrix = confusion_matrix(truth, prediction, 3).numpy()
     assert matrix.tolist() == [[1, 1, 0], [0, 2, 0], [1, 0, 0]]
+
+
+@pytest.mark.parametrize("classes", [2, 8, UNROLLED, UNROLLED + 1])
+def test_the_running_matrix_is_that_of_the_arg_max(classes):
+    """Logits of few values, so that many are equal: the first of them is the prediction, as numpy has it."""
+    rng = np.random.default_rng(0)
+    truth = rng.choice([*range(classes), 255], (2, 12, 16)).astype(np.uint8)
+    logits = rng.integers(-2, 3, (2, 12, 16, classes)).astype(np.float32)
+    expected = np.zeros((classes, classes), np.int64)
+    known = truth < classes
+    np.add.at(expected, (truth[known], logits.argmax(-1)[known]), 1)
+    metric = RunningConfusion(classes)
+    for _ in range(2):
+        metric.update_state(truth, tf.constant(logits))
+    np.testing.assert_array_equal(metric.counts(), 2 * expected)
+    assert float(metric.result()) == pytest.approx(np.nanmean(class_iou(expected)))
+    metric.reset_state()
+    beside = np.stack([logits, -logits], 1)  # an auxiliary head's logits come second
+    metric.update_state(truth, tf.constant(beside))
+    np.testing.assert_array_equal(metric.counts(), expected)
 
 
 def test_iou_and_dice_by_hand():
