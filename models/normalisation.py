@@ -48,7 +48,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> tf.Tensor:
         learning = bool(training and self.trainable)
-        if not KERAS_3 and not self.synchronized:
+        double = self.compute_dtype == "float64"  # which the fused operation does not know
+        if not (learning and self.synchronized) and (double or not KERAS_3):
             return super().call(inputs, training=training)
         inputs = tf.cast(inputs, self.compute_dtype)
         if learning and self.synchronized:
