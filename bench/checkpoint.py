@@ -78,12 +78,11 @@ def restore_training(model: Any, arrays: Mapping[str, Sequence[np.ndarray]]) -> 
     Raises:
         ValueError: it was not.
     """
+    from bench.optimizers import make_variables
     from models.dropout import dropouts
 
     model.set_weights(arrays["model"])
-    # Optimizers make their variables before the first step; those of Keras's older kind know another name for it.
-    build = getattr(model.optimizer, "build", None) or model.optimizer._create_all_weights
-    build(model.trainable_variables)
+    make_variables(model.optimizer, model.trainable_variables)
     for variable, value in zip(_variables(model.optimizer), arrays.get("optimizer", ()), strict=True):
         variable.assign(value)
     for layer, value in zip(dropouts(model), arrays.get("dropout", ()), strict=True):

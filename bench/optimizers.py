@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -59,6 +60,62 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
         return dict(self._config)
 
 
+class _OneOperation:
+    """Adam's update of a variable by TensorFlow's one operation for it, in place of some fifteen for each variable.
+
+    Equal to Keras's to the rounding of 1 - beta_2, which it takes in float32: 1.3e-5 of the second moment. The training
+    step of a model of 170 variables is traced sooner and has 2000 operations less.
+    """
+
+    amsgrad: bool
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    iterations: Any
+    learning_rate: Any
+    _momentums: Any
+    _velocities: Any
+
+    def update_step(self, gradient: Any, variable: Any, *rate: Any) -> None:
+        """As in Keras, whose second generation finds the learning rate itself and whose third hands it over."""
+        if isinstance(gradient, tf.IndexedSlices) or self.amsgrad:
+            super().update_step(gradient, variable, *rate)  # type: ignore[misc]
+            return
+        dtype = variable.dtype
+        first, second = self._moments(variable)
+        beta_1, beta_2 = (tf.cast(beta, dtype) for beta in (self.beta_1, self.beta_2))
+        step = tf.cast(self.iterations + 1, dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=first.handle,
+            v=second.handle,
+            beta1_power=tf.pow(beta_1, step),
+            beta2_power=tf.pow(beta_2, step),
+            lr=tf.cast(rate[0] if rate else self.learning_rate, dtype),
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=tf.cast(self.epsilon, dtype),
+            grad=tf.cast(gradient, dtype),
+        )
+
+    def _moments(self: Any, variable: Any) -> tuple[tf.Variable, tf.Variable]:
+        if KERAS_3:
+            index = self._get_variable_index(variable)
+            return self._momentums[index].value, self._velocities[index].value
+        index = self._index_dict[self._var_key(variable)]
+        return self._momentums[index], self._velocities[index]
+
+
+@keras.utils.register_keras_serializable(package="segmentation_bench")
+class Adam(_OneOperation, keras.optimizers.Adam):
+    """Adam (Kingma & Ba 2014, arXiv 1412.6980)."""
+
+
+@keras.utils.register_keras_serializable(package="segmentation_bench")
+class AdamW(_OneOperation, keras.optimizers.AdamW):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2017, arXiv 1711.05101)."""
+
+
 def learning_rate(train: TrainSpec) -> WarmupDecay:
     """The schedule of a trial, its peak scaled linearly with the global batch."""
     steps = train.epochs * train.steps_per_epoch
@@ -77,9 +134,9 @@ def build(train: TrainSpec) -> keras.optimizers.Optimizer:
     if train.wrapper != "none" and train.optimizer in ("adam", "sgd"):
         base = _legacy(train, rate)
     elif train.optimizer == "adam":
-        base = keras.optimizers.Adam(rate)
+        base = Adam(rate)
     elif train.optimizer == "adamw":
-        base = keras.optimizers.AdamW(rate, weight_decay=train.weight_decay)
+        base = AdamW(rate, weight_decay=train.weight_decay)
     elif train.optimizer == "sgd":
         base = keras.optimizers.SGD(rate, momentum=train.momentum, weight_decay=train.weight_decay or None)
     elif train.optimizer == "lamb" and KERAS_3:
@@ -89,6 +146,15 @@ def build(train: TrainSpec) -> keras.optimizers.Optimizer:
     if isinstance(base, keras.optimizers.Optimizer):
         base.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return _wrap(base, train)
+
+
+def make_variables(optimizer: Any, variables: Sequence[Any]) -> None:
+    """Make the optimiser's variables now: a training step that makes variables itself is traced twice.
+
+    Under a distribution strategy, in its scope.
+    """
+    make = getattr(optimizer, "build", None) or optimizer._create_all_weights  # the name in Keras's older kind
+    make(variables)
 
 
 def _legacy(train: TrainSpec, rate: WarmupDecay) -> Any:

@@ -244,6 +244,7 @@ class Body:
                 run_eagerly=spec.train.eager,
                 steps_per_execution=spec.train.steps_per_execution,
             )
+            optimizers.make_variables(self.trained.optimizer, self.trained.trainable_variables)
         self.evaluator = self._evaluator(self.model)
 
     def _evaluator(self, model: Callable[..., Any]) -> Any:
