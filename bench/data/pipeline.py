@@ -8,12 +8,15 @@ Labels are only ever gathered (nearest), never blended. TensorFlow is imported w
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import PIL
 from PIL import Image
 
 from bench.data import augment, pixels, store
@@ -120,18 +123,18 @@ class Crops:
         self.crop, self.policy, self.seed = spec.crop, spec.policy, seed
         self._kept = store.keep(
             len(split),
-            lambda i: _joined(*resized(*split.read(i), spec.size)),
+            lambda i: (_joined(*resized(*split.read(i), spec.size)),),
             spec.cache,
             _identity(split, spec, "rgbl"),
         )
-        self._means = [mean_color(kept[..., :3]) for kept in self._kept]
+        self._means = [mean_color(kept[..., :3]) for (kept,) in self._kept]
         self.weigh = weigher(spec.pixel_weights, self.labels())
         # Batches of two epochs may be in the making at a time.
         self.order: Callable[[int], np.ndarray] = functools.lru_cache(maxsize=4)(self._order)
 
     def labels(self) -> Iterator[np.ndarray]:
         """All training labels at the training scale, uint8 (H, W), one after the other."""
-        return (kept[..., 3] for kept in self._kept)
+        return (kept[..., 3] for (kept,) in self._kept)
 
     def _order(self, epoch: int) -> np.ndarray:
         return _generator(self.seed, 0, epoch).permutation(len(self._kept))
@@ -156,25 +159,28 @@ class Crops:
         return image, label
 
     def _augmented(self, index: int, draws: augment.Draws) -> Pair:
-        return augment.augmented(augment.Prepared(self._kept[index], self._means[index]), self.policy, self.crop, draws)
+        return augment.augmented(
+            augment.Prepared(self._kept[index][0], self._means[index]), self.policy, self.crop, draws
+        )
 
 
 class Table:
     """Rows of an evaluation, as `evaluation` describes them, by position; past the end stands void filler."""
 
     def __init__(self, split: Split, spec: DataSpec) -> None:
-        self.images = store.keep(
-            len(split), lambda i: prepared(split.read(i)[0], spec), spec.cache, _identity(split, spec, "image")
-        )
-        self.labels = store.keep(len(split), lambda i: split.read(i)[1], spec.cache, _identity(split, None, "label"))
-        shapes = {image.shape[:2] for image in self.images}
+        def scored(index: int) -> Pair:
+            image, label = split.read(index)
+            return prepared(image, spec), label
+
+        self.pairs = store.keep(len(split), scored, spec.cache, _identity(split, spec, "scored"))
+        shapes = {image.shape[:2] for image, _ in self.pairs}
         self.image_shape = shapes.pop() if len(shapes) == 1 else (spec.size, spec.size)
-        self.label_shape = tuple(np.max([label.shape for label in self.labels], axis=0).tolist())
+        self.label_shape = tuple(np.max([label.shape for _, label in self.pairs], axis=0).tolist())
         self.row_bytes = 3 * math.prod(self.image_shape) + math.prod(self.label_shape)
 
     def __getitem__(self, position: int) -> dict[str, np.ndarray]:
-        if position < len(self.images):
-            image, label, index = self.images[position], self.labels[position], position
+        if position < len(self.pairs):
+            (image, label), index = self.pairs[position], position
         else:
             image, label, index = (
                 np.full((*self.image_shape, 3), 127, np.uint8),
@@ -190,10 +196,18 @@ class Table:
         }
 
 
-def _identity(split: Split, spec: DataSpec | None, kind: str) -> str:
+def _identity(split: Split, spec: DataSpec, kind: str) -> str:
     """What kept pixels depend on; empty when the content of the split is not known."""
-    how = f"{spec.size} {spec.policy.clahe if kind == 'image' else ''}" if spec else "native"
-    return split.version and "\n".join((split.version, kind, how, *split.keys))
+    how = f"{spec.size} {spec.policy.clahe if kind == 'scored' else ''}"
+    return split.version and "\n".join((split.version, kind, how, _code(), *split.keys))
+
+
+@functools.cache
+def _code() -> str:
+    """Of all that decodes and resizes: pixels that other code left behind are not ours."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    found = hashlib.blake2b(b"".join(source.read_bytes() for source in sources), digest_size=8).hexdigest()
+    return f"{found} Pillow {PIL.__version__} NumPy {np.__version__}"
 
 
 def prepared(image: np.ndarray, spec: DataSpec) -> np.ndarray:

@@ -49,7 +49,9 @@ def load(spec: DataSpec) -> Dataset:
     """
     if spec.root is not None:
         raise UsageError(f"dataset 'scenes' is embedded and reads no folder; for {spec.root} set data.dataset=folder")
-    splits = {name: Split(tuple(f"{name}-{i:04d}" for i in range(count)), read) for name, count in COUNTS.items()}
+    splits = {
+        name: Split(tuple(f"{name}-{i:04d}" for i in range(count)), read, VERSION) for name, count in COUNTS.items()
+    }
     return Dataset(spec.name or "scenes", CLASS_NAMES, COLORS, VERSION, splits)
 
 

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +28,9 @@ MEMORY_LIMIT = 2 << 30
 FOLDER_VARIABLE = "SEGMENTATION_BENCH_CACHE"
 _ABREAST = 64
 
-Arrays = Sequence[np.ndarray]
+Item = tuple[np.ndarray, ...]
+Shapes = list[list[list[int]]]
+"""Of the arrays of each item, in the order in which they lie in the file."""
 
 
 def folder() -> Path:
@@ -37,31 +40,36 @@ def folder() -> Path:
     return Path(named) if named else Path(cache) / "segmentation-bench"
 
 
-def keep(count: int, make: Callable[[int], np.ndarray], where: Where, identity: str) -> Arrays:
-    """`make(0)`, ..., `make(count - 1)`, uint8 of any shapes, made in threads.
+def keep(count: int, make: Callable[[int], Item], where: Where, identity: str) -> Sequence[Item]:
+    """`make(0)`, ..., `make(count - 1)`, each some uint8 arrays of any shapes, made in threads.
 
     Args:
-        where: "auto" is memory up to `MEMORY_LIMIT`, as if all were as large as the first.
+        where: "auto" is the file where it is of use to others, and where all would take more than `MEMORY_LIMIT` (as if
+            each were as large as the first); else memory, and so where the file cannot be written.
         identity: what the arrays depend on; equal identities share a file. Empty: the file is nobody else's and goes
             with the process.
 
     Raises:
         UsageError: the file cannot be written.
     """
-    if where == "auto":
-        where = "disk" if count and count * make(0).nbytes > MEMORY_LIMIT else "memory"
-    if where == "memory":
+    if where == "memory" or (where == "auto" and not identity and _fits(count, make)):
         return list(_made(count, make))
     try:
         return _on_disk(count, make, identity)
     except OSError as error:
+        if where == "auto" and _fits(count, make):
+            return list(_made(count, make))
         raise UsageError(
             f"{error.filename or folder()}: no cache of decoded pictures can be written ({error.strerror or error}); "
             f"name another folder in {FOLDER_VARIABLE}, or set data.cache=memory"
         ) from None
 
 
-def _made(count: int, make: Callable[[int], np.ndarray]) -> Iterator[np.ndarray]:
+def _fits(count: int, make: Callable[[int], Item]) -> bool:
+    return not count or count * sum(array.nbytes for array in make(0)) <= MEMORY_LIMIT
+
+
+def _made(count: int, make: Callable[[int], Item]) -> Iterator[Item]:
     """In order, so many at a time that what waits to be taken stays small."""
     with ThreadPoolExecutor() as pool:
         for first in range(0, count, _ABREAST):
@@ -69,11 +77,11 @@ def _made(count: int, make: Callable[[int], np.ndarray]) -> Iterator[np.ndarray]
 
 
 class _Mapped(Sequence):  # type: ignore[type-arg]
-    """Arrays of one file: `shapes` in the order in which they lie."""
+    """Items of one file."""
 
-    def __init__(self, path: Path, shapes: list[list[int]]) -> None:
-        self._shapes = [tuple(shape) for shape in shapes]
-        self._ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
+    def __init__(self, path: Path, shapes: Shapes) -> None:
+        self._shapes = [[tuple(shape) for shape in item] for item in shapes]
+        self._ends = np.cumsum([0, *(_size([item]) for item in shapes)])
         self._bytes = np.memmap(path, np.uint8, "r") if self._ends[-1] else np.zeros(0, np.uint8)
 
     def __len__(self) -> int:
@@ -82,11 +90,17 @@ class _Mapped(Sequence):  # type: ignore[type-arg]
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
         if not 0 <= index < len(self):
             raise IndexError(index)
-        part = self._bytes[self._ends[index] : self._ends[index + 1]]
-        return np.asarray(part).reshape(self._shapes[index])
+        part = np.asarray(self._bytes[self._ends[index] : self._ends[index + 1]])
+        shapes = self._shapes[index]
+        cuts = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
+        return tuple(array.reshape(shape) for array, shape in zip(np.split(part, cuts), shapes, strict=True))
 
 
-def _on_disk(count: int, make: Callable[[int], np.ndarray], identity: str) -> Arrays:
+def _size(shapes: Shapes) -> int:
+    return sum(math.prod(shape) for item in shapes for shape in item)
+
+
+def _on_disk(count: int, make: Callable[[int], Item], identity: str) -> Sequence[Item]:
     if not identity:
         with tempfile.TemporaryDirectory() as scratch:  # a mapped file outlives its name
             return _Mapped(Path(scratch) / "arrays", _written(Path(scratch) / "arrays", count, make))
@@ -100,23 +114,24 @@ def _on_disk(count: int, make: Callable[[int], np.ndarray], identity: str) -> Ar
     return _Mapped(path, shapes)
 
 
-def _shapes_of(path: Path) -> list[list[int]] | None:
+def _shapes_of(path: Path) -> Shapes | None:
     """The shapes of a file that is whole."""
     try:
         shapes = json.loads(path.with_suffix(".json").read_bytes())["shapes"]
-        return shapes if path.stat().st_size == sum(int(np.prod(shape)) for shape in shapes) else None
-    except (FileNotFoundError, ValueError, KeyError):
+        return shapes if path.stat().st_size == _size(shapes) else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
 
-def _written(path: Path, count: int, make: Callable[[int], np.ndarray]) -> list[list[int]]:
+def _written(path: Path, count: int, make: Callable[[int], Item]) -> Shapes:
     shapes = []
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with open(part, "wb") as file:
-            for array in _made(count, make):
-                file.write(np.ascontiguousarray(array).data)
-                shapes.append(list(array.shape))
+            for item in _made(count, make):
+                for array in item:
+                    file.write(np.ascontiguousarray(array).data)
+                shapes.append([list(array.shape) for array in item])
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

@@ -28,7 +28,14 @@ class Maker:
 
     def __call__(self, index):
         self.calls.append(index)
-        return np.random.default_rng(index).integers(0, 256, (3 + index % 4, 5, 2)).astype(np.uint8)
+        rng = np.random.default_rng(index)
+        return tuple(rng.integers(0, 256, shape).astype(np.uint8) for shape in ((3 + index % 4, 5, 2), (index % 3, 2)))
+
+
+def assert_same(item, other):
+    assert len(item) == len(other)
+    for one, two in zip(item, other, strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 def files(cache, suffix):
@@ -41,7 +48,7 @@ def test_what_was_made_is_kept(where):
     kept = store.keep(70, make, where, "set")
     assert len(kept) == 70
     for index in range(70):
-        np.testing.assert_array_equal(kept[index], Maker()(index))
+        assert_same(kept[index], Maker()(index))
     with pytest.raises(IndexError):
         kept[70]
 
@@ -52,7 +59,7 @@ def test_a_file_is_made_once(cache):
     again = store.keep(9, second, "disk", "set a")
     store.keep(9, third, "disk", "set b")
     assert (len(first.calls), len(second.calls), len(third.calls)) == (9, 0, 9)
-    np.testing.assert_array_equal(again[4], Maker()(4))
+    assert_same(again[4], Maker()(4))
     assert len(files(cache, ".u8")) == 2
     assert not files(cache, ".part")
 
@@ -68,7 +75,7 @@ def test_a_file_that_is_not_whole_is_made_again(cache, damage):
     else:
         path.with_suffix(".json").write_text("{")
     make = Maker()
-    np.testing.assert_array_equal(store.keep(9, make, "disk", "set")[8], Maker()(8))
+    assert_same(store.keep(9, make, "disk", "set")[8], Maker()(8))
     assert len(make.calls) == 9
 
 
@@ -76,7 +83,7 @@ def test_a_making_that_fails_leaves_nothing_that_counts(cache):
     def fail(index):
         if index == 5:
             raise UsageError("no such picture")
-        return np.zeros((2, 2), np.uint8)
+        return (np.zeros((2, 2), np.uint8),)
 
     with pytest.raises(UsageError, match="no such picture"):
         store.keep(9, fail, "disk", "set")
@@ -86,15 +93,26 @@ def test_a_making_that_fails_leaves_nothing_that_counts(cache):
 
 def test_without_an_identity_the_file_goes_with_the_process(cache):
     kept = store.keep(9, Maker(), "disk", "")
-    np.testing.assert_array_equal(kept[3], Maker()(3))
+    assert_same(kept[3], Maker()(3))
     assert not cache.exists()
 
 
-def test_auto_goes_to_disk_above_the_limit(cache, monkeypatch):
-    monkeypatch.setattr(store, "MEMORY_LIMIT", 100)
-    assert isinstance(store.keep(3, Maker(), "auto", "small"), list)
-    assert not isinstance(store.keep(9, Maker(), "auto", "large"), list)
+def test_auto_shares_what_has_an_identity_and_what_is_large(cache, monkeypatch):
+    assert isinstance(store.keep(3, Maker(), "auto", ""), list)
+    assert not isinstance(store.keep(3, Maker(), "auto", "known"), list)
     assert len(files(cache, ".u8")) == 1
+    monkeypatch.setattr(store, "MEMORY_LIMIT", 100)
+    assert not isinstance(store.keep(9, Maker(), "auto", ""), list)
+    assert len(files(cache, ".u8")) == 1
+
+
+def test_auto_does_without_a_file_where_none_can_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(store.FOLDER_VARIABLE, str(tmp_path / "file" / "cache"))
+    assert_same(store.keep(3, Maker(), "auto", "known")[2], Maker()(2))
+    monkeypatch.setattr(store, "MEMORY_LIMIT", 10)
+    with pytest.raises(UsageError, match="no cache of decoded pictures"):
+        store.keep(3, Maker(), "auto", "known")
 
 
 def test_a_cache_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
@@ -122,7 +140,7 @@ def test_the_stream_is_the_same_from_memory_and_from_disk():
             np.testing.assert_array_equal(a, b)
 
 
-def test_the_file_follows_size_keys_and_content(cache):
+def test_the_file_follows_size_keys_content_and_code(cache, monkeypatch):
     split = Split(("a", "b"), lambda key: (np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9), np.uint8)), version="v1")
     for changed in (split, split.limited(1), Split(split.keys, split.reader, "v2")):
         for size in (32, 64):
@@ -130,6 +148,9 @@ def test_the_file_follows_size_keys_and_content(cache):
     assert len(files(cache, ".u8")) == 6
     pipeline.Crops(split, DataSpec(size=32, crop=64, cache="disk", augment="strong"), 3)
     assert len(files(cache, ".u8")) == 6, "neither crop, policy nor seed change what is decoded"
+    monkeypatch.setattr(pipeline, "_code", lambda: "other code")
+    pipeline.Crops(split, DataSpec(size=32, crop=32, cache="disk"), 0)
+    assert len(files(cache, ".u8")) == 7
 
 
 def test_a_set_on_disk_need_not_fit_into_memory(cache):
@@ -139,8 +160,8 @@ def test_a_set_on_disk_need_not_fit_into_memory(cache):
         "from bench.data import store\n"
         "limit = 200 << 20\n"
         "resource.setrlimit(resource.RLIMIT_DATA, (limit + 150 * (1 << 20), limit + 150 * (1 << 20)))\n"
-        "kept = store.keep(200, lambda i: np.full((1024, 512, 4), i, np.uint8), 'auto', 'large')\n"
-        "print(type(kept).__name__, sum(int(kept[i][5, 5, 0]) for i in range(200)))\n"
+        "kept = store.keep(200, lambda i: (np.full((1024, 512, 4), i, np.uint8),), 'auto', 'large')\n"
+        "print(type(kept).__name__, sum(int(kept[i][0][5, 5, 0]) for i in range(200)))\n"
     )
     environment = os.environ | {store.FOLDER_VARIABLE: str(cache), "OPENBLAS_NUM_THREADS": "1"}
     limited = "from bench.data import store\nstore.MEMORY_LIMIT = 64 << 20\n"
