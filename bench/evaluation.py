@@ -187,7 +187,8 @@ class Evaluator:
     ) -> None:
         self._model, self._loss, self._classes, self._strategy = model, loss, classes, strategy
         self._as_published, self._alive = as_published, alive
-        self._step = tf.function(lambda batch: strategy.run(self._score_batch, args=(batch,)))
+        # Nothing here or in the models is written for AutoGraph, which takes most of a second to find that out.
+        self._step = tf.function(lambda batch: strategy.run(self._score_batch, args=(batch,)), autograph=False)
 
     def __call__(self, dataset: tf.data.Dataset) -> Scores:
         """One pass over a split.

@@ -72,6 +72,7 @@ class RunningConfusion(keras.metrics.Metric):
         # On a CPU the arg-max takes most of this metric's time; XLA makes one pass of it and what follows.
         self._pairs = tf.function(
             lambda truth, logits: pairs(truth, _arg_max(logits), classes),
+            autograph=False,
             jit_compile=not tf.config.list_logical_devices("GPU"),
         )
 

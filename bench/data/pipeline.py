@@ -79,7 +79,7 @@ def _mapped(steps: range, function: Callable[..., Any], batch_bytes: int) -> tf.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
     threads = max(2, min(cores, 64, AHEAD // max(1, batch_bytes)))
     batches = tf.data.Dataset.range(steps.start, steps.stop).map(
-        function, num_parallel_calls=threads, deterministic=True
+        tf.autograph.experimental.do_not_convert(function), num_parallel_calls=threads, deterministic=True
     )
     return batches.prefetch(2).with_options(options)
 
