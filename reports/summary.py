@@ -100,8 +100,7 @@ class Summary:
 def summarize(run: results.Run) -> Summary:
     """The summary of a run, from its records; the manifest adds the cells and seeds that left no record."""
     frame = results.trials(run.trials)
-    val = frame[(frame["split"] == "val") & (frame["view"] == "default")]
-    ok = val[(val["status"] == "ok") & val["miou"].notna()]
+    ok = _scored(frame, "val")
     planned = _planned(run, frame)
     values = {key: _by_seed(ok[ok["cell"] == key]) for key in planned}
     ranking = rank(values, ALPHA)
@@ -117,18 +116,8 @@ def summarize(run: results.Run) -> Summary:
         for key in order
     ]
     seeds = max((len(found) for found in values.values()), default=0)
-    pairs = len(ranking.p)
-    smallest = (
-        smallest_detectable(ranking.pool.sd, seeds, ranking.pool.df, alpha=ALPHA / max(pairs, 1), power=POWER)
-        if ranking.pool
-        else float("nan")
-    )
-    test = frame[(frame["split"] == "test") & (frame["view"] == "default") & (frame["status"] == "ok")]
-    test = test[test["miou"].notna()]
+    test = _scored(frame, "test")
     tested = {key: [*_by_seed(test[test["cell"] == key]).values()] for key in order if (test["cell"] == key).any()}
-    lacking = [f"{planned[cell][0]}, seed {seed}" for cell, _, seed in missing(run)]
-    reasons = frame.loc[apart, "throughput_reason"]
-    incomparable = sorted({str(reason) if isinstance(reason, str) else "no reason given" for reason in reasons})
     views = _views(frame, {key: planned[key][0] for key in order})
     across = _across(run, values, {key: planned[key][0] for key in order})
     parts = {name: summarize(one) for name, one in _by_dataset(run).items()}
@@ -139,10 +128,12 @@ def summarize(run: results.Run) -> Summary:
     return Summary(
         cells=cells,
         ranking=ranking,
-        smallest=smallest,
+        smallest=_smallest(ranking, seeds),
         seeds=seeds,
-        missing=lacking,
-        incomparable=incomparable,
+        missing=[f"{planned[cell][0]}, seed {seed}" for cell, _, seed in missing(run)],
+        incomparable=sorted(
+            {why if isinstance(why, str) else "no reason given" for why in frame.loc[apart, "throughput_reason"]}
+        ),
         untimed=frame.loc[apart, "trial"].nunique(),
         timed=bool(timed.notna().any()),
         trials=frame,
@@ -152,6 +143,21 @@ def summarize(run: results.Run) -> Summary:
         scaling=_scaling(run),
         parts=parts,
     )
+
+
+def _scored(frame: pd.DataFrame, split: str) -> pd.DataFrame:
+    """The rows of trials that ended well, as they were trained, on a split."""
+    return frame[
+        (frame["split"] == split) & (frame["view"] == "default") & (frame["status"] == "ok") & frame["miou"].notna()
+    ]
+
+
+def _smallest(ranking: Ranking, seeds: int) -> float:
+    """The difference of two cells that so many seeds find with power POWER, after Holm; NaN without a variance."""
+    if not ranking.pool:
+        return float("nan")
+    alpha = ALPHA / max(len(ranking.p), 1)
+    return smallest_detectable(ranking.pool.sd, seeds, ranking.pool.df, alpha=alpha, power=POWER)
 
 
 def _by_dataset(run: results.Run) -> dict[str, results.Run]:

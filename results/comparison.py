@@ -346,7 +346,7 @@ def _other_data(cell: str, base: _Read, head: _Read) -> str:
         if all(found) and found[0] != found[1]:
             return f"the data set's {what} differs: {_told(found[0])} / {_told(found[1])}"
     kept = [
-        {record.spec["eval"]["keep_checkpoint"] == "best" for record in side.records.get(cell, []) if _says(record)}
+        {one.spec["eval"]["keep_checkpoint"] == "best" for one in side.records.get(cell, []) if _tells_weights(one)}
         for side in (base, head)
     ]
     if all(kept) and kept[0] != kept[1]:  # "last" and "none" score the same weights
@@ -354,7 +354,7 @@ def _other_data(cell: str, base: _Read, head: _Read) -> str:
     return ""
 
 
-def _says(record: Record) -> bool:
+def _tells_weights(record: Record) -> bool:
     return record.status == "ok" and "keep_checkpoint" in record.spec.get("eval", {})
 
 
