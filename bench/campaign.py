@@ -122,6 +122,10 @@ class Campaign:
         elif event.kind == "retried":
             assert event.end is not None
             self._view.note(f"{event.job}: {event.end.message}; it is tried again")
+        elif event.kind == "waits":
+            assert event.end is not None
+            minutes = schedule.STRANDED_SECONDS / 60
+            self._view.note(f"{event.job} and others wait: {event.end.message}; given up in {minutes:g} minutes")
         elif event.kind == "ended":
             assert event.end is not None
             self._settle(event.job, event.end)

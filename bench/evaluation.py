@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework import config
 
 from bench import published
 
@@ -100,7 +102,8 @@ def count_pairs(found: tf.Tensor, classes: int) -> tf.Tensor:
     # Void has one bin past the end, which is cut off: cheaper than a boolean mask, and of static shape. The operation
     # itself, because tf.math.bincount first looks for the largest value.
     bins, unweighted = classes * classes + 1, tf.zeros((0,), tf.int32)
-    counts = tf.raw_ops.DenseBincount(input=found, size=bins, weights=unweighted, binary_output=False)
+    with tf.device("CPU:0") if config.is_op_determinism_enabled() else contextlib.nullcontext():  # GPUs refuse it then
+        counts = tf.raw_ops.DenseBincount(input=found, size=bins, weights=unweighted, binary_output=False)
     return tf.reshape(counts[:-1], [classes, classes])
 
 

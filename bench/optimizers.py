@@ -151,8 +151,11 @@ def build(train: TrainSpec) -> keras.optimizers.Optimizer:
 def make_variables(optimizer: Any, variables: Sequence[Any]) -> None:
     """Make the optimiser's variables now: a training step that makes variables itself is traced twice.
 
-    Under a distribution strategy, in its scope.
+    Under a distribution strategy, in its scope. Where they are made already nothing happens; Keras 3's loss scaling
+    would make them again.
     """
+    if getattr(optimizer, "built", False):
+        return
     make = getattr(optimizer, "build", None) or optimizer._create_all_weights  # the name in Keras's older kind
     make(variables)
 

@@ -23,7 +23,7 @@ from bench.forecast import costs, forecast
 from bench.grid import Grid
 from bench.plan import Local, Plan, grown, make, misfit, place
 from bench.policy import Policy, Trial, settled
-from bench.runfolder import RunFolder, writable
+from bench.runfolder import SEARCH, RunFolder, writable
 from bench.spec import TrialSpec
 
 console = Console(highlight=False)
@@ -210,7 +210,9 @@ def _resume(
     policy = Policy.of({**run.manifest().get("policy", {}), **care})
     grid = run.grid()
     gpus = max(cell.spec.placement.gpus for cell in grid.cells)
-    _sort_out(run, preflight.changed(run.complete(), preflight.check_inputs(grid)), changed)
+    data = preflight.check_inputs(grid)
+    made_otherwise = {folder: preflight.changed(folder.complete(), data) for folder in (run, RunFolder(path / SEARCH))}
+    _sort_out({folder: others for folder, others in made_otherwise.items() if others}, changed)
     with schedule.cluster(address) as nodes:
         signals.install()  # again: Ray took them over
         if given:
@@ -242,23 +244,30 @@ def _as_before(run: RunFolder, grid: Grid, given: Mapping[str, Any]) -> dict[str
     return {**options, "preset": grid.preset, "settings": settings, **given}
 
 
-def _sort_out(run: RunFolder, others: dict[str, list[str]], changed: Changed) -> None:
-    """What becomes of complete trials of other code, versions or data; never mixed with new ones unasked.
+def _sort_out(found: Mapping[RunFolder, dict[str, list[str]]], changed: Changed) -> None:
+    """What becomes of complete trials of other code, versions or data, a search's among them; never mixed with new ones
+    unasked.
+
+    Args:
+        found: by the folder they lie in, the trials and what differs.
 
     Raises:
         UsageError: there is nobody to ask.
     """
-    if not others:
+    if not found:
         return
-    what = f"{len(others)} complete trials were made differently ({'; '.join(next(iter(others.values())))})"
+    reasons = [why for others in found.values() for why in others.values()]
+    what = f"{len(reasons)} complete trials were made differently ({'; '.join(reasons[0])})"
     if changed is Changed.ask:
         if not sys.stdin.isatty():
             raise UsageError(f"{what}: --changed keep leaves them beside new ones, --changed redo makes them anew")
         console.print(f"{what}.", soft_wrap=True)
         changed = Changed.redo if typer.confirm("Make them anew? (No keeps them beside new ones)") else Changed.keep
     if changed is Changed.redo:
-        run.set_aside(others)
-        console.print(f"{len(others)} trials are made anew; what they left is in {run.path / 'replaced'}.", style="dim")
+        for folder, others in found.items():
+            folder.set_aside(others)
+            left = f"what they left is in {folder.path / 'replaced'}"
+            console.print(f"{len(others)} trials are made anew; {left}.", style="dim")
 
 
 def _execute(run: RunFolder, plan: Plan, policy: Policy, track: Sequence[Track]) -> int:
@@ -272,7 +281,7 @@ def _execute(run: RunFolder, plan: Plan, policy: Policy, track: Sequence[Track])
     try:
         facts: Mapping[str, Mapping[str, Any]] = {}
         if plan.grid.search:
-            search = RunFolder(run.path / "search")
+            search = RunFolder(run.path / SEARCH)
             todo = [
                 trial for trial in candidates(plan.grid) if search.status(trial[0]) not in ("ok", "diverged", "oom")
             ]

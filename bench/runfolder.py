@@ -20,6 +20,9 @@ from bench.grid import Cell, Grid, Search
 from bench.plan import Plan
 from bench.spec import TrialSpec, parse
 
+SEARCH = "search"
+"""Where the trials of a run's search lie, inside its folder."""
+
 
 class RunFolder:
     """`runs/NAME`: run.json, grid.yaml, environment.json, trials/, tables/ and report/. One writer at a time."""

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import gpus, supervisor
+from bench.data.store import FOLDER_VARIABLE
 from bench.environment import ROOMS
 from bench.errors import UsageError
 from bench.supervisor import End, Limits
@@ -50,6 +51,9 @@ _VARIABLES = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # a GPU has the same number fo
 HOME = Path(__file__).resolve().parents[1]
 GONE_SECONDS = 60.0
 """How long a node that is gone may still be listed as live."""
+STRANDED_SECONDS = 600.0
+"""How long jobs that no live node can hold wait for one: a cluster that grows by itself replaces a lost node."""
+LOOK_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Job:
 @dataclass(frozen=True)
 class Event:
     """Something that happened to a job: an attempt "started"; it "told" `data`; it is "retried"; it "ended" for good.
-    The last two say in `end` how the attempt ended."""
+    The last two say in `end` how the attempt ended. "waits": no live node can hold it, nor any other that is left."""
 
     kind: str
     job: str
@@ -96,7 +100,7 @@ class Node:
 
 Listener = Callable[[Event], None]
 _joined = False  # a cluster that others started, perhaps of several machines
-_listeners: dict[str, Listener] = {}  # callbacks are pickled with the experiment, a live display cannot be
+_followed: dict[str, _Follower] = {}  # callbacks are pickled with the experiment, a live display cannot be
 
 
 @contextlib.contextmanager
@@ -164,7 +168,7 @@ def _shipped() -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="code-") as folder:
         for room in ROOMS:
             shutil.copytree(HOME / room, Path(folder, room), ignore=shutil.ignore_patterns("__pycache__", "releases"))
-        paths = {name: value for name, value in os.environ.items() if name == "PYTHONPATH"}
+        paths = {name: value for name, value in os.environ.items() if name in ("PYTHONPATH", FOLDER_VARIABLE)}
         yield {"runtime_env": {"working_dir": folder, "env_vars": {**paths, **_VARIABLES}}}
 
 
@@ -237,7 +241,7 @@ def run(jobs: Sequence[Job], *, shared: Path, max_concurrent: int | None, listen
     """
     scratch = shared.resolve() if _joined else Path(tempfile.mkdtemp(prefix="tune-"))
     experiment = f"trials-{os.getpid()}"
-    _listeners[experiment] = listener
+    follower = _followed[experiment] = _Follower(jobs, listener)
 
     by_name = {job.name: job for job in jobs}
     work = tune.with_parameters(_work, jobs={job.name: asdict(job) for job in jobs}, folder=os.getcwd())
@@ -260,14 +264,16 @@ def run(jobs: Sequence[Job], *, shared: Path, max_concurrent: int | None, listen
             storage_path=str(scratch),
             verbose=0,
             callbacks=[_Relay(experiment)],
+            stop=_Stranded(experiment),
             failure_config=tune.FailureConfig(max_failures=retries),
         ),
     )
     try:
         with _silenced():
             tuner.fit()
+        follower.give_up()
     finally:
-        _listeners.pop(experiment, None)
+        _followed.pop(experiment, None)
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -296,9 +302,8 @@ class _Relay(tune.Callback):
         self._ends: dict[str, End] = {}
 
     def _emit(self, trial: Any, kind: str, **what: Any) -> None:
-        listener = _listeners.get(self._experiment)
-        if listener:
-            listener(Event(kind, trial.config["job"], **what))
+        if follower := _followed.get(self._experiment):
+            follower(Event(kind, trial.config["job"], **what))
 
     def _end(self, trial: Any) -> End:
         # Tune's callbacks for a failed trial do not have the error yet.
@@ -323,6 +328,63 @@ class _Relay(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._emit(trial, "ended", end=self._end(trial))
+
+
+class _Stranded(tune.Stopper):
+    """Ends a run when no live node can hold what is left of it, for which Tune would wait for ever."""
+
+    def __init__(self, experiment: str) -> None:
+        self._experiment = experiment
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        follower = _followed.get(self._experiment)
+        return follower is not None and follower.stranded()
+
+
+class _Follower:
+    """Passes events on and knows which jobs are left and which run."""
+
+    def __init__(self, jobs: Sequence[Job], listener: Listener) -> None:
+        self._left, self._listener = {job.name: job for job in jobs}, listener
+        self._running: set[str] = set()
+        self._looked = time.monotonic()
+        self._since: float | None = None
+
+    def __call__(self, event: Event) -> None:
+        if event.kind == "started":
+            self._running.add(event.job)
+        elif event.kind in ("retried", "ended"):
+            self._running.discard(event.job)
+        if event.kind == "ended":
+            self._left.pop(event.job, None)
+        self._listener(event)
+
+    def stranded(self) -> bool:
+        """Whether nothing has run, and no live node could hold any job that is left, for `STRANDED_SECONDS`."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS:
+            return False
+        self._looked = now
+        left = self._left.values()
+        if self._running or not left or any(n.cpus >= j.cpus and n.gpus >= j.gpus for n in _nodes() for j in left):
+            self._since = None
+        elif self._since is None:
+            self._since = now
+            first = next(iter(left))
+            self._listener(Event("waits", first.name, end=_unheld(first)))
+        return self._since is not None and now - self._since >= STRANDED_SECONDS
+
+    def give_up(self) -> None:
+        """End what was left when Tune came to its end."""
+        for job in list(self._left.values()):
+            self(Event("ended", job.name, end=_unheld(job)))
+
+
+def _unheld(job: Job) -> End:
+    return End("lost", f"no node that is left has the {job.cpus} CPUs and {job.gpus} GPUs of a trial")
 
 
 def empty_trials(number: int) -> None:

@@ -153,6 +153,14 @@ class TrainSpec(Spec):
     eager: bool = _aside(False)
     deterministic: bool = _aside(False, description="equal seeds give equal bits on one machine; slower")
 
+    @model_validator(mode="after")
+    def _whole_executions(self) -> TrainSpec:
+        if self.steps_per_epoch % self.steps_per_execution:
+            raise ValueError(
+                f"steps_per_execution {self.steps_per_execution} does not divide steps_per_epoch {self.steps_per_epoch}"
+            )
+        return self
+
 
 class View(Spec):
     """A way to evaluate the trained weights; what is left out is as in training."""

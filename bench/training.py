@@ -271,20 +271,29 @@ class Watch(keras.callbacks.Callback):
 EPOCH_METRICS = ("loss", "miou", "mean_dice", "pixel_accuracy", "mean_image_iou", "boundary_iou", "iou")
 
 
-def steps_per_second(model: keras.Model, dataset: tf.distribute.DistributedDataset, steps: int) -> float:
-    """Training steps a second on `dataset`, by a second `fit` of the compiled model (which goes on training it)."""
+def steps_per_second(model: keras.Model, dataset: tf.distribute.DistributedDataset, steps: int, at_once: int) -> float:
+    """Training steps a second on `dataset`, by a second `fit` of the compiled model (which goes on training it).
+
+    Args:
+        steps: to time, or the next multiple of `at_once`.
+        at_once: steps of one execution.
+    """
+    executions = -(-steps // at_once)
+    times: list[float] = []
 
     class Stopwatch(keras.callbacks.Callback):
         _supports_tf_logs = True
+        done = 0
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            if batch in (0, steps):
+            if self.done in (0, executions):
                 float(np.asarray(logs["loss"]))
-                self.times = [*getattr(self, "times", []), time.perf_counter()]
+                times.append(time.perf_counter())
+            self.done += 1
 
-    watch = Stopwatch()
-    model.fit(dataset, steps_per_epoch=steps + 1, epochs=1, callbacks=[watch], verbose=0)
-    return steps / (watch.times[-1] - watch.times[0])
+    model.fit(dataset, steps_per_epoch=(executions + 1) * at_once, epochs=1, callbacks=[Stopwatch()], verbose=0)
+    first, last = times
+    return executions * at_once / (last - first)
 
 
 def share_statistics(model: keras.Model, strategy: tf.distribute.Strategy) -> None:

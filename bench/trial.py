@@ -384,7 +384,8 @@ class Body:
         if self.shared or spec.train.epochs * spec.train.steps_per_epoch < 4 * spec.eval.window_steps:
             return None
         batch = distribute(self.batches(1).cache().repeat(), self.strategy)
-        return spec.train.batch_size * steps_per_second(self.trained, batch, spec.eval.window_steps)
+        steps = steps_per_second(self.trained, batch, spec.eval.window_steps, spec.train.steps_per_execution)
+        return spec.train.batch_size * steps
 
     def _throughput(self) -> dict[str, Any]:
         from bench.training import throughput

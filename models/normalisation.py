@@ -1,8 +1,9 @@
 """Batch normalisation by one fused operation on both stacks, over one replica's batch or over that of all.
 
-Keras 2.15 fuses by itself. Keras 3 composes it of some thirty operations, which cost time at every step and, with fifty
-normalisations in a backbone, seconds of tracing. Synchronised, both sum in half precision and reduce three times over
-the replicas; here it is float32 and twice.
+Keras 2.15 fuses by itself, unless it synchronises. Keras 3 composes it of some thirty operations, which cost time at
+every step and, with fifty normalisations in a backbone, seconds of tracing. Synchronised, both sum in half precision
+and reduce three times over the replicas; here it is float32 and twice. Double precision, which the fused operation does
+not know, is left to Keras.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> tf.Tensor:
         learning = bool(training and self.trainable)
         double = self.compute_dtype == "float64"  # which the fused operation does not know
-        if not (learning and self.synchronized) and (double or not KERAS_3):
+        fuses_itself = not KERAS_3 and not self.synchronized  # Keras 2.15 never fuses a synchronised one
+        if fuses_itself or (double and not (learning and self.synchronized)):
             return super().call(inputs, training=training)
         inputs = tf.cast(inputs, self.compute_dtype)
         if learning and self.synchronized:

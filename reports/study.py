@@ -31,7 +31,8 @@ class Claim:
         ask: the question, in words.
         part: of the study.
         first, second: labels of two cells; or
-        views: two views of the same weights, over all cells of the part.
+        views: two views of the same weights, over all cells of the part or over
+        cells: these.
         metric: one of METRICS.
 
     Raises:
@@ -45,11 +46,14 @@ class Claim:
     first: str = ""
     second: str = ""
     views: tuple[str, str] | None = None
+    cells: tuple[str, ...] = ()
     metric: Literal["miou", "boundary_iou", "rare_iou"] = "miou"
 
     def __post_init__(self) -> None:
         if bool(self.views) == bool(self.first and self.second):
             raise ValueError(f"claim {self.ask!r}: name either first and second or views")
+        if self.cells and not self.views:
+            raise ValueError(f"claim {self.ask!r}: cells go with views")
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,11 @@ def answers(runs: Mapping[str, results.Run], claims: Sequence[Claim], rare: Mapp
 
 def _answer(run: results.Run, claim: Claim, rare: int) -> tuple[Difference, int]:
     if claim.views:
-        first, second = (values(run, claim.metric, view, rare) for view in claim.views)
+        first, second = (
+            {label: of_seed for label, of_seed in values(run, claim.metric, view, rare).items()
+             if label in (claim.cells or (label,))}
+            for view in claim.views
+        )  # fmt: skip
         return between_views(first, second), max(map(len, first.values()), default=0)
     cells = values(run, claim.metric, rare=rare)
     lists = {claim.first: [], claim.second: [], **_lists(cells)}

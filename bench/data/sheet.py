@@ -81,7 +81,7 @@ def _compact(page: Image.Image, colors: np.ndarray) -> Image.Image:
 def variations(dataset: Dataset, split: str, spec: DataSpec, columns: int, rows: int) -> Dataset:
     """A set to be drawn: `rows` images, each followed by training samples that the policy of `spec` makes of it."""
     chosen = dataset.splits[split].limited(max(rows, 24))  # more than are shown, for what is mixed in
-    crops = Crops(chosen, spec, 0)
+    crops = Crops(chosen, spec.model_copy(update={"cache": "memory"}), 0)  # of use to no training
     made: dict[str, Pair] = {}
     for row in range(min(rows, len(chosen))):
         made[f"{row}"] = chosen.read(row)

@@ -13,6 +13,7 @@ import json
 import math
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,11 +21,14 @@ from typing import Literal
 
 import numpy as np
 
+import results
 from bench.errors import UsageError
 
 Where = Literal["auto", "memory", "disk"]
 MEMORY_LIMIT = 2 << 30
-"""Bytes up to which `auto` keeps a split in memory."""
+"""Bytes up to which `auto` keeps in memory what has no file to share."""
+FORGET = 30 * 24 * 3600
+"""Seconds after which a file that nobody has read goes, when another is made."""
 FOLDER_VARIABLE = "SEGMENTATION_BENCH_CACHE"
 _ABREAST = 64
 
@@ -34,10 +38,17 @@ Shapes = list[list[list[int]]]
 
 
 def folder() -> Path:
-    """Where files are kept: $SEGMENTATION_BENCH_CACHE, else segmentation-bench/ in the user's cache folder."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(named) if named else Path(cache) / "segmentation-bench"
+    """Where files are kept: $SEGMENTATION_BENCH_CACHE, else segmentation-bench/ in the user's cache folder.
+
+    Raises:
+        OSError: there is neither, nor a home.
+    """
+    if named := os.environ.get(FOLDER_VARIABLE):
+        return Path(named)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segmentation-bench"
+    except RuntimeError as error:
+        raise OSError(str(error)) from None
 
 
 def keep(count: int, make: Callable[[int], Item], where: Where, identity: str) -> Sequence[Item]:
@@ -60,8 +71,8 @@ def keep(count: int, make: Callable[[int], Item], where: Where, identity: str) -
         if where == "auto" and _fits(count, make):
             return list(_made(count, make))
         raise UsageError(
-            f"{error.filename or folder()}: no cache of decoded pictures can be written ({error.strerror or error}); "
-            f"name another folder in {FOLDER_VARIABLE}, or set data.cache=memory"
+            f"{error.filename or FOLDER_VARIABLE}: no cache of decoded pictures can be written "
+            f"({error.strerror or error}); name another folder in {FOLDER_VARIABLE}, or set data.cache=memory"
         ) from None
 
 
@@ -104,14 +115,27 @@ def _on_disk(count: int, make: Callable[[int], Item], identity: str) -> Sequence
     if not identity:
         with tempfile.TemporaryDirectory() as scratch:  # a mapped file outlives its name
             return _Mapped(Path(scratch) / "arrays", _written(Path(scratch) / "arrays", count, make))
-    folder().mkdir(parents=True, exist_ok=True)
     path = folder() / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.u8"
-    with _alone(path.with_suffix(".lock")):
-        shapes = _shapes_of(path)
-        if shapes is None:
-            shapes = _written(path, count, make)
-            _renamed(path.with_suffix(".json"), json.dumps({"identity": identity, "shapes": shapes}).encode())
+    if (shapes := _shapes_of(path)) is None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(path.with_suffix(".lock")):
+            if (shapes := _shapes_of(path)) is None:  # nobody made it meanwhile
+                _forget(path.parent)
+                shapes = _written(path, count, make)
+                facts = {"identity": identity, "shapes": shapes}
+                results.write_bytes(path.with_suffix(".json"), json.dumps(facts).encode())
+    with contextlib.suppress(OSError):
+        os.utime(path)  # read just now, see `_forget`
     return _Mapped(path, shapes)
+
+
+def _forget(place: Path) -> None:
+    """Remove what nobody has read for long, and parts that a killed process left. Whoever maps a file keeps it."""
+    for path in place.glob("*"):
+        with contextlib.suppress(OSError):
+            if path.suffix in (".u8", ".part") and time.time() - path.stat().st_mtime > FORGET:
+                path.unlink()
+                path.with_suffix(".json").unlink(missing_ok=True)
 
 
 def _shapes_of(path: Path) -> Shapes | None:
@@ -125,23 +149,22 @@ def _shapes_of(path: Path) -> Shapes | None:
 
 def _written(path: Path, count: int, make: Callable[[int], Item]) -> Shapes:
     shapes = []
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    # Under a name of its own: processes of several machines may have one number. On the disk before it has its name: a
+    # file of the right size without its content would be taken for whole.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".part")
+    part = Path(name)
     try:
-        with open(part, "wb") as file:
+        with open(descriptor, "wb") as file:
             for item in _made(count, make):
                 for array in item:
                     file.write(np.ascontiguousarray(array).data)
                 shapes.append([list(array.shape) for array in item])
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
     return shapes
-
-
-def _renamed(path: Path, content: bytes) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ import typer
 
 from bench.cli import command, start
 from bench.errors import UsageError, nearest
-from bench.perf.ratios import Ratio, read, report
+from bench.perf.ratios import MISSED, Ratio, read, report
 
 BENCHMARKS = ("startup", "training", "models", "input", "tables", "schedule", "crf")
 
@@ -29,22 +29,26 @@ def main(
 ) -> int:
     """Measure and print ratios beside their bars.
 
-    Exit status: 0 all met, 1 a bar is missed, 2 usage.
+    Exit status: 0 all met, 1 a bar is missed or was not measured, 2 usage.
     """
     for name in names or []:
         if name not in BENCHMARKS:
             raise UsageError(f"unknown benchmark {name!r}{nearest(name, BENCHMARKS)}")
     ratios: list[Ratio] = []
+    without: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         for name in names or BENCHMARKS:
             print(f"\n{name}", flush=True)
             file = Path(folder) / f"{name}.json"
             subprocess.run([sys.executable, "-m", f"bench.perf.{name}", "--json", str(file)], check=False)
-            if not file.is_file():
-                raise UsageError(f"bench.perf.{name} gave no figures")
-            ratios += read(file)
+            found = read(file) if file.is_file() else []
+            ratios += found
+            without += [] if found else [name]
     print()
-    return report(ratios, out)
+    status = report(ratios, out)
+    if without:
+        print(f"\nNot measured: {', '.join(without)}; see above.")
+    return MISSED if without else status
 
 
 if __name__ == "__main__":

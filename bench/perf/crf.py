@@ -82,6 +82,7 @@ def side_by_side(image: np.ndarray, logits: np.ndarray, batches: list[int], roun
     what = f"dense CRF, {image.shape[0]} x {image.shape[1]} x {classes}"
     if not densecrf:
         print(f"{what}: " + ", ".join(f"{name} {value:.1f} ms" for name, value in times.items()), flush=True)
+        print("No ratio without pydensecrf2: pip install pydensecrf2", flush=True)
         return []
     expected = calls["pydensecrf2"]().T
     found = run(*inputs[batches[0]])[0].numpy().reshape(-1, classes)

@@ -205,7 +205,7 @@ def growth(crops: pipeline.Crops) -> list[float]:
 
 def measured(size: int, rounds: int) -> list[Ratio]:
     """Images a second of ours by theirs, and what our memory grows by."""
-    spec = DataSpec(size=size, crop=size, augment="strong", train_limit=PICTURES)
+    spec = DataSpec(size=size, crop=size, augment="strong", train_limit=PICTURES, cache="memory")
     dataset = load(spec)
     split = dataset.splits["train"]
     crops = pipeline.Crops(split, spec, 0)

@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -67,11 +66,11 @@ def no_ops(counts: Sequence[int]) -> list[Ratio]:
     Of many trials, over one among the fewest that were measured.
     """
     campaign.ENTRY = NOTHING
-    found = []
+    found: list[Ratio] = []
     driver = psutil.Process()
     with schedule.cluster(None):
         for count in sorted(counts):
-            sides = {"floor": partial(schedule.empty_trials, count)} if count <= FLOOR_UP_TO else {}
+            sides = {"floor": partial(schedule.empty_trials, count)} if count <= FLOOR_UP_TO or not found else {}
             sides["ours"] = partial(ours, count)
             seconds = medians(sides, rounds=3) if count < 20 else medians(sides, rounds=1, warm_up=0)
             mib = driver.memory_info().rss / 2**20
@@ -80,7 +79,7 @@ def no_ops(counts: Sequence[int]) -> list[Ratio]:
             name = f"no-op trial, of {count}"
             if "floor" in each:
                 found.append(Ratio(name, "s", each["ours"], "an empty Tune trial", each["floor"], at_most=BAR))
-            elif found:
+            else:
                 found.append(Ratio(name, "s", each["ours"], found[0].what, found[0].ours, at_most=BAR))
     return found
 
@@ -104,17 +103,13 @@ def grid(whole: bool) -> list[Ratio]:
             _seconds([sys.executable, "-c", LOOP, f"{folder}/loop/{name}"], spec.model_dump_json())
             for name, spec in trials
         )
-    under_way = _moment(max(record.finished for record in records)) - _moment(min(r.started for r in records))
+    times = [(record.started, record.finished) for record in records if record.started and record.finished]
+    under_way = (max(end for _, end in times) - min(begin for begin, _ in times)).total_seconds()
     once = all_of_ours - under_way
     print(f"{len(trials)} trials: {all_of_ours:.0f} s, of which {once:.0f} s once for the run; the loop {loop:.0f} s")
     each, alone = under_way / len(trials), loop / len(trials)
     what = "the quick losses grid" if whole else f"the quick losses grid, told from {len(trials)} trials"
     return [Ratio(what, "s", once + CELLS * each, "a loop of processes", CELLS * alone, at_most=1.10)]
-
-
-def _moment(iso: str | None) -> float:
-    assert iso is not None
-    return datetime.fromisoformat(iso).timestamp()
 
 
 def _seconds(arguments: list[str], stdin: str = "") -> float:

@@ -31,9 +31,11 @@ LEAST = """
 import sys
 import keras, tensorflow as tf
 import losses, models
+from bench.optimizers import Adam, make_variables
 spec = models.ModelSpec.model_validate_json(sys.argv[1])
 batch, crop, classes = map(int, sys.argv[2:])
-model, loss, optimizer = models.build(spec, classes, seed=0), losses.get("cross_entropy"), keras.optimizers.Adam()
+model, loss, optimizer = models.build(spec, classes, seed=0), losses.get("cross_entropy"), Adam()
+make_variables(optimizer, model.trainable_variables)
 @tf.function
 def step(image, label):
     with tf.GradientTape() as tape:

@@ -74,6 +74,7 @@ def test_data_sets_in_folders_are_told_apart_by_name(tmp_path):
         ({"train": {"batch_size": 9}, "placement": {"cpu_replicas": 2}}, "train.batch_size 9 does not split over 2"),
         ({"train": {"jit_compile": True}, "placement": {"gpus": 2}}, "cannot compile an all-reduce"),
         ({"train": {"steps_per_execution": 2}, "placement": {"gpus": 2}}, "steps_per_execution > 1 fails"),
+        ({"train": {"steps_per_execution": 7}}, "steps_per_execution 7 does not divide steps_per_epoch 30"),
         ({"placement": {"gpus": 1, "cpu_replicas": 2}}, "cpu_replicas is for CPU trials"),
     ],
 )

@@ -1,6 +1,7 @@
 """One whole trial for real, small: on two logical devices, and its record; and failures that end in a record."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -133,8 +134,10 @@ def test_artefacts_are_there_and_unchanged(finished):
 
 def test_a_frozen_backbone_does_not_move_and_weights_can_be_handed_on(finished, tmp_path):
     _, first = finished
-    done = _trial(tmp_path / "t", f"train.init_from={first}", "train.learning_rate=1e-12", "train.freeze=backbone")
+    settings = (f"train.init_from={first}", "train.learning_rate=1e-12", "train.freeze=backbone")
+    done = _trial(tmp_path / "t", *settings, "train.steps_per_execution=2")
     assert done.returncode == 0, done.stderr[-2000:]
+    assert [epoch.images for epoch in results.read(tmp_path / "t").history] == [16, 32]
     script = f"""
 import h5py, json
 def arrays(path):
@@ -157,7 +160,10 @@ def test_a_loss_that_is_not_finite_ends_as_diverged(tmp_path):
     assert done.returncode == 4, done.stdout
     record = results.read(tmp_path / "t")
     assert record.status == "diverged"
-    assert record.error.step >= 1
+    assert record.error.step >= 2
+    # Of the first step, at random weights and before the update that breaks them.
+    assert record.error.detail["last_finite"] == pytest.approx(math.log(8), rel=0.3)
+    assert record.error.detail["loss_scale"] is None
     assert "not finite" in record.error.message
 
 

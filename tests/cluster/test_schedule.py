@@ -110,6 +110,27 @@ def test_24_trials_share_64_gpus_and_a_lost_node_costs_its_attempts_alone(cluste
     assert max(_at_once(holds.values()).values()) == 1  # no GPU was given to two
 
 
+def test_what_no_node_can_hold_any_more_is_given_up(cluster, nodes, tmp_path, monkeypatch):
+    from bench import schedule
+
+    monkeypatch.setattr(schedule, "STRANDED_SECONDS", 4.0)
+    large = cluster.add_node(num_cpus=2, num_gpus=5)
+    there = _raylet(large)
+
+    def lose(event):
+        if event.kind == "told" and event.data.get("node") == there:
+            cluster.remove_node(large, allow_graceful=False)
+
+    events = _run(
+        tmp_path, "holds_gpus", {"wide": {}, "narrow": {}}, gpus={"wide": 5, "narrow": 1}, retries=1, on_event=lose
+    )
+    kinds = [event.kind for event in events if event.job == "wide" and event.kind != "told"]
+    assert kinds == ["started", "retried", "waits", "ended"]
+    message = "no node that is left has the 1 CPUs and 5 GPUs of a trial"
+    assert [event.end for event in events if event.job == "wide" and event.end][-1] == End("lost", message)
+    assert [event.end for event in events if event.job == "narrow" and event.kind == "ended"] == [End("returned")]
+
+
 def _raylet(node):
     (started,) = node.all_processes["raylet"]
     return started.process.pid

@@ -1,6 +1,5 @@
 """Decoded pixels kept in memory or in a file: the same pixels, made once, and made again when they are not whole."""
 
-import json
 import os
 import subprocess
 import sys
@@ -165,10 +164,9 @@ def test_a_set_on_disk_need_not_fit_into_memory(cache):
     )
     environment = os.environ | {store.FOLDER_VARIABLE: str(cache), "OPENBLAS_NUM_THREADS": "1"}
     limited = "from bench.data import store\nstore.MEMORY_LIMIT = 64 << 20\n"
-    small = code.replace("from bench.data import store\n", limited)
+    small = code.replace("from bench.data import store\n", limited).replace("'large'", "''")
     done = subprocess.run([sys.executable, "-c", small], capture_output=True, text=True, env=environment, check=False)
     assert done.stdout.split() == ["_Mapped", str(sum(range(200)))], done.stderr[-500:]
     memory = code.replace("'auto'", "'memory'")
     done = subprocess.run([sys.executable, "-c", memory], capture_output=True, text=True, env=environment, check=False)
     assert "MemoryError" in done.stderr, "the limit is one"
-    assert len(json.loads(files(cache, ".json")[0].read_text())["shapes"]) == 200

@@ -188,6 +188,16 @@ def test_a_search_gives_every_cell_its_own_rate_and_says_what_it_cost(tmp_path):
     cells = {entry["cell"] for entry in json.loads((driver.run / "run.json").read_text())["cells"]}
     assert cells == {record.cell for record in records.values()}
 
+    (candidate,) = driver.run.glob("search/trials/dice-*0.0001*/record.json")
+    candidate.write_bytes(re.sub(rb'"code": "\w+"', b'"code": "0123456789ab"', candidate.read_bytes()))
+    status, output = Driver(tmp_path, "--resume", "runs/r").end()
+    assert status == 2
+    assert "1 complete trials were made differently (code 0123456789ab -> " in output
+    status, output = Driver(tmp_path, "--resume", "runs/r", "--changed", "redo").end()
+    assert status == 0, output
+    assert b"0123456789ab" not in candidate.read_bytes()
+    assert len(list(driver.run.glob("search/replaced/*/dice-*/record.json"))) == 1
+
 
 def test_every_trial_ends_in_a_record(tmp_path):
     faults = {"cross_entropy": "", "dice": "wait", "focal": "oom", "bce": "kill", "tversky": "raise", "dice_bce": "nan"}

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import models
 from models.normalisation import BatchNormalization
@@ -43,6 +44,21 @@ def test_the_whole_model_is_synchronised() -> None:
         found = [layer for layer in primitives(model) if isinstance(layer, keras.layers.BatchNormalization)]
         assert len(found) == 26  # 20 in the backbone, 2 in the ASPP, 3 in the decoder, 1 in the auxiliary head
         assert {layer.synchronized for layer in found} == {wanted}
+
+
+def test_with_its_running_statistics_a_synchronised_one_is_any_other() -> None:
+    """And by one operation, as the other."""
+    image = np.random.default_rng(5).normal(2, 3, (4, 8, 8, 2)).astype("float32")
+    found = []
+    for synchronized in (True, False):
+        layer = BatchNormalization(synchronized=synchronized)
+        layer.build((None, 8, 8, 2))
+        layer.set_weights([np.array(row, "float32") for row in ([1, 2], [0.1, 0.2], [1, -1], [4, 9])])
+        call = tf.function(lambda image, layer=layer: layer(image, training=False), autograph=False)
+        kinds = [op.type for op in call.get_concrete_function(tf.constant(image)).graph.get_operations()]
+        assert kinds.count("FusedBatchNormV3") == 1
+        found.append(np.asarray(call(image)))
+    np.testing.assert_array_equal(*found)
 
 
 def test_one_replica_needs_no_other() -> None:

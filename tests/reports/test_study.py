@@ -70,6 +70,15 @@ def test_a_claim_about_views_pairs_each_trial_with_itself(run):
     assert (one.found.low, one.found.high) == pytest.approx((0.01 - half, 0.01 + half), rel=1e-6)
 
 
+def test_a_claim_about_views_may_be_about_some_cells(run):
+    asked = [study.Claim("Does the CRF help?", "losses", views=("default", "crf"), cells=("cross_entropy",))]
+    (one,) = study.answers({"losses": results.read_run(run)}, asked, {})
+    # Changes .01 .02 .03: mean .02, standard error .01 / sqrt(3), 2 degrees of freedom.
+    half = 4.302653 * 0.01 / math.sqrt(3)
+    assert one.found.estimate == pytest.approx(0.02)
+    assert (one.found.low, one.found.high) == pytest.approx((0.02 - half, 0.02 + half), rel=1e-6)
+
+
 def test_p_values_are_corrected_over_all_claims_that_were_run(run):
     runs = {"losses": results.read_run(run)}
     asked = [
@@ -154,7 +163,7 @@ def test_the_study_that_comes_along_is_about_grids_and_cells_that_exist():
     planned = command.read(command.DEFAULT)
     cells = {name: {cell.label for cell in grid.load(part.grid).cells} for name, part in planned.parts.items()}
     for claim in planned.claims:
-        assert {claim.first, claim.second} - {""} <= cells[claim.part], claim.ask
+        assert {claim.first, claim.second, *claim.cells} - {""} <= cells[claim.part], claim.ask
         assert claim.metric in study.METRICS
         assert bool(claim.views) != bool(claim.first and claim.second)
 
@@ -223,6 +232,10 @@ def test_the_status_of_the_whole_is_that_of_the_worst_part(tmp_path, monkeypatch
         ("preset: a\ndata: {}\nparts: {p: {data: d, grid: g, seeds: 3}}\nclaims: []", "unknown data 'd'"),
         ("preset: a\ndata: {}\nparts: {}\nclaims: [{ask: a, part: p, views: [a, b]}]", "unknown part 'p'"),
         ("preset: a\ndata: {}\nparts: {}\nclaims: [{ask: a, part: p}]", "either first and second or views"),
+        (
+            "preset: a\ndata: {}\nparts: {}\nclaims: [{ask: a, part: p, first: a, second: b, cells: [c]}]",
+            "with views",
+        ),
         ("preset: a\ndata: {}\nparts: {}\nclaims: [{ask: a, part: p, views: [a, b], metrik: x}]", "metrik"),
         ("preset: a\ndata: {}\nparts: {}\nclaims: [{ask: a, part: p, views: [a, b], metric: x}]", "metric"),
         (

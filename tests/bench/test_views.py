@@ -1,0 +1,53 @@
+"""Other ways to evaluate a model: each is what it says, of the weights that the model has."""
+
+import keras
+import numpy as np
+import pytest
+
+import models
+from bench import views
+from bench.spec import View, parse
+from models.predict import probabilities
+
+MODEL = {
+    "backbone": "mobilenetv3_small", "output_stride": 32, "aspp_channels": 8, "decoder_channels": 8,
+    "low_level_channels": 8, "batch_norm_momentum": 0.0,
+}  # fmt: skip
+SPEC = parse({"model": MODEL}, "here")
+IMAGES = np.random.default_rng(0).uniform(0, 255, (2, 64, 96, 3)).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    made = models.build(SPEC.model, 3)
+    made(IMAGES, training=True)  # now each normalisation has the statistics of what it sees, and features do not fade
+    return made
+
+
+def _seen(model, **view):
+    return np.asarray(views.predictor(View(**view), model, SPEC, 3)(IMAGES, training=False))
+
+
+def test_another_stride_has_the_weights_of_the_model(model):
+    keras.utils.set_random_seed(1)
+    dense = models.build(SPEC.model.model_copy(update={"output_stride": 8}), 3)
+    untrained = np.asarray(dense(IMAGES, training=False))
+    dense.set_weights(model.get_weights())
+    found = _seen(model, output_stride=8)
+    np.testing.assert_allclose(found, np.asarray(dense(IMAGES, training=False)), atol=1e-5)
+    for other in (untrained, np.asarray(model(IMAGES, training=False))):
+        assert np.abs(found - other).max() > 0.01
+    np.testing.assert_allclose(_seen(model, output_stride=32), np.asarray(model(IMAGES, training=False)), atol=1e-6)
+
+
+def test_scales_and_flip_give_the_log_of_the_mean_probability(model):
+    expected = probabilities(model, IMAGES, scales=(0.5, 1.0), flip=True)
+    np.testing.assert_allclose(np.exp(_seen(model, scales=[0.5, 1.0], flip=True)), expected, rtol=1e-4)
+
+
+def test_the_crf_sees_the_picture_and_the_probabilities(model):
+    soft = probabilities(model, IMAGES)
+    expected = np.asarray(models.DenseCRF(from_logits=False)([IMAGES, soft]))
+    np.testing.assert_allclose(np.exp(_seen(model, crf=True)), expected, atol=1e-5)
+    assert np.abs(expected - np.asarray(soft)).max() > 0.01

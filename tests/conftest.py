@@ -1,0 +1,11 @@
+"""What all tests share."""
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pictures_of_this_session(tmp_path_factory):
+    """Decoded pictures that earlier sessions left in the user's cache are not what is tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEGMENTATION_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
