@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import results
 from bench.environment import MADE_BY, describe
-from bench.errors import UsageError
+from bench.errors import EXIT_USAGE, UsageError
 from bench.grid import Grid
 from bench.plan import Plan, misfit
 from bench.spec import DataSpec, TrialSpec, initial_weights
+
+_FITS = f"""
+import sys
+import models
+try:
+    models.build(models.ModelSpec.model_validate_json(sys.argv[1]), 2)
+except ValueError as error:
+    print(error)
+    sys.exit({EXIT_USAGE})
+"""
 
 if TYPE_CHECKING:
     from bench import schedule
@@ -24,8 +37,13 @@ def check_inputs(grid: Grid) -> dict[DataSpec, Dataset]:
     """Look at all weights and read every data set once, before any training; returns the data sets."""
     from bench.data import load
 
+    labels: dict[tuple[str, str], str] = {}
     for cell in grid.cells:
         check_weights(cell.spec, f"cell {cell.label!r}")
+        labels.setdefault((cell.spec.model.backbone, cell.spec.model.weights), cell.label)
+    for (backbone, weights), label in labels.items():
+        if weights not in ("none", "imagenet"):
+            _check_fit(backbone, weights, f"cell {label!r}")
     return {spec: load(spec) for spec in dict.fromkeys(cell.spec.data for cell in grid.cells)}
 
 
@@ -39,6 +57,22 @@ def check_weights(spec: TrialSpec, where: str) -> None:
         raise UsageError(f"{where}: {error}") from None
     if spec.train.init_from:
         initial_weights(spec.train.init_from)
+
+
+@functools.cache  # a run looks twice
+def _check_fit(backbone: str, weights: str, where: str) -> None:
+    """Refuse weights that do not fit, or cannot be downloaded: every trial would end so.
+
+    In a process of its own, which imports TensorFlow.
+    """
+    import models
+
+    spec = models.ModelSpec(backbone=backbone, weights=weights, output_stride=32)
+    wanted = [sys.executable, "-c", _FITS, spec.model_dump_json()]
+    done = subprocess.run(wanted, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = (done.stdout if done.returncode == EXIT_USAGE else done.stderr).strip().splitlines()
+        raise UsageError(f"{where}: {lines[-1] if lines else f'weights {weights!r} cannot be loaded'}")
 
 
 def check_trackers(names: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -72,6 +73,19 @@ def test_faults_of_a_data_set_are_found_before_training(tmp_path, fault):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert ("val" if fault == "empty split" else "b.png" if fault == "unreadable" else "b") in done.stderr
+
+
+def test_weights_that_do_not_fit_are_found_before_training(tmp_path):
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file.attrs["layer_names"] = [b"of_another_network"]
+        file.create_group("of_another_network").attrs["weight_names"] = []
+    weights = ("--set", f"model.weights={tmp_path / 'other.h5'}", "--set", "model.backbone=resnet18")
+    done = bench("--grid", "losses", "--preset", "smoke", *weights, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: cell 'cross_entropy': weights ")
+    assert "are of another architecture: layer 'conv1_conv' is missing, expected [(7, 7, 3, 64)]" in done.stderr
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
 
 
 def test_a_run_that_exists_is_not_touched(tmp_path):
