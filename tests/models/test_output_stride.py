@@ -22,8 +22,10 @@ _MOBILENET = {
 }
 FAMILIES: dict[str, Mapping[str, Any]] = {
     "resnet18": {"stackwise_filters": (64, 8, 16, 16), "stackwise_blocks": (1, 1, 1, 2)},
+    "resnet50": {"stackwise_filters": (8, 8, 8, 16), "stackwise_blocks": (2, 2, 2, 2)},
     "resnet50_v2": {"stackwise_filters": (8, 8, 8, 16), "stackwise_blocks": (2, 2, 2, 2)},
     "efficientnetlite_b0": {"depth_coefficient": 0.2},
+    "efficientnetv1_b0": _THIN,
     "efficientnetv2_s": _THIN,
     "mobilenetv3_small": {**_MOBILENET, "alpha": 0.25},
     "densenet121": {"stackwise_num_repeats": (1, 1, 1, 1), "growth_rate": 8},

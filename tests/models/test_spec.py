@@ -22,7 +22,7 @@ def test_equal_specs_hash_alike_and_cannot_change() -> None:
         first.dropout = 0.3
 
 
-@pytest.mark.parametrize(("stride", "rates"), [(16, (6, 12, 18)), (32, (3, 6, 9))])
+@pytest.mark.parametrize(("stride", "rates"), [(8, (12, 24, 36)), (16, (6, 12, 18)), (32, (3, 6, 9))])
 def test_rates_follow_from_the_stride(stride: int, rates: tuple[int, ...]) -> None:
     assert models.ModelSpec(output_stride=stride).rates == rates
 
