@@ -118,7 +118,7 @@ def test_what_no_node_can_hold_any_more_is_given_up(cluster, nodes, tmp_path, mo
     there = _raylet(large)
 
     def lose(event):
-        if event.kind == "told" and event.data.get("node") == there:
+        if event.job == "wide" and event.data.get("node") == there:
             cluster.remove_node(large, allow_graceful=False)
 
     events = _run(
