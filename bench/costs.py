@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import models
+import results
 from bench.data.store import folder
-from bench.environment import package_versions, prepare_process
+from bench.environment import hash_of, package_versions, prepare_process
 from bench.errors import UsageError
 from models import ModelSpec
 from models.cost import Cost
@@ -64,10 +65,7 @@ def _path(one: Sized) -> Path:
 @functools.cache
 def _source() -> str:
     """A hash of the code that builds models and counts."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(models.__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    return hash_of(Path(models.__file__).parent.rglob("*.py"))
 
 
 def _kept(one: Sized) -> Cost | None:
@@ -79,12 +77,8 @@ def _kept(one: Sized) -> Cost | None:
 
 def _keep(one: Sized, cost: Cost) -> None:
     """A folder that cannot be written costs the next run its seconds, and this one nothing."""
-    path = _path(one)
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps(asdict(cost)))
-        temporary.replace(path)
+        results.write_bytes(_path(one), json.dumps(asdict(cost)).encode())
 
 
 def _prepare() -> None:

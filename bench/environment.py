@@ -11,6 +11,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import psutil
 
 from bench.errors import UsageError
 
+_HOME = Path(__file__).resolve().parents[1]
 ROOMS = ("bench", "losses", "models", "results", "reports")
 PACKAGES = ("tensorflow", "keras", "keras-cv", "tensorflow-addons", "ray", "numpy", "pandas")
 
@@ -32,14 +34,13 @@ def check_rooms() -> None:
     Raises:
         UsageError: naming the intruder.
     """
-    home = Path(__file__).resolve().parents[1]
     for room in ROOMS:
         spec = importlib.util.find_spec(room)
         origin = Path(spec.origin).resolve() if spec and spec.origin else None
-        if origin is None or origin.parent.parent != home:
+        if origin is None or origin.parent.parent != _HOME:
             found = origin or "no package of that name"
             raise UsageError(
-                f"package {room!r} is shadowed: found {found}, expected {home / room}; "
+                f"package {room!r} is shadowed: found {found}, expected {_HOME / room}; "
                 "start in another folder or rename it"
             )
 
@@ -94,25 +95,30 @@ def gpu_names() -> tuple[str, ...]:
 @cache
 def code_version() -> str:
     """Twelve hexadecimal digits: equal where the sources that decide the result of a trial are equal."""
-    home = Path(__file__).resolve().parents[1]
+    sources = (path for room in ("bench", "losses", "models") for path in (_HOME / room).rglob("*"))
+    return hash_of(
+        path
+        for path in sources
+        if path.suffix in (".py", ".yaml") and not {"perf", "grids"} & set(path.relative_to(_HOME).parts)
+    )
+
+
+def hash_of(sources: Iterable[Path]) -> str:
+    """Twelve hexadecimal digits of files of the project, with their names, whatever their order."""
     digest = hashlib.sha256()
-    for room in ("bench", "losses", "models"):
-        for path in sorted((home / room).rglob("*")):
-            inside = path.relative_to(home)
-            if path.suffix in (".py", ".yaml") and not {"perf", "grids"} & set(inside.parts):
-                digest.update(f"{inside}\0".encode() + path.read_bytes())
+    for path in sorted(source.resolve() for source in sources):
+        digest.update(f"{path.relative_to(_HOME)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:12]
 
 
 def _commit() -> str | None:
     """The checked-out commit of this project, with `+` when the tree has changes; None for an installed copy."""
-    home = Path(__file__).resolve().parents[1]
-    if not (home / ".git").exists():
+    if not (_HOME / ".git").exists():
         return None
 
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", "-C", str(home), *arguments], capture_output=True, text=True, timeout=30, check=True
+            ["git", "-C", str(_HOME), *arguments], capture_output=True, text=True, timeout=30, check=True
         ).stdout.strip()
 
     try:

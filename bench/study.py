@@ -160,11 +160,14 @@ def blocks(study: Study, runs: dict[str, results.Run]) -> dict[str, str]:
     return {**found, "claims": text(page.claims_table(page.answers(runs, study.claims, study.rare)))}
 
 
-def write(study: Study, out: Path, page: Path) -> None:
+def write(study: Study, out: Path, page: Path) -> bool:
     """Fill in the page's tables and its figure from the parts that are complete; the others' tables go.
 
+    Returns:
+        Whether some part is; without one the page stays as it is.
+
     Raises:
-        UsageError: no part is complete, or the page cannot be read or written.
+        UsageError: the page cannot be read or written.
     """
     import results
     from reports import study as tables
@@ -173,13 +176,14 @@ def write(study: Study, out: Path, page: Path) -> None:
     try:
         runs = {name: results.read_run(out / name) for name in study.parts if complete(study, name, out)}
         if not runs:
-            raise UsageError(f"{out}: no part of the study is complete")
+            return False
         losses = {name: run for name, run in runs.items() if study.parts[name].grid == "losses-core"}
         filled = dict.fromkeys([*study.parts, "figure"], "*Not trained yet.*") | blocks(study, runs)
         if drawn := tables.figure(losses, "cross_entropy"):
             results.write_bytes(page.parent / FIGURE, theme.png(drawn))
             filled["figure"] = f"![mIoU of each loss less that of cross-entropy, by data set]({FIGURE})"
         results.write_bytes(page, fill(page.read_text(encoding="utf-8"), filled).encode())
+        return True
     except (OSError, ValueError) as error:
         raise UsageError(str(error)) from None
 
@@ -204,7 +208,8 @@ def main(
         if name not in planned.parts:
             raise UsageError(f"unknown part {name!r}{nearest(name, planned.parts)}")
     if only_page:
-        write(planned, out, page)
+        if not write(planned, out, page):
+            raise UsageError(f"{out}: no part of the study is complete")
         return EXIT_OK
     if data_root is None:
         raise UsageError("--data-root: the folder that holds the study's data sets is wanted")
@@ -222,8 +227,7 @@ def main(
             return EXIT_INTERRUPTED
     if dry_run:
         return EXIT_OK
-    if any(complete(planned, name, out) for name in planned.parts):
-        write(planned, out, page)
+    write(planned, out, page)
     return _worst(statuses)
 
 

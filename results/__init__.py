@@ -40,6 +40,7 @@ _HOME = {
     "published": "release",
     "write": "store",
     "write_bytes": "store",
+    "writing": "store",
     "classes": "table",
     "history": "table",
     "load": "table",

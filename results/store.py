@@ -9,10 +9,11 @@ import glob
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from pydantic import ValidationError
 
@@ -46,17 +47,19 @@ class Run:
     problems: list[str] = field(default_factory=list)
 
 
-def write_bytes(path: StrPath, data: bytes) -> Path:
-    """Write a file so that a reader sees the old bytes or the new ones, never a part, whenever process or machine die.
+@contextlib.contextmanager
+def writing(path: StrPath) -> Iterator[BinaryIO]:
+    """A file to write so that readers see the old bytes or the new ones, never a part, whenever process or machine die.
 
-    The bytes go to a temporary name in the same folder, are flushed to the disk, and take the name in one rename.
+    The bytes go to a temporary name in the same folder, `.NAME.*.tmp`, that no process of any machine shares, are
+    flushed to the disk, and take the name in one rename, if the block ends without an exception.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
+        with open(temporary, "xb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -69,7 +72,13 @@ def write_bytes(path: StrPath, data: bytes) -> Path:
         os.fsync(folder)
     finally:
         os.close(folder)
-    return path
+
+
+def write_bytes(path: StrPath, data: bytes) -> Path:
+    """Write a whole file by `writing`; returns its path."""
+    with writing(path) as file:
+        file.write(data)
+    return Path(path)
 
 
 def write(folder: StrPath, record: Record) -> Path:

@@ -8,7 +8,6 @@ Labels are only ever gathered (nearest), never blended. TensorFlow is imported w
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -23,16 +22,14 @@ from bench.data import augment, pixels, store
 from bench.data.dataset import VOID, Pair, Split
 from bench.data.quiet_exit import quiet_at_exit
 from bench.data.weights import weigher
+from bench.environment import hash_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
     from bench.spec import DataSpec
 
-_DECODING = (
-    "canvas", "classes", "folder", "masks", "pairs", "pipeline", "pixels", "published", "reading", "records", "scenes",
-    "things",
-)  # fmt: skip
+_AFTER_DECODING = ("__main__", "augment", "check", "policy", "sheet", "store", "weights")
 AHEAD = 1 << 30
 """Bytes of batches that may be in the making at a time."""
 
@@ -208,9 +205,8 @@ def _identity(split: Split, spec: DataSpec, kind: str) -> str:
 
 @functools.cache
 def _code() -> str:
-    """Of all that decodes, paints and resizes: pixels that other code left behind are not ours."""
-    sources = [Path(__file__).with_name(f"{name}.py") for name in _DECODING]
-    found = hashlib.blake2b(b"".join(source.read_bytes() for source in sources), digest_size=8).hexdigest()
+    """Of all that may decode, paint or resize: pixels that other code left behind are not ours."""
+    found = hash_of(path for path in Path(__file__).parent.glob("*.py") if path.stem not in _AFTER_DECODING)
     return f"{found} Pillow {PIL.__version__} NumPy {np.__version__}"
 
 

@@ -133,7 +133,7 @@ def _forget(place: Path) -> None:
     """Remove what nobody has read for long, and parts that a killed process left. Whoever maps a file keeps it."""
     for path in place.glob("*"):
         with contextlib.suppress(OSError):
-            if path.suffix in (".u8", ".part") and time.time() - path.stat().st_mtime > FORGET:
+            if path.suffix in (".u8", ".tmp") and time.time() - path.stat().st_mtime > FORGET:
                 path.unlink()
                 path.with_suffix(".json").unlink(missing_ok=True)
 
@@ -149,21 +149,11 @@ def _shapes_of(path: Path) -> Shapes | None:
 
 def _written(path: Path, count: int, make: Callable[[int], Item]) -> Shapes:
     shapes = []
-    # Under a name of its own: processes of several machines may have one number. On the disk before it has its name: a
-    # file of the right size without its content would be taken for whole.
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".part")
-    part = Path(name)
-    try:
-        with open(descriptor, "wb") as file:
-            for item in _made(count, make):
-                for array in item:
-                    file.write(np.ascontiguousarray(array).data)
-                shapes.append([list(array.shape) for array in item])
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with results.writing(path) as file:
+        for item in _made(count, make):
+            for array in item:
+                file.write(np.ascontiguousarray(array).data)
+            shapes.append([list(array.shape) for array in item])
     return shapes
 
 

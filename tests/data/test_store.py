@@ -1,8 +1,10 @@
 """Decoded pixels kept in memory or in a file: the same pixels, made once, and made again when they are not whole."""
 
+import json
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -60,7 +62,7 @@ def test_a_file_is_made_once(cache):
     assert (len(first.calls), len(second.calls), len(third.calls)) == (9, 0, 9)
     assert_same(again[4], Maker()(4))
     assert len(files(cache, ".u8")) == 2
-    assert not files(cache, ".part")
+    assert not list(cache.glob(".*"))
 
 
 @pytest.mark.parametrize("damage", ["cut", "no list", "bad list"])
@@ -86,8 +88,35 @@ def test_a_making_that_fails_leaves_nothing_that_counts(cache):
 
     with pytest.raises(UsageError, match="no such picture"):
         store.keep(9, fail, "disk", "set")
-    assert not files(cache, ".part")
+    assert not list(cache.glob(".*"))
     assert not files(cache, ".json")
+
+
+def test_what_nobody_read_for_a_month_goes_when_another_file_is_made(cache):
+    old = store.keep(3, Maker(), "disk", "old")
+    store.keep(3, Maker(), "disk", "read again")
+    left, long_ago = cache / ".x.u8.0123.tmp", time.time() - store.FORGET - 60  # what a killed process leaves
+    left.write_bytes(b"half")
+    for path in [*files(cache, ".u8"), left]:
+        os.utime(path, (long_ago, long_ago))
+    again = Maker()
+    store.keep(3, again, "disk", "read again")
+    assert not again.calls
+    store.keep(3, Maker(), "disk", "new")
+    identities = {json.loads(path.read_text())["identity"] for path in files(cache, ".json")}
+    assert identities == {"read again", "new"}
+    assert len(files(cache, ".u8")) == 2
+    assert not left.exists()
+    assert_same(old[2], Maker()(2))  # whoever maps a file keeps it
+
+
+def test_other_users_may_read_the_file(cache):
+    before = os.umask(0o022)
+    try:
+        store.keep(3, Maker(), "disk", "set")
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o044 for path in cache.iterdir()} == {0o044}
 
 
 def test_without_an_identity_the_file_goes_with_the_process(cache):
