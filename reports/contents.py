@@ -81,7 +81,7 @@ def document(
         made += [Heading(f"Against {comparison.base.name}"), *changes.verdict(comparison)]
         made += [changes.table([row for row in comparison.rows if row.gate])]
         made += changes.forest(comparison)[1:]
-    made += [Heading("Results"), *_table(summary), *_throughput(summary), *_across(summary)]
+    made += [Heading("Results"), *_table(summary), *throughput(summary), *_across(summary)]
     if summary.test:
         made += [Heading("Test split"), *_test(summary)]
     for name, (heading, caption) in _FIGURES.items():
@@ -252,7 +252,8 @@ def _how(summary: Summary, scaled: bool) -> str:
     return note
 
 
-def _throughput(summary: Summary) -> list[Block]:
+def throughput(summary: Summary) -> list[Block]:
+    """Why images/s leave trials out, or cannot be compared at all; empty where they can."""
     if not summary.incomparable:
         return []
     reasons = "; ".join(summary.incomparable)

@@ -91,11 +91,15 @@ def throughput(summary: Summary) -> Figure | None:
     axes.plot(*np.transpose(edge), color=SOFT, lw=1.2, ls="--", zorder=1)
     axes.set_xlabel("training throughput, images/s (median and range of the seeds)")
     axes.set_ylabel("validation mIoU, %")
-    if summary.incomparable and not summary.timed:
-        axes.set_title("Throughput is not comparable between these trials", color="#b00020", loc="left")
+    _say_incomparable(axes, summary)
     axes.margins(0.1)
     legend(axes, len(cells))
     return figure
+
+
+def _say_incomparable(axes: plt.Axes, summary: Summary) -> None:
+    if summary.incomparable and not summary.timed:
+        axes.set_title("Throughput is not comparable between these trials", color="#b00020", loc="left")
 
 
 def _frontier(cells: list[Cell]) -> list[Cell]:
@@ -137,6 +141,7 @@ def views(summary: Summary) -> Figure | None:
     _plain_log(axes)
     axes.set_xlabel("evaluation, images/s (median of the seeds)")
     axes.set_ylabel("validation mIoU, %")
+    _say_incomparable(axes, summary)
     axes.margins(0.12)
     legend(axes, len(shown))
     return figure

@@ -1,6 +1,7 @@
 """What several runs of a study say together: a table a part, and its claims with their intervals."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -12,7 +13,8 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 import results
-from reports.document import Block, Bold, Field, Table, Text
+from reports.contents import number, throughput
+from reports.document import Block, Bold, Field, Paragraph, Table, Text
 from reports.summary import ALPHA, Summary, summarize
 from reports.theme import INK, SOFT, THEME, style
 from results.aggregates import probability_best
@@ -185,14 +187,27 @@ def _said(one: Answer) -> Text:
 
 
 def part(run: results.Run, rare: int = 0, classes: bool = False) -> list[Block]:
-    """The tables of one part: its cells from best to worst, its views, and on request the IoU of each class."""
+    """One part: its cells from best to worst, its views, on request the IoU of each class, and where it was trained."""
     summary = summarize(run)
-    made: list[Block] = [_cells(run, summary, rare)]
+    made: list[Block] = [_cells(run, summary, rare), *throughput(summary)]
     if summary.views:
         made.append(_views(summary))
     if classes:
         made.append(_classes(run, summary))
-    return made
+    return [*made, _about(run)]
+
+
+def _about(run: results.Run) -> Paragraph:
+    """The code and the machine that the part's numbers come from."""
+    made = Counter(
+        tuple(str(one.record.environment.get(name, "unknown")) for name in ("code", "tensorflow", "cores", "processor"))
+        for one in run.trials
+    )
+    told = "; ".join(
+        f"{n} trials with code {code}, TensorFlow {version}, {cores} cores of {processor}"
+        for (code, version, cores, processor), n in made.most_common()
+    )
+    return Paragraph(f"{told}.")
 
 
 def _cells(run: results.Run, summary: Summary, rare: int) -> Table:
@@ -203,12 +218,14 @@ def _cells(run: results.Run, summary: Summary, rare: int) -> Table:
     best_rare = probability_best(intervals(_lists(rares)), shared) if rares else {}
     head = ["cell", "seeds", "mIoU, %", "95 % interval", "P(best)", "group", "boundary IoU, %"]
     head += [f"IoU of the {rare} rarest, %", "P(best) there"] if rare else []
+    head += ["images/s"] if summary.timed else []
     rows: list[list[Field | Text]] = []
     for cell in summary.cells:
         one = cell.interval
         row: list[Field | Text] = [cell.label, str(one.n), _percent(one.mean), _range(one.low, one.high)]
         row += [_share(cell.chance), summary.ranking.groups.get(cell.key, "–"), _mean(boundary.get(cell.label))]
         row += [_mean(rares.get(cell.label)), _share(best_rare.get(cell.label, math.nan))] if rare else []
+        row += [number(cell.images_per_second, 1)] if summary.timed else []
         rows.append(row)
     return Table(head, rows, left=frozenset(["cell", "group"]))
 
@@ -216,7 +233,7 @@ def _cells(run: results.Run, summary: Summary, rare: int) -> Table:
 def _views(summary: Summary) -> Table:
     rows: list[list[Field | Text]] = [
         [one.label, one.name, _percent(one.interval.mean), _range(one.interval.low, one.interval.high),
-         _percent(one.boundary_iou), f"{one.images_per_second:.1f}"]
+         _percent(one.boundary_iou), number(one.images_per_second, 1)]
         for one in summary.views
     ]  # fmt: skip
     head = ["cell", "view", "mIoU, %", "95 % interval", "boundary IoU, %", "images/s of evaluation"]

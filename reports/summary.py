@@ -118,7 +118,10 @@ def summarize(run: results.Run) -> Summary:
     seeds = max((len(found) for found in values.values()), default=0)
     test = _scored(frame, "test")
     tested = {key: [*_by_seed(test[test["cell"] == key]).values()] for key in order if (test["cell"] == key).any()}
-    views = _views(frame, {key: planned[key][0] for key in order})
+    # What shared its cores, or ran unsteadily, in training says nothing of the speed of evaluation either.
+    rates = frame["eval_images_per_second"].where(~apart)
+    clean = frame.assign(eval_images_per_second=rates) if rates.notna().any() else frame
+    views = _views(clean, {key: planned[key][0] for key in order})
     across = _across(run, values, {key: planned[key][0] for key in order})
     parts = {name: summarize(one) for name, one in _by_dataset(run).items()}
     if parts:  # what stands on one data set's noise stands on that of no other

@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from results.store import (
     write_bytes,
 )
 
+_TEXTS = {".json", ".yaml", ".txt", ".md", ".html", ".csv"}
 VERSION = re.compile(r"\d+\.\d+\.\d+([-+.][0-9A-Za-z.-]+)?")
 
 
@@ -32,7 +34,8 @@ def publish(runs: Sequence[StrPath | Run], version: str, incomplete: bool = Fals
     """Freeze runs, such as one a grid, as a release; returns its folder. Tables and reports are taken as they are.
 
     Each run gets a folder under the release, named like its grid. Checkpoints and pictures stay behind: the report
-    holds the pictures it shows. Records and logs come along.
+    holds the pictures it shows. Records and logs come along; of the folders of this machine that they name, such as
+    the data set's, the last part stays.
 
     Raises:
         ValueError: no proper version, it exists already, a run has no report, or lacks trials (unless `incomplete`).
@@ -122,6 +125,25 @@ def _copy(run: Run, target: Path) -> None:
         shutil.copy2(one.folder / RECORD, trial / RECORD)
         if (one.folder / LOG).is_file():
             shutil.copy2(one.folder / LOG, trial / LOG)
+    for path in target.rglob("*"):
+        if path.suffix in _TEXTS:
+            path.write_bytes(_without_places(path.read_bytes(), _places(run)))
+
+
+def _places(run: Run) -> list[Path]:
+    """Where this machine kept the run and its data, longest first."""
+    roots = {Path(root) for one in run.trials if (root := one.record.spec.get("data", {}).get("root"))}
+    here = {run.folder, run.folder.resolve()}
+    found = {*roots, *here, *(path.parent for path in here), Path.home(), Path.cwd()}
+    return sorted((path for path in found if path.is_absolute() and path.name), key=lambda path: -len(str(path)))
+
+
+def _without_places(text: bytes, places: Sequence[Path]) -> bytes:
+    """Of each place only its last name stays: this machine's folders do not concern the readers of a release."""
+    for place in places:
+        named = rb"(?<![\w./-])" + re.escape(os.fsencode(place)) + rb"(?![\w-])"
+        text = re.sub(named, os.fsencode(place.name).replace(b"\\", b"\\\\"), text)
+    return text
 
 
 def _sums(folder: Path) -> str:

@@ -143,17 +143,21 @@ def test_one_seed_gives_no_interval_and_says_so(tmp_path):
 
 
 def test_a_trial_whose_rate_did_not_settle_is_left_out_and_the_others_stay_comparable(tmp_path):
-    folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], pictures=0)
-    trial = next((folder / "trials").glob("dice*"))
-    record = results.read(trial)
-    wild = {"images_per_second": 9999.0, "comparable": False, "reason": "the rate had not settled"}
-    results.write(trial, record.model_copy(update={"throughput": record.throughput.model_copy(update=wild)}))
+    folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], seeds=4, pictures=0, views=["flip"])
+    for trial in sorted((folder / "trials").glob("dice*"))[:2]:
+        record = results.read(trial)
+        wild = {"images_per_second": 9999.0, "comparable": False, "reason": "the rate had not settled"}
+        views = [view.model_copy(update={"images_per_second": 9999.0}) for view in record.views]
+        throughput = record.throughput.model_copy(update=wild)
+        results.write(trial, record.model_copy(update={"throughput": throughput, "views": views}))
     text = reports.write(folder).read_text()
-    assert "Images/s leave out 1 of 6 trials: the rate had not settled." in text
+    assert "Images/s leave out 2 of 8 trials: the rate had not settled." in text
     assert "cannot be compared" not in text
-    cell = next(cell for cell in summarize(results.read_run(folder)).cells if cell.label == "dice")
+    summary = summarize(results.read_run(folder))
+    cell = next(cell for cell in summary.cells if cell.label == "dice")
     assert len(cell.rates) == 2
     assert max(cell.rates) < 9999
+    assert {view.images_per_second for view in summary.views if view.name == "flip"} == {50}
 
 
 def test_cells_of_different_data_sets_are_not_ranked_together(tmp_path):

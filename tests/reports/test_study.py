@@ -131,6 +131,7 @@ def test_the_tables_of_a_part_hold_cells_views_and_classes(run):
     assert "| dice | 3 | 57.00 |" in text
     assert "| cross\\_entropy | crf | 54.00 |" in text or "| cross_entropy | crf | 54.00 |" in text
     assert text.index("| much |") < text.index("| little |")
+    assert "6 trials with code" in text
 
 
 def test_the_page_keeps_its_words_and_gets_its_tables(run, tmp_path):

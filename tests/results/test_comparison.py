@@ -314,7 +314,13 @@ def test_releases_are_frozen_checked_and_compared(base, tmp_path, monkeypatch, c
     monkeypatch.chdir(tree)
     old = Path(shutil.copytree(base, tree / "runs" / "old"))
     new = made.made_run(tree / "runs" / "new", numbers(5, drop={"dice": 0.03}))
-    (old / "trials" / "ce-s0" / "log.txt").write_text("what it said")
+    (old / "trials" / "ce-s0" / "log.txt").write_text(f"what it said of {tree}/pets/a.jpg")
+    for path in (old / "run.json", old / "trials" / "ce-s0" / "record.json"):
+        data = json.loads(path.read_text())
+        data |= {"command": f"bench.run --data-root {tree}/pets --out {tree}/runs"} if "command" in data else {}
+        if "spec" in data:
+            data["spec"]["data"] = {"root": f"{tree}/pets"}
+        path.write_text(json.dumps(data))
     heads = made.made_run(tree / "runs" / "heads", {"subpixel": {0: (0.6, 30.0), 1: (0.61, 31.0)}}, grid="heads")
 
     def run(command, *arguments, **options):
@@ -333,7 +339,9 @@ def test_releases_are_frozen_checked_and_compared(base, tmp_path, monkeypatch, c
     assert run(publish.main, [new], "next") == 2
 
     log = frozen / "losses" / "trials" / "ce-s0" / "log.txt"
-    assert log.read_text() == "what it said"
+    assert log.read_text() == "what it said of pets/a.jpg"
+    assert [path for path in frozen.rglob("*") if path.is_file() and str(tmp_path).encode() in path.read_bytes()] == []
+    assert "bench.run --data-root pets --out runs" in (frozen / "losses" / "report" / "report.md").read_text()
     link = re.search(r'href="([^"]*ce-s0/log.txt)"', (frozen / "losses" / "report" / "report.html").read_text())[1]
     assert (frozen / "losses" / "report" / link).resolve() == log.resolve()
 
