@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -20,6 +20,7 @@ from bench.environment import check_rooms, prepare_process
 from bench.errors import EXIT_OK, UsageError, nearest
 from bench.runfolder import writable
 from bench.spec import TrialSpec, parse
+from models.backbones import BACKBONES
 
 console = Console(stderr=True, highlight=False)
 
@@ -47,6 +48,11 @@ def main(
     factors = _scales(scales)
     stored = _trial(run, trial)
     spec, checkpoint = _spec(stored), _checkpoint(stored)
+    if BACKBONES[spec.model.backbone].one_size and (factors != [1] or window):
+        raise UsageError(
+            f"backbone {spec.model.backbone!r} is another function at every size of image: "
+            "leave out --scales and --window"
+        )
     sources = _sources(images)
     _empty(out)
     prepare_process()
@@ -209,6 +215,8 @@ def _predictor(
         model.load_weights(str(checkpoint))
     except (ValueError, OSError) as error:
         raise UsageError(f"{checkpoint} does not fit the trial's model: {str(error).splitlines()[0]}") from None
+    if BACKBONES[spec.model.backbone].one_size:
+        model = _at_one_size(model, spec.data.size)
     refine = models.DenseCRF(from_logits=False) if crf else None
 
     # One trace for pictures of all sizes.
@@ -231,6 +239,16 @@ def _predictor(
         return label_map(found if refine is None else refine([picture[None], found]))[0].numpy().astype(np.uint8)
 
     return predict if window is None else by_windows
+
+
+def _at_one_size(model: Any, size: int) -> Any:
+    """The model on squares of `size`, as it was trained, for pictures that fit in them."""
+    import keras
+
+    from models.layers import CropLike, PadToMultiple
+
+    image = keras.Input((None, None, 3))
+    return keras.Model(image, CropLike()([model(PadToMultiple(size)(image)), image]))
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ class Data(_Strict):
     dataset: str
     folder: str
     settings: list[str] = []
-    rare: int = Field(0, ge=0, description="so many of its classes are called rare")
+    rare: list[str] = Field([], description="the classes that are called rare")
 
 
 class Part(_Strict):
@@ -77,12 +77,12 @@ class Study(_Strict):
             if claim.part not in self.parts:
                 raise ValueError(f"claim {claim.ask!r}: unknown part {claim.part!r}{nearest(claim.part, self.parts)}")
             if claim.metric == "rare_iou" and not self.rare[claim.part]:
-                raise ValueError(f"claim {claim.ask!r}: the data of {claim.part} names no number of rare classes")
+                raise ValueError(f"claim {claim.ask!r}: the data of {claim.part} names no rare classes")
         return self
 
     @property
-    def rare(self) -> dict[str, int]:
-        """The number of rare classes of each part's data."""
+    def rare(self) -> dict[str, list[str]]:
+        """The rare classes of each part's data."""
         return {name: self.data[part.data].rare for name, part in self.parts.items()}
 
 
@@ -128,6 +128,20 @@ def complete(study: Study, name: str, out: Path) -> bool:
     return manifest.get("status") == "complete" and all(len(c["seeds"]) >= study.parts[name].seeds for c in cells)
 
 
+def recorded(study: Study, name: str, out: Path) -> results.Run | None:
+    """The run of a part all of whose trials came to their end, well or not; None where some were not run."""
+    import results
+    from results.store import missing
+
+    try:
+        run = results.read_run(out / name)
+    except ValueError:
+        return None
+    enough = all(len(cell["seeds"]) >= study.parts[name].seeds for cell in run.manifest.get("cells", []))
+    ended = not any(one.record.status == "interrupted" for one in run.trials)
+    return run if enough and ended and not missing(run) and not run.problems else None
+
+
 def run(wanted: list[str]) -> int:
     """The exit status of a command. It ends by itself on Ctrl-C, as it was sent to all; SIGTERM is handed on."""
     child = subprocess.Popen(wanted)
@@ -161,7 +175,7 @@ def blocks(study: Study, runs: dict[str, results.Run]) -> dict[str, str]:
 
 
 def write(study: Study, out: Path, page: Path) -> bool:
-    """Fill in the page's tables and its figure from the parts that are complete; the others' tables go.
+    """Fill in the page's tables and its figure from the parts whose trials all ended; the others' tables go.
 
     Returns:
         Whether some part is; without one the page stays as it is.
@@ -174,7 +188,7 @@ def write(study: Study, out: Path, page: Path) -> bool:
     from reports import theme
 
     try:
-        runs = {name: results.read_run(out / name) for name in study.parts if complete(study, name, out)}
+        runs = {name: found for name in study.parts if (found := recorded(study, name, out))}
         if not runs:
             return False
         losses = {name: run for name, run in runs.items() if study.parts[name].grid == "losses-core"}

@@ -24,6 +24,7 @@ from bench.environment import MADE_BY, check_rooms, describe, peak_rss_mb, prepa
 from bench.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_OK, UsageError
 from bench.spec import CHECKPOINT, TrialSpec, initial_weights, parse
 from bench.timing import Clocks
+from models.backbones import BACKBONES
 
 if TYPE_CHECKING:
     from bench.training import Trace
@@ -214,7 +215,7 @@ class Body:
         self.eval_batch = -(-spec.eval.batch_size // replicas) * replicas
         self.crops = pipeline.Crops(splits["train"], spec.data, spec.seed)
         self.scored = {
-            name: pipeline.evaluation(split, spec.data, self.eval_batch)
+            name: pipeline.evaluation(split, spec.data, self.eval_batch, BACKBONES[spec.model.backbone].one_size)
             for name, split in splits.items()
             if name != "train"
         }
@@ -444,7 +445,7 @@ def _load_weights(model: Any, source: str) -> None:
     path = initial_weights(source)
     try:
         model.load_weights(str(path))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise UsageError(f"train.init_from: {path} does not fit this model: {str(error).splitlines()[0]}") from error
 
 

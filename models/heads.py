@@ -113,9 +113,10 @@ class SubpixelUpsampling(keras.layers.Layer):
 def head(features: Any, image: Any, spec: ModelSpec, num_classes: int) -> Any:
     """Features (B, h, w, D) to float32 logits (B, H, W, num_classes), where `image` (B, H, W, 3) gives the size.
 
-    The features of DeepLabV3+ are at 1/4, so a subpixel head ends at full size, or up to 3 pixels beyond it, which are
-    cut off: feature j stands for pixels 4j to 4j + 3. Those of DeepLabV3, at the output stride, are enlarged bilinearly
-    for the rest.
+    The features of DeepLabV3+ are at 1/4, so a subpixel head ends at full size: feature j stands for pixels 4j to
+    4j + 3. What is beyond the image is cut off; where a backbone pads little, as EfficientNet's or Xception's stem, the
+    last pixels at the right and below are mirrored. The features of DeepLabV3, at the output stride, are enlarged
+    bilinearly for the rest.
     """
     if spec.head == "subpixel":
         logits = SubpixelUpsampling(num_classes, blur=spec.blur, name="classifier")(features)

@@ -71,15 +71,20 @@ class PadToMultiple(keras.layers.Layer):
 
 @register
 class CropLike(keras.layers.Layer):
-    """The upper left of the first input (B, h, w, C), of the height and width of the second."""
+    """The upper left of the first input (B, h, w, C), of the height and width of the second.
+
+    What it lacks there, at most its own size, is its mirror image: the last rows and columns again.
+    """
 
     def call(self, inputs: Any) -> tf.Tensor:
         values, like = inputs
         size = like.shape[1:3]
         if None not in size and values.shape[1:3] == size:
             return values
-        height, width = (tf.shape(like)[axis] if like.shape[axis] is None else like.shape[axis] for axis in (1, 2))
-        return values[:, :height, :width]
+        wanted, found = tf.shape(like)[1:3], tf.shape(values)[1:3]
+        lacking = tf.maximum(wanted - found, 0)
+        whole = tf.pad(values, [[0, 0], [0, lacking[0]], [0, lacking[1]], [0, 0]], "SYMMETRIC")
+        return tf.ensure_shape(whole[:, : wanted[0], : wanted[1]], (None, *size, None))
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         values, like = input_shape

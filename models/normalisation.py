@@ -73,6 +73,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
             self._follow(batch_mean, batch_variance)
         return normalised
 
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "synchronized": self.synchronized}  # which Keras 2.15 leaves out
+
     def _over_replicas(self, inputs: tf.Tensor) -> tf.Tensor:
         """The corrected two-pass algorithm (Chan, Golub and LeVeque 1983): a rough mean, then both moments about it.
 

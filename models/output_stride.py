@@ -65,7 +65,7 @@ class _Place(NamedTuple):
 class _Wish:
     output_stride: int
     momentum: float | None
-    synchronised: bool
+    synchronised: bool | None
 
     def drops(self, factor: int, scale: _Scale) -> bool:
         """Whether a stride goes: one behind a dropped stride always does, because no layer has both."""
@@ -76,7 +76,7 @@ def with_output_stride(
     model: keras.Model,
     output_stride: int,
     batch_norm_momentum: float | None = None,
-    sync_batch_norm: bool = False,
+    sync_batch_norm: bool | None = None,
 ) -> keras.Model:
     """A functional model whose maps are never smaller than 1/`output_stride` of the input, with the weights of `model`.
 
@@ -84,7 +84,8 @@ def with_output_stride(
         model: functional model of convolutions, pooling and element-wise layers, such as a KerasCV CNN backbone.
         output_stride: power of two; a stride the model does not reach leaves it as it is.
         batch_norm_momentum: of every batch normalisation; None keeps what the model has.
-        sync_batch_norm: whether batch normalisation takes its statistics over all replicas.
+        sync_batch_norm: whether batch normalisation takes its statistics over all replicas; None keeps what the model
+            has.
 
     Raises:
         ValueError: `output_stride` is no power of two, or a layer with a stride has no dilated counterpart.
@@ -194,10 +195,10 @@ def _counterpart(layer: Any, dilation: int, drop: bool, padding: Call | None, wi
         config["rate"] *= dilation
     elif kind is keras.layers.GlobalAveragePooling2D and dilation > 1:
         kind, config = AtrousGlobalAveragePooling2D, {**config, "rate": dilation}
-    elif kind is keras.layers.BatchNormalization:
+    elif kind in (keras.layers.BatchNormalization, BatchNormalization):
         kind = BatchNormalization
-        momentum = config["momentum"] if wish.momentum is None else wish.momentum
-        config |= {"momentum": momentum, "synchronized": wish.synchronised}
+        config |= {} if wish.momentum is None else {"momentum": wish.momentum}
+        config |= {"synchronized": layer.synchronized if wish.synchronised is None else wish.synchronised}
     elif kind is keras.layers.Lambda and layer.function.__module__.endswith("csp_darknet_utils"):
         # KerasCV wraps its activation in a function that no file may hold.
         kind, config = keras.layers.Activation, {"name": layer.name, "dtype": config["dtype"], "activation": "silu"}

@@ -18,9 +18,10 @@ from reports.document import Block, Bold, Field, Paragraph, Table, Text
 from reports.summary import ALPHA, Summary, summarize
 from reports.theme import INK, SOFT, THEME, style
 from results.aggregates import probability_best
-from results.statistics import Difference, between, holm, intervals, pool, rank
+from results.statistics import Difference, Interval, between, holm, intervals, pool, rank
 
 LEVEL = 0.95
+FEWEST = 3  # seeds that a claim may rest on
 RARE = "rare_iou"
 METRICS = {"miou": "mIoU", "boundary_iou": "boundary IoU", RARE: "IoU of the rare classes"}
 
@@ -33,7 +34,7 @@ class Claim:
         ask: the question, in words.
         part: of the study.
         first, second: labels of two cells; or
-        views: two views of the same weights, over all cells of the part or over
+        views: two views of the same weights, over all cells of the part that have both, or over
         cells: these.
         metric: one of METRICS.
 
@@ -52,7 +53,7 @@ class Claim:
     metric: Literal["miou", "boundary_iou", "rare_iou"] = "miou"
 
     def __post_init__(self) -> None:
-        if bool(self.views) == bool(self.first and self.second):
+        if bool(self.views) == bool(self.first or self.second) or bool(self.first) != bool(self.second):
             raise ValueError(f"claim {self.ask!r}: name either first and second or views")
         if self.cells and not self.views:
             raise ValueError(f"claim {self.ask!r}: cells go with views")
@@ -60,7 +61,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Answer:
-    """`found` is in fractions; `p` its p-value after Holm over all claims; `seeds` a cell."""
+    """`found` is in fractions; `p` its p-value after Holm over all claims; `seeds` of the cell that has the fewest."""
 
     claim: Claim
     found: Difference
@@ -68,59 +69,67 @@ class Answer:
     seeds: int
 
 
-def values(run: results.Run, metric: str, view: str = "default", rare: int = 0) -> dict[str, dict[int, float]]:
+def values(
+    run: results.Run, metric: str, view: str = "default", rare: Sequence[str] = ()
+) -> dict[str, dict[int, float]]:
     """{label: {seed: value}} on the validation split, of the trials that ended well.
 
     Args:
-        metric: a column of the table, or RARE: the mean IoU of the `rare` classes with the fewest true pixels.
+        metric: a column of the table, or RARE: the mean IoU of the classes named in `rare`.
+
+    Raises:
+        ValueError: a class of `rare` is none of the run's.
     """
-    frame = rare_iou(run, rare) if metric == RARE else results.trials(run.trials)
-    frame = frame[(frame["view"] == view) & (frame["split"] == "val") & frame[metric].notna()]
-    if "status" in frame:
-        frame = frame[frame["status"] == "ok"]
+    frame = _rare_iou(run, rare) if metric == RARE else results.trials(_ok(run))
+    return _by_seed(frame[frame["view"] == view], metric)
+
+
+def _ok(run: results.Run) -> list[results.Stored]:
+    return [one for one in run.trials if one.record.status == "ok"]
+
+
+def _by_seed(frame: pd.DataFrame, metric: str) -> dict[str, dict[int, float]]:
+    frame = frame[(frame["split"] == "val") & frame[metric].notna()]
     found: dict[str, dict[int, float]] = {}
     for label, seed, value in frame[["label", "seed", metric]].to_numpy().tolist():
         found.setdefault(label, {})[int(seed)] = float(value)
     return found
 
 
-def rare_iou(run: results.Run, rare: int) -> pd.DataFrame:
-    """Label, seed, view, split and the mean IoU of the `rare` classes with the fewest true pixels."""
-    frame = results.classes(run.trials)
-    names = rarest(frame, rare)
-    frame = frame[frame["class_name"].isin(names)]
+def _rare_iou(run: results.Run, rare: Sequence[str]) -> pd.DataFrame:
+    frame = results.classes(_ok(run))
+    if strange := set(rare) - set(frame["class_name"]):
+        raise ValueError(f"{run.folder}: no class {sorted(strange)[0]!r} to be called rare")
+    frame = frame[frame["class_name"].isin(rare)]
     keys = ["label", "seed", "view", "split"]
     return frame.groupby(keys, as_index=False)["iou"].mean().rename(columns={"iou": RARE})
 
 
-def rarest(frame: pd.DataFrame, rare: int) -> list[str]:
-    """The classes with the fewest pixels in the validation truth, rarest first."""
-    pixels = frame[frame["split"] == "val"].groupby("class_name")["pixels"].max().astype("int64")
-    return [str(name) for name in pixels[pixels > 0].sort_values(kind="stable").index[:rare]]
-
-
-def answers(runs: Mapping[str, results.Run], claims: Sequence[Claim], rare: Mapping[str, int]) -> list[Answer]:
+def answers(
+    runs: Mapping[str, results.Run], claims: Sequence[Claim], rare: Mapping[str, Sequence[str]]
+) -> list[Answer]:
     """The claims whose part was run, each with its interval; Holm's correction is over those.
 
     Args:
         runs: by part.
         claims: in the order of the page.
-        rare: number of rare classes of the parts that have some.
+        rare: the rare classes of the parts that have some.
     """
     asked = [claim for claim in claims if claim.part in runs]
-    found = [_answer(runs[claim.part], claim, rare.get(claim.part, 0)) for claim in asked]
+    found = [_answer(runs[claim.part], claim, rare.get(claim.part, ())) for claim in asked]
     adjusted = holm([one.p for one, _ in found])
     return [Answer(claim, one, float(p), n) for claim, (one, n), p in zip(asked, found, adjusted, strict=True)]
 
 
-def _answer(run: results.Run, claim: Claim, rare: int) -> tuple[Difference, int]:
+def _answer(run: results.Run, claim: Claim, rare: Sequence[str]) -> tuple[Difference, int]:
     if claim.views:
         first, second = (
             {label: of_seed for label, of_seed in values(run, claim.metric, view, rare).items()
              if label in (claim.cells or (label,))}
             for view in claim.views
         )  # fmt: skip
-        return between_views(first, second), max(map(len, first.values()), default=0)
+        changes = _changes(first, second)
+        return _of_changes(changes), len(changes)
     cells = values(run, claim.metric, rare=rare)
     lists = {claim.first: [], claim.second: [], **_lists(cells)}
     seeds = min(len(lists[claim.first]), len(lists[claim.second]))
@@ -128,31 +137,30 @@ def _answer(run: results.Run, claim: Claim, rare: int) -> tuple[Difference, int]
 
 
 def between_views(first: Mapping[str, Mapping[int, float]], second: Mapping[str, Mapping[int, float]]) -> Difference:
-    """Mean over cells of the change that another view makes to the same weights: a paired t-test, cells as strata.
+    """Mean over cells of the change that another view makes to the same weights: a paired t-test.
 
-    The variance is that of the changes within cells, pooled over the cells, so that cells may change differently.
-    Where the changes of a seed go together over the cells (see `results.statistics.rank`), the seeds' own means are
-    the units.
+    The units are the seeds, each with the mean of its changes over the cells: cells of a seed share data order and
+    augmentation, so that their changes are no repetitions. Only seeds that all cells have count.
     """
-    changes = {
-        label: [second[label][seed] - value for seed, value in seeds.items() if seed in second.get(label, {})]
-        for label, seeds in first.items()
-    }
-    changes = {label: found for label, found in changes.items() if found}
-    nan = float("nan")
-    if not changes:
-        return Difference(nan, nan, nan, nan, nan, "none")
-    estimate = float(np.mean([np.mean(found) for found in changes.values()]))
-    by_seed = {label: dict(enumerate(found)) for label, found in changes.items()}
-    if rank(by_seed).method == "blocked":
-        changes = {"all cells": np.mean([*changes.values()], axis=0).tolist()}
-    shared = pool(changes, wild=math.inf)
-    if shared is None:
+    return _of_changes(_changes(first, second))
+
+
+def _changes(first: Mapping[str, Mapping[int, float]], second: Mapping[str, Mapping[int, float]]) -> list[float]:
+    """Of each seed that all cells of both views have, the mean change over the cells."""
+    cells = [(seeds, second[label]) for label, seeds in first.items() if label in second]
+    shared = set.intersection(*(set(a) & set(b) for a, b in cells)) if cells else set()
+    return [float(np.mean([b[seed] - a[seed] for a, b in cells])) for seed in sorted(shared)]
+
+
+def _of_changes(changes: Sequence[float]) -> Difference:
+    nan, n = float("nan"), len(changes)
+    estimate = float(np.mean(changes)) if n else nan
+    if n < 2 or np.ptp(changes) == 0:
         return Difference(estimate, nan, nan, nan, nan, "none")
-    error = shared.sd * math.sqrt(sum(1 / len(found) for found in changes.values())) / len(changes)
-    half = float(stats.t.ppf((1 + LEVEL) / 2, shared.df)) * error
-    p = float(2 * stats.t.sf(abs(estimate) / error, shared.df))
-    return Difference(estimate, estimate - half, estimate + half, p, shared.df, "paired")
+    error = float(np.std(changes, ddof=1)) / math.sqrt(n)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * error
+    p = float(2 * stats.t.sf(abs(estimate) / error, n - 1))
+    return Difference(estimate, estimate - half, estimate + half, p, n - 1, "paired")
 
 
 def claims_table(found: Sequence[Answer]) -> Table:
@@ -165,36 +173,53 @@ def claims_table(found: Sequence[Answer]) -> Table:
             "–" if math.isnan(one.found.estimate) else f"{100 * one.found.estimate:+.2f}",
             "–" if math.isnan(one.found.low) else f"{100 * one.found.low:+.2f} to {100 * one.found.high:+.2f}",
             "–" if math.isnan(one.p) else "<0.001" if one.p < 0.001 else f"{one.p:.3f}",
+            str(one.seeds),
             Field(_said(one)),
         ]
         for one in found
     ]
-    head = ["question", "part", "compared", "points", "95 % interval", "p (Holm)", "answer"]
+    head = ["question", "part", "compared", "points", "95 % interval", "p (Holm)", "seeds", "answer"]
     return Table(head, rows, left=frozenset(["question", "part", "compared", "answer"]))
 
 
 def _compared(claim: Claim) -> str:
     first, second = claim.views or (claim.first, claim.second)
-    return f"{METRICS[claim.metric]}: {second} less {first}"
+    of = f", {' and '.join(claim.cells) if len(claim.cells) < 3 else f'mean of {len(claim.cells)} cells'}"
+    return f"{METRICS[claim.metric]}: {second} less {first}{of if claim.cells else ''}"
 
 
 def _said(one: Answer) -> Text:
     if math.isnan(one.found.estimate):
         return "not measured"
+    if one.seeds < FEWEST:
+        return f"fewer than {FEWEST} seeds"
     if math.isnan(one.p):
         return "no noise estimate"
-    return Bold("better" if one.found.estimate > 0 else "worse") if one.p <= ALPHA else "not told apart"
+    if one.p <= ALPHA:
+        return Bold("better" if one.found.estimate > 0 else "worse")
+    # What was not seen is told apart from what is not there by how large it may still be.
+    return f"not told apart; at most {100 * max(-one.found.low, one.found.high):.1f} apart"
 
 
-def part(run: results.Run, rare: int = 0, classes: bool = False) -> list[Block]:
+def part(run: results.Run, rare: Sequence[str] = (), classes: bool = False) -> list[Block]:
     """One part: its cells from best to worst, its views, on request the IoU of each class, and where it was trained."""
     summary = summarize(run)
-    made: list[Block] = [_cells(run, summary, rare), *throughput(summary)]
+    made: list[Block] = [_cells(run, summary, rare), _limits(summary, rare), *throughput(summary)]
     if summary.views:
         made.append(_views(summary))
     if classes:
         made.append(_classes(run, summary))
     return [*made, _about(run)]
+
+
+def _limits(summary: Summary, rare: Sequence[str]) -> Paragraph:
+    """What the table cannot show, and what it calls rare."""
+    told = []
+    if not math.isnan(summary.smallest):
+        told.append(f"A true difference below {100 * summary.smallest:.1f} points of mIoU would probably not be seen.")
+    if rare:
+        told.append(f"Rare: {', '.join(rare)}.")
+    return Paragraph(" ".join(told))
 
 
 def _about(run: results.Run) -> Paragraph:
@@ -210,24 +235,27 @@ def _about(run: results.Run) -> Paragraph:
     return Paragraph(f"{told}.")
 
 
-def _cells(run: results.Run, summary: Summary, rare: int) -> Table:
-    boundary = values(run, "boundary_iou")
+def _cells(run: results.Run, summary: Summary, rare: Sequence[str]) -> Table:
+    boundary = intervals(_lists(values(run, "boundary_iou")))
     rares = values(run, RARE, rare=rare) if rare else {}
-    ranked = rank(rares)
+    ranked, of_rare = rank(rares), intervals(_lists(rares))
     shared = ranked.pool if ranked.method == "blocked" else pool(_lists(rares))
-    best_rare = probability_best(intervals(_lists(rares)), shared) if rares else {}
+    best_rare = probability_best(of_rare, shared) if rares else {}
     head = ["cell", "seeds", "mIoU, %", "95 % interval", "P(best)", "group", "boundary IoU, %"]
-    head += [f"IoU of the {rare} rarest, %", "P(best) there"] if rare else []
+    head += ["IoU of the rare, %", "P(best) of it", "group of it"] if rare else []
     head += ["images/s"] if summary.timed else []
     rows: list[list[Field | Text]] = []
     for cell in summary.cells:
-        one = cell.interval
-        row: list[Field | Text] = [cell.label, str(one.n), _percent(one.mean), _range(one.low, one.high)]
-        row += [_share(cell.chance), summary.ranking.groups.get(cell.key, "–"), _mean(boundary.get(cell.label))]
-        row += [_mean(rares.get(cell.label)), _share(best_rare.get(cell.label, math.nan))] if rare else []
+        one, label = cell.interval, cell.label
+        seeds = str(one.n) if one.n == cell.planned else f"{one.n} of {cell.planned}"
+        row: list[Field | Text] = [label, seeds, _percent(one.mean), _range(one.low, one.high)]
+        row += [_share(cell.chance), summary.ranking.groups.get(cell.key, "–"), _give_or_take(boundary.get(label))]
+        if rare:
+            row += [_give_or_take(of_rare.get(label)), _share(best_rare.get(label, math.nan))]
+            row += [ranked.groups.get(label, "–")]
         row += [number(cell.images_per_second, 1)] if summary.timed else []
         rows.append(row)
-    return Table(head, rows, left=frozenset(["cell", "group"]))
+    return Table(head, rows, left=frozenset(["cell", "group", "group of it"]))
 
 
 def _views(summary: Summary) -> Table:
@@ -241,15 +269,23 @@ def _views(summary: Summary) -> Table:
 
 
 def _classes(run: results.Run, summary: Summary) -> Table:
-    frame = results.classes(run.trials)
+    """IoU of each class: of each cell as trained, and what each other view changes, mean over its cells."""
+    frame = results.classes(_ok(run))
     frame = frame[frame["split"] == "val"]
-    names = rarest(frame, frame["class_name"].nunique())[::-1]
-    means = frame.groupby(["label", "view", "class_name"])["iou"].mean()
-    columns = [(cell.label, view) for cell in summary.cells for view in dict.fromkeys(frame["view"])]
-    head = ["class, most frequent first", *(f"{label}, {view}" for label, view in columns)]
-    rows: list[list[Field | Text]] = [
-        [name, *(_percent(float(means.get((*column, name), math.nan))) for column in columns)] for name in names
-    ]
+    pixels = frame.groupby("class_name")["pixels"].max().astype("int64")
+    views = [view for view in dict.fromkeys(frame["view"]) if view != "default"]
+    head = ["class, most frequent first", *(cell.label for cell in summary.cells)]
+    head += [f"{view} less default, points" for view in views]
+    rows: list[list[Field | Text]] = []
+    for name in pixels[pixels > 0].sort_values(kind="stable", ascending=False).index:
+        here = frame[frame["class_name"] == name]
+        seen = {view: _by_seed(here[here["view"] == view], "iou") for view in ["default", *views]}
+        row: list[Field | Text] = [str(name)]
+        row += [_mean(seen["default"].get(cell.label)) for cell in summary.cells]
+        for view in views:
+            one = between_views(seen["default"], seen[view])
+            row.append("–" if math.isnan(one.low) else f"{100 * one.estimate:+.2f} ± {50 * (one.high - one.low):.2f}")
+        rows.append(row)
     return Table(head, rows, left=frozenset(head[:1]))
 
 
@@ -303,6 +339,12 @@ def _lists(cells: Mapping[str, Mapping[int, float]]) -> dict[str, list[float]]:
 
 def _mean(seeds: Mapping[int, float] | None) -> str:
     return _percent(float(np.mean([*seeds.values()]))) if seeds else "–"
+
+
+def _give_or_take(one: Interval | None) -> str:
+    if one is None or math.isnan(one.low):
+        return "–" if one is None else _percent(one.mean)
+    return f"{_percent(one.mean)} ± {100 * (one.high - one.mean):.2f}"
 
 
 def _percent(value: float) -> str:

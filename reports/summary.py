@@ -242,13 +242,17 @@ def _views(frame: pd.DataFrame, labels: dict[str, str]) -> list[View]:
         return []
     rows = {(key, name): frame[(frame["cell"] == key) & (frame["view"] == name)] for key in labels for name in names}
     rows = {place: group for place, group in rows.items() if len(group)}
-    found = intervals({f"{key} {name}": [*_by_seed(group).values()] for (key, name), group in rows.items()})
+    # View by view: those of the same weights are no repetitions of each other's noise.
+    found = {
+        name: intervals({key: [*_by_seed(group).values()] for (key, view), group in rows.items() if view == name})
+        for name in names
+    }
     return [
         View(
             key,
             labels[key],
             name,
-            found[f"{key} {name}"],
+            found[name][key],
             float(group["boundary_iou"].mean()),
             float(group["eval_images_per_second"].median()),
         )

@@ -85,19 +85,19 @@ def _mapped(steps: range, function: Callable[..., Any], batch_bytes: int) -> tf.
     return batches.prefetch(2).with_options(options)
 
 
-def evaluation(split: Split, spec: DataSpec, batch_size: int) -> tf.data.Dataset:
+def evaluation(split: Split, spec: DataSpec, batch_size: int, square: bool = False) -> tf.data.Dataset:
     """Every image once, in the order of the split, at the training scale, with its label at the label's own size.
 
     Yields dicts of B entries, the last batch filled up with void images:
         image uint8 (B, SH, SW, 3): aspect kept, longest side `spec.size`, padded right and below with the mean colour;
-            (SH, SW) is (size, size), or the common size when all images have one.
+            (SH, SW) is (size, size), or the common size when all images have one and it need not be `square`.
         label uint8 (B, LH, LW): native, padded right and below with 255 to the largest of the split.
         image_size, label_size int32 (B, 2): height and width of the content.
         index int32 (B,): position in the split, -1 for filler.
     """
     import tensorflow as tf
 
-    table = Table(split, spec)
+    table = Table(split, spec, square)
 
     def batch(step: np.int64) -> tuple[np.ndarray, ...]:
         rows = (table[i] for i in range(int(step) * batch_size, (int(step) + 1) * batch_size))
@@ -168,14 +168,14 @@ class Crops:
 class Table:
     """Rows of an evaluation, as `evaluation` describes them, by position; past the end stands void filler."""
 
-    def __init__(self, split: Split, spec: DataSpec) -> None:
+    def __init__(self, split: Split, spec: DataSpec, square: bool = False) -> None:
         def scored(index: int) -> Pair:
             image, label = split.read(index)
             return prepared(image, spec), label
 
         self.pairs = store.keep(len(split), scored, spec.cache, _identity(split, spec, "scored"))
         shapes = {image.shape[:2] for image, _ in self.pairs}
-        self.image_shape = shapes.pop() if len(shapes) == 1 else (spec.size, spec.size)
+        self.image_shape = shapes.pop() if len(shapes) == 1 and not square else (spec.size, spec.size)
         self.label_shape = tuple(np.max([label.shape for _, label in self.pairs], axis=0).tolist())
         self.row_bytes = 3 * math.prod(self.image_shape) + math.prod(self.label_shape)
 

@@ -56,6 +56,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         results.write(trials / name, record(name, artefacts=[kept]))
     with open(trials / "changed" / CHECKPOINT, "ab") as file:
         file.write(b"!")
+    (trials / "square").mkdir()
+    (trials / "square" / CHECKPOINT).write_bytes(b"never read")
+    kept = results.artefact(trials / "square", CHECKPOINT, "checkpoint")
+    mix = SPEC.model_copy(update={"model": models.ModelSpec(backbone="mit_b0", output_stride=32)})
+    results.write(trials / "square", record("square", artefacts=[kept], spec=mix.model_dump(mode="json")))
     results.write(trials / "bare", record("bare"))
     results.write(trials / "early", record("early", dataset=None, status="crashed"))
     return home
@@ -150,6 +155,21 @@ def test_windows_go_over_the_picture_at_its_own_size(run: Path, model: Any, pict
     assert np.mean(labels == label_map(probabilities(model, brought_to_size(picture[0]), size=(75, 100)))[0]) < 0.99
 
 
+def test_a_model_of_one_size_sees_squares_of_it() -> None:
+    """Its logits here are the mean over all that it saw."""
+    import keras
+
+    from bench.predict import _at_one_size
+
+    seen = keras.Input((None, None, 3))
+    pooled = keras.layers.Conv2D(3, 63, padding="same", use_bias=False, kernel_initializer="ones")(seen)
+    square = _at_one_size(keras.Model(seen, pooled), 32)
+    image = np.random.default_rng(0).uniform(0, 255, (1, 20, 32, 3)).astype("float32")
+    found = np.asarray(square(image, training=False))
+    assert found.shape == (1, 20, 32, 3)
+    np.testing.assert_allclose(found, np.full(found.shape, 32 * 32 * image.mean(axis=(1, 2)).sum()), rtol=1e-4)
+
+
 def test_overlay_is_half_picture_and_half_colour() -> None:
     picture = np.array([[[0, 100, 255], [255, 255, 255]]], np.uint8)
     colors = np.array([(0, 0, 0), (200, 101, 255)], np.uint8)
@@ -161,7 +181,7 @@ def test_overlay_is_half_picture_and_half_colour() -> None:
     ("arguments", "message"),
     [
         ({"run": "absent"}, "absent: no such file or folder"),
-        ({"trial": None}, "has 4 trials; choose one with --trial: bare, changed, early, whole"),
+        ({"trial": None}, "has 5 trials; choose one with --trial: bare, changed, early, square, whole"),
         ({"trial": "hole"}, "no trial 'hole'; did you mean 'whole'?"),
         ({"trial": "bare"}, "kept no checkpoint; train with eval.keep_checkpoint best or last"),
         ({"trial": "early"}, "trial early (crashed) never saw its data"),
@@ -174,6 +194,8 @@ def test_overlay_is_half_picture_and_half_colour() -> None:
         ({"out": "file"}, "file is not a writable folder"),
         ({"scales": "1;2"}, "--scales '1;2': numbers with commas between"),
         ({"scales": "0"}, "--scales '0': each has to be above 0"),
+        ({"trial": "square", "scales": "0.5,1"}, "another function at every size of image: leave out --scales"),
+        ({"trial": "square", "window": "64"}, "leave out --scales and --window"),
         ({"scales": "nan"}, "--scales 'nan': each has to be above 0"),
     ],
 )

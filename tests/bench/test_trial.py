@@ -153,6 +153,10 @@ print(json.dumps([len(a), sum((a[n] == b[n]).all().item() for n in a)]))
     )
     assert count > 200
     assert same >= count * 0.75  # all of the backbone is bit-equal; decoder statistics moved
+    (tmp_path / "half.weights.h5").write_bytes(b"cut off")
+    done = _trial(tmp_path / "u", f"train.init_from={tmp_path / 'half.weights.h5'}")
+    assert done.returncode == 2, done.stderr[-2000:]
+    assert f"train.init_from: {tmp_path / 'half.weights.h5'} does not fit this model" in done.stderr
 
 
 def test_a_loss_that_is_not_finite_ends_as_diverged(tmp_path):

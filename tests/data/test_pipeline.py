@@ -119,6 +119,12 @@ def test_evaluation_of_one_aspect_is_not_padded():
     assert table["label"].shape == (4, 40, 80)
 
 
+def test_evaluation_is_square_for_a_model_of_one_size():
+    table = rows(pipeline.evaluation(ids_split(3, (40, 80)), SPEC, 2, square=True))
+    assert table["image"].shape == (4, 64, 64, 3)
+    assert table["image_size"].tolist()[:3] == [[32, 64]] * 3
+
+
 def test_pictures_shrink_with_antialiasing_and_labels_by_choice():
     y, x = np.mgrid[:128, :128]
     image = np.repeat(((x + y) % 2 * 255).astype(np.uint8)[..., None], 3, -1)

@@ -425,6 +425,8 @@ def test_bad_input() -> None:
         models.DenseCRF()([image, logits[:, :4]])
     with pytest.raises(ValueError, match=r"takes \[image, scores\]"):
         models.DenseCRF()([image[..., :1], logits])
+    with pytest.raises(ValueError, match="give two channels"):
+        models.DenseCRF()([image, logits[..., :1]])
     layer = models.DenseCRF()
     specs = [tf.TensorSpec((None, None, None, 3), dtype) for dtype in (tf.uint8, tf.float32)]
     dynamic = tf.function(lambda image, scores: layer([image, scores]), input_signature=specs)

@@ -65,6 +65,24 @@ def test_a_side_that_is_no_multiple_of_4_is_cut_off_and_not_resampled() -> None:
     np.testing.assert_array_equal(found, beyond[:, :65, :65])
 
 
+@pytest.mark.parametrize("backbone", ["efficientnetlite_b0", "mobilenetv3_small", "vgg16", "xception"])
+def test_logits_have_the_image_s_size_behind_backbones_that_pad_little(backbone: str) -> None:
+    """Their map at 1/4 ends early at some sizes, Xception's at all: the last pixels are mirrored."""
+    spec = models.ModelSpec(backbone=backbone, head="subpixel", aspp_channels=8, decoder_channels=8)
+    model = models.build(spec, 2, seed=0)
+    whole = keras.Model(model.input, [model.get_layer("classifier").output, model.output])
+    short = 0
+    for height, width in ((97, 64), (61, 107)):
+        image = np.random.default_rng(0).uniform(0, 255, (1, height, width, 3)).astype("float32")
+        before, found = (np.asarray(one) for one in whole(image, training=False))
+        assert found.shape == (1, height, width, 2)
+        lacking = [max(0, height - before.shape[1]), max(0, width - before.shape[2])]
+        mirrored = np.pad(before, [(0, 0), (0, lacking[0]), (0, lacking[1]), (0, 0)], "symmetric")
+        np.testing.assert_array_equal(found, mirrored[:, :height, :width])
+        short += any(lacking)
+    assert short
+
+
 def test_sub_kernels_part_after_one_step() -> None:
     layer, image, found = _started(2, 2, 1)
     with tf.GradientTape() as tape:

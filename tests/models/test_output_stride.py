@@ -1,6 +1,6 @@
 """Atrous consistency: the dense map, subsampled, is the original map (the test that deeplab2 uses for its encoders)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -31,16 +31,6 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
     "densenet121": {"stackwise_num_repeats": (1, 1, 1, 1), "growth_rate": 8},
     "csp_darknet_s": {"stackwise_channels": (8, 16, 24, 32), "stackwise_depth": (1, 1, 1, 1)},
 }
-
-
-@pytest.fixture
-def double() -> Iterator[None]:
-    """In double precision a slip of the rewriting cannot hide behind rounding, nor rounding look like a slip."""
-    keras.backend.set_floatx("float64")
-    keras.mixed_precision.set_global_policy("float64")
-    yield
-    keras.backend.set_floatx("float32")
-    keras.mixed_precision.set_global_policy("float32")
 
 
 def _levels(row: Backbone) -> keras.Model:
@@ -134,6 +124,15 @@ def test_the_pass_reaches_normalisation_inside_blocks() -> None:
     assert len(found) > 12
     assert all(type(layer) is BatchNormalization and layer.momentum == 0.75 and layer.synchronized for layer in found)
     assert [layer for layer in primitives(model) if layer.weights] == [layer for layer in model.layers if layer.weights]
+
+
+def test_normalisation_keeps_what_the_model_has_unless_told() -> None:
+    image = keras.Input((32, 32, 3))
+    layer = keras.layers.BatchNormalization(momentum=0.6, synchronized=True)
+    once = models.with_output_stride(keras.Model(image, layer(image)), 16)
+    twice = models.with_output_stride(once, 16, batch_norm_momentum=0.9, sync_batch_norm=False)
+    for model, expected in ((once, (0.6, True)), (twice, (0.9, False))):
+        assert (model.layers[-1].momentum, model.layers[-1].synchronized) == expected
 
 
 def test_impossible_strides_are_refused() -> None:

@@ -17,7 +17,7 @@ from reports import markdown, study
 from reports.document import Document
 
 ROOT = Path(__file__).parents[2]
-T_4 = 2.776445  # the 97.5 % quantile of t with 4 degrees of freedom
+T_2, T_4 = 4.302653, 2.776445  # the 97.5 % quantiles of t with 2 and 4 degrees of freedom
 
 
 def write(folder, cells, views=()):
@@ -64,8 +64,8 @@ def test_a_claim_about_cells_is_the_difference_with_the_pooled_variance(run):
 def test_a_claim_about_views_pairs_each_trial_with_itself(run):
     asked = [study.Claim("Does the CRF help?", "losses", views=("default", "crf"))]
     (one,) = study.answers({"losses": results.read_run(run)}, asked, {})
-    # Changes .01 .02 .03 and .01 -.01 0: means .02 and 0, the same variance .0001 with 2 + 2 degrees of freedom.
-    half = T_4 * 0.01 * math.sqrt(1 / 3 + 1 / 3) / 2
+    # Changes .01 .02 .03 and .01 -.01 0: of the seeds .010 .005 .015, mean .01, deviation .005, 2 degrees of freedom.
+    half = T_2 * 0.005 / math.sqrt(3)
     assert one.found.estimate == pytest.approx(0.01)
     assert (one.found.low, one.found.high) == pytest.approx((0.01 - half, 0.01 + half), rel=1e-6)
 
@@ -74,7 +74,7 @@ def test_a_claim_about_views_may_be_about_some_cells(run):
     asked = [study.Claim("Does the CRF help?", "losses", views=("default", "crf"), cells=("cross_entropy",))]
     (one,) = study.answers({"losses": results.read_run(run)}, asked, {})
     # Changes .01 .02 .03: mean .02, standard error .01 / sqrt(3), 2 degrees of freedom.
-    half = 4.302653 * 0.01 / math.sqrt(3)
+    half = T_2 * 0.01 / math.sqrt(3)
     assert one.found.estimate == pytest.approx(0.02)
     assert (one.found.low, one.found.high) == pytest.approx((0.02 - half, 0.02 + half), rel=1e-6)
 
@@ -92,10 +92,34 @@ def test_p_values_are_corrected_over_all_claims_that_were_run(run):
     assert min(one.p for one in both) == pytest.approx(2 * min(alone))
 
 
-def test_the_rare_classes_are_those_with_the_fewest_true_pixels(run):
+def test_the_rare_classes_are_those_that_are_named(run):
     read = results.read_run(run)
-    assert study.rarest(results.classes(read.trials), 1) == ["little"]
-    assert study.values(read, study.RARE, rare=1)["dice"] == {0: 0.3, 1: 0.3, 2: 0.3}
+    assert study.values(read, study.RARE, rare=["little"])["dice"] == {0: 0.3, 1: 0.3, 2: 0.3}
+    assert study.values(read, study.RARE, rare=["little", "much"])["dice"][1] == pytest.approx(0.55)
+    with pytest.raises(ValueError, match="no class 'litle'"):
+        study.values(read, study.RARE, rare=["litle"])
+
+
+def test_a_seed_that_one_cell_lost_does_not_shift_the_seeds_of_the_others():
+    first = {"a": {0: 0.5, 1: 0.5, 2: 0.5}, "b": {0: 0.5, 1: 0.5, 2: 0.5}}
+    second = {"a": {1: 0.52, 2: 0.54}, "b": {0: 0.9, 1: 0.52, 2: 0.54}}
+    found = study.between_views(first, second)
+    assert (found.estimate, found.df) == (pytest.approx(0.03), 1)
+
+
+def test_what_was_not_seen_is_told_with_how_large_it_may_be(run):
+    asked = study.Claim("Is Dice better?", "losses", "cross_entropy", "dice")
+    (one,) = study.answers({"losses": results.read_run(run)}, [asked], {})
+    text = markdown.render(Document("", [study.claims_table([one])]))
+    assert f"| 3 | not told apart; at most {100 * one.found.high:.1f} apart |" in text
+
+
+def test_fewer_than_three_seeds_carry_no_claim(tmp_path):
+    cells = {"cross_entropy": [0.50, 0.501], "dice": [0.60, 0.601]}
+    read = results.read_run(write(tmp_path / "two", cells))
+    found = study.answers({"two": read}, [study.Claim("Is Dice better?", "two", "cross_entropy", "dice")], {})
+    assert found[0].p < 0.05
+    assert "| 2 | fewer than 3 seeds |" in markdown.render(Document("", [study.claims_table(found)]))
 
 
 def test_a_claim_about_what_was_not_measured_says_so_and_costs_the_others_nothing(run):
@@ -110,7 +134,7 @@ def test_a_claim_about_what_was_not_measured_says_so_and_costs_the_others_nothin
     assert [math.isnan(one.found.estimate) for one in found] == [True, True, False]
     assert found[2].p == study.answers(runs, [sure], {})[0].p
     text = markdown.render(Document("", [study.claims_table(found)]))
-    assert text.count("| – | – | – | not measured |") == 2
+    assert text.count("| – | – | – | 0 | not measured |") == 2
 
 
 def test_changes_that_go_together_in_a_seed_are_one_a_seed():
@@ -123,12 +147,17 @@ def test_changes_that_go_together_in_a_seed_are_one_a_seed():
     deviation = math.sqrt(sum((change - 0.03) ** 2 for change in shift.values()) / 2)
     assert found.estimate == pytest.approx(0.03)
     assert found.df == 2
-    assert found.high - found.estimate == pytest.approx(4.302653 * deviation / math.sqrt(3), rel=1e-3)
+    assert found.high - found.estimate == pytest.approx(T_2 * deviation / math.sqrt(3), rel=1e-3)
 
 
 def test_the_tables_of_a_part_hold_cells_views_and_classes(run):
-    text = markdown.render(Document("", study.part(results.read_run(run), rare=1, classes=True)))
+    text = markdown.render(Document("", study.part(results.read_run(run), ["little"], classes=True)))
     assert "| dice | 3 | 57.00 |" in text
+    # IoU of `much` is twice the mIoU less .3: changes of the seeds .02 .01 .03 mean .02, deviation .01.
+    assert f"| much | 84.00 | 74.00 | +2.00 ± {100 * T_2 * 0.01 / math.sqrt(3):.2f} |" in text
+    assert "| little | 30.00 | 30.00 | – |" in text
+    assert "| 30.00 | 1.00 | a |" in text or "| 30.00 | – |" in text
+    assert "Rare: little." in text
     assert "| cross\\_entropy | crf | 54.00 |" in text or "| cross_entropy | crf | 54.00 |" in text
     assert text.index("| much |") < text.index("| little |")
     assert "6 trials with code" in text
@@ -183,6 +212,26 @@ def test_a_part_is_begun_once_and_then_resumed(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "gpu_names", lambda: ["one", "two"])
     assert "--max-concurrent" not in command.arguments(planned, "parts-losses", tmp_path / "data", tmp_path / "runs")
     assert not command.complete(planned, "parts-losses", tmp_path / "runs")
+
+
+def test_a_part_with_a_trial_that_failed_is_shown_with_the_seeds_it_has(run, tmp_path):
+    planned = command.Study.model_validate({
+        "preset": "smoke", "data": {"d": {"dataset": "scenes", "folder": "x"}},
+        "parts": {"losses": {"data": "d", "grid": "losses", "seeds": 3}}, "claims": [],
+    })  # fmt: skip
+    place = run / "trials" / "dice-s1"
+    record = results.read(place)
+
+    def become(status):
+        error = results.Failure(kind="Diverged", message="the loss is NaN")
+        change = {"status": status, "error": error, "views": []}
+        results.write(place, record.model_copy(update=change))
+        return command.recorded(planned, "losses", tmp_path)
+
+    assert become("interrupted") is None
+    assert "| dice | 2 of 3 |" in markdown.render(Document("", study.part(become("diverged"))))
+    (place / "record.json").unlink()
+    assert command.recorded(planned, "losses", tmp_path) is None
 
 
 def test_a_part_is_complete_when_its_run_says_so_and_has_all_seeds(run, tmp_path):
