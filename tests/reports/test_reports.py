@@ -237,3 +237,11 @@ def test_a_shared_picture_score_by_hand():
     # Class 0: 1 of 2 pixels, class 1: 1 of 2; void does not count.
     assert _image_miou(truth, np.array([[0, 1, 1, 0]], np.uint8), 255) == pytest.approx(50.0)
     assert _image_miou(truth, truth[:, :2], 255) is None
+
+
+def test_a_view_lends_no_noise_to_another_of_the_same_weights(tmp_path):
+    """As trained is a view like the others: its interval is that of the cell, whatever else was evaluated."""
+    folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], pictures=0, views=["flip", "crf"])
+    summary = summarize(results.read_run(folder))
+    of_view = {view.key: view.interval for view in summary.views if view.name == "default"}
+    assert of_view == {cell.key: cell.interval for cell in summary.cells}
