@@ -160,14 +160,14 @@ def _loss(logits: tf.Tensor) -> tf.Tensor:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("double")
 @pytest.mark.parametrize("name", BACKBONES)
 def test_xla_computes_the_same(name: str) -> None:
-    """In double precision: random weights make a hundred layers of EfficientNetV2 blow up what single rounds."""
-    model, images = _built(name), IMAGES.astype("float64")
-    plain = np.asarray(model(images))
-    compiled = tf.function(model, jit_compile=True, input_signature=[tf.TensorSpec((None, None, None, 3), tf.float64)])
-    np.testing.assert_allclose(np.asarray(compiled(images)), plain, rtol=0, atol=2e-3 * plain.std())
+    """With the statistics of the images, as after training: without, rounding grows over EfficientNetV2's many layers."""
+    model = _built(name, batch_norm_momentum=0.0)
+    model(IMAGES, training=True)
+    plain = np.asarray(model(IMAGES))
+    compiled = tf.function(model, jit_compile=True, input_signature=[tf.TensorSpec((None, None, None, 3))])
+    np.testing.assert_allclose(np.asarray(compiled(IMAGES)), plain, rtol=0, atol=2e-3 * plain.std())
 
 
 @pytest.mark.slow
