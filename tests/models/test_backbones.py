@@ -162,7 +162,7 @@ def _loss(logits: tf.Tensor) -> tf.Tensor:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BACKBONES)
 def test_xla_computes_the_same(name: str) -> None:
-    """With the statistics of the images, as after training: without, rounding grows over EfficientNetV2's many layers."""
+    """With the statistics of the images, as after training: without, rounding grows over EfficientNetV2's layers."""
     model = _built(name, batch_norm_momentum=0.0)
     model(IMAGES, training=True)
     plain = np.asarray(model(IMAGES))
