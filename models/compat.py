@@ -37,6 +37,19 @@ class Call(NamedTuple):
         return tf.nest.flatten(layer(*arguments, **given))
 
 
+def subscripts(call: Call) -> list[tuple[int | None, int | None, int | None]] | None:
+    """Start, stop and step along each axis where the call is `x[...]` of slices; None where it is another."""
+    if type(call.layer).__name__ not in ("GetItem", "SlicingOpLambda"):
+        return None
+    _, taken = call.node.arguments.args if KERAS_3 else call.node.call_args
+    # Keras 2.15 keeps a slice as a dictionary of start, stop and step.
+    parts = [slice(*part.values()) if isinstance(part, dict) else part for part in taken]
+    if Ellipsis in parts:
+        at = parts.index(Ellipsis)
+        parts[at : at + 1] = [slice(None)] * (len(call.inputs[0].shape) - len(parts) + 1)
+    return [(part.start, part.stop, part.step) for part in parts]
+
+
 def calls(model: keras.Model) -> list[Call]:
     """All calls of a functional model but those of its inputs, in topological order."""
     nodes = [node for depth in sorted(model._nodes_by_depth, reverse=True) for node in model._nodes_by_depth[depth]]

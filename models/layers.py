@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -89,6 +90,21 @@ class CropLike(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         values, like = input_shape
         return (values[0], like[1], like[2], values[3])
+
+
+@register
+class Slice(keras.layers.Layer):
+    """`x[start:stop:step, ...]`, with (start, stop, step) for every axis; no file of Keras 2.15 holds the operator."""
+
+    def __init__(self, slices: Sequence[Sequence[int | None]], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.slices = [list(part) for part in slices]
+
+    def call(self, inputs: Any) -> tf.Tensor:
+        return inputs[tuple(slice(*part) for part in self.slices)]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "slices": self.slices}
 
 
 @register

@@ -25,8 +25,8 @@ from models.atrous import (
     AtrousGlobalAveragePooling2D,
     AtrousPooling2D,
 )
-from models.compat import Call, calls
-from models.layers import HardSigmoid
+from models.compat import Call, calls, subscripts
+from models.layers import HardSigmoid, Slice
 from models.normalisation import BatchNormalization
 
 _DENSE = {
@@ -106,7 +106,10 @@ def _replayed(model: keras.Model, inputs: Sequence[_Place], wish: _Wish) -> list
     layers: dict[str, Any] = {}
     for call in calls(model):
         layer, scale = call.layer, max(places[id(tensor)].scale for tensor in call.inputs)
-        if block := _opened(call):
+        if taken := subscripts(call):
+            sliced = Slice(taken, dtype=call.inputs[0].dtype)
+            results = [_Place(sliced(places[id(call.inputs[0])].tensor), scale)]
+        elif block := _opened(call):
             results = _replayed(block, [places[id(tensor)] for tensor in call.inputs], wish)
         else:
             factor = _stride(layer)

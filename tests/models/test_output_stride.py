@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -90,6 +91,17 @@ def test_even_sizes_are_as_exact_as_those_of_32k_and_1(name: str, size: int) -> 
 
 def _thin(name: str) -> keras.Model:
     return _levels(replace(BACKBONES[name], arguments={**BACKBONES[name].arguments, **FAMILIES[name]}))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_file_holds_the_dense_model(name: str, tmp_path: Path) -> None:
+    """Operators and KerasCV's own layers among them, which Keras alone could not write or read back."""
+    dense = models.with_output_stride(_thin(name), 8)
+    dense.save(tmp_path / "dense.keras")
+    loaded = keras.models.load_model(tmp_path / "dense.keras", compile=False)
+    image = _image(BACKBONES[name])
+    for level, same in zip(dense(image), loaded(image), strict=True):
+        np.testing.assert_array_equal(np.asarray(level), np.asarray(same))
 
 
 def test_stride_without_dilation_would_differ() -> None:
