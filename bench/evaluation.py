@@ -137,13 +137,15 @@ def score_image(truth: tf.Tensor, prediction: tf.Tensor, classes: int) -> tuple[
     """Confusion matrices of one image: over all pixels (C, C), and over the boundary bands (C+1, C+1).
 
     In the second, pixels outside their own band count as an extra class, so that row and column sums of the first C
-    classes are the two bands of Boundary IoU. The band is 2 % of the image diagonal wide, as in the paper.
+    classes are the two bands of Boundary IoU. The band is 2 % of the image diagonal wide, as in the paper. Where the
+    truth is void the prediction is taken to be, too, so that a border with void lies in both bands or in neither.
     """
     truth, prediction = tf.cast(truth, tf.int32), tf.cast(prediction, tf.int32)
     diagonal = tf.norm(tf.cast(tf.shape(truth), tf.float32))
     distance = tf.maximum(1, tf.cast(tf.round(0.02 * diagonal), tf.int32))
     truth_band = tf.where(boundary_band(truth, distance), truth, classes)
-    predicted_band = tf.where(boundary_band(prediction, distance), prediction, classes)
+    seen = tf.where(truth < classes, prediction, truth)
+    predicted_band = tf.where(boundary_band(seen, distance), prediction, classes)
     truth_band = tf.where(truth < classes, truth_band, IGNORE * IGNORE)
     return confusion_matrix(truth, prediction, classes), confusion_matrix(truth_band, predicted_band, classes + 1)
 

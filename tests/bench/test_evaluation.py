@@ -76,6 +76,16 @@ def test_boundary_iou_sees_only_the_bands():
     assert class_iou(whole.numpy())[1] == pytest.approx((900 - 16) / 900)
 
 
+def test_what_is_predicted_in_void_does_not_count():
+    truth = np.zeros((50, 50), np.int32)
+    truth[8:42, 8:42] = 255  # void between the object and what is behind it, as in Oxford-IIIT Pets
+    truth[14:36, 14:36] = 1
+    rng = np.random.default_rng(0)
+    right = np.where(truth == 255, rng.integers(0, 2, truth.shape), truth)
+    for matrix in score_image(tf.constant(truth), tf.constant(right), 2):
+        assert class_iou(matrix.numpy())[:2].tolist() == [1.0, 1.0]
+
+
 def test_label_map_crops_and_resizes_logits_not_ids():
     logits = np.zeros((4, 4, 3), np.float32)
     logits[:2, :2, 0] = 1.0
