@@ -90,7 +90,8 @@ def restore_training(model: Any, arrays: Mapping[str, Sequence[np.ndarray]]) -> 
 
 
 def _variables(optimizer: Any) -> list[Any]:
-    found = optimizer.variables
+    # Of Keras's older kind, tensorflow-addons' wrappers hold those of the optimiser inside in `weights` alone.
+    found = optimizer.weights if hasattr(optimizer, "_create_all_weights") else optimizer.variables
     scale: Any = getattr(optimizer, "_loss_scale", None)  # Keras 2.15 leaves it out of the variables
     extra = [scale.current_loss_scale, scale.counter] if hasattr(scale, "counter") else []
     return [*(found() if callable(found) else found), *extra]

@@ -12,6 +12,7 @@ from bench.spec import TrainSpec
 from bench.stack import KERAS_3, check
 
 REFERENCE_BATCH = 8
+_NOT_DECAYED = ["bias", "gamma", "beta"]  # parts of a variable's name
 
 
 @keras.utils.register_keras_serializable(package="segmentation_bench")
@@ -124,7 +125,7 @@ def learning_rate(train: TrainSpec) -> WarmupDecay:
 
 
 def build(train: TrainSpec) -> keras.optimizers.Optimizer:
-    """The optimiser of a trial. Normalisation parameters and biases are not decayed.
+    """The optimiser of a trial. Adam has no weight decay; of the others, normalisation and biases are not decayed.
 
     Raises:
         UsageError: the installed stack lacks it.
@@ -144,7 +145,7 @@ def build(train: TrainSpec) -> keras.optimizers.Optimizer:
     else:
         base = _from_addons(train, rate)
     if isinstance(base, keras.optimizers.Optimizer):
-        base.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        base.exclude_from_weight_decay(var_names=_NOT_DECAYED)
     return _wrap(base, train)
 
 
@@ -164,16 +165,53 @@ def _legacy(train: TrainSpec, rate: WarmupDecay) -> Any:
     """The wrappers of tensorflow-addons take optimisers of Keras's older kind only."""
     if train.optimizer == "adam":
         return keras.optimizers.legacy.Adam(rate)
-    return keras.optimizers.legacy.SGD(rate, momentum=train.momentum)
+    return _decoupled(keras.optimizers.legacy.SGD)(rate, momentum=train.momentum, decoupled_decay=train.weight_decay)
 
 
 def _from_addons(train: TrainSpec, rate: WarmupDecay) -> Any:
     addons = _addons()
     if train.optimizer == "lamb":
-        return addons.LAMB(rate, weight_decay=train.weight_decay, exclude_from_weight_decay=["bias", "gamma", "beta"])
+        return addons.LAMB(rate, weight_decay=train.weight_decay, exclude_from_weight_decay=_NOT_DECAYED)
     if train.optimizer == "rectified_adam":
-        return addons.RectifiedAdam(rate, weight_decay=train.weight_decay)
-    return addons.NovoGrad(rate, weight_decay=train.weight_decay)
+        return _decoupled(addons.RectifiedAdam)(rate, decoupled_decay=train.weight_decay)
+    return _sparing(addons.NovoGrad)(rate, weight_decay=train.weight_decay)
+
+
+def _spared(variable: Any) -> bool:
+    return any(part in variable.name for part in _NOT_DECAYED)
+
+
+def _decoupled(kind: Any) -> Any:
+    """An optimiser of Keras's older kind that takes rate * decay of a kernel off it, as Keras's newer ones do."""
+
+    class Decoupled(kind):
+        def __init__(self, *args: Any, decoupled_decay: float, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self._decoupled_decay = decoupled_decay
+
+        def _resource_apply_dense(self, grad: Any, var: Any, apply_state: Any = None) -> Any:
+            if self._decoupled_decay and not _spared(var):
+                var.assign_sub(self._decayed_lr(var.dtype.base_dtype) * self._decoupled_decay * var)
+            return super()._resource_apply_dense(grad, var, apply_state)
+
+    return Decoupled
+
+
+def _sparing(kind: Any) -> Any:
+    """NovoGrad, whose decay is part of the normalised gradient (Ginsburg et al. 2019, arXiv 1905.11286), of kernels."""
+
+    class Sparing(kind):
+        _spares = False
+
+        def _resource_apply_dense(self, grad: Any, var: Any, apply_state: Any = None) -> Any:
+            self._spares = _spared(var)
+            return super()._resource_apply_dense(grad, var, apply_state)
+
+        def _get_hyper(self, name: str, dtype: Any = None) -> Any:
+            found = super()._get_hyper(name, dtype)
+            return tf.zeros_like(found) if name == "weight_decay" and self._spares else found
+
+    return Sparing
 
 
 def _wrap(base: Any, train: TrainSpec) -> Any:

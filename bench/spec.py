@@ -133,7 +133,7 @@ class TrainSpec(Spec):
     optimizer: OptimizerName = "adamw"
     wrapper: Literal["none", "lookahead", "swa"] = "none"
     learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
+    weight_decay: float = Field(1e-4, ge=0, description="of kernels; adam has none")
     momentum: float = Field(0.9, ge=0, lt=1)
     schedule: Literal["constant", "polynomial", "cosine", "exponential"] = "polynomial"
     power: float = Field(0.9, gt=0)

@@ -277,7 +277,10 @@ class Body:
         if not train.eager:  # else the images/s of the first evaluation would hold its tracing
             with self.clocks.phase("compile"):
                 self.evaluator.warm(self.scored["val"])
-        batches = distribute(self.batches(train.epochs * train.steps_per_epoch, trace.steps), self.strategy)
+        steps = train.epochs * train.steps_per_epoch
+        batches = distribute(self.batches(steps, trace.steps), self.strategy)
+        # As it was at the last step: of an attempt that ended behind it, only the scoring is left.
+        self.objective.set_progress(max(0, trace.steps - train.steps_per_execution) / steps)
         if trace.epochs < train.epochs:
             self.trained.fit(
                 batches,
@@ -372,9 +375,11 @@ class Body:
     def _average_weights(self) -> Any:
         from bench.training import recalibrate
 
-        self.trained.optimizer.assign_average_vars(self.trained.trainable_variables)
+        optimizer = self.trained.optimizer
+        averaging = getattr(optimizer, "inner_optimizer", optimizer)  # in half precision a loss scale is around it
+        averaging.assign_average_vars(self.trained.trainable_variables)
         recalibrate(self.model, self.batches(20), self.strategy)
-        return self.evaluator(self.scored["val"])
+        return self._score()
 
     def _resident_rate(self) -> float | None:
         """Images/s of the same step on one batch held in memory; the difference is what the input costs."""
@@ -523,9 +528,9 @@ def main(
     record = run(spec, folder, trial=folder.name, label=spec.loss.name, tell=_show)
     if record.status != "ok":
         assert record.error is not None
-        print(record.error.traceback or "", file=sys.stderr)
         if record.status == "invalid":
             raise UsageError(record.error.message)
+        print(record.error.traceback or "", file=sys.stderr)
         return EXIT_INTERRUPTED if record.status == "interrupted" else EXIT_INCOMPLETE
     val = record.views[0]
     print(f"{record.status}: mIoU {val.miou:.4f}, record {folder / 'record.json'}")

@@ -59,7 +59,7 @@ def reasons(comparison: results.Comparison) -> list[str]:
     """Why not, a line each."""
     lines = [] if comparison.allow_incomplete else [f"incomplete: {gap}" for gap in comparison.gaps]
     if not comparison.measured:
-        lines.append("nothing measured: no guarded metric could be compared")
+        lines.append("nothing measured: a guarded score, or every guarded metric, could not be compared")
     unsure = comparison.inconclusive if comparison.require_conclusive else ()
     return lines + [sentence(row) for row in (*comparison.failing, *unsure)]
 
@@ -88,7 +88,7 @@ def verdict(comparison: results.Comparison) -> list[Block]:
     elif comparison.outcome == "incomplete":
         said = [
             Bold("Not blessed: nothing measured."),
-            " No guarded metric could be compared; the reasons stand below.",
+            " A guarded score, or every guarded metric, could not be compared in any cell; the reasons stand below.",
         ]
     elif failing:
         said = [Bold("Not blessed."), f" {counts} over {cells}."]

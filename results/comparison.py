@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +31,10 @@ TRIALS = "trials"
 _MACHINE = ("processor", "cores", "gpus", "gpu_names", "device", "replicas", "precision")
 # What is no part of a cell and changes what is measured all the same: the weights that are scored, how steps are run.
 _HOW_RUN = ("train.deterministic", "train.jit_compile", "train.steps_per_execution", "train.eager", "placement.cpus")
-_SCORES = ("miou", "mean_dice", "pixel_accuracy", "mean_image_iou", "boundary_iou", "loss_value", "best_miou")
+_SCORES = (
+    "miou", "mean_dice", "pixel_accuracy", "mean_image_iou", "boundary_iou", "soft_iou", "class_recall", "soft_dice",
+    "loss_value", "best_miou",
+)  # fmt: skip
 
 Seeds = dict[int, float]
 Key = tuple[str, str, str]  # cell, view, metric
@@ -125,8 +128,11 @@ class Comparison:
 
     @property
     def measured(self) -> bool:
-        """Whether any guarded metric was compared at all."""
-        return any(row.gate and row.metric != TRIALS and not math.isnan(row.change) for row in self.rows)
+        """Whether every guarded score that both have was compared in some cell, and any guarded metric at all."""
+        guarded = [row for row in self.rows if row.gate and row.metric != TRIALS]
+        compared = {row.metric for row in guarded if not math.isnan(row.change)}
+        both = {row.metric for row in guarded if row.metric in _SCORES and min(row.seeds)}
+        return bool(compared) and both <= compared
 
     def count(self, gate: bool = True) -> dict[Verdict, int]:
         found = [row.verdict for row in self.rows if row.gate == gate]
@@ -153,6 +159,7 @@ def compare(
         margins = rules.read(str(rules.DEFAULT if margins is None else margins))
     runs = [one if isinstance(one, Run) else read_run(one) for one in (base, head)]
     old, new = (_read(run, only) for run in _same_grid(*runs))
+    new = _tuned_alike(old, new)
     shared = [cell for cell in old.labels if cell in new.labels]
     if not shared:
         raise ValueError(_nothing_shared(old, new))
@@ -185,6 +192,7 @@ class _Read:
     labels: dict[str, str]
     records: dict[str, list[Record]]
     values: dict[Key, Seeds]
+    planned: frozenset[str]  # the cells that were asked for; others are what became of them with less memory
 
     def seeds(self, cell: str, view: str, metric: str) -> Seeds:
         return self.values.get((cell, view, metric), {})
@@ -217,6 +225,7 @@ def _name(run: Run) -> str:
 
 def _read(run: Run, only: str) -> _Read:
     labels: dict[str, str] = {}
+    planned = frozenset(str(cell["cell"]) for cell in run.manifest.get("cells", []))
     for cell in run.manifest.get("cells", []):
         labels.setdefault(
             cell["cell"], str(cell.get("label", cell["cell"]))
@@ -246,7 +255,38 @@ def _read(run: Run, only: str) -> _Read:
         trials=len(run.trials),
         gaps=tuple(gaps),
     )
-    return _Read(side, labels, records, _values(run))
+    return _Read(side, labels, records, _values(run), planned or frozenset(labels))
+
+
+def _tuned_alike(base: _Read, head: _Read) -> _Read:
+    """Head, with a cell for which its search chose another value under base's key: each is compared at its own best."""
+    names = {label: cell for cell, label in head.labels.items() if cell not in base.labels}
+    same = {
+        names[label]: cell
+        for cell, label in base.labels.items()
+        if label in names and _retuned(base.records.get(cell, []), head.records.get(names[label], []))
+    }
+    return replace(
+        head,
+        labels={same.get(cell, cell): label for cell, label in head.labels.items()},
+        records={same.get(cell, cell): found for cell, found in head.records.items()},
+        values={(same.get(cell, cell), *rest): seeds for (cell, *rest), seeds in head.values.items()},
+        planned=frozenset(same.get(cell, cell) for cell in head.planned),
+    )
+
+
+def _retuned(old: list[Record], new: list[Record]) -> str:
+    """The field that a search chose, with both values, where two cells differ in nothing else; otherwise empty."""
+    if not (old and new and old[0].tuning and new[0].tuning):
+        return ""
+    differ = _settings(old[0], new[0])
+    return differ[0] if len(differ) == 1 and differ[0].startswith(f"{old[0].tuning.get('field')}:") else ""
+
+
+def _settings(old: Record, new: Record) -> list[str]:
+    """The settings of a cell in which two records differ, with both values."""
+    found = _differences(old.spec, new.spec)
+    return [one for one in found if one.split(":")[0] != "seed" and not one.startswith(("eval.", "placement."))]
 
 
 def _values(run: Run) -> dict[Key, Seeds]:
@@ -271,7 +311,9 @@ def _trial_rows(cell: str, base: _Read, head: _Read) -> Iterable[ComparisonRow]:
     """How the trials of a cell ended, where that changed."""
     label = base.labels[cell]
     if cell not in head.labels:
-        yield ComparisonRow(cell, label, "", TRIALS, "missing", f"head has no such cell{_namesake(cell, base, head)}")
+        owed = cell in base.planned
+        told = f"head has no such cell{_namesake(cell, base, head)}" if owed else "not planned: base shrank it to fit"
+        yield ComparisonRow(cell, label, "", TRIALS, "missing" if owed else "not comparable", told)
         return
     failed = [
         [record for record in side.records.get(cell, []) if record.status not in ("ok", "interrupted")]
@@ -399,14 +441,14 @@ def _told(values: set[str]) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-def _left_out(key: Key, base: _Read, head: _Read) -> str:
-    """Which trials that ended well have no value of this metric, so that none is dropped in silence."""
-    told = []
+def _remarks(key: Key, base: _Read, head: _Read) -> str:
+    """What else to know of a row: another value that a search chose, and trials that have no value of this metric."""
+    told = [_retuned(*(side.records.get(key[0], []) for side in (base, head)))]
     for name, side in (("base", base), ("head", head)):
         ended = {record.seed for record in side.records.get(key[0], []) if record.status == "ok"}
         if lost := len(ended - set(side.seeds(*key))):
             told.append(f"{lost} of {name}'s {len(ended)} seeds without a value")
-    return ", ".join(told)
+    return ", ".join(filter(None, told))
 
 
 def _judged(
@@ -441,7 +483,7 @@ def _judged(
             means[key],
             limits[key],
             margins.metrics[key[2]],
-            _left_out(key, base, head),
+            _remarks(key, base, head),
         )
         for key in found
     ]
@@ -485,7 +527,7 @@ def _row(
     means: tuple[float, float],
     limit: float,
     metric: Metric,
-    left_out: str,
+    remarks: str,
 ) -> ComparisonRow:
     cell, view, name = key
     sign = 1 if metric.better == "higher" else -1
@@ -497,7 +539,7 @@ def _row(
     more, reason = decision.more_seeds, ""
     if decision.verdict == "inconclusive":
         reason = f"needs {more} more seed{'s' if more > 1 else ''}" if more else "no noise estimate: 2 seeds at least"
-    reason = "; ".join(filter(None, [reason, left_out]))
+    reason = "; ".join(filter(None, [reason, remarks]))
     return ComparisonRow(
         cell, label, view, name, decision.verdict, reason, means[0], means[1], one.seeds, shown(one.estimate), low,
         high, decision.p, abs(shown(-limit)), abs(shown(-decision.smallest)), more, decision.suspect, metric.gate,
@@ -511,10 +553,7 @@ def _namesake(cell: str, base: _Read, head: _Read) -> str:
     other = next((key for key, name in head.labels.items() if name == label), None)
     if other is None or not base.records.get(cell) or not head.records.get(other):
         return ""
-    differ = _differences(base.records[cell][0].spec, head.records[other][0].spec)
-    differ = [
-        one for one in differ if one.split(":")[0] not in ("seed",) and not one.startswith(("eval.", "placement."))
-    ]
+    differ = _settings(base.records[cell][0], head.records[other][0])
     return f"; its {label} is another setting ({', '.join(differ[:3]) or 'same fields, other hash'})"
 
 

@@ -1,13 +1,15 @@
 """What a training goes on from: the loss scale of float16 is part of it. Whole trainings: tests/faults."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
-from bench import checkpoint
+from bench import checkpoint, optimizers, stack
 from bench.optimizers import Adam, make_variables
+from bench.spec import TrainSpec
 
 INPUT = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
 TRUTH = INPUT.sum(1, keepdims=True)
@@ -20,10 +22,10 @@ def _half_precision() -> Iterator[None]:
     keras.mixed_precision.set_global_policy("float32")
 
 
-def _model() -> keras.Model:
+def _model(optimizer: Any = None) -> keras.Model:
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(1, dtype="float32")])
-    model.compile(Adam(0.01), "mse")
+    model.compile(optimizer or Adam(0.01), "mse")
     return model
 
 
@@ -49,3 +51,21 @@ def test_the_loss_scale_goes_on_where_it_was(tmp_path):
         one.train_on_batch(INPUT, TRUTH)
     for one, other_one in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other_one)
+
+
+@pytest.mark.skipif(not stack.has_addons(), reason="the wrappers come from tensorflow-addons, which ends at Python 3.11")
+@pytest.mark.parametrize("wrapper", ["lookahead", "swa"])
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_the_optimiser_inside_a_wrapper_goes_on_where_it_was(tmp_path, wrapper, policy):
+    keras.mixed_precision.set_global_policy(policy)
+    train = TrainSpec(epochs=2, steps_per_epoch=8, optimizer="adam", wrapper=wrapper, learning_rate=0.1)
+    one, other = (_model(optimizers.build(train)) for _ in range(2))
+    for _ in range(9):
+        one.train_on_batch(INPUT, TRUTH)
+    checkpoint.write(tmp_path, checkpoint.Checkpoint({}, checkpoint.of_training(one)))
+    checkpoint.restore_training(other, checkpoint.read(tmp_path).arrays)
+    for model in (one, other):
+        for _ in range(3):
+            model.train_on_batch(INPUT, TRUTH)
+    for left, right in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(left, right)

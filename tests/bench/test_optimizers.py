@@ -145,24 +145,30 @@ def test_two_replicas_make_the_step_of_one_device():
     assert moved > 0.1
 
 
-def test_weight_decay_spares_biases_and_normalisation():
-    def after_one_step(decay):
-        layer = keras.layers.Dense(1, kernel_initializer="ones", bias_initializer="ones")
-        layer.build((None, 2))
-        variables = layer.trainable_variables
-        train = TrainSpec(
-            epochs=1, steps_per_epoch=1, optimizer="adamw", weight_decay=decay, warmup=0, learning_rate=0.5
-        )
-        optimizer = build(train)
-        optimizer.build(variables)
-        optimizer.apply_gradients(
-            zip([tf.zeros_like(tf.convert_to_tensor(v)) for v in variables], variables, strict=True)
-        )
-        return [np.asarray(v) for v in variables]
+# What one step without a gradient leaves of a kernel of ones.
+_DECAYED = {("adamw", "none"): 0.95, ("sgd", "none"): 0.95}  # 1 - rate * decay
+_DECAYED |= {
+    ("sgd", "lookahead"): 0.95, ("sgd", "swa"): 0.95, ("rectified_adam", "none"): 0.95, ("novograd", "none"): 0.95,
+    ("adam", "swa"): 1.0,
+} if stack.has_addons() else {}  # fmt: skip
 
-    kernel, bias = after_one_step(0.1)
-    np.testing.assert_allclose(kernel, 0.95)  # 1 - rate * decay
-    np.testing.assert_allclose(bias, 1.0)
+
+@pytest.mark.parametrize(("optimizer", "wrapper"), _DECAYED)
+def test_weight_decay_spares_biases_and_normalisation(optimizer, wrapper):
+    dense = keras.layers.Dense(1, kernel_initializer="ones", bias_initializer="ones", name="d")
+    norm = keras.layers.BatchNormalization(beta_initializer="ones", name="n")
+    dense.build((None, 2))
+    norm.build((None, 2))
+    variables = [*dense.trainable_variables, *norm.trainable_variables]
+    train = TrainSpec(
+        epochs=1, steps_per_epoch=1, optimizer=optimizer, wrapper=wrapper, weight_decay=0.1, warmup=0, learning_rate=0.5
+    )
+    made = build(train)
+    make_variables(made, variables)
+    made.apply_gradients(zip([tf.zeros_like(tf.convert_to_tensor(v)) for v in variables], variables, strict=True))
+    kernel, *others = [np.asarray(v) for v in variables]
+    np.testing.assert_allclose(kernel, _DECAYED[optimizer, wrapper], rtol=1e-6)
+    assert [float(value) for other in others for value in other.ravel()] == [1.0] * 5  # bias, gamma, beta
 
 
 @pytest.mark.skipif(stack.has_addons(), reason="tensorflow-addons is installed on this stack")

@@ -159,6 +159,37 @@ def test_a_trial_that_went_on_with_half_its_batch_is_no_gap(tmp_path):
     assert release.gaps(results.read_run(run)) == []
 
 
+def test_a_shrunk_cell_is_not_owed_by_a_head_that_fits(tmp_path):
+    base = made.made_run(tmp_path / "b", {**numbers(), "dice batch 4": numbers()["dice"]})
+    manifest = json.loads((base / "run.json").read_text())
+    manifest["cells"] = [cell for cell in manifest["cells"] if cell["label"] != "dice batch 4"]
+    (base / "run.json").write_text(json.dumps(manifest))
+    head = made.made_run(tmp_path / "h", numbers(5))
+    found = results.compare(base, head)
+    assert verdicts(found, "trials") == {"dice batch 4": "not comparable"}
+    assert found.outcome == "ok"
+
+
+def test_cells_whose_search_chose_another_rate_are_compared_at_their_own_best(tmp_path):
+    def run(name, start, rate, drop):
+        folder = made.made_run(tmp_path / name, numbers(start, drop={"dice": drop}))
+        for trial in sorted((folder / "trials").iterdir()):
+            found = results.read(trial)
+            if found.label == "dice":
+                spec = {**found.spec, "train": {**found.spec["train"], "learning_rate": rate}}
+                tuning = {"field": "train.learning_rate", "chosen": rate}
+                results.write(trial, found.model_copy(update={"cell": f"{rate}", "spec": spec, "tuning": tuning}))
+        text = (folder / "run.json").read_text()
+        (folder / "run.json").write_text(text.replace(made.key("dice"), f"{rate}"))
+        return folder
+
+    base, head = run("b", 0, 1e-3, 0), run("h", 5, 3e-3, 0.03)
+    found = results.compare(base, head)
+    assert verdicts(found) == {"ce": "ok", "dice": "regressed", "bce": "ok", "focal": "ok"}
+    assert not verdicts(found, "trials")
+    assert [row.reason for row in found.failing] == ["train.learning_rate: 0.001 / 0.003"]
+
+
 def test_a_metric_that_head_lost_fails(base, tmp_path):
     cells = numbers(5)
     views = [
@@ -184,6 +215,12 @@ def test_another_machine_or_data_set_is_not_comparable(base, tmp_path):
     data = made.made_run(tmp_path / "data", numbers(5), version="v2")
     assert set(verdicts(results.compare(base, data)).values()) == {"not comparable"}
     assert np.isnan(results.compare(base, data).headline.estimate)
+    assert set(verdicts(results.compare(base, data), "images_per_second").values()) == {"ok"}
+    assert results.compare(base, data).outcome == "incomplete", "no mIoU was compared, so speed alone blesses nothing"
+    soft = margins.Margins(metrics={"soft_dice": margins.Metric(scale="difference", better="higher", margin=0.01)})
+    views = [{"images": 3, "published": {"soft_dice": 0.7}}]
+    pair = [made.made_run(tmp_path / name, numbers(), version=name, views=views) for name in ("d1", "d2")]
+    assert set(verdicts(results.compare(*pair, soft), "soft_dice").values()) == {"not comparable"}
 
 
 def test_a_throughput_that_never_settled_is_not_comparable(base, tmp_path):
