@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,9 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework import config
 
 from bench import published
+from losses.sums import bincount
 
 IGNORE = 255
 
@@ -99,12 +98,8 @@ def pairs(truth: tf.Tensor, prediction: tf.Tensor, classes: int) -> tf.Tensor:
 
 def count_pairs(found: tf.Tensor, classes: int) -> tf.Tensor:
     """The confusion matrix (C, C) int32 of what `pairs` gave."""
-    # Void has one bin past the end, which is cut off: cheaper than a boolean mask, and of static shape. The operation
-    # itself, because tf.math.bincount first looks for the largest value.
-    bins, unweighted = classes * classes + 1, tf.zeros((0,), tf.int32)
-    with tf.device("CPU:0") if config.is_op_determinism_enabled() else contextlib.nullcontext():  # GPUs refuse it then
-        counts = tf.raw_ops.DenseBincount(input=found, size=bins, weights=unweighted, binary_output=False)
-    return tf.reshape(counts[:-1], [classes, classes])
+    # Void has one bin past the end, which is cut off: cheaper than a boolean mask, and of static shape.
+    return tf.reshape(bincount(found, classes * classes + 1)[:-1], [classes, classes])
 
 
 def boundary_band(labels: tf.Tensor, distance: tf.Tensor) -> tf.Tensor:

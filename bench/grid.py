@@ -24,7 +24,7 @@ from __future__ import annotations
 import copy
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -180,11 +180,13 @@ def load(
     for dotted, value in (fixed or {}).items():
         assign(base, dotted, value, "command line")
     varied = {field for axis in file.axes for field in _fields(path, axis, file.axes[axis])}
+    _refuse_given_elsewhere(base, varied, f"{path}: base")
     for setting in settings:
         dotted, value = _setting(setting)
         if dotted in varied:
             raise UsageError(f"--set {dotted}: the grid varies this field; use --only, or leave it out")
         assign(base, dotted, value, "--set")
+    _refuse_given_elsewhere(base, (), "--set")
     combinations = _combinations(file, _wanted(only, file))
     cells = [_cell(path, base, combination, precision) for combination in combinations]
     notes = []
@@ -205,6 +207,14 @@ def load(
         file.search,
         tuple(notes),
     )
+
+
+def _refuse_given_elsewhere(base: Mapping[str, Any], varied: Iterable[str], where: str) -> None:
+    """What the plan overwrites, and would ignore in silence."""
+    if "seed" in {*base, *varied}:
+        raise UsageError(f"{where}: seed: the seeds are 0, 1, ...; --seeds says how many")
+    if "cpus" in base.get("placement", {}) or "placement.cpus" in varied:
+        raise UsageError(f"{where}: placement.cpus: a trial gets its share of the node; see --max-concurrent")
 
 
 def single(settings: Sequence[str], preset: str, precision: str) -> TrialSpec:

@@ -83,7 +83,10 @@ def _collect(sides: list, metric: str, only: str) -> Table:
         for one in side.trials:
             cells.setdefault(one.record.label, set()).add(one.record.cell)
     for column, side in enumerate(sides):
-        own = results.compare(side, side, only=only)
+        try:
+            own = results.compare(side, side, only=only)
+        except ValueError:
+            continue  # none of its cells is asked for
         before = None
         if column:
             try:
@@ -96,6 +99,8 @@ def _collect(sides: list, metric: str, only: str) -> Table:
                 label = row.label if len(cells.get(row.label, ())) < 2 else f"{row.label} ({row.cell[:6]})"
                 line = table.setdefault((label, row.view), [(math.nan, None)] * len(sides))
                 line[column] = (row.head, judged.get((row.cell, row.view)))
+    if not table:
+        raise ValueError(f"no side has a cell whose label matches {only!r} with a value of {metric}")
     return dict(sorted(table.items()))
 
 

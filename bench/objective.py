@@ -44,7 +44,7 @@ def build(spec: LossSpec, labels: Iterable[np.ndarray], classes: int, auxiliary_
     try:
         trained, scored = losses.get(spec.name, **params), losses.get(spec.name, **params | by_image)
         scale = losses.gradient_scale(trained, classes)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise UsageError(f"loss {spec.name}: {error}") from error
     if spec.calibrated:
         factor = losses.calibration_factor(scale)

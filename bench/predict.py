@@ -207,7 +207,7 @@ def _predictor(
     import tensorflow as tf
 
     import models
-    from bench.data.pipeline import prepared
+    from bench.data.pipeline import prepared, seen
     from models.predict import label_map, probabilities, sliding
 
     model = models.build(spec.model.model_copy(update={"weights": "none"}), classes)
@@ -235,7 +235,8 @@ def _predictor(
 
     def by_windows(picture: np.ndarray) -> np.ndarray:
         assert window is not None
-        found = sliding(lambda images: part(images.astype(np.float32)), picture[None], window, window // 4)
+        whole = seen(picture, spec.data)[None]
+        found = sliding(lambda images: part(images.astype(np.float32)), whole, window, window // 4)
         return label_map(found if refine is None else refine([picture[None], found]))[0].numpy().astype(np.uint8)
 
     return predict if window is None else by_windows

@@ -110,7 +110,7 @@ def main(
     }  # fmt: skip
     if resume is not None:
         fixed = {name: value for name, value in options.items() if name not in ("grid", "seeds")}
-        if any(fixed.values()) or dry_run or name:
+        if any(value not in (None, []) for value in fixed.values()) or dry_run or name:
             raise UsageError(
                 "--resume takes the run as it was planned; what goes with it is --grid and --seeds, to let it grow, "
                 "and how to run it: --address, --max-concurrent, --changed, --track, --retries, --on-oom, time limits"
@@ -216,7 +216,10 @@ def _resume(
     with schedule.cluster(address) as nodes:
         signals.install()  # again: Ray took them over
         if given:
-            grid = grown(grid, make(_as_before(run, grid, given), nodes, max_concurrent).grid)
+            more = make(_as_before(run, grid, given), nodes, max_concurrent).grid
+            if more.search != grid.search:
+                raise UsageError(f"--grid {more.name}: its search is not that of {path}; run it by itself")
+            grid = grown(grid, more)
         plan = place(grid, gpus, nodes, max_concurrent)
         preflight.check_placement(plan, nodes)
         if address is not None:

@@ -6,6 +6,7 @@ evaluation views and retention stay out of it, so that a cell means the same on 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -13,7 +14,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 import losses
 from bench.data.policy import Policy
@@ -52,6 +61,13 @@ class LossSpec(Spec):
     params: dict[str, Any] = {}
     calibrated: bool = Field(False, json_schema_extra={"neutral": False})
 
+    @field_validator("params")
+    @classmethod
+    def _numbers(cls, params: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        name = info.data.get("name")
+        known = losses.parameters(name) if name in losses.names() else {}
+        return {key: _number(key, value) if _is_number(known.get(key)) else value for key, value in params.items()}
+
     @model_validator(mode="after")
     def _known(self) -> LossSpec:
         if self.name not in losses.names():
@@ -62,10 +78,26 @@ class LossSpec(Spec):
                 raise ValueError(f"loss {self.name!r} has no parameter {key!r}{nearest(key, known)}")
         if self.params.get("from_logits") is False:
             raise ValueError("params.from_logits: models give logits here; leave it out")
+        if self.params.get("reduction", "sum_over_batch_size") != "sum_over_batch_size":
+            raise ValueError("params.reduction: a training step is the mean over its images; leave it out")
         for key, choices in self.BY_NAME.items():
             if isinstance(value := self.params.get(key), str) and value not in choices:
                 raise ValueError(f"params.{key}: {value!r} is not known{nearest(value, choices)}")
         return self
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _number(key: str, value: Any) -> int | float:
+    """A parameter whose default is a number; YAML 1.1 takes 1e-6, without a point, for text."""
+    if _is_number(value):
+        return value  # type: ignore[no-any-return]
+    with contextlib.suppress(ValueError):
+        if isinstance(value, str):
+            return float(value)
+    raise ValueError(f"{key}: a number is wanted, got {value!r}")
 
 
 class DataSpec(Spec):
@@ -98,7 +130,8 @@ class DataSpec(Spec):
     def _name(cls, values: Any) -> Any:
         if isinstance(values, Mapping) and not values.get("name"):
             root = values.get("root")
-            values = {**values, "name": Path(root).resolve().name if root else values.get("dataset", "scenes")}
+            folder = Path(root).resolve().name if isinstance(root, str) and root else None  # others are refused below
+            values = {**values, "name": folder or values.get("dataset", "scenes")}
         return values
 
     @field_validator("augment", mode="before")
@@ -377,6 +410,9 @@ def assign(values: dict[str, Any], dotted: str, value: Any, where: str) -> None:
             field for section in ("", *TrialSpec.model_fields) for field in fields_of([section] if section else [])
         ]
         raise UsageError(f"{where}: unknown field {dotted!r}{nearest(dotted, fields_of(sections) or everywhere)}")
+    if not inside_params and (fields := fields_of([*sections, name])) and not isinstance(value, Mapping):
+        raise UsageError(f"{where}: {dotted} is a section; set one of its fields, e.g. {fields[0]}")
     for section in sections:
-        values = values.setdefault(section, {})
+        if not isinstance(values := values.setdefault(section, {}), dict):
+            raise UsageError(f"{where}: {dotted}: {section!r} was set to {values!r}, which has no fields")
     values[name] = value

@@ -350,6 +350,7 @@ class Body:
         views = [{"view": "default", "split": "val", **scores.as_dict(names)}]
         if "test" in self.scored:
             with self.clocks.phase("eval"):
+                self.evaluator.warm(self.scored["test"])  # its labels may have another shape
                 views.append({"view": "default", "split": "test", **self.evaluator(self.scored["test"]).as_dict(names)})
         return views + self._other_views(views)
 

@@ -6,7 +6,7 @@ Void: pixels labelled `ignore_index` (for soft labels: rows of zeros) and pixels
     have no gradient and are in no average; nor is an image without a valid pixel; a batch without one has loss zero.
 Weights: `sample_weight` has shape (B,), (B,H,W) or (B,H,W,1) and weighs pixels; a weight for an image is that weight
     for each of its pixels. Only ratios of weights matter: a constant weight changes nothing, as averages are
-    weighted means and overlaps are ratios.
+    weighted means and overlaps are ratios. A `smooth` above 0 is in weighted pixels.
 Averaging: `average="batch"` takes one average (or overlap) over the pixels of the global batch, `average="image"` one
     an image and then the mean over the images, each counting with the mean weight of its pixels. Losses that would
     need more than one all-reduce for the global batch (sorted, spatial) have "image" alone.

@@ -133,7 +133,7 @@ class DiceBCE(WithDice):
 
 @register("dice_cross_entropy")
 class DiceCrossEntropy(WithDice):
-    """dice_weight * Dice + ce_weight * CE, 1 and 1 by default, nnU-Net's loss (Isensee et al. 2021, arXiv 1809.10486).
+    """dice_weight * Dice + ce_weight * CE, 1 and 1 by default, nnU-Net's loss (Isensee et al. 2018, arXiv 1809.10486).
 
     Convention: the two terms are the losses `dice` and `cross_entropy` of this package on the same softmax. (nnU-Net
     takes Dice from 0 down to -1, which has the same gradient.)

@@ -64,7 +64,7 @@ class LogDice(Dice):
     The form that Wong et al. 2018 (arXiv 1809.00076) raise to a power (see `exp_log`).
 
     Convention: with `smooth` s, D_c = (2 tp + s) / (2 tp + fp + fn + s). A class that is missed altogether has, without
-    smoothing, a loss without bound; in float32 it ends at 69 = -ln 1e-30.
+    smoothing, a loss without bound; in float32 it ends at 69 = -ln 1e-30, and the ln of its errors in pixels.
 
     Use: when a class is lost at the start: unlike Dice's, its gradient grows as the score falls.
     """
@@ -80,5 +80,8 @@ def log_dice(counts: Overlap, smooth: float) -> tf.Tensor:
     score = 2.0 * counts.tp + smooth
     errors = counts.fp + counts.fn
     met = tf.maximum(score, 1e-30)
-    # As a log1p of the ratio: a score close to 1 keeps all its digits.
-    return tf.math.log1p(errors / met)
+    # As a log1p of the ratio a score close to 1 keeps all its digits; of a large ratio that has a gradient of
+    # errors / met^2, more than float32 holds.
+    large = errors > met
+    close = tf.math.log1p(tf.where(large, 1.0, errors) / tf.where(large, 1.0, met))
+    return tf.where(large, tf.math.log(met + errors) - tf.math.log(met), close)

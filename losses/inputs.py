@@ -40,7 +40,13 @@ def as_targets(labels: tf.Tensor, logits: tf.Tensor, ignore_index: int | None) -
     if channels == 1:
         share = tf.cast(ids, tf.float32)
         valid = tf.ones_like(share, tf.bool) if ignore_index is None else tf.not_equal(share, float(ignore_index))
-        return tf.where(valid, share, 0.0)[..., tf.newaxis], tf.cast(valid, tf.float32)
+        share = tf.where(valid, share, 0.0)
+        if tf.executing_eagerly() and not tf.reduce_all((share >= 0.0) & (share <= 1.0)):
+            raise ValueError(
+                f"labels of one channel are 0, 1 or a share of foreground between (void is {ignore_index}), "
+                f"got {float(tf.reduce_min(share)):g} to {float(tf.reduce_max(share)):g}"
+            )
+        return share[..., tf.newaxis], tf.cast(valid, tf.float32)
     ids = tf.cast(ids, tf.int32)
     valid = tf.ones_like(ids, tf.bool) if ignore_index is None else tf.not_equal(ids, ignore_index)
     ids = tf.where(valid, ids, 0)

@@ -10,6 +10,7 @@ from losses.base import require
 from losses.classwise import ClassLoss
 from losses.inputs import one_hot
 from losses.registry import register
+from losses.sums import bincount
 
 
 def jaccard_slopes(negative: tf.Tensor, positive: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -61,7 +62,7 @@ class Lovasz(ClassLoss):
             cells = tf.concat([cells, cells + count], axis=1)
             weight = tf.concat([weight * (1.0 - positive), weight * positive], axis=1)
             errors = tf.tile(errors, [1, 2])
-        mass = tf.raw_ops.DenseBincount(input=cells, size=2 * count, weights=weight, binary_output=False)
+        mass = bincount(cells, 2 * count, weight)
         mass = tf.reshape(mass, tf.stack([images, channels, 2, count]))
         of_group = mass if self.average == "image" else replicas.global_sum(tf.reduce_sum(mass, axis=0, keepdims=True))
         slopes = tf.stack(jaccard_slopes(of_group[:, :, 0], of_group[:, :, 1]), axis=2)
@@ -91,7 +92,7 @@ class SortedLovasz(Lovasz):
         falls = tf.cast(falling[:, 1:] < falling[:, :-1], tf.float32)
         ranks = tf.cumsum(tf.pad(falls, [[0, 0], [1, 0]]), axis=1)
         # Back to where the pixels are. A count that is weighted with the ranks is the fastest scatter there is.
-        ranks = tf.raw_ops.DenseBincount(input=order, size=pixels, weights=ranks, binary_output=False)
+        ranks = bincount(order, pixels, ranks)
         return tf.cast(ranks, tf.int32), pixels
 
 

@@ -42,11 +42,16 @@ def overlap(
     With `average="batch"` the sums run over the global batch: one all-reduce of (4, C) numbers.
     `exclusive` says that the probabilities of a pixel sum to 1, as a softmax's do, which takes less time.
     """
-    crossed = exclusive and targets.dtype.is_integer and probabilities.shape[-1] <= MANY
+    crossed = exclusive and targets.dtype.is_integer and probabilities.shape[-1] <= MANY and _products_are_exact()
     counts = _squared_counts if squared else _crossed_counts if crossed else _counts
     tp, fp, fn = counts(probabilities, targets, weight)
     tn = over_pixels(weight[..., tf.newaxis]) - tp - fp - fn
     return Overlap(*over_groups([tp, fp, fn, tn], average))
+
+
+def _products_are_exact() -> bool:
+    """Whether a matrix product of float32 is one: GPUs since Ampere round its factors to ten bits (TensorFloat-32)."""
+    return not (tf.config.experimental.tensor_float_32_execution_enabled() and tf.config.list_physical_devices("GPU"))
 
 
 @tf.custom_gradient

@@ -7,6 +7,7 @@ from losses.classwise import ClassLoss, class_sums
 from losses.inputs import one_hot
 from losses.overlap import Overlap, OverlapLoss
 from losses.registry import register
+from losses.sums import over_groups, over_pixels
 
 
 @register("f_beta")
@@ -69,12 +70,23 @@ class MatthewsCorrelation(OverlapLoss):
 
     Abhishek & Hamarneh 2021 (arXiv 2010.13454).
 
-    Convention: from 0 (equal) over 1 (unrelated) to 2 (opposite). Where the coefficient is 0/0, for a class that is
-    nowhere or everywhere in the truth or in the prediction, it counts as 0 and the loss as 1, except that a class
-    that fills the group and is predicted everywhere has loss 0. `smooth` is added to each of the four factors.
+    Convention: from 0 (equal) over 1 (unrelated) to 2 (opposite). The coefficient is 0/0 for a class that is nowhere or
+    everywhere in the truth, whose loss is the share of the group that is wrong, fp + fn; for one that is nowhere or
+    everywhere in the prediction alone it counts as 0 and the loss as 1. There is no `smooth`.
 
     Use: imbalance where true negatives should count too, which Dice and Jaccard ignore.
     """
+
+    def check(self) -> None:
+        require(self.smooth == 0.0, "smooth", self.smooth, "0: a correlation has no such constant")
+
+    def counts(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> Overlap:
+        """As sums of terms >= 0, tn too: what is nowhere in the truth is then exactly zero, not a rounding error."""
+        truth = one_hot(targets, logits.shape[-1])
+        p = tf.minimum(self.probabilities(logits), 1.0)
+        common = tf.minimum(p, truth)
+        terms = common, p - common, truth - common, 1.0 - tf.maximum(p, truth)
+        return Overlap(*over_groups([over_pixels(weight[..., tf.newaxis] * term) for term in terms], self.average))
 
     def per_class(self, counts: Overlap) -> tf.Tensor:
         tp, fp, fn, tn = self._shares(counts)

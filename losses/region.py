@@ -48,6 +48,9 @@ class RegionMutualInformation(ClassLoss):
     exceptions: ClassVar[frozenset[str]] = frozenset({"pixel_permutation", "tiling", "zero_at_truth"})
 
     def check(self) -> None:
+        require(
+            self.activation == "sigmoid", "activation", self.activation, "'sigmoid': its BCE is that of each channel"
+        )
         require(0.0 <= self.bce_weight <= 1.0, "bce_weight", self.bce_weight, "a number in [0, 1]")
         require(self.region >= 1, "region", self.region, "an integer >= 1")
         require(self.pool >= 1, "pool", self.pool, "an integer >= 1")

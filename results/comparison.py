@@ -191,14 +191,14 @@ class _Read:
     side: Side
     labels: dict[str, str]
     records: dict[str, list[Record]]
-    values: dict[Key, Seeds]
+    measured: dict[Key, Seeds]
     planned: frozenset[str]  # the cells that were asked for; others are what became of them with less memory
 
     def seeds(self, cell: str, view: str, metric: str) -> Seeds:
-        return self.values.get((cell, view, metric), {})
+        return self.measured.get((cell, view, metric), {})
 
     def views(self, cell: str) -> list[str]:
-        return sorted({view for key, view, metric in self.values if key == cell and metric in VIEW_METRICS})
+        return sorted({view for key, view, metric in self.measured if key == cell and metric in VIEW_METRICS})
 
 
 def _same_grid(base: Run, head: Run) -> tuple[Run, Run]:
@@ -270,7 +270,7 @@ def _tuned_alike(base: _Read, head: _Read) -> _Read:
         head,
         labels={same.get(cell, cell): label for cell, label in head.labels.items()},
         records={same.get(cell, cell): found for cell, found in head.records.items()},
-        values={(same.get(cell, cell), *rest): seeds for (cell, *rest), seeds in head.values.items()},
+        measured={(same.get(key[0], key[0]), key[1], key[2]): seeds for key, seeds in head.measured.items()},
         planned=frozenset(same.get(cell, cell) for cell in head.planned),
     )
 

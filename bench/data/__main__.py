@@ -24,6 +24,7 @@ console = Console(highlight=False)
 
 Name = Annotated[str, typer.Option(help="A data set by name: `python -m bench.list datasets`.")]
 Masks = Annotated[str, typer.Option(help="Mask folder of the folder layout.")]
+MaskValues = Annotated[str, typer.Option(help="What the values in masks are: auto, ids, binary or colors.")]
 
 
 @app.callback()
@@ -38,6 +39,7 @@ def sheet(
     dataset: Name = "scenes",
     data_root: Annotated[str | None, typer.Option(help="Folder of the set.")] = None,
     masks: Masks = "masks",
+    mask_values: MaskValues = "auto",
     split: str = "train",
     augment: Annotated[
         str | None, typer.Option(help="A policy: each row an image and samples that the policy makes of it.")
@@ -48,7 +50,7 @@ def sheet(
     """Draw examples from all over a split with their labels and a legend."""
     from bench.data.sheet import variations
 
-    spec = _spec(dataset, data_root, masks, **({"augment": augment} if augment else {}))
+    spec = _spec(dataset, data_root, masks, mask_values=mask_values, **({"augment": augment} if augment else {}))
     found = load(spec)
     if split not in found.splits:
         raise UsageError(f"data set {found.name!r} has no split {split!r}{nearest(split, found.splits)}")
@@ -65,6 +67,7 @@ def check(
     root: Annotated[str | None, typer.Argument(help="Folder of the set.")] = None,
     dataset: Annotated[str | None, typer.Option(help="A data set by name; default: folder, or scenes.")] = None,
     masks: Masks = "masks",
+    mask_values: MaskValues = "auto",
     out: Annotated[Path | None, typer.Option(help="A PNG for a sheet of pictures over their labels.")] = None,
 ) -> int:
     """Read a whole set: all faults, class frequencies, and pictures that are in two splits.
@@ -73,7 +76,8 @@ def check(
     """
     from bench.data.check import look
 
-    found = load(_spec(dataset or ("folder" if root else "scenes"), root, masks, on_error="skip"))
+    name = dataset or ("folder" if root else "scenes")
+    found = load(_spec(name, root, masks, mask_values=mask_values, on_error="skip"))
     with _progress() as progress:
         task = progress.add_task("Reading", total=sum(len(split) for split in found.splits.values()))
         findings = look(found, lambda: progress.advance(task))
@@ -91,12 +95,15 @@ def prepare(
     dataset: Name = "folder",
     data_root: Annotated[str | None, typer.Option(help="Folder of the set.")] = None,
     masks: Masks = "masks",
+    mask_values: MaskValues = "auto",
     per_shard: Annotated[int, typer.Option(min=1, help="Examples of a shard.")] = 1000,
 ) -> int:
     """Write a set as sharded TFRecords with a schema, for --dataset tfrecord. What is written already is kept."""
     from bench.data.records import write
 
-    found = load(_spec(dataset, data_root, masks))
+    found = load(_spec(dataset, data_root, masks, mask_values=mask_values))
+    for note in found.notes:
+        print(note)
     with _progress() as progress:
         task = progress.add_task("Writing", total=sum(len(split) for split in found.splits.values()))
         for count in write(found, out, per_shard):

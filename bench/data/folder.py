@@ -50,6 +50,12 @@ def checked(root: Path, spec: DataSpec, found: pairs.Examined, known: Declared |
             "if 255 is void there, set data.mask_values=ids"
         )
     classes = known.classes if known else _classes_found(values, binary)
+    if binary and len(classes.names) != 2:
+        raise UsageError(
+            f"{root}: data.mask_values=binary has two classes, but {len(classes.names)} are declared; set it to ids"
+        )
+    if len(classes.names) < 2:
+        raise UsageError(f"{root}: one class alone, {classes.names[0]!r}, leaves nothing to learn; the masks want two")
     if binary:
         _only_binary(found)
     else:

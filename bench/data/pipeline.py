@@ -212,7 +212,11 @@ def _code() -> str:
 
 def prepared(image: np.ndarray, spec: DataSpec) -> np.ndarray:
     """A picture as the model gets it when it is scored: longest side `spec.size`, and what the policy says of all."""
-    image = scaled(image, spec.size, Image.Resampling.BILINEAR)
+    return seen(scaled(image, spec.size, Image.Resampling.BILINEAR), spec)
+
+
+def seen(image: np.ndarray, spec: DataSpec) -> np.ndarray:
+    """A picture of any size with what the policy says of all pictures, those that are scored among them."""
     clahe = spec.policy.clahe
     return pixels.equalized(image, clahe.clip, clahe.tiles) if clahe and clahe.evaluation else image
 

@@ -183,7 +183,7 @@ class _ByEnding:
 def _camvid(root: Path, entry: Entry, faults: Faults) -> Found:
     if (root / "masks").is_dir():
         images, masks = index(root, "images", IMAGE_SUFFIXES, faults), index(root, "masks", MASK_SUFFIXES, faults)
-        names = [split for split in ("train", "val", "test") if (root / f"{split}.txt").is_file()]
+        names = ["train", "val", *(["test"] if (root / "test.txt").is_file() else [])]
         folders = root / "images", root / "masks"
         splits = {split: listed(root / f"{split}.txt", images, masks, folders, faults) for split in names}
     else:

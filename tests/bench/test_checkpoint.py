@@ -53,7 +53,9 @@ def test_the_loss_scale_goes_on_where_it_was(tmp_path):
         np.testing.assert_array_equal(one, other_one)
 
 
-@pytest.mark.skipif(not stack.has_addons(), reason="the wrappers come from tensorflow-addons, which ends at Python 3.11")
+@pytest.mark.skipif(
+    not stack.has_addons(), reason="the wrappers come from tensorflow-addons, which ends at Python 3.11"
+)
 @pytest.mark.parametrize("wrapper", ["lookahead", "swa"])
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 def test_the_optimiser_inside_a_wrapper_goes_on_where_it_was(tmp_path, wrapper, policy):

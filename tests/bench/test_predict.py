@@ -48,12 +48,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     home = tmp_path_factory.mktemp("run")
     trials = home / "trials"
-    for name in ("whole", "changed"):
+    equalizing = SPEC.model_copy(update={"data": SPEC.data.model_copy(update={"augment": "classic"})})
+    for name in ("whole", "changed", "equalizing"):
         (trials / name).mkdir(parents=True)
         keras.utils.set_random_seed(1)
         models.build(SPEC.model, 3).save_weights(str(trials / name / CHECKPOINT))
         kept = results.artefact(trials / name, CHECKPOINT, "checkpoint")
-        results.write(trials / name, record(name, artefacts=[kept]))
+        spec = equalizing if name == "equalizing" else SPEC
+        results.write(trials / name, record(name, artefacts=[kept], spec=spec.model_dump(mode="json")))
     with open(trials / "changed" / CHECKPOINT, "ab") as file:
         file.write(b"!")
     (trials / "square").mkdir()
@@ -155,6 +157,25 @@ def test_windows_go_over_the_picture_at_its_own_size(run: Path, model: Any, pict
     assert np.mean(labels == label_map(probabilities(model, brought_to_size(picture[0]), size=(75, 100)))[0]) < 0.99
 
 
+def test_windows_see_pictures_equalized_as_in_training(run: Path, model: Any, pictures: Path, tmp_path: Path) -> None:
+    from bench.data.pixels import equalized
+    from bench.data.policy import named
+    from models.predict import label_map, probabilities, sliding
+
+    out, clahe = tmp_path / "out", named()["classic"].clahe
+    options = ["--images", pictures / "large.png", "--out", out, "--window", 64]
+    done = predict(run / "trials" / "equalizing", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    plain = np.asarray(Image.open(pictures / "large.png"))
+    expected, other = (
+        label_map(sliding(lambda part: probabilities(model, part), picture[None], 64, 16))[0]
+        for picture in (equalized(plain, clahe.clip, clahe.tiles), plain)
+    )
+    labels = np.asarray(Image.open(out / "large.png"))
+    assert np.mean(labels == expected) > 0.999
+    assert np.mean(labels == other) < 0.99
+
+
 def test_a_model_of_one_size_sees_squares_of_it() -> None:
     """Its logits here are the mean over all that it saw."""
     import keras
@@ -181,7 +202,7 @@ def test_overlay_is_half_picture_and_half_colour() -> None:
     ("arguments", "message"),
     [
         ({"run": "absent"}, "absent: no such file or folder"),
-        ({"trial": None}, "has 5 trials; choose one with --trial: bare, changed, early, square, whole"),
+        ({"trial": None}, "has 6 trials; choose one with --trial: bare, changed, early, equalizing, square, whole"),
         ({"trial": "hole"}, "no trial 'hole'; did you mean 'whole'?"),
         ({"trial": "bare"}, "kept no checkpoint; train with eval.keep_checkpoint best or last"),
         ({"trial": "early"}, "trial early (crashed) never saw its data"),

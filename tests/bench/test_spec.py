@@ -69,6 +69,9 @@ def test_data_sets_in_folders_are_told_apart_by_name(tmp_path):
         ({"train": {"optimizer": "adamv"}}, "where: train.optimizer: 'adamv' is not known; did you mean 'adam"),
         ({"loss": {"name": "dise"}}, "where: loss: unknown loss 'dise'; did you mean 'dice'?"),
         ({"loss": {"name": "tversky", "params": {"alpa": 1}}}, "has no parameter 'alpa'; did you mean 'alpha'?"),
+        ({"loss": {"name": "tversky", "params": {"alpha": "high"}}}, "alpha: a number is wanted, got 'high'"),
+        ({"loss": {"params": {"reduction": "sum"}}}, "params.reduction: a training step is the mean over its images"),
+        ({"data": {"root": 2012}}, "data.root: Input should be a valid string, got 2012"),
         ({"model": {"backbone": "resnet19"}}, "resnet18"),
         ({"train": {"epochs": 0}}, "where: train.epochs: Input should be greater than or equal to 1, got 0"),
         ({"train": {"batch_size": 9}, "placement": {"cpu_replicas": 2}}, "train.batch_size 9 does not split over 2"),
@@ -83,6 +86,10 @@ def test_faults_are_one_line_with_place_value_and_nearest_name(values, message):
         parse(values, "where")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_number_that_yaml_takes_for_text_is_one():
+    assert parse({"loss": {"name": "dice", "params": {"smooth": "1e-6"}}}, "here").loss.params == {"smooth": 1e-6}
 
 
 def test_views_have_names_and_stand_aside_of_the_cell():

@@ -153,6 +153,7 @@ def test_masks_of_0_and_255_are_binary_and_it_is_said(listed):
     assert set(np.unique(label)) == {0, 1}
     np.testing.assert_array_equal(label == 1, mask(listed / "masks/v.png", values=(0, 255)) == 255)
     assert not open_folder(listed, mask_values="binary").notes
+    (listed / "classes.txt").write_text("road\nsky\n")
     as_ids = open_folder(listed, mask_values="ids")
     assert set(np.unique(as_ids.splits["val"].read(0)[1])) == {0, 255}
 
@@ -257,6 +258,15 @@ def test_value_beyond_a_byte(listed):
 def test_colour_mask(listed):
     picture(listed / "masks/a.png")
     assert re.search(r"masks/a\.png: the mask has 3 channels", fault(listed))
+
+
+def test_a_binary_set_has_two_classes(listed):
+    (listed / "classes.txt").write_text("cat\n")
+    assert "mask_values=binary has two classes, but 1 are declared" in fault(listed, mask_values="binary")
+    (listed / "classes.txt").unlink()
+    for path in (listed / "masks").rglob("*.png"):
+        mask(path, values=(0, 0))
+    assert "one class alone" in fault(listed)
 
 
 def test_third_value_in_a_binary_set(listed):

@@ -226,6 +226,12 @@ def test_camvid_in_both_layouts(tmp_path):
         assert list(dataset.splits) == ["train", "val", "test"]
         assert label(dataset, "test", "test1") == [0, 10, 255]
         assert dataset.class_names[10] == "bicyclist"
+    (second / "test.txt").unlink()
+    assert list(opened("camvid", second).splits) == ["train", "val"]
+    for split in ("val", "train"):
+        (second / f"{split}.txt").unlink()
+        with pytest.raises(UsageError, match=r"(train|val)\.txt: no such split file"):
+            opened("camvid", second)
 
 
 # --- scenes of all kinds ---------------------------------------------------------------------------------------------

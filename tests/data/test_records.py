@@ -37,6 +37,19 @@ def prepared(folder, out, *more):
     return CliRunner().invoke(app, ["prepare", str(out), "--data-root", str(folder), "--per-shard", "3", *more])
 
 
+def test_what_255_means_is_said_and_can_be_told(folder, tmp_path):
+    (folder / "classes.yaml").unlink()
+    (folder / "classes.txt").write_text("road\nsky\n")
+    for path in (folder / "masks").iterdir():
+        Image.fromarray(np.where(np.asarray(Image.open(path)) == 255, 255, 0).astype(np.uint8)).save(path)
+    said = prepared(folder, tmp_path / "auto").output
+    assert "if 255 is void there, set data.mask_values=ids" in " ".join(said.split())
+    assert prepared(folder, tmp_path / "ids", "--mask-values", "ids").exit_code == 0
+    for name, values in (("auto", {0, 1}), ("ids", {0, 255})):
+        label = load(DataSpec(dataset="tfrecord", root=str(tmp_path / name))).splits["val"].read(0)[1]
+        assert set(np.unique(label)) == values
+
+
 def shards(out):
     return sorted(path.name for path in out.glob("*.tfrecord"))
 

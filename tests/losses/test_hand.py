@@ -142,6 +142,15 @@ def test_one_sigmoid(name: str, value: float) -> None:
     assert float(loss(ROW_LABELS, ROW)) == pytest.approx(value, rel=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_mcc_of_a_group_of_one_class_is_what_is_missed(seed: int) -> None:
+    """Nothing is outside the class; with sums that cancel, rounding alone would say whether the loss is 1 or fn."""
+    logits = np.random.default_rng(seed).normal(size=(1, 32, 32, 3)).astype(np.float32)
+    p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    value = losses.get("mcc", average="image")(np.zeros((1, 32, 32), np.uint8), logits)
+    assert float(value) == pytest.approx(1 - p[..., 0].mean(), rel=1e-5)
+
+
 def test_generalized_dice_is_one_ratio() -> None:
     """Truth 0, 0, 0, 1: weights 1/9 and 1; I = 2.4, .6; P + G = 2.8 + 3, 1.2 + 1."""
     p = np.array([0.9, 0.8, 0.7, 0.4], np.float32)

@@ -143,6 +143,10 @@ def test_extreme_logits_are_finite_and_in_order(loss: Any) -> None:
     for value, gradient in (right, wrong):
         assert np.isfinite(value)
         assert np.isfinite(gradient).all()
+    for logit in (15.0, 25.0, 30.0):  # p of 1e-13 to 1e-26, whose squares and inverses are near float32's ends
+        value, gradient = evaluate(loss, LABELS, np.where(true, -logit, logit).astype(np.float32))
+        assert np.isfinite(value)
+        assert np.isfinite(gradient).all()
     assert right[0] < undecided < wrong[0]
     if "zero_at_truth" not in loss.exceptions:
         assert right[0] == pytest.approx(0, abs=1e-6)
@@ -292,6 +296,9 @@ def test_algebra_hands_weights_on_and_serialises() -> None:
         (lambda: losses.get("wasserstein_dice", distances=[[0, 1], [1, 0]])(LABELS, LOGITS), "2 x 2 matrix for 3"),
         (lambda: losses.get("asymmetric_unified_focal", rare=[3])(LABELS, LOGITS), "rare has id 3 for 3 classes"),
         (lambda: losses.get("dice_focal", gamma=-1.0), "gamma"),
+        (lambda: losses.get("mcc", smooth=1.0), "smooth must be 0"),
+        (lambda: losses.get("rmi", activation="softmax"), "activation"),
+        (lambda: losses.get("bce")(LABELS, LOGITS[..., :1]), "labels of one channel are 0, 1 .* got 0 to 2"),
         (lambda: losses.get("scheduled_mix", losses=["dice"]), "two losses"),
         (lambda: losses.get("scheduled_mix", losses=["dice", "boundry"]), "unknown loss"),
         (lambda: losses.get("dice")(LABELS, LOGITS, np.ones((B, H))), "sample_weight"),

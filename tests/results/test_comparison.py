@@ -393,6 +393,8 @@ def test_releases_are_frozen_checked_and_compared(base, tmp_path, monkeypatch, c
     line = next(line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("dice"))
     assert line.rstrip().endswith("▼")
     assert run(history.main, None, "mio") == 2
+    assert run(history.main, None, "miou", "nothing") == 2
+    assert run(history.main, [heads], "miou", "dice") == 0, "heads has no dice, and the others are shown all the same"
     assert run(history.main, [heads], format=history.Format.json) == 0
     assert '"0.1.0": {' in capsys.readouterr().out
 
