@@ -90,9 +90,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _number(key: str, value: Any) -> int | float:
+def _number(key: str, value: Any) -> int | float | None:
     """A parameter whose default is a number; YAML 1.1 takes 1e-6, without a point, for text."""
-    if _is_number(value):
+    if _is_number(value) or value is None:  # none: no pixel is void, say; a loss that cannot do without one says so
         return value  # type: ignore[no-any-return]
     with contextlib.suppress(ValueError):
         if isinstance(value, str):
