@@ -120,7 +120,13 @@ def verdict(comparison: results.Comparison) -> list[Block]:
     if suspects:
         names = "; ".join(f"{row.label}, {name(row.metric)} {change(row, row.change)}" for row in suspects[:10])
         made.append(
-            Paragraph([Bold("Suspects"), f" (false discovery rate 10 %, not enough to fail): {names}."], "unsure")
+            Paragraph(
+                [
+                    Bold("Suspects"),
+                    f" (false discovery rate {100 * comparison.margins.suspects:.0f} %, not enough to fail): {names}.",
+                ],
+                "unsure",
+            )
         )
     return made
 
@@ -219,12 +225,15 @@ def forest(comparison: results.Comparison) -> list[Block]:
     if png is None:
         return []
     judged = [row for row in comparison.rows if row.gate and not math.isnan(row.change)]
-    worst = min(judged, key=lambda row: row.change / row.margin if row.margin else np.inf)
+    rules = comparison.margins
+    worst = min(judged, key=lambda row: rules.gain(row.metric, row.change) / row.margin if row.margin else np.inf)
     alt = (
         f"Forest plot of {len(judged)} changes from {comparison.base.name} to {comparison.head.name}, 90 % intervals; "
         f"the lowest against its margin is {worst.label}, {name(worst.metric)} {change(worst, worst.change)}."
     )
-    caption = "Change from base to head with its 90 % interval; the shaded band is the margin. Left of it is worse."
+    less = sorted({name(row.metric) for row in judged if rules.metrics[row.metric].better == "lower"})
+    side = f"Left of it is worse; right of it for {', '.join(less)}." if less else "Left of it is worse."
+    caption = f"Change from base to head with its 90 % interval; the shaded band is the margin. {side}"
     return [Heading("Forest plot"), Figure("forest.png", png, alt, caption)]
 
 

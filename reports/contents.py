@@ -68,6 +68,13 @@ _FIGURES = {
 }
 
 
+_WEIGHTS = {
+    "averaged": "averaged weights",
+    "best": "the weights that the validation split chose",
+    "last": "the weights of the last step",
+}
+
+
 def document(
     run: results.Run,
     summary: Summary,
@@ -141,11 +148,13 @@ def verdict(summary: Summary) -> list[Block]:
     made: list[Block] = [Paragraph([*said, *words], "good" if clear else "unsure")]
     if best.chance < 1:
         rivals = [cell for cell in cells[1:] if cell.chance >= 0.05][:3]
-        others = "".join(f"; {cell.label} {_chance(cell.chance)}" for cell in rivals)
-        made.append(Paragraph(f"Chance of having the highest true mIoU: {best.label} {_chance(best.chance)}{others}."))
+        others = "".join(f"; {cell.label} {chance(cell.chance)}" for cell in rivals)
+        made.append(Paragraph(f"Chance of having the highest true mIoU: {best.label} {chance(best.chance)}{others}."))
     if not math.isnan(summary.smallest):
-        seeds = f"{summary.seeds} seed{'s' if summary.seeds > 1 else ''} a cell"
-        noise = f"seed noise {summary.ranking.pool.sd * 100:.2f} points" if summary.ranking.pool else ""
+        least = "" if summary.fewest == summary.seeds else "at least "
+        seeds = f"{least}{summary.fewest} seed{'s' if summary.fewest > 1 else ''} a cell"
+        kind = "noise beside the seeds' common effect" if summary.ranking.method == "blocked" else "seed noise"
+        noise = f"{kind} {summary.ranking.pool.sd * 100:.2f} points" if summary.ranking.pool else ""
         level = f"{100 * ALPHA:.0f} % false alarms over all {len(summary.ranking.p)} pairs together"
         unseen = Bold(f"{summary.smallest * 100:.1f} points")
         made.append(
@@ -206,7 +215,9 @@ def _gaps(run: results.Run, summary: Summary) -> list[Block]:
 def _table(summary: Summary) -> list[Block]:
     if summary.parts:
         return [block for name, part in summary.parts.items() for block in (Heading(name, level=3), *_table(part))]
-    head = ["cell", "mIoU, %", "group", "P(best)", "seeds", "images/s", "input share, %", "best epoch", "training, s"]
+    chosen = "best" in summary.weights  # else the best epoch is not that of the weights that were scored
+    head = ["cell", "mIoU, %", "group", "P(best)", "seeds", "images/s", "input share, %"]
+    head += [*(["best epoch"] if chosen else []), "training, s"]
     scaled = len({cell.gradient for cell in summary.measured if not math.isnan(cell.gradient[0])}) > 1
     rows: list[list[Field | Text]] = []
     for cell in summary.cells:
@@ -216,11 +227,11 @@ def _table(summary: Summary) -> list[Block]:
             Field(Link(cell.label, f"#cell-{cell.key}"), None),
             Field(_score(cell), cell.interval.mean),
             summary.ranking.groups.get(cell.key, "–"),
-            Field(_chance(cell.chance), cell.chance),
+            Field(chance(cell.chance), cell.chance),
             f"{len(cell.miou)}/{cell.planned}",
             Field(number(cell.images_per_second, 1), cell.images_per_second),
             number(cell.input_share * 100, 0),
-            number(cell.best_epoch, 1),
+            *([number(cell.best_epoch, 1)] if chosen else []),
             number(cell.train_s, 0),
         ]
         row += [Field(" → ".join(map(_significant, cell.gradient)), cell.gradient[0])] if scaled else []
@@ -292,7 +303,7 @@ def _test(summary: Summary) -> list[Block]:
         for key, one in sorted(summary.test.items(), key=lambda item: (-item[1].mean, item[0]))
     ]
     return [
-        Paragraph("Evaluated once, with the weights that the validation split chose."),
+        Paragraph(f"Evaluated once, with {' or '.join(_WEIGHTS[kind] for kind in summary.weights)}."),
         Table(["cell", "test mIoU, %", "seeds"], rows, frozenset({"cell"})),
     ]
 
@@ -425,8 +436,8 @@ def _about(run: results.Run) -> list[Block]:
         [name, _plain(value)] for name, value in common.items() if value not in (None, [], {})
     ]
     made: list[Block] = [Heading("Environment and command")]
-    dataset = next((one.record.dataset for one in run.trials if one.record.dataset), None)
-    if dataset:
+    datasets = {one.record.dataset.name: one.record.dataset for one in run.trials if one.record.dataset}
+    for dataset in datasets.values():
         images = ", ".join(f"{n} {split}" for split, n in dataset.images.items())
         rest = f" (version {dataset.version}): {len(dataset.class_names)} classes; images: {images}."
         made.append(Paragraph(["Data set ", Bold(dataset.name), rest]))
@@ -482,7 +493,7 @@ def _range(low: float, high: float) -> str:
     return "" if math.isnan(low) else f"({100 * low:.1f} to {100 * high:.1f})"
 
 
-def _chance(share: float) -> str:
+def chance(share: float) -> str:
     """A simulated probability; its ends are not certainties."""
     return "–" if math.isnan(share) else "> 0.99" if share > 0.99 else "< 0.01" if share < 0.01 else f"{share:.2f}"
 

@@ -5,9 +5,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from reports.summary import Cell, Summary
-from reports.theme import INK, SOFT, legend, short, style
+from reports.theme import INK, MOST_ROWS, SOFT, legend, say_cut, short, style
 
-MOST_ROWS = 40
 # Phase, colour and hatch: told apart in grey, too.
 _PHASES = {
     "start": ("#949494", ""), "compile": ("#de8f05", "//"), "waiting for input": ("#d55e00", "xx"),
@@ -17,7 +16,8 @@ _PHASES = {
 
 def steps(summary: Summary) -> Figure | None:
     """Seconds of a trial by phase; the share of training that waited for input stands apart where it was measured."""
-    cells = [cell for cell in summary.measured if cell.clocks["train"] > 0][:MOST_ROWS]
+    timed = [cell for cell in summary.measured if cell.clocks["train"] > 0]
+    cells = timed[:MOST_ROWS]
     if not cells:
         return None
     figure, axes = plt.subplots(figsize=(9.5, 1.8 + 0.42 * max(len(cells), 2)))
@@ -35,6 +35,7 @@ def steps(summary: Summary) -> Figure | None:
     axes.set_ylim(len(cells) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("seconds of a trial, mean of the seeds")
+    say_cut(axes, len(timed), len(cells))
     legend(axes, len(_PHASES))
     return figure
 
@@ -70,6 +71,7 @@ def memory(summary: Summary) -> Figure | None:
         axes.grid(axis="y", visible=False)
     panels[0, 0].set_yticks(range(len(cells)), [short(cell.label) for cell in cells])
     panels[0, 0].set_ylim(len(cells) - 0.5, -0.5)
+    say_cut(panels[0, 0], len(summary.measured), len(cells))
     return figure
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 import results
 from reports import costs, pictures, scores, theme
 from reports.summary import Summary
+from results.margins import Margins
 
 
 def draw(run: results.Run, summary: Summary) -> tuple[dict[str, bytes], list[str]]:
@@ -21,13 +22,13 @@ def draw(run: results.Run, summary: Summary) -> tuple[dict[str, bytes], list[str
         "throughput.png": lambda: None if summary.parts else scores.throughput(summary),
         "views.png": lambda: scores.views(summary),
         "curves.png": lambda: scores.curves(run, summary),
-        "classes.png": lambda: scores.classes(run, summary),
+        "classes.png": lambda: None if summary.parts else scores.classes(run, summary),
         "confusion.png": lambda: None if summary.parts else scores.confusion(run, summary),
         "gradient.png": lambda: scores.gradient(summary),
         "steps.png": lambda: costs.steps(summary),
         "memory.png": lambda: costs.memory(summary),
         "scaling.png": lambda: costs.scaling(summary),
-        "pictures.png": lambda: pictures.pictures(run, summary, notes),
+        "pictures.png": lambda: None if summary.parts else pictures.pictures(run, summary, notes),
     }
     return {name: png for name, make in makers.items() if (png := _themed(make)) is not None}, notes
 
@@ -56,7 +57,9 @@ def _forest(comparison: results.Comparison) -> Figure | None:
     metrics = [name for name in comparison.margins.metrics if any(row.metric == name for row in rows)]
     if not metrics:
         return None
-    places = sorted({(row.label, row.view) for row in rows}, key=lambda place: _least(place, rows))[: costs.MOST_ROWS]
+    rules = comparison.margins
+    there = sorted({(row.label, row.view) for row in rows}, key=lambda place: _worst(place, rows, rules))
+    places = there[: theme.MOST_ROWS]
     figure, panels = plt.subplots(
         1,
         len(metrics),
@@ -76,24 +79,30 @@ def _forest(comparison: results.Comparison) -> Figure | None:
         for color, marker, full in [_LOOKS[verdict]]
     ]
     figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(seen), frameon=False)
+    if len(there) > len(places):
+        panels[0, 0].set_title(
+            f"the worst {len(places)} cells; {len(there) - len(places)} more in the table", loc="left"
+        )
     figure.tight_layout()
     return figure
 
 
-def _least(place: tuple[str, str], rows: list[results.ComparisonRow]) -> tuple[float, str, str]:
+def _worst(place: tuple[str, str], rows: list[results.ComparisonRow], rules: Margins) -> tuple[float, str, str]:
     """The worst change of a cell in margins, so that it stands on top."""
-    return min(row.change / row.margin for row in rows if (row.label, row.view) == place), *place
+    return min(
+        rules.gain(row.metric, row.change) / row.margin for row in rows if (row.label, row.view) == place
+    ), *place
 
 
 def _panel(axes: plt.Axes, rows: list[results.ComparisonRow], places: list[tuple[str, str]]) -> None:
     unit = "%" if rows[0].scale == "ratio" else "points"
-    axes.axvspan(-100 * rows[0].margin, 100 * rows[0].margin, color=theme.SOFT, alpha=0.18, lw=0)
     axes.axvline(0, color=theme.INK, lw=1.2)
     for row in rows:
         if (row.label, row.view) not in places:
             continue
         at = places.index((row.label, row.view))
         color, marker, full = _LOOKS[row.verdict]
+        axes.barh([at], 200 * row.margin, left=-100 * row.margin, height=1, color=theme.SOFT, alpha=0.18, lw=0)
         if not math.isnan(row.low):
             axes.plot([100 * row.low, 100 * row.high], [at, at], color=color, lw=2.4)
         axes.plot([100 * row.change], [at], marker, color=color, ms=9, mew=2, mfc=color if full else "white", zorder=5)

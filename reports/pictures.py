@@ -17,7 +17,8 @@ _MOST_ABREAST = 9
 _WIDE, _GAP, _TITLE, _DPI = 280, 10, 34, 110
 _MOST_CELLS = 25
 
-Panel = tuple[str, np.ndarray]
+Panel = tuple[str, np.ndarray]  # a photograph (H,W,3), or ids (H,W)
+Tile = tuple[str, np.ndarray, bool]  # title, RGB, and whether it is a photograph
 
 
 def pictures(run: results.Run, summary: Summary, notes: list[str]) -> Figure | None:
@@ -32,12 +33,14 @@ def pictures(run: results.Run, summary: Summary, notes: list[str]) -> Figure | N
     lines = []
     for name, panels in _telling(shown, dataset.ignore_index):
         titled = [_titled(panel, panels, colors, dataset.ignore_index) for panel in panels]
-        titled[0] = (f"{name}: {titled[0][0]}", titled[0][1])
+        titled[0] = (f"{name}: {titled[0][0]}", *titled[0][1:])
         lines.append([*titled, *_errors(panels, dataset.ignore_index)])
     used = {int(value) for panels in shown for _, pixels in panels if pixels.ndim == 2 for value in np.unique(pixels)}
     width = _abreast(max(map(len, lines)))
     figure = _tiled([line[at : at + width] for line in lines for at in range(0, len(line), width)])
     handles = _legend(dataset, colors, used)
+    if len(summary.measured) > _MOST_CELLS:
+        notes.append(f"Predictions: the best {_MOST_CELLS} of {len(summary.measured)} cells, in the map of errors too.")
     figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=min(width, 6), frameon=False)
     return figure
 
@@ -47,9 +50,9 @@ def _abreast(most: int) -> int:
     return math.ceil(most / math.ceil(most / _MOST_ABREAST))
 
 
-def _tiled(rows: list[list[Panel]]) -> Figure:
+def _tiled(rows: list[list[Tile]]) -> Figure:
     """Rows of titled RGB pictures, as one image with text: an axes for each would take seconds."""
-    heights = [max(_WIDE * pixels.shape[0] // pixels.shape[1] for _, pixels in row) for row in rows]
+    heights = [max(_WIDE * pixels.shape[0] // pixels.shape[1] for _, pixels, _ in row) for row in rows]
     size = max(map(len, rows)) * (_WIDE + _GAP) - _GAP, sum(heights) + len(rows) * _TITLE
     canvas = Image.new("RGB", size, "white")
     figure = plt.figure(figsize=(size[0] / _DPI, size[1] / _DPI), dpi=_DPI)
@@ -57,11 +60,10 @@ def _tiled(rows: list[list[Panel]]) -> Figure:
     axes.axis("off")
     top = 0
     for row, height in zip(rows, heights, strict=True):
-        for index, (name, pixels) in enumerate(row):
+        for index, (name, pixels, smooth) in enumerate(row):
             left = index * (_WIDE + _GAP)
             picture = Image.fromarray(pixels)
             scaled = (_WIDE, _WIDE * picture.height // picture.width)
-            smooth = "image" in name
             canvas.paste(
                 picture.resize(scaled, Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST),
                 (left, top + _TITLE),
@@ -87,16 +89,16 @@ def _telling(shown: list[list[Panel]], void: int) -> list[tuple[str, list[Panel]
     return [("best", order[0]), ("median", order[len(order) // 2]), ("worst", order[-1])]
 
 
-def _titled(panel: Panel, panels: list[Panel], colors: np.ndarray, void: int) -> Panel:
+def _titled(panel: Panel, panels: list[Panel], colors: np.ndarray, void: int) -> Tile:
     """The panel in colours; a prediction's name says its mIoU."""
     name, pixels = panel
     if pixels.ndim == 3:
-        return name, pixels
+        return name, pixels, True
     score = None if name == "truth" else _image_miou(dict(panels).get("truth"), pixels, void)
-    return short(name, 20) + ("" if score is None else f"  {score:.0f}"), colors[pixels]
+    return short(name, 20) + ("" if score is None else f"  {score:.0f}"), colors[pixels], False
 
 
-def _errors(panels: list[Panel], void: int) -> list[Panel]:
+def _errors(panels: list[Panel], void: int) -> list[Tile]:
     """How many of the cells are wrong at each pixel: white none, black all; void is grey."""
     truth = dict(panels).get("truth")
     guesses = [
@@ -110,7 +112,7 @@ def _errors(panels: list[Panel], void: int) -> list[Panel]:
     shades = (255 * plt.get_cmap("magma_r")(share)[..., :3]).astype(np.uint8)
     shades[share == 0] = 255
     shades[truth == void] = 190
-    return [("wrong cells", shades)]
+    return [("wrong cells", shades, False)]
 
 
 def _legend(dataset: results.Dataset, colors: np.ndarray, used: set[int]) -> list[Patch]:

@@ -10,12 +10,11 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 import results
 from reports.summary import Cell, Summary
-from reports.theme import INK, SOFT, legend, short, style
+from reports.theme import INK, MOST_ROWS, SOFT, legend, say_cut, short, style
 from results.statistics import between
 
 MOST_CLASSES = 30
 MOST_CURVES = 10
-MOST_ROWS = 40
 
 
 def miou(summary: Summary) -> Figure | None:
@@ -39,13 +38,8 @@ def miou(summary: Summary) -> Figure | None:
     some = any(not math.isnan(cell.interval.low) for cell in cells)
     what = "seeds, mean and 95 % interval" if some else "seeds and mean; too few seeds for an interval"
     axes.set_xlabel(f"validation mIoU, %  ({what})")
-    _say_cut(axes, len(summary.measured), len(cells))
+    say_cut(axes, len(summary.measured), len(cells))
     return figure
-
-
-def _say_cut(axes: plt.Axes, there: int, shown: int) -> None:
-    if there > shown:
-        axes.set_title(f"the best {shown} cells; {there - shown} more in the tables", loc="left")
 
 
 def best(summary: Summary) -> Figure | None:
@@ -69,14 +63,15 @@ def best(summary: Summary) -> Figure | None:
     axes.set_ylim(len(cells) - 1.5, -0.5)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(f"mIoU less that of {short(cells[0].label)}, points  (filled: told apart, open: not)")
-    _say_cut(axes, len(summary.measured), len(cells))
+    say_cut(axes, len(summary.measured), len(cells))
     return figure
 
 
 def throughput(summary: Summary) -> Figure | None:
     """Throughput against mIoU, and the frontier of the cells that no other beats in both."""
-    cells = [(rank, cell) for rank, cell in enumerate(summary.measured) if cell.rates][:MOST_ROWS]
-    if not cells:
+    timed = [(rank, cell) for rank, cell in enumerate(summary.measured) if cell.rates]
+    cells = timed[:MOST_ROWS]
+    if not cells or (summary.incomparable and not summary.timed):
         return None
     figure, axes = plt.subplots(figsize=(9.5, 5.6))
     for rank, cell in cells:
@@ -91,15 +86,10 @@ def throughput(summary: Summary) -> Figure | None:
     axes.plot(*np.transpose(edge), color=SOFT, lw=1.2, ls="--", zorder=1)
     axes.set_xlabel("training throughput, images/s (median and range of the seeds)")
     axes.set_ylabel("validation mIoU, %")
-    _say_incomparable(axes, summary)
+    say_cut(axes, len(timed), len(cells))
     axes.margins(0.1)
     legend(axes, len(cells))
     return figure
-
-
-def _say_incomparable(axes: plt.Axes, summary: Summary) -> None:
-    if summary.incomparable and not summary.timed:
-        axes.set_title("Throughput is not comparable between these trials", color="#b00020", loc="left")
 
 
 def _frontier(cells: list[Cell]) -> list[Cell]:
@@ -112,9 +102,13 @@ def _frontier(cells: list[Cell]) -> list[Cell]:
 
 
 def _plain_log(axes: plt.Axes) -> None:
-    """A logarithmic x-axis labelled in plain numbers."""
+    """A logarithmic x-axis labelled in plain numbers, as many as there is room for."""
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+    low, high = axes.get_xlim()
+    decades = math.log10(high / low)
+    axes.xaxis.set_major_locator(
+        LogLocator(subs=(1, 2, 3, 5, 7) if decades < 1.2 else (1, 3) if decades < 2.5 else (1,))
+    )
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
 
@@ -126,7 +120,8 @@ def views(summary: Summary) -> Figure | None:
         return None
     ranks = {cell.key: rank for rank, cell in enumerate(summary.cells)}
     figure, axes = plt.subplots(figsize=(9.5, 5.6))
-    shown = [key for key in ranks if any(view.key == key for view in timed)][:MOST_CURVES]
+    there = [key for key in ranks if any(view.key == key for view in timed)]
+    shown = there[:MOST_CURVES]
     for key in shown:
         views = sorted((view for view in timed if view.key == key), key=lambda view: view.images_per_second)
         look = style(ranks[key])
@@ -141,7 +136,10 @@ def views(summary: Summary) -> Figure | None:
     _plain_log(axes)
     axes.set_xlabel("evaluation, images/s (median of the seeds)")
     axes.set_ylabel("validation mIoU, %")
-    _say_incomparable(axes, summary)
+    if summary.incomparable and not summary.timed:
+        axes.set_title("Throughput is not comparable between these trials", color="#b00020", loc="left")
+    else:
+        say_cut(axes, len(there), len(shown))
     axes.margins(0.12)
     legend(axes, len(shown))
     return figure
@@ -154,7 +152,7 @@ def curves(run: results.Run, summary: Summary) -> Figure | None:
     cells = [(rank, cell) for rank, cell in enumerate(summary.cells) if (frame["cell"] == cell.key).any()]
     if not cells:
         return None
-    dropped = max(0, len(cells) - MOST_CURVES)
+    there = len(cells)
     cells = cells[:MOST_CURVES]
     figure, axes = plt.subplots(figsize=(9.5, 5.6))
     for rank, cell in cells:
@@ -168,8 +166,7 @@ def curves(run: results.Run, summary: Summary) -> Figure | None:
     axes.set_ylabel("validation mIoU, %")
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}".replace(",", " "))
-    if dropped:
-        axes.set_title(f"the best {len(cells)} cells; {dropped} more in the tables", loc="left")
+    say_cut(axes, there, len(cells))
     legend(axes, len(cells))
     return figure
 
@@ -214,6 +211,8 @@ def classes(run: results.Run, summary: Summary) -> Figure | None:
     axes.set_yticklabels(axes.get_yticklabels(), rotation=0)
     axes.set_xticklabels(axes.get_xticklabels(), rotation=40, ha="right", rotation_mode="anchor")
     axes.set_title(title, loc="left")
+    if not title:
+        say_cut(axes, len(summary.measured), len({at[0] for at in rows}))
     return figure
 
 
@@ -252,7 +251,8 @@ def confusion(run: results.Run, summary: Summary) -> Figure | None:
 
 def gradient(summary: Summary) -> Figure | None:
     """How strongly each loss pulls, before training and once the answer is right."""
-    cells = [(rank, cell) for rank, cell in enumerate(summary.measured) if cell.gradient[0] > 0][:MOST_ROWS]
+    scaled = [(rank, cell) for rank, cell in enumerate(summary.measured) if cell.gradient[0] > 0]
+    cells = scaled[:MOST_ROWS]
     if len({cell.gradient for _, cell in cells}) < 2:
         return None
     figure, axes = plt.subplots(figsize=(9.5, 1.6 + 0.42 * len(cells)))
@@ -268,4 +268,5 @@ def gradient(summary: Summary) -> Figure | None:
     axes.set_ylim(len(cells) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("gradient norm / that of cross-entropy  (filled: before training, open: margin 3)")
+    say_cut(axes, len(scaled), len(cells))
     return figure

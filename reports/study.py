@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 import results
-from reports.contents import number, throughput
+from reports.contents import chance, number, throughput
 from reports.document import Block, Bold, Field, Paragraph, Table, Text
 from reports.summary import ALPHA, Summary, summarize
 from reports.theme import INK, SOFT, THEME, style
@@ -249,9 +249,9 @@ def _cells(run: results.Run, summary: Summary, rare: Sequence[str]) -> Table:
         one, label = cell.interval, cell.label
         seeds = str(one.n) if one.n == cell.planned else f"{one.n} of {cell.planned}"
         row: list[Field | Text] = [label, seeds, _percent(one.mean), _range(one.low, one.high)]
-        row += [_share(cell.chance), summary.ranking.groups.get(cell.key, "–"), _give_or_take(boundary.get(label))]
+        row += [chance(cell.chance), summary.ranking.groups.get(cell.key, "–"), _give_or_take(boundary.get(label))]
         if rare:
-            row += [_give_or_take(of_rare.get(label)), _share(best_rare.get(label, math.nan))]
+            row += [_give_or_take(of_rare.get(label)), chance(best_rare.get(label, math.nan))]
             row += [ranked.groups.get(label, "–")]
         row += [number(cell.images_per_second, 1)] if summary.timed else []
         rows.append(row)
@@ -353,7 +353,3 @@ def _percent(value: float) -> str:
 
 def _range(low: float, high: float) -> str:
     return "–" if math.isnan(low) else f"{100 * low:.2f} to {100 * high:.2f}"
-
-
-def _share(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.2f}"

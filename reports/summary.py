@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -72,15 +74,18 @@ class Summary:
 
     `incomparable` holds the reasons why the throughput of `untimed` trials cannot be compared. Where that of others
     can (`timed`), the cells' rates leave these out; where that of none can, they show what was measured. `views` is
-    empty when the weights were evaluated in one way only. With several data sets `across` says how methods do over
-    them, and `parts` holds a summary of each, because mIoU of different data sets cannot be ranked together; with
-    one both are empty.
+    empty when the weights were evaluated in one way only. `weights` names which were scored: "best", those that the
+    validation split chose, "last" or "averaged"; `fewest` is the least seeds of a measured cell. With several data
+    sets `across` says how methods do over them, and `parts` holds a summary of each, because mIoU of different data
+    sets cannot be ranked together; with one both are empty.
     """
 
     cells: list[Cell]
     ranking: Ranking
     smallest: float
     seeds: int
+    fewest: int
+    weights: tuple[str, ...]
     missing: list[str]
     incomparable: list[str]
     untimed: int
@@ -115,7 +120,8 @@ def summarize(run: results.Run) -> Summary:
         _cell(key, planned[key], values[key], means[key], by_cell.get(key, none), chances.get(key, float("nan")))
         for key in order
     ]
-    seeds = max((len(found) for found in values.values()), default=0)
+    counts = [len(found) for found in values.values() if found]
+    fewest = min(counts, default=0)
     test = _scored(frame, "test")
     tested = {key: [*_by_seed(test[test["cell"] == key]).values()] for key in order if (test["cell"] == key).any()}
     # What shared its cores, or ran unsteadily, in training says nothing of the speed of evaluation either.
@@ -131,8 +137,10 @@ def summarize(run: results.Run) -> Summary:
     return Summary(
         cells=cells,
         ranking=ranking,
-        smallest=_smallest(ranking, seeds),
-        seeds=seeds,
+        smallest=_smallest(ranking, fewest),
+        seeds=max(counts, default=0),
+        fewest=fewest,
+        weights=tuple(sorted({_weights(one.record.spec) for one in run.trials if one.record.status == "ok"})),
         missing=[f"{planned[cell][0]}, seed {seed}" for cell, _, seed in missing(run)],
         incomparable=sorted(
             {why if isinstance(why, str) else "no reason given" for why in frame.loc[apart, "throughput_reason"]}
@@ -153,6 +161,13 @@ def _scored(frame: pd.DataFrame, split: str) -> pd.DataFrame:
     return frame[
         (frame["split"] == split) & (frame["view"] == "default") & (frame["status"] == "ok") & frame["miou"].notna()
     ]
+
+
+def _weights(spec: Mapping[str, Any]) -> str:
+    """Which weights a trial scored."""
+    if spec.get("train", {}).get("wrapper") == "swa":
+        return "averaged"
+    return "best" if spec.get("eval", {}).get("keep_checkpoint", "best") == "best" else "last"
 
 
 def _smallest(ranking: Ranking, seeds: int) -> float:

@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 INK, SOFT = "#222222", "#8a8a8a"
+MOST_ROWS = 40
 THEME: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 13,
@@ -47,8 +48,14 @@ def style(index: int) -> dict[str, Any]:
 
 
 def short(label: str, most: int = 28) -> str:
-    """A label that fits."""
-    return label if len(label) <= most else label[: most - 1] + "…"
+    """A label that fits. It is cut in the middle: labels of several axes differ at their ends."""
+    return label if len(label) <= most else label[: (most - 1) // 2] + "…" + label[-(most // 2) :]
+
+
+def say_cut(axes: plt.Axes, there: int, shown: int) -> None:
+    """That a figure leaves cells out."""
+    if there > shown:
+        axes.set_title(f"the best {shown} cells; {there - shown} more in the tables", loc="left")
 
 
 def legend(axes: plt.Axes, entries: int) -> None:

@@ -61,6 +61,10 @@ class Margins(_Part):
                 raise ValueError(f"cells matching {cell.match!r}: metric {unknown[0]!r} is not under `metrics`")
         return self
 
+    def gain(self, metric: str, change: float) -> float:
+        """A change of this metric, above zero where it is for the better."""
+        return change if self.metrics[metric].better == "higher" else -change
+
     def of(self, metric: str, label: str) -> float:
         """The margin of a metric in the cell of this label."""
         for cell in self.cells:

@@ -34,7 +34,7 @@ def test_the_verdict_names_the_winner_and_what_could_not_be_seen(run):
     frame = results.load(run)
     best = frame[frame["split"] == "val"].groupby("label")["miou"].mean().idxmax()
     assert f"**{best}** has the highest validation mIoU" in verdict
-    assert re.search(r"With 3 seeds a cell, a true difference below \*\*\d+\.\d points\*\*", verdict)
+    assert re.search(r"With at least 2 seeds a cell, a true difference below \*\*\d+\.\d points\*\*", verdict)
     assert "19 ok, 2 diverged" in verdict
     assert "bce 2 of 3" in verdict
 
@@ -107,6 +107,37 @@ def test_the_test_split_stands_apart(run):
     assert text.index("## Results") < text.index("## Test split")
     means = results.load(run).query("split == 'test'").groupby("label")["miou"].mean() * 100
     assert f"| cross_entropy | {means['cross_entropy']:.1f} ±" in text.split("## Test split")[1]
+
+
+def test_which_weights_were_scored_is_said(tmp_path):
+    folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], seeds=2, test=True, pictures=0)
+    for trial in (folder / "trials").iterdir():
+        found = results.read(trial)
+        results.write(trial, found.model_copy(update={"spec": {"eval": {"keep_checkpoint": "last"}}}))
+    reports.write(folder)
+    text = (folder / "report" / "report.md").read_text()
+    assert "Evaluated once, with the weights of the last step." in text
+    assert "best epoch" not in text
+
+
+def test_what_could_be_seen_is_told_of_the_cell_with_the_fewest_seeds(tmp_path):
+    from reports.summary import summarize
+
+    folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], seeds=5, fail=[(1, 0), (1, 1), (1, 2)], pictures=0)
+    run = results.read_run(folder)
+    summary = summarize(run)
+    assert (summary.seeds, summary.fewest) == (5, 2)
+    reports.write(folder)
+    assert "With at least 2 seeds a cell" in (folder / "report" / "report.md").read_text()
+
+
+def test_labels_that_differ_at_their_ends_stay_apart():
+    from reports.theme import short
+
+    labels = [f"efficientnetlite_b0 cross_entropy {end}" for end in ("bilinear 16", "subpixel 32")]
+    assert [len(short(label)) for label in labels] == [28, 28]
+    assert short(labels[0]).endswith("bilinear 16")
+    assert short(labels[1]).endswith("subpixel 32")
 
 
 def test_failures_link_to_their_logs_and_every_link_leads_somewhere(run):
