@@ -30,6 +30,8 @@ ENTRY = "bench.trial:worker"
 SPEC = "spec.json"
 STATUS = {"timeout": "timeout", "stalled": "timeout"}
 """Status of a trial by how its process ended; any other end without a record is "crashed"."""
+LAST_SECONDS = 20.0
+"""How long a run that is interrupted waits for what is on its way to a tracker."""
 
 
 class Campaign:
@@ -66,7 +68,7 @@ class Campaign:
         epochs = max(spec.train.epochs for _, _, spec in trials)
         jobs = [self._job(*trial) for trial in trials]
         with View(list(self._trials), epochs, self._console, finished) as self._view:
-            self._tracking = self._tracked(trials)
+            self._tracking, patience = self._tracked(trials), None
             try:
                 schedule.run(
                     jobs,
@@ -76,13 +78,14 @@ class Campaign:
                     retries=self._policy.retries,
                 )
             except KeyboardInterrupt as stop:
+                patience = LAST_SECONDS
                 with contextlib.suppress(StorageLost):
                     for name in self._started:
                         if self._run.status(name) is None:
                             self._record(name, "interrupted", type(stop).__name__, str(stop) or "stopped by the user")
                 raise
             finally:
-                self._tracking.close()
+                self._tracking.close(patience)
 
     def _tracked(self, trials: Sequence[Trial]) -> Tracking:
         path = self._run.path.resolve()
@@ -100,7 +103,10 @@ class Campaign:
 
     def _job(self, name: str, cell: Cell, spec: TrialSpec) -> schedule.Job:
         folder = self._run.trial(name).resolve()
-        results.write_bytes(folder / SPEC, spec.model_dump_json(indent=2).encode())
+        try:
+            results.write_bytes(folder / SPEC, spec.model_dump_json(indent=2).encode())
+        except OSError as error:
+            raise self._run.lost(error) from error
         payload = {
             "trial": name, "label": cell.label, "axes": dict(cell.axes), "spec": spec.model_dump(mode="json"),
             "folder": str(folder), "cpus": spec.placement.cpus, "shared": self._plan.shared,
@@ -145,10 +151,7 @@ class Campaign:
                 elif path.name not in kept:
                     path.unlink()
         except OSError as error:
-            raise self._lost(error) from error
-
-    def _lost(self, error: OSError) -> StorageLost:
-        return StorageLost(f"{self._run.path}: cannot be written any more: {error.strerror}")
+            raise self._run.lost(error) from error
 
     def _settle(self, name: str, end: End) -> None:
         """Once a job is over: make sure of its record and say how it went."""
@@ -175,10 +178,12 @@ class Campaign:
             tuning=self._tuning.get(spec.cell),
             history=left.state["history"] if (left := checkpoint.read(self._run.trial(name))) else [],
         )  # fmt: skip
+        if status == "interrupted" and self._run.status(name) is not None:
+            return  # it came to its own end meanwhile
         try:
             results.write(self._run.trial(name), record)
         except OSError as error:
-            raise self._lost(error) from error
+            raise self._run.lost(error) from error
 
 
 def _tail(log: Path, characters: int = 4000) -> str:

@@ -21,6 +21,7 @@ import psutil
 from bench.errors import UsageError
 
 _HOME = Path(__file__).resolve().parents[1]
+_CGROUP = Path("/sys/fs/cgroup")
 ROOMS = ("bench", "losses", "models", "results", "reports")
 PACKAGES = ("tensorflow", "keras", "keras-cv", "tensorflow-addons", "ray", "numpy", "pandas")
 
@@ -63,12 +64,25 @@ def describe() -> dict[str, Any]:
         **package_versions(),
         "platform": platform.platform(terse=True),
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": _cores(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "gpus": list(gpu_names()),
         "git_commit": _commit(),
         "code": code_version(),
     }
+
+
+def _cores() -> int:
+    """The cores that this process may use: its affinity, and the quota of its container."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # of both generations of cgroups
+        try:
+            quota, period = " ".join((_CGROUP / name).read_text() for name in files).split()
+            share = int(quota) / int(period)
+        except (OSError, ValueError):  # no such file, or no limit
+            continue
+        cores = min(cores, max(1, int(share))) if share > 0 else cores
+    return cores
 
 
 def _processor() -> str:
@@ -84,12 +98,14 @@ def _processor() -> str:
 def gpu_names() -> tuple[str, ...]:
     """Names of the machine's GPUs by the driver's own tool; empty without one."""
     tool = shutil.which("nvidia-smi")
-    if tool is None:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if tool is None or visible in ("", "-1", "NoDevFiles"):
         return ()
     answer = subprocess.run(
         [tool, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=30, check=False
     )
-    return tuple(answer.stdout.split("\n")[:-1]) if answer.returncode == 0 else ()
+    names = answer.stdout.split("\n")[:-1] if answer.returncode == 0 else []
+    return tuple(names if visible is None else names[: len(visible.split(","))])
 
 
 @cache

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -61,7 +62,7 @@ class View:
 
     def note(self, line: str) -> None:
         """One line for good, above the table."""
-        self._console.print(line, style="dim", highlight=False, soft_wrap=True)
+        self._console.print(escape(line), style="dim", highlight=False, soft_wrap=True)
 
     def ended(self, trial: str, status: str, note: str = "") -> None:
         """One line for good, above the table: what became of a trial."""
@@ -75,8 +76,8 @@ class View:
         score = f"mIoU {row.miou:.3f}" if row.miou is not None else " " * 10
         rate = f"{row.rate:7.1f} img/s" if row.rate else " " * 13
         self._console.print(
-            f"[{done:>{len(str(total))}}/{total}] {trial:<{self._width}}  {score}  {rate}  {seconds:5.0f} s  "
-            f"{_clock(self.remaining()):>6} left  {mark} {note}".rstrip(),
+            f"[{done:>{len(str(total))}}/{total}] {escape(trial):<{self._width}}  {score}  {rate}  {seconds:5.0f} s  "
+            f"{_clock(self.remaining()):>6} left  {mark} {escape(note)}".rstrip(),
             highlight=False,
             soft_wrap=True,
         )

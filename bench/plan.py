@@ -90,7 +90,7 @@ def make(options: Mapping[str, Any], nodes: Sequence[Machine], max_concurrent: i
     """Resolve a grid for these nodes.
 
     Args:
-        options: grid, preset, seeds, settings, only, dataset, data_root, gpus_per_trial.
+        options: grid, preset, seeds, settings, only, dataset, data_root, gpus_per_trial, precision.
         nodes: the machines trials may run on.
         max_concurrent: trials at a time as asked for, None for the default.
 
@@ -113,7 +113,7 @@ def make(options: Mapping[str, Any], nodes: Sequence[Machine], max_concurrent: i
         settings=options.get("settings", ()),
         fixed=fixed,
         only=options.get("only", ()),
-        precision=default_precision(gpus, nodes),
+        precision=options.get("precision") or default_precision(gpus, nodes),
     )
     notes = [*grid.notes]
     if not gpus and options.get("preset") is None and grid.preset == "quick":
@@ -159,7 +159,7 @@ def place(grid: Grid, gpus: int, nodes: Sequence[Machine], max_concurrent: int |
         own = (wanted.gpus or gpus) if gpus else 0
         cpus, abreast, beside = share(own, nodes, max_concurrent)
         if wanted.exclusive_node:
-            cpus = max(node.cpus for node in nodes if node.gpus >= own or not own)
+            cpus = max((node.cpus for node in nodes if node.gpus >= own or not own), default=cpus)
         shared |= beside
         logical = wanted.gpus if wanted.gpus and not own else wanted.cpu_replicas
         placement = {**wanted.model_dump(), "cpus": cpus, "gpus": own, "cpu_replicas": logical}

@@ -123,11 +123,11 @@ def check_nodes(out: Path) -> None:
         marker.unlink()
 
 
-def check_data(data: Mapping[DataSpec, Dataset], nodes: Sequence[schedule.Node]) -> None:
+def check_data(data: Mapping[DataSpec, Dataset]) -> None:
     """Refuse a cluster on whose nodes a data root is missing, faulty or not the same."""
     from bench import schedule
 
-    if len(nodes) < 2:
+    if not schedule.several_machines():
         return
     for spec, dataset in data.items():
         if spec.root is None:

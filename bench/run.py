@@ -137,7 +137,7 @@ def main(
             if dry_run:
                 return _preview(plan, nodes, data, out)
         preflight.check_placement(plan, nodes)
-        preflight.check_data(data, nodes)
+        preflight.check_data(data)
         run = RunFolder.create(out, name or _name(plan), _manifest(options, care), plan, describe())
         preview.notes(plan, data, console)
         return _execute(run, _longest_first(plan, data, out, nodes), policy, track or ())
@@ -212,53 +212,72 @@ def _resume(
     gpus = max(cell.spec.placement.gpus for cell in grid.cells)
     data = preflight.check_inputs(grid)
     made_otherwise = {folder: preflight.changed(folder.complete(), data) for folder in (run, RunFolder(path / SEARCH))}
-    _sort_out({folder: others for folder, others in made_otherwise.items() if others}, changed)
+    anew = _sorted_out({folder: others for folder, others in made_otherwise.items() if others}, changed)
     with schedule.cluster(address) as nodes:
         signals.install()  # again: Ray took them over
         if given:
-            more = make(_as_before(run, grid, given), nodes, max_concurrent).grid
-            if more.search != grid.search:
-                raise UsageError(f"--grid {more.name}: its search is not that of {path}; run it by itself")
-            grid = grown(grid, more)
+            grid = _grown(run, grid, given, nodes, max_concurrent)
         plan = place(grid, gpus, nodes, max_concurrent)
         preflight.check_placement(plan, nodes)
         if address is not None:
             preflight.check_nodes(path)
         data = preflight.check_inputs(plan.grid)
-        preflight.check_data(data, nodes)
+        preflight.check_data(data)
+        for folder, others in anew.items():  # nothing can be refused any more
+            folder.set_aside(others)
+            left = f"what they left is in {folder.path / 'replaced'}"
+            console.print(f"{len(others)} trials are made anew; {left}.", style="dim")
         if given:
             run.regrid(plan, given)
         missing = sum(not settled(run, trial) for trial in plan.trials)
-        console.print(f"{len(plan.trials) - missing} of {len(plan.trials)} trials are complete and kept.", style="dim")
+        if not grid.search:  # else its cells are known once the search has chosen
+            kept = f"{len(plan.trials) - missing} of {len(plan.trials)}"
+            console.print(f"{kept} trials are complete and kept.", style="dim")
         return _execute(run, _longest_first(plan, data, path.parent, nodes), policy, track)
+
+
+def _grown(
+    run: RunFolder, grid: Grid, given: Mapping[str, Any], nodes: Sequence[Any], max_concurrent: int | None
+) -> Grid:
+    """The run's grid with more seeds, or with another's cells. For more seeds no file is read again: it may differ."""
+    if "grid" not in given:
+        return replace(grid, seeds=max(grid.seeds, given["seeds"]))
+    more = make(_as_before(run, grid, given), nodes, max_concurrent).grid
+    if more.search != grid.search:
+        raise UsageError(f"--grid {more.name}: its search is not that of {run.path}; run it by itself")
+    return grown(grid, more)
 
 
 def _as_before(run: RunFolder, grid: Grid, given: Mapping[str, Any]) -> dict[str, Any]:
     """Options that resolve a larger grid as the run's own was, whatever machine it is resumed on."""
     options = run.manifest().get("options", {})
-    settings = list(options.get("settings", ()))
     # Defaults that depend on the machine: the preset, the GPUs of a trial, the precision.
     gpus = {cell.spec.placement.gpus for cell in grid.cells}
     if options.get("gpus_per_trial") is None and gpus == {0}:
         options = {**options, "gpus_per_trial": 0}
     precisions = {cell.spec.train.precision for cell in grid.cells}
     if len(precisions) == 1:
-        settings.append(f"train.precision={precisions.pop()}")
-    return {**options, "preset": grid.preset, "settings": settings, **given}
+        options = {**options, "precision": precisions.pop()}
+    return {**options, "preset": grid.preset, **given}
 
 
-def _sort_out(found: Mapping[RunFolder, dict[str, list[str]]], changed: Changed) -> None:
-    """What becomes of complete trials of other code, versions or data, a search's among them; never mixed with new ones
-    unasked.
+def _sorted_out(
+    found: Mapping[RunFolder, dict[str, list[str]]], changed: Changed
+) -> Mapping[RunFolder, dict[str, list[str]]]:
+    """Which complete trials of other code, versions or data are made anew, a search's among them; never mixed with new
+    ones unasked.
 
     Args:
         found: by the folder they lie in, the trials and what differs.
+
+    Returns:
+        Those of them that are: all or none.
 
     Raises:
         UsageError: there is nobody to ask.
     """
     if not found:
-        return
+        return {}
     reasons = [why for others in found.values() for why in others.values()]
     what = f"{len(reasons)} complete trials were made differently ({'; '.join(reasons[0])})"
     if changed is Changed.ask:
@@ -266,11 +285,7 @@ def _sort_out(found: Mapping[RunFolder, dict[str, list[str]]], changed: Changed)
             raise UsageError(f"{what}: --changed keep leaves them beside new ones, --changed redo makes them anew")
         console.print(f"{what}.", soft_wrap=True)
         changed = Changed.redo if typer.confirm("Make them anew? (No keeps them beside new ones)") else Changed.keep
-    if changed is Changed.redo:
-        for folder, others in found.items():
-            folder.set_aside(others)
-            left = f"what they left is in {folder.path / 'replaced'}"
-            console.print(f"{len(others)} trials are made anew; {left}.", style="dim")
+    return found if changed is Changed.redo else {}
 
 
 def _execute(run: RunFolder, plan: Plan, policy: Policy, track: Sequence[Track]) -> int:
@@ -285,12 +300,16 @@ def _execute(run: RunFolder, plan: Plan, policy: Policy, track: Sequence[Track])
         facts: Mapping[str, Mapping[str, Any]] = {}
         if plan.grid.search:
             search = RunFolder(run.path / SEARCH)
-            todo = [
-                trial for trial in candidates(plan.grid) if search.status(trial[0]) not in ("ok", "diverged", "oom")
-            ]
-            if todo:
+            wanted = candidates(plan.grid)
+            if todo := _without_score(search, wanted):
                 console.print(f"Search over {plan.grid.search.field}: {len(todo)} trials to do.", soft_wrap=True)
                 Campaign(search, plan, policy, console, track=track).run(todo)
+            if failed := len(_without_score(search, wanted)):
+                # Chosen among the others, the cell would be another one once the search is whole.
+                run.finish("incomplete")
+                console.print(f"Incomplete: {failed} of {len(wanted)} trials of the search failed.", style="red")
+                console.print(f"Try them again with: python -m bench.run --resume {run.path}", soft_wrap=True)
+                return EXIT_INCOMPLETE
             outcome = choose(plan.grid, search)
             plan, facts = replace(plan, grid=outcome.grid), outcome.facts
             run.recell(plan)
@@ -302,13 +321,14 @@ def _execute(run: RunFolder, plan: Plan, policy: Policy, track: Sequence[Track])
         if todo:
             Campaign(run, plan, policy, console, facts, track).run(todo, finished=total - len(todo))
     except StorageLost as lost:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(StorageLost):
             run.finish("incomplete")
         console.print(f"Stopped: {lost}. {_complete(run, plan)} trials are complete and kept.", style="red")
         console.print(f"When there is room again: python -m bench.run --resume {run.path}", soft_wrap=True)
         return EXIT_INCOMPLETE
     except KeyboardInterrupt:
-        run.finish("interrupted")
+        with contextlib.suppress(StorageLost):
+            run.finish("interrupted")
         console.print(f"\nInterrupted: {_complete(run, plan)} trials are complete and kept.")
         console.print(f"Go on with: python -m bench.run --resume {run.path}", soft_wrap=True)
         signals.recorded()
@@ -320,6 +340,11 @@ def _execute(run: RunFolder, plan: Plan, policy: Policy, track: Sequence[Track])
         console.print(f"Incomplete: {failed} of {total} trials failed.", style="red")
         console.print(f"Try them again with: python -m bench.run --resume {run.path}", soft_wrap=True)
     return EXIT_INCOMPLETE if failed or report is None else EXIT_OK
+
+
+def _without_score(search: RunFolder, trials: list[Trial]) -> list[Trial]:
+    """Candidates of a search that have neither a score nor a reason of their own for having none."""
+    return [trial for trial in trials if search.status(trial[0]) not in ("ok", "diverged", "oom")]
 
 
 def _complete(run: RunFolder, plan: Plan) -> str:

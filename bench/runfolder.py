@@ -15,7 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 import results
-from bench.errors import UsageError, nearest
+from bench.errors import StorageLost, UsageError, nearest
 from bench.grid import Cell, Grid, Search
 from bench.plan import Plan
 from bench.spec import TrialSpec, parse
@@ -70,16 +70,28 @@ class RunFolder:
         return run
 
     def _acquire(self) -> None:
-        self._lock = open(self.path / ".lock", "a+")  # noqa: SIM115  (held until the process ends)
+        try:
+            self._lock = open(self.path / ".lock", "a+")  # noqa: SIM115  (held until the process ends)
+        except OSError as error:
+            raise UsageError(f"run {self.path}: cannot be written: {error.strerror}") from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise UsageError(
                 f"run {self.path} is being written by another process; wait for it or choose another --name"
             ) from None
+        except OSError:
+            pass  # a shared file system without locks: nothing there says who else writes
 
     def _write(self, name: str, text: str) -> None:
-        results.write_bytes(self.path / name, text.encode())
+        try:
+            results.write_bytes(self.path / name, text.encode())
+        except OSError as error:
+            raise self.lost(error) from error
+
+    def lost(self, error: OSError) -> StorageLost:
+        """What a failure to write means for the run."""
+        return StorageLost(f"{self.path}: cannot be written any more: {error.strerror}")
 
     def manifest(self) -> dict[str, Any]:
         try:

@@ -25,7 +25,7 @@ from typing import Any
 
 from bench import gpus, supervisor
 from bench.data.store import FOLDER_VARIABLE
-from bench.environment import ROOMS
+from bench.environment import ROOMS, describe
 from bench.errors import UsageError
 from bench.supervisor import End, Limits
 from bench.worker import function
@@ -158,7 +158,11 @@ def _private() -> Iterator[dict[str, Any]]:
     paths = [str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {"env_vars": {"PYTHONPATH": os.pathsep.join(paths), **_VARIABLES}}
     try:
-        yield {"include_dashboard": False, "object_store_memory": 2**28, "runtime_env": environment}
+        # Of the cores Ray counts all, or what a container may use; trials are planned for what `describe` counts.
+        yield {
+            "include_dashboard": False, "object_store_memory": 2**28, "runtime_env": environment,
+            "num_cpus": describe()["cores"],
+        }  # fmt: skip
     finally:
         ray._private.ray_constants.ENABLE_RAY_CLUSTER = True
 
@@ -213,6 +217,11 @@ def on_every_node(entry: str, *arguments: Any) -> dict[str, Any]:
                     raise UsageError(f"node {address} takes no task: {str(error).splitlines()[0]}") from None
                 time.sleep(0.5)
     return answers
+
+
+def several_machines() -> bool:
+    """Whether the cluster has other machines than this one, a head without a CPU among them."""
+    return _joined and len(_live()) > 1
 
 
 def _live() -> dict[str, dict[str, Any]]:

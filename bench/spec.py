@@ -310,6 +310,12 @@ class TrialSpec(Spec):
             )
         return self
 
+    def model_copy(self, **changes: Any) -> TrialSpec:
+        """A copy with changes, which does not keep the cell of the original."""
+        made = super().model_copy(**changes)
+        made.__dict__.pop("cell", None)
+        return made
+
     @cached_property
     def cell(self) -> str:
         """Twelve hexadecimal digits: equal for trials that differ in seed, placement, evaluation or retention only."""

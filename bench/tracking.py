@@ -7,6 +7,7 @@ trial, with the payload of a worker and its process id; here they get what a job
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,13 @@ class Tracking:
         self._open.discard(job)
         self._each(lambda logger: logger.log_trial_end(self._jobs[job], failed=not well))
 
-    def close(self) -> None:
-        """End what has not ended, and wait for what is still on its way to a service."""
+    def close(self, seconds: float | None = None) -> None:
+        """End what has not ended, and wait for what is still on its way to a service, so long at most."""
+        closing = threading.Thread(target=self._close, daemon=True)
+        closing.start()
+        closing.join(seconds)
+
+    def _close(self) -> None:
         for job in [*self._open]:
             self.ended(job, False)
         self._each(lambda logger: logger.on_experiment_end([]))

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from bench.training import Trace
 
 Progress = Callable[[dict[str, Any]], None]
-RESUMABLE = ("crashed", "interrupted", "timeout")
-"""What a further attempt may take up from the last epoch; the other failures would come again there."""
+SETTLED = ("ok", "diverged")
+"""Behind these nothing is left to take up from the last epoch; whatever else ended an attempt may be mended."""
 ATTEMPTS = "attempts.txt"
 
 
@@ -76,7 +76,7 @@ def run(
         found = failure(error)
     record = results.Record(**{**base, **body.so_far(), **found, "finished": _now()})
     results.write(folder, record)
-    if record.status not in RESUMABLE:
+    if record.status in SETTLED:
         checkpoint.remove(folder)
     return record
 

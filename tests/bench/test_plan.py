@@ -1,11 +1,17 @@
 """Placement and defaults from the machines at hand."""
 
+import io
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
+from bench import environment, run
 from bench.errors import UsageError
-from bench.plan import Local, default_precision, grown, make
+from bench.live import View
+from bench.plan import Local, default_precision, grown, make, misfit
+from bench.policy import shrunk
+from bench.spec import parse
 
 LAPTOP = [Local(2, 0, None)]
 NODES = [Local(32, 8, "A100"), Local(32, 8, "A100")]
@@ -68,6 +74,67 @@ def test_a_grid_may_say_itself_how_many_gpus_each_trial_has():
     assert plan.needs == [(32, 1), (32, 2), (32, 4), (32, 8)]
     with pytest.raises(UsageError, match="says itself how many GPUs"):
         make({"grid": "scaling", "gpus_per_trial": 2}, NODES, None)
+
+
+@pytest.mark.parametrize("gpus", [1, 2, 4])
+def test_a_grid_of_more_gpus_than_any_node_has_is_refused_by_what_it_asks(gpus):
+    nodes = [Local(16, gpus, "A100")]
+    assert misfit(make({"grid": "scaling"}, nodes, None).needs, nodes).startswith(f"{2 * gpus} GPU(s) a trial asked")
+
+
+def test_half_the_batch_is_another_cell():
+    trial = _plan(LAPTOP).trials[0]
+    assert trial[2].cell == trial[1].spec.cell
+    smaller = shrunk(trial)
+    assert smaller[2].train.batch_size == trial[2].train.batch_size // 2
+    assert smaller[2].cell == parse(smaller[2].model_dump(mode="json"), "again").cell != trial[2].cell
+
+
+def test_more_seeds_read_no_file_again():
+    grid = replace(_plan(LAPTOP, seeds=2).grid, name="gone.yaml")
+    assert run._grown(None, grid, {"seeds": 5}, LAPTOP, None) == replace(grid, seeds=5)
+
+
+def test_a_grid_that_varies_precision_can_grow():
+    options = {"grid": "heads", "precision": "mixed_bfloat16", "preset": "smoke"}
+    assert {cell.spec.train.precision for cell in make(options, LAPTOP, None).grid.cells} == {"mixed_bfloat16"}
+
+
+def test_the_cores_of_a_container_are_those_of_its_quota(tmp_path, monkeypatch):
+    monkeypatch.setattr(environment, "_CGROUP", tmp_path)
+    here = environment._cores()
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert environment._cores() == here
+    (tmp_path / "cpu.max").write_text("150000 100000\n")
+    assert environment._cores() == 1
+    (tmp_path / "cpu.max").unlink()
+    (tmp_path / "cpu").mkdir()
+    for name, value in (("cpu.cfs_quota_us", "-1"), ("cpu.cfs_period_us", "100000")):
+        (tmp_path / "cpu" / name).write_text(f"{value}\n")
+    assert environment._cores() == here
+
+
+def test_gpus_that_are_hidden_are_not_there(tmp_path, monkeypatch):
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho A100\necho A100\necho A100\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    found = []
+    for visible in (None, "", "0,2"):
+        if visible is None:
+            monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        else:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        found.append(len(environment.gpu_names.__wrapped__()))
+    assert found == [3, 0, 2]
+
+
+def test_errors_are_shown_as_they_are_not_as_markup():
+    out = io.StringIO()
+    with View(["a"], 1, Console(file=out)) as view:
+        view.ended("a", "crashed", "Unknown device [/device:GPU:1], shape=[batch, 3]")
+        view.note("[/x]")
+    assert "Unknown device [/device:GPU:1], shape=[batch, 3]" in out.getvalue()
+    assert "[/x]" in out.getvalue()
 
 
 def test_without_gpus_logical_devices_exercise_such_a_grid():

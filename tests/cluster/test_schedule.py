@@ -142,8 +142,14 @@ def _at_once(holds):
     for hold in holds:
         for gpu in hold["gpus"].split(","):
             there = [o for o in holds if o["node"] == hold["node"] and gpu in o["gpus"].split(",")]
-            most[hold["node"], gpu] = sum(o["since"] <= hold["since"] < o["until"] for o in there)
+            held = sum(o["since"] <= hold["since"] < o["until"] for o in there)
+            most[hold["node"], gpu] = max(held, most.get((hold["node"], gpu), 0))
     return most
+
+
+def test_a_gpu_held_twice_would_be_seen():
+    spans = [(0, 10), (5, 8), (20, 30)]
+    assert _at_once([{"node": "n", "gpus": "0", "since": a, "until": b} for a, b in spans]) == {("n", "0"): 2}
 
 
 def test_workers_run_the_code_of_the_driver(nodes):

@@ -57,10 +57,13 @@ def test_a_picture_that_breaks_in_epoch_2_costs_that_epoch_and_what_follows_is_b
     assert "images/b.png: image file is truncated" in broken.error.message
     assert _measured(broken)[0] == _measured(whole)[0][:1]
     kept = checkpoint.read(tmp_path / "t").state["clocks"]
+    if not settings:  # an attempt that does not get to its data leaves what an earlier one left
+        assert train(tmp_path / "t", ["data.dataset=folder", f"data.root={tmp_path / 'unmounted'}"]).status == "invalid"
+        assert checkpoint.read(tmp_path / "t").state["clocks"] == kept
 
     resumed = train(tmp_path / "t", settings)
     assert resumed.status == "ok", resumed.error
-    assert (resumed.environment["attempt"], resumed.environment["resumed_after_epoch"]) == (2, 1)
+    assert (resumed.environment["attempt"], resumed.environment["resumed_after_epoch"]) == (2 if settings else 3, 1)
     assert resumed.spec["train"]["deterministic"]
     assert _measured(resumed) == _measured(whole)
     assert resumed.clocks.train_s > kept["train_s"] > 0  # of both attempts, but for the epoch that was lost
