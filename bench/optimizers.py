@@ -161,6 +161,12 @@ def make_variables(optimizer: Any, variables: Sequence[Any]) -> None:
     make(variables)
 
 
+def average_weights(optimizer: Any, variables: Sequence[Any]) -> None:
+    """Give the variables the averages that SWA has kept of them."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)  # in half precision a loss scale is around it
+    inner.assign_average_vars(variables)
+
+
 def _legacy(train: TrainSpec, rate: WarmupDecay) -> Any:
     """The wrappers of tensorflow-addons take optimisers of Keras's older kind only."""
     if train.optimizer == "adam":

@@ -374,11 +374,10 @@ class Body:
         return found
 
     def _average_weights(self) -> Any:
+        from bench.optimizers import average_weights
         from bench.training import recalibrate
 
-        optimizer = self.trained.optimizer
-        averaging = getattr(optimizer, "inner_optimizer", optimizer)  # in half precision a loss scale is around it
-        averaging.assign_average_vars(self.trained.trainable_variables)
+        average_weights(self.trained.optimizer, self.trained.trainable_variables)
         recalibrate(self.model, self.batches(20), self.strategy)
         return self._score()
 

@@ -71,3 +71,19 @@ def test_the_optimiser_inside_a_wrapper_goes_on_where_it_was(tmp_path, wrapper, 
             model.train_on_batch(INPUT, TRUTH)
     for left, right in zip(one.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(left, right)
+
+
+@pytest.mark.skipif(not stack.has_addons(), reason="SWA comes from tensorflow-addons, which ends at Python 3.11")
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_averages_are_reached_through_a_loss_scale(policy):
+    keras.mixed_precision.set_global_policy(policy)
+    train = TrainSpec(epochs=1, steps_per_epoch=8, optimizer="sgd", wrapper="swa", learning_rate=0.01)
+    model, seen = _model(optimizers.build(train)), []
+    for _ in range(8):
+        model.train_on_batch(INPUT, TRUTH)
+        seen.append(model.get_weights()[0])
+    optimizers.average_weights(model.optimizer, model.trainable_variables)
+    kernels = np.array(seen)
+    assert not np.array_equal(model.get_weights()[0], kernels[-1])
+    assert (model.get_weights()[0] <= kernels.max(0) + 1e-6).all()
+    assert (model.get_weights()[0] >= kernels.min(0) - 1e-6).all()

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import results
-from bench import stack
 from bench.trial import failure
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -170,14 +169,6 @@ def test_a_loss_that_is_not_finite_ends_as_diverged(tmp_path):
     assert record.error.detail["last_finite"] == pytest.approx(math.log(8), rel=0.3)
     assert record.error.detail["loss_scale"] is None
     assert "not finite" in record.error.message
-
-
-@pytest.mark.skipif(not stack.has_addons(), reason="SWA comes from tensorflow-addons, which ends at Python 3.11")
-def test_weights_are_averaged_under_a_loss_scale(tmp_path):
-    settings = ["train.optimizer=sgd", "train.wrapper=swa", "train.precision=mixed_float16", "eval.pictures=0"]
-    done = _trial(tmp_path / "t", *settings, "model.backbone=resnet18", "data.size=32", "data.crop=32")
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert results.read(tmp_path / "t").status == "ok"
 
 
 def test_debugging_checks_every_label(tmp_path):
