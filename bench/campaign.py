@@ -81,8 +81,7 @@ class Campaign:
                 patience = LAST_SECONDS
                 with contextlib.suppress(StorageLost):
                     for name in self._started:
-                        if self._run.status(name) is None:
-                            self._record(name, "interrupted", type(stop).__name__, str(stop) or "stopped by the user")
+                        self._record(name, "interrupted", type(stop).__name__, str(stop) or "stopped by the user")
                 raise
             finally:
                 self._tracking.close(patience)

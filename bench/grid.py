@@ -180,7 +180,7 @@ def load(
     for dotted, value in (fixed or {}).items():
         assign(base, dotted, value, "command line")
     varied = {field for axis in file.axes for field in _fields(path, axis, file.axes[axis])}
-    _refuse_given_elsewhere(base, varied, f"{path}: base")
+    _refuse_given_elsewhere(base, varied, str(path))
     for setting in settings:
         dotted, value = _setting(setting)
         if dotted in varied:

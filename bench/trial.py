@@ -350,7 +350,8 @@ class Body:
         views = [{"view": "default", "split": "val", **scores.as_dict(names)}]
         if "test" in self.scored:
             with self.clocks.phase("eval"):
-                self.evaluator.warm(self.scored["test"])  # its labels may have another shape
+                if self.scored["test"].element_spec != self.scored["val"].element_spec:
+                    self.evaluator.warm(self.scored["test"])  # traced for labels of another shape
                 views.append({"view": "default", "split": "test", **self.evaluator(self.scored["test"]).as_dict(names)})
         return views + self._other_views(views)
 

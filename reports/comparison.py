@@ -3,8 +3,6 @@
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 import results
 from reports.document import Block, Bold, Code, Document, Field, Figure, Heading, Inline, Items, Paragraph, Table, Tone
 from results.comparison import TRIALS, VERDICTS
@@ -226,7 +224,7 @@ def forest(comparison: results.Comparison) -> list[Block]:
         return []
     judged = [row for row in comparison.rows if row.gate and not math.isnan(row.change)]
     rules = comparison.margins
-    worst = min(judged, key=lambda row: rules.gain(row.metric, row.change) / row.margin if row.margin else np.inf)
+    worst = min(judged, key=lambda row: rules.metrics[row.metric].sign * row.change / row.margin)
     alt = (
         f"Forest plot of {len(judged)} changes from {comparison.base.name} to {comparison.head.name}, 90 % intervals; "
         f"the lowest against its margin is {worst.label}, {name(worst.metric)} {change(worst, worst.change)}."

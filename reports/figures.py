@@ -79,10 +79,7 @@ def _forest(comparison: results.Comparison) -> Figure | None:
         for color, marker, full in [_LOOKS[verdict]]
     ]
     figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(seen), frameon=False)
-    if len(there) > len(places):
-        panels[0, 0].set_title(
-            f"the worst {len(places)} cells; {len(there) - len(places)} more in the table", loc="left"
-        )
+    theme.say_cut(panels[0, 0], len(there), len(places), "worst")
     figure.tight_layout()
     return figure
 
@@ -90,7 +87,7 @@ def _forest(comparison: results.Comparison) -> Figure | None:
 def _worst(place: tuple[str, str], rows: list[results.ComparisonRow], rules: Margins) -> tuple[float, str, str]:
     """The worst change of a cell in margins, so that it stands on top."""
     return min(
-        rules.gain(row.metric, row.change) / row.margin for row in rows if (row.label, row.view) == place
+        rules.metrics[row.metric].sign * row.change / row.margin for row in rows if (row.label, row.view) == place
     ), *place
 
 

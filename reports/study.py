@@ -215,7 +215,7 @@ def part(run: results.Run, rare: Sequence[str] = (), classes: bool = False) -> l
 def _limits(summary: Summary, rare: Sequence[str]) -> Paragraph:
     """What the table cannot show, and what it calls rare."""
     told = []
-    if not math.isnan(summary.smallest):
+    if summary.ranking.p and not math.isnan(summary.smallest):
         told.append(f"A true difference below {100 * summary.smallest:.1f} points of mIoU would probably not be seen.")
     if rare:
         told.append(f"Rare: {', '.join(rare)}.")
@@ -249,7 +249,8 @@ def _cells(run: results.Run, summary: Summary, rare: Sequence[str]) -> Table:
         one, label = cell.interval, cell.label
         seeds = str(one.n) if one.n == cell.planned else f"{one.n} of {cell.planned}"
         row: list[Field | Text] = [label, seeds, _percent(one.mean), _range(one.low, one.high)]
-        row += [chance(cell.chance), summary.ranking.groups.get(cell.key, "–"), _give_or_take(boundary.get(label))]
+        row += [chance(cell.chance if summary.ranking.p else math.nan)]
+        row += [summary.ranking.groups.get(cell.key, "–"), _give_or_take(boundary.get(label))]
         if rare:
             row += [_give_or_take(of_rare.get(label)), chance(best_rare.get(label, math.nan))]
             row += [ranked.groups.get(label, "–")]

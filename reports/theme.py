@@ -52,10 +52,10 @@ def short(label: str, most: int = 28) -> str:
     return label if len(label) <= most else label[: (most - 1) // 2] + "…" + label[-(most // 2) :]
 
 
-def say_cut(axes: plt.Axes, there: int, shown: int) -> None:
+def say_cut(axes: plt.Axes, there: int, shown: int, which: str = "best") -> None:
     """That a figure leaves cells out."""
     if there > shown:
-        axes.set_title(f"the best {shown} cells; {there - shown} more in the tables", loc="left")
+        axes.set_title(f"the {which} {shown} cells; {there - shown} more in the tables", loc="left")
 
 
 def legend(axes: plt.Axes, entries: int) -> None:

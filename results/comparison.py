@@ -500,10 +500,9 @@ def _stratum(key: Key, side: _Read) -> tuple[str, ...]:
 
 def _scaled(seeds: Seeds, metric: Metric) -> Seeds:
     """Values on the scale of the test, where more is better."""
-    sign = 1 if metric.better == "higher" else -1
     if metric.scale == "difference":
-        return {seed: sign * value for seed, value in seeds.items()}
-    return {seed: sign * math.log(value) for seed, value in seeds.items() if value > 0}
+        return {seed: metric.sign * value for seed, value in seeds.items()}
+    return {seed: metric.sign * math.log(value) for seed, value in seeds.items() if value > 0}
 
 
 def _mean(seeds: Seeds, metric: Metric) -> float:
@@ -530,10 +529,9 @@ def _row(
     remarks: str,
 ) -> ComparisonRow:
     cell, view, name = key
-    sign = 1 if metric.better == "higher" else -1
 
     def shown(value: float) -> float:
-        return sign * value if metric.scale == "difference" else math.expm1(sign * value)
+        return metric.sign * value if metric.scale == "difference" else math.expm1(metric.sign * value)
 
     low, high = sorted((shown(one.low), shown(one.high)))
     more, reason = decision.more_seeds, ""

@@ -27,6 +27,11 @@ class Metric(_Part):
     floor: Annotated[float, Field(ge=0)] = 0.0
     gate: bool = True
 
+    @property
+    def sign(self) -> int:
+        """1 or -1: times a change it is above zero where the change is for the better."""
+        return 1 if self.better == "higher" else -1
+
     @model_validator(mode="after")
     def _sensible(self) -> "Metric":
         if self.scale == "ratio" and self.better == "higher" and self.margin >= 1:
@@ -60,10 +65,6 @@ class Margins(_Part):
             if unknown := sorted(set(cell.margins) - set(self.metrics)):
                 raise ValueError(f"cells matching {cell.match!r}: metric {unknown[0]!r} is not under `metrics`")
         return self
-
-    def gain(self, metric: str, change: float) -> float:
-        """A change of this metric, above zero where it is for the better."""
-        return change if self.metrics[metric].better == "higher" else -change
 
     def of(self, metric: str, label: str) -> float:
         """The margin of a metric in the cell of this label."""

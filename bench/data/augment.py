@@ -47,8 +47,9 @@ class Prepared(NamedTuple):
 
 def augmented(source: Prepared, policy: Policy, crop: int, u: Draws) -> Pair:
     """A crop x crop sample of one picture; mixing is left to `mixed`."""
-    affine = _warp_of(source.pixels.shape[:2], policy, crop, u)
-    rows, columns = affine.region(crop, crop, source.pixels.shape[:2])
+    height, width = source.pixels.shape[:2]
+    affine = _warp_of((height, width), policy, crop, u)
+    rows, columns = affine.region(crop, crop, (height, width))
     part = source.pixels[rows, columns]
     lanes = pixels.to_lanes(part)
     if policy.blur and u["blur"] < policy.blur.probability:

@@ -68,10 +68,9 @@ def look(dataset: Dataset, tell: Callable[[], None] = lambda: None) -> Findings:
 def _seen(split: Split, tell: Callable[[], None]) -> Iterator[_Seen]:
     def one(index: int) -> _Seen:
         image, label = split.read(index)
-        values = np.bincount(label.ravel(), minlength=256)
-        return _Seen(
-            values, label.shape, hashlib.blake2b(image.tobytes(), digest_size=16).digest(), difference_hash(image)
-        )
+        values, (height, width) = np.bincount(label.ravel(), minlength=256), label.shape
+        digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+        return _Seen(values, (height, width), digest, difference_hash(image))
 
     with ThreadPoolExecutor() as pool:
         for first in range(0, len(split), _ABREAST):

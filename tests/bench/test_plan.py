@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -11,6 +12,7 @@ from bench.errors import UsageError
 from bench.live import View
 from bench.plan import Local, default_precision, grown, make, misfit
 from bench.policy import shrunk
+from bench.runfolder import RunFolder
 from bench.spec import parse
 
 LAPTOP = [Local(2, 0, None)]
@@ -95,9 +97,16 @@ def test_more_seeds_read_no_file_again():
     assert run._grown(None, grid, {"seeds": 5}, LAPTOP, None) == replace(grid, seeds=5)
 
 
-def test_a_grid_that_varies_precision_can_grow():
-    options = {"grid": "heads", "precision": "mixed_bfloat16", "preset": "smoke"}
-    assert {cell.spec.train.precision for cell in make(options, LAPTOP, None).grid.cells} == {"mixed_bfloat16"}
+def test_a_run_that_grows_keeps_what_the_machine_decided(tmp_path):
+    """A run begun on A100s and taken up where there are none: its preset, its GPUs, its precision."""
+    (tmp_path / "mine.yaml").write_text("axes: {train.precision: [float32, mixed_bfloat16]}\n")
+    for options in ({"grid": "losses"}, {"grid": str(tmp_path / "mine.yaml")}):
+        begun = make({**options, "preset": "smoke"}, NODES, None)
+        manifest = {"options": {**options, "gpus_per_trial": 1}}
+        folder = RunFolder.create(tmp_path, Path(options["grid"]).stem, manifest, begun, {})
+        more = run._grown(folder, begun.grid, {"grid": options["grid"], "seeds": 9}, LAPTOP, None)
+        assert more.seeds == 9
+        assert more.cells == begun.grid.cells, "none is another cell"
 
 
 def test_the_cores_of_a_container_are_those_of_its_quota(tmp_path, monkeypatch):

@@ -2,6 +2,8 @@
 
 import importlib.util
 import struct
+import threading
+import time
 
 import pytest
 
@@ -75,6 +77,22 @@ def test_a_tracker_that_fails_is_left_out_and_named(tmp_path):
     tracked(tmp_path / "tensorboard", notes=notes)
     assert len(notes) == 1
     assert notes[0].startswith("tensorboard tracks this run no longer: ")
+
+
+def test_a_service_that_does_not_answer_holds_the_end_up_no_longer_than_asked(tmp_path):
+    tracking = Tracking(tmp_path, "losses", (), {"dice-s0": FACTS}, [].append)
+    answered = threading.Event()
+
+    class Slow:
+        def on_experiment_end(self, trials):
+            answered.wait(60)
+
+    tracking._loggers["slow"] = Slow()
+    began = time.monotonic()
+    tracking.close(0.2)
+    assert time.monotonic() - began < 30
+    assert not answered.is_set()
+    answered.set()
 
 
 def test_without_its_package_a_tracker_is_refused_before_anything_runs(monkeypatch, tmp_path):

@@ -169,6 +169,10 @@ def test_a_killed_driver_loses_what_ran_and_is_resumed(tmp_path):
     assert len(list(driver.run.glob("replaced/*/dice-*/record.json"))) == 1
 
 
+def _by_label(run):
+    return {record.label: record for path in run.glob("trials/*") if (record := results.read(path))}
+
+
 def test_a_search_gives_every_cell_its_own_rate_and_says_what_it_cost(tmp_path):
     grid = "search: {log: [1.0e-4, 1.0e-2, 3], epochs: 1}\naxes: {loss: [cross_entropy, dice]}\n"
     (tmp_path / "tuned.yaml").write_text(grid)
@@ -176,7 +180,7 @@ def test_a_search_gives_every_cell_its_own_rate_and_says_what_it_cost(tmp_path):
     driver = Driver(tmp_path, *arguments, "--max-concurrent", 2)
     status, output = driver.end()
     assert status == 0, output
-    records = {(r := results.read(path)).label: r for path in driver.run.glob("trials/*")}
+    records = _by_label(driver.run)
     rates = {label: record.spec["train"]["learning_rate"] for label, record in records.items()}
     assert rates == {"cross_entropy": 1e-3, "dice": 1e-2}
     assert "dice: train.learning_rate 0.01 is at the edge of the search" in output
@@ -193,7 +197,17 @@ def test_a_search_gives_every_cell_its_own_rate_and_says_what_it_cost(tmp_path):
     status, output = Driver(tmp_path, "--resume", "runs/r").end()
     assert status == 2
     assert "1 complete trials were made differently (code 0123456789ab -> " in output
+    status, output = Driver(tmp_path, "--resume", "runs/r", "--changed", "redo", "--grid", "losess").end()
+    assert status == 2, output
+    assert "did you mean 'losses'" in output
+    assert b"0123456789ab" in candidate.read_bytes(), "a command that is refused moves nothing"
+    (tmp_path / "faults.json").write_text('{"dice": "raise"}')
     status, output = Driver(tmp_path, "--resume", "runs/r", "--changed", "redo").end()
+    assert status == 4, output
+    assert "Incomplete: 1 of 6 trials of the search failed" in output
+    assert {label: record.spec["train"]["learning_rate"] for label, record in _by_label(driver.run).items()} == rates
+    assert json.loads((driver.run / "run.json").read_text())["status"] == "incomplete"
+    status, output = Driver(tmp_path, "--resume", "runs/r", faults={}).end()
     assert status == 0, output
     assert b"0123456789ab" not in candidate.read_bytes()
     assert len(list(driver.run.glob("search/replaced/*/dice-*/record.json"))) == 1

@@ -163,6 +163,15 @@ def test_the_tables_of_a_part_hold_cells_views_and_classes(run):
     assert "6 trials with code" in text
 
 
+def test_a_part_of_one_cell_ranks_nothing(tmp_path):
+    alone = write(tmp_path / "stride", {"32": CELLS["dice"]}, {"os16": {"32": [0.5, 0.5, 0.5]}})
+    text = markdown.render(Document("", study.part(results.read_run(alone))))
+    (row,) = [line for line in text.splitlines() if line.startswith("| 32 | 3 |")]
+    assert "| 57.00 |" in row
+    assert row.split("|")[5].strip() == "–", "the best of one"
+    assert "A true difference" not in text
+
+
 def test_the_page_keeps_its_words_and_gets_its_tables(run, tmp_path):
     page = tmp_path / "docs" / "study.md"
     page.parent.mkdir()

@@ -13,6 +13,7 @@ import pytest
 
 import results
 from bench import compare
+from reports.comparison import forest
 from results import margins, release
 
 ROOT = Path(__file__).parents[2]
@@ -239,6 +240,10 @@ def test_memory_is_watched_and_gates_when_the_margins_say_so(base, tmp_path):
     rules = tmp_path / "rules.yaml"
     rules.write_text("metrics:\n  peak_rss_mb: {scale: ratio, better: lower, margin: 0.01, floor: 64}\n")
     assert status(base, head, margins=rules) == 1
+    _, figure = forest(results.compare(base, head, margins.read(str(rules))))
+    assert "the lowest against its margin is " in figure.alt
+    assert figure.alt.endswith("+19.8 %.")
+    assert figure.caption.endswith("Left of it is worse; right of it for memory peak, MiB.")
     rules.write_text("metrics:\n  peak_rss_mb: {scale: ratio, better: lower, margin: 0.01, floor: 300}\n")
     assert status(base, head, margins=rules) == 0
 
