@@ -33,7 +33,7 @@ def predictor(view: View, model: keras.Model, spec: TrialSpec, classes: int) -> 
     dense = _at_stride(view.output_stride, model, spec, classes)
     if view.plain:
         return dense
-    crf = models.DenseCRF(from_logits=False) if view.crf else None
+    crf = models.DenseCRF(from_logits=False, **view.crf.chosen) if view.crf else None
 
     def evaluate(images: tf.Tensor, training: bool = False) -> tf.Tensor:
         found = predict.probabilities(dense, images, scales=view.scales, flip=view.flip)

@@ -51,3 +51,16 @@ def test_the_crf_sees_the_picture_and_the_probabilities(model):
     expected = np.asarray(models.DenseCRF(from_logits=False)([IMAGES, soft]))
     np.testing.assert_allclose(np.exp(_seen(model, crf=True)), expected, atol=1e-5)
     assert np.abs(expected - np.asarray(soft)).max() > 0.01
+    chosen = {"bilateral_sxy": 5.0, "bilateral_compat": 2.0, "iterations": 2}
+    narrow = np.asarray(models.DenseCRF(from_logits=False, **chosen)([IMAGES, soft]))
+    np.testing.assert_allclose(np.exp(_seen(model, crf=chosen)), narrow, atol=1e-5)
+    assert np.abs(narrow - expected).max() > 0.01
+
+
+def test_a_view_is_named_by_what_is_chosen():
+    assert View(crf=True).name == View(crf={}).name == "crf"
+    assert View(crf=False).name == "default"
+    assert View(flip=True, crf={"bilateral_sxy": 26}).name == "flip+crf(bilateral_sxy=26)"
+    assert View.model_validate(View(crf={}).model_dump(mode="json")) == View(crf=True)
+    with pytest.raises(ValueError, match="greater than 0"):
+        View(crf={"bilateral_sxy": 0})
