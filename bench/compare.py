@@ -199,7 +199,7 @@ def _rows(shown: Sequence[ComparisonRow], reasons: bool) -> Table:
     for row in shown:
         color = COLORS[page.TONES[row.verdict]]
         told = f"{row.verdict}: {row.reason}" if row.reason and reasons else row.verdict
-        numbers = [page.value(row, row.base), page.value(row, row.head), page.change(row, row.change)]
+        numbers = [page.value(row.metric, row.base), page.value(row.metric, row.head), page.change(row, row.change)]
         numbers += [page.interval(row), page.amount(row, row.smallest)]
         name = page.name(row.metric) + ("" if row.gate else " (watched)")
         table.add_row(

@@ -34,7 +34,7 @@ class Forecast:
     Attributes:
         flops: of all trainings together, those of a search among them.
         hours: (least, typical, most), None when no earlier record tells the speed of these devices.
-        device: "GPU" or "machine".
+        device: "GPU", or "trial" without GPUs, where several may share a machine.
         records: how many earlier records it rests on.
         seconds: of one trial, typically, by cell.
     """
@@ -48,7 +48,7 @@ class Forecast:
     def __str__(self) -> str:
         work = f"{self.flops / 1e15:.3g} PFLOP of training"
         if self.hours is None:
-            return f"{work}; hours unknown: no earlier record of these devices beside the new run"
+            return f"{work}; hours unknown: no earlier record of such trials on these devices beside the new run"
         least, typical, most = self.hours
         return (
             f"{work}; about {typical:.2g} {self.device}-hours ({least:.2g} to {most:.2g}), "
@@ -91,7 +91,8 @@ def forecast(
         least, typical, most = (sum(t[i] * s for t, s in zip(told, share, strict=True)) for i in range(3))
         hours = least, typical, most
     seconds = {spec.cell: one[1] for spec, one in zip(specs, told, strict=True)} if hours else work
-    return Forecast(total, hours, "GPU" if plan.gpus else "machine", len(known), seconds)
+    used = sum(record.cell in work for record in known)
+    return Forecast(total, hours, "GPU" if plan.gpus else "trial", used, seconds)
 
 
 def _seconds(spec: TrialSpec, work: Mapping[str, float], known: Sequence[results.Record]) -> Interval | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,13 +16,16 @@ from bench.cli import command, start
 from bench.errors import EXIT_OK, UsageError, nearest
 
 if TYPE_CHECKING:
-    from results import ComparisonRow
+    from results import Comparison, ComparisonRow, Run
+    from results.comparison import Verdict
 
 # One mark a verdict, for a table that has room for one.
 MARKS = {
     "regressed": "▼", "improved": "▲", "ok": "=", "inconclusive": "?", "not comparable": "≠", "missing": "∅",
     "newly failing": "!", "fixed": "✓",
 }  # fmt: skip
+# How trials ended goes before what the others of their cell measured.
+ENDS = ("missing", "newly failing", "fixed")
 
 
 class Format(StrEnum):
@@ -59,7 +64,7 @@ def main(
         table = _collect(sides, metric, only)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    names = [str(side.manifest.get("release") or side.folder.resolve().name) for side in sides]
+    names = _names(sides)
     if format is Format.json:
         print(json.dumps(_plain(table, names), indent=2, ensure_ascii=False))
     else:
@@ -67,41 +72,54 @@ def main(
     return EXIT_OK
 
 
-Table = dict[tuple[str, str], list["tuple[float, ComparisonRow | None]"]]
+Table = dict[tuple[str, str], list["tuple[float, Verdict | None]"]]
 
 
 def _collect(sides: list, metric: str, only: str) -> Table:
     """{(label, view): a (mean, verdict against the release before) for each release}; NaN where it was not measured.
 
-    A label that several cells have had gets the cell behind it.
+    A cell for which a search chose another value goes on in its line, as it is judged. A label that several other cells
+    have had gets the cell behind it.
     """
     import results
 
-    table: Table = {}
-    cells: dict[str, set[str]] = {}
-    for side in sides:
-        for one in side.trials:
-            cells.setdefault(one.record.label, set()).add(one.record.cell)
+    found: dict[tuple[str, str], list[tuple[float, Verdict | None]]] = {}
+    labels: dict[str, str] = {}
+    first: dict[str, str] = {}  # of every cell, the one whose line it goes on
     for column, side in enumerate(sides):
-        try:
-            own = results.compare(side, side, only=only)
-        except ValueError:
-            continue  # none of its cells is asked for
-        before = None
-        if column:
-            try:
-                before = results.compare(sides[column - 1], side, only=only)
-            except ValueError:
-                before = None  # no cell in common: nothing to judge
-        judged = {(row.cell, row.view): row for row in before.rows if row.metric == metric} if before else {}
-        for row in own.rows:
-            if row.metric == metric and not math.isnan(row.head):
-                label = row.label if len(cells.get(row.label, ())) < 2 else f"{row.label} ({row.cell[:6]})"
-                line = table.setdefault((label, row.view), [(math.nan, None)] * len(sides))
-                line[column] = (row.head, judged.get((row.cell, row.view)))
-    if not table:
+        own = _compared(results.compare, side, side, only)
+        judged = _compared(results.compare, sides[column - 1], side, only) if column else []
+        named = {(row.label, row.view, row.head): row for row in judged if row.metric == metric}
+        ends = {row.cell: row for row in judged if row.verdict in ENDS}
+        means = {(row.cell, row.view): row for row in own if row.metric == metric and not math.isnan(row.head)}
+        for (cell, view), row in means.items():
+            against = next((r for r in named.values() if (r.cell, r.view) == (cell, view)), None)
+            against = against or named.get((row.label, view, row.head))
+            line = first.setdefault(cell, first.get(against.cell, against.cell) if against else cell)
+            labels[line] = row.label
+            shown = ends.get(against.cell if against else cell, against)
+            found.setdefault((line, view), [(math.nan, None)] * len(sides))[column] = (
+                row.head, shown.verdict if shown else None,
+            )  # fmt: skip
+        for cell, row in ends.items():
+            line = first.get(cell, cell)
+            if (line, "default") in found and math.isnan(found[line, "default"][column][0]):
+                found[line, "default"][column] = (math.nan, row.verdict)
+    if not found:
         raise ValueError(f"no side has a cell whose label matches {only!r} with a value of {metric}")
+    several = {label for label, n in Counter(labels.values()).items() if n > 1}
+    table = {
+        (f"{labels[cell]} ({cell[:6]})" if labels[cell] in several else labels[cell], view): line
+        for (cell, view), line in found.items()
+    }
     return dict(sorted(table.items()))
+
+
+def _compared(compare: Callable[..., Comparison], base: Run, head: Run, only: str) -> Sequence[ComparisonRow]:
+    try:
+        return compare(base, head, only=only).rows
+    except ValueError:
+        return ()  # no cell in common, or none that is asked for: nothing to judge
 
 
 def _plain(table: Table, names: list[str]) -> list[dict[str, object]]:
@@ -110,26 +128,29 @@ def _plain(table: Table, names: list[str]) -> list[dict[str, object]]:
             "cell": label,
             "view": view,
             "releases": {
-                name: None if math.isnan(mean) else {"mean": mean, "verdict": row.verdict if row else None}
-                for name, (mean, row) in zip(names, line, strict=True)
+                name: {"mean": _or_none(mean), "verdict": verdict} if verdict or not math.isnan(mean) else None
+                for name, (mean, verdict) in zip(names, line, strict=True)
             },
         }
         for (label, view), line in table.items()
     ]
 
 
+def _or_none(mean: float) -> float | None:
+    return None if math.isnan(mean) else mean
+
+
 def _print(table: Table, names: list[str], metric: str, format: Format) -> None:
     from reports import comparison, document, markdown
 
-    factor = 100 if comparison.percent(metric) else 1
     rows = [
         [
             label if view == "default" else f"{label} {view}",
-            *("–" if math.isnan(mean) else f"{factor * mean:.4g}{_mark(row)}" for mean, row in line),
+            *(f"{comparison.value(metric, mean)}{_mark(verdict)}" for mean, verdict in line),
         ]
         for (label, view), line in table.items()
     ]
-    title = f"{comparison.name(metric)}{', %' if factor == 100 else ''}"
+    title = f"{comparison.name(metric)}{', %' if comparison.percent(metric) else ''}"
     marks = ", ".join(f"{mark} {verdict}" for verdict, mark in MARKS.items())
     note = f"Against the release before: {marks}."
     if format is Format.md:
@@ -150,8 +171,15 @@ def _print(table: Table, names: list[str], metric: str, format: Format) -> None:
     console.print(note, style="dim", soft_wrap=True)
 
 
-def _mark(row: ComparisonRow | None) -> str:
-    return f" {MARKS[row.verdict]}" if row else ""
+def _mark(verdict: Verdict | None) -> str:
+    return f" {MARKS[verdict]}" if verdict else ""
+
+
+def _names(sides: list[Run]) -> list[str]:
+    """Of each side a name of its own: that of the release or folder, as much of the path as it takes."""
+    names = [str(side.manifest.get("release") or side.folder.resolve().name) for side in sides]
+    twice = {name for name, n in Counter(names).items() if n > 1}
+    return [str(side.folder) if name in twice else name for name, side in zip(names, sides, strict=True)]
 
 
 if __name__ == "__main__":

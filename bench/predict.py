@@ -124,10 +124,18 @@ def _scales(text: str) -> list[float]:
 
 
 def _trial(run: Path, name: str | None) -> results.Stored:
+    """The only trial of a run, or the one of that name; another's record that cannot be read is no hindrance."""
     try:
-        found = {stored.record.trial: stored for stored in results.iterate(run)}
+        held = results.read_run(run)
     except ValueError as error:
         raise UsageError(str(error)) from None
+    found: dict[str, results.Stored] = {}
+    for stored in held.trials:
+        other = found.setdefault(stored.record.trial, stored)
+        if other is not stored:
+            raise UsageError(f"{run} has two trials {stored.record.trial}: name {other.folder} or {stored.folder}")
+    if held.problems and name not in found:
+        raise UsageError(held.problems[0])
     if name is None and len(found) > 1:
         raise UsageError(f"{run} has {len(found)} trials; choose one with --trial: {', '.join(found)}")
     if name is not None and name not in found:
@@ -209,12 +217,13 @@ def _predictor(
     import models
     from bench.data.pipeline import prepared, seen
     from models.predict import label_map, probabilities, sliding
+    from models.weights import in_a_line
 
     model = models.build(spec.model.model_copy(update={"weights": "none"}), classes)
     try:
         model.load_weights(str(checkpoint))
-    except (ValueError, OSError) as error:
-        raise UsageError(f"{checkpoint} does not fit the trial's model: {str(error).splitlines()[0]}") from None
+    except (ValueError, KeyError, OSError) as error:
+        raise UsageError(f"{checkpoint} does not fit the trial's model: {in_a_line(error)}") from None
     if BACKBONES[spec.model.backbone].one_size:
         model = _at_one_size(model, spec.data.size)
     refine = models.DenseCRF(from_logits=False) if crf else None
@@ -230,16 +239,31 @@ def _predictor(
         return probabilities(model, images, scales=scales, flip=flip)
 
     def predict(picture: np.ndarray) -> np.ndarray:
+        _check_crf(crf, picture, classes)
         small = prepared(picture, spec.data)
         return labels(small[None], picture[None])[0].numpy()
 
     def by_windows(picture: np.ndarray) -> np.ndarray:
         assert window is not None
+        _check_crf(crf, picture, classes)
         whole = seen(picture, spec.data)[None]
         found = sliding(lambda images: part(images.astype(np.float32)), whole, window, window // 4)
         return label_map(found if refine is None else refine([picture[None], found]))[0].numpy().astype(np.uint8)
 
     return predict if window is None else by_windows
+
+
+def _check_crf(crf: bool, picture: np.ndarray, classes: int) -> None:
+    import tensorflow as tf
+
+    # TensorFlow's sparse product on a GPU; a pixel has six neighbours in the lattice of place and colour.
+    most = 2**31 // (6 * classes)
+    pixels = picture.shape[0] * picture.shape[1]
+    if crf and pixels >= most and tf.config.list_physical_devices("GPU"):
+        raise UsageError(
+            f"--crf: a picture of {pixels / 1e6:.0f} megapixels has more than the {most / 1e6:.0f} that a GPU takes "
+            f"with {classes} classes; hide the GPUs for it: CUDA_VISIBLE_DEVICES=-1"
+        )
 
 
 def _at_one_size(model: Any, size: int) -> Any:

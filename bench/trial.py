@@ -22,7 +22,7 @@ from bench import checkpoint
 from bench.cli import command, start
 from bench.environment import MADE_BY, check_rooms, describe, peak_rss_mb, prepare_process
 from bench.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_OK, UsageError
-from bench.spec import CHECKPOINT, TrialSpec, initial_weights, parse
+from bench.spec import CHECKPOINT, TrialSpec, View, initial_weights, parse
 from bench.timing import Clocks
 from models.backbones import BACKBONES
 
@@ -127,7 +127,7 @@ class Body:
     def __init__(self, spec: TrialSpec, folder: Path, shared: bool, tell: Progress) -> None:
         self.spec, self.folder, self.shared, self.tell = spec, folder, shared, tell
         self.clocks = Clocks()
-        self.known: dict[str, Any] = {"environment": dict(describe()), "artefacts": []}
+        self.known: dict[str, Any] = {"environment": dict(describe()), "artefacts": [], "failed_views": {}}
         self.trace: Trace | None = None
 
     def so_far(self) -> dict[str, Any]:
@@ -221,13 +221,12 @@ class Body:
         }
 
     def _build(self) -> None:
-        import models
         from bench import objective, optimizers, training
 
         spec = self.spec
         with self.strategy.scope():
             # `fit` sees the first, all else the second; they share their layers.
-            self.trained, self.model = models.build_training(spec.model, self.classes, seed=spec.seed)
+            self.trained, self.model = self._models()
             if spec.train.init_from:
                 _load_weights(self.model, spec.train.init_from)
             if spec.train.freeze == "backbone":
@@ -247,6 +246,14 @@ class Body:
             )
             optimizers.make_variables(self.trained.optimizer, self.trained.trainable_variables)
         self.evaluator = self._evaluator(self.model)
+
+    def _models(self) -> tuple[Any, Any]:
+        import models
+
+        try:
+            return models.build_training(self.spec.model, self.classes, seed=self.spec.seed)
+        except ValueError as error:  # such as weights of another architecture
+            raise UsageError(" ".join(str(error).split())) from error
 
     def _evaluator(self, model: Callable[..., Any]) -> Any:
         from bench.evaluation import Evaluator
@@ -357,21 +364,30 @@ class Body:
 
     def _other_views(self, default: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The weights that are reported, evaluated in the other ways that were asked for."""
-        from bench import views
-
         found = []
         for view in self.spec.eval.views:
             if view.plain and view.output_stride == self.spec.model.output_stride:  # as in training, by its full name
                 found += [{**scores, "view": view.name} for scores in default]
                 continue
-            with self.clocks.phase("eval"):
-                with self.strategy.scope():
-                    predict = views.predictor(view, self.model, self.spec, self.classes)
-                evaluator = self._evaluator(predict)
-                for split, dataset in self.scored.items():
-                    evaluator.warm(dataset)
-                    scores = evaluator(dataset).as_dict(self.dataset.class_names)
-                    found.append({"view": view.name, "split": split, **scores})
+            try:
+                with self.clocks.phase("eval"):
+                    found += self._view(view)
+            except Exception as error:  # a finished training is worth more than one more way to look at it
+                traceback.print_exc()
+                self.known["failed_views"][view.name] = _in_a_line(error)[:500]
+        return found
+
+    def _view(self, view: View) -> list[dict[str, Any]]:
+        from bench import views
+
+        with self.strategy.scope():
+            predict = views.predictor(view, self.model, self.spec, self.classes)
+        evaluator = self._evaluator(predict)
+        found = []
+        for split, dataset in self.scored.items():
+            evaluator.warm(dataset)
+            scores = evaluator(dataset).as_dict(self.dataset.class_names)
+            found.append({"view": view.name, "split": split, **scores})
         return found
 
     def _average_weights(self) -> Any:
@@ -448,11 +464,13 @@ def _load_weights(model: Any, source: str) -> None:
     Raises:
         UsageError: nothing there, or weights of another architecture.
     """
+    from models.weights import in_a_line
+
     path = initial_weights(source)
     try:
         model.load_weights(str(path))
-    except (ValueError, OSError) as error:
-        raise UsageError(f"train.init_from: {path} does not fit this model: {str(error).splitlines()[0]}") from error
+    except (ValueError, KeyError, OSError) as error:
+        raise UsageError(f"train.init_from: {path} does not fit this model: {in_a_line(error)}") from error
 
 
 def _freeze_backbone(model: Any) -> None:

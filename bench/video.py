@@ -46,6 +46,8 @@ def check(path: Path) -> Video:
         raise UsageError(f"{path}: cannot be read (not a video that ffmpeg knows, or cut short)") from None
     finally:
         reader.close()
+    if not facts["fps"] > 0:
+        raise UsageError(f"{path}: states no frames a second; convert it to a constant rate first")
     return Video(path, width, height, facts["fps"], round(facts["fps"] * facts["duration"]))
 
 
@@ -53,7 +55,8 @@ def frames(video: Video) -> Iterator[np.ndarray]:
     """The frames of a video, uint8 RGB (height, width, 3)."""
     import imageio_ffmpeg
 
-    reader = imageio_ffmpeg.read_frames(str(video.path))
+    # At the one rate that the overlay is written at: ffmpeg would repeat frames to reach a finer one of its own.
+    reader = imageio_ffmpeg.read_frames(str(video.path), output_params=["-r", f"{video.per_second:g}"])
     next(reader)
     for frame in reader:
         yield np.frombuffer(frame, np.uint8).reshape(video.height, video.width, 3)

@@ -83,7 +83,7 @@ def label_map(probabilities: Any) -> tf.Tensor:
 def sliding(
     predict: Callable[[np.ndarray], Any], images: Any, window: int | tuple[int, int], overlap: int
 ) -> np.ndarray:
-    """Predict large images window by window, so that memory follows the window and not the image.
+    """Predict large images window by window, so that the model's memory follows the window and not the image.
 
     Neighbouring windows share at least `overlap` pixels. At a border inside the image a window's outer `overlap // 4`
     pixels, which lack their surroundings, are left out, and over the rest of the overlap one window fades into the

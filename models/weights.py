@@ -185,8 +185,12 @@ def _load_keras_weights(model: Any, backbone: str, path: Path) -> None:
     try:
         model.load_weights(path)
     except (ValueError, KeyError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"weights file {str(path)!r} does not fit backbone {backbone!r}: {reason}") from None
+        raise ValueError(f"weights file {str(path)!r} does not fit backbone {backbone!r}: {in_a_line(error)}") from None
+
+
+def in_a_line(error: BaseException) -> str:
+    """The message of Keras about weights that do not fit, on one line: Keras 3 puts the reason after the first."""
+    return " ".join(str(error).split())[:400]
 
 
 def _keys(names: Iterable[str]) -> list[tuple[str, int]]:

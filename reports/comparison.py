@@ -13,12 +13,18 @@ TONES: dict[str, Tone] = {
     "improved": "good", "fixed": "good", "ok": "",
 }  # fmt: skip
 # Name for people, and what a value is multiplied by to be shown; a difference takes the unit, a ratio percent.
-_METRICS = {
+_METRICS: dict[str, tuple[str, float, str]] = {
     "miou": ("mIoU", 100.0, "points"),
     "boundary_iou": ("Boundary IoU", 100.0, "points"),
     "mean_image_iou": ("image mIoU", 100.0, "points"),
     "mean_dice": ("Dice", 100.0, "points"),
     "pixel_accuracy": ("pixel accuracy", 100.0, "points"),
+    "soft_iou": ("soft IoU", 100.0, "points"),
+    "class_recall": ("class recall", 100.0, "points"),
+    "soft_dice": ("soft Dice", 100.0, "points"),
+    "best_miou": ("best mIoU", 100.0, "points"),
+    "target_miou": ("target mIoU", 100.0, "points"),
+    "input_share": ("input share", 100.0, "points"),
     "images_per_second": ("images/s", 1.0, ""),
     "eval_images_per_second": ("evaluation images/s", 1.0, ""),
     "peak_gpu_mb": ("GPU peak, MiB", 1.0, ""),
@@ -68,7 +74,7 @@ def sentence(row: Row) -> str:
     if math.isnan(row.change):
         return f"{row.verdict}: {where}, {name(row.metric)}: {row.reason}"
     return (
-        f"{row.verdict}: {where}, {name(row.metric)} {value(row, row.base)} → {value(row, row.head)} "
+        f"{row.verdict}: {where}, {name(row.metric)} {value(row.metric, row.base)} → {value(row.metric, row.head)} "
         f"({change(row, row.change)}, 90 % interval {interval(row)}, margin {amount(row, row.margin)})"
     )
 
@@ -160,8 +166,8 @@ def table(rows: Sequence[Row]) -> Table:
             Field(told, VERDICTS.index(row.verdict), TONES[row.verdict]),
             row.label,
             name(row.metric),
-            Field(value(row, row.base), row.base),
-            Field(value(row, row.head), row.head),
+            Field(value(row.metric, row.base), row.base),
+            Field(value(row.metric, row.head), row.head),
             Field(change(row, row.change), row.change),
             interval(row),
             Field(amount(row, row.margin), row.margin),
@@ -183,13 +189,13 @@ def percent(metric: str) -> bool:
     return _METRICS.get(metric, ("", 1.0, ""))[1] == 100
 
 
-def value(row: Row, number: float) -> str:
+def value(metric: str, number: float) -> str:
     """A mean in the metric's unit, as people read it."""
     if math.isnan(number):
         return "–"
-    if row.metric == TRIALS:
+    if metric == TRIALS:
         return f"{number:.0f} ok"
-    factor = _METRICS.get(row.metric, ("", 1.0, ""))[1]
+    factor = _METRICS.get(metric, ("", 1.0, ""))[1]
     return f"{factor * number:.2f}" if factor == 100 else f"{number:.4g}" if number < 1000 else f"{number:.0f}"
 
 
@@ -208,9 +214,14 @@ def interval(row: Row) -> str:
     return f"{_scaled(row, row.low, '+', unit=False)} to {_scaled(row, row.high, '+', unit=False)}"
 
 
+def unit_of_change(row: Row) -> tuple[float, str]:
+    """What a change is multiplied by to be shown, and its unit; empty where the metric's name tells it."""
+    return (100.0, "%") if row.scale == "ratio" else _METRICS.get(row.metric, ("", 1.0, ""))[1:]
+
+
 def _scaled(row: Row, number: float, sign: str, unit: bool = True) -> str:
-    _, factor, name = _METRICS.get(row.metric, ("", 1.0, ""))
-    factor, digits, name = (100.0, 1, "%") if row.scale == "ratio" else (factor, 2, name.replace("points", "pt"))
+    factor, name = unit_of_change(row)
+    digits, name = 1 if row.scale == "ratio" else 2, name.replace("points", "pt")
     shown = round(factor * number, digits) + 0.0  # no minus before a zero
     return f"{shown:{sign}.{digits}f}{f' {name}' if unit and name else ''}"
 

@@ -176,8 +176,7 @@ def verdict(summary: Summary) -> list[Block]:
 def _standing(summary: Summary) -> tuple[bool, list[Inline]]:
     """Whether the best cell stands apart, and how, in words."""
     best, second, *_ = cells = summary.measured
-    level = set(summary.ranking.groups[best.key])
-    alike = [cell for cell in cells[1:] if level & set(summary.ranking.groups[cell.key])]
+    alike = [cell for cell in cells[1:] if summary.ranking.alike(best.key, cell.key)]
     gap = (best.interval.mean - second.interval.mean) * 100
     following = f"the next is {second.label}, {gap:.1f} points below."
     if not alike:
@@ -200,6 +199,14 @@ def _gaps(run: results.Run, summary: Summary) -> list[Block]:
         made.append(
             Paragraph([Bold(f"{_count(run.problems, 'record')} cannot be read:"), f" {'; '.join(run.problems)}"], "bad")
         )
+    blind = [
+        f"{name} of {one.record.trial} ({reason})"
+        for one in run.trials
+        for name, reason in one.record.failed_views.items()
+    ]
+    if blind:
+        more = f", and {len(blind) - 3} more" if len(blind) > 3 else ""
+        made.append(Paragraph([Bold("Views that came to nothing:"), f" {'; '.join(blind[:3])}{more}."], "bad"))
     short = [
         f"{cell.label} {len(cell.miou)} of {cell.planned}" for cell in summary.measured if len(cell.miou) < cell.planned
     ]
@@ -353,6 +360,18 @@ def _published(run: results.Run, summary: Summary) -> list[Block]:
                 for name in names:
                     if (value := getattr(view.published, name)) is not None:
                         found.setdefault(record.cell, {}).setdefault(name, []).append(value)
+    note = (
+        "Numbers that earlier projects called IoU, computed as they did, on the same weights; in brackets the place "
+        "that each gives."
+    )
+    tables = _published_tables(summary, names, found)
+    return [Heading("As others published it"), Paragraph(note), *tables] if tables else []
+
+
+def _published_tables(summary: Summary, names: dict[str, str], found: dict[str, dict[str, list[float]]]) -> list[Block]:
+    if summary.parts:
+        parts = {name: _published_tables(part, names, found) for name, part in summary.parts.items()}
+        return [block for name, made in parts.items() if made for block in (Heading(name, level=3), *made)]
     cells = [cell for cell in summary.measured if cell.key in found]
     if not cells:
         return []
@@ -363,11 +382,7 @@ def _published(run: results.Run, summary: Summary) -> list[Block]:
     rows: list[list[Field | Text]] = [
         [cell.label, *(_placed(values[row], values) for values in columns.values())] for row, cell in enumerate(cells)
     ]
-    note = (
-        "Numbers that earlier projects called IoU, computed as they did, on the same weights; in brackets the place "
-        "that each gives."
-    )
-    return [Heading("As others published it"), Paragraph(note), Table(["cell", *columns], rows, frozenset({"cell"}))]
+    return [Table(["cell", *columns], rows, frozenset({"cell"}))]
 
 
 def _placed(value: float, values: list[float]) -> Field:

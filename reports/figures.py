@@ -92,18 +92,22 @@ def _worst(place: tuple[str, str], rows: list[results.ComparisonRow], rules: Mar
 
 
 def _panel(axes: plt.Axes, rows: list[results.ComparisonRow], places: list[tuple[str, str]]) -> None:
-    unit = "%" if rows[0].scale == "ratio" else "points"
+    from reports.comparison import name, unit_of_change
+
+    factor, unit = unit_of_change(rows[0])
     axes.axvline(0, color=theme.INK, lw=1.2)
     for row in rows:
         if (row.label, row.view) not in places:
             continue
         at = places.index((row.label, row.view))
         color, marker, full = _LOOKS[row.verdict]
-        axes.barh([at], 200 * row.margin, left=-100 * row.margin, height=1, color=theme.SOFT, alpha=0.18, lw=0)
+        axes.barh(
+            [at], 2 * factor * row.margin, left=-factor * row.margin, height=1, color=theme.SOFT, alpha=0.18, lw=0
+        )
         if not math.isnan(row.low):
-            axes.plot([100 * row.low, 100 * row.high], [at, at], color=color, lw=2.4)
-        axes.plot([100 * row.change], [at], marker, color=color, ms=9, mew=2, mfc=color if full else "white", zorder=5)
+            axes.plot([factor * row.low, factor * row.high], [at, at], color=color, lw=2.4)
+        axes.plot(
+            [factor * row.change], [at], marker, color=color, ms=9, mew=2, mfc=color if full else "white", zorder=5
+        )
     axes.grid(axis="y", visible=False)
-    from reports.comparison import name
-
-    axes.set_xlabel(f"{name(rows[0].metric)}, change in {unit}")
+    axes.set_xlabel(f"{name(rows[0].metric)}, change{f' in {unit}' if unit else ''}")

@@ -98,7 +98,7 @@ def _by_seed(frame: pd.DataFrame, metric: str) -> dict[str, dict[int, float]]:
 
 def _rare_iou(run: results.Run, rare: Sequence[str]) -> pd.DataFrame:
     frame = results.classes(_ok(run))
-    if strange := set(rare) - set(frame["class_name"]):
+    if len(frame) and (strange := set(rare) - set(frame["class_name"])):
         raise ValueError(f"{run.folder}: no class {sorted(strange)[0]!r} to be called rare")
     frame = frame[frame["class_name"].isin(rare)]
     keys = ["label", "seed", "view", "split"]
@@ -128,7 +128,8 @@ def _answer(run: results.Run, claim: Claim, rare: Sequence[str]) -> tuple[Differ
              if label in (claim.cells or (label,))}
             for view in claim.views
         )  # fmt: skip
-        changes = _changes(first, second)
+        lacking = set(claim.cells) - (set(first) & set(second))
+        changes = [] if lacking else _changes(first, second)
         return _of_changes(changes), len(changes)
     cells = values(run, claim.metric, rare=rare)
     lists = {claim.first: [], claim.second: [], **_lists(cells)}
@@ -236,9 +237,9 @@ def _about(run: results.Run) -> Paragraph:
 
 
 def _cells(run: results.Run, summary: Summary, rare: Sequence[str]) -> Table:
-    boundary = intervals(_lists(values(run, "boundary_iou")))
+    boundary = intervals(values(run, "boundary_iou"))
     rares = values(run, RARE, rare=rare) if rare else {}
-    ranked, of_rare = rank(rares), intervals(_lists(rares))
+    ranked, of_rare = rank(rares), intervals(rares)
     shared = ranked.pool if ranked.method == "blocked" else pool(_lists(rares))
     best_rare = probability_best(of_rare, shared) if rares else {}
     head = ["cell", "seeds", "mIoU, %", "95 % interval", "P(best)", "group", "boundary IoU, %"]

@@ -109,7 +109,7 @@ def summarize(run: results.Run) -> Summary:
     planned = _planned(run, frame)
     values = {key: _by_seed(ok[ok["cell"] == key]) for key in planned}
     ranking = rank(values, ALPHA)
-    means = intervals(_lists(values))
+    means = intervals(values)
     order = [*ranking.order, *sorted((key for key in planned if not values[key]), key=lambda key: planned[key][0])]
     chances = probability_best(means, ranking.pool if ranking.method == "blocked" else pool(_lists(values)))
     apart = ~frame["throughput_comparable"].fillna(True).astype(bool)
@@ -123,7 +123,7 @@ def summarize(run: results.Run) -> Summary:
     counts = [len(found) for found in values.values() if found]
     fewest = min(counts, default=0)
     test = _scored(frame, "test")
-    tested = {key: [*_by_seed(test[test["cell"] == key]).values()] for key in order if (test["cell"] == key).any()}
+    tested = {key: _by_seed(test[test["cell"] == key]) for key in order if (test["cell"] == key).any()}
     # What shared its cores, or ran unsteadily, in training says nothing of the speed of evaluation either.
     rates = frame["eval_images_per_second"].where(~apart)
     clean = frame.assign(eval_images_per_second=rates) if rates.notna().any() else frame
@@ -259,8 +259,7 @@ def _views(frame: pd.DataFrame, labels: dict[str, str]) -> list[View]:
     rows = {place: group for place, group in rows.items() if len(group)}
     # View by view: those of the same weights are no repetitions of each other's noise.
     found = {
-        name: intervals({key: [*_by_seed(group).values()] for (key, view), group in rows.items() if view == name})
-        for name in names
+        name: intervals({key: _by_seed(group) for (key, view), group in rows.items() if view == name}) for name in names
     }
     return [
         View(

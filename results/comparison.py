@@ -16,7 +16,7 @@ from results.aggregates import probability_of_improvement
 from results.gate import Change, Decision, changes, decide, headline
 from results.margins import Margins, Metric
 from results.record import Record
-from results.store import Run, StrPath, missing, read_run, release_of, with_labels
+from results.store import Run, StrPath, missing, read_manifest, read_run, release_of, with_labels
 from results.table import VIEW_METRICS, trials
 
 Outcome = Literal["ok", "incomplete", "regressed", "inconclusive"]
@@ -176,7 +176,7 @@ def compare(
         base=old.side,
         head=new.side,
         rows=tuple(rows),
-        headline=headline(miou),
+        headline=headline(miou, {cell: _stratum((cell, "default", "miou"), old) for cell in miou}),
         improvement=float(np.mean(wins)) if wins else math.nan,
         margins=margins,
         differences=_environment_differences(old, new),
@@ -205,9 +205,17 @@ def _same_grid(base: Run, head: Run) -> tuple[Run, Run]:
     """The two sides; of a release of several grids, when the other is a run of one of them, that grid alone."""
 
     def narrowed(one: Run, other: Run) -> Run:
-        grids = [str(name) for name in one.manifest.get("runs", [])]
+        names = [str(name) for name in one.manifest.get("runs", [])]
+        if not names or "runs" in other.manifest:
+            return one
         grid = Path(str(other.manifest.get("grid") or "")).stem
-        return read_run(one.folder / grid) if grid in grids and "runs" not in other.manifest else one
+        held = {name: read_manifest(one.folder / name) for name in names}
+        same = [name for name, found in held.items() if Path(str(found.get("grid") or "")).stem == grid]
+        if not same:
+            return one
+        # One grid may have been run on several data sets.
+        wanted = _planned(other.manifest)
+        return read_run(one.folder / max(same, key=lambda name: len(_planned(held[name]) & wanted)))
 
     sides = narrowed(base, head), narrowed(head, base)
     # What one of them splits by its number of replicas the other splits too.
@@ -215,6 +223,10 @@ def _same_grid(base: Run, head: Run) -> tuple[Run, Run]:
     keys |= {str(cell["cell"]) for run in sides for cell in run.manifest.get("cells", [])}
     several = {key.partition(" ")[0] for key in keys if " " in key}
     return with_labels(sides[0], several), with_labels(sides[1], several)
+
+
+def _planned(manifest: Mapping[str, Any]) -> set[str]:
+    return {str(cell["cell"]) for cell in manifest.get("cells", [])}
 
 
 def _name(run: Run) -> str:
@@ -225,7 +237,7 @@ def _name(run: Run) -> str:
 
 def _read(run: Run, only: str) -> _Read:
     labels: dict[str, str] = {}
-    planned = frozenset(str(cell["cell"]) for cell in run.manifest.get("cells", []))
+    planned = frozenset(_planned(run.manifest))
     for cell in run.manifest.get("cells", []):
         labels.setdefault(
             cell["cell"], str(cell.get("label", cell["cell"]))

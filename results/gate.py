@@ -12,13 +12,13 @@ What it promises and misses, simulated: docs/gate.md.
 """
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 import numpy as np
 from scipy import special, stats
 
-from results.statistics import Pool, detectable_shift, holm, mean_squares, pool, standard_error
+from results.statistics import Pool, degrees_of_freedom, detectable_shift, holm, mean_squares, pool, standard_error
 
 Verdict = Literal["ok", "improved", "regressed", "inconclusive"]
 Seeds = Mapping[int, float]
@@ -71,17 +71,17 @@ def changes(cells: Mapping[Key, tuple[Seeds, Seeds]], level: float = 0.90) -> di
     All cells given here share one noise: pass those of one data set and one schedule. Cells whose base and head ran the
     same seeds are paired when all of them together have `PAIRED_DF` degrees of freedom.
     """
-    arrays = {name: (_values(base), _values(head)) for name, (base, head) in cells.items()}
     steps = _steps(cells)
-    shared, apart = _pool({(name, side): values for name, pair in arrays.items() for side, values in enumerate(pair)})
+    shared, apart = _pool(*({(name, side): pair[side] for name, pair in cells.items()} for side in (0, 1)))
     common, steps_apart = _pool(steps)
     found = {}
-    for name, (a, b) in arrays.items():
+    for name, pair in cells.items():
+        a, b = map(_values, pair)
         if cells[name][0] == cells[name][1] and len(a):
             # The same software on the same seeds may repeat itself to the bit; nothing is left to estimate.
             found[name] = Change(0.0, 0.0, 0.0, 1.0, 1.0, 0.0, np.inf, (len(a), len(b)), "identical")
-        elif common and name in steps and np.ptp(steps[name]) > 0:
-            found[name] = _paired(steps[name], None if name in steps_apart else common, level)
+        elif common and name in steps and np.ptp(_values(steps[name])) > 0:
+            found[name] = _paired(_values(steps[name]), None if name in steps_apart else common, level)
         else:
             found[name] = _unpaired(a, b, None if {(name, 0), (name, 1)} & apart else shared, level)
     return found
@@ -91,21 +91,30 @@ def _values(seeds: Seeds) -> np.ndarray:
     return np.array([*seeds.values()], float)
 
 
-def _steps(cells: Mapping[Key, tuple[Seeds, Seeds]]) -> dict[Key, np.ndarray]:
+def _steps(cells: Mapping[Key, tuple[Seeds, Seeds]]) -> dict[Key, Seeds]:
     """Head less base, seed by seed, of the cells that are to be paired."""
-    steps = {
-        name: np.array([head[seed] - base[seed] for seed in base], float)
+    steps: dict[Key, Seeds] = {
+        name: {seed: head[seed] - base[seed] for seed in base}
         for name, (base, head) in cells.items()
         if set(base) == set(head) and len(base) > 1
     }
     return steps if sum(len(values) - 1 for values in steps.values()) >= PAIRED_DF else {}
 
 
-def _pool(cells: Mapping[Key, np.ndarray]) -> tuple[Pool | None, set[Key]]:
-    """The variance that the cells share, and the cells that `pool` left out of it, by their own names."""
-    names = list(cells)
-    shared = pool({f"{index}": values for index, values in enumerate(cells.values())})
-    return shared, {names[int(index)] for index in shared.apart} if shared else set()
+def _pool(*sides: Mapping[Key, Seeds]) -> tuple[Pool | None, set[Key]]:
+    """The variance that the cells of all sides share, and the cells that `pool` left out of it, by their own names.
+
+    Its degrees of freedom are those of each side by itself: within one, cells of a seed may move together.
+    """
+    names = [(side, name) for side, cells in enumerate(sides) for name in cells]
+    shared = pool({f"{index}": _values(sides[side][name]) for index, (side, name) in enumerate(names)})
+    if shared is None:
+        return None, set()
+    apart = {names[int(index)] for index in shared.apart}
+    inside = [
+        {name: seeds for name, seeds in cells.items() if (side, name) not in apart} for side, cells in enumerate(sides)
+    ]
+    return replace(shared, df=sum(map(degrees_of_freedom, inside))), {name for _, name in apart}
 
 
 def _paired(steps: np.ndarray, shared: Pool | None, level: float) -> Change:
@@ -148,7 +157,7 @@ def decide(
     Args:
         found: changes of all cells and metrics, each on its own scale.
         margins: the loss that matters, positive, on the same scale.
-        alpha: chance of any false alarm, and of calling one lost margin ok.
+        alpha: chance of any false alarm; that of calling one lost margin ok is that of the changes' intervals.
         suspects: false discovery rate of the suspects (Benjamini and Hochberg 1995).
         power: of `smallest` and `more_seeds`.
     """
@@ -198,13 +207,16 @@ def _discovered(p: np.ndarray, rate: float) -> np.ndarray:
     return passed
 
 
-def headline(cells: Mapping[Key, tuple[Seeds, Seeds]], level: float = 0.90) -> Change:
+def headline(
+    cells: Mapping[Key, tuple[Seeds, Seeds]], strata: Mapping[Key, Hashable] | None = None, level: float = 0.90
+) -> Change:
     """One test over the grid: the mean over its cells of (mean of head - mean of base).
 
-    The error is that of the pooled variance, cells being independent. Cells of one seed may move together (they share
-    initial weights and the order of data); when the deviations of a seed averaged over the cells are larger than
-    independence explains (F-test at 5 %), the seeds' own averages are compared instead, with their fewer degrees of
-    freedom. Cells without a value on both sides are left out.
+    The error is that of the variance pooled within each of `strata` (default: all cells are one), of a wild cell its
+    own, cells being independent. Cells of one seed may move together (they share initial weights and the order of
+    data); when the deviations of a seed averaged over the cells are larger than independence explains (F-test at 5 %),
+    the seeds' own averages are compared instead, with their fewer degrees of freedom. Cells without a value on both
+    sides are left out.
     """
     kept = {name: pair for name, pair in cells.items() if pair[0] and pair[1]}
     nan = float("nan")
@@ -222,11 +234,28 @@ def headline(cells: Mapping[Key, tuple[Seeds, Seeds]], level: float = 0.90) -> C
             for side, means in enumerate(together)
         )
         return none if len(base) < 2 or len(head) < 2 else _unpaired(base, head, None, level)
-    shared = pool({f"{i}": _values(side) for i, side in enumerate(side for pair in kept.values() for side in pair)})
+    parts: list[tuple[float, float]] = []
+    for stratum in {(strata or {}).get(name) for name in kept}:
+        found = _variance_of_sum([pair for name, pair in kept.items() if (strata or {}).get(name) == stratum])
+        if not found:
+            return none
+        parts += found
+    variance = sum(part for part, _ in parts)
+    # Satterthwaite (1946): the degrees of freedom of a sum of variances.
+    df = variance**2 / sum(part**2 / own for part, own in parts)
+    return _change(d, float(np.sqrt(variance)) / len(kept), df, seeds, "pooled", level)
+
+
+def _variance_of_sum(pairs: list[tuple[Seeds, Seeds]]) -> list[tuple[float, float]]:
+    """(variance, degrees of freedom) of the parts of a sum of changes' error; empty without any noise estimate."""
+    sides = [{(row, side): pair[side] for row, pair in enumerate(pairs)} for side in (0, 1)]
+    shared, apart = _pool(*sides)
     if shared is None:
-        return none
-    error = np.sqrt(sum(shared.variance * (1 / len(a) + 1 / len(b)) for a, b in kept.values())) / len(kept)
-    return _change(d, float(error), shared.df, seeds, "pooled", level)
+        return []
+    values = {key: _values(seeds) for side in sides for key, seeds in side.items()}
+    alone = [values[key] for key in apart if np.ptp(values[key]) > 0]  # the others do not vary at all
+    common = sum(shared.variance / len(one) for key, one in values.items() if key not in apart)
+    return [(common, shared.df), *((float(one.var(ddof=1)) / len(one), len(one) - 1) for one in alone)]
 
 
 def _means(sides: list[Seeds]) -> np.ndarray:

@@ -23,11 +23,14 @@ from pydantic import (
     model_validator,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 # Version n -> a function that turns the JSON object of version n into that of version n + 1.
 # 2: views may hold `published`.
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: lambda old: {**old, "schema_version": 2}}
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: lambda old: {**old, "schema_version": 2},
+    2: lambda old: {**old, "schema_version": 3},
+}
 
 Status = Literal["ok", "oom", "diverged", "timeout", "crashed", "interrupted", "invalid"]
 STATUSES: tuple[str, ...] = get_args(Status)
@@ -241,9 +244,12 @@ class Artefact(_Part):
 
 
 class Record(_Part):
-    """Everything one trial leaves behind. Sections that a failed trial never reached keep their empty defaults."""
+    """Everything one trial leaves behind. Sections that a failed trial never reached keep their empty defaults.
 
-    schema_version: Literal[2] = 2
+    `failed_views` names the further evaluations of a trained model that came to nothing, each with its reason.
+    """
+
+    schema_version: Literal[3] = 3
     trial: str
     cell: str
     label: str
@@ -260,6 +266,7 @@ class Record(_Part):
     clocks: Clocks = Clocks()
     history: list[Epoch] = []
     views: list[View] = []
+    failed_views: dict[str, str] = {}
     throughput: Throughput | None = None
     memory: Memory = Memory()
     target: Target | None = None

@@ -6,11 +6,13 @@ analysis of variance does (Fisher 1925; Box, Hunter and Hunter 2005, chapter 4).
 rest keeps its own variance. What each rule can and cannot say: docs/statistics.md.
 """
 
+import math
 import string
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
-from itertools import combinations
+from itertools import chain, combinations, count
+from typing import Any
 
 import numpy as np
 from scipy import optimize, stats
@@ -28,7 +30,7 @@ class Pool:
     """A variance shared by cells: `variance` with `df` degrees of freedom; `apart` are the cells left out of it."""
 
     variance: float
-    df: int
+    df: float
     apart: tuple[str, ...] = ()
 
     @property
@@ -70,7 +72,8 @@ class Difference:
 class Ranking:
     """Cells from best to worst. Two cells that share a letter of `groups` cannot be told apart.
 
-    `p` holds the Holm-adjusted two-sided p-value of each pair (better, worse); `correlation` is that of shared seeds.
+    `p` holds the Holm-adjusted two-sided p-value of each pair (better, worse), called different at `alpha` or below;
+    `correlation` is that of shared seeds.
     """
 
     order: tuple[str, ...]
@@ -79,6 +82,11 @@ class Ranking:
     pool: Pool | None
     method: str
     correlation: float
+    alpha: float = 0.05
+
+    def alike(self, one: str, other: str) -> bool:
+        """Whether two cells cannot be told apart."""
+        return not self.p.get((one, other), self.p.get((other, one), math.nan)) <= self.alpha
 
 
 def pool(cells: Mapping[str, Values], wild: float = WILD) -> Pool | None:
@@ -108,10 +116,35 @@ def _within(cells: Sequence[np.ndarray]) -> tuple[float, int]:
     return sum(float(((values - values.mean()) ** 2).sum()) for values in cells) / df, df
 
 
-def intervals(cells: Mapping[str, Values], level: float = 0.95) -> dict[str, Interval]:
-    """Mean and t-interval of each cell, `mean ± t(df) s / sqrt(n)`, s and df from `pool` (a wild cell: its own)."""
-    shared = pool(cells)
-    return {name: _interval(name, np.asarray(values, float), shared, level) for name, values in cells.items()}
+def intervals(
+    cells: Mapping[str, Values] | Mapping[str, Mapping[int, float]], level: float = 0.95
+) -> dict[str, Interval]:
+    """Mean and t-interval of each cell, `mean ± t(df) s / sqrt(n)`, s and df from `pool` (a wild cell: its own).
+
+    Of cells given as {seed: value} the degrees of freedom are those of `degrees_of_freedom`.
+    """
+    lists = {name: np.array([*_of(values)], float) for name, values in cells.items()}
+    shared = pool(lists)
+    seeds = {name: values for name, values in cells.items() if isinstance(values, Mapping)}
+    if shared and len(seeds) == len(cells):
+        inside = {name: values for name, values in seeds.items() if name not in shared.apart}
+        shared = replace(shared, df=degrees_of_freedom(inside))
+    return {name: _interval(name, values, shared, level) for name, values in lists.items()}
+
+
+def _of(values: Values | Mapping[int, float]) -> Iterable[float]:
+    return values.values() if isinstance(values, Mapping) else values
+
+
+def degrees_of_freedom(cells: Mapping[Any, Mapping[int, float]]) -> float:
+    """Those of the variance that cells {seed: value} share: n - 1 of each, and fewer where the cells of a seed move
+    together, because then each tells in part what the others did (Satterthwaite 1946, for seeds and the rest)."""
+    found = _together(cells)
+    if found is None:
+        return sum(len(values) - 1 for values in cells.values() if len(values) > 1)
+    between, rest, _ = found
+    others, columns = len(cells) - 1, len(next(iter(cells.values())))
+    return (columns - 1) * (between + others * rest) ** 2 / (between**2 + others * rest**2)
 
 
 def _interval(name: str, values: np.ndarray, shared: Pool | None, level: float) -> Interval:
@@ -251,22 +284,41 @@ def rank(cells: Mapping[str, Mapping[int, float]], alpha: float = 0.05) -> Ranki
     tests = [between(values, b, a, error) for a, b in pairs]
     adjusted = dict(zip(pairs, holm([test.p for test in tests]).tolist(), strict=True))
     groups = _letters(order, {pair for pair, p in adjusted.items() if p <= alpha})
-    return Ranking(order, groups, adjusted, error, "blocked" if blocks else "pooled" if shared else "none", correlation)
+    method = "blocked" if blocks else "pooled" if shared else "none"
+    return Ranking(order, groups, adjusted, error, method, correlation, alpha)
 
 
 def _blocks(cells: Mapping[str, Mapping[int, float]], shared: Pool | None) -> tuple[Pool | None, float]:
     """The error with the seeds' common effect removed, when there is one; and the seeds' correlation."""
     inside = {name: values for name, values in cells.items() if shared and name not in shared.apart}
-    seeds = [set(values) for values in inside.values()]
-    if len(inside) < 2 or any(one != seeds[0] for one in seeds) or len(seeds[0]) < 2:
-        return None, float("nan")
-    table = np.array([[values[seed] for seed in sorted(seeds[0])] for values in inside.values()], float)
+    table = _table(inside)
+    correlation = float("nan") if table is None else seed_correlation(table)
+    found = _together(inside)
+    if found is None:
+        return None, correlation
+    _, rest, df = found
+    return Pool(rest, df, shared.apart if shared else ()), correlation
+
+
+def _table(cells: Mapping[Any, Mapping[int, float]]) -> np.ndarray | None:
+    """Cells by seeds; None where cells ran other seeds than each other, or there are fewer than two of either."""
+    seeds = [set(values) for values in cells.values()]
+    if len(cells) < 2 or any(one != seeds[0] for one in seeds) or len(seeds[0]) < 2:
+        return None
+    return np.array([[values[seed] for seed in sorted(seeds[0])] for values in cells.values()], float)
+
+
+def _together(cells: Mapping[Any, Mapping[int, float]]) -> tuple[float, float, int] | None:
+    """Mean squares of the seeds and of the rest, with the latter's degrees of freedom, of cells that move together:
+    they correlate above `CORRELATED`, and the F-test of the seeds rejects at 5 %. Else None."""
+    table = _table(cells)
+    if table is None:
+        return None
     between, rest = mean_squares(table)
     df = (table.shape[0] - 1) * (table.shape[1] - 1)
-    correlation = seed_correlation(table)
-    if rest > 0 and correlation > CORRELATED and stats.f.sf(between / rest, table.shape[1] - 1, df) < 0.05:
-        return Pool(rest, df, shared.apart if shared else ()), correlation
-    return None, correlation
+    if not (rest > 0 and seed_correlation(table) > CORRELATED):
+        return None
+    return (between, rest, df) if stats.f.sf(between / rest, table.shape[1] - 1, df) < 0.05 else None
 
 
 def _letters(order: Sequence[str], differ: set[tuple[str, str]]) -> dict[str, str]:
@@ -286,6 +338,8 @@ def _letters(order: Sequence[str], differ: set[tuple[str, str]]) -> dict[str, st
 
     grow(set(), set(order), set())
     sets.sort(key=lambda group: sorted(order.index(name) for name in group))
-    symbols = [a + b for a in ["", *string.ascii_lowercase] for b in string.ascii_lowercase]
+    # No symbol is part of another: a cell shows several side by side.
+    numbered = (f"({number})" for number in count(len(string.ascii_letters) + 1))
+    symbols = chain(string.ascii_letters, numbered)
     letters = dict(zip(symbols, sets, strict=False))
     return {name: "".join(letter for letter, group in letters.items() if name in group) for name in order}

@@ -1,8 +1,10 @@
 """The command on a tiny trial's checkpoint: what it writes, and every refusal."""
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ import pytest
 from PIL import Image
 
 import results
+from bench import predict as command
+from bench.cli import start
+from bench.errors import UsageError
 from bench.predict import overlay
 from bench.spec import CHECKPOINT, TrialSpec
 
@@ -33,6 +38,21 @@ def predict(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Any]:
+    """The command in this process, which has TensorFlow already: its exit status and what it printed."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(command, "prepare_process", lambda: None)
+        monkeypatch.setattr(sys, "argv", ["bench.predict", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            start(command.main)
+        return ended.value.code, *capsys.readouterr()  # type: ignore[return-value]
+
+    return run
+
+
 def record(trial: str, **fields: object) -> results.Record:
     dataset = {"name": "tiny", "version": "0", "class_names": ["a", "b", "c"], "colors": COLORS}
     base = {"trial": trial, "cell": SPEC.cell, "label": trial, "seed": 0, "status": "ok", "dataset": dataset}
@@ -49,10 +69,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("run")
     trials = home / "trials"
     equalizing = SPEC.model_copy(update={"data": SPEC.data.model_copy(update={"augment": "classic"})})
+    keras.utils.set_random_seed(1)
+    models.build(SPEC.model, 3).save_weights(str(home / CHECKPOINT))
     for name in ("whole", "changed", "equalizing"):
         (trials / name).mkdir(parents=True)
-        keras.utils.set_random_seed(1)
-        models.build(SPEC.model, 3).save_weights(str(trials / name / CHECKPOINT))
+        shutil.copy(home / CHECKPOINT, trials / name)
         kept = results.artefact(trials / name, CHECKPOINT, "checkpoint")
         spec = equalizing if name == "equalizing" else SPEC
         results.write(trials / name, record(name, artefacts=[kept], spec=spec.model_dump(mode="json")))
@@ -83,7 +104,7 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model(run: Path) -> Any:
     """The trial's model, made here."""
     import models
@@ -123,15 +144,17 @@ def test_labels_are_those_of_evaluation_at_each_picture_s_own_size(
     np.testing.assert_array_equal(blended, overlay(picture, np.asarray(labels), np.array(COLORS, np.uint8)))
 
 
-def test_views_and_the_crf_are_those_of_the_models_room(run: Path, model: Any, pictures: Path, tmp_path: Path) -> None:
+def test_views_and_the_crf_are_those_of_the_models_room(
+    run: Path, model: Any, pictures: Path, tmp_path: Path, here: Callable[..., Any]
+) -> None:
     import models
     from models.predict import label_map, probabilities
 
     source, out = pictures / "large.png", tmp_path / "out"
     options = ["--scales", "0.5,1,1.5", "--flip", "--crf"]
-    done = predict(run / "trials" / "whole", "--images", source, "--out", out, *options, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.endswith(f"1 picture: {out}\n")
+    status, told, _ = here(run / "trials" / "whole", "--images", source, "--out", out, *options)
+    assert status == 0
+    assert told.endswith(f"1 picture: {out}\n")
 
     picture = np.asarray(Image.open(source))
     small, size = brought_to_size(picture), picture.shape[:2]
@@ -143,13 +166,14 @@ def test_views_and_the_crf_are_those_of_the_models_room(run: Path, model: Any, p
         assert np.mean(labels == label_map(other)[0]) < 0.99
 
 
-def test_windows_go_over_the_picture_at_its_own_size(run: Path, model: Any, pictures: Path, tmp_path: Path) -> None:
+def test_windows_go_over_the_picture_at_its_own_size(
+    run: Path, model: Any, pictures: Path, tmp_path: Path, here: Callable[..., Any]
+) -> None:
     from models.predict import label_map, probabilities, sliding
 
     out = tmp_path / "out"
     options = ["--images", pictures / "large.png", "--out", out, "--window", 64]
-    done = predict(run / "trials" / "whole", *options, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert here(run / "trials" / "whole", *options)[0] == 0
     picture = np.asarray(Image.open(pictures / "large.png"))[None]
     labels = np.asarray(Image.open(out / "large.png"))
     windows = sliding(lambda part: probabilities(model, part), picture, 64, 16)
@@ -157,15 +181,16 @@ def test_windows_go_over_the_picture_at_its_own_size(run: Path, model: Any, pict
     assert np.mean(labels == label_map(probabilities(model, brought_to_size(picture[0]), size=(75, 100)))[0]) < 0.99
 
 
-def test_windows_see_pictures_equalized_as_in_training(run: Path, model: Any, pictures: Path, tmp_path: Path) -> None:
+def test_windows_see_pictures_equalized_as_in_training(
+    run: Path, model: Any, pictures: Path, tmp_path: Path, here: Callable[..., Any]
+) -> None:
     from bench.data.pixels import equalized
     from bench.data.policy import named
     from models.predict import label_map, probabilities, sliding
 
     out, clahe = tmp_path / "out", named()["classic"].clahe
     options = ["--images", pictures / "large.png", "--out", out, "--window", 64]
-    done = predict(run / "trials" / "equalizing", *options, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert here(run / "trials" / "equalizing", *options)[0] == 0
     plain = np.asarray(Image.open(pictures / "large.png"))
     expected, other = (
         label_map(sliding(lambda part: probabilities(model, part), picture[None], 64, 16))[0]
@@ -221,7 +246,7 @@ def test_overlay_is_half_picture_and_half_colour() -> None:
     ],
 )
 def test_bad_input_is_one_line_and_status_2(
-    run: Path, pictures: Path, tmp_path: Path, arguments: dict[str, str | None], message: str
+    run: Path, pictures: Path, tmp_path: Path, here: Callable[..., Any], arguments: dict[str, str | None], message: str
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
@@ -232,12 +257,27 @@ def test_bad_input_is_one_line_and_status_2(
         (tmp_path / "twice" / name).write_bytes((pictures / "large.png").read_bytes())
     given = {"run": run, "trial": "whole", "images": "pictures", "out": "out", **arguments}
     options = [part for name, value in given.items() if name != "run" and value for part in (f"--{name}", value)]
-    done = predict(given["run"], *options, cwd=tmp_path)
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("error: ")
-    assert message in done.stderr
+    if arguments == {"trial": "changed"}:  # one of them as a user has it
+        done = predict(given["run"], *options, cwd=tmp_path)
+        status, told = done.returncode, done.stderr
+    else:
+        status, _, told = here(given["run"], *options)
+    assert status == 2, told
+    assert told.count("\n") == 1
+    assert told.startswith("error: ")
+    assert message in told
     assert not (tmp_path / "out").exists()
+
+
+def test_another_trial_s_broken_record_is_no_hindrance(run: Path, tmp_path: Path) -> None:
+    home = Path(shutil.copytree(run, tmp_path / "runs" / "a"))
+    (home / "trials" / "bare" / "record.json").write_text("{")
+    assert command._trial(home, "whole").folder == home / "trials" / "whole"
+    with pytest.raises(UsageError, match="bare"):
+        command._trial(home, "bare")
+    shutil.copytree(home, tmp_path / "runs" / "b")
+    with pytest.raises(UsageError, match="has two trials"):
+        command._trial(tmp_path / "runs", "whole")
 
 
 def test_checking_needs_no_tensorflow(tmp_path: Path) -> None:

@@ -160,7 +160,8 @@ print(json.dumps([len(a), sum((a[n] == b[n]).all().item() for n in a)]))
 
 
 def test_a_loss_that_is_not_finite_ends_as_diverged(tmp_path):
-    done = _trial(tmp_path / "t", "train.learning_rate=1e30", "train.optimizer=sgd", "train.warmup=0")
+    small = ("model.backbone=resnet18", "train.optimizer=sgd", "train.warmup=0")
+    done = _trial(tmp_path / "t", "train.learning_rate=1e30", *small)
     assert done.returncode == 4, done.stdout
     record = results.read(tmp_path / "t")
     assert record.status == "diverged"
@@ -173,13 +174,19 @@ def test_a_loss_that_is_not_finite_ends_as_diverged(tmp_path):
 
 def test_debugging_checks_every_label(tmp_path):
     """Scenes have void pixels; to a loss that knows no void they are a class that does not exist."""
-    done = _trial(tmp_path / "t", "train.eager=true", "loss.params.ignore_index=null")
+    done = _trial(tmp_path / "t", "train.eager=true", "loss.params.ignore_index=null", "model.backbone=resnet18")
     assert done.returncode == 4, done.stdout
     assert "labels have class ids 255 outside 0..7" in results.read(tmp_path / "t").error.message
 
 
 def test_failures_are_told_apart():
+    import tensorflow as tf
+
     assert failure(MemoryError())["status"] == "oom"
+    told = "OOM when allocating tensor with shape[8,513,513,21]"
+    found = failure(tf.errors.ResourceExhaustedError(None, None, told))
+    assert (found["status"], found["error"]["kind"]) == ("oom", "ResourceExhaustedError")
+    assert told in found["error"]["message"]
     assert failure(RuntimeError("x\ny"))["error"]["message"] == "x"
     assert failure(RuntimeError())["status"] == "crashed"
     pages = "in user code:\n\n    NameError: Exception encountered when calling layer 'a' (type A).\n    \n"

@@ -71,7 +71,11 @@ def test_a_picture_that_breaks_in_epoch_2_costs_that_epoch_and_what_follows_is_b
     assert not (tmp_path / "t" / checkpoint.FILE).exists()
 
 
-def test_a_trial_out_of_memory_says_so(train, tmp_path):
-    record = train(tmp_path / "t", no_memory=True)
-    assert (record.status, record.error.kind) == ("oom", "ResourceExhaustedError")
-    assert "OOM when allocating tensor" in record.error.message
+def test_a_view_that_fails_costs_that_view(train, tmp_path):
+    settings = ["train.epochs=1", "eval.views=[{crf: true}, {flip: true}]"]
+    record = train(tmp_path / "t", settings, no_crf=True)
+    assert record.status == "ok", record.error
+    assert {view.view for view in record.views} == {"default", "flip"}
+    assert [*record.failed_views] == ["crf"]
+    assert record.failed_views["crf"].startswith("OOM when allocating tensor")
+    assert [artefact.kind for artefact in record.artefacts] == ["checkpoint"]

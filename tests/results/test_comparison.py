@@ -171,20 +171,22 @@ def test_a_shrunk_cell_is_not_owed_by_a_head_that_fits(tmp_path):
     assert found.outcome == "ok"
 
 
-def test_cells_whose_search_chose_another_rate_are_compared_at_their_own_best(tmp_path):
-    def run(name, start, rate, drop):
-        folder = made.made_run(tmp_path / name, numbers(start, drop={"dice": drop}))
-        for trial in sorted((folder / "trials").iterdir()):
-            found = results.read(trial)
-            if found.label == "dice":
-                spec = {**found.spec, "train": {**found.spec["train"], "learning_rate": rate}}
-                tuning = {"field": "train.learning_rate", "chosen": rate}
-                results.write(trial, found.model_copy(update={"cell": f"{rate}", "spec": spec, "tuning": tuning}))
-        text = (folder / "run.json").read_text()
-        (folder / "run.json").write_text(text.replace(made.key("dice"), f"{rate}"))
-        return folder
+def _tuned(folder, start, rate, drop=0):
+    """A run whose search gave dice this rate."""
+    made.made_run(folder, numbers(start, drop={"dice": drop}))
+    for trial in sorted((folder / "trials").iterdir()):
+        found = results.read(trial)
+        if found.label == "dice":
+            spec = {**found.spec, "train": {**found.spec["train"], "learning_rate": rate}}
+            tuning = {"field": "train.learning_rate", "chosen": rate}
+            results.write(trial, found.model_copy(update={"cell": f"{rate}", "spec": spec, "tuning": tuning}))
+    text = (folder / "run.json").read_text()
+    (folder / "run.json").write_text(text.replace(made.key("dice"), f"{rate}"))
+    return folder
 
-    base, head = run("b", 0, 1e-3, 0), run("h", 5, 3e-3, 0.03)
+
+def test_cells_whose_search_chose_another_rate_are_compared_at_their_own_best(tmp_path):
+    base, head = _tuned(tmp_path / "b", 0, 1e-3), _tuned(tmp_path / "h", 5, 3e-3, 0.03)
     found = results.compare(base, head)
     assert verdicts(found) == {"ce": "ok", "dice": "regressed", "bce": "ok", "focal": "ok"}
     assert not verdicts(found, "trials")
@@ -412,6 +414,40 @@ def test_releases_are_frozen_checked_and_compared(base, tmp_path, monkeypatch, c
     assert run(publish.main, [lacking], "0.3.0") == 2
     assert "ce-s0: diverged" in capsys.readouterr().err
     assert [path.name for path in (tree / "results" / "releases").iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_run_is_compared_with_the_run_of_its_cells_in_a_release(base, tmp_path, monkeypatch):
+    """A release may hold one grid on two data sets, and a run that shares some cells with another."""
+    from bench import publish
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results" / "releases").mkdir(parents=True)
+    other = made.made_run(tmp_path / "other", numbers(3, drop={"ce": 0.1}), epochs=4)
+    few = made.made_run(tmp_path / "few", {"ce": numbers(9)["ce"]})
+    with pytest.raises(SystemExit):
+        publish.main([few, base, other], "1.0.0")
+    for run, name in ((base, "base"), (other, "other")):
+        found = results.compare("1.0.0", run)
+        assert found.base.name == f"1.0.0/{name}"
+        assert found.outcome == "ok"
+        assert found.headline.method == "identical"
+
+
+def test_history_follows_cells_through_searches_and_failures(tmp_path):
+    from bench import history
+
+    runs = [results.read_run(_tuned(tmp_path / f"{rate}", start, rate)) for start, rate in ((0, 1e-3), (5, 1e-2))]
+    table = history._collect(runs, "miou", "dice")
+    assert list(table) == [("dice", "default")], "one cell, whatever its search chose"
+    assert [verdict for _, verdict in table["dice", "default"]] == [None, "ok"]
+
+    failing = made.made_run(tmp_path / "failing", {"dice": dict.fromkeys(range(3))}, epochs=5)
+    before = made.made_run(tmp_path / "before", {"dice": dict.fromkeys(range(3), (0.7, 40.0))}, epochs=5)
+    runs = [results.read_run(one) for one in (before, failing)]
+    ((_, verdict),) = history._collect(runs, "miou", "*")["dice", "default"][1:]
+    assert verdict == "newly failing"
+    assert history._names(runs) == ["before", "failing"]
+    assert len(set(history._names([runs[0], runs[0]]))) == 1
 
 
 def test_the_commands_import_neither_tensorflow_nor_ray(base):

@@ -148,6 +148,33 @@ def test_the_headline_by_hand():
     assert found.error == pytest.approx(np.sqrt(2 * 7 / 4 * 2 / 3) / 2)
 
 
+def test_a_wild_cell_brings_its_own_noise_into_the_headline():
+    orders = [[1, 2, 3], [2, 3, 1], [3, 1, 2], [2, 1, 3]]  # that do not move together
+    calm = {i: (seeds(orders[i % 4]), seeds(orders[i % 4], 3)) for i in range(8)}
+    found = headline({**calm, "wild": (seeds([0, 200, 100]), seeds([1, 2, 3], 3))})
+    # 17 sides of variance 1 and 34 degrees of freedom, one of variance 100^2 and 2; 3 seeds each, 9 cells.
+    own, common = 100**2 / 3, 17 / 3
+    assert found.error == pytest.approx(np.sqrt(own + common) / 9)
+    assert found.df == pytest.approx((own + common) ** 2 / (own**2 / 2 + common**2 / 34))
+
+
+def test_data_sets_lend_each_other_no_noise_in_the_headline():
+    cells = {"a": (seeds([1, 2, 3]), seeds([2, 3, 4], 3)), "b": (seeds([10, 12, 14]), seeds([10, 12, 14], 3))}
+    found = headline(cells, {"a": "cats", "b": "streets"})
+    assert found.error == pytest.approx(np.sqrt(1 * 2 / 3 + 4 * 2 / 3) / 2)
+    assert found.df == pytest.approx((2 / 3 + 8 / 3) ** 2 / ((2 / 3) ** 2 / 4 + (8 / 3) ** 2 / 4))
+
+
+def test_cells_that_move_together_raise_few_more_alarms():
+    """Both releases shuffle anew, each all its cells alike: every cell of a seed gains or loses together."""
+    rng, alarms, draws = np.random.default_rng(5), 0, 500
+    for _ in range(draws):
+        sides = [rng.normal(size=3) * np.sqrt(0.9) + rng.normal(size=(14, 3)) * np.sqrt(0.1) for _ in range(2)]
+        cells = {i: (seeds(sides[0][i]), seeds(sides[1][i])) for i in range(14)}
+        alarms += changes(cells)[0].p_worse <= 0.05
+    assert alarms / draws <= 0.08, "0.11, if cells counted as repetitions"
+
+
 def test_a_headline_over_cells_that_move_together_counts_seeds_not_cells():
     rng, alarms = np.random.default_rng(3), 0
     for _ in range(400):

@@ -124,6 +124,32 @@ def test_letters_of_a_chain():
     assert statistics._letters(["a", "b", "c"], {("a", "c")}) == {"a": "a", "b": "ab", "c": "b"}
 
 
+def test_degrees_of_freedom_by_hand():
+    apart = {"a": {0: 1.0, 1: 2.0, 2: 3.0}, "b": {3: 1.0, 4: 5.0}}
+    assert statistics.degrees_of_freedom(apart) == 2 + 1
+    # Means of seeds 1.5, 3, 6: their mean square 2 * 10.5 / 2; what is left, four times 0.5^2 over 2 degrees.
+    together = {"a": {0: 1.0, 1: 2.0, 2: 6.0}, "b": {0: 2.0, 1: 4.0, 2: 6.0}}
+    assert statistics.degrees_of_freedom(together) == pytest.approx(2 * (10.5 + 0.5) ** 2 / (10.5**2 + 0.5**2))
+
+
+def test_intervals_of_cells_that_move_together_cover_the_truth():
+    rng, draws, inside = np.random.default_rng(2), 500, 0
+    for _ in range(draws):
+        table = rng.normal(size=(7, 3)) * np.sqrt(0.1) + rng.normal(size=3) * np.sqrt(0.9)
+        found = statistics.intervals({str(i): dict(enumerate(row)) for i, row in enumerate(table)})["0"]
+        inside += found.low <= 0 <= found.high
+    assert inside / draws >= 0.95 - 2 * np.sqrt(0.05 * 0.95 / draws), "87 %, if cells counted as repetitions"
+
+
+def test_many_groups_have_names_that_are_no_part_of_each_other():
+    rng = np.random.default_rng(0)
+    cells = {f"c{i:02}": {seed: i + 1e-3 * rng.normal() for seed in range(3)} for i in range(60)}
+    ranking = statistics.rank(cells)
+    names = [ranking.groups[name] for name in ranking.order]
+    assert names[:2] + names[25:27] + names[51:53] == ["a", "b", "z", "A", "Z", "(53)"]
+    assert not any(ranking.alike(a, b) for a in cells for b in cells if a != b)
+
+
 @pytest.mark.parametrize("correlation", [0.0, 0.6])
 def test_ranking_raises_a_false_alarm_in_at_most_one_grid_of_twenty(correlation):
     rng, alarms = np.random.default_rng(5), 0
