@@ -213,6 +213,8 @@ def _resume(
     data = preflight.check_inputs(grid)
     made_otherwise = {folder: preflight.changed(folder.complete(), data) for folder in (run, RunFolder(path / SEARCH))}
     anew = _sorted_out({folder: others for folder, others in made_otherwise.items() if others}, changed)
+    if given and address is None:
+        _grown(run, grid, given, [_this_machine()], max_concurrent)  # a refusal needs no Ray
     with schedule.cluster(address) as nodes:
         signals.install()  # again: Ray took them over
         if given:

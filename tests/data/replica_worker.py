@@ -50,6 +50,7 @@ for replicas, batches in ((1, (1, 3)), (2, (2, 6))):
             "confusion": scores.confusion.tolist(),
             "boundary": scores.boundary.tolist(),
             "images": scores.images,
+            "mean_image_iou": scores.as_dict()["mean_image_iou"],
             "loss": scores.loss,
         }
 report["labels"] = np.bincount(np.concatenate([label.ravel() for _, label in PAIRS]), minlength=256)[:CLASSES].tolist()

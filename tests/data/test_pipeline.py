@@ -162,6 +162,7 @@ def test_the_confusion_matrix_is_the_same_on_any_replicas_and_in_any_batches():
         assert scores["images"] == 7
         assert scores["confusion"] == first["confusion"]
         assert scores["boundary"] == first["boundary"]
+        assert scores["mean_image_iou"] == pytest.approx(first["mean_image_iou"], rel=1e-6)
         assert scores["loss"] == pytest.approx(first["loss"], rel=1e-6)
 
 

@@ -1,0 +1,89 @@
+"""The real command with trials that train nothing, for the tests of this folder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+import results
+
+HERE = Path(__file__).resolve().parent
+LOSSES = ("cross_entropy", "dice", "focal")
+
+
+class Driver:
+    """`bench.run` in a process group of its own, as a terminal would start it."""
+
+    def __init__(self, cwd, *arguments, faults=None, prefix=()):
+        if faults is not None:
+            (cwd / "faults.json").write_text(json.dumps(faults))
+        environment = {**os.environ, "PYTHONPATH": f"{HERE.parents[1]}:{HERE}", "FAULTS": str(cwd / "faults.json")}
+        self.run = cwd / "runs" / "r"
+        self.process = subprocess.Popen(
+            [*prefix, sys.executable, str(HERE / "fault_trials.py"), *map(str, arguments)],
+            cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+
+    def wait_for(self, condition):
+        deadline = time.monotonic() + 120
+        while not (found := condition()):
+            assert self.process.poll() is None, self.process.stdout.read()
+            assert time.monotonic() < deadline, "timed out"
+            time.sleep(0.05)
+        return found
+
+    def end(self):
+        try:
+            return self.process.wait(120), self.process.stdout.read()
+        finally:
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+    def statuses(self):
+        found = {}
+        for path in self.run.glob("trials/*/record.json"):
+            record = results.read(path)
+            found[record.label] = record.status
+        return found
+
+
+def grid(*arguments, losses=LOSSES):
+    return (
+        "--grid", "losses", "--only", f"loss={','.join(losses)}", "--seeds", 1, "--gpus-per-trial", 0, "--name", "r",
+        *arguments,
+    )  # fmt: skip
+
+
+def started_waiting(driver):
+    """Cross-entropy is done and Dice, which waits, has begun."""
+    logs = driver.run.glob("trials/dice-*/log.txt")
+    return driver.statuses().get("cross_entropy") == "ok" and any(logs)
+
+
+def gone(processes):
+    """Workers and trials end with the driver; Ray's agents, which hold nothing, look for it for a minute more."""
+    deadline = time.monotonic() + 30
+    while alive := [p for p in processes if _runs(p)]:
+        assert time.monotonic() < deadline, alive
+        time.sleep(0.1)
+
+
+def _runs(process):
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and not process.name().endswith("Agent")
+    except psutil.NoSuchProcess:
+        return False
+
+
+def listens_on(process):
+    try:
+        connections = process.net_connections()
+    except psutil.NoSuchProcess:
+        return []
+    return [c.laddr.ip.removeprefix("::ffff:") for c in connections if c.status == psutil.CONN_LISTEN]

@@ -1,0 +1,96 @@
+"""The command is stopped, by signals and by death, and taken up again: what is kept, and what is recorded."""
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+HERE = Path(__file__).resolve().parent
+_source = importlib.util.spec_from_file_location("driver", HERE / "driver.py")
+made = importlib.util.module_from_spec(_source)
+_source.loader.exec_module(made)
+Driver, grid, LOSSES = made.Driver, made.grid, made.LOSSES
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
+def test_a_stopped_run_keeps_what_is_done_and_records_what_ran(tmp_path, signals):
+    driver = Driver(tmp_path, *grid(), faults={"dice": "wait"})
+    driver.wait_for(lambda: made.started_waiting(driver))
+    family = psutil.Process(driver.process.pid).children(recursive=True)
+    for number in signals:
+        os.killpg(driver.process.pid, number)
+        time.sleep(0.1)
+    status, output = driver.end()
+    assert status == 130, output
+    assert driver.statuses() == {"cross_entropy": "ok", "dice": "interrupted"}
+    assert json.loads((driver.run / "run.json").read_text())["status"] == "interrupted"
+    assert "--resume runs/r" in output
+    made.gone(family)
+
+
+def test_what_a_failed_trial_left_stays_until_it_begins_again(tmp_path):
+    faults = {"dice": "raise", "focal": "raise"}
+    driver = Driver(tmp_path, *grid(), faults=faults)
+    status, output = driver.end()
+    assert status == 4, output
+    left = {path: path.read_bytes() for path in driver.run.glob("trials/focal-*/*") if path.is_file()}
+    assert {path.name for path in left} >= {"record.json", "log.txt"}
+
+    again = Driver(tmp_path, "--resume", "runs/r", faults={**faults, "dice": "wait"})
+    again.wait_for(lambda: "crashed" not in again.statuses().get("dice", ""))  # its turn: focal's has not come
+    again.process.send_signal(signal.SIGINT)
+    status, output = again.end()
+    assert status == 130, output
+    assert again.statuses() == {"cross_entropy": "ok", "dice": "interrupted", "focal": "crashed"}
+    assert {path: path.read_bytes() for path in left} == left
+
+
+def test_a_killed_driver_loses_what_ran_and_is_resumed(tmp_path):
+    driver = Driver(tmp_path, *grid(), faults={"dice": "wait"})
+    driver.wait_for(lambda: made.started_waiting(driver))
+    second = Driver(tmp_path, "--resume", "runs/r")
+    status, output = second.end()
+    assert (status, output.count("\n")) == (2, 1)
+    assert "is being written by another process" in output
+    family = psutil.Process(driver.process.pid).children(recursive=True)
+    assert {address for process in family for address in made.listens_on(process)} == {"127.0.0.1"}
+    driver.process.send_signal(signal.SIGKILL)
+    driver.end()
+    made.gone(family)
+    assert driver.statuses() == {"cross_entropy": "ok"}
+    (kept,) = driver.run.glob("trials/cross_entropy-*/record.json")
+    before = kept.read_bytes()
+
+    status, output = Driver(tmp_path, "--resume", "runs/r", faults={}).end()
+    assert status == 0, output
+    assert "1 of 3 trials are complete and kept" in output
+    assert driver.statuses() == dict.fromkeys(LOSSES, "ok")
+    assert kept.read_bytes() == before
+
+    # A record cut off, as no crash of ours leaves it, but a disk may; one that other code made; no place for a report.
+    kept.write_bytes(before[: len(before) // 2])
+    (other,) = driver.run.glob("trials/dice-*/record.json")
+    other.write_bytes(re.sub(rb'"code": "\w+"', b'"code": "0123456789ab"', other.read_bytes()))
+    status, output = Driver(tmp_path, "--resume", "runs/r", "--seeds", 2).end()
+    assert status == 2
+    assert "1 complete trials were made differently (code 0123456789ab -> " in output
+    shutil.rmtree(driver.run / "report")
+    (driver.run / "report").write_text("a file in its place")
+    status, output = Driver(tmp_path, "--resume", "runs/r", "--seeds", 2, "--changed", "redo").end()
+    assert status == 4, output
+    assert "No report: FileExistsError" in output or "No report: NotADirectoryError" in output
+    assert "All records are kept" in output
+    assert "1 of 6 trials are complete and kept" in output
+    assert json.loads((driver.run / "run.json").read_text())["command"].endswith(
+        "--name r && python -m bench.run --resume runs/r --seeds 2"
+    )
+    assert driver.statuses() == dict.fromkeys(LOSSES, "ok")
+    assert len(list(driver.run.glob("trials/*/record.json"))) == 6
+    assert len(list(driver.run.glob("replaced/*/dice-*/record.json"))) == 1
