@@ -2,6 +2,10 @@
 
 import pytest
 
+from bench.environment import prepare_process
+
+prepare_process()  # as every process that trains or predicts does, before TensorFlow comes in
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _pictures_of_this_session(tmp_path_factory):

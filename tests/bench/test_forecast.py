@@ -53,7 +53,7 @@ def test_a_cell_takes_as_long_again_and_another_by_its_work(plan, tmp_path):
     _trained(first, tmp_path / "r" / "trials" / "b", train_s=10, total_s=18)
     _trained(first, tmp_path / "r" / "trials" / "c", train_s=1, total_s=2, processor="of another machine")
     told = _told(plan, tmp_path, forward=(10**9, 2 * 10**9))
-    assert (told.records, told.device) == (2, "machine")
+    assert (told.records, told.device) == (2, "trial")
     # The second: twice the work of 10 s, and the 7 s that the others took beside training (the median of 6 and 8).
     assert told.seconds == {first.spec.cell: 17, second.spec.cell: pytest.approx(27)}
     assert told.hours == pytest.approx([2 * (16 + 27) / 3600, 2 * (17 + 27) / 3600, 2 * (18 + 27) / 3600])
