@@ -44,6 +44,8 @@ def load(spec: DataSpec) -> Dataset:
     if spec.dataset not in _LOADERS:
         raise UsageError(f"unknown dataset {spec.dataset!r}{nearest(spec.dataset, names())}")
     dataset: Dataset = import_module(_LOADERS[spec.dataset]).load(spec)
+    if spec.pixel_weights == "unet":
+        dataset = dataset.with_background()
     return dataset.limited({"train": spec.train_limit, "val": spec.val_limit, "test": spec.test_limit})
 
 

@@ -10,6 +10,7 @@ from PIL import ImageColor
 
 from bench.data import palette
 from bench.data.dataset import VOID
+from bench.data.layout import text_of
 from bench.data.masks import Color, Colors
 from bench.data.pairs import Classes
 from bench.errors import UsageError
@@ -37,7 +38,7 @@ def declared(root: Path) -> Declared | None:
         return _of_yaml(path)
     path = root / "classes.txt"
     if path.is_file():
-        names = tuple(line.strip() for line in _text(path).splitlines() if line.strip())
+        names = tuple(line.strip() for line in text_of(path).splitlines() if line.strip())
         return Declared(_distinct(path, names, palette.colors(len(names))), None)
     return None
 
@@ -51,18 +52,11 @@ def written(classes: Classes) -> str:
     return yaml.safe_dump(entries, default_flow_style=None, allow_unicode=True, sort_keys=False)
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read as text ({error})") from None
-
-
 def _of_yaml(path: Path) -> Declared:
     """`0: sky`, or `0: {name: sky, color: [70, 130, 180]}` (or "#4682b4", or a list of colours, the first of which is
     shown); ids run from 0 without a gap, and 255 may name the colours of void."""
     try:
-        entries = yaml.safe_load(_text(path))
+        entries = yaml.safe_load(text_of(path))
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from None
     if not isinstance(entries, dict):

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from bench.errors import UsageError
+
 VOID = 255
 """The label of pixels that count neither in a loss nor in a metric."""
 
@@ -17,12 +19,14 @@ Pair = tuple[np.ndarray, np.ndarray]
 class Split:
     """Keys and a way to read them. Nothing is held in memory. Splits of one `version`, if they have any, read alike.
 
-    `stored` gives a picture as it was encoded, where there is such a thing."""
+    `stored` gives a picture as it was encoded, where there is such a thing. `background` is the class that is no
+    object, see `Dataset.with_background`."""
 
     keys: tuple[str, ...]
     reader: Callable[[str], Pair]
     version: str = ""
     stored: Callable[[str], bytes] | None = None
+    background: int = 0
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -61,6 +65,22 @@ class Dataset:
     notes: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     ignore_index: int = VOID
+
+    def with_background(self) -> Dataset:
+        """The same with splits that know the class named background; in a set without class names that is class 0.
+
+        Raises:
+            UsageError: no class is named so.
+        """
+        names = [name.casefold() for name in self.class_names]
+        if "background" not in names and names[0] != "class_0":
+            raise UsageError(
+                f"{self.name}: no class is named background, so nothing lies between objects for "
+                "data.pixel_weights=unet; set it to balanced or frequency"
+            )
+        background = names.index("background") if "background" in names else 0
+        splits = {name: dataclasses.replace(split, background=background) for name, split in self.splits.items()}
+        return dataclasses.replace(self, splits=splits)
 
     def limited(self, counts: Mapping[str, int | None]) -> Dataset:
         splits = {name: split.limited(counts.get(name)) for name, split in self.splits.items()}

@@ -14,8 +14,8 @@ import numpy as np
 from bench.data import pairs
 from bench.data.classes import Declared, declared, unnamed
 from bench.data.dataset import VOID, Dataset
-from bench.data.layout import index, listed, matched, no_orphans, root_of
-from bench.data.masks import Colors, MaskCode, Values, ValuesOrColors
+from bench.data.layout import index, listed, matched, no_orphans, root_of, text_of
+from bench.data.masks import MaskCode, Values, ValuesOrColors, grey_in_colors
 from bench.data.pairs import Classes, Faults, Pair
 from bench.data.palette import colors
 from bench.data.reading import IMAGE_SUFFIXES, MASK_SUFFIXES
@@ -23,6 +23,9 @@ from bench.errors import UsageError
 
 if TYPE_CHECKING:
     from bench.spec import DataSpec
+
+_GAPS = 8  # ids that no mask has, below the largest that one has
+_MIDDLE = VOID // 2
 
 
 def load(spec: DataSpec) -> Dataset:
@@ -35,15 +38,19 @@ def load(spec: DataSpec) -> Dataset:
     root = root_of("folder", spec.root)
     splits = _splits(root, spec.masks, faults)
     known = declared(root)
-    found = pairs.examine(splits, _code(root, spec.mask_values, known), faults)
+    found = pairs.examine(splits, _code(root, spec.mask_values, known, splits), faults)
     return checked(root, spec, found, known)
 
 
 def checked(root: Path, spec: DataSpec, found: pairs.Examined, known: Declared | None) -> Dataset:
     """The data set of a user's pairs: its classes are those declared, or those found."""
-    values = np.flatnonzero(np.sum([facts.values for facts in found.facts.values()], axis=0, dtype=np.int64))
-    binary = _is_binary(spec.mask_values, {int(value) for value in values}, known)
-    notes = []
+    pairs.something_left(root, found)
+    pixels = np.sum([facts.values for facts in found.facts.values()], axis=0, dtype=np.int64)
+    values = np.flatnonzero(pixels)
+    binary = _is_binary(spec.mask_values, {int(value) for value in values}, known, found.code)
+    notes: list[str] = []
+    if known is None and spec.mask_values == "auto":
+        notes += _soft_edges(root, pixels)
     if binary and spec.mask_values == "auto":
         notes.append(
             f"{root}: the masks hold only 0 and 255, read as background and foreground; "
@@ -60,6 +67,8 @@ def checked(root: Path, spec: DataSpec, found: pairs.Examined, known: Declared |
         _only_binary(found)
     else:
         pairs.in_range(found, len(classes.names))
+    pairs.something_left(root, found)
+    if not binary:
         notes += pairs.absent(root, found, classes.names)
     name = spec.name or root.name
     return pairs.dataset(root, name, found, classes, finish=as_foreground if binary else None, notes=tuple(notes))
@@ -90,7 +99,7 @@ def _splits(root: Path, masks: str, faults: Faults) -> dict[str, dict[str, Pair]
         split: listed(root / f"{split}.txt", images, found, (root / "images", root / masks), faults)
         for split in ("train", "val")
     }
-    if (root / "test.txt").exists() and (root / "test.txt").read_text().strip():
+    if (root / "test.txt").exists() and text_of(root / "test.txt").strip():
         splits["test"] = listed(root / "test.txt", images, found, (root / "images", root / masks), faults)
     return splits
 
@@ -104,19 +113,46 @@ def _folder_split(root: Path, split: str, faults: Faults) -> dict[str, Pair]:
     return matched(images, masks, names, root, faults)
 
 
-def _code(root: Path, mask_values: str, known: Declared | None) -> MaskCode:
-    coded: Colors | None = known.coded if known else None
+def _code(root: Path, mask_values: str, known: Declared | None, splits: pairs.Splits) -> MaskCode:
+    coded = known.coded if known else None
     if mask_values == "colors":
         if coded is None:
             raise UsageError(f"{root}: data.mask_values=colors needs a classes.yaml with the color of every class")
         return coded
-    return ValuesOrColors(coded) if coded and mask_values == "auto" else Values()
+    if coded is None or mask_values != "auto":
+        return Values()
+    masks = (pair.mask for part in splits.values() for pair in part.values())
+    return ValuesOrColors(coded, grey_in_colors(masks, coded))
 
 
-def _is_binary(mask_values: str, found: set[int], known: Declared | None) -> bool:
+def _is_binary(mask_values: str, found: set[int], known: Declared | None, code: MaskCode) -> bool:
     """Whether 255 is the foreground of a two-class set."""
+    if isinstance(code, ValuesOrColors) and code.grey:
+        return False
     two_classes = known is None or len(known.classes.names) == 2
     return mask_values == "binary" or (mask_values == "auto" and found == {0, VOID} and two_classes)
+
+
+def _soft_edges(root: Path, pixels: np.ndarray) -> tuple[str, ...]:
+    """A note where values between 0 and 255 may be the soft edges of a mask in black and white.
+
+    Class ids may leave gaps and void may cover much. But where they go beyond the middle grey, and 255 covers more
+    pixels than all of them, 255 is no void.
+
+    Raises:
+        UsageError: then.
+    """
+    between = np.flatnonzero(pixels[1:VOID]) + 1
+    if not (between.size and pixels[0] and pixels[VOID]):
+        return ()
+    largest, count = int(between[-1]), between.size
+    if largest < _MIDDLE and largest - count <= _GAPS:
+        return ()
+    held = f"{root}: the masks hold {count} {'value' if count == 1 else 'values'} besides 0 and 255, up to {largest}"
+    todo = "threshold them, name the classes in classes.txt, or set data.mask_values=ids"
+    if largest >= _MIDDLE and pixels[VOID] > pixels[between].sum():
+        raise UsageError(f"{held}, on fewer pixels than 255: these are soft edges, no class ids; {todo}")
+    return (f"{held}, read as class ids; if they are soft edges, {todo}",)
 
 
 def _only_binary(found: pairs.Examined) -> None:

@@ -25,19 +25,27 @@ def root_of(name: str, root: str | None, what: str = "a folder") -> Path:
     return path.resolve()
 
 
+def text_of(path: Path) -> str:
+    """A list that a user wrote, without the byte order mark that some editors put before it.
+
+    Raises:
+        UsageError: it cannot be read, or is no UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read as text ({error}); save it as UTF-8") from None
+
+
 def keys(path: Path, faults: Faults) -> Iterator[tuple[str, str]]:
     """(place, key) for every filled line of a split file; an image suffix is taken off.
 
     Raises:
         UsageError: no such file, or no text.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such split file; it lists one key (image name without ending) a line") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read as text ({error})") from None
-    for number, line in enumerate(lines, start=1):
+    if not path.exists():
+        raise UsageError(f"{path}: no such split file; it lists one key (image name without ending) a line")
+    for number, line in enumerate(text_of(path).splitlines(), start=1):
         if not (key := line.strip()):
             continue
         place, parts = f"{path}, line {number}", PurePosixPath(key)
@@ -50,12 +58,15 @@ def keys(path: Path, faults: Faults) -> Iterator[tuple[str, str]]:
 def index(root: Path, folder: str, suffixes: tuple[str, ...], faults: Faults, ending: str = "") -> dict[str, Path]:
     """Key -> file for all files of a kind under a folder, sorted by key; every file has to lie inside the root.
 
+    Hidden files and folders are left aside, such as the .ipynb_checkpoints/ of notebooks.
+
     Args:
         ending: end of the name before its suffix; only such files are taken, and it is no part of the key.
     """
     found: dict[str, Path] = {}
     top = root / folder
-    for parent, _, names in os.walk(top):
+    for parent, folders, names in os.walk(top):
+        folders[:] = [folder for folder in folders if not folder.startswith(".")]
         for name in names:
             path = Path(parent, name)
             if path.suffix.lower() not in suffixes or name.startswith(".") or not path.stem.endswith(ending):
@@ -95,10 +106,12 @@ def listed(
     """The pairs whose keys a split file lists, in its order.
 
     Raises:
-        UsageError: it lists none.
+        UsageError: it lists no key. What is left of those that it lists may be none.
     """
     pairs: dict[str, Pair] = {}
-    for place, key in keys(path, faults):
+    if not (wanted := list(keys(path, faults))):
+        raise UsageError(f"{path}: the split is empty; list one key a line")
+    for place, key in wanted:
         if key in faults.refused:
             continue
         if key not in images:
@@ -109,8 +122,6 @@ def listed(
             faults.add(f"{place}: key {key!r} stands twice in this split; keep one")
         else:
             pairs[key] = Pair(images[key], masks[key])
-    if not pairs:
-        raise UsageError(f"{path}: the split is empty; list one key a line")
     return pairs
 
 
@@ -120,11 +131,10 @@ def matched(
     """All pairs of two folders by name.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there are no images. Those that have a mask may be none.
     """
+    if not images:
+        raise UsageError(f"{root / folders[0]}: the split is empty; put images in it")
     no_orphans(images, masks, folders[0], folders[1], faults)
     no_orphans(masks, images, folders[1], folders[0], faults)
-    pairs = {key: Pair(path, masks[key]) for key, path in images.items() if key in masks}
-    if not pairs:
-        raise UsageError(f"{root / folders[0]}: the split is empty; put images in it")
-    return pairs
+    return {key: Pair(path, masks[key]) for key, path in images.items() if key in masks}

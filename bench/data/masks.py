@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
-from bench.data.reading import Source, decoded, encoded, one_channel
+from bench.data.reading import Source, decoded, encoded, in_colors, is_grey, one_channel
 from bench.errors import UsageError
 
 _MATLAB_BYTES = 1 << 20  # compressed a thousand to one this is still no bomb
@@ -58,7 +58,7 @@ class Colors:
     ids: Mapping[Color, int]
 
     def __call__(self, source: Source, data: bytes) -> np.ndarray:
-        return self.of(source, decoded(source, data, lambda image, _: np.asarray(image.convert("RGB"))))
+        return self.of(source, decoded(source, data, in_colors))
 
     def of(self, source: Source, rgb: np.ndarray) -> np.ndarray:
         packed = (rgb.astype(np.uint32) * np.array([1 << 16, 1 << 8, 1], np.uint32)).sum(axis=-1, dtype=np.uint32)
@@ -79,20 +79,46 @@ class Colors:
 
 @dataclasses.dataclass(frozen=True)
 class ValuesOrColors:
-    """For a user's folder: a mask of one channel holds ids, any other colours."""
+    """For a user's folder: a mask of one channel holds ids, or colours if it is grey and `grey`; any other colours."""
 
     colors: Colors
+    grey: bool = False
 
     def __call__(self, source: Source, data: bytes) -> np.ndarray:
         def read(image: Image.Image, source: Source) -> np.ndarray:
-            if len(image.getbands()) == 1:
-                return one_channel(image, source)
-            return self.colors.of(source, np.asarray(image.convert("RGB")))
+            if len(image.getbands()) > 1 or (self.grey and is_grey(image)):
+                return self.colors.of(source, in_colors(image, source))
+            return one_channel(image, source)
 
         return decoded(source, data, read)
 
     def __str__(self) -> str:
-        return f"ids or {self.colors}"
+        return f"ids or {'grey or ' if self.grey else ''}{self.colors}"
+
+
+def grey_in_colors(masks: Iterable[Source], colors: Colors) -> bool:
+    """Whether the grey masks of a set, if it has any, hold nothing but greys that are colours of classes.
+
+    It takes the whole set: one mask of 0 may be class 0 or black. All masks of ids show other values than declared
+    greys, unless ids and greys are the same numbers.
+    """
+    greys = {red for red, green, blue in colors.ids if red == green == blue}
+    found = False
+    for source in masks if greys else ():
+        try:
+            values = decoded(source, encoded(source), _values_if_grey)
+        except UsageError:  # told when the pairs are examined
+            continue
+        if not greys.issuperset(values):
+            return False
+        found |= bool(values)
+    return found
+
+
+def _values_if_grey(image: Image.Image, source: Source) -> list[int]:
+    if not is_grey(image):
+        return []
+    return np.flatnonzero(np.bincount(one_channel(image, source).ravel(), minlength=256)).tolist()
 
 
 @dataclasses.dataclass(frozen=True)

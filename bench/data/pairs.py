@@ -137,6 +137,17 @@ def in_range(found: Examined, classes: int) -> None:
             )
 
 
+def something_left(root: Path | str, found: Examined) -> None:
+    """
+    Raises:
+        UsageError: nothing is left of a split.
+    """
+    for split, pairs in found.splits.items():
+        if not pairs:
+            left_out = f": {found.faults.found[0]}" if found.faults.found else ""
+            raise UsageError(f"{root}: nothing is left of the split {split}{left_out}")
+
+
 def dataset(
     root: Path | str,
     name: str,
@@ -146,19 +157,12 @@ def dataset(
     finish: Callable[[np.ndarray], np.ndarray] | None = None,
     notes: tuple[str, ...] = (),
 ) -> Dataset:
-    """The data set of what was examined.
+    """The data set of what was examined, of which something is left in every split.
 
     Args:
         finish: what is still done to a label.
         notes: what else the user should be told.
-
-    Raises:
-        UsageError: nothing is left of a split.
     """
-    for split, pairs in found.splits.items():
-        if not pairs:
-            left_out = f": {found.faults.found[0]}" if found.faults.found else ""
-            raise UsageError(f"{root}: nothing is left of the split {split}{left_out}")
     version = _version(found)
     how = f"{found.code} {finish.__name__ if finish else ''}"
     return Dataset(

@@ -129,7 +129,7 @@ class Crops:
             _identity(split, spec, "rgbl"),
         )
         self._means = [mean_color(kept[..., :3]) for (kept,) in self._kept]
-        self.weigh = weigher(spec.pixel_weights, self.labels())
+        self.weigh = weigher(spec.pixel_weights, self.labels(), split.background)
         # Batches of two epochs may be in the making at a time.
         self.order: Callable[[int], np.ndarray] = functools.lru_cache(maxsize=4)(self._order)
 

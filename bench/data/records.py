@@ -7,6 +7,7 @@ needs shuffling through a buffer. TensorFlow is imported when records are read o
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
+import results
 from bench.data import pairs
 from bench.data.catalog import Entry
 from bench.data.classes import declared, written
@@ -27,13 +29,14 @@ from bench.data.layout import inside, root_of
 from bench.data.masks import Values
 from bench.data.pairs import Classes, Faults, Pair
 from bench.data.published import Found, how_to_get, pets_code, pets_splits
+from bench.data.reading import plain_format
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
     from bench.spec import DataSpec
 
 SCHEMA = {
-    "image/encoded": ("BYTES", "the picture as it was stored, or PNG"),
+    "image/encoded": ("BYTES", "the picture in RGB and upright, as it was stored, or PNG"),
     "image/filename": ("BYTES", "its key, unique in the set"),
     "image/format": ("BYTES", "jpeg, png, ..."),
     "image/height": ("INT", "pixels, upright"),
@@ -215,14 +218,32 @@ def write(dataset: Dataset, out: Path, per_shard: int) -> Iterator[int]:
 
 def _claim(dataset: Dataset, out: Path, per_shard: int) -> None:
     """Note what the folder is for, or see that it is for this."""
-    plan = {"version": dataset.version, "per_shard": per_shard, "keys": {n: len(s) for n, s in dataset.splits.items()}}
+    plan = {
+        "version": dataset.version,
+        "per_shard": per_shard,
+        "splits": {name: _content(split) for name, split in dataset.splits.items()},
+    }
     path = out / MANIFEST
-    if path.exists():
-        if json.loads(path.read_text()) != plan:
-            raise UsageError(f"{out} holds another set, or the same in other shards; name a new or an empty folder")
-    elif any(out.iterdir()):
-        raise UsageError(f"{out} holds something already; name a new or an empty folder")
-    path.write_text(json.dumps(plan))
+    if not path.exists():
+        if any(file.suffix != ".tmp" for file in out.iterdir()):  # of a plan that was not finished
+            raise UsageError(f"{out} holds something already; name a new or an empty folder")
+        results.write_bytes(path, json.dumps(plan).encode())
+        return
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError:
+        raise UsageError(f"{path}: damaged, so what the shards hold is not known; name a new folder") from None
+    if found != plan:
+        raise UsageError(
+            f"{out} holds another set, or the same with masks read otherwise, in another order or in other shards; "
+            "name a new or an empty folder"
+        )
+
+
+def _content(split: Split) -> str:
+    """Of how the pictures and labels of a split are read, and of its keys in their order."""
+    text = "\n".join((split.version, *split.keys))
+    return f"{len(split)} {hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
 
 
 def _write_shard(path: Path, split: Split, positions: range) -> Iterator[int]:
@@ -244,11 +265,11 @@ def _example(split: Split, position: int) -> bytes:
 
     key = split.keys[position]
     image, label = split.read(position)
-    stored = split.stored(key) if split.stored else _png(image)
+    picture, kind = _picture(split, key, image)
     values = {
-        "image/encoded": stored,
+        "image/encoded": picture,
         "image/filename": key.encode(),
-        "image/format": (Image.open(io.BytesIO(stored)).format or "").lower().encode(),
+        "image/format": kind.encode(),
         "image/height": image.shape[0],
         "image/width": image.shape[1],
         "image/channels": 3,
@@ -262,6 +283,14 @@ def _example(split: Split, position: int) -> bytes:
         for name, value in values.items()
     }
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def _picture(split: Split, key: str, image: np.ndarray) -> tuple[bytes, str]:
+    """A picture and its format: as it was stored, or else PNG. The decoders of others leave EXIF aside and do not make
+    three channels of grey."""
+    if split.stored and (kind := plain_format(stored := split.stored(key))):
+        return stored, kind
+    return _png(image), "png"
 
 
 def _png(array: np.ndarray) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Literal
 
@@ -13,7 +14,7 @@ PixelWeights = Literal["none", "balanced", "frequency", "unet"]
 Weigher = Callable[[np.ndarray], np.ndarray]
 
 
-def weigher(kind: PixelWeights, labels: Iterable[np.ndarray]) -> Weigher | None:
+def weigher(kind: PixelWeights, labels: Iterable[np.ndarray], background: int = 0) -> Weigher | None:
     """A function from a label uint8 (H, W) to weights float32 (H, W); None for "none".
 
     Args:
@@ -21,6 +22,7 @@ def weigher(kind: PixelWeights, labels: Iterable[np.ndarray]) -> Weigher | None:
             "frequency": the same over the whole training set, N / (K n_c), so that a rare class weighs more wherever it
             is. "unet": "balanced" and more between objects that come close (Ronneberger et al. 2015).
         labels: all training labels; read for "frequency" only.
+        background: the class that is no object, for "unet".
     """
     if kind == "none":
         return None
@@ -30,7 +32,7 @@ def weigher(kind: PixelWeights, labels: Iterable[np.ndarray]) -> Weigher | None:
     from losses import pixel_weights
 
     if kind == "unet":
-        return pixel_weights.unet_weights
+        return functools.partial(pixel_weights.unet_weights, background=background)
     return lambda label: pixel_weights.balanced(label, VOID)
 
 

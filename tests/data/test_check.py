@@ -91,6 +91,55 @@ def test_a_split_of_which_nothing_is_left_is_refused(folder):
     assert "nothing is left of the split val" in fault(folder, on_error="skip")
 
 
+def test_the_fault_is_told_where_no_pair_is_left(folder):
+    """By both readers of the whole set: ids that no class has, masks in colours without a list, keys without masks."""
+    (folder / "classes.txt").write_text("road\nsky\n")
+    for key in "abcdvw":
+        Image.fromarray(np.full((40, 50), 7, np.uint8)).save(folder / f"masks/{key}.png")
+    expected = "nothing is left of the split train: "
+    for dataset, what in (("folder", "class id 7 on 2000 pixels"), ("camvid", "value 77 on 2000 pixels")):
+        if dataset == "camvid":
+            for key in "abcdvw":
+                Image.fromarray(np.full((40, 50), 77, np.uint8)).save(folder / f"masks/{key}.png")
+        result = run(folder, "--dataset", dataset)
+        assert (result.exit_code, expected in result.stderr, what in result.stderr) == (2, True, True), result.output
+    (folder / "classes.txt").unlink()
+    for key in "abcdvw":
+        Image.fromarray(noise(1)).save(folder / f"masks/{key}.png")
+    message = fault(folder, on_error="skip")
+    assert expected in message
+    assert "the mask has 3 channels" in message
+
+
+def test_ids_out_of_the_range_of_a_published_set(tmp_path):
+    """Read as ids, so that only their range is at fault."""
+    base = tmp_path / "VOCdevkit/VOC2012"
+    for part in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (base / part).mkdir(parents=True)
+    for split in ("train", "val"):
+        Image.fromarray(noise(len(split))).save(base / f"JPEGImages/{split}.png")
+        Image.fromarray(np.full((40, 50), 77, np.uint8)).save(base / f"SegmentationClass/{split}.png")
+        (base / f"ImageSets/Segmentation/{split}.txt").write_text(split)
+    with pytest.raises(UsageError, match=r"nothing is left of the split train: .*train\.png: class id 77 on 2000"):
+        load(DataSpec(dataset="voc2012", root=str(tmp_path), on_error="skip"))
+
+
+@pytest.mark.parametrize("layout", ["listed", "paired"])
+def test_a_split_without_masks_is_not_called_empty(folder, layout):
+    for key in "vw":
+        (folder / f"masks/{key}.png").unlink()
+    if layout == "paired":
+        for split, keys in (("Train", "abcd"), ("Val", "vw")):
+            for part in ("Images", "Masks"):
+                (folder / f"{split}_{part}").mkdir()
+                for key in keys:
+                    if (path := folder / f"{part.lower()}/{key}.png").exists():
+                        path.rename(folder / f"{split}_{part}/{key}.png")
+    message = fault(folder, on_error="skip")
+    assert "nothing is left of the split val: " in message
+    assert "v.png: image without a mask" in message
+
+
 def test_pictures_in_two_splits(folder):
     """The same file, one scaled and compressed again, and two dark ones of which nothing can be told."""
     (folder / "images/v.png").write_bytes((folder / "images/a.png").read_bytes())
@@ -140,6 +189,46 @@ def test_masks_in_colours(coloured):
     (coloured / "classes.yaml").write_text("0: {name: road, color: [200, 10, 10]}\n1: tree\n")
     assert "the mask has 3 channels" in fault(coloured)
     assert "needs a classes.yaml with the color of every class" in fault(coloured, mask_values="colors")
+
+
+@pytest.mark.parametrize("kind", ["png", "gif"])
+def test_grey_masks_in_the_colours_of_the_list(folder, kind):
+    """0 and 255 are colours there: white is class 0 and black class 1, not the other way round."""
+    (folder / "classes.yaml").write_text(
+        "0: {name: paper, color: [255, 255, 255]}\n1: {name: ink, color: '#000000'}\n255: {name: blot, color: '#8f0'}"
+    )
+    for key in "abcdvw":
+        (folder / f"masks/{key}.png").unlink()
+        values = np.repeat(np.array([255, 0, 0, 255], np.uint8), 10)[:, None].repeat(50, 1)
+        Image.fromarray(values).save(folder / f"masks/{key}.{kind}")
+    dataset = load(DataSpec(dataset="folder", root=str(folder)))
+    assert dataset.splits["val"].read(0)[1][::10, 0].tolist() == [0, 1, 1, 0]
+    assert dataset.notes == ()
+    as_ids = load(DataSpec(dataset="folder", root=str(folder), mask_values="ids"))
+    assert as_ids.splits["val"].read(0)[1][::10, 0].tolist() == [255, 0, 0, 255]
+    assert as_ids.version != dataset.version
+
+
+def test_a_list_in_greys_of_more_than_two_classes(folder):
+    (folder / "classes.yaml").write_text(
+        "0: {name: a, color: '#000000'}\n1: {name: b, color: '#7f7f7f'}\n2: {name: c, color: '#ffffff'}\n"
+    )
+    for key in "abcdvw":
+        values = np.repeat(np.array([0, 127, 255, 0], np.uint8), 10)[:, None].repeat(50, 1)
+        Image.fromarray(values).save(folder / f"masks/{key}.png")
+    label = load(DataSpec(dataset="folder", root=str(folder))).splits["val"].read(0)[1]
+    assert label[::10, 0].tolist() == [0, 1, 2, 0]
+
+
+def test_ids_stay_ids_where_one_mask_could_be_black(folder):
+    """Colours for the pictures alone: class 0 is red and void black. A mask of zeros is class 0, as in the others."""
+    (folder / "classes.yaml").write_text(
+        "0: {name: a, color: '#ff0000'}\n1: {name: b, color: '#ffffff'}\n255: {name: void, color: '#000000'}\n"
+    )
+    Image.fromarray(np.zeros((40, 50), np.uint8)).save(folder / "masks/a.png")
+    train = load(DataSpec(dataset="folder", root=str(folder))).splits["train"]
+    assert not train.read(0)[1].any()
+    assert train.read(1)[1][::10, 0].tolist() == [0, 0, 1, 255]
 
 
 def test_one_colour_is_one_class(coloured):

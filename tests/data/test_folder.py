@@ -158,6 +158,37 @@ def test_masks_of_0_and_255_are_binary_and_it_is_said(listed):
     assert set(np.unique(as_ids.splits["val"].read(0)[1])) == {0, 255}
 
 
+def all_masks(root, *values):
+    for path in (root / "masks").rglob("*.png"):
+        mask(path, values=values)
+
+
+@pytest.mark.parametrize("values", [(0, 0, 128, 255, 255), (0, 255, 255, 255, 40, 200, 0)])
+def test_soft_edges_are_no_classes(listed, values):
+    all_masks(listed, *values)
+    message = fault(listed)
+    assert re.search(r"the masks hold \d values? besides 0 and 255, up to (128|200), on fewer pixels than 255", message)
+    assert "threshold them, name the classes in classes.txt, or set data.mask_values=ids" in message
+    assert len(open_folder(listed, mask_values="ids").class_names) == max(set(values) - {255}) + 1
+    (listed / "classes.txt").write_text("".join(f"thing {index}\n" for index in range(201)))
+    assert len(open_folder(listed).class_names) == 201
+
+
+@pytest.mark.parametrize("values", [(0, 15, 15, 255), (0, *range(100, 150), 255)])
+def test_ids_that_may_be_soft_edges_are_read_and_it_is_said(listed, values):
+    all_masks(listed, *values)
+    dataset = open_folder(listed)
+    assert len(dataset.class_names) == max(set(values) - {255}) + 1
+    assert "besides 0 and 255" in dataset.notes[0]
+    assert "read as class ids; if they are soft edges, threshold them" in dataset.notes[0]
+
+
+@pytest.mark.parametrize("values", [(0, 3, 5, 255, 255), (0, 150), (0, 255), (0, 1, 2, 3)])
+def test_what_cannot_be_soft_edges_is_not_doubted(listed, values):
+    all_masks(listed, *values)
+    assert not any("soft edges" in note for note in open_folder(listed).notes)
+
+
 def test_one_mask_with_a_third_value_makes_255_void_everywhere(listed):
     for path in (listed / "masks").rglob("*.png"):
         mask(path, values=(0, 255))
@@ -168,6 +199,20 @@ def test_one_mask_with_a_third_value_makes_255_void_everywhere(listed):
 def test_class_names_from_text(listed):
     (listed / "classes.txt").write_text("road\nsky\n\ntree\n")
     assert open_folder(listed).class_names == ("road", "sky", "tree")
+
+
+def test_lists_with_a_byte_order_mark(listed):
+    (listed / "classes.txt").write_bytes(b"\xef\xbb\xbfroad\nsky\ntree\n")
+    (listed / "train.txt").write_bytes(b"\xef\xbb\xbfa\nb\n")
+    dataset = open_folder(listed)
+    assert dataset.class_names == ("road", "sky", "tree")
+    assert dataset.splits["train"].keys == ("a", "b")
+
+
+def test_hidden_folders_are_left_aside(listed):
+    mask(listed / "masks/.ipynb_checkpoints/a-checkpoint.png")
+    picture(listed / "images/sub/.cache/c.jpg")
+    assert open_folder(listed).splits["train"].keys == ("a", "sub/c", "b", "d.1")
 
 
 def test_class_names_and_colours_from_yaml(listed):
@@ -294,6 +339,12 @@ def test_empty_split_in_pairs(paired):
 def test_missing_split_file(listed):
     (listed / "val.txt").unlink()
     assert re.search(r"val\.txt: no such split file", fault(listed))
+
+
+@pytest.mark.parametrize("name", ["train.txt", "test.txt", "classes.txt", "classes.yaml"])
+def test_lists_in_another_encoding(listed, name):
+    (listed / name).write_bytes("a\nstra\u00dfe\n".encode("latin-1"))
+    assert fault(listed).startswith(f"{listed / name}: cannot be read as text (")
 
 
 def test_missing_folder_in_pairs(paired):

@@ -123,6 +123,14 @@ def test_trimaps_of_pets(pets, name, cat, dog):
     assert dataset.class_names == entries()[name].classes
 
 
+def test_the_background_of_pets_is_told_to_their_pixel_weights(pets):
+    places = {
+        name: {split.background for split in opened(name, pets, pixel_weights="unet", train_limit=2).splits.values()}
+        for name in ("oxford_pets", "oxford_pets_binary", "oxford_pets_breeds")
+    }
+    assert places == {"oxford_pets": {1}, "oxford_pets_binary": {0}, "oxford_pets_breeds": {0}}
+
+
 def test_variants_of_pets_have_versions_of_their_own(pets):
     versions = {opened(name, pets).version for name in names() if name.startswith("oxford_pets")}
     assert len(versions) == 3

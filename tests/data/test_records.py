@@ -74,6 +74,64 @@ def test_what_is_prepared_reads_back_the_same(folder, tmp_path):
         assert after.splits[name].stored(key) == (folder / f"images/{key}.jpg").read_bytes(), "not encoded again"
 
 
+def features_of(out, split):
+    for name in sorted(out.glob(f"{split}-*.tfrecord")):
+        for record in tf.data.TFRecordDataset(str(name)):
+            yield tf.train.Example.FromString(record.numpy()).features.feature
+
+
+def test_pictures_are_upright_and_in_rgb_for_any_decoder(folder, tmp_path):
+    """TensorFlow knows no EXIF: a turned JPEG would lie beside an upright mask. Nor does it say 3 for grey."""
+    rng = np.random.default_rng(1)
+    turned, exif = rng.integers(0, 256, (24, 20, 3)).astype(np.uint8), Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(turned).save(folder / "images/k3.jpg", exif=exif)
+    Image.fromarray(turned[:20, :, 0]).resize((24, 20)).save(folder / "images/k1.jpg")
+    upright = Image.fromarray(turned).resize((24, 20))
+    upright.save(folder / "images/k0.jpg", "mpo", save_all=True, append_images=[upright])
+    upright.convert("RGBA").save(folder / "images/k2.png")
+    (folder / "images/k2.jpg").unlink()
+    assert prepared(folder, tmp_path / "out").exit_code == 0
+    before = load(DataSpec(dataset="folder", root=str(folder))).splits["train"]
+    kinds = []
+    for index, features in enumerate(features_of(tmp_path / "out", "train")):
+        kinds.append(features["image/format"].bytes_list.value[0].decode())
+        data = features["image/encoded"].bytes_list.value[0]
+        image = (tf.io.decode_png if kinds[-1] == "png" else tf.io.decode_jpeg)(data).numpy()
+        sides = [features[f"image/{side}"].int64_list.value[0] for side in ("height", "width", "channels")]
+        assert list(image.shape) == sides == [20, 24, 3], index
+        if kinds[-1] == "png":
+            np.testing.assert_array_equal(image, before.read(index)[0])
+    assert kinds == ["png", "png", "jpeg", "png", "jpeg", "jpeg", "jpeg"]
+
+
+def test_the_same_files_read_otherwise_are_another_set(folder, tmp_path):
+    """Their bytes are the same: what the shards would hold is not."""
+    (folder / "classes.yaml").unlink()
+    for path in (folder / "masks").iterdir():
+        Image.fromarray(np.where(np.asarray(Image.open(path)) < 2, 1, 0).astype(np.uint8)).save(path)
+    out = tmp_path / "out"
+    Image.fromarray(np.full((20, 24), 255, np.uint8)).save(folder / "masks/k0.png")
+    assert prepared(folder, out, "--mask-values", "binary").exit_code == 0
+    other = prepared(folder, out, "--mask-values", "ids")
+    assert (other.exit_code, "holds another set, or the same with masks read otherwise" in other.stderr) == (2, True)
+    assert prepared(folder, out, "--mask-values", "binary").exit_code == 0
+    (folder / "val.txt").write_text("k8\nk7\n")
+    assert prepared(folder, out, "--mask-values", "binary").exit_code == 2, "the keys in another order"
+
+
+def test_a_cut_plan_is_told_and_a_whole_one_is_not_written_again(folder, tmp_path):
+    out = tmp_path / "out"
+    prepared(folder, out)
+    plan = out / records.MANIFEST
+    written = plan.stat().st_mtime_ns
+    assert prepared(folder, out).exit_code == 0
+    assert plan.stat().st_mtime_ns == written
+    plan.write_bytes(plan.read_bytes()[:20])
+    result = prepared(folder, out)
+    assert (result.exit_code, result.stderr.startswith(f"error: {plan}: damaged")) == (2, True), result.stderr
+
+
 def test_an_interrupted_call_goes_on_where_it_was(folder, tmp_path):
     dataset, out = load(DataSpec(dataset="folder", root=str(folder))), tmp_path / "out"
     steps = records.write(dataset, out, 3)

@@ -42,7 +42,8 @@ def test_load_applies_the_limit_of_each_split():
 def test_loading_a_set_imports_no_tensorflow():
     code = (
         "import sys, bench.data; from types import SimpleNamespace as N\n"
-        "spec = N(dataset='scenes', root=None, name=None, train_limit=1, val_limit=1, test_limit=1)\n"
+        "limits = dict(train_limit=1, val_limit=1, test_limit=1)\n"
+        "spec = N(dataset='scenes', root=None, name=None, pixel_weights='none', **limits)\n"
         "bench.data.load(spec).splits['val'].read(0); import bench.data.pipeline\n"
         "assert not {'tensorflow', 'keras', 'ray'} & set(sys.modules)"
     )

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 import losses
-from bench.data import pipeline, weights
+from bench.data import load, pipeline, weights
 from bench.data.dataset import VOID, Split
+from bench.errors import UsageError
 from bench.spec import DataSpec, TrialSpec, parse
 from losses import pixel_weights
 
@@ -36,6 +38,34 @@ def test_unet_is_that_of_losses():
     made = weights.weigher("unet", [])(label)
     np.testing.assert_array_equal(made, pixel_weights.unet_weights(label))
     assert made[6, 8] > made[15, 8] + 5, "between the two objects"
+
+
+@pytest.mark.parametrize(
+    ("names", "background"),
+    [("pet background border", 1), ("background pet", 0), ("cell Background", 1), (None, 0)],
+)
+def test_unet_takes_the_class_named_background(tmp_path, names, background):
+    label = np.full((48, 48), background, np.uint8)
+    label[10:20, 3:20], label[10:20, 24:40] = 1 - background, 1 - background
+    for split, gray in (("train", 50), ("val", 90)):
+        for part, array in (("images", np.full((48, 48, 3), gray, np.uint8)), ("masks", label)):
+            (tmp_path / part).mkdir(exist_ok=True)
+            Image.fromarray(array).save(tmp_path / f"{part}/{split}.png")
+        (tmp_path / f"{split}.txt").write_text(split)
+    if names:
+        (tmp_path / "classes.txt").write_text("\n".join(names.split()))
+    spec = DataSpec(
+        dataset="folder", root=str(tmp_path), size=48, crop=48, augment="none", pixel_weights="unet", train_limit=1
+    )
+    weight = pipeline.Crops(load(spec).splits["train"], spec, 0)[0][2]
+    assert weight[15, 21] > weight[40, 21] + 5, "between the two objects"
+    assert weight[15, 10] == weight[11, 30], "and nothing within them"
+
+
+def test_unet_is_refused_where_no_class_is_background():
+    with pytest.raises(UsageError, match=r"scenes: no class is named background, .* data\.pixel_weights=unet"):
+        load(DataSpec(pixel_weights="unet"))
+    assert load(DataSpec(pixel_weights="balanced")).name == "scenes"
 
 
 def test_none_delivers_none():
