@@ -1,8 +1,8 @@
 """`python -m bench.perf [NAME ...]`: the benchmarks that hold the suite to its bars, one after another, as one table.
 
 Each runs in a process of its own; nothing else should run on the machine. Those that only describe
-(`bench.perf.atrous`, `gate`, `generations`, `losses`, `lovasz`, `precision`, `profile`, `work`) are run by their own
-names.
+(`bench.perf.atrous`, `gate`, `generations`, `losses`, `lovasz`, `precision`, `profile`, `step`, `work`) are run by
+their own names.
 """
 
 from __future__ import annotations
@@ -35,20 +35,22 @@ def main(
         if name not in BENCHMARKS:
             raise UsageError(f"unknown benchmark {name!r}{nearest(name, BENCHMARKS)}")
     ratios: list[Ratio] = []
-    without: list[str] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for name in names or BENCHMARKS:
-            print(f"\n{name}", flush=True)
-            file = Path(folder) / f"{name}.json"
-            subprocess.run([sys.executable, "-m", f"bench.perf.{name}", "--json", str(file)], check=False)
-            found = read(file) if file.is_file() else []
-            ratios += found
-            without += [] if found else [name]
-    print()
-    status = report(ratios, out)
-    if without:
-        print(f"\nNot measured: {', '.join(without)}; see above.")
-    return MISSED if without else status
+    missing = list(names or BENCHMARKS)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for name in list(missing):
+                print(f"\n{name}", flush=True)
+                file = Path(folder) / f"{name}.json"
+                subprocess.run([sys.executable, "-m", f"bench.perf.{name}", "--json", str(file)], check=False)
+                if found := read(file) if file.is_file() else []:
+                    ratios += found
+                    missing.remove(name)
+    finally:  # what an interrupt leaves is half an hour's work, too
+        print()
+        status = report(ratios, out)
+        if missing:
+            print(f"\nNot measured: {', '.join(missing)}; see above.")
+    return MISSED if missing else status
 
 
 if __name__ == "__main__":

@@ -9,11 +9,6 @@ uses: the kernel trimmed to the map, then direct. The ratio is `keras` to `ours`
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-
 import argparse
 import time
 from collections.abc import Callable, Mapping
@@ -24,6 +19,7 @@ import keras
 import tensorflow as tf
 
 import models
+from bench.perf.ratios import stack
 from bench.perf.rounds import milliseconds
 
 FILTERS = 256
@@ -149,7 +145,7 @@ def main() -> None:
     only.add_argument("--step-only", action="store_true", help="whole training steps only")
     only.add_argument("--layers-only", action="store_true", help="single layers only")
     chosen = parser.parse_args()
-    print(f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {os.cpu_count()} cores")
+    print(stack())
     if not chosen.step_only:
         for dtype in ("float32", "bfloat16"):
             for depthwise in (False, True):

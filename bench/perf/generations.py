@@ -23,9 +23,10 @@ from bench.errors import UsageError
 from bench.perf.ratios import Ratio, report
 
 HOME = Path(__file__).resolve().parents[2]
-ENVIRONMENT = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(HOME)}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(HOME)}
 MEASURE = """
 import json, sys, time
+import bench.perf  # what every process sets before TensorFlow is imported
 began = time.perf_counter()
 import keras, tensorflow as tf
 import models
@@ -42,11 +43,12 @@ seconds = medians({"training": step, "inference": inference_step(model, case)}, 
 print(json.dumps({
     "import": imported - began, "build, trace and first step": first - imported,
     "training": case.batch / seconds["training"], "inference": case.batch / seconds["inference"],
-    "peak": peak_rss_mb(), "stack": f"TensorFlow {tf.__version__}, Keras {keras.__version__}",
+    "peak of the process": peak_rss_mb(), "stack": f"TensorFlow {tf.__version__}, Keras {keras.__version__}",
 }))
 """
 UNITS = {
-    "import": "s", "build, trace and first step": "s", "training": "images/s", "inference": "images/s", "peak": "MiB",
+    "import": "s", "build, trace and first step": "s", "training": "images/s", "inference": "images/s",
+    "peak of the process": "MiB",
 }  # fmt: skip
 
 
@@ -80,9 +82,11 @@ def main(
     arguments = [backbone, str(size), str(batch), str(output_stride)]
     ours: list[dict[str, float | str]] = []
     others: list[dict[str, float | str]] = []
-    for _ in range(rounds):
-        ours.append(measure(sys.executable, arguments))
-        others.append(measure(os.path.abspath(other), arguments))  # not resolved, which would leave its environment
+    # Not resolved, which would leave its environment.
+    sides = [(sys.executable, ours), (os.path.abspath(other), others)]
+    for number in range(rounds):
+        for python, found in sides if number % 2 == 0 else reversed(sides):
+            found.append(measure(python, arguments))
     case = f"{backbone}, {batch} x {size} px, stride {output_stride}"
     print(f"{case}: {ours[0]['stack']} against {others[0]['stack']}; medians of {rounds} processes each")
     ratios = [

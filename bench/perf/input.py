@@ -11,9 +11,8 @@ resident memory after the first two stands beside that after the last.
 from __future__ import annotations
 
 import os
+import statistics
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 if hasattr(os, "sched_setaffinity"):  # before TensorFlow makes its threads
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
@@ -31,7 +30,7 @@ import typer
 from bench.cli import command, start
 from bench.data import load, pipeline
 from bench.perf.ratios import Ratio, report
-from bench.perf.rounds import medians
+from bench.perf.rounds import quartiles, times
 from bench.spec import DataSpec
 
 BATCH, PICTURES, EPOCHS = 8, 32, 20
@@ -173,12 +172,12 @@ def sides(crops: pipeline.Crops, images: np.ndarray, labels: np.ndarray, classes
     pictures = tf.data.Dataset.from_tensor_slices((images, labels)).repeat().shuffle(PICTURES)
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
-    # The chain counts its pictures before they are augmented, or what is made ahead would be too many.
-    chain = with_tf_image(pictures.take(BATCH * CALL["tf.image"]), size)
+    # Pictures are counted before they are augmented, or batches that nobody reads would be made ahead.
+    taken = {name: pictures.take(BATCH * CALL[name]) for name in ("keras_cv", "tf.image")}
     return {
         "ours": pipeline.train(crops, BATCH, CALL["ours"]),
-        "keras_cv": with_keras_cv(pictures, size, classes).take(CALL["keras_cv"]).with_options(options),
-        "tf.image": chain.with_options(options),
+        "keras_cv": with_keras_cv(taken["keras_cv"], size, classes).with_options(options),
+        "tf.image": with_tf_image(taken["tf.image"], size).with_options(options),
     }
 
 
@@ -212,11 +211,23 @@ def measured(size: int, rounds: int) -> list[Ratio]:
     pairs = (pipeline.resized(*split.read(i), size) for i in range(len(split)))
     images, labels = (np.stack(column) for column in zip(*pairs, strict=True))
     made = sides(crops, images, labels, len(dataset.class_names))
-    seconds = medians({name: drained(batches) for name, batches in made.items()}, rounds)
-    rates = {name: CALL[name] * BATCH / seconds[name] for name in made}
+    seconds = times({name: drained(batches) for name, batches in made.items()}, rounds)
+    each = {name: [value / (CALL[name] * BATCH) for value in values] for name, values in seconds.items()}
+    rates = {name: 1 / statistics.median(values) for name, values in each.items()}
     what, held = f"input, {size} x {size} px, policy strong, one core", growth(crops)
     return [
-        *(Ratio(what, "images/s", rates["ours"], name, rates[name], at_least=bar) for name, bar in BARS.items()),
+        *(
+            Ratio(
+                what,
+                "images/s",
+                rates["ours"],
+                name,
+                rates[name],
+                at_least=bar,
+                spread=quartiles(each[name], each["ours"]),
+            )
+            for name, bar in BARS.items()
+        ),
         Ratio(f"resident memory after {EPOCHS} epochs", "MiB", held[-1], "after 2", held[1], at_most=FLAT),
     ]
 

@@ -13,11 +13,6 @@ resident set of a fresh process, on a GPU TensorFlow's own count. `nothing` is a
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-
 import argparse
 import json
 import multiprocessing
@@ -38,6 +33,7 @@ import tensorflow as tf
 
 import losses
 from bench.environment import describe
+from bench.perf.ratios import stack
 from bench.perf.rounds import milliseconds
 
 Function = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -250,9 +246,7 @@ def main() -> None:
         for classes in chosen.classes
         for loss in chosen.losses
     ]
-    print(
-        f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {os.cpu_count()} cores, {chosen.size} x {chosen.size}"
-    )
+    print(f"{stack()}, {chosen.size} x {chosen.size}")
     print(HEADER, flush=True)
     kept = Kept(chosen.json) if chosen.json else None
     for row in measure(cases, chosen.rounds, not chosen.no_time, not chosen.no_memory):

@@ -11,20 +11,15 @@ latter, the weighted count of all errors in their bins, by the operations that c
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-
 import argparse
 from collections.abc import Callable
 from functools import partial
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 import losses
+from bench.perf.ratios import stack
 from bench.perf.rounds import milliseconds
 
 BINS = 1025  # 1024 and one for errors of 0
@@ -87,7 +82,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--xla", action="store_true", help="compile all with XLA")
     chosen = parser.parse_args()
-    print(f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {os.cpu_count()} cores, XLA {chosen.xla}")
+    print(f"{stack()}, XLA {chosen.xla}")
     rng = np.random.default_rng(0)
     for classes in map(int, chosen.classes.split(",")):
         side = -(-chosen.size // 32)

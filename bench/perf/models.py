@@ -5,22 +5,18 @@
 All have the same backbone, random weights, size, batch and precision; a training step is the forward pass,
 cross-entropy, the backward pass and Adam. The tutorial, which ends its ResNet50 at conv4, is compared where the
 backbone is ResNet50. Images/s come from the median of rounds in which the sides take turns in one process. Memory is
-the peak of a training step in a fresh process (on a CPU its largest resident set, on a GPU TensorFlow's own count);
-that of decoder and head, the ASPP among them, is what it exceeds the same step of the backbone alone by. `kept` is
-what the backward pass keeps of decoder and head by the traced graph (see `models.cost`). The share of the machine
-counts 3 forward passes' operations a training step and takes the faster of a matrix product and a 3x3 convolution,
-measured in the same process, as all there is.
+the peak of a fresh process that trains (on a CPU its largest resident set, TensorFlow and all, on a GPU TensorFlow's
+own count); that of decoder and head, the ASPP among them, is what it exceeds the same process with the backbone alone
+by. `kept` is what the backward pass keeps of decoder and head by the traced graph (see `models.cost`). The share of
+the machine counts 3 forward passes' operations a training step and takes the faster of a matrix product and a 3x3
+convolution, measured in the same rounds, as all there is. The bars on images/s are for a CPU.
 """
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-
 import argparse
 import multiprocessing
+import statistics
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -34,8 +30,8 @@ import losses
 import models
 from bench.environment import peak_rss_mb
 from bench.perf import peak, tutorial
-from bench.perf.ratios import Ratio, report
-from bench.perf.rounds import medians
+from bench.perf.ratios import Ratio, report, stack
+from bench.perf.rounds import quartiles, times
 from models.backbones import BACKBONES
 from models.builder import BACKBONE
 from models.cost import cost_of
@@ -51,7 +47,7 @@ PAIR = (OURS, STOCK)
 # What ours is held to: training images/s over the stock model's at least, memory of decoder and head at most.
 SPEED_BARS = {("efficientnetlite_b0", 160): 5.0, ("resnet50", 512): 1.5}
 MEMORY_BAR = 0.6
-SHARE, PEAK = "share", "the most this machine does"
+PEAK = "the most this machine does"
 
 
 class Case(NamedTuple):
@@ -62,6 +58,9 @@ class Case(NamedTuple):
     batch: int
     classes: int
     precision: str
+
+    def __str__(self) -> str:
+        return f"{self.backbone}, {self.batch} x {self.size} px"
 
 
 def build(case: Case, side: str) -> keras.Model:
@@ -111,17 +110,33 @@ def inference_step(model: keras.Model, case: Case) -> Callable[[], None]:
     return lambda: step(image)[0, 0, 0, 0].numpy()  # waits for the device without copying the logits
 
 
-def images_per_second(case: Case, rounds: int) -> dict[str, dict[str, float]]:
-    """{"training" or "inference": {side: images/s}}, and {SHARE: {OURS: FLOP/s in training, PEAK: the most}}."""
+def speed(case: Case, rounds: int) -> list[Ratio]:
+    """Images/s of ours over those of the others, and the share of what the machine does at most, taken in turns."""
     sides = [*PAIR, *((OURS_16, TUTORIAL) if case.backbone == tutorial.BACKBONE else ())]
     built = {side: build(case, side) for side in sides}
-    found = {}
-    for name, make in (("training", training_step), ("inference", inference_step)):
-        steps = {side: make(model, case) for side, model in built.items()}
-        found[name] = {side: case.batch / seconds for side, seconds in medians(steps, rounds, warm_up=2).items()}
-    flops = 3 * cost_of(built[OURS], (case.size, case.size)).flops
-    most = max(peak.flops_per_second(case.precision).values())
-    return {**found, SHARE: {OURS: flops * found["training"][OURS], PEAK: most}}
+    kernels = peak.sides(case.precision)
+    calls = {name: call for name, (call, _) in kernels.items()}
+    trained = times({side: training_step(model, case) for side, model in built.items()} | calls, rounds, warm_up=2)
+    inferred = times({side: inference_step(model, case) for side, model in built.items()}, rounds, warm_up=2)
+    rates = {name: done / statistics.median(trained[name]) for name, (_, done) in kernels.items()}
+    most = max(rates, key=lambda name: rates[name])
+    flops = 3 * cost_of(built[OURS], (case.size, case.size)).flops * case.batch / statistics.median(trained[OURS])
+    share = Ratio(f"training, {case}", "GFLOP/s", flops / 1e9, f"{PEAK} ({most})", rates[most] / 1e9)
+    # The bars are those of a CPU.
+    bar = None if tf.config.list_physical_devices("GPU") else SPEED_BARS.get((case.backbone, case.size))
+    return [*_pairs("training", case, trained, bar), *_pairs("inference", case, inferred, None), share]
+
+
+def _pairs(name: str, case: Case, seconds: dict[str, list[float]], bar: float | None) -> list[Ratio]:
+    def ratio(what: str, ours: str, other: str, bar: float | None) -> Ratio:
+        rates = [case.batch / statistics.median(seconds[side]) for side in (ours, other)]
+        spread = quartiles(seconds[other], seconds[ours])
+        return Ratio(what, "images/s", rates[0], other, rates[1], at_least=bar, spread=spread)
+
+    found = [ratio(f"{name}, {case}, stride 32", OURS, STOCK, bar)]
+    if TUTORIAL in seconds:
+        found.append(ratio(f"{name}, {case}, stride 16, conv5 in ours alone", OURS_16, TUTORIAL, None))
+    return found
 
 
 def peak_memory(case: Case, side: str, whole: bool) -> float:
@@ -141,42 +156,26 @@ def kept(case: Case, side: str) -> float:
     return case.batch * (whole - front) / 2**20
 
 
-def memory(case: Case) -> dict[str, dict[str, float]]:
-    """{"peak", "decoder and head" or "kept": {side: MiB}}."""
-    found: dict[str, dict[str, float]] = {"peak": {}, "decoder and head": {}, "kept": {}}
+def memory(case: Case) -> list[Ratio]:
+    """MiB of ours over those of the stock model."""
+    found: dict[str, list[float]] = {"peak of a process that trains": [], "decoder and head": [], "kept": []}
     for side in PAIR:
         whole, front = (_in_fresh_process(peak_memory, case, side, whole) for whole in (True, False))
-        found["peak"][side], found["decoder and head"][side] = whole, whole - front
-        found["kept"][side] = _in_fresh_process(kept, case, side)
-    return found
+        for values, value in zip(
+            found.values(), (whole, whole - front, _in_fresh_process(kept, case, side)), strict=True
+        ):
+            values.append(value)
+    bars = {"decoder and head": MEMORY_BAR}
+    return [
+        Ratio(f"{name}, {case}", "MiB", ours, STOCK, stock, at_most=bars.get(name))
+        for name, (ours, stock) in found.items()
+    ]
 
 
 def _in_fresh_process(function: Callable[..., Any], *arguments: object) -> Any:
     """Everything is measured in processes of their own: a child's largest resident set starts with its parent's."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         return process.submit(function, *arguments).result()
-
-
-def ratios(case: Case, measured: dict[str, dict[str, float]]) -> list[Ratio]:
-    """Ours over the others', with the bar where there is one."""
-    units = {"training": "images/s", "inference": "images/s"}
-    found = []
-    for name, values in measured.items():
-        where = f"{case.backbone}, {case.batch} x {case.size} px"
-        what = f"{name}, {where}"
-        if name == SHARE:
-            found.append(Ratio(f"training, {where}", "GFLOP/s", values[OURS] / 1e9, PEAK, values[PEAK] / 1e9))
-            continue
-        low = SPEED_BARS.get((case.backbone, case.size)) if name == "training" else None
-        high = MEMORY_BAR if name == "decoder and head" else None
-        found.append(Ratio(what, units.get(name, "MiB"), values[OURS], STOCK, values[STOCK], low, high))
-        if TUTORIAL in values:
-            found.append(
-                Ratio(
-                    f"{what}, stride 16, conv5 in ours alone", units[name], values[OURS_16], TUTORIAL, values[TUTORIAL]
-                )
-            )
-    return found
 
 
 def _case(text: str, classes: int, precision: str) -> Case:
@@ -198,12 +197,11 @@ def main() -> int:
     parser.add_argument("--no-memory", action="store_true", help="time only")
     parser.add_argument("--json", type=Path, help="write the figures and the machine here")
     chosen = parser.parse_args()
-    print(f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {os.cpu_count()} cores, {chosen.precision}")
+    print(f"{stack()}, {chosen.precision}")
     found: list[Ratio] = []
     for case in [_case(text, chosen.classes, chosen.precision) for text in chosen.cases]:
-        measured = {} if chosen.no_time else _in_fresh_process(images_per_second, case, chosen.rounds)
-        measured |= {} if chosen.no_memory else memory(case)
-        found += ratios(case, measured)
+        found += [] if chosen.no_time else _in_fresh_process(speed, case, chosen.rounds)
+        found += [] if chosen.no_memory else memory(case)
     return report(found, chosen.json)
 
 

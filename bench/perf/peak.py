@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
+from collections.abc import Callable
 
-from bench.perf.rounds import medians
+import tensorflow as tf
 
 SIDE = 2048
 IMAGE = (8, 64, 64, 256)  # batch, height, width, channels of a 3x3 convolution that fills any machine
+QUEUED = 30  # kernels a call on a GPU, which would else wait for the host between two
 
 
-def flops_per_second(precision: str = "float32", rounds: int = 7) -> dict[str, float]:
-    """{"matmul" or "convolution": floating point operations a second}, a multiply and add counting as 2.
+def sides(precision: str = "float32") -> dict[str, tuple[Callable[[], float], float]]:
+    """{"matmul" or "convolution": (a call that returns when it is done, its floating point operations)}.
+
+    A multiply and add count as 2. To be measured in turns with what is compared to it.
 
     Args:
         precision: a Keras dtype policy; its compute type is measured.
-        rounds: of which the median is taken.
     """
     dtype = tf.as_dtype(precision.removeprefix("mixed_"))
     square = tf.cast(tf.random.stateless_normal((SIDE, SIDE), (0, 1)), dtype)
     batch, height, width, channels = IMAGE
     image = tf.cast(tf.random.stateless_normal(IMAGE, (0, 2)), dtype)
     kernel = tf.cast(tf.random.stateless_normal((3, 3, channels, channels), (0, 3)), dtype)
+    often = QUEUED if tf.config.list_physical_devices("GPU") else 1
 
     @tf.function
     def matmul() -> tf.Tensor:
@@ -31,6 +34,10 @@ def flops_per_second(precision: str = "float32", rounds: int = 7) -> dict[str, f
     def convolution() -> tf.Tensor:
         return tf.reduce_sum(tf.nn.conv2d(image, kernel, 1, "SAME")[0, 0, 0])
 
-    work = {"matmul": 2 * SIDE**3, "convolution": 2 * 9 * channels**2 * batch * height * width}
-    seconds = medians({"matmul": lambda: float(matmul()), "convolution": lambda: float(convolution())}, rounds)
-    return {name: operations / seconds[name] for name, operations in work.items()}
+    def queued(call: Callable[[], tf.Tensor]) -> Callable[[], float]:
+        return lambda: float([call() for _ in range(often)][-1])
+
+    return {
+        "matmul": (queued(matmul), often * 2.0 * SIDE**3),
+        "convolution": (queued(convolution), often * 2.0 * 9 * channels**2 * batch * height * width),
+    }

@@ -1,27 +1,22 @@
 """Where a trial's time goes: `python -m bench.perf.profile [--preset quick] [--set FIELD=VALUE]`.
 
-One trial in this process, phase by phase, from the start of the process to the last file that it writes.
-A steady step stands beside the whole.
+One trial in this process, phase by phase, from the start of the process until the record is written, and what is in
+none of them. A steady step stands beside the whole; `bench.perf.step` takes one apart.
 """
 
 from __future__ import annotations
-
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import importlib
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import psutil
 import typer
 
 from bench.cli import command, start
-from bench.environment import prepare_process
+from bench.errors import UsageError
 from bench.grid import single
 from bench.plan import default_precision
 from bench.spec import TrialSpec
@@ -60,22 +55,31 @@ def profile(spec: TrialSpec) -> tuple[dict[str, float], dict[str, float]]:
     with clocks.phase("suite"):
         import losses.registry  # noqa: F401
         import models.builder  # noqa: F401
-        from bench import evaluation, objective, optimizers, training  # noqa: F401
+        from bench import evaluation, objective, optimizers, training, trial  # noqa: F401
         from bench.data import pipeline  # noqa: F401
-        from bench.trial import Body
     seconds["import of the suite"] = clocks.elapsed("suite")
+
+    class Timed(trial.Body):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self.clocks = clocks
+            for method, phase in PARTS.items():
+                setattr(self, method, clocks.phase(phase)(getattr(self, method)))
+
+    trial.Body = Timed  # type: ignore[misc]
     with tempfile.TemporaryDirectory() as folder:
-        body = Body(spec, Path(folder), False, lambda event: None)
-        body.clocks = clocks
-        for method, phase in PARTS.items():
-            setattr(body, method, clocks.phase(phase)(getattr(body, method)))
-        kept = body.run()
+        record = trial.run(spec, Path(folder))
+    whole = time.time() - psutil.Process().create_time()
+    if record.error:
+        raise UsageError(f"the trial failed: {record.error.message}")
     seconds |= {label: clocks.elapsed(label) for label in PARTS.values()}
     seconds |= {label: clocks.elapsed(name) for name, label in BOOKED.items()}
-    speed = kept["throughput"]
-    rate = speed["images_per_second"]
-    step = {"step": 1e3 * spec.train.batch_size / rate, "input": 100 * (speed["input_share"] or 0)} if rate else {}
-    return seconds, step
+    seconds["in none of these"] = whole - sum(seconds.values())
+    speed = record.throughput
+    rate = speed.images_per_second if speed else None
+    if speed is None or rate is None:
+        return seconds, {}
+    return seconds, {"step": 1e3 * spec.train.batch_size / rate, "input": 100 * (speed.input_share or 0)}
 
 
 @command
@@ -84,7 +88,6 @@ def main(
     preset: Annotated[str, typer.Option(help="smoke, quick, study or full.")] = "quick",
 ) -> int:
     """Print where the time of one trial goes."""
-    prepare_process()
     spec = single(set_ or [], preset, default_precision(0, []))
     seconds, step = profile(spec)
     whole = sum(seconds.values())

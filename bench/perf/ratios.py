@@ -14,7 +14,10 @@ MISSED = 1
 
 
 class Ratio(NamedTuple):
-    """One comparison: `value` is `ours / other` in the unit both were measured in."""
+    """One comparison: `value` is `ours / other` in the unit both were measured in.
+
+    `spread`: the quartiles of that ratio over the rounds, where there were any.
+    """
 
     what: str
     unit: str
@@ -23,6 +26,7 @@ class Ratio(NamedTuple):
     other: float
     at_least: float | None = None
     at_most: float | None = None
+    spread: tuple[float, float] | None = None
 
     @property
     def value(self) -> float:
@@ -41,13 +45,20 @@ class Ratio(NamedTuple):
         return (low is None or self.value >= low) and (high is None or self.value <= high)
 
 
-HEADER = "| what | unit | ours | against | | ratio | bar |\n|---|---|--:|---|--:|--:|---|"
+HEADER = "| what | unit | ours | against | | ratio | quartiles | bar |\n|---|---|--:|---|--:|--:|--:|---|"
 
 
 def line(ratio: Ratio) -> str:
     """A row of the table under `HEADER`."""
     cells = [ratio.what, ratio.unit, f"{ratio.ours:.4g}", ratio.against, f"{ratio.other:.4g}", f"{ratio.value:.3g}"]
-    return f"| {' | '.join([*cells, ratio.bar])} |"
+    spread = " to ".join(f"{value:.3g}" for value in ratio.spread or ())
+    return f"| {' | '.join([*cells, spread, ratio.bar])} |"
+
+
+def stack() -> str:
+    """What is measured on, in a line."""
+    here = describe()
+    return f"TensorFlow {here['tensorflow']}, Keras {here['keras']}, {here['cores']} cores of {here['processor']}"
 
 
 def report(ratios: Sequence[Ratio], out: Path | None) -> int:
@@ -61,4 +72,5 @@ def report(ratios: Sequence[Ratio], out: Path | None) -> int:
 
 def read(path: Path) -> list[Ratio]:
     """What `report` wrote."""
-    return [Ratio(**row) for row in json.loads(path.read_text(encoding="utf-8"))["ratios"]]
+    rows = [Ratio(**row) for row in json.loads(path.read_text(encoding="utf-8"))["ratios"]]
+    return [row._replace(spread=row.spread and (row.spread[0], row.spread[1])) for row in rows]

@@ -13,24 +13,36 @@ def milliseconds(sides: Mapping[str, Callable[[], object]], rounds: int, **optio
     return {name: 1e3 * value for name, value in medians(sides, rounds, **options).items()}
 
 
-def medians(
+def medians(sides: Mapping[str, Callable[[], object]], rounds: int, **options: Any) -> dict[str, float]:
+    """Median seconds of one call of each side; see `times`."""
+    return {name: statistics.median(values) for name, values in times(sides, rounds, **options).items()}
+
+
+def times(
     sides: Mapping[str, Callable[[], object]], rounds: int, *, warm_up: int = 1, seconds: float = float("inf")
-) -> dict[str, float]:
-    """Median seconds of one call of each side, a call a round.
+) -> dict[str, list[float]]:
+    """Seconds of one call of each side, a call a round.
 
     A side returns once its work is done (it waits for the device itself). After `warm_up` calls of each there are at
-    most `rounds` rounds, fewer (but three) when they would take longer than `seconds`.
+    most `rounds` rounds, fewer (but three) when they would take longer than `seconds`. Every other round goes through
+    the sides backwards, so that none is always measured behind the same other.
     """
     for _ in range(warm_up):
         for run in sides.values():
             run()
-    times: dict[str, list[float]] = {name: [] for name in sides}
+    found: dict[str, list[float]] = {name: [] for name in sides}
     began = time.perf_counter()
     done = 0
     while done < min(rounds, 3) or (done < rounds and time.perf_counter() - began < seconds):
-        for name, run in sides.items():
+        for name in list(sides) if done % 2 == 0 else reversed(list(sides)):
             start = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - start)
+            sides[name]()
+            found[name].append(time.perf_counter() - start)
         done += 1
-    return {name: statistics.median(values) for name, values in times.items()}
+    return found
+
+
+def quartiles(above: list[float], below: list[float]) -> tuple[float, float]:
+    """The quartiles of `above / below`, round by round: how far the ratio of the medians is to be trusted."""
+    low, _, high = statistics.quantiles([a / b for a, b in zip(above, below, strict=True)], n=4, method="inclusive")
+    return low, high

@@ -26,6 +26,7 @@ from rich.console import Console
 from bench import campaign, plan, schedule
 from bench.campaign import Campaign
 from bench.cli import command, start
+from bench.errors import UsageError
 from bench.perf.ratios import Ratio, report
 from bench.perf.rounds import medians
 from bench.policy import Policy
@@ -35,7 +36,7 @@ BAR = 1.15
 FLOOR_UP_TO = 200
 NOTHING = "operator:is_"  # a function of two arguments that does nothing, without an import of ours
 GRID = ("--grid", "losses", "--preset", "quick", "--gpus-per-trial", "0")
-CELLS, SHORT = 21, ("--seeds", "1", "--only", "loss=cross_entropy,dice,focal")
+TRIALS, SHORT = 21, ("--seeds", "1", "--only", "loss=cross_entropy,dice,focal")
 LOOP = """
 import json, sys
 from pathlib import Path
@@ -69,6 +70,8 @@ def no_ops(counts: Sequence[int]) -> list[Ratio]:
     found: list[Ratio] = []
     driver = psutil.Process()
     with schedule.cluster(None):
+        schedule.empty_trials(2)  # Ray's first start is neither's
+        ours(2)
         for count in sorted(counts):
             sides = {"floor": partial(schedule.empty_trials, count)} if count <= FLOOR_UP_TO or not found else {}
             sides["ours"] = partial(ours, count)
@@ -87,29 +90,37 @@ def no_ops(counts: Sequence[int]) -> list[Ratio]:
 def grid(whole: bool) -> list[Ratio]:
     """The losses grid by `bench.run`, report and all, over a loop that trains its cells in fresh processes.
 
-    From some of its trials the whole grid is told: what is paid once, and what each trial takes.
+    From some of its trials the whole grid is told: what is paid once, and what each trial takes. The loop stands
+    between two runs, because the machine's speed drifts.
     """
     with tempfile.TemporaryDirectory() as folder:
-        arguments = [*GRID, *(() if whole else SHORT), "--out", folder, "--name", "r"]
         # TensorFlow's files and decoded pictures into the caches, which both sides read.
         warm_up = [*GRID, "--seeds", "1", "--only", "loss=cross_entropy", "--out", folder, "--name", "w"]
         _seconds([sys.executable, "-m", "bench.run", *warm_up])
-        all_of_ours = _seconds([sys.executable, "-m", "bench.run", *arguments])
-        run = RunFolder(Path(folder) / "r")
-        records = run.complete()
-        trials = [cell.trial(seed) for seed in range(run.grid().seeds) for cell in run.grid().cells]
-        assert len(records) == len(trials), f"{len(records)} complete trials of {len(trials)}"
-        loop = sum(
+        first = _run(folder, "first", whole)
+        made = RunFolder(Path(folder) / "first").grid()
+        trials = [cell.trial(seed) for seed in range(made.seeds) for cell in made.cells]
+        alone = sum(
             _seconds([sys.executable, "-c", LOOP, f"{folder}/loop/{name}"], spec.model_dump_json())
             for name, spec in trials
-        )
-    times = [(record.started, record.finished) for record in records if record.started and record.finished]
-    under_way = (max(end for _, end in times) - min(begin for begin, _ in times)).total_seconds()
-    once = all_of_ours - under_way
-    print(f"{len(trials)} trials: {all_of_ours:.0f} s, of which {once:.0f} s once for the run; the loop {loop:.0f} s")
-    each, alone = under_way / len(trials), loop / len(trials)
+        ) / len(trials)
+        second = _run(folder, "second", whole)
+    once, each = ((a + b) / 2 for a, b in zip(first, second, strict=True))
+    print(f"once for a run {once:.0f} s, then {each:.1f} s a trial; in the loop {alone:.1f} s a trial")
     what = "the quick losses grid" if whole else f"the quick losses grid, told from {len(trials)} trials"
-    return [Ratio(what, "s", once + CELLS * each, "a loop of processes", CELLS * alone, at_most=1.10)]
+    return [Ratio(what, "s", once + TRIALS * each, "a loop of processes", TRIALS * alone, at_most=1.10)]
+
+
+def _run(folder: str, name: str, whole: bool) -> tuple[float, float]:
+    """Seconds that a run of the grid takes once, and for each of its trials."""
+    arguments = [*GRID, *(() if whole else SHORT), "--out", folder, "--name", name]
+    spent = _seconds([sys.executable, "-m", "bench.run", *arguments])
+    records = RunFolder(Path(folder) / name).complete()
+    times = [(record.started, record.finished) for record in records if record.started and record.finished]
+    if len(times) < (TRIALS if whole else len(SHORT[-1].split(","))):
+        raise UsageError(f"a trial of {' '.join(arguments)} failed")
+    under_way = (max(end for _, end in times) - min(begin for begin, _ in times)).total_seconds()
+    return spent - under_way, under_way / len(times)
 
 
 def _seconds(arguments: list[str], stdin: str = "") -> float:

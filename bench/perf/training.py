@@ -9,11 +9,7 @@ called in a loop. After that the confusion matrix alone, beside the step that it
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-
+import statistics
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,10 +22,11 @@ import typer
 import models
 from bench import objective, optimizers, training
 from bench.cli import command, start
+from bench.errors import UsageError
 from bench.evaluation import distribute
 from bench.grid import single
 from bench.perf.ratios import Ratio, report
-from bench.perf.rounds import medians
+from bench.perf.rounds import quartiles, times
 from bench.plan import default_precision
 from bench.spec import TrialSpec
 from bench.trial import Body
@@ -101,18 +98,19 @@ def compare(spec: TrialSpec, steps: int, rounds: int) -> list[Ratio]:
         ours.prepare()
         batch = ours.batches(1).cache().repeat()
         sides = {"ours": with_fit(ours, batch, steps), "bare": bare(ours, batch, steps)}
-        seconds = medians(sides, rounds, warm_up=2)
-        update = {name: value / UPDATES for name, value in medians(metrics(ours, batch), rounds).items()}
-    images = steps * spec.train.batch_size
-    size = f"{spec.model.backbone}, {spec.train.batch_size} x {spec.data.crop} px"
-    step = seconds["bare"] / steps
+        seconds = times(sides, rounds, warm_up=2)
+        updates = times(metrics(ours, batch), rounds)
+    step = {name: statistics.median(values) / steps for name, values in seconds.items()}
+    update = {name: 1e3 * statistics.median(values) / UPDATES for name, values in updates.items()}
+    images = spec.train.batch_size
+    size = f"{spec.model.backbone}, {images} x {spec.data.crop} px"
     return [
-        Ratio(f"training, {size}", "images/s", images / seconds["ours"], "a bare tf.function loop",
-              images / seconds["bare"], at_least=0.97),
-        Ratio(f"confusion matrix, {ours.classes} classes", "ms", 1e3 * update["ours"], "keras.metrics.MeanIoU",
-              1e3 * update["keras"], at_most=0.1),
-        Ratio(f"confusion matrix, {ours.classes} classes", "ms", 1e3 * update["ours"], "the training step", 1e3 * step,
-              at_most=0.01),
+        Ratio(f"training, {size}", "images/s", images / step["ours"], "a bare tf.function loop", images / step["bare"],
+              at_least=0.97, spread=quartiles(seconds["bare"], seconds["ours"])),
+        Ratio(f"confusion matrix, {ours.classes} classes", "ms", update["ours"], "keras.metrics.MeanIoU",
+              update["keras"], at_most=0.1, spread=quartiles(updates["ours"], updates["keras"])),
+        Ratio(f"confusion matrix, {ours.classes} classes", "ms", update["ours"], "the training step",
+              1e3 * step["bare"], at_most=0.01),
     ]  # fmt: skip
 
 
@@ -125,6 +123,8 @@ def main(
 ) -> int:
     """Compare `fit` with a bare loop; exit status 1 when a bar is missed."""
     spec = single(set_ or [], "quick", default_precision(0, []))
+    if spec.data.pixel_weights != "none" or spec.train.jit_compile:
+        raise UsageError("--set: the bare loop has neither data.pixel_weights nor train.jit_compile; leave them out")
     return report(compare(spec, steps, rounds), out)
 
 

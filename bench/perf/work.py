@@ -1,6 +1,6 @@
 """What a training step costs as the work grows: its time against crop, batch and classes, with the fitted exponents.
 
-    python -m bench.perf.work [--backbone efficientnetlite_b0] [--output-stride 16] [--rounds 5] [--json FILE]
+    python -m bench.perf.work [--backbone efficientnetlite_b0] [--output-stride 32] [--rounds 5] [--json FILE]
 
 One quantity grows, the others stay at those of a quick trial. Seconds grow as quantity^k: k is the slope of a straight
 line through the logarithms (least squares, with its standard error), and once more of the two largest values, where
@@ -8,11 +8,6 @@ what is paid once a step no longer shows.
 """
 
 from __future__ import annotations
-
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import json
 import math
@@ -55,7 +50,7 @@ def exponent(times: Mapping[int, float]) -> tuple[float, float, float]:
 @command
 def main(
     backbone: Annotated[str, typer.Option()] = "efficientnetlite_b0",
-    output_stride: Annotated[int, typer.Option(help="8, 16 or 32.")] = 16,
+    output_stride: Annotated[int, typer.Option(help="8, 16 or 32.")] = 32,
     rounds: Annotated[int, typer.Option(min=3)] = 5,
     out: Annotated[Path | None, typer.Option("--json", help="Write figures and machine here.")] = None,
 ) -> int:
