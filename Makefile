@@ -9,8 +9,8 @@ PYTHON ?= $(shell for p in python3 $(SUPPORTED:%=python%); do \
 	case " $(SUPPORTED) " in (*" $$v "*) command -v $$p; break;; esac; done)
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 STACK   := $(if $(filter 3.11,$(VERSION)),tf2.15,tf2.21)
-# CUDA=1 or CUDA=0 overrules the look for a GPU.
-CUDA    ?= $(shell nvidia-smi >/dev/null 2>&1 && echo 1 || echo 0)
+# CUDA=1 or CUDA=0 overrules the look for a GPU. An environment with CUDA stays one: a login node may share its folder.
+CUDA    ?= $(shell grep -qs -- -cuda.txt $(VENV)/.made || nvidia-smi >/dev/null 2>&1 && echo 1 || echo 0)
 LOCK    := locks/$(STACK)-$(if $(filter 1,$(CUDA)),cuda,cpu).txt
 PIP     := PIP_DISABLE_PIP_VERSION_CHECK=1 $(PY) -m pip install --quiet --no-build-isolation
 ARGS    ?=
@@ -20,13 +20,13 @@ ARGS    ?=
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
-	@echo '  PYTHON=python3.12 chooses the interpreter ($(SUPPORTED)); ARGS="--dry-run" is handed on'
+	@echo '  PYTHON=python3.12 chooses the interpreter ($(SUPPORTED)); CUDA=1 takes CUDA along; ARGS="--dry-run" is handed on'
 
 bench: venv ## run the losses grid and write its report
 	$(PY) -m bench.run --grid losses $(ARGS)
 
 test: venv ## run the tests
-	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: venv ## run the checks that take minutes of training or real data
 	$(PY) -m pytest -m slow $(ARGS)
@@ -41,7 +41,7 @@ venv: ## make the environment in .venv: locked dependencies and this project
 	@case " $(SUPPORTED) " in *" $(VERSION) "*) ;; *) echo 'error: $(PYTHON) is Python $(VERSION); supported are $(SUPPORTED): choose one with make PYTHON=python3.12' >&2; exit 2;; esac
 	@set -e; want="$$($(PYTHON) -c 'import sys; print(sys.version, sys.base_prefix)') $(LOCK) $$(cat $(LOCK) pyproject.toml | cksum)"; \
 	if [ "$$want" != "$$(cat $(VENV)/.made 2>/dev/null)" ]; then \
-		echo 'Making $(VENV) with Python $(VERSION) from $(LOCK): about two minutes and 3 GB'; \
+		echo 'Making $(VENV) with Python $(VERSION) from $(LOCK): about two minutes and 3 GB; extras have to be installed again'; \
 		rm -rf $(VENV); $(PYTHON) -m venv $(VENV); \
 		sed -n '/^setuptools==/,/^[a-z]/{/^setuptools==/p;/^ /p;}' $(LOCK) >$(VENV)/setuptools.txt; \
 		$(PIP) --require-hashes --no-deps -r $(VENV)/setuptools.txt; \

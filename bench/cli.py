@@ -1,4 +1,4 @@
-"""What all commands share: one line and a status for bad input, 130 for Ctrl-C."""
+"""What all commands share: one line and a status for bad input and for a full disk, 130 for Ctrl-C."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from bench.errors import EXIT_INTERRUPTED, EXIT_USAGE, UsageError
+from bench.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_USAGE, StorageLost, UsageError
 
 
 def command(function: Callable[..., int]) -> Callable[..., None]:
-    """Make a function that returns an exit status into a command body: a UsageError is one line on standard error."""
+    """Make a function that returns an exit status into a command body: what a user can mend is one line on stderr."""
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -20,6 +20,9 @@ def command(function: Callable[..., int]) -> Callable[..., None]:
         except UsageError as error:
             print(f"error: {error}", file=sys.stderr)
             status = EXIT_USAGE
+        except StorageLost as lost:  # before Ctrl-C, which it is a kind of
+            print(f"error: {lost}", file=sys.stderr)
+            status = EXIT_INCOMPLETE
         except KeyboardInterrupt:
             status = EXIT_INTERRUPTED
         raise SystemExit(status)

@@ -22,6 +22,12 @@ from bench.errors import UsageError
 
 _HOME = Path(__file__).resolve().parents[1]
 _CGROUP = Path("/sys/fs/cgroup")
+_CPUINFO = Path("/proc/cpuinfo")
+_VECTORS = {"avx512f": "avx512f", "avx2": "avx2", "avx": "avx", "asimd": "neon"}
+"""Vector instructions by their flag in /proc/cpuinfo, the widest first."""
+_DRIVER_SECONDS = 30.0
+COMMIT_VARIABLE = "SEGMENTATION_BENCH_COMMIT"
+"""Tells a copy of the project that is no checkout of which commit it is."""
 ROOMS = ("bench", "losses", "models", "results", "reports")
 PACKAGES = ("tensorflow", "keras", "keras-cv", "tensorflow-addons", "ray", "numpy", "pandas")
 
@@ -64,6 +70,8 @@ def describe() -> dict[str, Any]:
         **package_versions(),
         "platform": platform.platform(terse=True),
         "processor": _processor(),
+        "instructions": _instructions(),
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""),
         "cores": _cores(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "gpus": list(gpu_names()),
@@ -86,12 +94,22 @@ def _cores() -> int:
 
 
 def _processor() -> str:
+    return (_cpuinfo("model name") or platform.machine()) if _CPUINFO.exists() else platform.processor()
+
+
+def _instructions() -> str:
+    """The widest vector instructions there are: processors of one name may differ in them, and so in speed."""
+    flags = f"{_cpuinfo('flags')} {_cpuinfo('Features')}".split()  # as x86 and ARM call them
+    return next((name for flag, name in _VECTORS.items() if flag in flags), "")
+
+
+def _cpuinfo(field: str) -> str:
+    """What the system says of its first processor; empty where it does not."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = [line.partition(":") for line in _CPUINFO.read_text().splitlines()]
     except OSError:
-        return platform.processor()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+        return ""
+    return next((value.strip() for name, _, value in lines if name.strip() == field), "")
 
 
 @cache
@@ -101,9 +119,12 @@ def gpu_names() -> tuple[str, ...]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if tool is None or visible in ("", "-1", "NoDevFiles"):
         return ()
-    answer = subprocess.run(
-        [tool, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=30, check=False
-    )
+    query = [tool, "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=_DRIVER_SECONDS, check=False)
+    except (OSError, subprocess.SubprocessError):
+        print("nvidia-smi does not answer: no GPUs are counted", file=sys.stderr)
+        return ()
     names = answer.stdout.split("\n")[:-1] if answer.returncode == 0 else []
     return tuple(names if visible is None else names[: len(visible.split(","))])
 
@@ -128,7 +149,10 @@ def hash_of(sources: Iterable[Path]) -> str:
 
 
 def _commit() -> str | None:
-    """The checked-out commit of this project, with `+` when the tree has changes; None for an installed copy."""
+    """The commit of this project, with `+` when the tree has changes: as a copy was told, or as it is checked out; None
+    for an installed copy."""
+    if told := os.environ.get(COMMIT_VARIABLE):
+        return told
     if not (_HOME / ".git").exists():
         return None
 

@@ -158,4 +158,7 @@ def _same_devices(record: results.Record, gpus: int, accelerators: Collection[st
             kind == name or kind.partition("-")[0] in words for kind in accelerators
         )
     here = describe()
-    return environment.get("device") == "cpu" and all(environment.get(k) == here[k] for k in ("processor", "cores"))
+    alike = {"instructions": here["instructions"], **environment}  # earlier records do not tell
+    return environment.get("device") == "cpu" and all(
+        alike.get(name) == here[name] for name in ("processor", "instructions", "cores")
+    )

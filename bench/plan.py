@@ -118,6 +118,8 @@ def make(options: Mapping[str, Any], nodes: Sequence[Machine], max_concurrent: i
     notes = [*grid.notes]
     if not gpus and options.get("preset") is None and grid.preset == "quick":
         notes.append("No GPU: using the preset quick; --preset full is meant for GPUs.")
+    if gpus and options.get("preset") is None and grid.preset == "full":
+        notes.append(f"GPU found: using the preset full, {_extent(grid)}; --preset quick gives a first look.")
     if any(cell.spec.placement.gpus for cell in grid.cells):
         if asked:
             raise UsageError(f"--gpus-per-trial {asked}: grid {grid.name} says itself how many GPUs each trial has")
@@ -127,6 +129,14 @@ def make(options: Mapping[str, Any], nodes: Sequence[Machine], max_concurrent: i
     if plan.shared:
         notes.append("Trials share the machine's cores: their throughput is recorded as not comparable.")
     return replace(plan, notes=tuple(notes))
+
+
+def _extent(grid: Grid) -> str:
+    """How much a grid trains, in a few words."""
+    specs = [cell.spec for cell in grid.cells]
+    steps = max(spec.train.epochs * spec.train.steps_per_epoch for spec in specs)
+    crop = max(spec.data.crop for spec in specs)
+    return f"{len(specs) * grid.seeds} trials of up to {steps} steps at {crop} px"
 
 
 def default_precision(gpus: int, nodes: Sequence[Machine]) -> str:

@@ -28,6 +28,8 @@ except ValueError as error:
     sys.exit({EXIT_USAGE})
 """
 
+_COUNT_GPUS = "bench.training:visible_gpus"
+
 if TYPE_CHECKING:
     from bench import schedule
     from bench.data.dataset import Dataset
@@ -84,18 +86,18 @@ def check_trackers(names: Sequence[str]) -> None:
 
 
 def check_placement(plan: Plan, nodes: Sequence[schedule.Node]) -> None:
-    """Refuse what would wait for ever, and workers whose TensorFlow cannot see the GPUs that Ray gives them."""
+    """Refuse what would wait for ever, and nodes whose TensorFlow cannot see the GPUs that Ray gives a trial there."""
     if fault := misfit(plan.needs, nodes):
         raise UsageError(fault)
     if plan.gpus:
         from bench import schedule
 
-        seen = schedule.call("bench.training:visible_gpus", plan.gpus)
-        if seen != plan.gpus:
-            raise UsageError(
-                f"Ray gives a trial {plan.gpus} GPU(s) but TensorFlow sees {seen} there; install its CUDA libraries "
-                "(`make venv` does so where nvidia-smi answers) or use --gpus-per-trial 0"
-            )
+        for node, seen in schedule.on_every_node(_COUNT_GPUS, gpus=plan.gpus).items():
+            if seen != plan.gpus:
+                raise UsageError(
+                    f"node {node}: Ray gives a trial {plan.gpus} GPU(s) but TensorFlow sees {seen}; install its CUDA "
+                    "libraries there (make venv CUDA=1) or use --gpus-per-trial 0"
+                )
 
 
 def check_nodes(out: Path) -> None:

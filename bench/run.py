@@ -23,7 +23,7 @@ from bench.forecast import costs, forecast
 from bench.grid import Grid
 from bench.plan import Local, Plan, grown, make, misfit, place
 from bench.policy import Policy, Trial, settled
-from bench.runfolder import SEARCH, RunFolder, writable
+from bench.runfolder import SEARCH, RunFolder, resume_command, writable
 from bench.spec import TrialSpec
 
 console = Console(highlight=False)
@@ -125,7 +125,7 @@ def main(
             return _preview(plan, [_this_machine()], data, out)
         if fault := misfit(plan.needs, [_this_machine()]):
             raise UsageError(fault)
-    writable(out, name)
+    writable(out, name, address)
     from bench import schedule
 
     with schedule.cluster(address) as nodes:
@@ -138,9 +138,9 @@ def main(
                 return _preview(plan, nodes, data, out)
         preflight.check_placement(plan, nodes)
         preflight.check_data(data)
-        run = RunFolder.create(out, name or _name(plan), _manifest(options, care), plan, describe())
+        run = RunFolder.create(out, name or _name(plan), _manifest(options, care), plan, describe(), address)
         preview.notes(plan, data, console)
-        return _execute(run, _longest_first(plan, data, out, nodes), policy, track or ())
+        return _execute(run, _longest_first(plan, data, out, nodes), policy, track or (), address)
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -220,9 +220,9 @@ def _resume(
         if given:
             grid = _grown(run, grid, given, nodes, max_concurrent)
         plan = place(grid, gpus, nodes, max_concurrent)
-        preflight.check_placement(plan, nodes)
         if address is not None:
             preflight.check_nodes(path)
+        preflight.check_placement(plan, nodes)
         data = preflight.check_inputs(plan.grid)
         preflight.check_data(data)
         for folder, others in anew.items():  # nothing can be refused any more
@@ -230,12 +230,12 @@ def _resume(
             left = f"what they left is in {folder.path / 'replaced'}"
             console.print(f"{len(others)} trials are made anew; {left}.", style="dim")
         if given:
-            run.regrid(plan, given)
+            run.regrid(plan, given, address)
         missing = sum(not settled(run, trial) for trial in plan.trials)
         if not grid.search:  # else its cells are known once the search has chosen
             kept = f"{len(plan.trials) - missing} of {len(plan.trials)}"
             console.print(f"{kept} trials are complete and kept.", style="dim")
-        return _execute(run, _longest_first(plan, data, path.parent, nodes), policy, track)
+        return _execute(run, _longest_first(plan, data, path.parent, nodes), policy, track, address)
 
 
 def _grown(
@@ -290,10 +290,12 @@ def _sorted_out(
     return found if changed is Changed.redo else {}
 
 
-def _execute(run: RunFolder, plan: Plan, policy: Policy, track: Sequence[Track]) -> int:
+def _execute(run: RunFolder, plan: Plan, policy: Policy, track: Sequence[Track], address: str | None) -> int:
     """Run what the plan lacks, its search first, then tables and report; returns the exit status."""
     from bench.campaign import Campaign
     from bench.search import candidates, choose
+
+    again = resume_command(run.path, address)
 
     def left(trials: list[Trial]) -> list[Trial]:
         return [trial for trial in trials if not settled(run, trial)]
@@ -310,7 +312,7 @@ def _execute(run: RunFolder, plan: Plan, policy: Policy, track: Sequence[Track])
                 # Chosen among the others, the cell would be another one once the search is whole.
                 run.finish("incomplete")
                 console.print(f"Incomplete: {failed} of {len(wanted)} trials of the search failed.", style="red")
-                console.print(f"Try them again with: python -m bench.run --resume {run.path}", soft_wrap=True)
+                console.print(f"Try them again with: {again}", soft_wrap=True)
                 return EXIT_INCOMPLETE
             outcome = choose(plan.grid, search)
             plan, facts = replace(plan, grid=outcome.grid), outcome.facts
@@ -326,13 +328,13 @@ def _execute(run: RunFolder, plan: Plan, policy: Policy, track: Sequence[Track])
         with contextlib.suppress(StorageLost):
             run.finish("incomplete")
         console.print(f"Stopped: {lost}. {_complete(run, plan)} trials are complete and kept.", style="red")
-        console.print(f"When there is room again: python -m bench.run --resume {run.path}", soft_wrap=True)
+        console.print(f"When there is room again: {again}", soft_wrap=True)
         return EXIT_INCOMPLETE
     except KeyboardInterrupt:
         with contextlib.suppress(StorageLost):
             run.finish("interrupted")
         console.print(f"\nInterrupted: {_complete(run, plan)} trials are complete and kept.")
-        console.print(f"Go on with: python -m bench.run --resume {run.path}", soft_wrap=True)
+        console.print(f"Go on with: {again}", soft_wrap=True)
         signals.recorded()
         return EXIT_INTERRUPTED
     failed = len(left(plan.trials))
@@ -340,7 +342,7 @@ def _execute(run: RunFolder, plan: Plan, policy: Policy, track: Sequence[Track])
     report = _report(run)
     if failed:
         console.print(f"Incomplete: {failed} of {total} trials failed.", style="red")
-        console.print(f"Try them again with: python -m bench.run --resume {run.path}", soft_wrap=True)
+        console.print(f"Try them again with: {again}", soft_wrap=True)
     return EXIT_INCOMPLETE if failed or report is None else EXIT_OK
 
 

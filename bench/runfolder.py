@@ -34,14 +34,20 @@ class RunFolder:
 
     @classmethod
     def create(
-        cls, out: Path, name: str, manifest: Mapping[str, Any], plan: Plan, environment: Mapping[str, Any]
+        cls,
+        out: Path,
+        name: str,
+        manifest: Mapping[str, Any],
+        plan: Plan,
+        environment: Mapping[str, Any],
+        address: str | None = None,
     ) -> RunFolder:
         """Make the folder of a new run.
 
         Raises:
             UsageError: the name is taken or unusable, or the place is not writable.
         """
-        writable(out, name)
+        writable(out, name, address)
         path = out / name
         try:
             path.mkdir(parents=True)
@@ -157,13 +163,12 @@ class RunFolder:
             self.trial(name).rename(folder / name)
         self._had = None
 
-    def regrid(self, plan: Plan, given: Mapping[str, Any]) -> None:
+    def regrid(self, plan: Plan, given: Mapping[str, Any], address: str | None = None) -> None:
         """Replace the plan of the run by one that has grown by the options `given`, and the command that repeats it."""
         self._write("grid.yaml", yaml.safe_dump(_resolved(plan), sort_keys=False))
         manifest = self.manifest()
         grown = [word for name, value in given.items() for word in (f"--{name}", str(value))]
-        again = shlex.join(["python", "-m", "bench.run", "--resume", str(self.path), *grown])
-        manifest["command"] = f"{manifest.get('command', '')} && {again}"
+        manifest["command"] = f"{manifest.get('command', '')} && {resume_command(self.path, address, *grown)}"
         self._write("run.json", json.dumps({**manifest, "cells": _cells(plan)}, indent=2) + "\n")
 
     def recell(self, plan: Plan) -> None:
@@ -207,7 +212,13 @@ def _resolved(plan: Plan) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def writable(out: Path, name: str | None = None) -> None:
+def resume_command(path: Path, address: str | None = None, *more: str) -> str:
+    """What to type to finish a run where it was begun: without a cluster's address one machine would go on alone."""
+    where = ["--address", address] if address else []
+    return shlex.join(["python", "-m", "bench.run", "--resume", str(path), *where, *more])
+
+
+def writable(out: Path, name: str | None = None, address: str | None = None) -> None:
     """Refuse a place for runs that cannot be written, or a name of a run that is taken, before anything starts.
 
     Raises:
@@ -216,7 +227,8 @@ def writable(out: Path, name: str | None = None) -> None:
     if name is not None and (Path(name).name != name or name.startswith(".")):
         raise UsageError(f"--name {name!r}: a plain folder name is wanted, without slashes")
     if name is not None and (out / name).exists():
-        raise UsageError(f"run {out / name} exists; choose another --name, or finish it with --resume {out / name}")
+        finish = resume_command(out / name, address)
+        raise UsageError(f"run {out / name} exists; choose another --name, or finish it with: {finish}")
     existing = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
     try:
         with tempfile.TemporaryFile(dir=existing) as file:

@@ -25,7 +25,7 @@ from typing import Any
 
 from bench import gpus, supervisor
 from bench.data.store import FOLDER_VARIABLE
-from bench.environment import ROOMS, describe
+from bench.environment import COMMIT_VARIABLE, ROOMS, describe
 from bench.errors import UsageError
 from bench.supervisor import End, Limits
 from bench.worker import function
@@ -54,7 +54,10 @@ HOME = Path(__file__).resolve().parents[1]
 GONE_SECONDS = 60.0
 """How long a node that is gone may still be listed as live."""
 STRANDED_SECONDS = 600.0
-"""How long jobs that no live node can hold wait for one: a cluster that grows by itself replaces a lost node."""
+"""How long jobs that no live node can hold wait for one: a cluster that grows by itself replaces a lost node. A task
+waits as long for GPUs that other work holds."""
+BUSY_SECONDS = 60.0
+"""How long the GPUs of other nodes are waited for, once a node has had some to spare."""
 LOOK_SECONDS = 2.0
 
 
@@ -133,7 +136,16 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
                 raise UsageError(f"--address {address}: no node of the cluster has a CPU to run trials on")
             yield nodes
         finally:
+            if not _joined:
+                _end_at_once(ray._private.worker._global_node)
             ray.shutdown()
+
+
+def _end_at_once(node: Any) -> None:
+    """Let the shutdown of an embedded cluster kill Ray's processes, which are deaf to SIGTERM: it would send that first
+    and wait a second for each, one after another. The raylet keeps its second, in which it ends its workers."""
+    end = node._kill_process_type
+    node._kill_process_type = lambda kind, **how: end(kind, **{**how, "allow_graceful": kind == "raylet"})
 
 
 @contextlib.contextmanager
@@ -174,8 +186,10 @@ def _shipped() -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="code-") as folder:
         for room in ROOMS:
             shutil.copytree(HOME / room, Path(folder, room), ignore=shutil.ignore_patterns("__pycache__", "releases"))
-        paths = {name: value for name, value in os.environ.items() if name in ("PYTHONPATH", FOLDER_VARIABLE)}
-        yield {"runtime_env": {"working_dir": folder, "env_vars": {**paths, **_VARIABLES}}}
+        variables = {name: value for name, value in os.environ.items() if name in ("PYTHONPATH", FOLDER_VARIABLE)}
+        if commit := describe()["git_commit"]:  # the copy is no checkout
+            variables[COMMIT_VARIABLE] = commit
+        yield {"runtime_env": {"working_dir": folder, "env_vars": {**variables, **_VARIABLES}}}
 
 
 def _nodes() -> list[Node]:
@@ -187,37 +201,66 @@ def _nodes() -> list[Node]:
     return nodes
 
 
-def call(entry: str, gpus: int) -> Any:
-    """Run "module:function" once in a worker that holds `gpus` GPUs, and return its plain answer."""
-    return ray.get(ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(_resolve).remote(os.getcwd(), entry))
-
-
-def on_every_node(entry: str, *arguments: Any) -> dict[str, Any]:
+def on_every_node(entry: str, *arguments: Any, gpus: int = 0) -> dict[str, Any]:
     """Run "module:function" on each live node, and return its plain answers by the node's address.
 
-    It asks for no CPU, so that it waits for none. A node that leaves the cluster meanwhile is left out.
+    It asks for no CPU, so that it waits for none. A node that leaves the cluster meanwhile is left out. With `gpus` it
+    runs in workers that hold so many, on the nodes that have them; where other work holds them, the node is left out.
 
     Raises:
-        UsageError: a live node does not take the task.
+        UsageError: a live node does not take the task or cannot run the project, or no node had GPUs to spare.
     """
-    task = ray.remote(num_cpus=0, max_retries=0)(_resolve)
-    deadline = time.monotonic() + GONE_SECONDS
+    task = ray.remote(num_cpus=0, num_gpus=gpus, max_retries=0)(_resolve)
+    deadline: float | None = None
     answers: dict[str, Any] = {}
-    while left := {address: node for address, node in _live().items() if address not in answers}:
+    busy: set[str] = set()
+    while left := {address: node for address, node in _live(gpus).items() if address not in busy | {*answers}}:
         asked = {}
         for address, node in left.items():
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             asked[address] = task.options(scheduling_strategy=there).remote(os.getcwd(), entry, *arguments)
-        for address, answer in asked.items():
+        if gpus:
+            busy |= _called_off(asked, BUSY_SECONDS if answers else STRANDED_SECONDS)
+        for address in [address for address in asked if address not in busy]:
             try:
-                answers[address] = ray.get(answer)
+                answers[address] = _answer(address, asked[address])
             except ray.exceptions.RayTaskError:
                 raise  # the function's own
             except ray.exceptions.RayError as error:
+                deadline = deadline or time.monotonic() + GONE_SECONDS
                 if time.monotonic() > deadline:
                     raise UsageError(f"node {address} takes no task: {str(error).splitlines()[0]}") from None
                 time.sleep(0.5)
+    if busy and not answers:
+        raise UsageError(
+            f"no node has had {gpus} free GPU(s) for {STRANDED_SECONDS / 60:g} minutes: other work of this cluster "
+            "holds them; wait for it, or ask for fewer with --gpus-per-trial"
+        )
     return answers
+
+
+def _called_off(asked: dict[str, Any], patience: float) -> set[str]:
+    """The nodes whose tasks still wait for GPUs `BUSY_SECONDS` after the first was done, or `patience` when none is."""
+    done, waiting = ray.wait([*asked.values()], timeout=patience)
+    if done and waiting:
+        waiting = ray.wait(waiting, num_returns=len(waiting), timeout=BUSY_SECONDS)[1]
+    for task in waiting:
+        ray.cancel(task)
+    return {address for address, task in asked.items() if task in waiting}
+
+
+def _answer(address: str, task: Any) -> Any:
+    """What a task on a node returns or raises; what is not installed there is told in a line."""
+    try:
+        return ray.get(task)
+    except ray.exceptions.RayTaskError as error:
+        # The second is Ray's word for a function of ours that it could not unpickle there.
+        if not isinstance(error.cause, ImportError) and "function failed to import on the worker" not in str(error):
+            raise
+        raise UsageError(
+            f"node {address} cannot run the project: {str(error).strip().splitlines()[-1]}; "
+            "install the same locked environment there (make venv CUDA=1)"
+        ) from None
 
 
 def several_machines() -> bool:
@@ -225,9 +268,13 @@ def several_machines() -> bool:
     return _joined and len(_live()) > 1
 
 
-def _live() -> dict[str, dict[str, Any]]:
-    """Ray's description of every live node, by its address."""
-    return {f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}": node for node in ray.nodes() if node["Alive"]}
+def _live(gpus: int = 0) -> dict[str, dict[str, Any]]:
+    """Ray's description of every live node, by its address; with `gpus` of those that can hold trials with so many."""
+    return {
+        f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}": node
+        for node in ray.nodes()
+        if node["Alive"] and (not gpus or (node["Resources"].get("CPU") and node["Resources"].get("GPU", 0) >= gpus))
+    }
 
 
 def _resolve(folder: str, entry: str, *arguments: Any) -> Any:

@@ -9,6 +9,7 @@ from bench.environment import describe
 from bench.forecast import forecast
 from bench.grid import Search
 from bench.plan import Local, make
+from models import ModelSpec
 from models.cost import Cost
 
 # A training of `smoke`: 2 epochs of 15 steps of 8 images, three times the forward pass.
@@ -52,6 +53,8 @@ def test_a_cell_takes_as_long_again_and_another_by_its_work(plan, tmp_path):
     _trained(first, tmp_path / "r" / "trials" / "a", train_s=10, total_s=16)
     _trained(first, tmp_path / "r" / "trials" / "b", train_s=10, total_s=18)
     _trained(first, tmp_path / "r" / "trials" / "c", train_s=1, total_s=2, processor="of another machine")
+    unplanned = replace(first, spec=first.spec.model_copy(update={"model": ModelSpec(backbone="resnet18")}))
+    _trained(unplanned, tmp_path / "r" / "trials" / "d", train_s=1, total_s=2)  # its work is unknown here
     told = _told(plan, tmp_path, forward=(10**9, 2 * 10**9))
     assert (told.records, told.device) == (2, "trial")
     # The second: twice the work of 10 s, and the 7 s that the others took beside training (the median of 6 and 8).

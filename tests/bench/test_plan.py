@@ -34,6 +34,9 @@ def test_without_a_gpu_the_preset_is_quick_and_says_so():
 def test_with_gpus_the_preset_is_full_and_each_trial_gets_its_share_of_the_node():
     plan = _plan(NODES)
     assert plan.grid.preset == "full"
+    (note,) = plan.notes
+    assert "preset full, 35 trials of up to 15000 steps at 512 px; --preset quick" in note
+    assert _plan(NODES, preset="full").notes == ()
     assert (plan.gpus, plan.cpus, plan.concurrent) == (1, 4, None)
     assert _plan(NODES, gpus_per_trial=4).cpus == 16
     assert all(cell.spec.placement.gpus == 1 for cell in plan.grid.cells)
@@ -135,6 +138,17 @@ def test_gpus_that_are_hidden_are_not_there(tmp_path, monkeypatch):
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
         found.append(len(environment.gpu_names.__wrapped__()))
     assert found == [3, 0, 2]
+
+
+@pytest.mark.parametrize("script", ["#!/bin/sh\nexec sleep 60\n", "#!/nowhere\n"])
+def test_a_driver_that_does_not_answer_is_told_and_has_no_gpus(tmp_path, monkeypatch, capsys, script):
+    (tmp_path / "nvidia-smi").write_text(script)
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(environment, "_DRIVER_SECONDS", 0.2)
+    assert environment.gpu_names.__wrapped__() == ()
+    assert capsys.readouterr().err == "nvidia-smi does not answer: no GPUs are counted\n"
 
 
 def test_errors_are_shown_as_they_are_not_as_markup():

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.cli import command
+from bench.errors import StorageLost
+
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -154,3 +157,14 @@ def test_a_report_of_nothing_is_one_line(tmp_path):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "absent" in done.stderr
+
+
+def test_a_full_disk_is_one_line_and_incomplete_wherever_it_shows(capsys):
+    @command
+    def full():
+        raise StorageLost("runs/r: cannot be written any more: No space left on device")
+
+    with pytest.raises(SystemExit) as end:
+        full()
+    assert end.value.code == 4
+    assert capsys.readouterr().err == "error: runs/r: cannot be written any more: No space left on device\n"

@@ -6,7 +6,7 @@ import fcntl
 import pytest
 
 from bench.errors import UsageError
-from bench.runfolder import RunFolder
+from bench.runfolder import RunFolder, resume_command, writable
 
 
 @pytest.fixture
@@ -35,3 +35,12 @@ def test_a_folder_that_cannot_be_written_is_one_line(folder):
     (folder / ".lock").mkdir()
     with pytest.raises(UsageError, match="cannot be written: Is a directory"):
         RunFolder.open(folder)
+
+
+def test_a_run_is_finished_on_the_cluster_it_was_begun_on(folder):
+    assert resume_command(folder) == f"python -m bench.run --resume {folder}"
+    on_cluster = f"python -m bench.run --resume {folder} --address 'head node:6379'"
+    assert resume_command(folder, "head node:6379") == on_cluster
+    with pytest.raises(UsageError) as error:
+        writable(folder.parent, folder.name, "head node:6379")
+    assert str(error.value).endswith(f"or finish it with: {on_cluster}")

@@ -49,3 +49,7 @@ def where():
 
 def answer():
     return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def fail():
+    raise RuntimeError("raised on the node")

@@ -44,6 +44,7 @@ def test_a_lost_node_costs_its_trial_and_the_rest_of_the_cluster_finishes_the_ru
     driver.send_signal(signal.SIGINT)
     output = driver.communicate(timeout=120)[0]
     assert driver.returncode == 130, output
+    assert f"--resume runs/r --address {cluster.address}" in output
     ends = {(record.status, record.error.kind) for record in _records(run)}
     assert ends == {("crashed", "lost"), ("interrupted", "KeyboardInterrupt")}
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.environment import describe
 from bench.errors import UsageError
-from bench.plan import misfit
+from bench.plan import make, misfit
 from bench.supervisor import End, Limits
+from bench.worker import function
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -84,15 +86,49 @@ def test_what_no_node_can_hold_is_named(nodes):
     assert misfit([(64, 1)], nodes) == "64 CPU(s) and 1 GPU(s) a trial asked, but no node has both"
 
 
-def test_a_function_is_called_on_a_node_with_gpus(nodes):
+def test_every_node_with_so_many_gpus_is_asked_but_for_those_that_other_work_holds(nodes, monkeypatch):
+    from ray.util import placement_group, remove_placement_group
+
+    from bench import preflight, schedule
+
+    assert list(schedule.on_every_node("jobs:answer", gpus=2).values()) == ["0,1"] * 2
+    assert schedule.on_every_node("jobs:answer", gpus=3) == {}
+    monkeypatch.setattr(schedule, "BUSY_SECONDS", 0.5)
+    held = [placement_group([{"GPU": 2}])]
+    assert held[0].wait(30)
+    monkeypatch.setattr(preflight, "_COUNT_GPUS", "jobs:answer")
+    plan = make({"grid": "losses", "preset": "smoke", "gpus_per_trial": 2}, nodes, None)
+    with pytest.raises(UsageError, match=r"^node \S+:\d+: Ray gives a trial 2 GPU\(s\) but TensorFlow sees 0,1; inst"):
+        preflight.check_placement(plan, nodes)
+    held.append(placement_group([{"GPU": 2}]))
+    assert held[1].wait(30)
+    monkeypatch.setattr(schedule, "STRANDED_SECONDS", 0.6)
+    with pytest.raises(UsageError, match=r"^no node has had 2 free GPU\(s\) for 0.01 minutes: other work of this cl"):
+        preflight.check_placement(plan, nodes)
+    for group in held:
+        remove_placement_group(group)
+
+
+def test_a_node_that_cannot_run_the_project_is_named(nodes, tmp_path, monkeypatch):
     from bench import schedule
 
-    assert len(schedule.call("jobs:answer", 2).split(",")) == 2
+    advice = r"; install the same locked environment there \(make venv CUDA=1\)$"
+    absent = rf"^node \S+:\d+ cannot run the project: ModuleNotFoundError: No module named 'absent'{advice}"
+    with pytest.raises(UsageError, match=absent):
+        schedule.on_every_node("absent:function")
+    with pytest.raises(RuntimeError, match="raised on the node"):
+        schedule.on_every_node("jobs:fail")
+    (tmp_path / "absent.py").write_text("def function(*arguments):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)  # this process has it and the nodes do not
+    monkeypatch.setattr(schedule, "_resolve", function("absent:function"))
+    with pytest.raises(UsageError, match=absent):
+        schedule.on_every_node("jobs:answer")
+    sys.modules.pop("absent")
 
 
-def test_24_trials_share_64_gpus_and_a_lost_node_costs_its_attempts_alone(cluster, nodes, tmp_path):
-    large = {_raylet(node): node for node in (cluster.add_node(num_cpus=12, num_gpus=30) for _ in range(2))}
-    wanted = {f"t{i}": (1, 2, 4, 8)[i % 4] for i in range(24)}
+def test_12_trials_share_32_gpus_and_a_lost_node_costs_its_attempts_alone(cluster, nodes, tmp_path):
+    large = {_raylet(node): node for node in (cluster.add_node(num_cpus=6, num_gpus=14) for _ in range(2))}
+    wanted = {f"t{i}": (1, 2, 4, 8)[i % 4] for i in range(12)}
 
     def lose(event):
         if len(large) == 2 and event.data.get("node") in large:
@@ -101,13 +137,15 @@ def test_24_trials_share_64_gpus_and_a_lost_node_costs_its_attempts_alone(cluste
 
     events = _run(tmp_path, "holds_gpus", {name: {} for name in wanted}, gpus=wanted, retries=1, on_event=lose)
     cluster.remove_node(large.popitem()[1], allow_graceful=False)  # or it takes the folders of the others with it
-    assert [event.end for event in events if event.kind == "ended"] == [End("returned")] * 24
+    assert [event.end for event in events if event.kind == "ended"] == [End("returned")] * 12
     again = {event.job: event.end.kind for event in events if event.kind == "retried"}
     assert again[lose.job] == "lost"
     assert set(again.values()) == {"lost"}
     holds = {job: _told(events, job)[-1] for job in wanted}
     assert {job: len(hold["gpus"].split(",")) for job, hold in holds.items()} == wanted
     assert max(_at_once(holds.values()).values()) == 1  # no GPU was given to two
+    beside = [(a, b) for a in holds.values() for b in holds.values() if a is not b and a["node"] == b["node"]]
+    assert any(a["since"] <= b["since"] < a["until"] for a, b in beside), "trials share a node"
 
 
 def test_what_no_node_can_hold_any_more_is_given_up(cluster, nodes, tmp_path, monkeypatch):
@@ -158,11 +196,12 @@ def test_workers_run_the_code_of_the_driver(nodes):
     places = schedule.on_every_node("jobs:where")
     assert len(places) >= 2
     assert all("/runtime_resources/" in place for place in places.values()), places
+    commits = {there["git_commit"] for there in schedule.on_every_node("bench.environment:describe").values()}
+    assert commits == {describe()["git_commit"]}
 
 
 def test_other_versions_on_a_node_are_refused_with_both(cluster, nodes, tmp_path, monkeypatch):
     from bench import preflight
-    from bench.environment import describe
 
     preflight.check_nodes(tmp_path / "runs")
     assert not preflight.probe(str(tmp_path / "nowhere"))["sees"]

@@ -1,0 +1,46 @@
+"""What every process sets before TensorFlow is imported, and what it says of itself."""
+
+import pytest
+
+from bench import environment
+from bench.environment import prepare_process
+
+
+@pytest.mark.parametrize(("users", "kept"), [(None, "1"), ("0", "0")])
+def test_onednn_is_asked_for_unless_the_user_said_otherwise(monkeypatch, users, kept):
+    """Without it TensorFlow has no gradient of dilated convolutions on processors without AVX-512."""
+    import os
+
+    for name in ("KERAS_BACKEND", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        monkeypatch.setenv(name, "what it was")
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    if users:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", users)
+    prepare_process(3)
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == kept
+    assert os.environ["KERAS_BACKEND"] == "tensorflow"
+    assert {os.environ[f"TF_NUM_{kind}_THREADS"] for kind in ("INTRAOP", "INTEROP")} == {"3"}
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("line", "widest"),
+    [
+        ("flags\t\t: fpu avx f16c avx2 avx512f avx512dq", "avx512f"),
+        ("flags\t\t: fpu avx f16c avx2", "avx2"),
+        ("flags\t\t: fpu avx", "avx"),
+        ("flags\t\t: fpu sse2\nvmx flags\t: avx2", ""),
+        ("Features\t: fp asimd crc32", "neon"),
+    ],
+)
+def test_processors_of_one_name_are_told_apart_by_their_instructions(monkeypatch, tmp_path, line, widest):
+    monkeypatch.setattr(environment, "_CPUINFO", tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nmodel name\t: AMD EPYC\n{line}\n\nprocessor\t: 1\n")
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
+    said = environment.describe.__wrapped__()
+    assert (said["processor"], said["instructions"], said["onednn"]) == ("AMD EPYC", widest, "1")
+
+
+def test_a_copy_of_the_project_is_told_its_commit(monkeypatch):
+    monkeypatch.setenv("SEGMENTATION_BENCH_COMMIT", "0123456789ab+")
+    assert environment.describe.__wrapped__()["git_commit"] == "0123456789ab+"
