@@ -174,6 +174,7 @@ class Evaluator:
         strategy: the strategy the model lives in; batches are split over its replicas.
         as_published: also give the numbers of `bench.published`.
         alive: called after every batch, as a sign of life.
+        sized: the model takes `sizes` (B,2) too: height and width of each image without its margin.
     """
 
     def __init__(
@@ -184,9 +185,10 @@ class Evaluator:
         strategy: tf.distribute.Strategy,
         as_published: bool = False,
         alive: Callable[[], None] = lambda: None,
+        sized: bool = False,
     ) -> None:
         self._model, self._loss, self._classes, self._strategy = model, loss, classes, strategy
-        self._as_published, self._alive = as_published, alive
+        self._as_published, self._alive, self._sized = as_published, alive, sized
         # Nothing here or in the models is written for AutoGraph, which takes most of a second to find that out.
         self._step = tf.function(lambda batch: strategy.run(self._score_batch, args=(batch,)), autograph=False)
 
@@ -249,7 +251,8 @@ class Evaluator:
             self._alive()
 
     def _score_batch(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        logits = self._model(tf.cast(batch["image"], tf.float32), training=False)
+        sizes = {"sizes": batch["image_size"]} if self._sized else {}
+        logits = self._model(tf.cast(batch["image"], tf.float32), training=False, **sizes)
         confusion, boundary, at_model_size, prediction = tf.map_fn(
             lambda one: self._score_one(*one),
             (logits, batch["label"], batch["image_size"], batch["label_size"]),

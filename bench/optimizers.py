@@ -117,6 +117,51 @@ class AdamW(_OneOperation, keras.optimizers.AdamW):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2017, arXiv 1711.05101)."""
 
 
+if KERAS_3:
+
+    @keras.utils.register_keras_serializable(package="segmentation_bench")
+    class Lamb(keras.optimizers.Lamb):
+        """LAMB as published and as in tensorflow-addons (You et al. 2019, arXiv 1904.00962): the decay is part of the
+        update whose norm is compared, and biases and normalisation are neither decayed nor rescaled. Keras decays
+        beside it and rescales all: a bias that starts at zero then hardly moves."""
+
+        def __init__(self, learning_rate: Any, decay: float, **kwargs: Any) -> None:
+            super().__init__(learning_rate, **kwargs)
+            self._decay = decay
+
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            index = self._get_variable_index(variable)
+            spared, dtype = _spared(self._trainable_variables[index]), variable.dtype
+            first, second = self._momentums[index], self._velocities[index]
+            gradient, step = tf.cast(gradient, dtype), tf.cast(self.iterations + 1, dtype)
+            self.assign(first, self.beta_1 * first + (1 - self.beta_1) * gradient)
+            self.assign(second, self.beta_2 * second + (1 - self.beta_2) * tf.square(gradient))
+            mean, square = first / (1 - self.beta_1**step), second / (1 - self.beta_2**step)
+            update = mean / (tf.sqrt(square) + self.epsilon)
+            ratio = tf.ones((), dtype)
+            if not spared:
+                value = tf.convert_to_tensor(variable)
+                update += self._decay * value
+                norms = tf.norm(value), tf.norm(update)
+                ratio = tf.where((norms[0] > 0) & (norms[1] > 0), tf.math.divide_no_nan(*norms), ratio)
+            self.assign_sub(variable, tf.cast(learning_rate, dtype) * ratio * update)
+
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "decay": self._decay}
+
+    @keras.utils.register_keras_serializable(package="segmentation_bench")
+    class LossScale(keras.optimizers.LossScaleOptimizer):
+        """Loss scaling that skips a step when any replica's gradients overflow. Keras asks the first replica alone, as
+        if the gradients were summed by then, which the optimiser inside does later."""
+
+        def check_finite(self, grads: Any) -> tf.Tensor:
+            finite = super().check_finite(grads)
+            context = tf.distribute.get_replica_context()
+            if context is None or context.num_replicas_in_sync == 1:
+                return finite
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, 1 - tf.cast(finite, tf.int32)) == 0
+
+
 def learning_rate(train: TrainSpec) -> WarmupDecay:
     """The schedule of a trial, its peak scaled linearly with the global batch."""
     steps = train.epochs * train.steps_per_epoch
@@ -141,12 +186,15 @@ def build(train: TrainSpec) -> keras.optimizers.Optimizer:
     elif train.optimizer == "sgd":
         base = keras.optimizers.SGD(rate, momentum=train.momentum, weight_decay=train.weight_decay or None)
     elif train.optimizer == "lamb" and KERAS_3:
-        base = keras.optimizers.Lamb(rate, weight_decay=train.weight_decay or None)
+        base = Lamb(rate, train.weight_decay)
     else:
         base = _from_addons(train, rate)
     if isinstance(base, keras.optimizers.Optimizer):
         base.exclude_from_weight_decay(var_names=_NOT_DECAYED)
-    return _wrap(base, train)
+        if not KERAS_3:  # which turns it on where it sees a GPU: a program of XLA's for every variable
+            base.jit_compile = False
+    base = _wrap(base, train)
+    return LossScale(base) if KERAS_3 and train.precision == "mixed_float16" else base
 
 
 def make_variables(optimizer: Any, variables: Sequence[Any]) -> None:

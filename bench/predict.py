@@ -58,6 +58,8 @@ def main(
     prepare_process()
     predict = _predictor(spec, checkpoint, len(stored.record.dataset.class_names), factors, flip, crf, window)
     colors = np.array(stored.record.dataset.colors, np.uint8)
+    if crf:
+        _check_crf(sources, len(colors))
     out.mkdir(parents=True, exist_ok=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("Predicting", total=sum(_count(source) for source in sources))
@@ -167,7 +169,7 @@ def _sources(place: Path) -> list[Path | video.Video]:
     """Pictures and videos, every picture and the first frame of every video decoded once."""
     suffixes = (*IMAGE_SUFFIXES, *video.SUFFIXES)
     if place.is_dir():
-        files = sorted(path for path in place.iterdir() if path.suffix.lower() in suffixes)
+        files = sorted(path for path in place.iterdir() if path.suffix.lower() in suffixes and _shown(path))
     else:
         files = [place] if place.exists() else []
     if not files:
@@ -185,6 +187,11 @@ def _sources(place: Path) -> list[Path | video.Video]:
         if not _moves(path):
             check_image(path)
     return [video.check(path) if _moves(path) else path for path in files]
+
+
+def _shown(path: Path) -> bool:
+    """Whether it is a file as people see them: not the `._NAME` that macOS leaves beside each."""
+    return path.is_file() and not path.name.startswith(".")
 
 
 def _moves(path: Path) -> bool:
@@ -239,13 +246,11 @@ def _predictor(
         return probabilities(model, images, scales=scales, flip=flip)
 
     def predict(picture: np.ndarray) -> np.ndarray:
-        _check_crf(crf, picture, classes)
         small = prepared(picture, spec.data)
         return labels(small[None], picture[None])[0].numpy()
 
     def by_windows(picture: np.ndarray) -> np.ndarray:
         assert window is not None
-        _check_crf(crf, picture, classes)
         whole = seen(picture, spec.data)[None]
         found = sliding(lambda images: part(images.astype(np.float32)), whole, window, window // 4)
         return label_map(found if refine is None else refine([picture[None], found]))[0].numpy().astype(np.uint8)
@@ -253,17 +258,22 @@ def _predictor(
     return predict if window is None else by_windows
 
 
-def _check_crf(crf: bool, picture: np.ndarray, classes: int) -> None:
+def _check_crf(sources: Sequence[Path | video.Video], classes: int) -> None:
+    """Refuse, before anything is written, what TensorFlow's sparse product on a GPU does not take: a pixel has six
+    neighbours in the lattice of place and colour."""
     import tensorflow as tf
 
-    # TensorFlow's sparse product on a GPU; a pixel has six neighbours in the lattice of place and colour.
+    if not tf.config.list_physical_devices("GPU"):
+        return
     most = 2**31 // (6 * classes)
-    pixels = picture.shape[0] * picture.shape[1]
-    if crf and pixels >= most and tf.config.list_physical_devices("GPU"):
-        raise UsageError(
-            f"--crf: a picture of {pixels / 1e6:.0f} megapixels has more than the {most / 1e6:.0f} that a GPU takes "
-            f"with {classes} classes; hide the GPUs for it: CUDA_VISIBLE_DEVICES=-1"
-        )
+    for source in sources:
+        width, height = source[1:3] if isinstance(source, video.Video) else Image.open(source).size
+        if width * height >= most:
+            path = source.path if isinstance(source, video.Video) else source
+            raise UsageError(
+                f"--crf: {path} has {width * height / 1e6:.2f} megapixels, more than the {most / 1e6:.2f} that a GPU "
+                f"takes with {classes} classes; hide the GPUs for it: CUDA_VISIBLE_DEVICES=-1"
+            )
 
 
 def _at_one_size(model: Any, size: int) -> Any:

@@ -45,7 +45,7 @@ def make_strategy(placement: Placement) -> tf.distribute.Strategy:
         if len(gpus) != placement.gpus:
             raise UsageError(
                 f"the trial was given {placement.gpus} GPU(s) but TensorFlow sees {len(gpus)}; "
-                "install its CUDA libraries (`make venv` does where nvidia-smi answers) or run with --gpus-per-trial 0"
+                "install its CUDA libraries (`make venv CUDA=1`) or run with --gpus-per-trial 0"
             )
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
@@ -296,6 +296,10 @@ def steps_per_second(model: keras.Model, dataset: tf.distribute.DistributedDatas
     return executions * at_once / (last - first)
 
 
+RECALIBRATION = 0.95
+"""Momentum of normalisation while its statistics are made anew: of 20 batches the last counts 2.6 times the first."""
+
+
 def share_statistics(model: keras.Model, strategy: tf.distribute.Strategy) -> None:
     """Give every replica the mean of all replicas' running statistics, which is what weights on disk hold.
 
@@ -311,13 +315,29 @@ def share_statistics(model: keras.Model, strategy: tf.distribute.Strategy) -> No
 
 
 def recalibrate(model: keras.Model, dataset: tf.data.Dataset, strategy: tf.distribute.Strategy) -> None:
-    """Refresh batch-norm statistics by forward passes: averaged weights have none of their own (Izmailov et al. 2018,
-    arXiv 1803.05407)."""
+    """Batch-norm statistics by forward passes over a few batches: averaged weights have none of their own (Izmailov et
+    al. 2018, arXiv 1803.05407), and those of the weights that were averaged say nothing of them."""
+    layers = [layer for layer in model._flatten_layers() if hasattr(layer, "moving_variance") and layer.trainable]
+    momenta = [layer.momentum for layer in layers]
     step = tf.function(
         lambda image: strategy.run(lambda x: model(tf.cast(x, tf.float32), training=True), args=(image,))
     )
-    for image, *_ in distribute(dataset, strategy):
-        step(image)
+    with strategy.scope():
+        for layer in layers:
+            layer.momentum = RECALIBRATION
+            _scale_statistics(layer, 0.0)
+        batches = 0
+        for image, *_ in distribute(dataset, strategy):
+            step(image)
+            batches += 1
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+            _scale_statistics(layer, 1 / (1 - RECALIBRATION**batches))  # as Adam does for its start at zero
+
+
+def _scale_statistics(layer: Any, factor: float) -> None:
+    for statistic in (layer.moving_mean, layer.moving_variance):
+        statistic.assign(np.asarray(statistic) * np.float32(factor))
 
 
 def throughput(spec: TrialSpec, windows: list[float], resident: float | None, shared: bool) -> dict[str, Any]:

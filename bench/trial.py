@@ -133,21 +133,23 @@ class Body:
     def so_far(self) -> dict[str, Any]:
         """Fields of the record that hold even when the trial failed half-way."""
         history = self.trace.history if self.trace else []
-        return {
-            **self.known,
-            "clocks": self.clocks.as_dict(),
-            "history": history,
-            "memory": {"peak_rss_mb": peak_rss_mb(), "peak_gpu_mb": self._gpu_peak()},
-        }
+        return {"memory": self._peaks(), **self.known, "clocks": self.clocks.as_dict(), "history": history}
+
+    def _peaks(self) -> dict[str, float | None]:
+        return {"peak_rss_mb": peak_rss_mb(), "peak_gpu_mb": self._gpu_peak()}
 
     def run(self) -> dict[str, Any]:
         self.prepare()
         with self.clocks.phase("train"):
             self._fit()
+        self.known["memory"] = self._peaks()  # of training and its validation, whatever else is evaluated
         scores = self._settle()
         with self.clocks.phase("io"):
             self._keep_checkpoint()
-            self._draw()
+            try:
+                self._draw()
+            except Exception:  # a picture that is gone by now costs the pictures, not the scores
+                traceback.print_exc()
         trace = self.trace
         assert trace is not None
         target = self.spec.eval.target_miou
@@ -191,6 +193,8 @@ class Body:
             if self.spec.placement.gpus
             else [],
         }
+        if self.spec.placement.gpus:  # on which float32 may be computed with 10 bits
+            self.known["environment"]["tensor_float_32"] = tf.config.experimental.tensor_float_32_execution_enabled()
 
     def _load_data(self) -> None:
         from bench import data
@@ -249,17 +253,21 @@ class Body:
 
     def _models(self) -> tuple[Any, Any]:
         import models
+        from models.weights import in_a_line
 
         try:
             return models.build_training(self.spec.model, self.classes, seed=self.spec.seed)
         except ValueError as error:  # such as weights of another architecture
-            raise UsageError(" ".join(str(error).split())) from error
+            raise UsageError(in_a_line(error)) from error
 
-    def _evaluator(self, model: Callable[..., Any]) -> Any:
+    def _evaluator(self, model: Callable[..., Any], sized: bool = False) -> Any:
         from bench.evaluation import Evaluator
 
+        def alive() -> None:
+            self.tell({"event": "alive"})
+
         loss, published = self.objective.scored, self.spec.eval.published
-        return Evaluator(model, loss, self.classes, self.strategy, published, lambda: self.tell({"event": "alive"}))
+        return Evaluator(model, loss, self.classes, self.strategy, published, alive, sized)
 
     def _fit(self) -> None:
         from bench import training
@@ -324,6 +332,8 @@ class Body:
         for name in Clocks.PHASES:
             self.clocks.add(name, kept.state["clocks"][f"{name}_s"])
         trace = checkpoint.trace_of(kept)
+        if kept.state.get("machine") != self._machine():
+            trace.windows.clear()  # of another machine's speed
         self.known["environment"] |= {"resumed_after_epoch": trace.epochs}
         return trace
 
@@ -331,9 +341,16 @@ class Body:
         assert self.trace is not None
         with self.clocks.phase("io"):
             seen = checkpoint.of_trace(self.trace)
-            state = {**seen.state, "made_by": self._made_by(), "clocks": self.clocks.as_dict()}
+            state = {**seen.state, "made_by": self._made_by(), "machine": self._machine()}
+            state["clocks"] = self.clocks.as_dict()
             arrays = {**checkpoint.of_training(self.trained), **seen.arrays}
             checkpoint.write(self.folder, checkpoint.Checkpoint(state, arrays))
+
+    def _machine(self) -> dict[str, Any]:
+        """What images/s are told of."""
+        return {
+            name: self.known["environment"].get(name) for name in ("processor", "instructions", "cores", "gpu_names")
+        }
 
     def _made_by(self) -> dict[str, Any]:
         """What has to be equal for a training to go on as if it had never stopped."""
@@ -382,7 +399,7 @@ class Body:
 
         with self.strategy.scope():
             predict = views.predictor(view, self.model, self.spec, self.classes)
-        evaluator = self._evaluator(predict)
+        evaluator = self._evaluator(predict, sized=view.crf is not None)
         found = []
         for split, dataset in self.scored.items():
             evaluator.warm(dataset)

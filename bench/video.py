@@ -32,7 +32,9 @@ def check(path: Path) -> Video:
         UsageError: the extra is not installed, or ffmpeg cannot read the file.
     """
     if importlib.util.find_spec("imageio_ffmpeg") is None:
-        raise UsageError(f"{path} is a video, which needs the extra `video`: pip install 'segmentation-bench[video]'")
+        raise UsageError(
+            f"{path} is a video, which needs the extra `video`: pip install -e '.[video]' in the project's folder"
+        )
     import imageio_ffmpeg
 
     reader = imageio_ffmpeg.read_frames(str(path))

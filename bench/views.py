@@ -20,6 +20,8 @@ Predictor = Callable[..., tf.Tensor]
 def predictor(view: View, model: keras.Model, spec: TrialSpec, classes: int) -> Predictor:
     """A function from images (B,H,W,3) in 0..255 to logits (B,H,W,C), or log-probabilities, which serve as logits.
 
+    A CRF asks for the `sizes` (B,2) too, height and width of each picture in its margins.
+
     The weights are those that `model` has now. To be called in the strategy's scope.
 
     Args:
@@ -36,10 +38,15 @@ def predictor(view: View, model: keras.Model, spec: TrialSpec, classes: int) -> 
     crf = models.DenseCRF(from_logits=False, **view.crf.chosen) if view.crf else None
 
     def evaluate(images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        found = predict.probabilities(dense, images, scales=view.scales, flip=view.flip)
-        return tf.math.log(tf.maximum(crf([images, found]) if crf else found, 1e-30))
+        return tf.math.log(tf.maximum(averaged(images), 1e-30))
 
-    return evaluate
+    def refined(images: tf.Tensor, sizes: tf.Tensor, training: bool = False) -> tf.Tensor:
+        return tf.math.log(tf.maximum(crf([images, averaged(images), sizes]), 1e-30))
+
+    def averaged(images: tf.Tensor) -> tf.Tensor:
+        return predict.probabilities(dense, images, scales=view.scales, flip=view.flip)
+
+    return refined if crf else evaluate
 
 
 def _at_stride(stride: int | None, model: keras.Model, spec: TrialSpec, classes: int) -> Any:

@@ -120,12 +120,13 @@ def _rates(kernel: tf.Tensor, rates: Sequence[int]) -> list[int]:
 
 
 @functools.cache
-def _direct_gradients() -> bool:
-    """Whether this machine differentiates a dilated `tf.nn.conv2d`: a CPU without oneDNN refuses to."""
+def _direct_gradients(dtype: tf.DType) -> bool:
+    """Whether this machine differentiates a dilated `tf.nn.conv2d`: a CPU without oneDNN refuses to, and one without
+    AVX-512 does not in half precision."""
     with tf.init_scope(), tf.GradientTape() as tape:
-        image = tf.ones((1, 3, 3, 1))
+        image = tf.ones((1, 3, 3, 1), dtype)
         tape.watch(image)
-        value = tf.nn.conv2d(image, tf.ones((3, 3, 1, 1)), 1, "SAME", dilations=2)
+        value = tf.nn.conv2d(image, tf.ones((3, 3, 1, 1), dtype), 1, "SAME", dilations=2)
     try:
         with tf.init_scope():
             tape.gradient(value, image)
@@ -174,7 +175,7 @@ class AtrousConv2D(_Dense, keras.layers.Conv2D):
 
 def _convolved(inputs: tf.Tensor, kernel: tf.Tensor, rates: Sequence[int], padding: str) -> tf.Tensor:
     rates = _rates(kernel, rates)
-    convolve = tf.nn.conv2d if rates == [1, 1] or _direct_gradients() else tf.nn.convolution
+    convolve = tf.nn.conv2d if rates == [1, 1] or _direct_gradients(kernel.dtype) else tf.nn.convolution
     return convolve(inputs, kernel, strides=1, padding=padding.upper(), dilations=rates)
 
 

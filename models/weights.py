@@ -172,7 +172,7 @@ def _downloaded(backbone: str) -> Any:
             return getattr(keras.applications, name)(include_top=False, weights="imagenet")
         model = getattr(keras_cv.models, name).from_preset(row.preset)
     except Exception as error:  # whatever a hub's client raises
-        reason = " ".join(str(error).split())[:200]
+        reason = in_a_line(error)[:200]
         raise ValueError(f"weights {row.preset!r} could not be downloaded ({reason}); {offline_ways()}") from None
     if name == "MiTBackbone":
         from models.mix_transformer import of_any_size

@@ -10,11 +10,13 @@ and SavedModels can hold it and XLA cannot.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework import config  # the only place that says whether operations are deterministic
 
 
 class Lattice(NamedTuple):
@@ -29,11 +31,14 @@ class Lattice(NamedTuple):
     blurs: tuple[tf.SparseTensor, ...]
 
 
-def build(features: tf.Tensor) -> Lattice:
+def build(features: tf.Tensor, inside: tf.Tensor | None = None) -> Lattice:
     """The lattice of float32 features (B, P, d), in standard deviations, for B * P points.
 
-    The B images share no vertex, so that one product filters them all.
+    The B images share no vertex, so that one product filters them all. Points that are not `inside` (B, P), which holds
+    the first of each image, send nothing, receive nothing and make no vertex.
     """
+    if inside is not None:
+        features = tf.where(inside[..., None], features, features[:, :1])
     dimensions = features.shape[-1]
     points = tf.shape(features, tf.int64)[0] * tf.shape(features, tf.int64)[1]
     codes, shares, steps = _simplices(features)
@@ -41,6 +46,8 @@ def build(features: tf.Tensor) -> Lattice:
     rows = tf.repeat(tf.range(points), dimensions + 1)
     # The factor 1 / (1 + 2 ** -d) of Adams's code, half of it (as a root) at the splat and half at the slice.
     values = tf.reshape(shares, [-1]) / math.sqrt(1 + 2**-dimensions)
+    if inside is not None:
+        values = tf.where(tf.repeat(tf.reshape(inside, [-1]), dimensions + 1), values, 0.0)
     shape = tf.stack([points, tf.size(vertices, tf.int64)])
     return Lattice(tf.SparseTensor(tf.stack([rows, columns], 1), values, shape), _blurs(vertices, steps))
 
@@ -136,18 +143,24 @@ def filtered(lattice: Lattice, values: tf.Tensor, weight: tf.Tensor) -> tf.Tenso
 
 def splat(lattice: Lattice, values: tf.Tensor) -> tf.Tensor:
     """Values of points (N, C) to values of vertices (M, C)."""
-    return tf.sparse.sparse_dense_matmul(lattice.shares, values, adjoint_a=True)
+    return _product(lattice.shares, values, adjoint_a=True)
 
 
 def slice_(lattice: Lattice, values: tf.Tensor) -> tf.Tensor:
     """Values of vertices (M, C) to values of points (N, C)."""
-    return tf.sparse.sparse_dense_matmul(lattice.shares, values)
+    return _product(lattice.shares, values)
+
+
+def _product(matrix: tf.SparseTensor, values: tf.Tensor, adjoint_a: bool = False) -> tf.Tensor:
+    """On the host where bits have to repeat: a GPU refuses it then."""
+    with tf.device("CPU:0") if config.is_op_determinism_enabled() else contextlib.nullcontext():
+        return tf.sparse.sparse_dense_matmul(matrix, values, adjoint_a=adjoint_a)
 
 
 def blur(lattice: Lattice, values: tf.Tensor, reverse: bool = False) -> tf.Tensor:
     """Axis after axis, which do not commute where vertices are missing: reversed it is the transpose."""
     for matrix in reversed(lattice.blurs) if reverse else lattice.blurs:
-        values = tf.sparse.sparse_dense_matmul(matrix, values)
+        values = _product(matrix, values)
     return values
 
 

@@ -20,6 +20,9 @@ class DenseCRF(keras.layers.Layer):
     (B, H, W, C). Returns probabilities (B, H, W, C), float32 under every dtype policy. Any sizes, dynamic too, and in a
     SavedModel; not under XLA, because the lattice has a size that depends on the image.
 
+    Pictures of several shapes, padded below and to the right, need `[image, scores, sizes]` with their own heights and
+    widths, integers (B, 2): each is then refined as if it were alone. What is returned of the margins means nothing.
+
     Two kernels connect every pair of pixels: a Gaussian of their distance, and a bilateral one of distance and colour.
     Both are normalised symmetrically and filtered on the permutohedral lattice. Their weights are the trainable
     `kernel_weights` (2,); gradients flow to them, to the scores and to the compatibility, not to the image.
@@ -86,14 +89,13 @@ class DenseCRF(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Any) -> tf.Tensor:
-        image, scores = (tf.cast(value, tf.float32) for value in inputs)
+        image, scores = (tf.cast(value, tf.float32) for value in inputs[:2])
         shape = tf.shape(scores)
         with tf.control_dependencies(
             [tf.debugging.assert_equal(tf.shape(image)[:3], shape[:3], "DenseCRF: image and scores differ in size")]
         ):
-            features = self.features(tf.stop_gradient(image))
-        gaussian, bilateral = (lattice.normalised(lattice.build(values)) for values in features)
-        kernels = [lattice.repeated(gaussian, shape[0]), bilateral]
+            place, both = self.features(tf.stop_gradient(image))
+        kernels = _kernels(place, both, shape, inputs[2] if len(inputs) > 2 else None)
         weights = tf.unstack(tf.convert_to_tensor(self.kernel_weights))
 
         def message(marginals: tf.Tensor) -> tf.Tensor:
@@ -136,11 +138,30 @@ class DenseCRF(keras.layers.Layer):
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
+def _kernels(place: tf.Tensor, both: tf.Tensor, shape: tf.Tensor, sizes: Any) -> list[lattice.Lattice]:
+    """The lattices of place alone and of place and colour, for scores of this shape."""
+
+    def shared() -> lattice.Lattice:  # by all images, which have all pixels
+        return lattice.repeated(lattice.normalised(lattice.build(place)), shape[0])
+
+    if sizes is None:
+        return [shared(), lattice.normalised(lattice.build(both))]
+    within = tf.cast(sizes, tf.int32)[:, :, None]
+    rows, columns = tf.range(shape[1]) < within[:, 0], tf.range(shape[2]) < within[:, 1]
+    inside = tf.reshape(rows[:, :, None] & columns[:, None], [shape[0], -1])
+    of_each = tf.cond(
+        tf.reduce_all(inside),
+        shared,
+        lambda: lattice.normalised(lattice.build(tf.tile(place, [shape[0], 1, 1]), inside)),
+    )
+    return [of_each, lattice.normalised(lattice.build(both, inside))]
+
+
 def _scores_shape(shapes: Any) -> Any:
     """The second of two shapes that fit together, or ValueError."""
-    if len(shapes) != 2 or any(len(shape) != 4 for shape in shapes) or shapes[0][3] != 3:
+    image, scores = shapes[:2] if len(shapes) in (2, 3) else ((), ())
+    if len(image) != 4 or len(scores) != 4 or image[3] != 3:
         raise ValueError(f"DenseCRF takes [image, scores] of shapes (B, H, W, 3) and (B, H, W, C), got {shapes}")
-    image, scores = shapes
     if scores[3] == 1:
         raise ValueError("DenseCRF takes a score a class: give two channels, (1 - p, p), in place of one")
     if any(a != b for a, b in zip(image[:3], scores[:3], strict=True) if None not in (a, b)):

@@ -49,9 +49,16 @@ def test_the_facts_are_those_of_the_loss_that_trains() -> None:
 
 
 def test_scores_do_not_depend_on_the_batch() -> None:
-    scored = objective.build(LossSpec(name="dice"), LABELS, 3).scored
-    assert scored.average == "image"
-    assert objective.build(LossSpec(name="boundary"), LABELS, 3).scored.average == "image"
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, (3, 4, 5)).astype(np.uint8)
+    labels[0, :, :2] = 255
+    labels[1] = np.minimum(labels[1], 1)  # class 2 in two of the three
+    logits = rng.normal(size=(3, 4, 5, 3)).astype(np.float32)
+    for name in ("dice", "boundary", "lovasz_softmax"):
+        found = objective.build(LossSpec(name=name), LABELS, 3)
+        assert found.scored.average == "image"
+        alone = [float(found.scored(labels[i : i + 1], logits[i : i + 1])) for i in range(3)]
+        assert float(found.scored(labels, logits)) == pytest.approx(np.mean(alone), rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -134,15 +134,79 @@ def test_two_replicas_make_the_step_of_one_device():
                 step(batch)
             kernels.append(np.asarray(layer.kernel))
         print(np.abs(kernels[0] - kernels[1]).max(), np.abs(kernels[0] - 1).max())
+
+        # The second replica's gradients overflow, the first's do not.
+        from bench.optimizers import build
+        from bench.spec import TrainSpec
+        keras.mixed_precision.set_global_policy("mixed_float16")
+        with strategy.scope():
+            model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, kernel_initializer="ones")])
+            model.compile(build(TrainSpec(precision="mixed_float16", schedule="constant")), "mse", jit_compile=False)
+        spoilt = np.ones((4, 4), "float32")
+        spoilt[2:] = 1e30
+        def scale():
+            held = model.optimizer
+            return float(np.asarray(held.dynamic_scale if hasattr(held, "dynamic_scale") else held.loss_scale))
+        for inputs in (spoilt, np.ones((4, 4), "float32")):
+            model.fit(tf.data.Dataset.from_tensors((inputs, np.full((4, 1), 3.9, "float32"))), verbose=0)
+            print(np.abs(model.get_weights()[0] - 1).max(), scale() / 2**15)
     """)
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False,
         cwd=Path(__file__).parents[2], env={**os.environ, "KERAS_BACKEND": "tensorflow"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    apart, moved = map(float, done.stdout.split()[-2:])
+    apart, moved, skipped, halved, taken, kept = map(float, done.stdout.split()[-6:])
     assert apart < 1e-6
     assert moved > 0.1
+    assert (skipped, halved) == (0, 0.5)
+    assert 0 < taken < 0.1
+    assert kept == 0.5
+
+
+def _layer_after(steps, gradient, **train):
+    """A layer with a kernel of ones and a bias of zero, after steps with these gradients."""
+    layer = keras.layers.Dense(1, kernel_initializer="ones")
+    layer.build((None, 2))
+    optimizer = build(TrainSpec(epochs=1, steps_per_epoch=steps, schedule="constant", warmup=0, **train))
+    make_variables(optimizer, layer.trainable_variables)
+    for _ in range(steps):
+        gradients = [tf.constant(gradient, tf.float32), tf.ones((1,))]
+        optimizer.apply_gradients(zip(gradients, layer.trainable_variables, strict=True))
+    return np.asarray(layer.kernel).ravel(), float(np.asarray(layer.bias)[0])
+
+
+@pytest.mark.skipif(not (stack.KERAS_3 or stack.has_addons()), reason="LAMB is tensorflow-addons' or Keras 3's")
+def test_lamb_rescales_and_decays_kernels_alone():
+    # Adam's first step is the sign: u = (1, -1) + 0.1 w; w moves by rate |w| / |u| u, with |w| = 2 ** 0.5.
+    kernel, _ = _layer_after(1, [[3.0], [-2.0]], optimizer="lamb", weight_decay=0.1, learning_rate=0.1)
+    update = np.array([1.1, -0.9])
+    np.testing.assert_allclose(kernel, 1 - 0.1 * 2**0.5 / np.linalg.norm(update) * update, rtol=1e-4)
+    _, bias = _layer_after(10, [[1.0], [1.0]], optimizer="lamb", weight_decay=0.1, learning_rate=0.1)
+    assert bias == pytest.approx(-1, rel=1e-3)  # ten steps of the rate; rescaled by its own size it would stay near 0
+
+
+def test_no_update_is_a_program_of_xla_on_a_machine_with_a_gpu(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["a GPU"])
+    for optimizer in ("adam", "adamw", "sgd"):
+        assert not getattr(build(TrainSpec(optimizer=optimizer)), "jit_compile", False)
+
+
+def test_averaged_weights_get_statistics_of_their_own():
+    from bench.training import recalibrate
+
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    with strategy.scope():
+        frozen = keras.layers.BatchNormalization(momentum=0.99, trainable=False)
+        model = keras.Sequential([keras.Input((2,)), frozen, keras.layers.BatchNormalization(momentum=0.99)])
+    rng = np.random.default_rng(0)
+    batches = tf.data.Dataset.from_tensor_slices(rng.normal(5, 2, (20, 64, 2)).astype("float32"))
+    recalibrate(model, batches.map(lambda images: (images,)), strategy)
+    *_, mean, variance = model.layers[-1].get_weights()
+    np.testing.assert_allclose(mean, 5, atol=0.2)
+    np.testing.assert_allclose(variance, 4, atol=0.5)
+    assert model.layers[-1].momentum == 0.99
+    np.testing.assert_array_equal(frozen.get_weights()[2:], [[0, 0], [1, 1]])
 
 
 # What one step without a gradient leaves of a kernel of ones.

@@ -166,6 +166,29 @@ def test_views_and_the_crf_are_those_of_the_models_room(
         assert np.mean(labels == label_map(other)[0]) < 0.99
 
 
+def test_what_a_file_browser_hides_is_no_picture(pictures: Path, tmp_path: Path) -> None:
+    shutil.copy(pictures / "large.png", tmp_path / "a.png")
+    (tmp_path / "._a.png").write_bytes(b"what macOS leaves beside a file")
+    (tmp_path / "b.png").mkdir()
+    assert command._sources(tmp_path) == [tmp_path / "a.png"]
+
+
+def test_a_picture_too_large_for_the_crf_of_a_gpu_is_refused_before_any_is_written(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tensorflow as tf
+
+    Image.new("RGB", (1600, 1500)).save(tmp_path / "wide.png")  # 2.4 megapixels; 2**31 / (6 * 150) are 2.39
+    sources = [pictures / "large.png", tmp_path / "wide.png"]
+    command._check_crf(sources, 150)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["a GPU"])
+    command._check_crf(sources, 149)
+    with pytest.raises(
+        UsageError, match=r"wide\.png has 2.40 megapixels, more than the 2.39 that a GPU takes with 150 cl"
+    ):
+        command._check_crf(sources, 150)
+
+
 def test_windows_go_over_the_picture_at_its_own_size(
     run: Path, model: Any, pictures: Path, tmp_path: Path, here: Callable[..., Any]
 ) -> None:

@@ -1,12 +1,12 @@
 """One whole trial for real, small: on two logical devices, and its record; and failures that end in a record."""
 
-import json
 import math
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import results
@@ -133,30 +133,53 @@ def test_artefacts_are_there_and_unchanged(finished):
 
 
 def test_a_frozen_backbone_does_not_move_and_weights_can_be_handed_on(finished, tmp_path):
-    _, first = finished
-    settings = (f"train.init_from={first}", "train.learning_rate=1e-12", "train.freeze=backbone")
-    done = _trial(tmp_path / "t", *settings, "train.steps_per_execution=2")
+    import models
+    from models.builder import BACKBONE
+
+    record, first = finished
+    settings = (f"train.init_from={first}", "train.freeze=backbone", "train.steps_per_execution=2")
+    done = _trial(tmp_path / "t", *settings)
     assert done.returncode == 0, done.stderr[-2000:]
     assert [epoch.images for epoch in results.read(tmp_path / "t").history] == [16, 32]
-    script = f"""
-import h5py, json
-def arrays(path):
-    found = {{}}
-    with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.update({{name: item[()]}}) if isinstance(item, h5py.Dataset) else None)
-    return found
-a, b = arrays({str(first / "model.weights.h5")!r}), arrays({str(tmp_path / "t" / "model.weights.h5")!r})
-print(json.dumps([len(a), sum((a[n] == b[n]).all().item() for n in a)]))
-"""
-    count, same = json.loads(
-        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    )
-    assert count > 200
-    assert same >= count * 0.75  # all of the backbone is bit-equal; decoder statistics moved
+    model = models.build(models.ModelSpec(**{**record.spec["model"], "weights": "none"}), 8)
+    arrays = []
+    for folder in (first, tmp_path / "t"):
+        model.load_weights(str(folder / "model.weights.h5"))
+        front = {id(weight) for weight in model.get_layer(BACKBONE).weights}
+        arrays.append([(id(weight) in front, np.array(weight)) for weight in model.weights])
+    moved = [(frozen, (a != b).any()) for (frozen, a), (_, b) in zip(*arrays, strict=True)]
+    assert sum(frozen for frozen, _ in moved) > 200
+    assert not any(any_of_it for frozen, any_of_it in moved if frozen), "statistics stay as well as kernels"
+    assert all(any_of_it for frozen, any_of_it in moved if not frozen)
+
+
+def test_weights_that_do_not_fit_are_one_line(finished, tmp_path):
+    _, first = finished
     (tmp_path / "half.weights.h5").write_bytes(b"cut off")
-    done = _trial(tmp_path / "u", f"train.init_from={tmp_path / 'half.weights.h5'}")
-    assert done.returncode == 2, done.stderr[-2000:]
-    assert f"train.init_from: {tmp_path / 'half.weights.h5'} does not fit this model" in done.stderr
+    asked = [
+        [f"train.init_from={tmp_path / 'half.weights.h5'}"],
+        [f"model.weights={first / 'model.weights.h5'}", "model.backbone=resnet18"],
+    ]
+    script = f"""
+import sys
+from bench import trial
+from bench.cli import start
+for number, settings in enumerate({asked!r}):
+    sets = [part for setting in ({TINY!r}) + settings for part in ("--set", setting)]
+    sys.argv = ["bench.trial", "--out", f"t{{number}}", *sets]
+    try:
+        start(trial.main)
+    except SystemExit as end:
+        print("status", end.code, file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    told = [line for line in done.stderr.splitlines() if line.startswith(("error: ", "status "))]
+    assert [line for line in told if line.startswith("status")] == ["status 2"] * 2, done.stderr[-3000:]
+    assert f"train.init_from: {tmp_path / 'half.weights.h5'} does not fit this model" in told[0]
+    assert f"{str(first / 'model.weights.h5')!r} does not fit backbone 'resnet18'" in told[2]
 
 
 def test_a_loss_that_is_not_finite_ends_as_diverged(tmp_path):

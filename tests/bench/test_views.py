@@ -3,7 +3,9 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+import losses
 import models
 from bench import views
 from bench.spec import View, parse
@@ -25,8 +27,12 @@ def model():
     return made
 
 
+SIZES = np.array([[64, 96]] * 2, "int32")
+
+
 def _seen(model, **view):
-    return np.asarray(views.predictor(View(**view), model, SPEC, 3)(IMAGES, training=False))
+    sizes = {"sizes": SIZES} if view.get("crf") else {}
+    return np.asarray(views.predictor(View(**view), model, SPEC, 3)(IMAGES, training=False, **sizes))
 
 
 def test_another_stride_has_the_weights_of_the_model(model):
@@ -55,6 +61,36 @@ def test_the_crf_sees_the_picture_and_the_probabilities(model):
     narrow = np.asarray(models.DenseCRF(from_logits=False, **chosen)([IMAGES, soft]))
     np.testing.assert_allclose(np.exp(_seen(model, crf=chosen)), narrow, atol=1e-5)
     assert np.abs(narrow - expected).max() > 0.01
+
+
+def test_the_score_of_a_picture_under_the_crf_does_not_hang_on_the_shapes_of_others():
+    """One picture alone, and beside one of another shape, in whose margin it then lies."""
+    from bench.evaluation import Evaluator
+
+    def pixelwise(images, training=False):
+        return images / 64
+
+    rng = np.random.default_rng(3)
+    picture = rng.uniform(0, 255, (8, 12, 3)).repeat(4, 0).repeat(4, 1).astype("uint8")
+    label = rng.integers(0, 3, picture.shape[:2]).astype("uint8")
+
+    def confusion(height, width, view):
+        margin = [(0, height - 32), (0, width - 48)]
+        row = {
+            "image": np.pad(picture, [*margin, (0, 0)], constant_values=127), "index": np.int32(0),
+            "label": np.pad(label, margin, constant_values=255),
+            "image_size": np.array([32, 48], "int32"), "label_size": np.array([32, 48], "int32"),
+        }  # fmt: skip
+        dataset = tf.data.Dataset.from_tensors({name: value[None] for name, value in row.items()})
+        predict = views.predictor(View(**view), pixelwise, SPEC, 3)
+        loss = losses.get("cross_entropy", average="image", reduction="none")
+        strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+        return Evaluator(predict, loss, 3, strategy, sized="crf" in view)(dataset).confusion
+
+    for chosen in ({}, {"bilateral_sxy": 10}):
+        alone, beside = (confusion(*shape, {"crf": chosen}) for shape in ((32, 48), (48, 64)))
+        np.testing.assert_array_equal(beside, alone)
+        assert (alone != confusion(32, 48, {})).any()
 
 
 def test_a_view_is_named_by_what_is_chosen():

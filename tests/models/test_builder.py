@@ -1,6 +1,7 @@
 """The whole model: sizes, dtypes, scaling, reproducibility and the round trip through a file."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -27,10 +28,22 @@ def _build(**fields: object) -> keras.Model:
     return models.build(models.ModelSpec(**{"backbone": SMALL["backbone"], **small, **fields}), 5, seed=1)
 
 
+@functools.cache
+def _kept(**fields: object) -> keras.Model:
+    """A model that several tests look at; none changes its weights, trains it or builds it under half precision."""
+    return _build(**fields)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_is_kept_longer() -> Iterator[None]:
+    yield
+    _kept.cache_clear()
+
+
 @pytest.mark.parametrize("head", ["bilinear", "subpixel"])
 @pytest.mark.parametrize("stride", [8, 16, 32])
 def test_any_size_gives_logits_of_that_size(head: str, stride: int) -> None:
-    model = _build(head=head, output_stride=stride)
+    model = _kept(head=head, output_stride=stride)
     call = tf.function(model, input_signature=[tf.TensorSpec((None, None, None, 3))])
     for height, width in ((97, 131), (64, 64), (33, 50)):
         image = IMAGE[:, :height, :width]
@@ -61,7 +74,7 @@ def test_deeplabv3_has_no_decoder_and_any_size(head: str) -> None:
 
 def test_the_same_weights_serve_at_every_stride() -> None:
     """Kernels keep their shapes and order; at the stride of training the function is the same."""
-    model = _build(output_stride=32)
+    model = _kept(head="bilinear", output_stride=32)
     for stride in (8, 16, 32):
         other = _build(output_stride=stride)
         other.set_weights(model.get_weights())
@@ -71,7 +84,7 @@ def test_the_same_weights_serve_at_every_stride() -> None:
 
 def test_output_stride_is_reached() -> None:
     for stride, size in ((16, 6), (32, 3)):
-        low_level, context = _build(output_stride=stride).get_layer("backbone")(IMAGE[:, :96, :96])
+        low_level, context = _kept(head="bilinear", output_stride=stride).get_layer("backbone")(IMAGE[:, :96, :96])
         assert tuple(low_level.shape[1:3]) == (24, 24)
         assert tuple(context.shape[1:3]) == (size, size)
 
@@ -89,7 +102,7 @@ def test_logits_are_float32_under_half_precision(head: str) -> None:
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("head", ["bilinear", "subpixel"])
 def test_half_precision_computes_nearly_the_same(head: str, policy: str) -> None:
-    whole = _build(head=head)
+    whole = _kept(head=head, output_stride=16)
     keras.mixed_precision.set_global_policy(policy)
     half = _build(head=head)
     half.set_weights(whole.get_weights())
@@ -101,7 +114,7 @@ def test_half_precision_computes_nearly_the_same(head: str, policy: str) -> None
 
 @pytest.mark.parametrize("head", ["bilinear", "subpixel"])
 def test_xla_computes_and_learns_the_same(head: str) -> None:
-    model, images = _build(head=head), tf.constant(IMAGE[:1, :64, :64])
+    model, images = _kept(head=head, output_stride=16), tf.constant(IMAGE[:1, :64, :64])
 
     def step(image: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
@@ -206,9 +219,18 @@ def test_frozen_normalisation_keeps_its_statistics() -> None:
     np.testing.assert_array_equal(layer.get_weights()[2], 0)
 
 
-def test_kerascv_reference_gives_logits() -> None:
-    model = models.build(models.ModelSpec(architecture="keras_cv", backbone="resnet18", output_stride=32), 5)
-    logits = np.asarray(model(IMAGE[:, :64, :64]))
+@pytest.fixture(scope="module")
+def reference() -> keras.Model:
+    return _build(architecture="keras_cv", output_stride=32)
+
+
+@pytest.fixture(scope="module")
+def reference_of_any_size(reference: keras.Model) -> Callable:
+    return tf.function(reference, input_signature=[tf.TensorSpec((None, None, None, 3))])
+
+
+def test_kerascv_reference_gives_logits(reference: keras.Model) -> None:
+    logits = np.asarray(reference(IMAGE[:, :64, :64]))
     assert logits.shape == (2, 64, 64, 5)
     assert np.abs(logits.sum(-1) - 1).max() > 1e-3  # a softmax would sum to one
 
@@ -224,14 +246,14 @@ def test_kerascv_reference_forgets_as_fast_as_ours() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(33, 50), (64, 40), (64, 96)])
-def test_kerascv_reference_sees_other_sizes_within_their_mean_colour(height: int, width: int) -> None:
-    model = _build(architecture="keras_cv", output_stride=32)
+def test_kerascv_reference_sees_other_sizes_within_their_mean_colour(
+    reference: keras.Model, reference_of_any_size: Callable, height: int, width: int
+) -> None:
     image = IMAGE[:, :height, :width]
     padded = np.zeros((2, 64, -(-width // 32) * 32, 3), "float32") + image.mean((1, 2), keepdims=True)
     padded[:, :height, :width] = image
-    expected = np.asarray(model(padded))[:, :height, :width]
-    dynamic = tf.function(model, input_signature=[tf.TensorSpec((None, None, None, 3))])
-    for call in (model, dynamic):
+    expected = np.asarray(reference(padded))[:, :height, :width]
+    for call in (reference, reference_of_any_size):
         np.testing.assert_allclose(np.asarray(call(image)), expected, atol=1e-3 * expected.std())
 
 

@@ -279,6 +279,25 @@ def _keep_reference() -> None:
     np.savez_compressed(REFERENCE, **kept)
 
 
+def test_each_picture_of_a_padded_batch_is_refined_as_if_it_were_alone() -> None:
+    sizes = [(11, 13), (16, 9), (16, 20)]
+    pictures = [_scene(height, width, 3) for height, width in sizes]
+    rng = np.random.default_rng(9)
+    image = rng.integers(0, 256, (3, 16, 20, 3)).astype("uint8")
+    logits = rng.normal(0, 9, (3, 16, 20, 3)).astype("float32")
+    for row, ((height, width), (own, scores)) in enumerate(zip(sizes, pictures, strict=True)):
+        image[row, :height, :width], logits[row, :height, :width] = own[0], scores[0]
+    layer = models.DenseCRF()
+    for call in (layer, tf.function(layer)):
+        found = np.asarray(call([image, logits, np.array(sizes, "int32")]))
+        for row, ((height, width), (own, scores)) in enumerate(zip(sizes, pictures, strict=True)):
+            alone = np.asarray(layer([own, scores]))[0]
+            np.testing.assert_allclose(found[row, :height, :width], alone, atol=1e-5)
+    whole = np.array([[16, 20]] * 3, "int32")
+    np.testing.assert_allclose(layer([image, logits, whole]), layer([image, logits]), atol=1e-6)
+    assert np.abs(np.asarray(layer([image, logits]))[0, :11, :13] - found[0, :11, :13]).max() > 0.01
+
+
 def test_logits_and_probabilities_give_the_same() -> None:
     image, logits = _scene(11, 13, 3)
     logits *= 8  # down to probabilities below the clip
