@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +16,7 @@ from bench.cli import command, start
 from bench.errors import EXIT_OK, UsageError, nearest
 
 if TYPE_CHECKING:
-    from results import Comparison, ComparisonRow, Run
+    from results import Comparison, Run
     from results.comparison import Verdict
 
 # One mark a verdict, for a table that has room for one.
@@ -75,36 +75,34 @@ def main(
 Table = dict[tuple[str, str], list["tuple[float, Verdict | None]"]]
 
 
-def _collect(sides: list, metric: str, only: str) -> Table:
+def _collect(sides: Sequence[Run], metric: str, only: str) -> Table:
     """{(label, view): a (mean, verdict against the release before) for each release}; NaN where it was not measured.
 
     A cell for which a search chose another value goes on in its line, as it is judged. A label that several other cells
     have had gets the cell behind it.
     """
-    import results
+    from results.comparison import split_alike
 
+    sides = split_alike(sides)
     found: dict[tuple[str, str], list[tuple[float, Verdict | None]]] = {}
     labels: dict[str, str] = {}
-    first: dict[str, str] = {}  # of every cell, the one whose line it goes on
+    lines: dict[str, str] = {}  # of every cell, the one whose line it goes on
     for column, side in enumerate(sides):
-        own = _compared(results.compare, side, side, only)
-        judged = _compared(results.compare, sides[column - 1], side, only) if column else []
-        named = {(row.label, row.view, row.head): row for row in judged if row.metric == metric}
-        ends = {row.cell: row for row in judged if row.verdict in ENDS}
-        means = {(row.cell, row.view): row for row in own if row.metric == metric and not math.isnan(row.head)}
-        for (cell, view), row in means.items():
-            against = next((r for r in named.values() if (r.cell, r.view) == (cell, view)), None)
-            against = against or named.get((row.label, view, row.head))
-            line = first.setdefault(cell, first.get(against.cell, against.cell) if against else cell)
+        own = _compared(side, side, only)
+        judged = _compared(sides[column - 1], side, only) if column else None
+        verdicts = _verdicts(judged, metric) if judged else {}
+        for row in own.rows if own else ():
+            if row.metric != metric or math.isnan(row.head):
+                continue
+            before = judged.retuned.get(row.cell, row.cell) if judged else row.cell
+            line = lines.setdefault(row.cell, lines.get(before, before))
             labels[line] = row.label
-            shown = ends.get(against.cell if against else cell, against)
-            found.setdefault((line, view), [(math.nan, None)] * len(sides))[column] = (
-                row.head, shown.verdict if shown else None,
-            )  # fmt: skip
-        for cell, row in ends.items():
-            line = first.get(cell, cell)
-            if (line, "default") in found and math.isnan(found[line, "default"][column][0]):
-                found[line, "default"][column] = (math.nan, row.verdict)
+            values = found.setdefault((line, row.view), [(math.nan, None)] * len(sides))
+            values[column] = (row.head, verdicts.pop((before, row.view), None))
+        for (cell, view), verdict in verdicts.items():
+            key = (lines.get(cell, cell), view)
+            if verdict in ENDS and key in found:
+                found[key][column] = (math.nan, verdict)
     if not found:
         raise ValueError(f"no side has a cell whose label matches {only!r} with a value of {metric}")
     several = {label for label, n in Counter(labels.values()).items() if n > 1}
@@ -115,11 +113,22 @@ def _collect(sides: list, metric: str, only: str) -> Table:
     return dict(sorted(table.items()))
 
 
-def _compared(compare: Callable[..., Comparison], base: Run, head: Run, only: str) -> Sequence[ComparisonRow]:
+def _compared(base: Run, head: Run, only: str) -> Comparison | None:
+    import results
+
     try:
-        return compare(base, head, only=only).rows
+        return results.compare(base, head, only=only)
     except ValueError:
-        return ()  # no cell in common, or none that is asked for: nothing to judge
+        return None  # no cell in common, or none that is asked for: nothing to judge
+
+
+def _verdicts(judged: Comparison, metric: str) -> dict[tuple[str, str], Verdict]:
+    """{(cell, view): verdict}: of the metric; of the default view, how the trials ended, where that changed."""
+    from results.comparison import TRIALS
+
+    found = {(row.cell, row.view): row.verdict for row in judged.rows if row.metric == metric}
+    ended = {(row.cell, "default"): row.verdict for row in judged.rows if row.metric == TRIALS and row.verdict in ENDS}
+    return found | ended
 
 
 def _plain(table: Table, names: list[str]) -> list[dict[str, object]]:

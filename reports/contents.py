@@ -448,7 +448,7 @@ def _environment(run: results.Run) -> tuple[dict[str, Any], int]:
 def _about(run: results.Run) -> list[Block]:
     common, environments = _environment(run)
     rows: list[list[Field | Text]] = [
-        [name, _plain(value)] for name, value in common.items() if value not in (None, [], {})
+        [name, _plain(value)] for name, value in common.items() if value not in (None, "", [], {})
     ]
     made: list[Block] = [Heading("Environment and command")]
     datasets = {one.record.dataset.name: one.record.dataset for one in run.trials if one.record.dataset}

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -28,7 +28,10 @@ VERDICTS: tuple[Verdict, ...] = (
 FAILING = ("regressed", "newly failing", "missing")
 TRIALS = "trials"
 # What speed and memory depend on besides the software, which is what a comparison is about.
-_MACHINE = ("processor", "cores", "gpus", "gpu_names", "device", "replicas", "precision")
+_MACHINE = (
+    "processor", "instructions", "onednn", "cores", "gpus", "gpu_names", "device", "replicas", "precision",
+    "tensor_float_32",
+)  # fmt: skip
 # What is no part of a cell and changes what is measured all the same: the weights that are scored, how steps are run.
 _HOW_RUN = ("train.deterministic", "train.jit_compile", "train.steps_per_execution", "train.eager", "placement.cpus")
 _SCORES = (
@@ -88,7 +91,8 @@ class Comparison:
     """The verdicts, most urgent first. `differences` names what differs in the environments: {name: (base, head)}.
 
     `headline` is the change of the mean mIoU over the cells of both, in fractions; `improvement` the chance that a
-    trial of head beats one of base, averaged over the cells. `added` are cells that only head has. The last two are
+    trial of head beats one of base, averaged over the cells. `added` are cells that only head has; `retuned` those
+    of head, by key, that are judged as base's of another key because a search chose another value. The last two are
     what the user asks of `outcome`: to call cells that the seeds cannot decide a failure, or a gap none.
     """
 
@@ -100,6 +104,7 @@ class Comparison:
     margins: Margins
     differences: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     added: tuple[str, ...] = ()
+    retuned: Mapping[str, str] = field(default_factory=dict)
     require_conclusive: bool = False
     allow_incomplete: bool = False
 
@@ -159,7 +164,8 @@ def compare(
         margins = rules.read(str(rules.DEFAULT if margins is None else margins))
     runs = [one if isinstance(one, Run) else read_run(one) for one in (base, head)]
     old, new = (_read(run, only) for run in _same_grid(*runs))
-    new = _tuned_alike(old, new)
+    retuned = _tuned_alike(old, new)
+    new = _under(retuned, new)
     shared = [cell for cell in old.labels if cell in new.labels]
     if not shared:
         raise ValueError(_nothing_shared(old, new))
@@ -181,6 +187,7 @@ def compare(
         margins=margins,
         differences=_environment_differences(old, new),
         added=tuple(label for cell, label in new.labels.items() if cell not in old.labels),
+        retuned=retuned,
     )
 
 
@@ -217,12 +224,16 @@ def _same_grid(base: Run, head: Run) -> tuple[Run, Run]:
         wanted = _planned(other.manifest)
         return read_run(one.folder / max(same, key=lambda name: len(_planned(held[name]) & wanted)))
 
-    sides = narrowed(base, head), narrowed(head, base)
-    # What one of them splits by its number of replicas the other splits too.
+    old, new = split_alike([narrowed(base, head), narrowed(head, base)])
+    return old, new
+
+
+def split_alike(sides: Sequence[Run]) -> list[Run]:
+    """The runs; a cell that one of them splits by its number of replicas is split in the others too."""
     keys = {one.record.cell for run in sides for one in run.trials}
     keys |= {str(cell["cell"]) for run in sides for cell in run.manifest.get("cells", [])}
     several = {key.partition(" ")[0] for key in keys if " " in key}
-    return with_labels(sides[0], several), with_labels(sides[1], several)
+    return [with_labels(run, several) for run in sides]
 
 
 def _planned(manifest: Mapping[str, Any]) -> set[str]:
@@ -270,20 +281,24 @@ def _read(run: Run, only: str) -> _Read:
     return _Read(side, labels, records, _values(run), planned or frozenset(labels))
 
 
-def _tuned_alike(base: _Read, head: _Read) -> _Read:
-    """Head, with a cell for which its search chose another value under base's key: each is compared at its own best."""
+def _tuned_alike(base: _Read, head: _Read) -> dict[str, str]:
+    """{cell of head: cell of base} where a search chose another value: each is compared at its own best."""
     names = {label: cell for cell, label in head.labels.items() if cell not in base.labels}
-    same = {
+    return {
         names[label]: cell
         for cell, label in base.labels.items()
         if label in names and _retuned(base.records.get(cell, []), head.records.get(names[label], []))
     }
+
+
+def _under(keys: Mapping[str, str], side: _Read) -> _Read:
+    """The side with these cells under other keys."""
     return replace(
-        head,
-        labels={same.get(cell, cell): label for cell, label in head.labels.items()},
-        records={same.get(cell, cell): found for cell, found in head.records.items()},
-        measured={(same.get(key[0], key[0]), key[1], key[2]): seeds for key, seeds in head.measured.items()},
-        planned=frozenset(same.get(cell, cell) for cell in head.planned),
+        side,
+        labels={keys.get(cell, cell): label for cell, label in side.labels.items()},
+        records={keys.get(cell, cell): found for cell, found in side.records.items()},
+        measured={(keys.get(key[0], key[0]), key[1], key[2]): seeds for key, seeds in side.measured.items()},
+        planned=frozenset(keys.get(cell, cell) for cell in side.planned),
     )
 
 
@@ -413,9 +428,14 @@ def _tells_weights(record: Record) -> bool:
 
 
 def _other_machine(cell: str, base: _Read, head: _Read) -> str:
+    """In what the machines or the ways to run differ; what a side's records do not say is no difference."""
     for what in _MACHINE:
         found = [
-            {_plain(record.environment.get(what)) for record in side.records.get(cell, []) if record.status == "ok"}
+            {
+                _plain(record.environment[what])
+                for record in side.records.get(cell, [])
+                if record.status == "ok" and what in record.environment
+            }
             for side in (base, head)
         ]
         if all(found) and found[0] != found[1]:

@@ -139,11 +139,12 @@ def _of(values: Values | Mapping[int, float]) -> Iterable[float]:
 def degrees_of_freedom(cells: Mapping[Any, Mapping[int, float]]) -> float:
     """Those of the variance that cells {seed: value} share: n - 1 of each, and fewer where the cells of a seed move
     together, because then each tells in part what the others did (Satterthwaite 1946, for seeds and the rest)."""
-    found = _together(cells)
-    if found is None:
+    table = _table(cells)
+    found = None if table is None else _together(table)
+    if table is None or found is None:
         return sum(len(values) - 1 for values in cells.values() if len(values) > 1)
     between, rest, _ = found
-    others, columns = len(cells) - 1, len(next(iter(cells.values())))
+    others, columns = table.shape[0] - 1, table.shape[1]
     return (columns - 1) * (between + others * rest) ** 2 / (between**2 + others * rest**2)
 
 
@@ -292,8 +293,9 @@ def _blocks(cells: Mapping[str, Mapping[int, float]], shared: Pool | None) -> tu
     """The error with the seeds' common effect removed, when there is one; and the seeds' correlation."""
     inside = {name: values for name, values in cells.items() if shared and name not in shared.apart}
     table = _table(inside)
-    correlation = float("nan") if table is None else seed_correlation(table)
-    found = _together(inside)
+    if table is None:
+        return None, float("nan")
+    found, correlation = _together(table), seed_correlation(table)
     if found is None:
         return None, correlation
     _, rest, df = found
@@ -308,12 +310,9 @@ def _table(cells: Mapping[Any, Mapping[int, float]]) -> np.ndarray | None:
     return np.array([[values[seed] for seed in sorted(seeds[0])] for values in cells.values()], float)
 
 
-def _together(cells: Mapping[Any, Mapping[int, float]]) -> tuple[float, float, int] | None:
+def _together(table: np.ndarray) -> tuple[float, float, int] | None:
     """Mean squares of the seeds and of the rest, with the latter's degrees of freedom, of cells that move together:
     they correlate above `CORRELATED`, and the F-test of the seeds rejects at 5 %. Else None."""
-    table = _table(cells)
-    if table is None:
-        return None
     between, rest = mean_squares(table)
     df = (table.shape[0] - 1) * (table.shape[1] - 1)
     if not (rest > 0 and seed_correlation(table) > CORRELATED):

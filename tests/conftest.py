@@ -6,6 +6,17 @@ from bench.environment import prepare_process
 
 prepare_process()  # as every process that trains or predicts does, before TensorFlow comes in
 
+# Files in which a worker spends more than half a minute: they start first, so that no core waits for the last of them.
+LONGEST = (
+    "test_resume", "test_laws", "test_stops", "test_run", "test_trial", "test_schedule", "test_replicas",
+    "test_builder", "test_kill", "test_predict", "test_reports", "test_export", "test_command",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _pictures_of_this_session(tmp_path_factory):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 
 def fine(payload, tell):
@@ -59,6 +60,11 @@ def leaves_a_grandchild(payload, tell):
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(20)"], close_fds=False)
 
 
+def dies_before_its_grandchild(payload, tell):
+    leaves_a_grandchild(payload, tell)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def trains(payload, tell):
     """A real trial, in which from the image `broken_from` on the data set's pictures cannot be read."""
     from bench import trial
@@ -87,4 +93,17 @@ def trains(payload, tell):
             return predictor(view, *rest)
 
         views.predictor = allocates
+    if payload.get("no_pictures"):
+        draw = trial.Body._draw
+
+        def gone(self):
+            splits = {name: replace(split, reader=reads_nothing) for name, split in self.dataset.splits.items()}
+            self.dataset = replace(self.dataset, splits=splits)
+            draw(self)
+
+        trial.Body._draw = gone
     trial.worker(payload, tell)
+
+
+def reads_nothing(key):
+    raise OSError("images/b.png: no such file")

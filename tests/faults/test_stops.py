@@ -19,7 +19,7 @@ _source.loader.exec_module(made)
 Driver, grid, LOSSES = made.Driver, made.grid, made.LOSSES
 
 
-@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
+@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
 def test_a_stopped_run_keeps_what_is_done_and_records_what_ran(tmp_path, signals):
     driver = Driver(tmp_path, *grid(), faults={"dice": "wait"})
     driver.wait_for(lambda: made.started_waiting(driver))
@@ -45,11 +45,15 @@ def test_what_a_failed_trial_left_stays_until_it_begins_again(tmp_path):
 
     again = Driver(tmp_path, "--resume", "runs/r", faults={**faults, "dice": "wait"})
     again.wait_for(lambda: "crashed" not in again.statuses().get("dice", ""))  # its turn: focal's has not come
-    again.process.send_signal(signal.SIGINT)
+    family = psutil.Process(again.process.pid).children(recursive=True)
+    os.killpg(again.process.pid, signal.SIGINT)
     status, output = again.end()
     assert status == 130, output
     assert again.statuses() == {"cross_entropy": "ok", "dice": "interrupted", "focal": "crashed"}
     assert {path: path.read_bytes() for path in left} == left
+    assert json.loads((again.run / "run.json").read_text())["status"] == "interrupted"
+    assert "--resume runs/r" in output
+    made.gone(family)
 
 
 def test_a_killed_driver_loses_what_ran_and_is_resumed(tmp_path):

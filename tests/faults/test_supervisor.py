@@ -86,6 +86,12 @@ def test_a_job_that_is_done_but_does_not_exit_is_done(run, monkeypatch):
     assert run("leaves_a_grandchild")[0] == End("returned")
 
 
+def test_a_death_is_told_though_a_grandchild_holds_the_pipe(run):
+    began = time.monotonic()
+    assert run("dies_before_its_grandchild")[0].signal == "SIGKILL"
+    assert time.monotonic() - began < 15, "the grandchild ends after 20 s"
+
+
 @pytest.mark.parametrize("job", ["hangs_in_here", "hangs_in_native_code"])
 def test_a_job_ends_with_its_parent(tmp_path, job):
     code = f"""

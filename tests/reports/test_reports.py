@@ -196,7 +196,7 @@ def test_cells_of_different_data_sets_are_not_ranked_together(tmp_path):
     folder = tmp_path / "r"
     planned = []
     for dataset, order, loss in (("easy", ["bce", "dice"], 0.0), ("hard", ["dice", "bce"], 0.3)):
-        source = fake.write_run(tmp_path / dataset, labels=order, pictures=0, noise=0.002)
+        source = fake.write_run(tmp_path / dataset, labels=order, pictures=0, noise=0.002, published=True)
         for trial in (source / "trials").iterdir():
             record = results.read(trial)
             views = [view.model_copy(update={"miou": view.miou - loss}) for view in record.views]
@@ -215,10 +215,33 @@ def test_cells_of_different_data_sets_are_not_ranked_together(tmp_path):
     assert "**easy bce** has the highest validation mIoU" in text
     assert "**hard dice** has the highest validation mIoU" in text
     assert "| dice |" in text.split("## Across data sets")[1]
+    published = text.split("## As others published it")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (\w+) (\w+) \| \S+ \((\d)\) \| \S+ \((\d)\)", published, re.MULTILINE)
+    assert {tuple(row) for row in rows} == {
+        ("easy", "bce", "1", "2"), ("easy", "dice", "2", "1"), ("hard", "dice", "1", "2"), ("hard", "bce", "2", "1"),
+    }  # fmt: skip
     summary = summarize(results.read_run(folder))
     for part in summary.parts.values():
         assert sum(cell.chance for cell in part.cells) == pytest.approx(1)
     assert not (folder / "report" / "figures" / "best.png").exists()
+
+
+def test_views_that_came_to_nothing_are_named(tmp_path):
+    folder = fake.write_run(tmp_path / "r", labels=["dice"], seeds=5, pictures=0)
+    assert "Views that came to nothing" not in _page(folder)
+    for seed in range(5):
+        record = results.read(folder / "trials" / f"dice-s{seed}")
+        lost = {"failed_views": {"crf": "out of memory"}}
+        results.write(folder / "trials" / f"dice-s{seed}", record.model_copy(update=lost))
+    told = "crf of dice-s0 (out of memory); crf of dice-s1 (out of memory); crf of dice-s2 (out of memory), and 2 more."
+    assert f"**Views that came to nothing:** {told}" in _page(folder)
+
+
+def _page(folder):
+    from reports import contents, markdown
+
+    run = results.read_run(folder)
+    return markdown.render(contents.document(run, summarize(run), {}))
 
 
 def test_a_tie_is_called_a_tie(tmp_path):
@@ -254,7 +277,17 @@ def test_many_cells_and_classes_fit(tmp_path):
     labels = [f"backbone_{i} with a long name" for i in range(30)]
     folder = fake.write_run(tmp_path / "r", labels=labels, classes=150, seeds=2, axis="backbone", pictures=1)
     reports.write(folder)
-    for path in (folder / "report" / "figures").glob("*.png"):
+    figures = [*(folder / "report" / "figures").glob("*.png")]
+    assert {path.stem for path in figures} >= {
+        "miou",
+        "throughput",
+        "curves",
+        "confusion",
+        "steps",
+        "memory",
+        "pictures",
+    }
+    for path in figures:
         with Image.open(path) as picture:
             assert max(picture.size) < 4000, path.name
 

@@ -226,6 +226,18 @@ def test_another_machine_or_data_set_is_not_comparable(base, tmp_path):
     assert set(verdicts(results.compare(*pair, soft), "soft_dice").values()) == {"not comparable"}
 
 
+@pytest.mark.parametrize("what", [("instructions", "avx2", "avx512f"), ("onednn", "0", "1")])
+def test_a_machine_that_differs_in_what_only_newer_records_say_is_not_comparable_in_speed(base, tmp_path, what):
+    name, *values = what
+    old, new = (made.made_run(tmp_path / value, numbers(5), machine={**made.MACHINE, name: value}) for value in values)
+    found = results.compare(old, new)
+    assert {row.reason for row in found.rows if row.metric == "images_per_second"} == {
+        f"{name} differs: {values[0]} / {values[1]}"
+    }
+    assert "not comparable" not in verdicts(found).values()
+    assert set(verdicts(results.compare(base, new), "images_per_second").values()) == {"ok"}, "base does not say"
+
+
 def test_a_throughput_that_never_settled_is_not_comparable(base, tmp_path):
     cells = {label: {seed: (pair[0], None) for seed, pair in seeds.items()} for label, seeds in numbers(5).items()}
     head = made.made_run(tmp_path / "head", cells)
@@ -447,7 +459,32 @@ def test_history_follows_cells_through_searches_and_failures(tmp_path):
     ((_, verdict),) = history._collect(runs, "miou", "*")["dice", "default"][1:]
     assert verdict == "newly failing"
     assert history._names(runs) == ["before", "failing"]
-    assert len(set(history._names([runs[0], runs[0]]))) == 1
+
+
+def test_history_marks_the_view_that_changed_and_no_other(tmp_path):
+    from bench import history
+
+    cells = {"dice": dict.fromkeys(range(5), (0.7, 40.0))}
+    views = [{"view": view, "images": 3, "miou": 0.7, "iou": [0.7, 0.7]} for view in ("default", "flip", "crf")]
+    old = made.made_run(tmp_path / "old", cells, views=views)
+    head = made.made_run(tmp_path / "head", {"dice": cells["dice"] | {4: None}}, views=views[:2])
+    record = results.read(head / "trials" / "dice-s4")
+    results.write(head / "trials" / "dice-s4", record.model_copy(update={"views": []}))
+    table = history._collect([results.read_run(one) for one in (old, head)], "miou", "*")
+    last = {view: line[1] for (_, view), line in table.items()}
+    assert last["default"] == (pytest.approx(0.7), "newly failing"), "how trials ended goes before what others measured"
+    assert last["flip"] == (pytest.approx(0.7), "ok")
+    assert np.isnan(last["crf"][0])
+    assert last["crf"][1] == "missing"
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    from bench import history
+
+    made_twice = [made.made_run(tmp_path / side / "losses", {"dice": numbers(3)["ce"]}) for side in ("old", "new")]
+    other = made.made_run(tmp_path / "other", {"dice": numbers(3)["ce"]})
+    names = history._names([results.read_run(one) for one in (*made_twice, other)])
+    assert names == [str(tmp_path / "old" / "losses"), str(tmp_path / "new" / "losses"), "other"]
 
 
 def test_the_commands_import_neither_tensorflow_nor_ray(base):
