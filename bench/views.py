@@ -35,18 +35,14 @@ def predictor(view: View, model: keras.Model, spec: TrialSpec, classes: int) -> 
     dense = _at_stride(view.output_stride, model, spec, classes)
     if view.plain:
         return dense
-    crf = models.DenseCRF(from_logits=False, **view.crf.chosen) if view.crf else None
-
-    def evaluate(images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        return tf.math.log(tf.maximum(averaged(images), 1e-30))
-
-    def refined(images: tf.Tensor, sizes: tf.Tensor, training: bool = False) -> tf.Tensor:
-        return tf.math.log(tf.maximum(crf([images, averaged(images), sizes]), 1e-30))
 
     def averaged(images: tf.Tensor) -> tf.Tensor:
         return predict.probabilities(dense, images, scales=view.scales, flip=view.flip)
 
-    return refined if crf else evaluate
+    if view.crf is None:
+        return lambda images, training=False: tf.math.log(tf.maximum(averaged(images), 1e-30))
+    crf = models.DenseCRF(from_logits=False, **view.crf.chosen)
+    return lambda images, sizes, training=False: tf.math.log(tf.maximum(crf([images, averaged(images), sizes]), 1e-30))
 
 
 def _at_stride(stride: int | None, model: keras.Model, spec: TrialSpec, classes: int) -> Any:

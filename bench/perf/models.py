@@ -115,8 +115,8 @@ def speed(case: Case, rounds: int) -> list[Ratio]:
     sides = [*PAIR, *((OURS_16, TUTORIAL) if case.backbone == tutorial.BACKBONE else ())]
     built = {side: build(case, side) for side in sides}
     kernels = peak.sides(case.precision)
-    calls = {name: call for name, (call, _) in kernels.items()}
-    trained = times({side: training_step(model, case) for side, model in built.items()} | calls, rounds, warm_up=2)
+    steps: dict[str, Callable[[], object]] = {side: training_step(model, case) for side, model in built.items()}
+    trained = times(steps | {name: call for name, (call, _) in kernels.items()}, rounds, warm_up=2)
     inferred = times({side: inference_step(model, case) for side, model in built.items()}, rounds, warm_up=2)
     rates = {name: done / statistics.median(trained[name]) for name, (_, done) in kernels.items()}
     most = max(rates, key=lambda name: rates[name])

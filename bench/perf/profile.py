@@ -66,7 +66,7 @@ def profile(spec: TrialSpec) -> tuple[dict[str, float], dict[str, float]]:
             for method, phase in PARTS.items():
                 setattr(self, method, clocks.phase(phase)(getattr(self, method)))
 
-    trial.Body = Timed  # type: ignore[misc]
+    trial.Body = Timed  # type: ignore[assignment, misc]
     with tempfile.TemporaryDirectory() as folder:
         record = trial.run(spec, Path(folder))
     whole = time.time() - psutil.Process().create_time()

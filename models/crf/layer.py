@@ -159,7 +159,7 @@ def _kernels(place: tf.Tensor, both: tf.Tensor, shape: tf.Tensor, sizes: Any) ->
 
 def _scores_shape(shapes: Any) -> Any:
     """The second of two shapes that fit together, or ValueError."""
-    image, scores = shapes[:2] if len(shapes) in (2, 3) else ((), ())
+    image, scores = (tuple(shape) for shape in (shapes[:2] if len(shapes) in (2, 3) else ((), ())))
     if len(image) != 4 or len(scores) != 4 or image[3] != 3:
         raise ValueError(f"DenseCRF takes [image, scores] of shapes (B, H, W, 3) and (B, H, W, C), got {shapes}")
     if scores[3] == 1:
