@@ -65,6 +65,12 @@ def test_a_picture_that_breaks_in_epoch_2_costs_that_epoch_and_what_follows_is_b
         assert trial.run(unmounted, tmp_path / "t", attempt=2).status == "invalid"
         assert checkpoint.read(tmp_path / "t").state["clocks"] == kept
 
+    # Images/s are kept, but for those of another machine.
+    left = checkpoint.read(tmp_path / "t")
+    machine = {**left.state["machine"], **({"processor": "another"} if settings else {})}
+    state = {**left.state, "windows": [1000.0], "machine": machine}
+    checkpoint.write(tmp_path / "t", checkpoint.Checkpoint(state, left.arrays))
+
     resumed = train(tmp_path / "t", [*settings, *views], no_crf=not settings, no_pictures=not settings)
     assert resumed.status == "ok", resumed.error
     assert (resumed.environment["attempt"], resumed.environment["resumed_after_epoch"]) == (2, 1)
@@ -73,6 +79,7 @@ def test_a_picture_that_breaks_in_epoch_2_costs_that_epoch_and_what_follows_is_b
     assert resumed.clocks.train_s > kept["train_s"] > 0  # of both attempts, but for the epoch that was lost
     assert resumed.clocks.compile_s > kept["compile_s"] > 0
     assert not (tmp_path / "t" / checkpoint.FILE).exists()
+    assert (1000.0 in resumed.throughput.windows) == (not settings)
     assert {view.view for view in resumed.views} == ({"default", "flip"} if views else {"default"})
     assert [*resumed.failed_views] == (["crf"] if views else [])
     if views:
