@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 import results
-from reports.summary import Cell, Summary
+from reports.summary import Cell, Summary, View
 from reports.theme import INK, MOST_ROWS, SOFT, legend, say_cut, short, style
 from results.statistics import between
 
@@ -114,7 +114,7 @@ def _plain_log(axes: plt.Axes) -> None:
 
 
 def views(summary: Summary) -> Figure | None:
-    """Evaluation speed against mIoU of the same weights in several views."""
+    """Evaluation speed against mIoU of the same weights in several views, each view by its number."""
     timed = [view for view in summary.views if not math.isnan(view.images_per_second)]
     if not timed:
         return None
@@ -122,17 +122,16 @@ def views(summary: Summary) -> Figure | None:
     figure, axes = plt.subplots(figsize=(9.5, 5.6))
     there = [key for key in ranks if any(view.key == key for view in timed)]
     shown = there[:MOST_CURVES]
+    numbers = _numbered([view for view in timed if view.key == shown[0]])
     for key in shown:
-        views = sorted((view for view in timed if view.key == key), key=lambda view: view.images_per_second)
+        own = {view.name: (view.images_per_second, 100 * view.interval.mean) for view in timed if view.key == key}
         look = style(ranks[key])
-        x, y = [view.images_per_second for view in views], [100 * view.interval.mean for view in views]
-        axes.plot(x, y, lw=1.6, ms=8, label=short(views[0].label), **look)
-        if key == shown[0]:
-            names: dict[tuple[float, float], list[str]] = {}
-            for view, place in zip(views, zip(x, y, strict=True), strict=True):
-                names.setdefault(place, []).append(view.name)  # the stride of training is a view by two names
-            for place, at in names.items():
-                axes.annotate(" = ".join(at), place, xytext=(5, 6), textcoords="offset points", fontsize=11)
+        label = short(next(view.label for view in timed if view.key == key))
+        axes.plot(*zip(*own.values(), strict=True), ls="none", ms=8, label=label, **look)
+        for name, place in own.items():
+            if "default" in own:  # what the view brings and costs
+                axes.plot(*zip(own["default"], place, strict=True), color=look["color"], lw=1, alpha=0.4, zorder=1)
+            axes.annotate(str(numbers.get(name, "")), place, xytext=(6, 5), textcoords="offset points", fontsize=11)
     _plain_log(axes)
     axes.set_xlabel("evaluation, images/s (median of the seeds)")
     axes.set_ylabel("validation mIoU, %")
@@ -142,7 +141,25 @@ def views(summary: Summary) -> Figure | None:
         say_cut(axes, len(there), len(shown))
     axes.margins(0.12)
     legend(axes, len(shown))
+    _name_numbers(axes, numbers)
     return figure
+
+
+def _numbered(views: list[View]) -> dict[str, int]:
+    """The views of a cell by number from 1 on; the stride of training is a view by two names, and has one number."""
+    places: dict[tuple[float, float], int] = {}
+    return {
+        view.name: places.setdefault((view.images_per_second, view.interval.mean), len(places) + 1) for view in views
+    }
+
+
+def _name_numbers(axes: plt.Axes, numbers: dict[str, int]) -> None:
+    """What the numbers beside the points mean, below the axes."""
+    names = {number: [name for name, own in numbers.items() if own == number] for number in numbers.values()}
+    told = "\n".join(f"{number}  {' = '.join(same)}" for number, same in names.items())
+    axes.annotate(
+        told, (0, 0), xytext=(0, -54), xycoords="axes fraction", textcoords="offset points", va="top", fontsize=11
+    )
 
 
 def curves(run: results.Run, summary: Summary) -> Figure | None:

@@ -71,6 +71,8 @@ def test_what_others_published_is_shown_with_the_order_it_would_give(run, tmp_pa
 
 
 def test_views_of_the_same_weights_are_a_table_and_a_frontier(run, tmp_path):
+    from reports.scores import views as figure_of_views
+
     assert "## Views" not in (run / "report" / "report.md").read_text()
     folder = fake.write_run(tmp_path / "views", views=("os16", "os16+flip"))
     reports.write(folder)
@@ -83,6 +85,11 @@ def test_views_of_the_same_weights_are_a_table_and_a_frontier(run, tmp_path):
     assert dice["os16+flip"][1:] == ("50.0", "25.0")
     assert dice["os16+flip"][0] - dice["default"][0] == pytest.approx(2, abs=0.11)  # rounded to a tenth twice
     assert (folder / "report" / "figures" / "views.png").is_file()
+    drawn = figure_of_views(summarize(results.read_run(folder))).axes[0]
+    numbers = [text.get_text() for text in drawn.texts]
+    assert numbers[-1] == "1  default\n2  os16\n3  os16+flip"
+    assert numbers[:-1] == ["1", "2", "3"] * 7
+    assert len(drawn.get_legend().texts) == 7
     # The verdict is on the default view.
     default = results.load(folder).query("split == 'val' and view == 'default'").groupby("label")["miou"].mean()
     assert f"**{default.idxmax()}** has the highest validation mIoU: {100 * default.max():.1f}" in text
