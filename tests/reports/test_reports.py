@@ -87,8 +87,8 @@ def test_views_of_the_same_weights_are_a_table_and_a_frontier(run, tmp_path):
     assert (folder / "report" / "figures" / "views.png").is_file()
     drawn = figure_of_views(summarize(results.read_run(folder))).axes[0]
     numbers = [text.get_text() for text in drawn.texts]
-    assert numbers[-1] == "1  default\n2  os16\n3  os16+flip"
-    assert numbers[:-1] == ["1", "2", "3"] * 7
+    assert numbers[-1] == "1  os16\n2  os16+flip"
+    assert numbers[:-1] == ["1", "2"] * 7
     assert len(drawn.get_legend().texts) == 7
     # The verdict is on the default view.
     default = results.load(folder).query("split == 'val' and view == 'default'").groupby("label")["miou"].mean()
