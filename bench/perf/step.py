@@ -3,13 +3,14 @@
     python -m bench.perf.step [--backbone resnet50] [--size 512] [--batch 2] [--output-stride 16] [--rounds 7]
 
 Functions that each do a little more than the one before are timed in rounds in which they take turns; a part takes
-what its function takes more than the one before it. All are one `tf.function` each, on one batch in memory: the
-backbone forward; the whole model forward; its loss; its gradients, in which the forward pass keeps what the backward
-pass needs; the update of the weights by AdamW; the running confusion matrix.
+what its function takes more than the one before it, round by round, the median. All are one `tf.function` each, on one
+batch in memory: the backbone forward; the whole model forward; its loss; its gradients, in which the forward pass keeps
+what the backward pass needs; the update of the weights by AdamW; the running confusion matrix.
 """
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 from typing import Annotated
 
@@ -23,7 +24,7 @@ import models
 from bench.cli import command, start
 from bench.optimizers import AdamW, make_variables
 from bench.perf.ratios import stack
-from bench.perf.rounds import medians
+from bench.perf.rounds import times
 from bench.training import RunningConfusion
 from models.builder import BACKBONE
 from models.cost import cost_of
@@ -56,8 +57,8 @@ def parts(model: keras.Model, batch: int, size: int, classes: int) -> dict[str, 
             optimizer.apply_gradients(zip(gradients, variables, strict=True))
         if count:
             metric.update_state(label, logits)
-        with tf.control_dependencies([] if update else gradients):
-            return tf.identity(value)
+        # A sum that needs each: what nothing needs is not computed, whatever its control dependencies.
+        return value if update else tf.add_n([tf.reduce_sum(gradient) for gradient in gradients])
 
     added: dict[str, Callable[[], tf.Tensor]] = {
         "backbone, forward": backbone,
@@ -85,12 +86,13 @@ def main(
 ) -> int:
     """Print where the time of one training step goes."""
     model = models.build(models.ModelSpec(backbone=backbone, output_stride=output_stride), classes, seed=0)
-    found = medians(parts(model, batch, size, classes), rounds, warm_up=2)
-    whole, before = list(found.values())[-1], 0.0
+    found = times(parts(model, batch, size, classes), rounds, warm_up=2)
+    whole, before = statistics.median(list(found.values())[-1]), [0.0] * rounds
     print(f"{backbone}, {batch} x {size} px, stride {output_stride}, {classes} classes; {stack()}")
     print("| part of a step | ms | share |\n|---|--:|--:|")
     for name, seconds in found.items():
-        print(f"| {name} | {1e3 * (seconds - before):.0f} | {(seconds - before) / whole:.0%} |")
+        part = statistics.median(more - less for more, less in zip(seconds, before, strict=True))
+        print(f"| {name} | {1e3 * part:.0f} | {part / whole:.0%} |")
         before = seconds
     flops = 3 * cost_of(model, (size, size)).flops * batch
     print(f"\nA step: {1e3 * whole:.0f} ms, {batch / whole:.2f} images/s, {flops / whole / 1e9:.0f} GFLOP/s.")
