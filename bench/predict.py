@@ -267,9 +267,12 @@ def _check_crf(sources: Sequence[Path | video.Video], classes: int) -> None:
         return
     most = 2**31 // (6 * classes)
     for source in sources:
-        width, height = source[1:3] if isinstance(source, video.Video) else Image.open(source).size
+        if isinstance(source, video.Video):
+            path, width, height = source[:3]
+        else:
+            with Image.open(source) as picture:
+                path, (width, height) = source, picture.size
         if width * height >= most:
-            path = source.path if isinstance(source, video.Video) else source
             raise UsageError(
                 f"--crf: {path} has {width * height / 1e6:.2f} megapixels, more than the {most / 1e6:.2f} that a GPU "
                 f"takes with {classes} classes; hide the GPUs for it: CUDA_VISIBLE_DEVICES=-1"

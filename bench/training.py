@@ -296,10 +296,6 @@ def steps_per_second(model: keras.Model, dataset: tf.distribute.DistributedDatas
     return executions * at_once / (last - first)
 
 
-RECALIBRATION = 0.95
-"""Momentum of normalisation while its statistics are made anew: of 20 batches the last counts 2.6 times the first."""
-
-
 def share_statistics(model: keras.Model, strategy: tf.distribute.Strategy) -> None:
     """Give every replica the mean of all replicas' running statistics, which is what weights on disk hold.
 
@@ -312,6 +308,10 @@ def share_statistics(model: keras.Model, strategy: tf.distribute.Strategy) -> No
         for variable in model.non_trainable_variables:
             if tf.as_dtype(variable.dtype).is_floating:
                 variable.assign(variable.numpy())
+
+
+RECALIBRATION = 0.95
+"""Momentum of normalisation while its statistics are made anew: of 20 batches the last counts 2.6 times the first."""
 
 
 def recalibrate(model: keras.Model, dataset: tf.data.Dataset, strategy: tf.distribute.Strategy) -> None:

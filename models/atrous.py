@@ -120,16 +120,16 @@ def _rates(kernel: tf.Tensor, rates: Sequence[int]) -> list[int]:
 
 
 @functools.cache
-def _direct_gradients(dtype: tf.DType) -> bool:
-    """Whether this machine differentiates a dilated `tf.nn.conv2d`: a CPU without oneDNN refuses to, and one without
-    AVX-512 does not in half precision."""
-    with tf.init_scope(), tf.GradientTape() as tape:
-        image = tf.ones((1, 3, 3, 1), dtype)
-        tape.watch(image)
-        value = tf.nn.conv2d(image, tf.ones((3, 3, 1, 1), dtype), 1, "SAME", dilations=2)
+def _half_gradients(dtype: tf.DType) -> bool:
+    """Whether this machine differentiates a dilated `tf.nn.conv2d` in half precision, which a CPU without AVX-512
+    refuses to. Without oneDNN it refuses in single precision too: `bench.environment.prepare_process` asks for it."""
     try:
-        with tf.init_scope():
-            tape.gradient(value, image)
+        with tf.init_scope():  # in which no tape records
+            image, kernel = tf.ones((1, 3, 3, 1), dtype), tf.ones((3, 3, 1, 1), dtype)
+            tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=image.shape, filter=kernel, out_backprop=image,
+                strides=[1] * 4, padding="SAME", dilations=[1, 2, 2, 1],
+            )  # fmt: skip
     except tf.errors.OpError:
         return False
     return True
@@ -174,9 +174,11 @@ class AtrousConv2D(_Dense, keras.layers.Conv2D):
 
 
 def _convolved(inputs: tf.Tensor, kernel: tf.Tensor, rates: Sequence[int], padding: str) -> tf.Tensor:
-    rates = _rates(kernel, rates)
-    convolve = tf.nn.conv2d if rates == [1, 1] or _direct_gradients(kernel.dtype) else tf.nn.convolution
-    return convolve(inputs, kernel, strides=1, padding=padding.upper(), dilations=rates)
+    rates, dtype = _rates(kernel, rates), inputs.dtype
+    kernel = tf.cast(kernel, dtype)
+    if dtype.size == 2 and rates != [1, 1] and not _half_gradients(dtype):
+        inputs, kernel = tf.cast(inputs, tf.float32), tf.cast(kernel, tf.float32)
+    return tf.cast(tf.nn.conv2d(inputs, kernel, 1, padding.upper(), dilations=rates), dtype)
 
 
 @register

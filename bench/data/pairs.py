@@ -138,7 +138,8 @@ def in_range(found: Examined, classes: int) -> None:
 
 
 def something_left(root: Path | str, found: Examined) -> None:
-    """
+    """Refuse a set that has a split without a pair, with what was wrong with the first.
+
     Raises:
         UsageError: nothing is left of a split.
     """

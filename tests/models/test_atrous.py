@@ -134,3 +134,19 @@ def test_dense_pooling_holds_the_pooled_map(kind: str, taps: int, stride: int, p
     np.testing.assert_allclose(found[:, :: 2 * stride, :: 2 * stride], original, atol=1e-5)
     dynamic = tf.function(layer, input_signature=[tf.TensorSpec((None, None, None, 3))])
     np.testing.assert_allclose(np.asarray(dynamic(dense)), found, atol=1e-6)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_has_a_gradient_on_any_processor(policy: str) -> None:
+    """Without AVX-512 a CPU refuses that of a dilated convolution in half precision, and has it in single."""
+    rng = np.random.default_rng(2)
+    image = tf.constant(rng.normal(size=(1, 9, 9, 3)), tf.float32)
+    kernel, found = rng.normal(size=(3, 3, 3, 4)), []
+    for dtype in (policy, "float32"):
+        layer = models.AtrousConv2D(4, 3, padding="same", dilation_rate=2, dtype=dtype)
+        layer.build((None, 9, 9, 3))
+        layer.kernel.assign(kernel)
+        with tf.GradientTape() as tape:
+            value = tf.reduce_sum(tf.square(tf.cast(layer(image), tf.float32)))
+        found.append(np.asarray(tape.gradient(value, layer.trainable_variables[0])))
+    np.testing.assert_allclose(found[0], found[1], rtol=0, atol=0.02 * np.abs(found[1]).max())
