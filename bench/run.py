@@ -63,8 +63,11 @@ def main(
     ] = None,
     address: Annotated[str | None, typer.Option(help="An existing Ray cluster; default: start one here.")] = None,
     out: Annotated[
-        Path, typer.Option("--out", "--storage", help="Where runs are kept; on a cluster a path all nodes share.")
-    ] = Path("runs"),
+        Path | None,
+        typer.Option(
+            "--out", "--storage", help="Where runs are kept, on a cluster a path all nodes share; default: runs."
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The run's name; default: grid, data set and time.")] = None,
     trial_timeout: Annotated[
         float | None, typer.Option(min=1, help="Seconds for one trial; default: no limit.")
@@ -110,13 +113,13 @@ def main(
     }  # fmt: skip
     if resume is not None:
         fixed = {name: value for name, value in options.items() if name not in ("grid", "seeds")}
-        if any(value not in (None, []) for value in fixed.values()) or dry_run or name:
+        if any(value not in (None, []) for value in fixed.values()) or dry_run or name or out:
             raise UsageError(
                 "--resume takes the run as it was planned; what goes with it is --grid and --seeds, to let it grow, "
                 "and how to run it: --address, --max-concurrent, --changed, --track, --retries, --on-oom, time limits"
             )
         return _resume(resume, _given(grid=grid, seeds=seeds), address, max_concurrent, care, changed, track or ())
-    policy = Policy.of(care)
+    policy, out = Policy.of(care), out or Path("runs")
     # With no cluster to ask, everything a user can get wrong is known before Ray starts.
     plan = make(options, [_this_machine()], max_concurrent) if address is None else None
     if plan is not None:

@@ -49,6 +49,7 @@ def folder(root, sizes=((40, 40), (40, 40)), ids=1):
         (["--gpus-per-trial", "9", "--preset", "smoke", "--set", "train.batch_size=9"], "9 GPU(s)"),
         (["--resume", "runs/absent"], "no run there"),
         (["--resume", "runs/absent", "--set", "train.epochs=3"], "--resume takes the run as it was planned"),
+        (["--resume", "runs/absent", "--out", "elsewhere"], "--resume takes the run as it was planned"),
         (["--resume", "runs/absent", "--gpus-per-trial", "0"], "--resume takes the run as it was planned"),
         (["--on-oom", "explode"], "--on-oom explode: Input should be 'record' or 'shrink'"),
         (["--grid", "scalin"], "did you mean 'scaling'?"),
