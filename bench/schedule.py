@@ -448,7 +448,7 @@ def _unheld(job: Job) -> End:
     return End("lost", f"no node that is left has the {job.cpus} CPUs and {job.gpus} GPUs of a trial")
 
 
-def empty_trials(number: int) -> None:
+def empty_trials(number: int, reuse_actors: bool = False) -> None:
     """Ray's own floor, which `bench.perf.schedule` compares with: Tune trials that return at once, nothing of ours
     between. To be called inside `cluster`."""
 
@@ -459,6 +459,7 @@ def empty_trials(number: int) -> None:
         tune.Tuner(
             tune.with_resources(nothing, {"CPU": 1}),
             param_space={"number": tune.grid_search(list(range(number)))},
+            tune_config=tune.TuneConfig(reuse_actors=reuse_actors),
             run_config=tune.RunConfig(name="empty", storage_path=folder, verbose=0),
         ).fit()
 

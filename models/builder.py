@@ -57,7 +57,7 @@ def build_training(spec: ModelSpec, num_classes: int, *, seed: int | None = None
     else:
         # Smaller images would leave nothing of the deepest maps of backbones that pad as Caffe did.
         padded = PadToMultiple(1, least=32, dtype="float32", name="padding")(scaled(image, BACKBONES[spec.backbone]))
-        low_level, features, *middle = _backbone(spec)(padded)
+        low_level, features, *middle = front(spec)(padded)
         context = aspp(features, spec, seed)
         refined = decoder(context, low_level, spec) if spec.architecture == "deeplabv3plus" else refine(context, spec)
         logits = CropLike(dtype="float32", name="logits")([head(refined, padded, spec, num_classes), image])
@@ -72,8 +72,9 @@ def build_training(spec: ModelSpec, num_classes: int, *, seed: int | None = None
     return keras.Model(image, both, name=spec.architecture), used
 
 
-def _backbone(spec: ModelSpec) -> keras.Model:
-    """RGB, scaled, to the maps at stride 4 and at `spec.output_stride`, and to that an auxiliary head is for."""
+def front(spec: ModelSpec) -> keras.Model:
+    """What stands before decoder and head: RGB, scaled, to the maps at stride 4 and `spec.output_stride`, and to that an
+    auxiliary head is for."""
     row, backbone = BACKBONES[spec.backbone], _weighted(spec)
     strides = (4, 32, *([16] if spec.auxiliary_weight else []))
     levels = keras.Model(backbone.input, maps(backbone, row, strides))

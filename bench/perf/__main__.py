@@ -7,6 +7,7 @@ their own names.
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,8 @@ from bench.cli import command, start
 from bench.errors import UsageError, nearest
 from bench.perf.ratios import MISSED, Ratio, read, report
 
+LONGEST = 3600
+"""Seconds that one of them may take."""
 BENCHMARKS = ("startup", "training", "models", "input", "tables", "schedule", "crf")
 
 
@@ -34,6 +37,9 @@ def main(
     for name in names or []:
         if name not in BENCHMARKS:
             raise UsageError(f"unknown benchmark {name!r}{nearest(name, BENCHMARKS)}")
+    if out is not None:  # an hour later is too late to find that there is no such folder
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.touch()
     ratios: list[Ratio] = []
     missing = list(names or BENCHMARKS)
     try:
@@ -41,15 +47,18 @@ def main(
             for name in list(missing):
                 print(f"\n{name}", flush=True)
                 file = Path(folder) / f"{name}.json"
-                subprocess.run([sys.executable, "-m", f"bench.perf.{name}", "--json", str(file)], check=False)
-                if found := read(file) if file.is_file() else []:
-                    ratios += found
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    wanted = [sys.executable, "-m", f"bench.perf.{name}", "--json", str(file)]
+                    subprocess.run(wanted, check=False, timeout=LONGEST)
+                found, complete = read(file)
+                ratios += found
+                if complete and found:
                     missing.remove(name)
     finally:  # what an interrupt leaves is half an hour's work, too
         print()
-        status = report(ratios, out)
+        status = report(ratios, out, complete=not missing)
         if missing:
-            print(f"\nNot measured: {', '.join(missing)}; see above.")
+            print(f"\nNot measured, or not to the end: {', '.join(missing)}; see above.")
     return MISSED if missing else status
 
 

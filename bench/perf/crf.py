@@ -3,9 +3,9 @@
     python -m bench.perf.crf [--size 512] [--classes 3,21] [--batches 1,4] [--image FILE] [--threads N] [--parts]
 
 Milliseconds an image from logits to marginals, lattices included, medians of rounds in which the sides take turns;
-the ratio is that of the medians, and one at most 1.5 is asked for. pydensecrf2 (the extra `oracle`; left out without
-it) starts from unaries that are ready, its better case, and has one thread; so has TensorFlow unless
-`--threads` says otherwise. Agreement is the share of equal labels and the largest difference of a marginal.
+the ratio is that of the medians, and one at most 1.5 is asked for. pydensecrf2 (the extra `oracle`) starts from
+unaries that are ready, its better case, and has one thread; so has TensorFlow unless `--threads` says otherwise.
+Agreement is the share of equal labels and the largest difference of a marginal.
 `--parts`: one call of each part of ours, a training step, and the two ways to splat and slice, which are products of
 a sparse and a dense matrix, or gathers and segment sums.
 """
@@ -84,7 +84,6 @@ def side_by_side(image: np.ndarray, logits: np.ndarray, batches: list[int], roun
     what = f"dense CRF, {image.shape[0]} x {image.shape[1]} x {classes}"
     if not densecrf:
         print(f"{what}: " + ", ".join(f"{name} {value:.1f} ms" for name, value in ms.items()), flush=True)
-        print("No ratio without pydensecrf2: pip install -e '.[oracle]'", flush=True)
         return []
     expected = calls["pydensecrf2"]().T
     marginals = run(*inputs[batches[0]])[0].numpy().reshape(-1, classes)
@@ -165,6 +164,8 @@ def main() -> int:
     tf.config.threading.set_inter_op_parallelism_threads(chosen.threads)
     threads = chosen.threads or "all"
     print(f"{stack()}, {threads} threads")
+    if not densecrf and not chosen.parts:
+        raise SystemExit("error: no ratio without pydensecrf2, which a C++ compiler builds: pip install -e '.[oracle]'")
     image = scene(chosen.size, chosen.image)
     found: list[Ratio] = []
     for classes in map(int, chosen.classes.split(",")):

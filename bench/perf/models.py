@@ -9,18 +9,16 @@ the peak of a fresh process that trains (on a CPU its largest resident set, Tens
 own count); that of decoder and head, the ASPP among them, is what it exceeds the same process with the backbone alone
 by. `kept` is what the backward pass keeps of decoder and head by the traced graph (see `models.cost`). The share of
 the machine counts 3 forward passes' operations a training step and takes the faster of a matrix product and a 3x3
-convolution, measured in the same rounds, as all there is. The bars on images/s are for a CPU.
+convolution, the best of the same rounds, as all there is. The bars on images/s are for a CPU.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import statistics
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -30,10 +28,10 @@ import losses
 import models
 from bench.environment import peak_rss_mb
 from bench.perf import peak, tutorial
-from bench.perf.ratios import Ratio, report, stack
-from bench.perf.rounds import quartiles, times
+from bench.perf.ratios import Ratio, keep, report, stack
+from bench.perf.rounds import in_fresh_process, quartiles, times
+from models import builder
 from models.backbones import BACKBONES
-from models.builder import BACKBONE
 from models.cost import cost_of
 from models.pyramid import bare
 
@@ -72,9 +70,9 @@ def build(case: Case, side: str) -> keras.Model:
 
 def backbone(case: Case, side: str) -> keras.Model:
     """What stands in front of decoder and head on that side."""
-    if side == OURS:
-        return build(case, side).get_layer(BACKBONE)
     keras.mixed_precision.set_global_policy(case.precision)
+    if side == OURS:
+        return builder.front(models.ModelSpec.model_validate({**SPECS[OURS], "backbone": case.backbone}))
     whole = bare(BACKBONES[case.backbone])
     levels = (whole.pyramid_level_inputs[name] for name in ("P2", "P5"))
     return keras.Model(whole.input, [whole.get_layer(name).output for name in levels])
@@ -118,7 +116,7 @@ def speed(case: Case, rounds: int) -> list[Ratio]:
     steps: dict[str, Callable[[], object]] = {side: training_step(model, case) for side, model in built.items()}
     trained = times(steps | {name: call for name, (call, _) in kernels.items()}, rounds, warm_up=2)
     inferred = times({side: inference_step(model, case) for side, model in built.items()}, rounds, warm_up=2)
-    rates = {name: done / statistics.median(trained[name]) for name, (_, done) in kernels.items()}
+    rates = {name: done / min(trained[name]) for name, (_, done) in kernels.items()}
     most = max(rates, key=lambda name: rates[name])
     flops = 3 * cost_of(built[OURS], (case.size, case.size)).flops * case.batch / statistics.median(trained[OURS])
     share = Ratio(f"training, {case}", "GFLOP/s", flops / 1e9, f"{PEAK} ({most})", rates[most] / 1e9)
@@ -160,9 +158,9 @@ def memory(case: Case) -> list[Ratio]:
     """MiB of ours over those of the stock model."""
     found: dict[str, list[float]] = {"peak of a process that trains": [], "decoder and head": [], "kept": []}
     for side in PAIR:
-        whole, front = (_in_fresh_process(peak_memory, case, side, whole) for whole in (True, False))
+        whole, front = (in_fresh_process(peak_memory, case, side, whole) for whole in (True, False))
         for values, value in zip(
-            found.values(), (whole, whole - front, _in_fresh_process(kept, case, side)), strict=True
+            found.values(), (whole, whole - front, in_fresh_process(kept, case, side)), strict=True
         ):
             values.append(value)
     bars = {"decoder and head": MEMORY_BAR}
@@ -170,12 +168,6 @@ def memory(case: Case) -> list[Ratio]:
         Ratio(f"{name}, {case}", "MiB", ours, STOCK, stock, at_most=bars.get(name))
         for name, (ours, stock) in found.items()
     ]
-
-
-def _in_fresh_process(function: Callable[..., Any], *arguments: object) -> Any:
-    """Everything is measured in processes of their own: a child's largest resident set starts with its parent's."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        return process.submit(function, *arguments).result()
 
 
 def _case(text: str, classes: int, precision: str) -> Case:
@@ -200,8 +192,10 @@ def main() -> int:
     print(f"{stack()}, {chosen.precision}")
     found: list[Ratio] = []
     for case in [_case(text, chosen.classes, chosen.precision) for text in chosen.cases]:
-        found += [] if chosen.no_time else _in_fresh_process(speed, case, chosen.rounds)
+        found += [] if chosen.no_time else in_fresh_process(speed, case, chosen.rounds)
+        keep(found, chosen.json)
         found += [] if chosen.no_memory else memory(case)
+        keep(found, chosen.json)
     return report(found, chosen.json)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -61,16 +62,26 @@ def stack() -> str:
     return f"TensorFlow {here['tensorflow']}, Keras {here['keras']}, {here['cores']} cores of {here['processor']}"
 
 
-def report(ratios: Sequence[Ratio], out: Path | None) -> int:
-    """Print the table, write figures and machine to `out`, and give the exit status: 1 when a bar is missed."""
+def report(ratios: Sequence[Ratio], out: Path | None, *, complete: bool = True) -> int:
+    """Print the table, `keep` it, and give the exit status: 1 when a bar is missed."""
+    print(f"{stack()}; load {', '.join(f'{value:.1f}' for value in os.getloadavg())}")
     print("\n".join([HEADER, *map(line, ratios)]), flush=True)
-    if out is not None:
-        rows = [ratio._asdict() for ratio in ratios]
-        out.write_text(json.dumps({"environment": dict(describe()), "ratios": rows}, indent=1) + "\n", encoding="utf-8")
+    keep(ratios, out, complete)
     return 0 if all(ratio.met for ratio in ratios) else MISSED
 
 
-def read(path: Path) -> list[Ratio]:
-    """What `report` wrote."""
-    rows = [Ratio(**row) for row in json.loads(path.read_text(encoding="utf-8"))["ratios"]]
-    return [row._replace(spread=row.spread and (row.spread[0], row.spread[1])) for row in rows]
+def keep(ratios: Sequence[Ratio], out: Path | None, complete: bool = False) -> None:
+    """Write figures and machine to `out`, with or without more to follow, which a crash then costs alone."""
+    if out is not None:
+        rows = [ratio._asdict() for ratio in ratios]
+        found = {"environment": dict(describe()), "load": os.getloadavg(), "complete": complete, "ratios": rows}
+        out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def read(path: Path) -> tuple[list[Ratio], bool]:
+    """What `report` wrote, and whether it is complete; nothing where there is no file."""
+    if not path.is_file():
+        return [], False
+    found = json.loads(path.read_text(encoding="utf-8"))
+    rows = [Ratio(**row) for row in found["ratios"]]
+    return [row._replace(spread=row.spread and (row.spread[0], row.spread[1])) for row in rows], found["complete"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 
@@ -23,7 +25,8 @@ def times(
 ) -> dict[str, list[float]]:
     """Seconds of one call of each side, a call a round.
 
-    A side returns once its work is done (it waits for the device itself). After `warm_up` calls of each there are at
+    A side returns once its work is done (it waits for the device itself), or returns a function, which is then what is
+    timed: what went before was preparation. After `warm_up` calls of each there are at
     most `rounds` rounds, fewer (but three) when they would take longer than `seconds`. Every other round goes through
     the sides backwards, so that none is always measured behind the same other.
     """
@@ -35,11 +38,25 @@ def times(
     done = 0
     while done < min(rounds, 3) or (done < rounds and time.perf_counter() - began < seconds):
         for name in list(sides) if done % 2 == 0 else reversed(list(sides)):
-            start = time.perf_counter()
-            sides[name]()
-            found[name].append(time.perf_counter() - start)
+            found[name].append(_seconds(sides[name]))
         done += 1
     return found
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    prepared = run()
+    if callable(prepared):
+        start = time.perf_counter()
+        prepared()
+    return time.perf_counter() - start
+
+
+def in_fresh_process(function: Callable[..., Any], *arguments: object) -> Any:
+    """What it returns in a process of its own: a child's largest resident set starts with its parent's, and what was
+    measured before leaves a heap behind."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        return process.submit(function, *arguments).result()
 
 
 def quartiles(above: list[float], below: list[float]) -> tuple[float, float]:

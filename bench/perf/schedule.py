@@ -1,14 +1,17 @@
 """`python -m bench.perf.schedule`: what scheduling costs, over Ray's own floor and over a plain loop of processes.
 
 A no-op trial goes the whole way: its folder, Ray, a supervised process of its own, a record written by the driver. The
-floor is the same number of Tune trials that do nothing, in the same cluster; a trial of more than 200 is held to what
-one takes among few, so `--trials 24 --trials 1000` shows how time and the driver's memory grow. `--whole` trains the
-whole quick losses grid, about half an hour on 2 cores.
+floor is the same number of Tune trials that do nothing, in the same cluster: once as Tune runs them unless told
+otherwise, each in an actor of its own, and once with actors used again, as ours are, which saves Ray most of its work
+but not us a process a trial. A trial of more than 200 is held to what one takes among few, so `--trials 24 --trials
+1000` shows how time and the driver's memory grow. `--whole` trains the whole quick losses grid, about half an hour on
+2 cores.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,13 +30,14 @@ from bench import campaign, plan, schedule
 from bench.campaign import Campaign
 from bench.cli import command, start
 from bench.errors import UsageError
-from bench.perf.ratios import Ratio, report
-from bench.perf.rounds import medians
+from bench.perf.ratios import Ratio, keep, report
+from bench.perf.rounds import quartiles, times
 from bench.policy import Policy
 from bench.runfolder import RunFolder
 
 BAR = 1.15
 FLOOR_UP_TO = 200
+FLOORS = {"an empty Tune trial": False, "the same, actors used again": True}
 NOTHING = "operator:is_"  # a function of two arguments that does nothing, without an import of ours
 GRID = ("--grid", "losses", "--preset", "quick", "--gpus-per-trial", "0")
 TRIALS, SHORT = 21, ("--seeds", "1", "--only", "loss=cross_entropy,dice,focal")
@@ -61,7 +65,7 @@ def ours(trials: int) -> None:
     assert left == trials, f"{left} records of {trials} trials"
 
 
-def no_ops(counts: Sequence[int]) -> list[Ratio]:
+def no_ops(counts: Sequence[int], out: Path | None = None) -> list[Ratio]:
     """Seconds of a no-op trial, ours over the floor, for each number of trials; prints how memory grows.
 
     Of many trials, over one among the fewest that were measured.
@@ -73,17 +77,24 @@ def no_ops(counts: Sequence[int]) -> list[Ratio]:
         schedule.empty_trials(2)  # Ray's first start is neither's
         ours(2)
         for count in sorted(counts):
-            sides = {"floor": partial(schedule.empty_trials, count)} if count <= FLOOR_UP_TO or not found else {}
+            few = count <= FLOOR_UP_TO or not found
+            sides = (
+                {name: partial(schedule.empty_trials, count, reuse) for name, reuse in FLOORS.items()} if few else {}
+            )
             sides["ours"] = partial(ours, count)
-            seconds = medians(sides, rounds=3) if count < 20 else medians(sides, rounds=1, warm_up=0)
+            seconds = times(sides, rounds=3 if few else 1, warm_up=0)
             mib = driver.memory_info().rss / 2**20
             print(f"{count} trials: driver at {mib:.0f} MiB", flush=True)
-            each = {side: value / count for side, value in seconds.items()}
+            each = {side: statistics.median(values) / count for side, values in seconds.items()}
             name = f"no-op trial, of {count}"
-            if "floor" in each:
-                found.append(Ratio(name, "s", each["ours"], "an empty Tune trial", each["floor"], at_most=BAR))
-            else:
-                found.append(Ratio(name, "s", each["ours"], found[0].what, found[0].ours, at_most=BAR))
+            found += [
+                Ratio(
+                    name, "s", each["ours"], floor, each[floor], at_most=None if reuse else BAR,
+                    spread=quartiles(seconds["ours"], seconds[floor]),
+                )
+                for floor, reuse in FLOORS.items() if few
+            ] or [Ratio(name, "s", each["ours"], found[0].what, found[0].ours, at_most=BAR)]  # fmt: skip
+            keep(found, out)
     return found
 
 
@@ -116,11 +127,11 @@ def _run(folder: str, name: str, whole: bool) -> tuple[float, float]:
     arguments = [*GRID, *(() if whole else SHORT), "--out", folder, "--name", name]
     spent = _seconds([sys.executable, "-m", "bench.run", *arguments])
     records = RunFolder(Path(folder) / name).complete()
-    times = [(record.started, record.finished) for record in records if record.started and record.finished]
-    if len(times) < (TRIALS if whole else len(SHORT[-1].split(","))):
+    starts = sorted(record.started for record in records if record.started)
+    if len(starts) < (TRIALS if whole else len(SHORT[-1].split(","))):
         raise UsageError(f"a trial of {' '.join(arguments)} failed")
-    under_way = (max(end for _, end in times) - min(begin for begin, _ in times)).total_seconds()
-    return spent - under_way, under_way / len(times)
+    each = (starts[-1] - starts[0]).total_seconds() / (len(starts) - 1)  # from one to the next, the gap between too
+    return spent - len(starts) * each, each
 
 
 def _seconds(arguments: list[str], stdin: str = "") -> float:
@@ -143,7 +154,7 @@ def main(
 
     Exit status: 0 all bars met, 1 a bar is missed, 2 usage.
     """
-    found = [] if skip_no_ops else no_ops(trials or [8, 24])
+    found = [] if skip_no_ops else no_ops(trials or [8, 24], out)
     return report([*found, *([] if skip_grid else grid(whole))], out)
 
 

@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bench.perf.ratios import Ratio, read, report
+from bench.perf.ratios import Ratio, keep, read, report
 from bench.perf.rounds import quartiles, times
 from bench.perf.work import exponent
 
@@ -35,7 +37,10 @@ def test_one_missed_bar_is_the_exit_status_and_figures_come_back(
     ]
     assert report(rows[:1], None) == 0
     assert report(rows, tmp_path / "found.json") == 1
-    assert read(tmp_path / "found.json") == rows
+    assert read(tmp_path / "found.json") == (rows, True)
+    keep(rows[:1], tmp_path / "found.json")
+    assert read(tmp_path / "found.json") == (rows[:1], False), "more was to follow"
+    assert read(tmp_path / "absent.json") == ([], False)
     assert "| memory | MiB | 3 | peer | 2 | 1.5 |  | at most 1: missed |" in capsys.readouterr().out
 
 
@@ -64,10 +69,21 @@ def test_the_exponent_of_a_power_law() -> None:
     assert error > 0.1
 
 
+def test_what_a_side_prepares_is_not_timed() -> None:
+    def prepares() -> Callable[[], None]:
+        time.sleep(0.2)
+        return lambda: None
+
+    assert max(times({"a": prepares}, 3)["a"]) < 0.1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "arguments", "expected"),
     [
+        ("input", ["--size", "64", "--rounds", "3"], "| after 2 |"),
+        ("tables", ["--records", "600"], "| tables and report of 60 trials |"),
+        ("schedule", ["--skip-grid", "--trials", "2"], "| the same, actors used again |"),
         ("training", ["--steps", "2", "--rounds", "3"], "| keras.metrics.MeanIoU |"),
         ("step", ["--backbone", "mobilenetv3_small", "--size", "64", "--rounds", "3"], "| running confusion matrix |"),
         ("models", ["--cases", "mobilenetv3_small:64:1", "--rounds", "3"], "| the most this machine does ("),

@@ -76,7 +76,7 @@ def fitted(
     with strategy.scope():
         model = build([*loss])
         model.compile(keras.optimizers.SGD(1e3), loss, jit_compile=False, run_eagerly=strategy is not TWO)
-    data = (IMAGES, *({name: given for name in loss} for given in (labels, *weights)))
+    data = (IMAGES, *(dict.fromkeys(loss, given) for given in (labels, *weights)))
     batches = tf.data.Dataset.from_tensor_slices(data).batch(B)
     single = next(iter(loss)) if len(loss) == 1 else None
     value = model.evaluate(batches, verbose=0, return_dict=True)["loss"] if single in EVALUATED else None
