@@ -72,7 +72,7 @@ class MatthewsCorrelation(OverlapLoss):
 
     Convention: from 0 (equal) over 1 (unrelated) to 2 (opposite). The coefficient is 0/0 for a class that is nowhere or
     everywhere in the truth, whose loss is the share of the group that is wrong, fp + fn; for one that is nowhere or
-    everywhere in the prediction alone it counts as 0 and the loss as 1. There is no `smooth`.
+    everywhere in the prediction alone it counts as 0 and the loss as 1. `smooth` has to be 0.
 
     Use: imbalance where true negatives should count too, which Dice and Jaccard ignore.
     """

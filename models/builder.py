@@ -73,8 +73,8 @@ def build_training(spec: ModelSpec, num_classes: int, *, seed: int | None = None
 
 
 def front(spec: ModelSpec) -> keras.Model:
-    """What stands before decoder and head: RGB, scaled, to the maps at stride 4 and `spec.output_stride`, and to that an
-    auxiliary head is for."""
+    """What stands before decoder and head: RGB, scaled, to the maps at stride 4 and `spec.output_stride`, and to the
+    one that an auxiliary head is for."""
     row, backbone = BACKBONES[spec.backbone], _weighted(spec)
     strides = (4, 32, *([16] if spec.auxiliary_weight else []))
     levels = keras.Model(backbone.input, maps(backbone, row, strides))
