@@ -11,8 +11,8 @@ Averaging: `average="batch"` takes one average (or overlap) over the pixels of t
     an image and then the mean over the images, each counting with the mean weight of its pixels. Losses that would
     need more than one all-reduce for the global batch (sorted, spatial) have "image" alone.
 Replicas: value and update are those of one device that sees the whole batch. Each loss, or each term of a sum, does one
-    all-reduce of a few numbers; it goes with Keras' reduction "sum_over_batch_size" under `fit` and with "none" in a custom loop,
-    where the values are averaged over the images and the replicas.
+    all-reduce of a few numbers; it goes with Keras' reduction "sum_over_batch_size" under `fit` and with "none" in a
+    custom loop, where the values are averaged over the images and the replicas.
 Values: `call` returns (B,). Keras 3 multiplies the update of a scalar loss by the number of replicas; this it cannot.
 """
 
