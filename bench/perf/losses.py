@@ -15,11 +15,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import resource
 import sys
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
@@ -34,7 +32,7 @@ import tensorflow as tf
 import losses
 from bench.environment import describe
 from bench.perf.ratios import stack
-from bench.perf.rounds import milliseconds
+from bench.perf.rounds import in_fresh_process, milliseconds
 
 Function = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 OURS, NOTHING, VOID = "ours", "nothing", 255
@@ -164,15 +162,10 @@ def measured_memory(case: Case) -> dict[str, float | None]:
             if tf.config.list_physical_devices("GPU"):
                 found[side] = mebibytes(case, side)
             else:
-                with fresh_process() as process:
-                    found[side] = process.submit(mebibytes, case, side).result()
+                found[side] = in_fresh_process(mebibytes, case, side)
         except (tf.errors.ResourceExhaustedError, MemoryError, BrokenProcessPool):
             found[side] = None
     return found
-
-
-def fresh_process() -> Executor:
-    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
 
 
 def measure(cases: Iterable[Case], rounds: int, time: bool, memory: bool) -> Iterable[dict[str, Any]]:
