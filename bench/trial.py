@@ -307,11 +307,21 @@ class Body:
             )
 
     def _score(self) -> Any:
-        """The validation scores of the weights as they are."""
+        """The validation scores of the weights as they are.
+
+        Raises:
+            UsageError: no pixel of the split has a label, so that training on would measure nothing.
+        """
         from bench.training import share_statistics
 
         share_statistics(self.trained, self.strategy)
-        return self.evaluator(self.scored["val"])
+        scores = self.evaluator(self.scored["val"])
+        if not scores.confusion.any():
+            raise UsageError(
+                f"{self.dataset.name}: nothing was measured, for no pixel of the split val has a label; give it "
+                "pictures with labels"
+            )
+        return scores
 
     def batches(self, steps: int, first: int = 0) -> Any:
         """Training batches `first` to `steps` of the trial, of all replicas together."""

@@ -39,14 +39,17 @@ def load(spec: DataSpec) -> Dataset:
             shuffle of their split.
 
     Raises:
-        UsageError: an unknown name, or the first fault of the set, with its file and what to do.
+        UsageError: an unknown name, the first fault of the set, with its file and what to do, or a split from which
+            nothing can be learnt or measured.
     """
     if spec.dataset not in _LOADERS:
         raise UsageError(f"unknown dataset {spec.dataset!r}{nearest(spec.dataset, names())}")
     dataset: Dataset = import_module(_LOADERS[spec.dataset]).load(spec)
     if spec.pixel_weights == "unet":
         dataset = dataset.with_background()
-    return dataset.limited({"train": spec.train_limit, "val": spec.val_limit, "test": spec.test_limit})
+    from bench.data.judge import judged
+
+    return judged(dataset.limited({"train": spec.train_limit, "val": spec.val_limit, "test": spec.test_limit}))
 
 
 def version_here(section: dict[str, Any]) -> tuple[str, str | None]:

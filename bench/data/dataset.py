@@ -20,13 +20,15 @@ class Split:
     """Keys and a way to read them. Nothing is held in memory. Splits of one `version`, if they have any, read alike.
 
     `stored` gives a picture as it was encoded, where there is such a thing. `background` is the class that is no
-    object, see `Dataset.with_background`."""
+    object, see `Dataset.with_background`. `present` says which class ids each picture has, bool (N, C), where that is
+    known without reading."""
 
     keys: tuple[str, ...]
     reader: Callable[[str], Pair]
     version: str = ""
     stored: Callable[[str], bytes] | None = None
     background: int = 0
+    present: np.ndarray | None = dataclasses.field(default=None, compare=False)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -39,8 +41,9 @@ class Split:
         """The first `count` keys of a shuffle that never changes, so that a larger limit contains a smaller one."""
         if count is None or count >= len(self):
             return self
-        order = np.random.Generator(np.random.PCG64(0)).permutation(len(self))
-        return dataclasses.replace(self, keys=tuple(self.keys[i] for i in order[:count]))
+        order = np.random.Generator(np.random.PCG64(0)).permutation(len(self))[:count]
+        present = None if self.present is None else self.present[order]
+        return dataclasses.replace(self, keys=tuple(self.keys[i] for i in order), present=present)
 
 
 @dataclasses.dataclass(frozen=True)

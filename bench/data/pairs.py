@@ -172,7 +172,13 @@ def dataset(
         colors=classes.colors,
         version=version,
         splits={
-            split: Split(tuple(pairs), _Reader(pairs, found.code, finish), f"{version} {split} {how}", _Stored(pairs))
+            split: Split(
+                tuple(pairs),
+                _Reader(pairs, found.code, finish),
+                f"{version} {split} {how}",
+                _Stored(pairs),
+                present=_present(found, pairs, len(classes.names), finish),
+            )
             for split, pairs in found.splits.items()
         },
         notes=(*notes, *_twins(root, found), *_left_out(root, found.faults)),
@@ -185,6 +191,18 @@ def absent(root: Path | str, found: Examined, names: tuple[str, ...]) -> tuple[s
     pixels = np.sum([facts.values for facts in found.facts.values()], axis=0)
     missing = [name for index, name in enumerate(names) if not pixels[index]]
     return (f"{root}: no pixel of {', '.join(missing)} in any mask",) if missing else ()
+
+
+def _present(
+    found: Examined, pairs: Mapping[str, Pair], classes: int, finish: Callable[[np.ndarray], np.ndarray] | None
+) -> np.ndarray:
+    """Which classes each picture of a split has, bool (N, C), after what is still done to its label."""
+    ids = np.arange(256, dtype=np.uint8)
+    becomes = finish(ids) if finish else ids
+    present = np.zeros((len(pairs), 256), bool)
+    for row, key in enumerate(pairs):
+        present[row, becomes[found.facts[key].values > 0]] = True
+    return present[:, :classes].copy()
 
 
 class _Reader:

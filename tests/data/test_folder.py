@@ -154,6 +154,8 @@ def test_masks_of_0_and_255_are_binary_and_it_is_said(listed):
     np.testing.assert_array_equal(label == 1, mask(listed / "masks/v.png", values=(0, 255)) == 255)
     assert not open_folder(listed, mask_values="binary").notes
     (listed / "classes.txt").write_text("road\nsky\n")
+    for key in ("a", "w"):
+        mask(listed / f"masks/{key}.png", values=(0, 1))
     as_ids = open_folder(listed, mask_values="ids")
     assert set(np.unique(as_ids.splits["val"].read(0)[1])) == {0, 255}
 
@@ -192,7 +194,8 @@ def test_what_cannot_be_soft_edges_is_not_doubted(listed, values):
 def test_one_mask_with_a_third_value_makes_255_void_everywhere(listed):
     for path in (listed / "masks").rglob("*.png"):
         mask(path, values=(0, 255))
-    mask(listed / "masks/w.png", values=(0, 1, 255))
+    for key in ("a", "w"):
+        mask(listed / f"masks/{key}.png", values=(0, 1, 255))
     assert 255 in open_folder(listed).splits["val"].read(0)[1]
 
 

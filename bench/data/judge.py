@@ -1,0 +1,73 @@
+"""Whether the splits of a set can teach and judge anything, known from the classes of its pictures before training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from bench.data.dataset import Dataset, Split
+from bench.errors import UsageError
+
+_NAMES = 10  # in a line
+
+
+def judged(dataset: Dataset) -> Dataset:
+    """The same set, with a note on the classes that are scored and never trained.
+
+    A split of which nothing is known without reading its pictures is let through.
+
+    Raises:
+        UsageError: a split has no labelled pixel, or labelled pixels of one class alone.
+    """
+    for name, split in dataset.splits.items():
+        _refuse(dataset, name, split)
+    return dataclasses.replace(dataset, notes=(*dataset.notes, *_never_trained(dataset)))
+
+
+def _refuse(dataset: Dataset, name: str, split: Split) -> None:
+    if split.present is None:
+        return
+    ids = np.flatnonzero(split.present.any(axis=0))
+    where = f"{dataset.name}: the split {name} ({len(split)} {'picture' if len(split) == 1 else 'pictures'})"
+    if not ids.size:
+        raise UsageError(f"{where} has no labelled pixel, all are void (255); {_remedy(name)}")
+    if ids.size == 1:
+        only = f"{dataset.class_names[ids[0]]!r} (id {ids[0]})"
+        what = "there is nothing to learn" if name == "train" else "who predicts it everywhere scores 1"
+        raise UsageError(f"{where} has one class alone, {only}, so {what}; {_remedy(name)}")
+
+
+def _remedy(name: str) -> str:
+    remedy = f"give it pictures with labels of two classes or more, or raise data.{name}_limit if that cut it"
+    return f"{remedy}, or leave the split out" if name == "test" else remedy
+
+
+def _never_trained(dataset: Dataset) -> tuple[str, ...]:
+    """A note for each split that has classes which the training split lacks."""
+    trained = _classes(dataset.splits, "train")
+    if trained is None:
+        return ()
+    notes = []
+    for name in dataset.splits:
+        present = _classes(dataset.splits, name)
+        if present is not None and (only := np.flatnonzero(present & ~trained)).size:
+            names = shortened(f"{dataset.class_names[index]} (id {index})" for index in only)
+            notes.append(
+                f"{dataset.name}: {name} has classes that train lacks, so their IoU stays 0 and lowers mIoU: {names}; "
+                "move some of these pictures to train"
+            )
+    return tuple(notes)
+
+
+def _classes(splits: Mapping[str, Split], name: str) -> np.ndarray | None:
+    split = splits.get(name)
+    return None if split is None or split.present is None else split.present.any(axis=0)
+
+
+def shortened(names: Iterable[str]) -> str:
+    """Names in a line: the first ten, and how many more there are."""
+    every = list(names)
+    more = f" and {len(every) - _NAMES} more" if len(every) > _NAMES else ""
+    return ", ".join(every[:_NAMES]) + more
