@@ -47,7 +47,7 @@ def main(
         bool, typer.Option("--require-conclusive", help="Exit 3 when the seeds cannot tell for some cell.")
     ] = False,
     allow_incomplete: Annotated[
-        bool, typer.Option("--allow-incomplete", help="Judge what is there although trials lack a record.")
+        bool, typer.Option("--allow-incomplete", help="Judge what is there although trials or cells lack a score.")
     ] = False,
     blessing: Annotated[
         Path | None, typer.Option(help="Folder for BLESSED or NOT_BLESSED; default: HEAD, when it is a run's folder.")

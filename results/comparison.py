@@ -16,7 +16,7 @@ from results.aggregates import probability_of_improvement
 from results.gate import Change, Decision, changes, decide, headline
 from results.margins import Margins, Metric
 from results.record import Record
-from results.store import Run, StrPath, missing, read_manifest, read_run, release_of, with_labels
+from results.store import Run, StrPath, failed, missing, read_manifest, read_run, release_of, with_labels
 from results.table import VIEW_METRICS, trials
 
 Outcome = Literal["ok", "incomplete", "regressed", "inconclusive"]
@@ -92,8 +92,9 @@ class Comparison:
 
     `headline` is the change of the mean mIoU over the cells of both, in fractions; `improvement` the chance that a
     trial of head beats one of base, averaged over the cells. `added` are cells that only head has; `retuned` those
-    of head, by key, that are judged as base's of another key because a search chose another value. The last two are
-    what the user asks of `outcome`: to call cells that the seeds cannot decide a failure, or a gap none.
+    of head, by key, that are judged as base's of another key because a search chose another value. `unjudged` says, a
+    line each, which planned cells and views no guarded score speaks of. The last two are what the user asks of
+    `outcome`: to call cells that the seeds cannot decide a failure, or a gap none.
     """
 
     base: Side
@@ -105,6 +106,7 @@ class Comparison:
     differences: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     added: tuple[str, ...] = ()
     retuned: Mapping[str, str] = field(default_factory=dict)
+    unjudged: tuple[str, ...] = ()
     require_conclusive: bool = False
     allow_incomplete: bool = False
 
@@ -119,8 +121,10 @@ class Comparison:
 
     @property
     def gaps(self) -> tuple[str, ...]:
-        """Why this is no complete comparison; empty when both sides hold every trial that was planned."""
-        return tuple(f"{side.name}: {gap}" for side in (self.base, self.head) for gap in side.gaps)
+        """Why this is no complete comparison; empty when both sides hold every trial that was planned, and every
+        planned cell was judged."""
+        lacking = (f"{side.name}: {gap}" for side in (self.base, self.head) for gap in side.gaps)
+        return (*lacking, *self.unjudged)
 
     @property
     def failing(self) -> tuple[ComparisonRow, ...]:
@@ -188,6 +192,7 @@ def compare(
         differences=_environment_differences(old, new),
         added=tuple(label for cell, label in new.labels.items() if cell not in old.labels),
         retuned=retuned,
+        unjudged=tuple(_unjudged_cells(rows, old, new, margins)),
     )
 
 
@@ -200,9 +205,15 @@ class _Read:
     records: dict[str, list[Record]]
     measured: dict[Key, Seeds]
     planned: frozenset[str]  # the cells that were asked for; others are what became of them with less memory
+    shrunk: frozenset[str]  # cells of which every trial ran out of memory, and ended well as such a smaller one
 
     def seeds(self, cell: str, view: str, metric: str) -> Seeds:
         return self.measured.get((cell, view, metric), {})
+
+    def owed(self, cell: str) -> set[str]:
+        """Views that trials of the cell that ended well had to measure, whether they did or not."""
+        well = [record for record in self.records.get(cell, []) if record.status == "ok"]
+        return {name for one in well for name in (*one.failed_views, *(v.view for v in one.views if v.split == "val"))}
 
     def views(self, cell: str) -> list[str]:
         return sorted({view for key, view, metric in self.measured if key == cell and metric in VIEW_METRICS})
@@ -278,7 +289,11 @@ def _read(run: Run, only: str) -> _Read:
         trials=len(run.trials),
         gaps=tuple(gaps),
     )
-    return _Read(side, labels, records, _values(run), planned or frozenset(labels))
+    lost = {record.cell for record in failed(run)}
+    shrunk = frozenset(
+        cell for cell, found in records.items() if cell not in lost and all(one.status != "ok" for one in found)
+    )
+    return _Read(side, labels, records, _values(run), planned or frozenset(labels), shrunk)
 
 
 def _tuned_alike(base: _Read, head: _Read) -> dict[str, str]:
@@ -299,6 +314,7 @@ def _under(keys: Mapping[str, str], side: _Read) -> _Read:
         records={keys.get(cell, cell): found for cell, found in side.records.items()},
         measured={(keys.get(key[0], key[0]), key[1], key[2]): seeds for key, seeds in side.measured.items()},
         planned=frozenset(keys.get(cell, cell) for cell in side.planned),
+        shrunk=frozenset(keys.get(cell, cell) for cell in side.shrunk),
     )
 
 
@@ -403,6 +419,39 @@ def _unjudged(cell: str, view: str, name: str, base: _Read, head: _Read, gate: b
             cell, label, view, name, "not comparable", "base did not measure it", seeds=seeds, gate=gate
         )
     return None
+
+
+def _unjudged_cells(rows: Sequence[ComparisonRow], base: _Read, head: _Read, margins: Margins) -> Iterable[str]:
+    """A line for each planned cell, and each view of one, that neither a verdict on a guarded score nor how its trials
+    ended decides: what failed on both sides alike is no regression, and no proof that head is as good."""
+    guarded = [name for name, metric in margins.metrics.items() if metric.gate]
+    guarded = [name for name in guarded if name in _SCORES] or guarded
+    judged = {
+        row.cell
+        for row in rows
+        if row.verdict in (*FAILING, "fixed") or (row.metric in guarded and not math.isnan(row.change))
+    }
+    for cell, label in {**head.labels, **base.labels}.items():
+        sides = [side for side in (base, head) if cell in side.labels]
+        if cell in judged or not any(cell in side.planned for side in sides):
+            continue
+        if sides == [base] or all(cell in side.shrunk for side in sides):
+            continue  # only base has it, which a row says; or its smaller cell stands for it
+        measured = [side for side in sides if any(side.seeds(cell, "default", name) for name in guarded)]
+        if measured == [head]:
+            continue  # more than base has
+        where = "in head" if sides == [head] else "on either side"
+        if measured:
+            why = next((row.reason for row in rows if row.cell == cell and row.metric in guarded and row.reason), "")
+            yield f"{label}: {' and '.join(guarded)} could not be compared{f': {why}' if why else ''}"
+        elif any(record.status == "ok" for side in sides for record in side.records.get(cell, [])):
+            yield f"{label}: no trial measured {' and '.join(guarded)} {where}"
+        else:
+            yield f"{label}: no trial ended well {where}"
+    for cell in (cell for cell in head.labels if cell in judged):
+        for view in sorted(head.owed(cell) | base.owed(cell)):
+            if not any(side.seeds(cell, view, name) for side in (base, head) for name in guarded):
+                yield f"{head.labels[cell]}, view {view}: measured by no trial on either side"
 
 
 def _other_data(cell: str, base: _Read, head: _Read) -> str:
@@ -524,7 +573,7 @@ def _judged(
 def _stratum(key: Key, side: _Read) -> tuple[str, ...]:
     """Cells that may share one noise: same metric, view, data set and length of training."""
     cell, view, metric = key
-    spec = next((record.spec for record in side.records[cell]), {})
+    spec = next((record.spec for record in side.records.get(cell, [])), {})
     train, data = spec.get("train", {}), spec.get("data", {})
     steps = train.get("epochs", 0) * train.get("steps_per_epoch", 0) * train.get("batch_size", 0)
     return metric, view, str(data.get("name")), str(steps)

@@ -18,6 +18,7 @@ from results.store import (
     TRIALS,
     Run,
     StrPath,
+    failed,
     missing,
     read_run,
     release_of,
@@ -98,19 +99,10 @@ def _named(runs: Sequence[Run]) -> dict[str, Run]:
 
 
 def gaps(run: Run) -> list[str]:
-    """What a run lacks of what was planned: unreadable or missing records, and trials that did not end well.
-
-    One that ran out of memory and then ended well with a smaller batch (`--on-oom shrink`) is no gap, as for the run.
-    """
+    """What a run lacks of what was planned: unreadable or missing records, and trials that did not end well."""
     found = [f"a record cannot be read: {problem}" for problem in run.problems]
     found += [f"no record of {label}, seed {seed}" for _, label, seed in missing(run)]
-    well = [one.record.trial for one in run.trials if one.record.status == "ok"]
-    return found + [
-        f"{record.trial}: {record.status}"
-        for record in (one.record for one in run.trials)
-        if record.status != "ok"
-        and not (record.status == "oom" and any(name.startswith(f"{record.trial}-batch") for name in well))
-    ]
+    return found + [f"{record.trial}: {record.status}" for record in failed(run)]
 
 
 def _copy(run: Run, target: Path) -> None:

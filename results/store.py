@@ -257,6 +257,20 @@ def missing(run: Run) -> list[tuple[str, str, int]]:
     ]
 
 
+def failed(run: Run) -> list[Record]:
+    """The records of trials that did not end well.
+
+    One that ran out of memory and then ended well with a smaller batch (`--on-oom shrink`) is none, as for the run.
+    """
+    well = [one.record.trial for one in run.trials if one.record.status == "ok"]
+    return [
+        record
+        for record in (one.record for one in run.trials)
+        if record.status != "ok"
+        and not (record.status == "oom" and any(name.startswith(f"{record.trial}-batch") for name in well))
+    ]
+
+
 def sha256(path: StrPath) -> str:
     """The SHA-256 of a file's bytes, 64 hexadecimal digits."""
     with open(path, "rb") as file:

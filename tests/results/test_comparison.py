@@ -329,6 +329,107 @@ def test_a_head_that_measured_nothing_is_incomplete(base, tmp_path):
     assert status(head, head) == 4
 
 
+def _two(tmp_path, change=lambda cells: None, **more):
+    """Two runs of equal numbers, changed alike."""
+    cells = numbers()
+    change(cells)
+    return [made.made_run(tmp_path / side, cells, **more) for side in ("b", "h")]
+
+
+def _failed(cells):
+    cells["dice"] = dict.fromkeys(cells["dice"])
+
+
+def _without_score(cells):
+    cells["dice"] = {seed: (float("nan"), rate) for seed, (_, rate) in cells["dice"].items()}
+
+
+@pytest.mark.parametrize(
+    ("change", "planned", "gap"),
+    [
+        (_failed, None, "dice: no trial ended well on either side"),
+        (_without_score, None, "dice: no trial measured miou on either side"),
+        (lambda cells: cells.pop("dice"), {"dice": []}, "dice: no trial ended well on either side"),
+        (lambda cells: cells.pop("dice"), {"dice": [0]}, "h: no record of dice, seed 0"),
+    ],
+)
+def test_what_no_side_measured_of_a_planned_cell_blesses_nothing(tmp_path, capsys, change, planned, gap):
+    base, head = _two(tmp_path, change, planned=planned)
+    assert status(base, head) == 4
+    assert f"  {gap}\n" in capsys.readouterr().out
+    assert f"incomplete: {gap}\n" in (head / "NOT_BLESSED").read_text()
+    assert not (head / "BLESSED").exists()
+    assert status(base, head, only="[!d]*") == 0, "the other cells by themselves are fine"
+    assert status(base, head, allow_incomplete=True) == 0
+
+
+def test_two_runs_of_failures_alone_bless_nothing_whatever_is_allowed(tmp_path):
+    base, head = _two(tmp_path, lambda cells: cells.update({label: dict.fromkeys(range(3)) for label in LABELS}))
+    assert len(results.compare(base, head).unjudged) == len(LABELS)
+    assert status(base, head) == status(base, head, allow_incomplete=True) == 4
+
+
+def test_a_cell_that_only_head_has_must_have_ended_well(base, tmp_path):
+    cells = numbers(5) | {"rmi": dict.fromkeys(range(3))}
+    found = results.compare(base, made.made_run(tmp_path / "h", cells))
+    assert (found.outcome, found.gaps) == ("incomplete", ("rmi: no trial ended well in head",))
+    cells["rmi"][0] = (0.5, 40.0)
+    assert results.compare(base, made.made_run(tmp_path / "h", cells)).outcome == "ok"
+
+
+def test_a_cell_that_failed_in_base_and_partly_in_head_is_no_gap(tmp_path):
+    cells = numbers()
+    head = made.made_run(tmp_path / "h", cells | {"dice": {0: None, 1: (0.7, 40.0), 2: (0.71, 40.0)}})
+    _failed(cells)
+    assert results.compare(made.made_run(tmp_path / "b", cells), head).outcome == "ok"
+
+
+def test_a_cell_of_another_data_set_is_not_judged_by_the_others(base, tmp_path):
+    head = made.made_run(tmp_path / "h", numbers(5))
+    for trial in (head / "trials").glob("dice-*"):
+        record = results.read(trial)
+        changed = record.dataset.model_copy(update={"version": "v2"})
+        results.write(trial, record.model_copy(update={"dataset": changed}))
+    found = results.compare(base, head)
+    assert found.gaps == ("dice: miou could not be compared: the data set's version differs: v1 / v2",)
+    assert found.outcome == "incomplete"
+
+
+def test_a_view_that_failed_on_both_sides_is_a_gap_and_one_that_head_has_is_none(tmp_path):
+    views = [{"view": name, "images": 3, "miou": 0.7, "iou": [0.7, 0.7]} for name in ("default", "flip")]
+    runs = {}
+    for name, some in (("failed", views[:1]), ("scored", views)):
+        lost = {} if some == views else {"flip": "out of memory"}
+        runs[name] = made.made_run(tmp_path / name, numbers(), views=some, failed_views=lost)
+    both = results.compare(runs["failed"], runs["failed"])
+    assert both.outcome == "incomplete"
+    assert both.gaps == tuple(f"{label}, view flip: measured by no trial on either side" for label in LABELS)
+    assert results.compare(runs["failed"], runs["scored"]).outcome == "ok"
+    assert results.compare(runs["scored"], runs["failed"]).outcome == "regressed"
+
+
+def test_a_cell_that_both_sides_shrank_is_judged_at_its_smaller_batch(tmp_path):
+    """As for the run itself, a trial that ran out of memory and ended well with half the batch is done."""
+
+    def run(name, smaller):
+        cells = numbers() | {"dice": dict.fromkeys(range(3)), "dice batch 4": smaller}
+        folder = made.made_run(tmp_path / name, cells)
+        for trial in (folder / "trials").glob("dice-s*"):
+            results.write(trial, results.read(trial).model_copy(update={"status": "oom"}))
+        for trial in (folder / "trials").glob("dice batch 4-s*"):
+            named = results.read(trial).model_copy(update={"trial": f"dice-s{trial.name[-1]}-batch4"})
+            results.write(trial, named)
+        manifest = json.loads((folder / "run.json").read_text())
+        manifest["cells"] = [cell for cell in manifest["cells"] if cell["label"] != "dice batch 4"]
+        (folder / "run.json").write_text(json.dumps(manifest))
+        return folder
+
+    well = {seed: (0.7 + 0.001 * seed, 40.0) for seed in range(3)}
+    assert results.compare(run("b", well), run("h", well)).outcome == "ok"
+    found = results.compare(run("b2", dict.fromkeys(range(3))), run("h2", dict.fromkeys(range(3))))
+    assert found.gaps == ("dice: no trial ended well on either side",)
+
+
 def test_every_format_states_the_same(base, tmp_path, capsys, monkeypatch):
     head = made.made_run(tmp_path / "head", numbers(5, drop={"dice": 0.03}))
     capsys.readouterr()
