@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.data import pairs
+from bench.data.agreement import code_of, sparse
 from bench.data.classes import Declared, declared, unnamed
 from bench.data.dataset import VOID, Dataset
 from bench.data.layout import index, listed, matched, no_orphans, root_of, text_of
-from bench.data.masks import MaskCode, Values, ValuesOrColors, grey_in_colors
+from bench.data.masks import MaskCode, ValuesOrColors
 from bench.data.pairs import Classes, Faults, Pair
 from bench.data.palette import colors
 from bench.data.reading import IMAGE_SUFFIXES, MASK_SUFFIXES
@@ -38,23 +39,26 @@ def load(spec: DataSpec) -> Dataset:
     root = root_of("folder", spec.root)
     splits = _splits(root, spec.masks, faults)
     known = declared(root)
-    found = pairs.examine(splits, _code(root, spec.mask_values, known, splits), faults)
-    return checked(root, spec, found, known)
+    masks = (pair.mask for part in splits.values() for pair in part.values())
+    code, notes = code_of(root, masks, known.coded if known else None, spec.mask_values)
+    return checked(root, spec, pairs.examine(splits, code, faults), known, notes)
 
 
-def checked(root: Path, spec: DataSpec, found: pairs.Examined, known: Declared | None) -> Dataset:
+def checked(
+    root: Path, spec: DataSpec, found: pairs.Examined, known: Declared | None, notes: tuple[str, ...] = ()
+) -> Dataset:
     """The data set of a user's pairs: its classes are those declared, or those found."""
     pairs.something_left(root, found)
     pixels = np.sum([facts.values for facts in found.facts.values()], axis=0, dtype=np.int64)
     values = np.flatnonzero(pixels)
     binary = _is_binary(spec.mask_values, {int(value) for value in values}, known, found.code)
-    notes: list[str] = []
     if known is None and spec.mask_values == "auto":
         notes += _soft_edges(root, pixels)
+        no_greys(root, found)
     if binary and spec.mask_values == "auto":
-        notes.append(
+        notes += (
             f"{root}: the masks hold only 0 and 255, read as background and foreground; "
-            "if 255 is void there, set data.mask_values=ids"
+            "if 255 is void there, set data.mask_values=ids",
         )
     classes = known.classes if known else _classes_found(values, binary)
     if binary and len(classes.names) != 2:
@@ -71,7 +75,7 @@ def checked(root: Path, spec: DataSpec, found: pairs.Examined, known: Declared |
     if not binary:
         notes += pairs.absent(root, found, classes.names)
     name = spec.name or root.name
-    return pairs.dataset(root, name, found, classes, finish=as_foreground if binary else None, notes=tuple(notes))
+    return pairs.dataset(root, name, found, classes, finish=as_foreground if binary else None, notes=notes)
 
 
 def as_foreground(values: np.ndarray) -> np.ndarray:
@@ -113,18 +117,6 @@ def _folder_split(root: Path, split: str, faults: Faults) -> dict[str, Pair]:
     return matched(images, masks, names, root, faults)
 
 
-def _code(root: Path, mask_values: str, known: Declared | None, splits: pairs.Splits) -> MaskCode:
-    coded = known.coded if known else None
-    if mask_values == "colors":
-        if coded is None:
-            raise UsageError(f"{root}: data.mask_values=colors needs a classes.yaml with the color of every class")
-        return coded
-    if coded is None or mask_values != "auto":
-        return Values()
-    masks = (pair.mask for part in splits.values() for pair in part.values())
-    return ValuesOrColors(coded, grey_in_colors(masks, coded))
-
-
 def _is_binary(mask_values: str, found: set[int], known: Declared | None, code: MaskCode) -> bool:
     """Whether 255 is the foreground of a two-class set."""
     if isinstance(code, ValuesOrColors) and code.grey:
@@ -153,6 +145,24 @@ def _soft_edges(root: Path, pixels: np.ndarray) -> tuple[str, ...]:
     if largest >= _MIDDLE and pixels[VOID] > pixels[between].sum():
         raise UsageError(f"{held}, on fewer pixels than 255: these are soft edges, no class ids; {todo}")
     return (f"{held}, read as class ids; if they are soft edges, {todo}",)
+
+
+def no_greys(root: Path, found: pairs.Examined) -> None:
+    """Refuse greys that would be taken for ids nobody has declared: levels, or colors turned grey.
+
+    Raises:
+        UsageError: the values are too few for their largest.
+    """
+    ids = np.flatnonzero(np.sum([facts.values[:VOID] for facts in found.facts.values()], axis=0)).tolist()
+    if not sparse(ids):
+        return
+    shown = f"{', '.join(map(str, ids[:10]))}{', ...' if len(ids) > 10 else ''}"
+    grey = f"color: [{ids[-1]}, {ids[-1]}, {ids[-1]}]"
+    raise UsageError(
+        f"{root}: the masks hold {shown}: {ids[-1] + 1} classes if these are class ids, but only {len(ids)} are there; "
+        f"if they are greys, or colors turned grey, write a classes.yaml with each as the color of a class ({grey}); "
+        "if they are ids, set data.mask_values=ids or name the classes in classes.txt"
+    )
 
 
 def _only_binary(found: pairs.Examined) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
-from bench.data.reading import Source, decoded, encoded, in_colors, is_grey, one_channel
+from bench.data.reading import Source, decoded, encoded
+from bench.data.stored import Stored, in_colors, is_colors, one_channel
 from bench.errors import UsageError
 
 _MATLAB_BYTES = 1 << 20  # compressed a thousand to one this is still no bomb
@@ -32,7 +33,15 @@ class Values:
     table: Mapping[int, int] | None = None
 
     def __call__(self, source: Source, data: bytes) -> np.ndarray:
-        return self.ids(source, decoded(source, data, one_channel))
+        return self.of(source, decoded(source, data, one_channel))
+
+    def of(self, source: Source, stored: Stored) -> np.ndarray:
+        if not stored.ids:
+            raise UsageError(
+                f"{source}: a GIF in colors, whose indices are no class ids; save the mask as PNG, or set "
+                "data.mask_values=colors (with a classes.yaml that has the color of every class)"
+            )
+        return self.ids(source, stored.values)
 
     def ids(self, source: Source, values: np.ndarray) -> np.ndarray:
         if self.table is None:
@@ -78,47 +87,48 @@ class Colors:
 
 
 @dataclasses.dataclass(frozen=True)
+class Shown:
+    """The greys that are shown, whatever the values behind them."""
+
+    def __call__(self, source: Source, data: bytes) -> np.ndarray:
+        return self.of(source, decoded(source, data, one_channel))
+
+    def of(self, source: Source, stored: Stored) -> np.ndarray:
+        return stored.greys(source)
+
+    def __str__(self) -> str:
+        return "greys as shown"
+
+
+@dataclasses.dataclass(frozen=True)
 class ValuesOrColors:
-    """For a user's folder: a mask of one channel holds ids, or colours if it is grey and `grey`; any other colours."""
+    """For a set whose classes have colors: masks of several channels hold those, and others if `grey` or `palette`.
+
+    Attributes:
+        grey: whether files of grey values are read by color.
+        palette: whether files with a palette are.
+        values: how the rest is read.
+    """
 
     colors: Colors
     grey: bool = False
+    palette: bool = False
+    values: Values | Shown = Values()
 
     def __call__(self, source: Source, data: bytes) -> np.ndarray:
         def read(image: Image.Image, source: Source) -> np.ndarray:
-            if len(image.getbands()) > 1 or (self.grey and is_grey(image)):
+            if is_colors(image):
                 return self.colors.of(source, in_colors(image, source))
-            return one_channel(image, source)
+            stored = one_channel(image, source)
+            if self.palette if stored.palette else self.grey:
+                return self.colors.of(source, stored.rgb(source))
+            return self.values.of(source, stored)
 
         return decoded(source, data, read)
 
     def __str__(self) -> str:
-        return f"ids or {'grey or ' if self.grey else ''}{self.colors}"
-
-
-def grey_in_colors(masks: Iterable[Source], colors: Colors) -> bool:
-    """Whether the grey masks of a set, if it has any, hold nothing but greys that are colours of classes.
-
-    It takes the whole set: one mask of 0 may be class 0 or black. All masks of ids show other values than declared
-    greys, unless ids and greys are the same numbers.
-    """
-    greys = {red for red, green, blue in colors.ids if red == green == blue}
-    found = False
-    for source in masks if greys else ():
-        try:
-            values = decoded(source, encoded(source), _values_if_grey)
-        except UsageError:  # told when the pairs are examined
-            continue
-        if not greys.issuperset(values):
-            return False
-        found |= bool(values)
-    return found
-
-
-def _values_if_grey(image: Image.Image, source: Source) -> list[int]:
-    if not is_grey(image):
-        return []
-    return np.flatnonzero(np.bincount(one_channel(image, source).ravel(), minlength=256)).tolist()
+        kinds = f"{'grey or ' if self.grey else ''}{'palettes or ' if self.palette else ''}"
+        return f"ids or {kinds}{self.colors}{f', {self.values}' if str(self.values) else ''}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,7 @@ from bench.data.reading import Source, decoded, encoded, image_of, upright_size
 from bench.errors import UsageError
 
 _ABREAST = 256
+_NAMED = 10  # names in a line; a list of a hundred says less
 
 
 class Pair(NamedTuple):
@@ -190,7 +191,8 @@ def absent(root: Path | str, found: Examined, names: tuple[str, ...]) -> tuple[s
     """A note on the classes that no mask has."""
     pixels = np.sum([facts.values for facts in found.facts.values()], axis=0)
     missing = [name for index, name in enumerate(names) if not pixels[index]]
-    return (f"{root}: no pixel of {', '.join(missing)} in any mask",) if missing else ()
+    more = f" and {len(missing) - _NAMED} more classes" if len(missing) > _NAMED else ""
+    return (f"{root}: no pixel of {', '.join(missing[:_NAMED])}{more} in any mask",) if missing else ()
 
 
 def _present(

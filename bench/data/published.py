@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bench.data import pairs
+from bench.data.agreement import agreed
 from bench.data.catalog import Entry, entries
 from bench.data.dataset import VOID, Dataset
 from bench.data.layout import index, keys, listed, matched, root_of
@@ -40,6 +41,7 @@ def load(spec: DataSpec) -> Dataset:
         raise UsageError(f"{error}; {how_to_get(entry)}") from None
     faults = Faults(spec.on_error == "stop")
     found = _FINDERS[spec.dataset](root, entry, faults)
+    agreed(root, (pair.mask for part in found.splits.values() for pair in part.values()))
     return checked(root, spec, entry, pairs.examine(found.splits, found.code, faults))
 
 

@@ -7,10 +7,10 @@ import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import BmpImagePlugin, Image, ImageOps
 
 from bench.data.dataset import VOID
 from bench.errors import UsageError
@@ -19,13 +19,14 @@ IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tif
 MASK_SUFFIXES = (".png", ".bmp", ".gif", ".tif", ".tiff")  # lossless only: JPEG invents class ids
 # What these suffixes stand for, and no more: Pillow would start Ghostscript for an EPS, whatever its name.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-_JPEG = ("JPEG", "MPO")  # the second is what Pillow calls a JPEG that more pictures follow
+JPEG = ("JPEG", "MPO")  # the second is what Pillow calls a JPEG that more pictures follow
 MAX_SIDE = 16_384
 MAX_PIXELS = 80_000_000
 MAX_BYTES = 256 << 20
 _LIMITS = f"at most {MAX_SIDE} a side and {MAX_PIXELS // 1_000_000} million are read, make it smaller or cut it up"
 _EXIF_ORIENTATION = 0x0112
 _TIFF_BITS = 258
+_OS2_HEADER = 12
 # The limit here is lower and is an error.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
@@ -66,7 +67,7 @@ def decoded(source: Source, data: bytes, read: Callable[[Image.Image, Source], F
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         _within_limits(source, image.size)
-        return read(image, source)
+        return read(_bitmap(image, data), source)
     except UsageError:
         raise
     except Image.DecompressionBombError:  # Pillow's own limit comes before ours can be asked
@@ -75,6 +76,29 @@ def decoded(source: Source, data: bytes, read: Callable[[Image.Image, Source], F
         unknown = isinstance(error, Image.UnidentifiedImageError)
         reason = "not an image, or of an unknown kind" if unknown else error
         raise UsageError(f"{source}: cannot be read ({reason}); replace or remove the file") from None
+
+
+def _bitmap(image: Image.Image, data: bytes) -> Image.Image:
+    """The picture, or what a bitmap in greys truly holds.
+
+    Whatever its header says, Pillow 13 takes a palette of black and white for 1 bit a pixel and other greys for 8 bits.
+    """
+    if not isinstance(image, BmpImagePlugin.BmpImageFile) or image.mode not in ("1", "L"):
+        return image
+    bits = int.from_bytes(data[24:26] if data[14] == _OS2_HEADER else data[28:30], "little")
+    if bits == (1 if image.mode == "1" else 8):
+        return image
+    codec, _, offset, args = image.tile[0]
+    raw = {1: "P;1", 4: "P;4", 8: "P"}.get(bits)
+    if codec != "raw" or not isinstance(args, tuple) or raw is None:
+        if image.mode == "L":  # the decoder of runs writes a byte a pixel
+            return image
+        raise ValueError("a black and white bitmap in runs")
+    found = Image.frombytes("P", image.size, data[offset:], "raw", raw, *args[1:])
+    ramp = (0, 255) if image.mode == "1" else range(256)
+    found.putpalette([grey for grey in ramp for _ in range(3)])
+    found.format = image.format
+    return found
 
 
 def _within_limits(source: Source, size: tuple[int, int]) -> None:
@@ -99,22 +123,22 @@ def check_image(path: Path) -> None:
 
 
 def _upright(image: Image.Image, source: Source) -> Image.Image:
-    _eight_bits(image, source)
+    eight_bits(image, source)
     return ImageOps.exif_transpose(image).convert("RGB")
 
 
 def upright_size(image: Image.Image, source: Source) -> tuple[int, int]:
     """Width and height once upright. The whole file is decoded, so that a truncated one is found, a JPEG at 1/8."""
-    _eight_bits(image, source)
+    eight_bits(image, source)
     size = image.size
     image.draft("RGB", (max(1, size[0] // 8), max(1, size[1] // 8)))
     image.load()
-    if image.format not in _JPEG:
+    if image.format not in JPEG:
         size = image.size  # a TIFF is turned upright while it is loaded, and has lost its tag then
-    return size[::-1] if _orientation(image) in (5, 6, 7, 8) else size
+    return size[::-1] if orientation_of(image) in (5, 6, 7, 8) else size
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
     """1 is upright; so is what EXIF does not define."""
     found: int = image.getexif().get(_EXIF_ORIENTATION, 1)
     return found if found in range(2, 9) else 1
@@ -123,12 +147,12 @@ def _orientation(image: Image.Image) -> int:
 def plain_format(data: bytes) -> str | None:
     """The format ("png") of a picture that any decoder reads as it is read here: in RGB and upright; of others None."""
     image = Image.open(io.BytesIO(data), formats=_FORMATS)
-    if image.format is None or image.mode != "RGB" or _orientation(image) != 1:
+    if image.format is None or image.mode != "RGB" or orientation_of(image) != 1:
         return None
-    return "jpeg" if image.format in _JPEG else image.format.lower()
+    return "jpeg" if image.format in JPEG else image.format.lower()
 
 
-def _eight_bits(image: Image.Image, source: Source) -> None:
+def eight_bits(image: Image.Image, source: Source) -> None:
     # Pillow cuts what has several channels down to 8 bits without a word: only its raw mode tells, "RGB;16B", the
     # largest value of a PPM, and of a TIFF the tag. The "BGR;16" of a BMP is 16 bits a pixel.
     cut = any(
@@ -138,54 +162,3 @@ def _eight_bits(image: Image.Image, source: Source) -> None:
     bits = getattr(image, "tag_v2", {}).get(_TIFF_BITS, ())
     if image.mode.startswith(("I", "F")) or cut or max(bits, default=8) > 8:
         raise UsageError(f"{source}: more than 8 bits a channel; convert the image to 8 bits")
-
-
-def is_grey(image: Image.Image) -> bool:
-    """Whether a mask shows greys: the indices of a palette are no colours, but a GIF has nothing else."""
-    return image.mode == "L" or image.format == "GIF"
-
-
-def in_colors(image: Image.Image, source: Source) -> np.ndarray:
-    """A mask as uint8 RGB (H, W, 3)."""
-    _exact(image, source)
-    return np.asarray(image.convert("RGB"))
-
-
-def one_channel(image: Image.Image, source: Source) -> np.ndarray:
-    """The values of a mask as uint8 (H, W); a palette is left aside, its indices are the values (but of a GIF)."""
-    _exact(image, source)
-    if len(image.getbands()) != 1:
-        raise UsageError(
-            f"{source}: the mask has {len(image.getbands())} channels; it needs one, of class ids (255 = void), or "
-            "a classes.yaml with the color of every class"
-        )
-    values: Any = _greys(image, source) if image.format == "GIF" else np.asarray(image)
-    if values.dtype.itemsize > 1:
-        _ids(values, source)
-    return values.astype(np.uint8)
-
-
-def _exact(image: Image.Image, source: Source) -> None:
-    """A mask's values are those that were drawn; a JPEG invents some, under any name and within a TIFF."""
-    within = str(image.info.get("compression", "")) if image.format == "TIFF" else ""
-    if image.format in _JPEG or "jpeg" in within:
-        raise UsageError(f"{source}: the mask is a JPEG, which invents class ids; draw it again as PNG")
-
-
-def _ids(values: np.ndarray, source: Source) -> None:
-    wrong = values[~((values >= 0) & (values <= VOID) & (values == np.floor(values)))]  # NaN, too
-    if wrong.size:
-        raise UsageError(
-            f"{source}: the mask holds the value {wrong[0]}; class ids are whole numbers, 0..254, and 255 is void"
-        )
-
-
-def _greys(image: Image.Image, source: Source) -> np.ndarray:
-    """What a GIF shows: whoever writes one may number its colours anew, as Pillow does, so indices are no ids."""
-    rgb = np.asarray(image.convert("RGB"))
-    if (rgb != rgb[..., :1]).any():
-        raise UsageError(
-            f"{source}: a GIF in colors, whose indices are no class ids; save the mask as PNG, or set "
-            "data.mask_values=colors (with a classes.yaml that has the color of every class)"
-        )
-    return rgb[..., 0]

@@ -21,12 +21,12 @@ from PIL import Image
 
 import results
 from bench.data import pairs
+from bench.data.agreement import code_of
 from bench.data.catalog import Entry
 from bench.data.classes import declared, written
 from bench.data.dataset import Dataset, Split
-from bench.data.folder import checked
+from bench.data.folder import checked, no_greys
 from bench.data.layout import inside, root_of
-from bench.data.masks import Values
 from bench.data.pairs import Classes, Faults, Pair
 from bench.data.published import Found, how_to_get, pets_code, pets_splits
 from bench.data.reading import plain_format
@@ -79,9 +79,15 @@ def load(spec: DataSpec) -> Dataset:
             raise UsageError(
                 f"{root}: no examples in {split}-00000-of-00001.tfrecord, ...; see docs/data.md, TFRecords"
             )
-    found = pairs.examine({name: part for name, part in splits.items() if part}, Values(), faults)
-    # Binary masks of 0 and 255 are a matter of files that users draw.
-    return checked(root, spec.model_copy(update={"mask_values": "ids"}), found, declared(root))
+    splits, known = {name: part for name, part in splits.items() if part}, declared(root)
+    masks = (pair.mask for part in splits.values() for pair in part.values())
+    # Greys of 0 and 255, or of the colors of classes, are a matter of files that users draw: `prepare` writes ids.
+    how = "ids" if spec.mask_values == "binary" else spec.mask_values
+    code, notes = code_of(root, masks, known.coded if known else None, how, greys_are_ids=True)
+    found = pairs.examine(splits, code, faults)
+    if known is None and how == "auto":
+        no_greys(root, found)
+    return checked(root, spec.model_copy(update={"mask_values": "ids"}), found, known, notes)
 
 
 def pets(root: Path, entry: Entry, faults: Faults) -> Found:

@@ -185,7 +185,7 @@ def test_ids_that_may_be_soft_edges_are_read_and_it_is_said(listed, values):
     assert "read as class ids; if they are soft edges, threshold them" in dataset.notes[0]
 
 
-@pytest.mark.parametrize("values", [(0, 3, 5, 255, 255), (0, 150), (0, 255), (0, 1, 2, 3)])
+@pytest.mark.parametrize("values", [(0, 3, 5, 255, 255), (0, 15), (0, 255), (0, 1, 2, 3)])
 def test_what_cannot_be_soft_edges_is_not_doubted(listed, values):
     all_masks(listed, *values)
     assert not any("soft edges" in note for note in open_folder(listed).notes)
