@@ -1,13 +1,29 @@
-"""What all commands share: one line and a status for bad input and for a full disk, 130 for Ctrl-C."""
+"""What all commands share: one line and a status for bad input and for a full disk, 130 for Ctrl-C; the console."""
 
 from __future__ import annotations
 
 import functools
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_USAGE, StorageLost, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def console(**options: Any) -> Console:
+    """Make a console that prints text as it is: names, paths and errors may hold square brackets or `:cat:`.
+
+    Color comes by `style=` or by `rich.text.Text`, never by markup. All consoles of the package are made here.
+
+    Args:
+        options: those of `rich.console.Console`.
+    """
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False, **options)
 
 
 def command(function: Callable[..., int]) -> Callable[..., None]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench import cli
 from bench.cli import command, start
 from bench.errors import EXIT_INCOMPLETE, EXIT_INCONCLUSIVE, EXIT_OK, EXIT_REGRESSION, UsageError
 
@@ -158,12 +159,10 @@ def _plain(comparison: Comparison) -> object:
 
 
 def _table(comparison: Comparison) -> None:
-    from rich.console import Console
-
     from reports import comparison as page
     from reports.document import Items, Paragraph, words
 
-    console = Console(highlight=False)
+    console = cli.console()
     shown = [row for row in comparison.rows if row.gate or row.verdict != "ok"]
     table = _rows(shown, reasons=True)
     roomy = table.__rich_measure__(console, console.options.update(width=1000)).maximum <= console.width
@@ -186,6 +185,7 @@ def _table(comparison: Comparison) -> None:
 def _rows(shown: Sequence[ComparisonRow], reasons: bool) -> Table:
     """The table of the terminal, verdicts with or without their reasons."""
     from rich.table import Table
+    from rich.text import Text
 
     from reports import comparison as page
 
@@ -202,9 +202,7 @@ def _rows(shown: Sequence[ComparisonRow], reasons: bool) -> Table:
         numbers = [page.value(row.metric, row.base), page.value(row.metric, row.head), page.change(row, row.change)]
         numbers += [page.interval(row), page.amount(row, row.smallest)]
         name = page.name(row.metric) + ("" if row.gate else " (watched)")
-        table.add_row(
-            row.label, *([row.view] if views else []), name, *numbers, f"[{color}]{told}[/]" if color else told
-        )
+        table.add_row(row.label, *([row.view] if views else []), name, *numbers, Text(told, style=color))
     return table
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench import cli
 from bench.cli import command, start
 from bench.errors import EXIT_OK, UsageError, nearest
 
@@ -166,10 +167,9 @@ def _print(table: Table, names: list[str], metric: str, format: Format) -> None:
         page = document.Document(title, [document.Table(["cell", *names], [*rows], frozenset({"cell"}))])  # type: ignore[list-item]
         print(markdown.render(page) + "\n" + note)
         return
-    from rich.console import Console
     from rich.table import Table as RichTable
 
-    console = Console(highlight=False)
+    console = cli.console()
     shown = RichTable(title=title, title_justify="left", box=None, header_style="bold")
     shown.add_column("cell", overflow="fold")
     for name in names:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from bench import cli
 from bench.cli import command, start
 from bench.errors import EXIT_OK, UsageError, nearest
 
@@ -98,7 +99,7 @@ def main(
     rows = {row["name"]: row for row in LISTS[what]()}
     if name is not None and name not in rows:
         raise UsageError(f"{what}: no {name!r}{nearest(name, rows)}")
-    console = Console(highlight=False)
+    console = cli.console()
     if as_json:
         print(json.dumps(list(rows.values()) if name is None else rows[name], indent=2))
     elif name is None:
@@ -132,7 +133,7 @@ def _one(row: Row) -> Table:
             table.add_row(column.replace("_", " "), _text(value))
     for index, (name, color) in enumerate(zip(row.get("class_names", []), colors, strict=False)):
         code = "#{:02x}{:02x}{:02x}".format(*color)
-        table.add_row(f"class {index}", f"[on {code}]  [/] {code} {name}")
+        table.add_row(f"class {index}", Text.assemble(("  ", f"on {code}"), f" {code} {name}"))
     return table
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -62,7 +61,7 @@ class View:
 
     def note(self, line: str) -> None:
         """One line for good, above the table."""
-        self._console.print(escape(line), style="dim", highlight=False, soft_wrap=True)
+        self._console.print(Text(line), style="dim", highlight=False, soft_wrap=True)
 
     def ended(self, trial: str, status: str, note: str = "") -> None:
         """One line for good, above the table: what became of a trial."""
@@ -72,12 +71,16 @@ class View:
         self._lasted.append(seconds)
         done = sum(r.state in ("done", "failed") for r in self._rows.values()) + self._finished
         total = len(self._rows) + self._finished
-        mark = "[green]ok[/]" if status == "ok" else f"[red]{status}[/]"
+        mark = (status, "green" if status == "ok" else "red")
         score = f"mIoU {row.miou:.3f}" if row.miou is not None else " " * 10
         rate = f"{row.rate:7.1f} img/s" if row.rate else " " * 13
         self._console.print(
-            f"[{done:>{len(str(total))}}/{total}] {escape(trial):<{self._width}}  {score}  {rate}  {seconds:5.0f} s  "
-            f"{_clock(self.remaining()):>6} left  {mark} {escape(note)}".rstrip(),
+            Text.assemble(
+                f"[{done:>{len(str(total))}}/{total}] {trial:<{self._width}}  {score}  {rate}  {seconds:5.0f} s  "
+                f"{_clock(self.remaining()):>6} left  ",
+                mark,
+                f" {note}" if note else "",
+            ),
             highlight=False,
             soft_wrap=True,
         )
@@ -117,7 +120,7 @@ class View:
         for name, row in self._rows.items():
             if row.state == "running":
                 numbers = (_number(row.loss, ".4f"), _number(row.miou, ".3f"), _number(row.rate, ".1f"))
-                body.add_row(name, f"{row.epoch}/{self._epochs}", *numbers)
+                body.add_row(Text(name), f"{row.epoch}/{self._epochs}", *numbers)
         return Group(head, body)
 
 

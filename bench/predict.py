@@ -9,11 +9,10 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from PIL import Image
-from rich.console import Console
 from rich.progress import Progress
 
 import results
-from bench import video
+from bench import cli, video
 from bench.cli import command, start
 from bench.data.reading import IMAGE_SUFFIXES, check_image, read_image
 from bench.environment import check_rooms, prepare_process
@@ -22,7 +21,7 @@ from bench.runfolder import writable
 from bench.spec import TrialSpec, parse
 from models.backbones import BACKBONES
 
-console = Console(stderr=True, highlight=False)
+console = cli.console(stderr=True)
 
 
 @command

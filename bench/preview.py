@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bench.forecast import Forecast
 from bench.plan import Machine, Plan, misfit
@@ -41,7 +42,7 @@ def show(
         f"each with {needs}; nodes: {have}"
     )
     if fault := misfit(plan.needs, nodes):
-        console.print(f"[red]does not fit:[/] {fault}")
+        console.print(Text.assemble(("does not fit:", "red"), f" {fault}"))
     else:
         _show_costs(costs, {cell.spec.cell: cell.label for cell in grid.cells}, console)
         console.print(str(forecast), soft_wrap=True)

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from bench import preflight, preview, signals
+from bench import cli, preflight, preview, signals
 from bench.cli import command, start
 from bench.environment import check_rooms, describe, gpu_names
 from bench.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, StorageLost, UsageError
@@ -26,7 +25,7 @@ from bench.policy import Policy, Trial, settled
 from bench.runfolder import SEARCH, RunFolder, resume_command, writable
 from bench.spec import TrialSpec
 
-console = Console(highlight=False)
+console = cli.console()
 
 
 class Track(StrEnum):
@@ -367,7 +366,7 @@ def _report(run: RunFolder) -> Path | None:
         results.write_tables(run.path)
         report = reports.write(run.path)
     except Exception as error:
-        console.print(f"No report: {type(error).__name__}: {error}", style="red", markup=False, soft_wrap=True)
+        console.print(f"No report: {type(error).__name__}: {error}", style="red", soft_wrap=True)
         console.print(f"All records are kept; once that is mended: python -m bench.report {run.path}", soft_wrap=True)
         return None
     console.print(f"Report: {report}", soft_wrap=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from bench import cli
 from bench.cli import command, start
 from bench.errors import EXIT_INCOMPLETE, EXIT_OK, UsageError
 
@@ -51,7 +51,7 @@ def main(
     import results
     from results import scaling
 
-    console = Console(highlight=False)
+    console = cli.console()
     try:
         records = [stored.record for stored in results.iterate(run) if stored.record.status == "ok"]
         measured = scaling.starts(records)

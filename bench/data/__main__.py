@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
+from bench import cli
 from bench.cli import command
 from bench.data import load
 from bench.errors import EXIT_OK, EXIT_USAGE, UsageError, nearest
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from bench.data.dataset import Dataset
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-console = Console(highlight=False)
+console = cli.console()
 
 Name = Annotated[str, typer.Option(help="A data set by name: `python -m bench.list datasets`.")]
 Masks = Annotated[str, typer.Option(help="Mask folder of the folder layout.")]
@@ -175,7 +176,7 @@ def _progress() -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=(shown := Console(stderr=True)),
+        console=(shown := cli.console(stderr=True)),
         transient=True,
         disable=not shown.is_terminal,
     )
@@ -207,7 +208,7 @@ def _tell(found: Dataset, findings: Findings) -> None:
         how = "the same picture" if twin.exact else f"alike ({twin.bits} of 256 bits differ)"
         console.print(f"{twin.one} and {twin.other}: {how}", soft_wrap=True)
     for fault in found.faults:
-        console.print(f"[red]fault[/] {fault}", soft_wrap=True)
+        console.print(Text.assemble(("fault", "red"), f" {fault}"), soft_wrap=True)
     console.print(f"{len(found.faults)} faults, {len(findings.twins)} pairs of twins across splits")
 
 

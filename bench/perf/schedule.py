@@ -24,9 +24,8 @@ from typing import Annotated
 
 import psutil
 import typer
-from rich.console import Console
 
-from bench import campaign, plan, schedule
+from bench import campaign, cli, plan, schedule
 from bench.campaign import Campaign
 from bench.cli import command, start
 from bench.errors import UsageError
@@ -60,7 +59,7 @@ def ours(trials: int) -> None:
     made = plan.make(options, [local], max_concurrent=local.cpus)
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder.create(Path(folder), "r", {"grid": "smoke"}, made, {})
-        Campaign(run, made, Policy(), Console(file=StringIO())).run(made.trials[:trials])
+        Campaign(run, made, Policy(), cli.console(file=StringIO())).run(made.trials[:trials])
         left = len(list(run.path.glob("trials/*/record.json")))
     assert left == trials, f"{left} records of {trials} trials"
 

@@ -1,0 +1,71 @@
+"""What commands print is what stands there: no name, path or reason is read as markup."""
+
+import ast
+import io
+from pathlib import Path
+
+import pytest
+import rich.console
+from rich.table import Table
+from typer.testing import CliRunner
+
+from bench import cli
+from bench.live import View
+
+HOME = Path(__file__).resolve().parents[2]
+ODD = ["[unlabeled]", "lane [/right]", "[/]", "[red]x[/]", ":cat:", "[0]", "a\\[b]"]
+
+
+def printed(*renderables, **options):
+    out = io.StringIO()
+    console = cli.console(file=out, width=200, **options)
+    for renderable in renderables:
+        console.print(renderable, soft_wrap=True)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_text_comes_out_as_it_is(text):
+    assert printed(text) == f"{text}\n"
+    table = Table(title=text, box=None)
+    table.add_column(text)
+    table.add_row(text)
+    assert printed(table).count(text) == 3
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_the_live_view_shows_names_as_they_are(text):
+    for terminal in (False, True):
+        out = io.StringIO()
+        with View([text], 1, cli.console(file=out, width=200, force_terminal=terminal)) as view:
+            view.started(text)
+            view.note(text)
+            view.ended(text, "crashed", text)
+        assert out.getvalue().count(text) >= 3
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_what_is_refused_is_named_as_it_is(text, tmp_path):
+    """typer's own errors and ours."""
+    from bench.data.__main__ import app
+
+    result = CliRunner().invoke(app, ["check", str(tmp_path / text.replace("/", "_"))])
+    assert f"{tmp_path / text.replace('/', '_')}: no such folder" in result.stderr
+    result = CliRunner().invoke(app, ["sheet", "x.png", f"--{text}"], env={"COLUMNS": "200"})
+    assert (result.exit_code, text in result.stderr) == (2, True), result.output
+
+
+def test_all_consoles_are_made_in_one_place():
+    """And no text is asked to be markup: `from_markup`, `escape`, `markup=`."""
+    made, asked = set(), set()
+    for path in (HOME / "bench").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = str(path.relative_to(HOME))
+            if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "Console":
+                made.add(name)
+            if isinstance(node, ast.Attribute) and node.attr == "from_markup":
+                asked.add(name)
+            if isinstance(node, ast.keyword) and node.arg == "markup":
+                asked.add(name)
+    assert (made, asked) == ({"bench/cli.py"}, {"bench/cli.py"})
+    assert rich.console.Console().render_str("[red]x[/]").plain == "x", "which is why"
