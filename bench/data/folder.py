@@ -1,25 +1,21 @@
-"""Any segmentation set in a local folder, in one of two layouts; see docs/data.md for the rules and the error table.
-
-`images/KEY.*` + `masks/KEY.png` with `train.txt`, `val.txt` (and `test.txt`), or `Train_Images/`, `Train_Masks/`,
-`Val_Images/`, ... with files paired by name.
-"""
+"""Any segmentation set in a local folder, in a layout that bench.data.exports knows; see docs/data.md for the rules."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.data import pairs
+from bench.data import exports, pairs
 from bench.data.agreement import code_of, sparse
-from bench.data.classes import Declared, declared, unnamed
+from bench.data.classes import Declared, unnamed
 from bench.data.dataset import VOID, Dataset
-from bench.data.layout import index, listed, matched, no_orphans, root_of, text_of
+from bench.data.layout import root_of
 from bench.data.masks import MaskCode, ValuesOrColors
-from bench.data.pairs import Classes, Faults, Pair
+from bench.data.pairs import Classes, Faults
 from bench.data.palette import colors
-from bench.data.reading import IMAGE_SUFFIXES, MASK_SUFFIXES
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,21 +23,37 @@ if TYPE_CHECKING:
 
 _GAPS = 8  # ids that no mask has, below the largest that one has
 _MIDDLE = VOID // 2
+_USES = {"train": "train", "val": "validate", "test": "test"}
 
 
-def load(spec: DataSpec) -> Dataset:
+def load(spec: DataSpec, division: tuple[float, int] = (0.2, 0)) -> Dataset:
     """Find, pair, read and check every file of `spec.root`.
+
+    Args:
+        division: where the layout has no splits, the share of the pictures that validate, and the seed of that choice.
 
     Raises:
         UsageError: the first fault, naming the file and what to do; with `spec.on_error` skip what ends the set.
     """
     faults = Faults(spec.on_error == "stop")
     root = root_of("folder", spec.root)
-    splits = _splits(root, spec.masks, faults)
-    known = declared(root)
-    masks = (pair.mask for part in splits.values() for pair in part.values())
-    code, notes = code_of(root, masks, known.coded if known else None, spec.mask_values)
-    return checked(root, spec, pairs.examine(splits, code, faults), known, notes)
+    export = exports.read(root, exports.Request(faults, spec.masks, spec.mask_values == "binary", *division))
+    code, notes = export.code, export.notes
+    if code is None:
+        masks = (pair.mask for part in export.splits.values() for pair in part.values())
+        code, more = code_of(root, masks, export.known.coded if export.known else None, spec.mask_values)
+        notes += more
+    else:
+        spec = spec.model_copy(update={"mask_values": "ids"})
+    found = checked(root, spec, pairs.examine(export.splits, code, faults), export.known, notes)
+    return _named(root, export, found) if export.kind else found
+
+
+def _named(root: Path, export: exports.Export, found: Dataset) -> Dataset:
+    """The same with a note on what was read."""
+    counts = ", ".join(f"{len(split)} to {_USES[name]}" for name, split in found.splits.items())
+    said = f"{root}: read as {export.kind}: {len(found.class_names)} classes, {counts}"
+    return dataclasses.replace(found, notes=(said, *found.notes))
 
 
 def checked(
@@ -81,40 +93,6 @@ def checked(
 def as_foreground(values: np.ndarray) -> np.ndarray:
     """1 and 255 of a binary mask as class 1."""
     return np.minimum(values, 1)
-
-
-def _splits(root: Path, masks: str, faults: Faults) -> dict[str, dict[str, Pair]]:
-    """Split -> key -> files, in the order of the split file (or sorted by key)."""
-    if (root / "Train_Images").is_dir():
-        return {
-            split.lower(): _folder_split(root, split, faults)
-            for split in ("Train", "Val", "Test")
-            if split != "Test" or (root / "Test_Images").is_dir()
-        }
-    for folder in ("images", masks):
-        if not (root / folder).is_dir():
-            raise UsageError(
-                f"{root}: no folder {folder}/; expected images/ + {masks}/ with train.txt and val.txt, "
-                "or Train_Images/, Train_Masks/, Val_Images/, Val_Masks/"
-            )
-    images, found = index(root, "images", IMAGE_SUFFIXES, faults), index(root, masks, MASK_SUFFIXES, faults)
-    no_orphans(found, images, masks, "images", faults)
-    splits = {
-        split: listed(root / f"{split}.txt", images, found, (root / "images", root / masks), faults)
-        for split in ("train", "val")
-    }
-    if (root / "test.txt").exists() and text_of(root / "test.txt").strip():
-        splits["test"] = listed(root / "test.txt", images, found, (root / "images", root / masks), faults)
-    return splits
-
-
-def _folder_split(root: Path, split: str, faults: Faults) -> dict[str, Pair]:
-    names = f"{split}_Images", f"{split}_Masks"
-    for name in names:
-        if not (root / name).is_dir():
-            raise UsageError(f"{root}: no folder {name}/, which this layout needs beside Train_Images/")
-    images, masks = index(root, names[0], IMAGE_SUFFIXES, faults), index(root, names[1], MASK_SUFFIXES, faults)
-    return matched(images, masks, names, root, faults)
 
 
 def _is_binary(mask_values: str, found: set[int], known: Declared | None, code: MaskCode) -> bool:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from bench.data.pairs import Faults, Pair
-from bench.data.reading import IMAGE_SUFFIXES
+from bench.data.reading import IMAGE_SUFFIXES, MASK_SUFFIXES, Source
+from bench.data.sources import OTHER_MASK_SUFFIXES, mask_of
 from bench.errors import UsageError
 
 
@@ -92,16 +93,70 @@ def inside(root: Path, path: Path, faults: Faults) -> bool:
     return True
 
 
-def no_orphans(files: Mapping[str, Path], others: Mapping[str, Path], here: str, there: str, faults: Faults) -> None:
-    """Every file has its partner."""
+def masks_of(
+    root: Path, folder: str, images: Mapping[str, Path], faults: Faults, black_and_white: bool = False
+) -> tuple[dict[str, Source], tuple[str, ...]]:
+    """The masks of a folder by the keys of their images, and a note where their names have an ending of their own.
+
+    Masks are called as their images, or all end alike (`0_mask`), and so may the images (`0_sat`). Where no lossless
+    file is, an array is read, and a JPEG as far as it can be.
+
+    Raises:
+        UsageError: no mask belongs to an image.
+    """
+    exact = index(root, folder, MASK_SUFFIXES, faults)
+    others = index(root, folder, OTHER_MASK_SUFFIXES, faults)
+    ours, theirs = _endings(images, exact or others)
+    by_base = {key.removesuffix(ours): key for key in images}
+
+    def owner(key: str) -> str:
+        base = key.removesuffix(theirs)
+        return by_base.get(base, base)
+
+    masks = {owner(key): path for key, path in exact.items()}
+    for key, path in others.items():
+        if not exact or (owner(key) in images and owner(key) not in masks):
+            masks[owner(key)] = path
+    faults.refused |= {owner(key) for key in faults.refused}
+    if images and masks and not set(images) & set(masks):
+        image, mask = next(iter(images.values())), next(iter(masks.values()))
+        raise UsageError(
+            f"{root / folder}: no mask belongs to an image by its name ({mask.name} is none of {image.name}); give "
+            "each the name of its image, all with the same ending or without"
+        )
+    notes = (f"{root / folder}: all masks end in {theirs!r}, which is no part of the key",) if theirs else ()
+    return {key: mask_of(path, black_and_white) for key, path in sorted(masks.items())}, notes
+
+
+def _endings(images: Mapping[str, Path], masks: Mapping[str, Path]) -> tuple[str, str]:
+    """The ending that all images have, and that all masks have, where only without them the names agree."""
+    if set(images) & set(masks):
+        return "", ""
+
+    def choices(keys: Mapping[str, Path]) -> list[str]:
+        shortest = min(keys, key=len, default="")
+        parts = (shortest[at:] for at in range(len(shortest)) if shortest[at] in "_-. ")
+        return ["", *(part for part in parts if all(key.endswith(part) for key in keys))]
+
+    def agree(ours: str, theirs: str) -> int:
+        return len({key.removesuffix(ours) for key in images} & {key.removesuffix(theirs) for key in masks})
+
+    return max(((a, b) for a in choices(images) for b in choices(masks)), key=lambda pair: agree(*pair))
+
+
+def no_orphans(
+    files: Mapping[str, Source], others: Mapping[str, Source], here: str, there: str, faults: Faults, ending: str = ""
+) -> None:
+    """Every file has its partner, whose name is the key and `ending`."""
     for key, path in files.items():
         if key not in others and key not in faults.refused:
             kind, other = ("mask", "an image") if "mask" in here.lower() else ("image", "a mask")
-            faults.add(f"{path}: {kind} without {other}; add one named {key!r} to {there}/ or remove this file")
+            name = key + ending
+            faults.add(f"{path}: {kind} without {other}; add one named {name!r} to {there}/ or remove this file")
 
 
 def listed(
-    path: Path, images: Mapping[str, Path], masks: Mapping[str, Path], folders: tuple[Path, Path], faults: Faults
+    path: Path, images: Mapping[str, Path], masks: Mapping[str, Source], folders: tuple[Path, Path], faults: Faults
 ) -> dict[str, Pair]:
     """The pairs whose keys a split file lists, in its order.
 
@@ -126,15 +181,20 @@ def listed(
 
 
 def matched(
-    images: Mapping[str, Path], masks: Mapping[str, Path], folders: tuple[str, str], root: Path, faults: Faults
+    images: Mapping[str, Path],
+    masks: Mapping[str, Source],
+    folders: tuple[str, str],
+    root: Path,
+    faults: Faults,
+    endings: tuple[str, str] = ("", ""),
 ) -> dict[str, Pair]:
-    """All pairs of two folders by name.
+    """All pairs of two folders by name: the key and the ending of images, or of masks.
 
     Raises:
         UsageError: there are no images. Those that have a mask may be none.
     """
     if not images:
         raise UsageError(f"{root / folders[0]}: the split is empty; put images in it")
-    no_orphans(images, masks, folders[0], folders[1], faults)
-    no_orphans(masks, images, folders[1], folders[0], faults)
+    no_orphans(images, masks, folders[0], folders[1], faults, endings[1])
+    no_orphans(masks, images, folders[1], folders[0], faults, endings[0])
     return {key: Pair(path, masks[key]) for key, path in images.items() if key in masks}

@@ -211,12 +211,20 @@ _CITYSCAPES = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31,
 
 
 def _cityscapes(root: Path, entry: Entry, faults: Faults) -> Found:
+    """The official ids, or where there are none those to train with, as the scripts of Cityscapes write them."""
     splits = {}
+    by_train_ids = not any((root / "gtFine").rglob("*_gtFine_labelIds.png")) and any(
+        (root / "gtFine").rglob("*_gtFine_labelTrainIds.png")
+    )
+    endings = "_leftImg8bit", "_gtFine_labelTrainIds" if by_train_ids else "_gtFine_labelIds"
     for split in ("train", "val"):  # the labels of test are not public
         folders = _folder(root, entry, f"leftImg8bit/{split}"), _folder(root, entry, f"gtFine/{split}")
-        images = index(root, folders[0], IMAGE_SUFFIXES, faults, "_leftImg8bit")
-        masks = index(root, folders[1], MASK_SUFFIXES, faults, "_gtFine_labelIds")
-        splits[split] = matched(images, masks, folders, root, faults)
+        images = index(root, folders[0], IMAGE_SUFFIXES, faults, endings[0])
+        masks = index(root, folders[1], MASK_SUFFIXES, faults, endings[1])
+        splits[split] = matched(images, masks, folders, root, faults, endings)
+    if by_train_ids:
+        ids = (*range(len(entry.classes)), VOID)
+        return Found(splits, Values(dict(zip(ids, ids, strict=True))))
     table = dict.fromkeys((*range(34), VOID), VOID) | {value: index for index, value in enumerate(_CITYSCAPES)}
     return Found(splits, Values(table))
 

@@ -390,7 +390,7 @@ def test_links_that_leave_the_folder(listed, tmp_path_factory):
     ("text", "expected"),
     [
         ("0: road\n2: sky\n", "without a gap"),
-        ("- road\n", "expected lines of `id: name`"),
+        ("road\n", "expected lines of `id: name`"),
         ("0: road\n1: {name: sky, color: [1, 2]}\n", "of class 1"),
         ("0: road\n1: {name: sky, colour: [1, 2, 3]}\n", "class 1 needs `name`"),
         ("0: road\n1: road\n", "'road' stands twice"),

@@ -223,6 +223,28 @@ def test_cityscapes_maps_official_ids(tmp_path):
         opened("cityscapes", tmp_path)
 
 
+def test_cityscapes_with_ids_to_train_with_alone(tmp_path):
+    for split, city in (("train", "aachen"), ("val", "munster")):
+        stem = f"{city}/{city}_000000_000019"
+        pair(
+            tmp_path / f"leftImg8bit/{split}/{stem}_leftImg8bit.png",
+            tmp_path / f"gtFine/{split}/{stem}_gtFine_labelTrainIds.png",
+            0, 18, 7, 255,
+        )  # fmt: skip
+        ids(tmp_path / f"gtFine/{split}/{stem}_gtFine_color.png", 1)
+    dataset = opened("cityscapes", tmp_path)
+    assert label(dataset, "val", "munster/munster_000000_000019") == [0, 18, 7, 255]
+    mask = tmp_path / "gtFine/val/munster/munster_000000_000019_gtFine_labelTrainIds.png"
+    ids(mask, *[19] * 4)
+    with pytest.raises(UsageError, match=r"labelTrainIds\.png: value 19 on 120 pixels"):
+        opened("cityscapes", tmp_path)
+    mask.unlink()
+    with pytest.raises(
+        UsageError, match=r"add one named 'munster/munster_000000_000019_gtFine_labelTrainIds' to gtFine/val/"
+    ):
+        opened("cityscapes", tmp_path)
+
+
 def test_camvid_in_both_layouts(tmp_path):
     first, second = tmp_path / "a", tmp_path / "b"
     for split in ("train", "val", "test"):
