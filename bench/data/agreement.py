@@ -32,6 +32,8 @@ class Look(NamedTuple):
     """RGB of all values that it could show; empty where each value is its grey."""
     palette: bool
     ids: bool
+    colors: bool = False
+    """It has several channels; nothing else is known of it then."""
 
     def color(self, value: int) -> Color | None:
         """The color of a value that it has or could have."""
@@ -74,8 +76,9 @@ def code_of(
     if coded is not None and mask_values == "auto":
         grey = not greys_are_ids and _only_greys_of(coded, looks)
         palette = _numbered_otherwise(coded, [look for look in looks if look.palette])
-        left = [look for look in looks if not (look.palette and palette) and not (grey and not look.palette)]
-        return ValuesOrColors(coded, grey, palette, _values(root, left, mask_values)), ()
+        left = [look for look in looks if not (look.colors or (palette if look.palette else grey))]
+        values = _values(root, left, mask_values)
+        return ValuesOrColors(coded, grey, palette, values, any_color=grey or len(left) < len(looks)), ()
     return _values(root, looks, mask_values), ()
 
 
@@ -135,11 +138,13 @@ _TODO_GREY = (
 
 
 def _looks(masks: Iterable[Source], plain: bool) -> Iterator[Look]:
-    """Of the masks of one channel; those in which each value is its grey only with `plain`, as they are many."""
+    """Of each mask; of those in which each value is its grey only with `plain`, as they are many."""
 
     def look(source: Source) -> Look | None:
         def read(image: Image.Image, source: Source) -> Look | None:
-            if is_colors(image) or not (plain or shows_otherwise(image)):
+            if is_colors(image):
+                return Look(source, {}, b"", palette=False, ids=False, colors=True)
+            if not (plain or shows_otherwise(image)):
                 return None
             return _look(source, one_channel(image, source))
 

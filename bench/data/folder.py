@@ -97,7 +97,7 @@ def as_foreground(values: np.ndarray) -> np.ndarray:
 
 def _is_binary(mask_values: str, found: set[int], known: Declared | None, code: MaskCode) -> bool:
     """Whether 255 is the foreground of a two-class set."""
-    if isinstance(code, ValuesOrColors) and code.grey:
+    if isinstance(code, ValuesOrColors) and code.any_color:
         return False
     two_classes = known is None or len(known.classes.names) == 2
     return mask_values == "binary" or (mask_values == "auto" and found == {0, VOID} and two_classes)

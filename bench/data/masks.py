@@ -108,12 +108,14 @@ class ValuesOrColors:
         grey: whether files of grey values are read by color.
         palette: whether files with a palette are.
         values: how the rest is read.
+        any_color: whether any mask of the set is read by color.
     """
 
     colors: Colors
     grey: bool = False
     palette: bool = False
     values: Values | Shown = Values()
+    any_color: bool = True
 
     def __call__(self, source: Source, data: bytes) -> np.ndarray:
         def read(image: Image.Image, source: Source) -> np.ndarray:

@@ -239,6 +239,24 @@ def test_greys_of_few_bits_are_their_values(tmp_path, bits, photometric):
     same(labels(opened(root)), [by_color[label] for label in true])
 
 
+@pytest.mark.parametrize("form", ["RGB", "P", "L"])
+def test_white_void_read_by_color_is_no_foreground(tmp_path, form):
+    """Masks of black and white alone, where the list has white for void: one class is left, and void stays void."""
+    true = [255 * ids(key, 0, 1) for key in KEYS]
+    shown = {
+        "RGB": lambda label: png(8, 2, np.repeat(label[..., None], 3, -1)),
+        "P": lambda label: as_png(np.uint8(label == 0), bytes([255, 255, 255, 0, 0, 0])),
+        "L": lambda label: png(8, 0, label),
+    }[form]
+    rows = "0: {name: ground, color: black}\n1: {name: cat, color: red}\n255: {name: void, color: white}\n"
+    root = placed(tmp_path, [shown(label) for label in true], yaml=rows)
+    with pytest.raises(UsageError, match="one class alone, 'ground'"):
+        opened(root)
+    (root / "classes.yaml").write_text("0: {name: ground, color: green}\n1: {name: cat, color: red}\n")
+    if form == "L":
+        same(labels(opened(root)), [label // 255 for label in true])
+
+
 # --- in shards -------------------------------------------------------------------------------------------------------
 
 

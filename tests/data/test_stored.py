@@ -190,6 +190,22 @@ def test_a_bitmap_of_any_depth_and_palette(tmp_path, bits, palette):
     np.testing.assert_array_equal(read(tmp_path, bmp(values, bits, colors)), values)
 
 
+@pytest.mark.parametrize(("bits", "kind"), [(8, 1), (4, 2)])
+def test_a_bitmap_in_runs(tmp_path, bits, kind):
+    """Rows of pairs of a length and a byte, each ended by two zeros."""
+    rows = b"".join(
+        b"".join(bytes([1, value << (8 - bits) if bits == 4 else value]) for value in row) + b"\0\0"
+        for row in TEN[::-1]
+    )
+    for colors in ([(number, 0, 0) for number in range(16)], [(number,) * 3 for number in range(1 << bits)]):
+        data = bytearray(bmp(TEN, bits, colors)[: 54 + 4 * len(colors)] + rows + b"\0\1")
+        data[30] = kind
+        np.testing.assert_array_equal(read(tmp_path, bytes(data)), TEN)
+    data = bytearray(bmp(TWO, bits, [(0, 0, 0), (255, 255, 255)])[:62] + rows + b"\0\1")
+    data[30] = kind
+    assert "cannot be read (a black and white bitmap in runs)" in fault(tmp_path, bytes(data))
+
+
 def test_a_picture_in_a_bitmap_of_black_and_white(tmp_path):
     path = tmp_path / "a.bmp"
     for bits in (4, 8):
