@@ -15,6 +15,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import tempfile
 import textwrap
 import time
@@ -23,10 +24,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import gpus, supervisor
+from bench import gpus, scratch, supervisor
 from bench.data.store import FOLDER_VARIABLE
 from bench.environment import COMMIT_VARIABLE, ROOMS, describe
-from bench.errors import UsageError
+from bench.errors import StorageLost, UsageError
 from bench.supervisor import End, Limits
 from bench.worker import function
 
@@ -59,6 +60,8 @@ waits as long for GPUs that other work holds."""
 BUSY_SECONDS = 60.0
 """How long the GPUs of other nodes are waited for, once a node has had some to spare."""
 LOOK_SECONDS = 2.0
+JOIN_SECONDS = 10.0
+"""How long the head of a cluster may take to answer."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class Node:
 
 Listener = Callable[[Event], None]
 _joined = False  # a cluster that others started, perhaps of several machines
+_own: Path | None = None  # the folder of an embedded cluster
 _followed: dict[str, _Follower] = {}  # callbacks are pickled with the experiment, a live display cannot be
 
 
@@ -113,21 +117,15 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
     """Join the cluster at `address`, or start an embedded one that nobody else can join; yields its live nodes.
 
     Raises:
-        UsageError: no cluster to join there, or one with another Ray or Python.
+        UsageError: no cluster to join there, or one with another Ray or Python; or this machine cannot start one.
     """
-    if address and address.startswith("ray://"):
-        raise UsageError(
-            f"--address {address}: trials are followed from a node of the cluster; run there, --address auto"
-        )
+    if address is not None:
+        _check_address(address)
     global _joined
     _joined = address is not None
     with _shipped() if _joined else _private() as options:
-        try:
-            with _deaf_to_sigterm():
-                ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
-        except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-            what = f"--address {address}: no Ray cluster joined" if _joined else "Ray does not start on this machine"
-            raise UsageError(f"{what}: {textwrap.shorten(str(error), 400)}") from None
+        with _told_in_a_line(address), _deaf_to_sigterm():
+            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
         # Ray prints a screenful for each dead worker, past `log_to_driver`; the run says it in a line, and has the log.
         ray._private.worker._worker_logs_enabled = False
         try:
@@ -139,6 +137,39 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
             if not _joined:
                 _end_at_once(ray._private.worker._global_node)
             ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Refuse an address at which nothing listens, which Ray itself asks again for many minutes.
+
+    Raises:
+        UsageError: naming it.
+    """
+    found = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
+    named = f"--address {address}" if found in ("", address) else f"--address {address}, RAY_ADDRESS {found}"
+    if found.startswith("ray://"):
+        raise UsageError(f"{named}: trials are followed from a node of the cluster; run there, --address auto")
+    host, colon, port = found.rpartition(":")
+    if not (colon and port.isdigit()):
+        return  # Ray looks for it by itself
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), JOIN_SECONDS).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"{named}: no Ray cluster joined: {reason}; is its head up, and is this its port?") from None
+
+
+@contextlib.contextmanager
+def _told_in_a_line(address: str | None) -> Iterator[None]:
+    """Make whatever keeps Ray from starting, or from being joined, a refusal. It raises errors of any type."""
+    try:
+        yield
+    except Exception as error:
+        reason = textwrap.shorten(str(error) or type(error).__name__, 400)
+        if address is not None:
+            raise UsageError(f"--address {address}: no Ray cluster joined: {reason}") from None
+        logs = _own and _own / "session_latest" / "logs"
+        raise scratch.KeepFolder(f"Ray does not start on this machine: {reason} (its logs: {logs})") from None
 
 
 def _end_at_once(node: Any) -> None:
@@ -166,24 +197,28 @@ def _deaf_to_sigterm() -> Iterator[None]:
 def _private() -> Iterator[dict[str, Any]]:
     """Options of an embedded cluster. Whoever reaches a Ray cluster can run code in it, so this one listens on loopback
     alone, has no dashboard, and asks for a token (Ray's default here) that only its own processes know."""
+    global _own
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # read once in the life of a process
     ray._private.ray_constants.ENABLE_RAY_CLUSTER = False  # as Ray has it on macOS and Windows: loopback
     paths = [str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {"env_vars": {"PYTHONPATH": os.pathsep.join(paths), **_VARIABLES}}
     try:
-        # Of the cores Ray counts all, or what a container may use; trials are planned for what `describe` counts.
-        yield {
-            "include_dashboard": False, "object_store_memory": 2**28, "runtime_env": environment,
-            "num_cpus": describe()["cores"],
-        }  # fmt: skip
+        with scratch.folder() as _own:
+            # Of the cores Ray counts all, or what a container may use; trials are planned for what `describe` counts.
+            yield {
+                "include_dashboard": False, "object_store_memory": 2**28, "runtime_env": environment,
+                "num_cpus": describe()["cores"], "_temp_dir": str(_own),
+                "_plasma_directory": None if scratch.shared_memory() else str(_own.parent),
+            }  # fmt: skip
     finally:
+        _own = None
         ray._private.ray_constants.ENABLE_RAY_CLUSTER = True
 
 
 @contextlib.contextmanager
 def _shipped() -> Iterator[dict[str, Any]]:
     """Options on joining a cluster: its workers get this very copy of the project, whatever is installed there."""
-    with tempfile.TemporaryDirectory(prefix="code-") as folder:
+    with scratch.temporary("code-") as folder:
         for room in ROOMS:
             shutil.copytree(HOME / room, Path(folder, room), ignore=shutil.ignore_patterns("__pycache__", "releases"))
         variables = {name: value for name, value in os.environ.items() if name in ("PYTHONPATH", FOLDER_VARIABLE)}
@@ -296,8 +331,12 @@ def run(jobs: Sequence[Job], *, shared: Path, max_concurrent: int | None, listen
 
     Raises:
         KeyboardInterrupt: Ctrl-C; running workers end with the cluster.
+        StorageLost: Tune has no place for its own files.
     """
-    scratch = shared.resolve() if _joined else Path(tempfile.mkdtemp(prefix="tune-"))
+    try:
+        store = shared.resolve() if _own is None else Path(tempfile.mkdtemp(prefix="tune-", dir=_own.parent))
+    except OSError as error:
+        raise StorageLost(f"{_own}: cannot be written any more: {error.strerror}") from error
     experiment = f"trials-{os.getpid()}"
     follower = _followed[experiment] = _Follower(jobs, listener)
 
@@ -322,7 +361,7 @@ def run(jobs: Sequence[Job], *, shared: Path, max_concurrent: int | None, listen
         ),
         run_config=tune.RunConfig(
             name=experiment,
-            storage_path=str(scratch),
+            storage_path=str(store),
             verbose=0,
             callbacks=[_Relay(experiment)],
             stop=_Stranded(experiment),
@@ -335,7 +374,7 @@ def run(jobs: Sequence[Job], *, shared: Path, max_concurrent: int | None, listen
         follower.give_up()
     finally:
         _followed.pop(experiment, None)
-        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(store, ignore_errors=True)
 
 
 def _work(config: dict[str, Any], jobs: dict[str, dict[str, Any]], folder: str) -> None:
@@ -455,7 +494,7 @@ def empty_trials(number: int, reuse_actors: bool = False) -> None:
     def nothing(config: dict[str, Any]) -> None:
         pass
 
-    with tempfile.TemporaryDirectory() as folder, _silenced(), contextlib.redirect_stdout(io.StringIO()):
+    with scratch.temporary("tune-") as folder, _silenced(), contextlib.redirect_stdout(io.StringIO()):
         tune.Tuner(
             tune.with_resources(nothing, {"CPU": 1}),
             param_space={"number": tune.grid_search(list(range(number)))},
