@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import cli, preflight, preview, signals
+from bench import cli, moves, preflight, preview, signals
 from bench.cli import command, start
 from bench.environment import check_rooms, describe, gpu_names
 from bench.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, StorageLost, UsageError
@@ -89,7 +89,10 @@ def main(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show cells and placement; train nothing.")] = False,
     resume: Annotated[
-        Path | None, typer.Option(help="A run's folder: run what it lacks, keep the rest; --grid, --seeds let it grow.")
+        Path | None,
+        typer.Option(
+            help="A run's folder: run what it lacks; --grid, --seeds let it grow, --data-root follows its data."
+        ),
     ] = None,
     changed: Annotated[
         Changed, typer.Option(help="On --resume, complete trials of other code or data: ask, keep them or redo them.")
@@ -111,13 +114,15 @@ def main(
         ],
     }  # fmt: skip
     if resume is not None:
-        fixed = {name: value for name, value in options.items() if name not in ("grid", "seeds")}
+        fixed = {name: value for name, value in options.items() if name not in ("grid", "seeds", "data_root")}
         if any(value not in (None, []) for value in fixed.values()) or dry_run or name or out:
             raise UsageError(
                 "--resume takes the run as it was planned; what goes with it is --grid and --seeds, to let it grow, "
-                "and how to run it: --address, --max-concurrent, --changed, --track, --retries, --on-oom, time limits"
+                "--data-root, where its data lie now, and how to run it: --address, --max-concurrent, --changed, "
+                "--track, --retries, --on-oom, time limits"
             )
-        return _resume(resume, _given(grid=grid, seeds=seeds), address, max_concurrent, care, changed, track or ())
+        given = _given(grid=grid, seeds=seeds)
+        return _resume(resume, given, data_root, address, max_concurrent, care, changed, track or ())
     policy, out = Policy.of(care), out or Path("runs")
     # With no cluster to ask, everything a user can get wrong is known before Ray starts.
     plan = make(options, [_this_machine()], max_concurrent) if address is None else None
@@ -200,6 +205,7 @@ def _work(spec: TrialSpec) -> str:
 def _resume(
     path: Path,
     given: dict[str, Any],
+    data_root: Path | None,
     address: str | None,
     max_concurrent: int | None,
     care: dict[str, Any],
@@ -212,15 +218,21 @@ def _resume(
     policy = Policy.of({**run.manifest().get("policy", {}), **care})
     grid = run.grid()
     gpus = max(cell.spec.placement.gpus for cell in grid.cells)
+    moved = moves.to(data_root, grid) if data_root else {}
+    places = moves.joined(run.moves(), moved)
+    grid = moves.moved(grid, moved)
+    moves.check_places(grid)
     data = preflight.check_inputs(grid)
+    if data_root:
+        moves.check_content(data_root, [*run.records(), *RunFolder(path / SEARCH).records()], data)
     made_otherwise = {folder: preflight.changed(folder.complete(), data) for folder in (run, RunFolder(path / SEARCH))}
     anew = _sorted_out({folder: others for folder, others in made_otherwise.items() if others}, changed)
     if given and address is None:
-        _grown(run, grid, given, [_this_machine()], max_concurrent)  # a refusal needs no Ray
+        _grown(run, grid, given, [_this_machine()], max_concurrent, places)  # a refusal needs no Ray
     with schedule.cluster(address) as nodes:
         signals.install()  # again: Ray took them over
         if given:
-            grid = _grown(run, grid, given, nodes, max_concurrent)
+            grid = _grown(run, grid, given, nodes, max_concurrent, places)
         plan = place(grid, gpus, nodes, max_concurrent)
         if address is not None:
             preflight.check_nodes(path)
@@ -231,8 +243,8 @@ def _resume(
             folder.set_aside(others)
             left = f"what they left is in {folder.path / 'replaced'}"
             console.print(f"{len(others)} trials are made anew; {left}.", style="dim")
-        if given:
-            run.regrid(plan, given, address)
+        if given or moved:
+            run.regrid(plan, {**given, **_given(data_root=data_root)}, address, places)
         missing = sum(not settled(run, trial) for trial in plan.trials)
         if not grid.search:  # else its cells are known once the search has chosen
             kept = f"{len(plan.trials) - missing} of {len(plan.trials)}"
@@ -241,12 +253,17 @@ def _resume(
 
 
 def _grown(
-    run: RunFolder, grid: Grid, given: Mapping[str, Any], nodes: Sequence[Any], max_concurrent: int | None
+    run: RunFolder,
+    grid: Grid,
+    given: Mapping[str, Any],
+    nodes: Sequence[Any],
+    max_concurrent: int | None,
+    places: moves.Moves,
 ) -> Grid:
     """The run's grid with more seeds, or with another's cells. For more seeds no file is read again: it may differ."""
     if "grid" not in given:
         return replace(grid, seeds=max(grid.seeds, given["seeds"]))
-    more = make(_as_before(run, grid, given), nodes, max_concurrent).grid
+    more = moves.moved(make(_as_before(run, grid, given), nodes, max_concurrent).grid, places)
     if more.search != grid.search:
         raise UsageError(f"--grid {more.name}: its search is not that of {run.path}; run it by itself")
     return grown(grid, more)

@@ -138,16 +138,20 @@ class RunFolder:
                 raise UsageError(f"{path}: another version of the software made cell {cell.label!r}; start a new run")
         return grid
 
-    def complete(self) -> list[results.Record]:
-        """The records of complete trials; one that names another folder than its own is none."""
+    def records(self) -> list[results.Record]:
+        """The records that can be read; one that names another folder than its own is none."""
         found = []
         for path in sorted((self.path / "trials").glob("*")):
             try:
                 record = results.read(path)
             except ValueError:
                 continue
-            found += [record] if (record.status, record.trial) == ("ok", path.name) else []
+            found += [record] if record.trial == path.name else []
         return found
+
+    def complete(self) -> list[results.Record]:
+        """The records of complete trials."""
+        return [record for record in self.records() if record.status == "ok"]
 
     def has(self, spec: TrialSpec) -> bool:
         """Whether some complete trial, of whatever name, was of this cell and seed on as many replicas."""
@@ -163,12 +167,21 @@ class RunFolder:
             self.trial(name).rename(folder / name)
         self._had = None
 
-    def regrid(self, plan: Plan, given: Mapping[str, Any], address: str | None = None) -> None:
-        """Replace the plan of the run by one that has grown by the options `given`, and the command that repeats it."""
+    def moves(self) -> dict[str, str]:
+        """Where each folder of data that the run was planned with lies now, as far as it was moved."""
+        return dict(self.manifest().get("moved", {}))
+
+    def regrid(
+        self, plan: Plan, given: Mapping[str, Any], address: str | None = None, moves: Mapping[str, str] | None = None
+    ) -> None:
+        """Replace the plan of the run by one that has grown or moved by the options `given`, and the command that
+        repeats it."""
         self._write("grid.yaml", yaml.safe_dump(_resolved(plan), sort_keys=False))
         manifest = self.manifest()
-        grown = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+        grown = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
         manifest["command"] = f"{manifest.get('command', '')} && {resume_command(self.path, address, *grown)}"
+        if moves:
+            manifest["moved"] = dict(moves)
         self._write("run.json", json.dumps({**manifest, "cells": _cells(plan)}, indent=2) + "\n")
 
     def recell(self, plan: Plan) -> None:

@@ -121,6 +121,7 @@ class DataSpec(Spec):
         "none", json_schema_extra={"neutral": "none"}
     )
     cache: Literal["auto", "memory", "disk"] = _aside("auto")
+    planned_root: str | None = _aside(None, description="where the folder lay when the run was planned, if elsewhere")
     train_limit: int | None = Field(None, ge=1)
     val_limit: int | None = Field(None, ge=1)
     test_limit: int | None = Field(None, ge=1)

@@ -105,9 +105,10 @@ def arguments(study: Study, name: str, data_root: Path, out: Path) -> list[str]:
     """The `bench.run` of a part: a new one, or the one that was begun, which takes more seeds if there are more now."""
     part = study.parts[name]
     abreast = ["--max-concurrent", str(part.abreast)] if part.abreast > 1 and not gpu_names() else []
-    if (out / name).is_dir():
-        return ["--resume", str(out / name), "--changed", "keep", "--seeds", str(part.seeds), *abreast]
     data = study.data[part.data]
+    if (out / name).is_dir():
+        resumed = ["--resume", str(out / name), "--data-root", str(data_root / data.folder)]
+        return [*resumed, "--changed", "keep", "--seeds", str(part.seeds), *abreast]
     settings = [option for setting in (*data.settings, *part.settings) for option in ("--set", setting)]
     return [
         "--grid", part.grid, "--preset", study.preset, "--seeds", str(part.seeds), "--dataset", data.dataset,

@@ -34,6 +34,8 @@ _MACHINE = (
 )  # fmt: skip
 # What is no part of a cell and changes what is measured all the same: the weights that are scored, how steps are run.
 _HOW_RUN = ("train.deterministic", "train.jit_compile", "train.steps_per_execution", "train.eager", "placement.cpus")
+# What is no part of a cell.
+_ASIDE = ("seed", "data.root", "data.planned_root", "data.cache", *_HOW_RUN)
 _SCORES = (
     "miou", "mean_dice", "pixel_accuracy", "mean_image_iou", "boundary_iou", "soft_iou", "class_recall", "soft_dice",
     "loss_value", "best_miou",
@@ -329,7 +331,7 @@ def _retuned(old: list[Record], new: list[Record]) -> str:
 def _settings(old: Record, new: Record) -> list[str]:
     """The settings of a cell in which two records differ, with both values."""
     found = _differences(old.spec, new.spec)
-    return [one for one in found if one.split(":")[0] != "seed" and not one.startswith(("eval.", "placement."))]
+    return [one for one in found if one.split(":")[0] not in _ASIDE and not one.startswith(("eval.", "placement."))]
 
 
 def _values(run: Run) -> dict[Key, Seeds]:

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from results.store import (
@@ -124,7 +125,8 @@ def _copy(run: Run, target: Path) -> None:
 
 def _places(run: Run) -> list[Path]:
     """Where this machine kept the run and its data, longest first."""
-    roots = {Path(root) for one in run.trials if (root := one.record.spec.get("data", {}).get("root"))}
+    read = [one.record.spec.get("data", {}).get(name) for one in run.trials for name in ("root", "planned_root")]
+    roots = {Path(root) for root in (*read, *chain(*run.manifest.get("moved", {}).items())) if root}
     here = {run.folder, run.folder.resolve()}
     found = {*roots, *here, *(path.parent for path in here), Path.home(), Path.cwd()}
     return sorted((path for path in found if path.is_absolute() and path.name), key=lambda path: -len(str(path)))

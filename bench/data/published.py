@@ -49,7 +49,8 @@ def checked(root: Path, spec: DataSpec, entry: Entry, found: pairs.Examined) -> 
     """The data set of a published set's pairs."""
     pairs.in_range(found, len(entry.classes))
     pairs.something_left(root, found)
-    name = spec.dataset if spec.name in (None, root.name) else str(spec.name)
+    planned = Path(spec.planned_root or root).name
+    name = spec.dataset if spec.name in (None, planned) else str(spec.name)
     notes = pairs.absent(root, found, entry.classes)
     return pairs.dataset(root, name, found, Classes(entry.classes, entry.colors), notes=notes)
 

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import results
+from bench.data import load
 from bench.environment import describe
 from bench.spec import parse
 
@@ -58,9 +59,18 @@ def _write(payload, **fields):
             spec=spec,
             tuning=payload["tuning"],
             environment=describe(),
+            dataset=_dataset(parse(spec, "test").data),
             **fields,
         ),
     )
+
+
+def _dataset(data):
+    """What a trial records of a folder of pictures."""
+    if data.root is None:
+        return None
+    found = load(data)
+    return {"name": found.name, "version": found.version, "class_names": found.class_names, "colors": found.colors}
 
 
 if __name__ == "__main__":

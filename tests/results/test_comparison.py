@@ -171,13 +171,13 @@ def test_a_shrunk_cell_is_not_owed_by_a_head_that_fits(tmp_path):
     assert found.outcome == "ok"
 
 
-def _tuned(folder, start, rate, drop=0):
+def _tuned(folder, start, rate, drop=0, root="/here"):
     """A run whose search gave dice this rate."""
     made.made_run(folder, numbers(start, drop={"dice": drop}))
     for trial in sorted((folder / "trials").iterdir()):
         found = results.read(trial)
         if found.label == "dice":
-            spec = {**found.spec, "train": {**found.spec["train"], "learning_rate": rate}}
+            spec = {**found.spec, "train": {**found.spec["train"], "learning_rate": rate}, "data": {"root": root}}
             tuning = {"field": "train.learning_rate", "chosen": rate}
             results.write(trial, found.model_copy(update={"cell": f"{rate}", "spec": spec, "tuning": tuning}))
     text = (folder / "run.json").read_text()
@@ -186,7 +186,7 @@ def _tuned(folder, start, rate, drop=0):
 
 
 def test_cells_whose_search_chose_another_rate_are_compared_at_their_own_best(tmp_path):
-    base, head = _tuned(tmp_path / "b", 0, 1e-3), _tuned(tmp_path / "h", 5, 3e-3, 0.03)
+    base, head = _tuned(tmp_path / "b", 0, 1e-3), _tuned(tmp_path / "h", 5, 3e-3, 0.03, "/there")
     found = results.compare(base, head)
     assert verdicts(found) == {"ce": "ok", "dice": "regressed", "bce": "ok", "focal": "ok"}
     assert not verdicts(found, "trials")

@@ -1,0 +1,73 @@
+"""The real command on data that are moved between two calls of it."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import results
+
+HERE = Path(__file__).resolve().parent
+_source = importlib.util.spec_from_file_location("driver", HERE / "driver.py")
+made = importlib.util.module_from_spec(_source)
+_source.loader.exec_module(made)
+Driver = made.Driver
+
+
+def _set(root, value):
+    """Two pairs of pictures of this grey."""
+    mask = np.zeros((40, 40), np.uint8)
+    mask[:20] = 1
+    for key in ("a", "b"):
+        for folder, pixels in (("images", np.full((40, 40, 3), value, np.uint8)), ("masks", mask)):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(root / folder / f"{key}.png")
+    (root / "train.txt").write_text("a\n")
+    (root / "val.txt").write_text("b\n")
+
+
+def test_a_run_goes_on_and_grows_where_its_data_were_moved_to(tmp_path):
+    _set(tmp_path / "cats", 7)
+    _set(tmp_path / "dogs", 8)
+    for name, losses in (("small", "[dice]"), ("large", "[dice, focal]")):
+        (tmp_path / f"{name}.yaml").write_text(f"axes: {{loss: {losses}}}\nbase: {{data.size: 64, data.crop: 64}}\n")
+    data = ("--dataset", "folder", "--data-root", "cats")
+    arguments = ("--grid", "small.yaml", "--preset", "smoke", "--seeds", 1, "--gpus-per-trial", 0, "--name", "r")
+    driver = Driver(tmp_path, *arguments, *data)
+    assert driver.end()[0] == 0
+    (kept,) = driver.run.glob("trials/*/record.json")
+    before = kept.read_bytes()
+    (tmp_path / "there").mkdir()
+    now = (tmp_path / "cats").rename(tmp_path / "there" / "animals")
+
+    resume = ("--resume", "runs/r", "--seeds", 2, "--grid", "large.yaml")
+    planned = {name: (driver.run / name).read_bytes() for name in ("run.json", "grid.yaml")}
+    for more, reason in [
+        ((), f"data.root {tmp_path}/cats: no such folder; if it was moved, --data-root says where it is now"),
+        (("--data-root", "dogs"), "--data-root dogs: holds another set"),
+        (("--data-root", "nowhere"), f"data.root {tmp_path}/nowhere: no such folder"),
+    ]:
+        status, output = Driver(tmp_path, *resume, *more).end()
+        assert (status, output.count("\n")) == (2, 1), output
+        assert reason in output
+        assert {name: (driver.run / name).read_bytes() for name in planned} == planned, (
+            "what is refused changes nothing"
+        )
+
+    status, output = Driver(tmp_path, *resume, "--data-root", "there/animals").end()
+    assert status == 0, output
+    assert "1 of 4 trials are complete and kept" in output
+    assert kept.read_bytes() == before
+    records = [results.read(path) for path in driver.run.glob("trials/*/record.json")]
+    assert sorted((one.label, one.seed) for one in records) == [(n, s) for n in ("dice", "focal") for s in (0, 1)]
+    assert {one.spec["data"]["root"] for one in records} == {str(tmp_path / "cats"), str(now)}
+    assert len({one.cell for one in records}) == 2, "a cell is a label's, wherever its data lay"
+    manifest = json.loads((driver.run / "run.json").read_text())
+    assert manifest["command"].endswith("--grid large.yaml --seeds 2 --data-root there/animals")
+    assert manifest["moved"] == {str(tmp_path / "cats"): str(now)}
+
+    status, output = Driver(tmp_path, "--resume", "runs/r", "--grid", "large.yaml").end()
+    assert status == 0, output
+    assert "4 of 4 trials are complete and kept" in output
