@@ -1,4 +1,4 @@
-"""`python -m bench.data sheet | check | prepare | download`: look at data sets before training on them."""
+"""`python -m bench.data sheet | check | convert | prepare | download`: look at data sets before training on them."""
 
 from __future__ import annotations
 
@@ -110,6 +110,35 @@ def prepare(
         for count in write(found, out, per_shard):
             progress.advance(task, count)
     print(f"{out}: use it with --dataset tfrecord --data-root {out}")
+    return EXIT_OK
+
+
+@app.command()
+@command
+def convert(
+    root: Annotated[Path, typer.Argument(help="Folder of the set: an export as it comes, or any other layout.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write; new or empty.")],
+    dataset: Name = "folder",
+    val: Annotated[
+        float, typer.Option(min=0.01, max=0.99, help="Share that validates, where the set has no splits.")
+    ] = 0.2,
+    seed: Annotated[int, typer.Option(help="Seed of that choice.")] = 0,
+    masks: Masks = "masks",
+    mask_values: MaskValues = "auto",
+) -> int:
+    """Write a set in the folder layout: images/, masks/ of class ids, classes.yaml, train.txt, val.txt."""
+    from bench.data import folder
+    from bench.data.convert import convert as write
+
+    spec = _spec(dataset, str(root), masks, mask_values=mask_values)
+    found = folder.load(spec, (val, seed)) if dataset == "folder" else load(spec)
+    for note in found.notes:
+        print(note)
+    with _progress() as progress:
+        task = progress.add_task("Writing", total=sum(len(split) for split in found.splits.values()))
+        for _ in write(found, out):
+            progress.advance(task)
+    print(f"{out}: use it with --dataset folder --data-root {out}")
     return EXIT_OK
 
 

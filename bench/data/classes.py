@@ -18,7 +18,7 @@ from bench.data.masks import Color, Colors
 from bench.data.pairs import Classes
 from bench.errors import UsageError
 
-_CVAT = re.compile(r"(?P<name>.+?):(?P<color>\d+,\d+,\d+):[^:]*:[^:]*")
+_CVAT = re.compile(r"(?P<name>.+?):(?P<color>\d+,\d+,\d+)?:[^:]*:[^:]*")
 _IGNORED = "__ignore__"  # labelme: shapes of this label are void, and it has no id
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
@@ -71,12 +71,22 @@ def in_order(path: Path, names: Sequence[str], colors: Mapping[str, Color] | Non
 
 def _of_text(path: Path) -> Declared:
     """A name a line, the first is class 0; lines that begin with # are comments. labelme's `__ignore__` is void and has
-    no id. CVAT's lines are `name:red,green,blue:parts:actions`."""
+    no id. CVAT's lines are `name:red,green,blue:parts:actions`; without colours those of VOC are meant."""
     lines = [line.strip() for line in text_of(path).splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if lines and all(_CVAT.fullmatch(line) for line in lines):
-        found = [(match["name"], match["color"].split(",")) for line in lines if (match := _CVAT.fullmatch(line))]
-        return _colored(path, found)
+        return _of_cvat(path, [match for line in lines if (match := _CVAT.fullmatch(line))])
     return in_order(path, lines[1:] if lines[:1] == [_IGNORED] else lines)
+
+
+def _of_cvat(path: Path, lines: Sequence[re.Match[str]]) -> Declared:
+    codes = [line["color"] for line in lines]
+    if not any(codes):  # as Datumaro writes labels that have none, and draws them by VOC's palette
+        names = [line["name"] for line in lines]
+        _distinct(path, tuple(names), palette.colors(len(names)))
+        return in_order(path, names, dict(zip(names, palette.voc(len(names)), strict=True)))
+    if not all(codes):
+        raise UsageError(f"{path}: {lines[codes.index(None)]['name']!r} has no color; give every label one, or none")
+    return _colored(path, [(line["name"], line["color"].split(",")) for line in lines])
 
 
 def _of_pixel_values(path: Path) -> Declared:

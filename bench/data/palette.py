@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 
 # Found by greedy search over RGB: each has the greatest least OKLab distance to those before it, under normal vision
 # and under simulated protanopia and deuteranopia (Machado, Oliveira and Fernandes 2009).
@@ -17,6 +18,30 @@ _DISTINCT: tuple[tuple[int, int, int], ...] = (
 def colors(count: int) -> tuple[tuple[int, int, int], ...]:
     """RGB 0..255 of the first `count` classes; past the distinct ones hues go round by the golden angle."""
     return tuple(_DISTINCT[i] if i < len(_DISTINCT) else _generated(i) for i in range(count))
+
+
+def told_apart(shown: Sequence[tuple[int, int, int]]) -> tuple[tuple[int, int, int], ...]:
+    """The same colors, but where one stands twice the later class gets another.
+
+    Mapillary Vistas 2.0 has nine labels in white.
+    """
+    spare = iter(dict.fromkeys(color for color in colors(4 * len(shown)) if color not in shown))
+    found: list[tuple[int, int, int]] = []
+    for color in shown:
+        found.append(color if color not in found else next(spare))
+    return tuple(found)
+
+
+def voc(count: int) -> tuple[tuple[int, int, int], ...]:
+    """RGB of PASCAL VOC's first `count` indices, as its development kit makes them.
+
+    The bits of the index go to red, green and blue in turn, each to the highest bit that is left.
+    """
+
+    def part(index: int, channel: int) -> int:
+        return sum((index >> 3 * step + channel & 1) << 7 - step for step in range(3))
+
+    return tuple((part(index, 0), part(index, 1), part(index, 2)) for index in range(count))
 
 
 def _generated(index: int) -> tuple[int, int, int]:

@@ -40,9 +40,19 @@ def load(spec: DataSpec) -> Dataset:
     except UsageError as error:
         raise UsageError(f"{error}; {how_to_get(entry)}") from None
     faults = Faults(spec.on_error == "stop")
-    found = _FINDERS[spec.dataset](root, entry, faults)
-    agreed(root, (pair.mask for part in found.splits.values() for pair in part.values()))
+    found = find(root, spec.dataset, faults)
     return checked(root, spec, entry, pairs.examine(found.splits, found.code, faults))
+
+
+def find(root: Path, name: str, faults: Faults) -> Found:
+    """The pairs of a published set, and how its masks are read.
+
+    Raises:
+        UsageError: it is not there, or its first fault.
+    """
+    found = _FINDERS[name](root, entries()[name], faults)
+    agreed(root, (pair.mask for part in found.splits.values() for pair in part.values()))
+    return found
 
 
 def checked(root: Path, spec: DataSpec, entry: Entry, found: pairs.Examined) -> Dataset:

@@ -1,17 +1,24 @@
 """Folders as users have them: the project's own layouts, exports of annotation tools, published sets; a file a family.
 
-To read another layout, write its file with a `LAYOUTS` and name it in `_families`. Which it is says the first `here`.
+To read another layout, write its file with a `LAYOUTS` and name that in `ALL`. The first whose `here` says so reads.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from bench.data.exports import plain
+from bench.data.exports import labelme, plain, published, roboflow, supervisely, voc
 from bench.data.exports.common import Export, Layout, Request
 from bench.errors import UsageError
 
-ALL: tuple[Layout, ...] = (*plain.LAYOUTS,)
+ALL: tuple[Layout, ...] = (
+    *plain.LAYOUTS,
+    *voc.LAYOUTS,
+    *roboflow.LAYOUTS,
+    *supervisely.LAYOUTS,
+    *published.LAYOUTS,
+    *labelme.LAYOUTS,
+)
 
 
 def read(root: Path, request: Request) -> Export:
@@ -25,4 +32,8 @@ def read(root: Path, request: Request) -> Export:
             return layout.read(root, request)._replace(kind=layout.name)
     if not (root / "images").is_dir() and (root / request.masks).is_dir():
         raise UsageError(f"{root}: no folder images/ beside {request.masks}/; put the pictures there")
-    raise UsageError(f"{root}: no layout that is known; expected {'; or '.join(layout.looks for layout in ALL)}")
+    kinds = ", ".join(layout.name for layout in ALL if layout.name and layout.wanted)
+    raise UsageError(
+        f"{root}: no layout that is known; expected images/ + {request.masks}/ with train.txt and val.txt, or "
+        f"Train_Images/ + Train_Masks/ + Val_Images/ + Val_Masks/, or as it comes: {kinds}"
+    )

@@ -46,7 +46,7 @@ class Export(NamedTuple):
         kind: the layout's name; empty for the project's own.
     """
 
-    splits: Mapping[str, Pairs]
+    splits: Mapping[str, Mapping[str, Pair]]
     known: Declared | None = None
     code: MaskCode | None = None
     notes: tuple[str, ...] = ()
@@ -54,12 +54,13 @@ class Export(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """A layout: its name, what it looks like in a line, how it is told from others, and its reader."""
+    """A layout: its name (empty for the project's own), how it is told from others, and its reader."""
 
     name: str
-    looks: str
     here: Callable[[Path], bool]
     read: Callable[[Path, Request], Export]
+    wanted: bool = True
+    """Whether it can be read; what is known but cannot is refused with the reason."""
 
 
 def split_name(name: str) -> str | None:
@@ -76,7 +77,7 @@ def divided(root: Path, pairs: Pairs, request: Request) -> tuple[dict[str, Pairs
         UsageError: fewer than two pictures.
     """
     if len(pairs) < 2:
-        raise UsageError(f"{root}: {len(pairs)} pictures with labels; it takes two to train and to validate")
+        raise UsageError(f"{root}: pictures with labels: {len(pairs)}; it takes two, one to train, one to validate")
 
     def rank(key: str) -> bytes:
         return hashlib.blake2b(f"{request.seed}\0{key}".encode()).digest()

@@ -50,13 +50,11 @@ def _paired(root: Path, request: Request) -> Export:
 LAYOUTS = (
     Layout(
         "",
-        "Train_Images/, Train_Masks/, Val_Images/, Val_Masks/",
         lambda root: (root / "Train_Images").is_dir(),
         _paired,
     ),
     Layout(
         "",
-        "images/ + masks/ with train.txt and val.txt",
         lambda root: (root / "images").is_dir() and ((root / "masks").is_dir() or (root / "train.txt").is_file()),
         _listed,
     ),

@@ -1,0 +1,63 @@
+"""Any set in the folder layout: pictures as they are stored, masks as PNG of class ids, class list, split files."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+
+from bench.data import palette
+from bench.data.classes import written
+from bench.data.dataset import Dataset, Split
+from bench.data.pairs import Classes
+from bench.data.reading import JPEG
+from bench.errors import UsageError
+
+
+def convert(dataset: Dataset, out: Path) -> Iterator[None]:
+    """Write a set into a new folder, yielding after each pair. It is made under another name and renamed when whole.
+
+    Raises:
+        UsageError: the folder is there and not empty, or cannot be written.
+    """
+    part = out.with_name(f"{out.name}.{os.getpid()}.part")
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise UsageError(f"{out} holds something already; name a new or an empty folder")
+        (part / "images").mkdir(parents=True)
+        for name, split in dataset.splits.items():
+            for position, key in enumerate(split.keys):
+                _write(part, split, position, key)
+                yield
+            (part / f"{name}.txt").write_text("".join(f"{key}\n" for key in split.keys), encoding="utf-8")
+        classes = Classes(dataset.class_names, palette.told_apart(dataset.colors))
+        (part / "classes.yaml").write_text(written(classes), encoding="utf-8")
+        os.replace(part, out)
+    except OSError as error:
+        raise UsageError(f"{out}: cannot be written ({error.strerror or error})") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _write(out: Path, split: Split, position: int, key: str) -> None:
+    image, label = split.read(position)
+    if split.stored:
+        data = split.stored(key)
+        with Image.open(io.BytesIO(data)) as found:
+            kind = found.format or "png"
+        suffix = "jpg" if kind in JPEG else kind.lower()
+    else:
+        data, suffix = _png(Image.fromarray(image)), "png"
+    for path, content in ((f"images/{key}.{suffix}", data), (f"masks/{key}.png", _png(Image.fromarray(label)))):
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        (out / path).write_bytes(content)
+
+
+def _png(image: Image.Image) -> bytes:
+    data = io.BytesIO()
+    image.save(data, "png")
+    return data.getvalue()
