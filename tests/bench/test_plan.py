@@ -51,6 +51,12 @@ def test_cpu_trials_side_by_side_share_cores_and_are_marked():
     assert (apart.cpus, apart.concurrent, apart.shared) == (4, 2, False)
 
 
+def test_trials_that_do_not_divide_over_the_nodes_share_the_fullest():
+    """Three at a time on two machines: one of them holds two, so that each trial has half of a machine."""
+    plan = _plan([Local(4, 0, None), Local(4, 0, None)], 3)
+    assert (plan.cpus, plan.concurrent, plan.shared) == (2, 3, True)
+
+
 def test_seeds_go_round_the_cells():
     trials = _plan(LAPTOP, seeds=2).trials
     assert len(trials) == 14
@@ -97,7 +103,7 @@ def test_half_the_batch_is_another_cell():
 
 def test_more_seeds_read_no_file_again():
     grid = replace(_plan(LAPTOP, seeds=2).grid, name="gone.yaml")
-    assert run._grown(None, grid, {"seeds": 5}, LAPTOP, None) == replace(grid, seeds=5)
+    assert run._grown(None, grid, {"seeds": 5}, LAPTOP, None, {}) == replace(grid, seeds=5)
 
 
 def test_a_run_that_grows_keeps_what_the_machine_decided(tmp_path):
@@ -107,7 +113,7 @@ def test_a_run_that_grows_keeps_what_the_machine_decided(tmp_path):
         begun = make({**options, "preset": "smoke"}, NODES, None)
         manifest = {"options": {**options, "gpus_per_trial": 1}}
         folder = RunFolder.create(tmp_path, Path(options["grid"]).stem, manifest, begun, {})
-        more = run._grown(folder, begun.grid, {"grid": options["grid"], "seeds": 9}, LAPTOP, None)
+        more = run._grown(folder, begun.grid, {"grid": options["grid"], "seeds": 9}, LAPTOP, None, {})
         assert more.seeds == 9
         assert more.cells == begun.grid.cells, "none is another cell"
 
@@ -173,6 +179,16 @@ def test_within_a_seed_the_longest_come_first():
     ordered = replace(plan, seconds={cells[3]: 10.0, cells[5]: 20.0}).trials
     first = [cells[5], cells[3], *(cell for i, cell in enumerate(cells) if i not in (3, 5))]
     assert [spec.cell for _, _, spec in ordered] == first * 2
+
+
+def test_a_grid_grows_by_cells_that_differ_in_replicas_alone():
+    grid = make({"grid": "scaling", "preset": "smoke", "gpus_per_trial": 0}, LAPTOP, None).grid
+    alone = [cell for cell in grid.cells if cell.spec.placement.replicas == 1]
+    assert sum(cell.spec.cell == alone[0].spec.cell for cell in grid.cells) == 4, "1, and strong 2, 4 and 8"
+    wider = grown(replace(grid, cells=tuple(alone)), grid)
+    assert [(cell.label, cell.spec.placement.replicas) for cell in wider.cells] == [
+        (cell.label, cell.spec.placement.replicas) for cell in grid.cells
+    ]
 
 
 def test_a_grown_grid_keeps_its_cells_and_has_more():

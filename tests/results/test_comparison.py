@@ -171,6 +171,37 @@ def test_a_shrunk_cell_is_not_owed_by_a_head_that_fits(tmp_path):
     assert found.outcome == "ok"
 
 
+@pytest.mark.parametrize("section", [{"data": {"name": "other"}}, {"train": {"epochs": 9}}])
+def test_cells_of_another_data_set_or_length_of_training_lend_no_noise(tmp_path, section):
+    """Two cells repeat themselves within 0.001, two of another kind within 0.03: no lower limit of these is theirs."""
+
+    def run(name, start, drop):
+        cells = numbers(start, drop={"ce": drop, "dice": drop}, noise=0.001)
+        wide = numbers(start, noise=0.03, rng=11)
+        folder = made.made_run(tmp_path / name, cells | {label: wide[label] for label in ("bce", "focal")})
+        for trial in (folder / "trials").iterdir():
+            record = results.read(trial)
+            if record.label in ("bce", "focal"):
+                ((part, fields),) = section.items()
+                spec = {**record.spec, part: {**record.spec.get(part, {}), **fields}}
+                results.write(trial, record.model_copy(update={"spec": spec}))
+        return folder
+
+    found = verdicts(results.compare(run("b", 0, 0), run("h", 5, 0.01)))
+    assert (found["ce"], found["dice"]) == ("regressed", "regressed")
+
+
+def test_a_speed_that_cannot_be_compared_is_no_part_of_its_cell_s_mean(tmp_path):
+    cells = {"ce": {seed: (0.7 + 0.001 * seed, speed) for seed, speed in enumerate((40.0, 41.0, 10.0))}}
+    folder = made.made_run(tmp_path / "r", cells)
+    shared = results.read(folder / "trials" / "ce-s2")
+    speed = shared.throughput.model_copy(update={"comparable": False, "reason": "trials shared the cores"})
+    results.write(folder / "trials" / "ce-s2", shared.model_copy(update={"throughput": speed}))
+    (row,) = [row for row in results.compare(folder, folder).rows if row.metric == "images_per_second"]
+    assert (row.base, row.head, row.seeds) == (pytest.approx(np.sqrt(40 * 41)), pytest.approx(np.sqrt(40 * 41)), (2, 2))
+    assert row.reason == "1 of base's 3 seeds without a value, 1 of head's 3 seeds without a value"
+
+
 def _tuned(folder, start, rate, drop=0, root="/here"):
     """A run whose search gave dice this rate."""
     made.made_run(folder, numbers(start, drop={"dice": drop}))

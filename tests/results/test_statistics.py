@@ -32,6 +32,15 @@ def test_wild_and_constant_cells_keep_out_of_the_pool():
     assert (found["wild"].low, found["wild"].high) == (pytest.approx(low), pytest.approx(high))
 
 
+def test_a_large_spread_that_two_seeds_show_by_chance_stays_in_the_pool():
+    """3.5 times the median, and F(1, 6) = 12.25 has p = 0.013: no 1 % over four cells."""
+    cells = {"a": [1, 2, 3], "b": [4, 5, 6], "c": [2, 3, 4], "wide": [0, 3.5 * np.sqrt(2)]}
+    pool = statistics.pool(cells)
+    assert (pool.apart, pool.df) == ((), 7)
+    assert pool.variance == pytest.approx((3 * 2 + 3.5**2) / 7)
+    assert statistics.intervals(cells)["wide"].method == "pooled"
+
+
 def test_one_cell_gives_the_ordinary_t_interval_and_one_seed_gives_none():
     values = [0.70, 0.72, 0.71, 0.75]
     found = statistics.intervals({"a": values})["a"]
