@@ -3,4 +3,4 @@
 Importing this package imports neither TensorFlow nor Ray; each command pulls in what it needs.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

@@ -8,6 +8,7 @@ import inspect
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,7 +65,17 @@ def render() -> str:
     built = {name: losses.get(name) for name in losses.names()}
     cost = read_cost()
     parts = [HEAD.format(count=len(built), contract=contract(), cost_note=cost.note), overview(built, cost)]
-    return "\n".join([*parts, "## One by one\n", *(section(loss) for loss in built.values())]).rstrip() + "\n"
+    return wrapped("\n".join([*parts, "## One by one\n", *(section(loss) for loss in built.values())]).rstrip() + "\n")
+
+
+def wrapped(text: str) -> str:
+    """Break lines of more than 120 characters, but for tables."""
+    fill = textwrap.TextWrapper(120, break_long_words=False, break_on_hyphens=False)
+    lines: list[str] = []
+    for line in text.splitlines():
+        fill.subsequent_indent = "  " if line.startswith(("- ", "  ")) else ""
+        lines += [line] if len(line) <= 120 or line.startswith("|") else fill.wrap(line)
+    return "\n".join([*lines, ""])
 
 
 def contract() -> str:

@@ -36,12 +36,24 @@ def names_alone() -> tuple[str, ...]:
 
 
 def parameters(name: str) -> dict[str, Any]:
-    """The parameters of a loss with their defaults; ValueError for an unknown name."""
+    """The parameters of a loss with their defaults; ValueError for an unknown name.
+
+    >>> parameters("tversky")["alpha"], parameters("tversky")["beta"]
+    (0.3, 0.7)
+    """
     return dict(_parameters(_entry(name).cls))
 
 
 def get(name: str, **params: Any) -> Any:
     """Build the loss `name`; parameters left out keep their defaults.
+
+    >>> loss = get("dice", average="image") + 0.5 * get("cross_entropy")
+    >>> labels, logits = [[[0, 1, 255]]], [[[[20.0, 0.0], [0.0, 20.0], [0.0, 0.0]]]]  # (B, H, W) and (B, H, W, C)
+    >>> round(float(loss(labels, logits)), 6)
+    0.0
+    >>> get("focal", gama=1.0)
+    Traceback (most recent call last):
+    ValueError: loss 'focal' has no parameter 'gama'; did you mean 'gamma'?
 
     Raises:
         ValueError: unknown name or parameter (the message has the nearest right one), or a value out of its range.

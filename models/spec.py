@@ -113,7 +113,11 @@ class ModelSpec(BaseModel):
 
     @property
     def rates(self) -> tuple[int, int, int]:
-        """Atrous rates of the ASPP: (6, 12, 18) at stride 16, in proportion at others, to span the same pixels."""
+        """Atrous rates of the ASPP: (6, 12, 18) at stride 16, in proportion at others, to span the same pixels.
+
+        >>> ModelSpec(output_stride=8).rates
+        (12, 24, 36)
+        """
         first, second, third = (rate * 16 // self.output_stride for rate in (6, 12, 18))
         return first, second, third
 

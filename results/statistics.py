@@ -256,6 +256,9 @@ def holm(p: Values) -> np.ndarray:
     """Holm's (1979) step-down adjusted p-values: rejecting those <= alpha, any false alarm has chance <= alpha.
 
     NaN (no test was possible) stays NaN and does not count.
+
+    >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
+    [0.03, 0.06, 0.06]
     """
     p = np.asarray(p, float)
     adjusted = np.full(p.shape, np.nan)
