@@ -133,18 +133,6 @@ def test_pictures_shrink_with_antialiasing_and_labels_by_choice():
     assert set(np.unique(label)) <= {0, 200}
 
 
-def test_a_process_ends_while_an_endless_iterator_is_alive():
-    """Without bench.data.quiet_exit this hangs: tf.data threads wait for an interpreter that is shutting down."""
-    code = (
-        "import numpy as np; from bench.spec import DataSpec\n"
-        "from bench.data import pipeline; from bench.data.dataset import Split\n"
-        "split = Split(('a',), lambda key: (np.zeros((160, 160, 3), np.uint8), np.zeros((160, 160), np.uint8)))\n"
-        "batches = iter(pipeline.train(pipeline.Crops(split, DataSpec(), 0), 64, 10**6))\n"
-        "for _ in range(3): next(batches)\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=90)
-
-
 def test_the_confusion_matrix_is_the_same_on_any_replicas_and_in_any_batches():
     """Seven images, in batches that leave partial ones, on one and on two replicas: each counts once."""
     worker = Path(__file__).with_name("replica_worker.py")
