@@ -1,8 +1,11 @@
 """Processes that end while tf.data still makes batches for them, forked from one that has imported TensorFlow.
 
-`python endings.py HOW MANY AT_ONCE SECONDS`: prints how each ended, an exit status or None for one that stayed.
+`python endings.py HOW,HOW MANY AT_ONCE SECONDS`: by turns in each of these ways. Prints how many ended with which exit
+status, None for those that stayed, as a JSON object of counts by way and status.
 """
 
+import collections
+import json
 import os
 import signal
 import sys
@@ -37,16 +40,17 @@ def leave(how):
     sys.exit(3)
 
 
-def main(how, many, at_once, seconds):
-    alive, ends, left = {}, [], many
-    while alive or left:
-        while left and len(alive) < at_once:
-            left -= 1
+def main(ways, many, at_once, seconds):
+    alive, ends, begun = {}, collections.Counter(), 0
+    while alive or begun < many:
+        while begun < many and len(alive) < at_once:
+            how = ways[begun % len(ways)]
+            begun += 1
             child = os.fork()
             if not child:
                 return leave(how)
-            alive[child] = time.monotonic()
-        for child, began in list(alive.items()):
+            alive[child] = how, time.monotonic()
+        for child, (how, began) in list(alive.items()):
             ended, status = os.waitpid(child, os.WNOHANG)
             if not ended and time.monotonic() > began + seconds:
                 os.kill(child, signal.SIGKILL)
@@ -54,11 +58,11 @@ def main(how, many, at_once, seconds):
                 ended, status = child, None
             if ended:
                 del alive[child]
-                ends.append(status if status is None else os.waitstatus_to_exitcode(status))
+                ends[f"{how} {status if status is None else os.waitstatus_to_exitcode(status)}"] += 1
         time.sleep(0.05)
-    print(*ends)
+    print(json.dumps(ends))
     return None
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:]))
+    main(sys.argv[1].split(","), *map(int, sys.argv[2:]))

@@ -4,6 +4,7 @@ Prints, after `bench.data.quiet_exit` is done, how many calls are under way, and
 """
 
 import atexit
+import json
 import time
 
 calls = {"begun": 0, "ended": 0}
@@ -13,7 +14,7 @@ def report():
     begun = calls["begun"]
     under_way = begun - calls["ended"]
     time.sleep(1.0)  # whatever would still come
-    print(under_way, calls["begun"] - begun)
+    print(json.dumps({"under way": under_way, "begun later": calls["begun"] - begun}))
 
 
 atexit.register(report)  # before that of the pipeline, so called after it
