@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import results
-from bench import checkpoint
+from bench import checkpoint, signals
 from bench.cli import command, start
 from bench.environment import MADE_BY, check_rooms, describe, peak_rss_mb, prepare_process
 from bench.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_OK, UsageError
@@ -563,6 +563,7 @@ def main(
     from bench.preflight import check_weights
     from bench.runfolder import writable
 
+    signals.install()
     check_rooms()
     prepare_process()
     spec = single([*(set_ or []), *(["train.eager=true"] if debug else [])], preset, default_precision(0, []))
@@ -572,6 +573,7 @@ def main(
     check_weights(spec, "--set")
     writable(folder.parent)
     record = run(spec, folder, trial=folder.name, label=spec.loss.name, tell=_show)
+    signals.recorded()
     if record.status != "ok":
         assert record.error is not None
         if record.status == "invalid":
