@@ -71,6 +71,16 @@ def test_boundary_iou_sees_only_the_bands():
     assert class_iou(whole.numpy())[1] == pytest.approx((900 - 16) / 900)
 
 
+def test_the_band_of_boundary_iou_is_2_percent_of_the_diagonal_wide():
+    truth = np.zeros((100, 100), np.int32)
+    truth[30:70, 30:70] = 1
+    hole = truth.copy()
+    hole[48:52, 48:52] = 0
+    _, edge = score_image(tf.constant(truth), tf.constant(hole), 2)
+    # d = round(.02 * 141.4) = 3, and 2 of the side: a band of 40^2 - 34^2, and the hole's ring of 10^2 - 4^2 beside it
+    assert class_iou(edge.numpy())[1] == pytest.approx(444 / (444 + 84))
+
+
 def test_what_is_predicted_in_void_does_not_count():
     truth = np.zeros((50, 50), np.int32)
     truth[8:42, 8:42] = 255  # void between the object and what is behind it, as in Oxford-IIIT Pets

@@ -65,8 +65,20 @@ def test_a_picture_that_breaks_in_epoch_2_costs_that_epoch_and_what_follows_is_b
         assert trial.run(unmounted, tmp_path / "t", attempt=2).status == "invalid"
         assert checkpoint.read(tmp_path / "t").state["clocks"] == kept
 
-    # Images/s are kept, but for those of another machine.
     left = checkpoint.read(tmp_path / "t")
+    if not settings:  # what other data left is not gone on from; it ends at once, at its first picture
+        made_by = {**left.state["made_by"], "data": "another version"}
+        assert made_by.keys() == left.state["made_by"].keys()
+        (tmp_path / "other").mkdir()
+        checkpoint.write(tmp_path / "other", checkpoint.Checkpoint({**left.state, "made_by": made_by}, left.arrays))
+        anew = train(tmp_path / "other", settings, broken_from=0)
+        assert (anew.status, anew.history) == ("crashed", [])
+        assert "resumed_after_epoch" not in anew.environment
+        assert (
+            "left by other code, versions or data: from the beginning" in (tmp_path / "other" / "log.txt").read_text()
+        )
+
+    # Images/s are kept, but for those of another machine.
     machine = {**left.state["machine"], **({"processor": "another"} if settings else {})}
     state = {**left.state, "windows": [1000.0], "machine": machine}
     checkpoint.write(tmp_path / "t", checkpoint.Checkpoint(state, left.arrays))
