@@ -1,12 +1,13 @@
 #!/bin/sh
 # Pillow 13.0.0 scrambles a bitmap of 8 bits a pixel whose palette is black and white, without a word.
 #
-# A picture of mode P with the palette black, white is saved as BMP with 8 bits a pixel and a palette of two colors, which
-# is valid. Opened again it has mode "1": the reader takes two greys for a sign of 1 bit a pixel, whatever the header says,
-# and unpacks each byte as eight pixels. With white first it is read right. A bitmap of 4 bits whose palette is greys goes
-# wrong in the same way.
+# A picture of mode P with the palette black, white is saved as BMP with 8 bits a pixel and a palette of two
+# colors, which is valid. Opened again it has mode "1": the reader takes two greys for a sign of 1 bit a pixel,
+# whatever the header says, and unpacks each byte as eight pixels. With white first it is read right. A bitmap
+# of 4 bits whose palette is greys goes wrong in the same way.
 #
-# Seen: mode 1, and 53 of 128 pixels as they were saved; the file itself holds all 128; white first: mode P, 128 of 128.
+# Seen: mode 1, and 53 of 128 pixels as they were saved; the file itself holds all 128; white first: mode P, 128
+# of 128.
 # Consequence: the bits of the header are asked before pixels are believed; see bench/data/reading.py.
 # Exit status: 0 as seen, 1 when it has changed.
 set -eu

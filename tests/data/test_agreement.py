@@ -135,6 +135,14 @@ def test_one_palette_that_only_decorates(tmp_path):
     assert opened(root).notes == ()
 
 
+def test_palettes_in_another_order_in_colors_that_the_list_lacks(tmp_path):
+    masks = [numbered(ids(key), order, CLASSES // 2 + 1) for key, order in zip(KEYS, ORDERS, strict=True)]
+    with pytest.raises(
+        UsageError, match=r"masks/a.png: color \[1, 1, 1\] on \d+ pixels is no class; name it in classes"
+    ):
+        opened(placed(tmp_path, masks, yaml=LIST))
+
+
 def test_palettes_cut_to_what_a_file_uses_agree(tmp_path):
     true = [ids("a", 0, 1, 2), ids("b", 0, 1), ids("c", 0), ids("d", 2, 0)]
     masks = [as_png(label, CLASSES[: label.max() + 1].tobytes()) for label in true]
