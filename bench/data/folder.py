@@ -82,7 +82,8 @@ def checked(
     if binary:
         _only_binary(found)
     else:
-        pairs.in_range(found, len(classes.names))
+        grey = "; if the values are greys, or colors turned grey, give each class its grey as color in classes.yaml"
+        pairs.in_range(found, len(classes.names), grey if sparse(values.tolist()) else "")
     pairs.something_left(root, found)
     if not binary:
         notes += pairs.absent(root, found, classes.names)

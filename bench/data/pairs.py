@@ -125,8 +125,8 @@ def _facts(pair: Pair, code: MaskCode) -> Facts | UsageError:
     return Facts(np.bincount(label.ravel(), minlength=256), digest.digest(), of_image)
 
 
-def in_range(found: Examined, classes: int) -> None:
-    """Class ids that no class has are faults."""
+def in_range(found: Examined, classes: int, more: str = "") -> None:
+    """Class ids that no class has are faults; `more` is what else their lines say."""
     for key, facts in list(found.facts.items()):
         present = np.flatnonzero(facts.values[:VOID])
         if (wrong := present[present >= classes]).size:
@@ -134,7 +134,7 @@ def in_range(found: Examined, classes: int) -> None:
             found.drop(
                 key,
                 f"{pair.mask}: class id {wrong[0]} on {facts.values[wrong[0]]} pixels, but {classes} classes are "
-                f"declared (ids 0..{classes - 1}, 255 = void); correct the mask or the class list",
+                f"declared (ids 0..{classes - 1}, 255 = void); correct the mask or the class list{more}",
             )
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from bench.data.dataset import VOID
 from bench.data.reading import MAX_BYTES, Source, decoded
+from bench.data.stored import upright
 from bench.errors import UsageError
 
 OTHER_MASK_SUFFIXES = (".jpg", ".jpeg", ".npy")
@@ -106,6 +107,7 @@ def _threshold(path: Path, data: bytes) -> np.ndarray:
     """Black and white as 0 and 255: JPEG has greys about the edges, which go to the nearer of both."""
 
     def read(image: Image.Image, source: Source) -> np.ndarray:
+        upright(image, source)
         return np.where(np.asarray(image.convert("L")) < _MIDDLE, 0, VOID).astype(np.uint8)
 
     return decoded(path, data, read)

@@ -159,6 +159,15 @@ def _checked(image: Image.Image, source: Source) -> None:
         raise UsageError(f"{source}: {count} pictures in one file; keep the one that is the mask")
     if image.format == "GIF" and [tile.extents for tile in _tiles(image)] != [(0, 0, *image.size)]:
         raise UsageError(f"{source}: a GIF that paints a part of its area only; save the mask as PNG")
+    upright(image, source)
+
+
+def upright(image: Image.Image, source: Source) -> None:
+    """Refuse a mask with an orientation: Pillow heeds it in a TIFF and not in a PNG, other readers do as they like.
+
+    Raises:
+        UsageError: it has one.
+    """
     if (orientation := orientation_of(image)) != 1:
         raise UsageError(
             f"{source}: the mask is stored turned or mirrored (orientation {orientation}), which programs heed or do "

@@ -344,6 +344,14 @@ def test_greys_are_no_ids(tmp_path, values):
     same(labels(opened(root)), [np.searchsorted(sorted(set(values)), label) for label in true])
 
 
+def test_greys_beyond_the_list(tmp_path):
+    root = placed(tmp_path, [png(8, 0, ids(key, 0, 128)) for key in KEYS], txt="ground\ncat\n")
+    with pytest.raises(UsageError, match=r"class id 128 on .* but 2 classes are declared .*; if the values are greys"):
+        opened(root)
+    (root / "classes.yaml").write_text("0: {name: ground, color: black}\n1: {name: cat, color: [128, 128, 128]}\n")
+    same(labels(opened(root)), [ids(key, 0, 1) for key in KEYS])
+
+
 @pytest.mark.parametrize(
     "values",
     [

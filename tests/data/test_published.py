@@ -180,6 +180,28 @@ def test_voc(voc, below):
     assert dataset.class_names[15] == "person"
 
 
+def test_voc_with_palettes_that_an_optimiser_rewrote(voc):
+    """Its masks come with palettes; ids are their indices, as long as an index means the same in all."""
+    folder = voc / "VOCdevkit/VOC2012/SegmentationClass"
+    table = np.random.default_rng(0).integers(0, 256, (256, 3), np.uint8)
+    true = {path: np.asarray(Image.open(path)) for path in folder.iterdir()}
+    for path, ids in true.items():
+        mask = Image.fromarray(ids)
+        mask.putpalette(table.tobytes())
+        mask.save(path)
+    dataset = opened("voc2012", voc)
+    np.testing.assert_array_equal(dataset.splits["val"].read(0)[1], true[folder / "2007_v.png"])
+    for path, ids in true.items():
+        used, indices = np.unique(ids, return_inverse=True)
+        mask = Image.fromarray(indices.reshape(ids.shape).astype(np.uint8))
+        mask.putpalette(table[used].tobytes())
+        mask.save(path)
+    with pytest.raises(
+        UsageError, match=r"value 0 is shown as \[.*, so they are no ids any more; take the masks as they"
+    ):
+        opened("voc2012", voc)
+
+
 def test_voc_with_boundaries_trains_on_all_but_what_validates(voc):
     for key, values in (("2007_a", (9,)), ("2007_v", (9,)), ("2008_s", (0, 7)), ("2008_t", (5,))):
         boundaries(voc, key, *values)

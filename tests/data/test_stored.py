@@ -10,6 +10,7 @@ from PIL import Image
 
 from bench.data import reading
 from bench.data.masks import Colors, Shown, Values
+from bench.data.sources import mask_of
 from bench.errors import UsageError
 
 TWO = np.resize(np.array([0, 1, 1, 0, 1, 0, 0], np.uint8), (6, 8))
@@ -258,6 +259,10 @@ def test_a_mask_that_lies_on_its_side(tmp_path, orientation):
     exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0" + bytes([orientation]) + bytes(7)
     for data in (tiff(IDS.tobytes(), 8, t274=(3, [orientation])), png(8, 0, IDS, exif=exif)):
         assert f"stored turned or mirrored (orientation {orientation})" in fault(tmp_path, data)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(saved(IDS, "jpeg", exif=b"Exif\0\0" + exif))
+    with pytest.raises(UsageError, match=r"stored turned or mirrored"):
+        mask_of(path, black_and_white=True).read_bytes()
 
 
 def test_channels_that_the_decoder_would_drop(tmp_path):
