@@ -19,18 +19,17 @@ from typing import Any, Literal
 
 DUMP_SECONDS = 10.0
 """How long a process that is being ended has to write its stacks into the log."""
-EXIT_SECONDS = 30.0
-"""How long a process may take to exit once its job is done; threads of TensorFlow were seen to hang there."""
-
 Kind = Literal["returned", "raised", "died", "timeout", "stalled", "lost"]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds: `wall` for a whole attempt, `stall` without a sign of life. None is no limit."""
+    """Seconds: `wall` for a whole attempt, `stall` without a sign of life, `exit` to end once the job is done, which
+    changes nothing about how it went. None is no limit."""
 
     wall: float | None = None
     stall: float | None = None
+    exit: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def run(
             process.stdin.flush()  # and left open: its end tells the process that its parent is gone
         except BrokenPipeError:
             pass  # it died at once; why is found below
-        outcome = _listen(process, receive, limits, tell)
+        outcome = _listen(process, receive, limits, tell, log)
         return outcome or _end_of(process)
     finally:
         process.kill()
@@ -96,15 +95,16 @@ def run(
 
 
 def _listen(
-    process: subprocess.Popen[bytes], receive: int, limits: Limits, tell: Callable[[dict[str, Any]], None]
+    process: subprocess.Popen[bytes], receive: int, limits: Limits, tell: Callable[[dict[str, Any]], None], log: str
 ) -> End | None:
     """Hand events on until the process ends; None when how it ended has to be read from its exit status."""
     wall, stall = limits.wall or float("inf"), limits.stall or float("inf")
-    started = heard = time.monotonic()
+    started = heard = done = time.monotonic()
     outcome = None
     for lines in _received(process, receive):
         now = time.monotonic()
         heard = now if lines else heard
+        done = done if outcome else now
         for line in lines:
             event = json.loads(line)
             if event["event"] == "returned":
@@ -114,7 +114,10 @@ def _listen(
             elif event["event"] != "alive":
                 tell(event)
         if outcome:
-            if now > heard + EXIT_SECONDS:
+            if now > done + limits.exit:
+                with open(log, "a") as file:
+                    file.write(f"It was done, but its process had not ended after {limits.exit:g} s and was ended:\n")
+                _dump_and_end(process)
                 break
         elif now > started + wall:
             _dump_and_end(process)

@@ -35,6 +35,18 @@ def test_a_stopped_run_keeps_what_is_done_and_records_what_ran(tmp_path, signals
     made.gone(family)
 
 
+def test_a_trial_that_is_recorded_but_does_not_end_counts_as_recorded_and_its_place_is_freed(tmp_path):
+    driver = Driver(tmp_path, *grid(), faults={"cross_entropy": "stay", "dice": "stay"})  # one at a time
+    driver.wait_for(lambda: any(driver.run.glob("trials/dice-*/log.txt")))
+    family = psutil.Process(driver.process.pid).children(recursive=True)
+    status, output = driver.end()
+    assert status == 0, output
+    assert driver.statuses() == dict.fromkeys(LOSSES, "ok")
+    (log,) = driver.run.glob("trials/cross_entropy-*/log.txt")
+    assert "It was done, but its process had not ended after 1 s and was ended" in log.read_text()
+    made.gone(family)
+
+
 def test_what_a_failed_trial_left_stays_until_it_begins_again(tmp_path):
     faults = {"dice": "raise", "focal": "raise"}
     driver = Driver(tmp_path, *grid(), faults=faults)

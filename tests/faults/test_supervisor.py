@@ -80,10 +80,12 @@ def test_signs_of_life_put_a_stall_off_but_not_the_end_of_the_time(run):
     assert end.message == "not done after 2 s, the limit of a trial"
 
 
-def test_a_job_that_is_done_but_does_not_exit_is_done(run, monkeypatch):
-    monkeypatch.setattr(supervisor, "EXIT_SECONDS", 0.5)
-    assert run("leaves_a_thread")[0] == End("returned")
-    assert run("leaves_a_grandchild")[0] == End("returned")
+def test_a_job_that_is_done_but_does_not_exit_is_done_and_its_stacks_are_in_the_log(run):
+    end, _, log = run("leaves_a_thread", exit=0.5)
+    assert end == End("returned")
+    assert "It was done, but its process had not ended after 0.5 s" in log
+    assert "in _shutdown" in log
+    assert run("leaves_a_grandchild", exit=0.5)[0] == End("returned")
 
 
 def test_a_death_is_told_though_a_grandchild_holds_the_pipe(run):
