@@ -83,13 +83,15 @@ def code_of(
 
 
 def agreed(root: object, masks: Iterable[Source]) -> None:
-    """Refuse a published set in which an index stands for two classes.
+    """Refuse a set of known ids, published or exported by a tool, in which an index stands for two classes.
 
     Raises:
         UsageError: then.
     """
     if conflict := _conflict(look for look in _looks(masks, plain=False) if look.table):
-        raise UsageError(f"{root}: {conflict}, so they are no ids any more; take the masks as they are published")
+        raise UsageError(
+            f"{root}: {conflict}, so they are no ids any more; take the masks as they were published or exported"
+        )
 
 
 def sparse(ids: Collection[int]) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.data import exports, pairs
-from bench.data.agreement import code_of, sparse
+from bench.data.agreement import agreed, code_of, sparse
 from bench.data.classes import Declared, unnamed
 from bench.data.dataset import VOID, Dataset
 from bench.data.layout import root_of
@@ -39,11 +39,12 @@ def load(spec: DataSpec, division: tuple[float, int] = (0.2, 0)) -> Dataset:
     root = root_of("folder", spec.root)
     export = exports.read(root, exports.Request(faults, spec.masks, spec.mask_values == "binary", *division))
     code, notes = export.code, export.notes
+    masks = [pair.mask for part in export.splits.values() for pair in part.values()]
     if code is None:
-        masks = (pair.mask for part in export.splits.values() for pair in part.values())
         code, more = code_of(root, masks, export.known.coded if export.known else None, spec.mask_values)
         notes += more
     else:
+        agreed(root, (mask for mask in masks if isinstance(mask, Path)))
         spec = spec.model_copy(update={"mask_values": "ids"})
     found = checked(root, spec, pairs.examine(export.splits, code, faults), export.known, notes)
     return _named(root, export, found) if export.kind else found

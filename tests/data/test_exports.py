@@ -563,6 +563,17 @@ def test_roboflow_in_one_folder(tmp_path):
     assert "0_jpg.rf.9f.jpg: picture without a mask; expected 0_jpg.rf.9f_mask.png beside it" in fault(one)
 
 
+def test_roboflow_with_palettes_that_an_optimiser_rewrote(tmp_path):
+    """Its list has no colors, so nothing tells which index is which class."""
+    roboflow(tmp_path)
+    colors = np.array([[0, 0, 0], [9, 0, 0], [0, 9, 0]], np.uint8)
+    for number, path in enumerate(sorted(tmp_path.glob("*/*_mask.png"))):
+        order = np.roll(np.arange(3), number % 2)
+        ids = np.asarray(Image.open(path))
+        save(path, np.argsort(order)[np.minimum(ids, 2)].astype(np.uint8), colors[order])
+    assert re.search(r"value 0 is shown as .* take the masks as they were published or exported", fault(tmp_path))
+
+
 def test_roboflow_with_other_classes_in_another_folder(tmp_path):
     roboflow(tmp_path)
     write(tmp_path / "valid/_classes.csv", "Pixel Value, Class\n0, background\n1, dog\n2, cat\n")
