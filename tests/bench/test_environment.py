@@ -1,5 +1,7 @@
 """What every process sets before TensorFlow is imported, and what it says of itself."""
 
+import gc
+
 import pytest
 
 from bench import environment
@@ -21,6 +23,16 @@ def test_onednn_is_asked_for_unless_the_user_said_otherwise(monkeypatch, users, 
     assert os.environ["KERAS_BACKEND"] == "tensorflow"
     assert {os.environ[f"TF_NUM_{kind}_THREADS"] for kind in ("INTRAOP", "INTEROP")} == {"3"}
     assert os.environ["OMP_NUM_THREADS"] == "3"
+
+
+def test_tracing_is_not_interrupted_to_look_for_garbage_that_is_not_there():
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(700, 10, 10)  # Python's default
+        prepare_process()
+        assert gc.get_threshold()[0] >= 10_000
+    finally:
+        gc.set_threshold(*before)
 
 
 @pytest.mark.parametrize(
