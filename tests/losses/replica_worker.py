@@ -4,6 +4,7 @@ Prints one JSON object: case -> relative difference of the update and of the los
 norm of the update of two over that of one, and the relative difference of the two.
 """
 
+import gc
 import json
 import sys
 
@@ -14,6 +15,7 @@ import tensorflow as tf
 import losses
 from losses.base import AVERAGES
 
+gc.set_threshold(10_000, 10, 10)  # as a trial has it
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 # One strategy a process with device-local reduction: collectives of a second one would clash.
@@ -76,6 +78,9 @@ def fitted(
     with strategy.scope():
         model = build([*loss])
         model.compile(keras.optimizers.SGD(1e3), loss, jit_compile=False, run_eagerly=strategy is not TWO)
+        model.optimizer.build(model.trainable_variables)
+        if keras.__version__.startswith("2."):  # it makes its means in a first trace, and traces again
+            model.compiled_loss.build(model.output)
     data = (IMAGES, *(dict.fromkeys(loss, given) for given in (labels, *weights)))
     batches = tf.data.Dataset.from_tensor_slices(data).batch(B)
     single = next(iter(loss)) if len(loss) == 1 else None
