@@ -72,10 +72,13 @@ class Dataset:
     def with_background(self) -> Dataset:
         """The same with splits that know the class named background; in a set without class names that is class 0.
 
+        It may be called as tools call it, `_background_` (labelme) or `__bg__` (Supervisely).
+
         Raises:
             UsageError: no class is named so.
         """
-        names = [name.casefold() for name in self.class_names]
+        names = [name.casefold().strip("_") for name in self.class_names]
+        names = ["background" if name == "bg" else name for name in names]
         if "background" not in names and names[0] != "class_0":
             raise UsageError(
                 f"{self.name}: no class is named background, so nothing lies between objects for "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from bench.data.pairs import Faults, Pair
 from bench.data.reading import IMAGE_SUFFIXES, MASK_SUFFIXES, Source
@@ -21,6 +22,8 @@ def root_of(name: str, root: str | None, what: str = "a folder") -> Path:
     if root is None:
         raise UsageError(f"dataset {name!r} needs {what}: give data.root (--data-root PATH)")
     path = Path(root).expanduser()
+    if path.is_file():
+        raise UsageError(f"data.root {root}: a file; unpack it where it is an archive, and name the folder")
     if not path.is_dir():
         raise UsageError(f"data.root {root}: no such folder")
     return path.resolve()
@@ -93,10 +96,32 @@ def inside(root: Path, path: Path, faults: Faults) -> bool:
     return True
 
 
+class Endings(NamedTuple):
+    """What follows the key in the names of images and of masks, before the suffix."""
+
+    image: str = ""
+    mask: str = ""
+
+    def of_mask(self, key: str) -> str:
+        """The name of the mask of a key, which may have the ending of images already."""
+        return key.removesuffix(self.image) + self.mask
+
+
+PLAIN = Endings()
+
+
+class Masks(NamedTuple):
+    """The masks of a folder by the keys of their images, and a note where their names have an ending of their own."""
+
+    files: dict[str, Source]
+    endings: Endings
+    notes: tuple[str, ...]
+
+
 def masks_of(
     root: Path, folder: str, images: Mapping[str, Path], faults: Faults, black_and_white: bool = False
-) -> tuple[dict[str, Source], tuple[str, ...]]:
-    """The masks of a folder by the keys of their images, and a note where their names have an ending of their own.
+) -> Masks:
+    """Find the masks of images.
 
     Masks are called as their images, or all end alike (`0_mask`), and so may the images (`0_sat`). Where no lossless
     file is, an array is read, and a JPEG as far as it can be.
@@ -106,11 +131,11 @@ def masks_of(
     """
     exact = index(root, folder, MASK_SUFFIXES, faults)
     others = index(root, folder, OTHER_MASK_SUFFIXES, faults)
-    ours, theirs = _endings(images, exact or others)
-    by_base = {key.removesuffix(ours): key for key in images}
+    endings = _endings(images, exact or others)
+    by_base = {key.removesuffix(endings.image): key for key in images}
 
     def owner(key: str) -> str:
-        base = key.removesuffix(theirs)
+        base = key.removesuffix(endings.mask)
         return by_base.get(base, base)
 
     masks = {owner(key): path for key, path in exact.items()}
@@ -124,39 +149,54 @@ def masks_of(
             f"{root / folder}: no mask belongs to an image by its name ({mask.name} is none of {image.name}); give "
             "each the name of its image, all with the same ending or without"
         )
+    theirs = endings.mask
     notes = (f"{root / folder}: all masks end in {theirs!r}, which is no part of the key",) if theirs else ()
-    return {key: mask_of(path, black_and_white) for key, path in sorted(masks.items())}, notes
+    return Masks({key: mask_of(path, black_and_white) for key, path in sorted(masks.items())}, endings, notes)
 
 
-def _endings(images: Mapping[str, Path], masks: Mapping[str, Path]) -> tuple[str, str]:
+def _endings(images: Mapping[str, Path], masks: Mapping[str, Path]) -> Endings:
     """The ending that all images have, and that all masks have, where only without them the names agree."""
     if set(images) & set(masks):
-        return "", ""
+        return Endings()
 
     def choices(keys: Mapping[str, Path]) -> list[str]:
         shortest = min(keys, key=len, default="")
         parts = (shortest[at:] for at in range(len(shortest)) if shortest[at] in "_-. ")
         return ["", *(part for part in parts if all(key.endswith(part) for key in keys))]
 
-    def agree(ours: str, theirs: str) -> int:
-        return len({key.removesuffix(ours) for key in images} & {key.removesuffix(theirs) for key in masks})
+    def agree(one: Endings) -> int:
+        return len({key.removesuffix(one.image) for key in images} & {key.removesuffix(one.mask) for key in masks})
 
-    return max(((a, b) for a in choices(images) for b in choices(masks)), key=lambda pair: agree(*pair))
+    return max((Endings(a, b) for a in choices(images) for b in choices(masks)), key=agree)
 
 
-def no_orphans(
-    files: Mapping[str, Source], others: Mapping[str, Source], here: str, there: str, faults: Faults, ending: str = ""
+def all_pictured(
+    masks: Mapping[str, Source], images: Mapping[str, Path], folder: str, faults: Faults, endings: Endings
 ) -> None:
-    """Every file has its partner, whose name is the key and `ending`."""
-    for key, path in files.items():
-        if key not in others and key not in faults.refused:
-            kind, other = ("mask", "an image") if "mask" in here.lower() else ("image", "a mask")
-            name = key + ending
-            faults.add(f"{path}: {kind} without {other}; add one named {name!r} to {there}/ or remove this file")
+    """Every mask has an image in that folder."""
+    for key, path in masks.items():
+        if key not in images and key not in faults.refused:
+            name = key + endings.image
+            faults.add(f"{path}: mask without an image; add one named {name!r} to {folder}/ or remove this file")
+
+
+def all_masked(
+    images: Mapping[str, Path], masks: Mapping[str, Source], folder: str, faults: Faults, endings: Endings
+) -> None:
+    """Every image has a mask in that folder."""
+    for key, path in images.items():
+        if key not in masks and key not in faults.refused:
+            name = endings.of_mask(key)
+            faults.add(f"{path}: image without a mask; add one named {name!r} to {folder}/ or remove this file")
 
 
 def listed(
-    path: Path, images: Mapping[str, Path], masks: Mapping[str, Source], folders: tuple[Path, Path], faults: Faults
+    path: Path,
+    images: Mapping[str, Path],
+    masks: Mapping[str, Source],
+    folders: tuple[Path, Path],
+    faults: Faults,
+    endings: Endings = PLAIN,
 ) -> dict[str, Pair]:
     """The pairs whose keys a split file lists, in its order.
 
@@ -172,7 +212,7 @@ def listed(
         if key not in images:
             faults.add(f"{place}: no image for key {key!r} in {folders[0]}")
         elif key not in masks:
-            faults.add(f"{images[key]}: image without a mask; expected {folders[1] / key}.png")
+            faults.add(f"{images[key]}: image without a mask; expected {folders[1] / endings.of_mask(key)}.png")
         elif key in pairs:
             faults.add(f"{place}: key {key!r} stands twice in this split; keep one")
         else:
@@ -186,15 +226,15 @@ def matched(
     folders: tuple[str, str],
     root: Path,
     faults: Faults,
-    endings: tuple[str, str] = ("", ""),
+    endings: Endings = PLAIN,
 ) -> dict[str, Pair]:
-    """All pairs of two folders by name: the key and the ending of images, or of masks.
+    """All pairs of two folders by name.
 
     Raises:
         UsageError: there are no images. Those that have a mask may be none.
     """
     if not images:
         raise UsageError(f"{root / folders[0]}: the split is empty; put images in it")
-    no_orphans(images, masks, folders[0], folders[1], faults, endings[1])
-    no_orphans(masks, images, folders[1], folders[0], faults, endings[0])
+    all_masked(images, masks, folders[1], faults, endings)
+    all_pictured(masks, images, folders[0], faults, endings)
     return {key: Pair(path, masks[key]) for key, path in images.items() if key in masks}

@@ -13,7 +13,7 @@ from bench.data import pairs
 from bench.data.agreement import agreed
 from bench.data.catalog import Entry, entries
 from bench.data.dataset import VOID, Dataset
-from bench.data.layout import index, keys, listed, matched, root_of
+from bench.data.layout import Endings, index, keys, listed, matched, root_of
 from bench.data.masks import ByKey, MaskCode, Matlab, Values
 from bench.data.pairs import Classes, Faults, Pair
 from bench.data.reading import IMAGE_SUFFIXES, MASK_SUFFIXES, Source
@@ -227,11 +227,11 @@ def _cityscapes(root: Path, entry: Entry, faults: Faults) -> Found:
     by_train_ids = not any((root / "gtFine").rglob("*_gtFine_labelIds.png")) and any(
         (root / "gtFine").rglob("*_gtFine_labelTrainIds.png")
     )
-    endings = "_leftImg8bit", "_gtFine_labelTrainIds" if by_train_ids else "_gtFine_labelIds"
+    endings = Endings("_leftImg8bit", "_gtFine_labelTrainIds" if by_train_ids else "_gtFine_labelIds")
     for split in ("train", "val"):  # the labels of test are not public
         folders = _folder(root, entry, f"leftImg8bit/{split}"), _folder(root, entry, f"gtFine/{split}")
-        images = index(root, folders[0], IMAGE_SUFFIXES, faults, endings[0])
-        masks = index(root, folders[1], MASK_SUFFIXES, faults, endings[1])
+        images = index(root, folders[0], IMAGE_SUFFIXES, faults, endings.image)
+        masks = index(root, folders[1], MASK_SUFFIXES, faults, endings.mask)
         splits[split] = matched(images, masks, folders, root, faults, endings)
     if by_train_ids:
         ids = (*range(len(entry.classes)), VOID)

@@ -388,7 +388,7 @@ def test_the_list_of_labels_orders_the_classes(tmp_path, place):
     assert dataset.class_names == ("_background_", "dog", "bird", "cat")
     np.testing.assert_array_equal(labels(dataset)["1"], np.array([0, 3, 1])[label(1)])
     write(tmp_path / place, "cat\n")
-    assert "label 'dog' is not in the class list" in fault(tmp_path / "in")
+    assert f"label 'dog' is not in {tmp_path / place}; add it there" in fault(tmp_path / "in")
 
 
 def test_folders_called_train_and_val_are_splits(tmp_path):
@@ -532,6 +532,12 @@ def test_colours_of_supervisely_and_colours_that_stand_twice(tmp_path):
 def test_as_many_colours_as_a_list_may_have():
     found = palette.told_apart([(255, 255, 255)] * 255)
     assert (len(found), len(set(found))) == (255, 255)
+
+
+@pytest.mark.parametrize("name", ["labelme", "supervisely", "roboflow"])
+def test_what_no_shape_covers_is_the_background_of_unet(name, tmp_path):
+    FORMATS[name](tmp_path)
+    assert {split.background for split in opened(tmp_path, pixel_weights="unet").splits.values()} == {0}
 
 
 def test_splits_of_supervisely_by_tags(tmp_path):

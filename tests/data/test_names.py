@@ -94,6 +94,27 @@ def test_a_mask_without_an_image_is_still_one(folder):
     assert "masks/z_mask.png: mask without an image; add one named 'z' to images/" in fault(folder)
 
 
+def test_the_name_that_is_asked_for_is_the_one_that_is_looked_for(folder):
+    """With the endings of images and of masks, listed or not."""
+    for key in "abcd":
+        (folder / f"images/{key}.jpg").rename(folder / f"images/{key}_sat.jpg")
+    masks(folder, "{}_mask.png")
+    (folder / "train.txt").write_text("a_sat\nb_sat\n")
+    (folder / "val.txt").write_text("c_sat\nd_sat\n")
+    (folder / "masks/b_mask.png").rename(folder / "masks/z_mask.png")
+    assert "masks/z_mask.png: mask without an image; add one named 'z_sat' to images/" in fault(folder)
+    (folder / "masks/z_mask.png").unlink()
+    assert f"b_sat.jpg: image without a mask; expected {folder}/masks/b_mask.png" in fault(folder)
+    (folder / "train.txt").unlink()
+    (folder / "val.txt").unlink()
+    assert "b_sat.jpg: image without a mask; add one named 'b_mask' to masks/" in fault(folder)
+
+
+def test_an_archive_is_told_to_be_unpacked(tmp_path):
+    (tmp_path / "export.zip").write_bytes(b"PK")
+    assert "export.zip: a file; unpack it" in fault(tmp_path / "export.zip")
+
+
 def test_names_that_do_not_agree_at_all(folder):
     masks(folder, "mask_{}.png")
     assert "masks: no mask belongs to an image by its name (mask_a.png is none of a.jpg)" in fault(folder)

@@ -297,6 +297,14 @@ def test_ade20k(tmp_path, below):
     dataset = opened("ade20k", tmp_path)
     assert label(dataset, "train", "ADE_train_1") == [255, 0, 149]
     assert "no pixel of building" in dataset.notes[0]
+    mask = tmp_path / below / "annotations/training/ADE_train_1.png"
+    mask.rename(mask.with_name("ADE_train_2.png"))
+    with pytest.raises(UsageError, match=r"ADE_train_1\.jpg: image without a mask; add one named 'ADE_train_1' to "):
+        opened("ade20k", tmp_path)
+    (tmp_path / below / "images/training/ADE_train_1.jpg").rename(tmp_path / below / "images/training/ADE_train_2.jpg")
+    mask.with_name("ADE_train_3.png").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"ADE_train_3\.png: mask without an image; add one named 'ADE_train_3' to "):
+        opened("ade20k", tmp_path)
 
 
 @pytest.mark.parametrize(("images", "masks"), [("images/", "stuffthingmaps"), ("", "annotations")])

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from bench.data import palette
-from bench.data.classes import Declared, declared, in_order
+from bench.data.classes import LISTS, Declared, in_order
 from bench.data.dataset import VOID
 from bench.data.exports import drawn
 from bench.data.exports.common import Export, Layout, Pairs, Request, in_splits, json_of
@@ -141,7 +141,9 @@ def _classes(root: Path, labels: Mapping[str, Path]) -> tuple[Declared, dict[str
     Raises:
         UsageError: a label that the list lacks.
     """
-    known = declared(root) or declared(root.parent) if labels else None
+    beside = root.parent / "labels.txt"
+    path = next((root / name for name in LISTS if (root / name).is_file()), beside if beside.is_file() else None)
+    known = LISTS[path.name](path) if path else None
     if known is None:
         names = (_BACKGROUND, *sorted(set(labels) - {_BACKGROUND, _IGNORED}))
         known = in_order(root, names)
@@ -149,9 +151,9 @@ def _classes(root: Path, labels: Mapping[str, Path]) -> tuple[Declared, dict[str
         names = (_BACKGROUND, *known.classes.names)
         known = Declared(Classes(names, palette.colors(len(names))), None)
     ids = {name: index for index, name in enumerate(known.classes.names)} | {_IGNORED: VOID}
-    for label, path in labels.items():
+    for label, place in labels.items():
         if label not in ids:
-            raise UsageError(f"{path}: label {label!r} is not in the class list; add it there or correct the label")
+            raise UsageError(f"{place}: label {label!r} is not in {path}; add it there or correct the label")
     return known, ids
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.data.classes import declared
 from bench.data.exports.common import Export, Layout, Pairs, Request, divided
-from bench.data.layout import index, listed, masks_of, matched, no_orphans, text_of
+from bench.data.layout import all_masked, all_pictured, index, listed, masks_of, matched, text_of
 from bench.data.pairs import Pair
 from bench.data.reading import IMAGE_SUFFIXES
 from bench.errors import UsageError
@@ -18,16 +18,18 @@ def _listed(root: Path, request: Request) -> Export:
     if not folders[1].is_dir():
         raise UsageError(f"{root}: no folder {request.masks}/ beside images/; put the masks there or set data.masks")
     images = index(root, "images", IMAGE_SUFFIXES, faults)
-    masks, notes = masks_of(root, request.masks, images, faults, request.black_and_white)
-    no_orphans(masks, images, request.masks, "images", faults)
+    masks, endings, notes = masks_of(root, request.masks, images, faults, request.black_and_white)
+    all_pictured(masks, images, "images", faults, endings)
     if not any((root / f"{split}.txt").exists() for split in ("train", "val", "test")):
-        no_orphans(images, masks, "images", request.masks, faults)
+        all_masked(images, masks, request.masks, faults, endings)
         whole = {key: Pair(path, masks[key]) for key, path in images.items() if key in masks}
         splits, more = divided(root, whole, request)
         return Export(splits, declared(root), notes=notes + more)
-    splits = {split: listed(root / f"{split}.txt", images, masks, folders, faults) for split in ("train", "val")}
+    splits = {
+        split: listed(root / f"{split}.txt", images, masks, folders, faults, endings) for split in ("train", "val")
+    }
     if (root / "test.txt").exists() and text_of(root / "test.txt").strip():
-        splits["test"] = listed(root / "test.txt", images, masks, folders, faults)
+        splits["test"] = listed(root / "test.txt", images, masks, folders, faults, endings)
     return Export(splits, declared(root), notes=notes)
 
 
@@ -41,8 +43,8 @@ def _paired(root: Path, request: Request) -> Export:
             if not (root / name).is_dir():
                 raise UsageError(f"{root}: no folder {name}/, which this layout needs beside Train_Images/")
         images = index(root, names[0], IMAGE_SUFFIXES, request.faults)
-        masks, more = masks_of(root, names[1], images, request.faults, request.black_and_white)
-        splits[split.lower()] = matched(images, masks, names, root, request.faults)
+        masks, endings, more = masks_of(root, names[1], images, request.faults, request.black_and_white)
+        splits[split.lower()] = matched(images, masks, names, root, request.faults, endings)
         notes += more
     return Export(splits, declared(root), notes=notes)
 

@@ -27,14 +27,14 @@ _KINDS = {"polygon": "polygon", "rectangle": "rectangle", "line": "line", "polyl
 
 
 def _here(root: Path) -> bool:
-    return (root / "meta.json").is_file() and any(root.glob("**/ann/*.json"))
+    return (root / "meta.json").is_file() and any(root.glob("**/ann/[!.]*.json"))
 
 
 def _read(root: Path, request: Request) -> Export:
     known, ids = _classes(root / "meta.json")
     draw = _Drawing(tuple(sorted(ids.items())))
     pairs: dict[str, Pairs] = {}
-    for path in sorted(root.glob("**/ann/*.json")):
+    for path in sorted(root.glob("**/ann/[!.]*.json")):
         image = _image(path)
         if not inside(root, path, request.faults):
             continue

@@ -44,14 +44,14 @@ def _read(root: Path, request: Request) -> Export:
     folder = next(name for name in _MASKS if (base / name).is_dir())
     below = base.relative_to(root).as_posix()
     images = index(root, f"{below}/JPEGImages", IMAGE_SUFFIXES, request.faults)
-    masks, notes = masks_of(root, f"{below}/{folder}", images, request.faults, request.black_and_white)
+    masks, endings, notes = masks_of(root, f"{below}/{folder}", images, request.faults, request.black_and_white)
     folders = base / "JPEGImages", base / folder
     found: dict[str, Pairs] = {}
-    for path in sorted((base / "ImageSets/Segmentation").glob("*.txt")):
+    for path in sorted((base / "ImageSets/Segmentation").glob("[!.]*.txt")):
         chosen = [key for _, key in keys(path, Faults(stop=False))]
         if path.stem == "trainval" or (path.stem == "test" and not any(key in masks for key in chosen)):
             continue  # both of VOC itself: the first is train and val again, the second has no masks
-        found[path.stem] = listed(path, images, masks, folders, request.faults) if chosen else {}
+        found[path.stem] = listed(path, images, masks, folders, request.faults, endings) if chosen else {}
     if not found:
         found = {"": {key: Pair(path, masks[key]) for key, path in images.items() if key in masks}}
     splits, more = in_splits(root, found, request)
