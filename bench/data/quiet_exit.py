@@ -17,11 +17,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-_ending = threading.Event()
+_used, _ending = threading.Event(), threading.Event()
 
 
 def quiet_at_exit(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function`, refused once the process ends, so that what is in the making then is soon done."""
+    _used.set()
 
     @functools.wraps(function)
     def call(*args: Any) -> Any:
@@ -36,8 +37,8 @@ def quiet_at_exit(function: Callable[..., Any]) -> Callable[..., Any]:
 def _empty_iterators() -> None:
     """Give every iterator of the process nothing more to do; returns when the threads of all have ended."""
     _ending.set()
-    if "tensorflow" not in sys.modules:
-        return
+    if not _used.is_set():
+        return  # TensorFlow may not be there, or half imported when Ctrl-C came
     for iterator in _iterators():
         try:
             _empty(iterator)
