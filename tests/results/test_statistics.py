@@ -33,11 +33,12 @@ def test_wild_and_constant_cells_keep_out_of_the_pool():
 
 
 def test_a_large_spread_that_two_seeds_show_by_chance_stays_in_the_pool():
-    """3.5 times the median, and F(1, 6) = 12.25 has p = 0.013: no 1 % over four cells."""
-    cells = {"a": [1, 2, 3], "b": [4, 5, 6], "c": [2, 3, 4], "wide": [0, 3.5 * np.sqrt(2)]}
+    """4.5 times the median, and F(1, 6) = 20.25 has p = 0.0041: no 1 % over four cells."""
+    cells = {"a": [1, 2, 3], "b": [4, 5, 6], "c": [2, 3, 4], "wide": [0, 4.5 * np.sqrt(2)]}
+    assert 0.01 / 4 < stats.f.sf(4.5**2, 1, 6) < 0.01
     pool = statistics.pool(cells)
     assert (pool.apart, pool.df) == ((), 7)
-    assert pool.variance == pytest.approx((3 * 2 + 3.5**2) / 7)
+    assert pool.variance == pytest.approx((3 * 2 + 4.5**2) / 7)
     assert statistics.intervals(cells)["wide"].method == "pooled"
 
 
@@ -48,6 +49,30 @@ def test_one_cell_gives_the_ordinary_t_interval_and_one_seed_gives_none():
     lone = statistics.intervals({"a": [0.7], "b": [0.6]})["a"]
     assert (lone.mean, lone.method) == (0.7, "none")
     assert np.isnan(lone.low)
+
+
+def test_two_seeds_are_enough_for_a_spread_and_two_equal_ones_have_none():
+    found = statistics.intervals({"a": [0.5, 0.5], "b": [0.6, 0.7]})
+    assert (found["a"].method, found["a"].sd) == ("constant", 0.0)
+    assert found["b"].sd == pytest.approx(0.1 / np.sqrt(2))
+    low, high = stats.t.interval(0.95, 1, 0.65, 0.05)
+    assert (found["b"].low, found["b"].high) == pytest.approx((low, high))
+
+
+def test_the_power_of_a_test_that_asks_for_a_least_estimate_too():
+    """Without noise in the error, whichever of the two bounds is higher decides."""
+    for least in (1.0, 2.5):
+        bound = max(stats.norm.ppf(0.95), least)
+        assert statistics.power_of_t(1e7, 0.05, 2.0, least) == pytest.approx(stats.norm.sf(bound - 2), abs=1e-4)
+    assert statistics.power_of_t(4, 0.05, 3.0, 1e-9) == pytest.approx(statistics.power_of_t(4, 0.05, 3.0), abs=1e-4)
+
+
+def test_cells_are_told_apart_at_alpha_and_below():
+    ranking = statistics.Ranking(("a", "b", "c"), {}, {("a", "b"): 0.05, ("c", "a"): 0.051}, None, "pooled", 0.0)
+    assert not ranking.alike("a", "b")
+    assert not ranking.alike("b", "a")
+    assert ranking.alike("a", "c")
+    assert ranking.alike("b", "c"), "nothing is known"
 
 
 def test_intervals_cover_the_truth_as_often_as_they_say():
