@@ -208,3 +208,50 @@ def test_the_interval_of_an_interquartile_mean_covers():
     rng = np.random.default_rng(2)
     found = [aggregates.interquartile_mean(rng.normal(size=(4, 5)), draws=400) for _ in range(150)]
     assert 0.87 <= np.mean([one.low <= 0 <= one.high for one in found]) <= 1.0
+
+
+@pytest.mark.parametrize("seeds", [(2, 8), (8, 2)])
+def test_the_seeds_still_needed_are_counted_from_the_side_that_has_fewest(seeds):
+    """Normal noise of 1: z(0.95) + z(0.8) = 2.4865; within the margin 2 (2.4865 / 0.5)^2 = 49.5 seeds a side decide.
+
+    Beyond it the loss itself is what is to be seen, after Holm: z(0.975) + z(0.8) = 2.8016, 2 * 2.8016^2 = 15.7 seeds.
+    """
+    error = float(np.sqrt(1 / 2 + 1 / 8))
+    half = float(stats.norm.ppf(0.95)) * error
+    found = {
+        name: Change(d, d - half, d + half, float(stats.norm.cdf(d / error)), 0.5, error, 1e9, seeds, "pooled")
+        for name, d in {"even": 0.0, "lost": -1.0}.items()
+    }
+    decisions = decide(found, dict.fromkeys(found, 0.5))
+    assert {name: one.verdict for name, one in decisions.items()} == dict.fromkeys(found, "inconclusive")
+    assert {name: one.more_seeds for name, one in decisions.items()} == {"even": 50 - 2, "lost": 16 - 2}
+
+
+@pytest.mark.parametrize("n", [2, 4])
+def test_two_cells_that_move_together_are_judged_by_the_seeds_averages(n):
+    rng = np.random.default_rng(5)
+    sides = []
+    for start in (0, 10):
+        common, own = rng.normal(0, 0.02, n), rng.normal(0, 1e-5, n)
+        sides.append([{start + i: 0.7 + sign * own[i] + common[i] for i in range(n)} for sign in (1, -1)])
+    found = headline({name: (base, head) for name, base, head in zip("ab", *sides, strict=True)})
+    base, head = ([np.mean([cell[seed] for cell in side]) for seed in side[0]] for side in sides)
+    expected = stats.ttest_ind(head, base, equal_var=False)
+    interval = expected.confidence_interval(0.9)
+    assert (found.method, found.df) == ("welch", pytest.approx(expected.df))
+    assert (found.low, found.high) == (pytest.approx(interval.low), pytest.approx(interval.high))
+
+
+def test_equal_values_are_a_change_of_exactly_nothing():
+    values = {0: 0.7, 1: 0.71}
+    nothing = Change(0.0, 0.0, 0.0, 1.0, 1.0, 0.0, np.inf, (2, 2), "identical")
+    assert changes({"a": (values, values)})["a"] == nothing
+    assert headline({"a": (values, values)}) == nothing
+
+
+def test_two_seeds_that_do_not_vary_state_a_fact_of_a_cell_and_no_noise_of_a_grid():
+    cells = {name: ({0: 0.5, 1: 0.5}, {5: 0.6, 6: 0.6}) for name in "ab"}
+    one = changes(cells)["a"]
+    assert (one.method, one.p_worse, one.p_better) == ("constant", 1.0, 0.0)
+    assert (one.low, one.estimate, one.high) == pytest.approx((0.1, 0.1, 0.1))
+    assert headline(cells).method == "none"
