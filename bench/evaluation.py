@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from bench import published
 from losses.sums import bincount
+from models.predict import labels
 
 IGNORE = 255
 
@@ -165,7 +166,10 @@ def distribute(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy) -> tf
 
 
 class Evaluator:
-    """Scores a model on any split; traced once for all splits of one shape.
+    """Scores a model on any split; traced once for all splits whose batches have the same static shape.
+
+    The confusion matrix of a picture is a function of the weights and of that picture: batches hold one shape of image,
+    so that nothing has a margin that another picture made.
 
     Args:
         model: logits (B,H,W,C) from images (B,H,W,3) in 0..255: a Keras model, or any function called like one.
@@ -189,8 +193,7 @@ class Evaluator:
     ) -> None:
         self._model, self._loss, self._classes, self._strategy = model, loss, classes, strategy
         self._as_published, self._alive, self._sized = as_published, alive, sized
-        # Nothing here or in the models is written for AutoGraph, which takes most of a second to find that out.
-        self._step = tf.function(lambda batch: strategy.run(self._score_batch, args=(batch,)), autograph=False)
+        self._steps: dict[str, Callable[..., dict[str, Any]]] = {}
 
     def __call__(self, dataset: tf.data.Dataset) -> Scores:
         """One pass over a split.
@@ -212,24 +215,23 @@ class Evaluator:
             loss += float(outcome["loss"].numpy().mean()) * int(parts["labelled"][-1].sum())
         seconds = time.perf_counter() - started
         found = {name: np.concatenate(values) for name, values in parts.items()}
-        real = found["index"] >= 0
-        index = found["index"][real]
-        assert len(index) == len(set(index.tolist())) == index.max(initial=-1) + 1, "every image counts once"
-        per_image = found["confusion"][real].astype(np.int64)
+        index = found["index"]
+        in_order = np.argsort(index)[np.count_nonzero(index < 0) :]
+        assert index[in_order].tolist() == [*range(len(in_order))], "every image counts once"
+        per_image = found["confusion"][in_order].astype(np.int64)
         confusion = per_image.sum(0)
-        in_order = np.argsort(index)
         return Scores(
             confusion=confusion,
-            boundary=found["boundary"][real].astype(np.int64).sum(0),
+            boundary=found["boundary"][in_order].astype(np.int64).sum(0),
             image_mious=np.array([_mean(class_iou(one)) for one in per_image]),
             loss=loss / max(1, int(found["labelled"].sum())),
-            images=len(index),
+            images=len(in_order),
             seconds=seconds,
-            published=published.metrics(found["overlaps"][real][in_order], confusion) if self._as_published else None,
+            published=published.metrics(found["overlaps"][in_order], confusion) if self._as_published else None,
         )
 
     def warm(self, dataset: tf.data.Dataset) -> None:
-        """Trace and run one batch, so that the next pass is timed without it."""
+        """Trace and run one batch, so that the next pass is timed without it. Costs little where that is traced."""
         next(self._outcomes(dataset))
 
     def predict(self, dataset: tf.data.Dataset, wanted: set[int]) -> dict[int, np.ndarray]:
@@ -244,11 +246,24 @@ class Evaluator:
 
     def _outcomes(self, dataset: tf.data.Dataset) -> Iterator[dict[str, tf.Tensor]]:
         """What became of each global batch. Tensors stay on the device until somebody reads them."""
-        for batch in distribute(dataset, self._strategy):
-            outcome = self._step(batch)
+        batches = distribute(dataset, self._strategy)
+        step = self._step(batches.element_spec)
+        for batch in batches:
+            outcome = step(batch)
             local = {name: self._strategy.experimental_local_results(values) for name, values in outcome.items()}
             yield {name: values[0] if len(values) == 1 else tf.concat(values, 0) for name, values in local.items()}
             self._alive()
+
+    def _step(self, spec: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
+        """The traced scoring of global batches of this kind: one trace for all shapes of a split."""
+        if (key := str(spec)) not in self._steps:
+            self._steps[key] = tf.function(
+                lambda batch: self._strategy.run(self._score_batch, args=(batch,)),
+                input_signature=[spec],
+                # Nothing here or in the models is written for AutoGraph, which takes most of a second to find out.
+                autograph=False,
+            )
+        return self._steps[key]
 
     def _score_batch(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         sizes = {"sizes": batch["image_size"]} if self._sized else {}
@@ -284,25 +299,19 @@ class Evaluator:
         return (
             confusion,
             boundary,
-            _pad_to(at_model_size, logits.shape[:2]),
-            _pad_to(tf.cast(prediction, tf.uint8), label.shape),
+            _pad_like(at_model_size, logits),
+            _pad_like(tf.cast(prediction, tf.uint8), label),
         )
 
 
-def _pad_to(labels: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
-    """Void below and to the right, up to a static shape."""
-    missing = shape.as_list() - tf.shape(labels)
+def _pad_like(labels: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """Void below and to the right, up to the height and width of another."""
+    missing = tf.shape(like)[:2] - tf.shape(labels)
     padding = tf.stack([tf.zeros_like(missing), missing], axis=1)
-    return tf.ensure_shape(tf.pad(labels, padding, constant_values=IGNORE), shape)
+    return tf.ensure_shape(tf.pad(labels, padding, constant_values=IGNORE), like.shape[:2])
 
 
 def label_map(logits: tf.Tensor, image_size: tf.Tensor, label_size: tf.Tensor) -> tf.Tensor:
-    """Class ids (LH, LW) int32 of one image: logits cropped to the content, resized bilinearly to the label's own size,
-    then arg-maxed (resizing ids would invent shapes)."""
-    content = logits[: image_size[0], : image_size[1]]
-    full = tf.cond(
-        tf.reduce_all(image_size == label_size),
-        lambda: content,
-        lambda: tf.image.resize(content, label_size, "bilinear"),
-    )
-    return tf.argmax(full, axis=-1, output_type=tf.int32)
+    """Class ids (LH, LW) int32 of one image: those of `models.predict.labels` for the logits of the content, without
+    the margin that a model of one size has."""
+    return labels(logits[None, : image_size[0], : image_size[1]], label_size)[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -32,7 +32,9 @@ def main(
     trial: Annotated[str | None, typer.Option(help="The trial's id; needed where there are several.")] = None,
     scales: Annotated[str, typer.Option(help="Scales to average, e.g. 0.5,1,1.5.")] = "1",
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored picture.")] = False,
-    crf: Annotated[bool, typer.Option("--crf", help="Refine with a dense CRF at the picture's own size.")] = False,
+    crf: Annotated[
+        bool, typer.Option("--crf", help="Refine with a dense CRF at the size that the model sees.")
+    ] = False,
     window: Annotated[
         int | None, typer.Option(min=64, help="Pixels: go over the picture, unscaled, in windows of this side.")
     ] = None,
@@ -58,7 +60,7 @@ def main(
     predict = _predictor(spec, checkpoint, len(stored.record.dataset.class_names), factors, flip, crf, window)
     colors = np.array(stored.record.dataset.colors, np.uint8)
     if crf:
-        _check_crf(sources, len(colors))
+        _check_crf(sources, len(colors), None if window else spec.data.size)
     out.mkdir(parents=True, exist_ok=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("Predicting", total=sum(_count(source) for source in sources))
@@ -215,14 +217,15 @@ def _predictor(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Picture uint8 (H, W, 3) to class ids uint8 (H, W).
 
-    As in evaluation: the picture is brought to the trial's size, the logits from there to the picture's own size. With
-    a window the picture keeps its size, and the model sees a window at a time.
+    As in evaluation: the picture is brought to the trial's size, where the views are averaged and refined, and what
+    comes of it to the picture's own size. With a window the picture keeps its size, and the model sees a window at a
+    time.
     """
     import tensorflow as tf
 
     import models
-    from bench.data.pipeline import prepared, seen
-    from models.predict import label_map, probabilities, sliding
+    from bench.data.pipeline import prepared, seen, squared
+    from models.predict import label_map, labels, probabilities, scores, sliding
     from models.weights import in_a_line
 
     model = models.build(spec.model.model_copy(update={"weights": "none"}), classes)
@@ -230,15 +233,15 @@ def _predictor(
         model.load_weights(str(checkpoint))
     except (ValueError, KeyError, OSError) as error:
         raise UsageError(f"{checkpoint} does not fit the trial's model: {in_a_line(error)}") from None
-    if BACKBONES[spec.model.backbone].one_size:
-        model = _at_one_size(model, spec.data.size)
+    square = BACKBONES[spec.model.backbone].one_size
     refine = models.DenseCRF(from_logits=False) if crf else None
 
     # One trace for pictures of all sizes.
-    @tf.function(input_signature=[tf.TensorSpec((1, None, None, 3), tf.uint8)] * 2)
-    def labels(small: tf.Tensor, full: tf.Tensor) -> tf.Tensor:
-        found = probabilities(model, small, scales=scales, flip=flip, size=tf.shape(full)[1:3])
-        return tf.cast(label_map(found if refine is None else refine([full, found])), tf.uint8)
+    @tf.function(input_signature=[tf.TensorSpec((1, None, None, 3), tf.uint8), *[tf.TensorSpec((2,), tf.int32)] * 2])
+    def segmented(image: tf.Tensor, content: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+        margins = content[None] if square else None
+        found = scores(model, image, scales=scales, flip=flip, crf=refine, sizes=margins)
+        return tf.cast(labels(found[:, : content[0], : content[1]], size)[0], tf.uint8)
 
     @tf.function(input_signature=[tf.TensorSpec((1, None, None, 3), tf.float32)])
     def part(images: tf.Tensor) -> tf.Tensor:
@@ -246,7 +249,8 @@ def _predictor(
 
     def predict(picture: np.ndarray) -> np.ndarray:
         small = prepared(picture, spec.data)
-        return labels(small[None], picture[None])[0].numpy()
+        shown = squared(small, spec.data.size) if square else small
+        return segmented(shown[None], *(np.array(one.shape[:2], np.int32) for one in (small, picture))).numpy()
 
     def by_windows(picture: np.ndarray) -> np.ndarray:
         assert window is not None
@@ -257,9 +261,13 @@ def _predictor(
     return predict if window is None else by_windows
 
 
-def _check_crf(sources: Sequence[Path | video.Video], classes: int) -> None:
+def _check_crf(sources: Sequence[Path | video.Video], classes: int, size: int | None) -> None:
     """Refuse, before anything is written, what TensorFlow's sparse product on a GPU does not take: a pixel has six
-    neighbours in the lattice of place and colour."""
+    neighbours in the lattice of place and colour.
+
+    Args:
+        size: of the longest side in the CRF, pixels; None: the picture's own.
+    """
     import tensorflow as tf
 
     if not tf.config.list_physical_devices("GPU"):
@@ -271,21 +279,13 @@ def _check_crf(sources: Sequence[Path | video.Video], classes: int) -> None:
         else:
             with Image.open(source) as picture:
                 path, (width, height) = source, picture.size
+        factor = size / max(width, height) if size else 1
+        width, height = round(width * factor), round(height * factor)
         if width * height >= most:
             raise UsageError(
                 f"--crf: {path} has {width * height / 1e6:.2f} megapixels, more than the {most / 1e6:.2f} that a GPU "
                 f"takes with {classes} classes; hide the GPUs for it: CUDA_VISIBLE_DEVICES=-1"
             )
-
-
-def _at_one_size(model: Any, size: int) -> Any:
-    """The model on squares of `size`, as it was trained, for pictures that fit in them."""
-    import keras
-
-    from models.layers import CropLike, PadToMultiple
-
-    image = keras.Input((None, None, 3))
-    return keras.Model(image, CropLike()([model(PadToMultiple(size)(image)), image]))
 
 
 if __name__ == "__main__":

@@ -154,14 +154,21 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return [name for name in MADE_BY if one.get(name) != other.get(name)]
 
 
+def scored_otherwise(records: Iterable[results.Record]) -> set[int]:
+    """The versions of these records' scores that are not the present one."""
+    return {record.scoring for record in records if record.views} - {results.SCORING_VERSION}
+
+
 def changed(records: Iterable[results.Record], data: Mapping[DataSpec, Dataset]) -> dict[str, list[str]]:
-    """By the trial's name, in what the code, the versions or the data of complete records differ from those at hand."""
+    """By the trial's name, in what code, versions, data or scoring of complete records differ from those at hand."""
     versions = {dataset.version for dataset in data.values()}
     found = {}
     for record in records:
         here = made_by()
         differ = differences(record.environment, here)
         what = [f"{name} {record.environment.get(name)} -> {here[name]}" for name in differ]
+        if scored_otherwise([record]):
+            what.append(f"scoring {record.scoring} -> {results.SCORING_VERSION}")
         if record.dataset and record.dataset.version not in versions:
             what.append(f"data {record.dataset.version} -> {', '.join(sorted(versions))}")
         if what:

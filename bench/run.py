@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+import results
 from bench import cli, moves, preflight, preview, signals
 from bench.cli import command, start
 from bench.environment import check_rooms, describe, gpu_names
@@ -226,7 +227,8 @@ def _resume(
     if data_root:
         moves.check_content(data_root, [*run.records(), *RunFolder(path / SEARCH).records()], data)
     made_otherwise = {folder: preflight.changed(folder.complete(), data) for folder in (run, RunFolder(path / SEARCH))}
-    anew = _sorted_out({folder: others for folder, others in made_otherwise.items() if others}, changed)
+    other_scores = preflight.scored_otherwise(record for folder in made_otherwise for record in folder.complete())
+    anew = _sorted_out({folder: others for folder, others in made_otherwise.items() if others}, changed, other_scores)
     if given and address is None:
         _grown(run, grid, given, [_this_machine()], max_concurrent, places)  # a refusal needs no Ray
     with schedule.cluster(address) as nodes:
@@ -283,19 +285,20 @@ def _as_before(run: RunFolder, grid: Grid, given: Mapping[str, Any]) -> dict[str
 
 
 def _sorted_out(
-    found: Mapping[RunFolder, dict[str, list[str]]], changed: Changed
+    found: Mapping[RunFolder, dict[str, list[str]]], changed: Changed, other_scores: Collection[int]
 ) -> Mapping[RunFolder, dict[str, list[str]]]:
     """Which complete trials of other code, versions or data are made anew, a search's among them; never mixed with new
     ones unasked.
 
     Args:
         found: by the folder they lie in, the trials and what differs.
+        other_scores: versions of their scores that are not today's; such trials are not kept.
 
     Returns:
         Those of them that are: all or none.
 
     Raises:
-        UsageError: there is nobody to ask.
+        UsageError: there is nobody to ask, or trials would be kept whose scores cannot stand beside new ones.
     """
     if not found:
         return {}
@@ -306,6 +309,11 @@ def _sorted_out(
             raise UsageError(f"{what}: --changed keep leaves them beside new ones, --changed redo makes them anew")
         console.print(f"{what}.", soft_wrap=True)
         changed = Changed.redo if typer.confirm("Make them anew? (No keeps them beside new ones)") else Changed.keep
+    if changed is Changed.keep and other_scores:
+        raise UsageError(
+            f"complete trials have scores of version {', '.join(map(str, sorted(other_scores)))}, new ones would have "
+            f"version {results.SCORING_VERSION}, and the two cannot be compared: --changed redo makes them anew"
+        )
     return found if changed is Changed.redo else {}
 
 
@@ -377,7 +385,6 @@ def _complete(run: RunFolder, plan: Plan) -> str:
 def _report(run: RunFolder) -> Path | None:
     """Write tables and report. After days of training a fault in these is told, and ends nothing."""
     import reports
-    import results
 
     try:
         results.write_tables(run.path)

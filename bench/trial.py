@@ -217,9 +217,10 @@ class Body:
         # Filled up to a multiple of the replicas: a shorter last batch crashes the strategy.
         replicas = spec.placement.replicas
         self.eval_batch = -(-spec.eval.batch_size // replicas) * replicas
+        square = BACKBONES[spec.model.backbone].one_size
         self.crops = pipeline.Crops(splits["train"], spec.data, spec.seed)
         self.scored = {
-            name: pipeline.evaluation(split, spec.data, self.eval_batch, BACKBONES[spec.model.backbone].one_size)
+            name: pipeline.evaluation(split, spec.data, self.eval_batch, square, replicas)
             for name, split in splits.items()
             if name != "train"
         }

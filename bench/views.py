@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 import models
+from models.predict import scores
 
 if TYPE_CHECKING:
     import keras
@@ -30,19 +31,15 @@ def predictor(view: View, model: keras.Model, spec: TrialSpec, classes: int) -> 
         spec: of the trial.
         classes: C.
     """
-    from models import predict
-
     dense = _at_stride(view.output_stride, model, spec, classes)
     if view.plain:
         return dense
+    crf = models.DenseCRF(from_logits=False, **view.crf.chosen) if view.crf else None
 
-    def averaged(images: tf.Tensor) -> tf.Tensor:
-        return predict.probabilities(dense, images, scales=view.scales, flip=view.flip)
+    def averaged(images: tf.Tensor, sizes: Any = None, training: bool = False) -> tf.Tensor:
+        return scores(dense, images, scales=view.scales, flip=view.flip, crf=crf, sizes=sizes)
 
-    if view.crf is None:
-        return lambda images, training=False: tf.math.log(tf.maximum(averaged(images), 1e-30))
-    crf = models.DenseCRF(from_logits=False, **view.crf.chosen)
-    return lambda images, sizes, training=False: tf.math.log(tf.maximum(crf([images, averaged(images), sizes]), 1e-30))
+    return averaged
 
 
 def _at_stride(stride: int | None, model: keras.Model, spec: TrialSpec, classes: int) -> Any:

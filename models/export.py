@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from models.predict import check_scales, label_map, probabilities
+from models import predict
+from models.predict import check_scales, probabilities
 
 
 def export(
@@ -46,10 +47,12 @@ def export(
         crf([sample, probabilities(model, sample)])
 
     def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        found = probabilities(model, images, scales=scales, flip=flip)
-        found = found if crf is None else crf([images, found])
-        labels = label_map(found)
-        return {"labels": tf.cast(labels, tf.uint8) if found.shape[-1] <= 256 else labels, "probabilities": found}
+        found = predict.scores(model, images, scales=scales, flip=flip, crf=crf)
+        labels = predict.labels(found)
+        return {
+            "labels": tf.cast(labels, tf.uint8) if found.shape[-1] <= 256 else labels,
+            "probabilities": tf.nn.softmax(found) if found.shape[-1] != 1 else tf.sigmoid(found),
+        }
 
     module = tf.Module()
     # The variables and not the layers: Keras 2 would write every layer's functions beside ours.

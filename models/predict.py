@@ -72,6 +72,59 @@ def _size(images: tf.Tensor, scale: float = 1.0) -> Any:
     return tf.maximum(1, tf.cast(scaled, tf.int32))
 
 
+def scores(
+    model: Callable[..., Any],
+    images: Any,
+    *,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    crf: Callable[[list[Any]], Any] | None = None,
+    sizes: Any = None,
+) -> tf.Tensor:
+    """What `labels` takes: the logits where the model is asked once; else the logarithms of the probabilities, averaged
+    over the views and then refined.
+
+    Evaluation, `bench.predict` and `models.export` all take it: so a picture has one label map, whoever asks.
+
+    Args:
+        model, images, scales, flip: as of `probabilities`.
+        crf: takes [images, probabilities], and the `sizes` where there are some, such as a `models.DenseCRF`.
+        sizes: height and width of each picture in its margins, integers (B, 2); None: there are no margins.
+
+    Returns:
+        (B, H, W, C) float32. With one channel the log-odds.
+    """
+    if crf is None and not flip and tuple(scales) == (1.0,):
+        images = tf.cast(tf.convert_to_tensor(images), tf.float32)
+        return tf.cast(model(images, training=False), tf.float32)
+    found = probabilities(model, images, scales=scales, flip=flip)
+    if crf is not None:
+        found = crf([images, found] if sizes is None else [images, found, sizes])
+    logs = _log(found)
+    return logs if found.shape[-1] != 1 else logs - _log(1 - found)
+
+
+def _log(probabilities: tf.Tensor) -> tf.Tensor:
+    return tf.math.log(tf.maximum(probabilities, 1e-30))
+
+
+def labels(scores: tf.Tensor, size: Any = None) -> tf.Tensor:
+    """Class ids at a size of one's own, of the scores at the model's: resized bilinearly, then arg-maxed, because
+    resizing ids would invent shapes. Of equal scores the first class has it.
+
+    Args:
+        scores: (B, h, w, C), logits or logarithms of probabilities; of one channel: class 1 where above 0.
+        size: height and width of the result, numbers or a tensor; None: those of the scores.
+
+    Returns:
+        (B, *size) int32.
+    """
+    scores = scores if size is None else tf.image.resize(scores, size)  # nothing happens where it has that size
+    if scores.shape[-1] == 1:
+        return tf.cast(scores[..., 0] > 0, tf.int32)
+    return tf.argmax(scores, axis=-1, output_type=tf.int32)
+
+
 def label_map(probabilities: Any) -> tf.Tensor:
     """Class ids (B, H, W) int32 of the largest of C probabilities (B, H, W, C); of one channel: 1 where above 1/2."""
     probabilities = tf.convert_to_tensor(probabilities)

@@ -88,6 +88,7 @@ def document(
         made += [Heading(f"Against {comparison.base.name}"), *changes.verdict(comparison)]
         made += [changes.table([row for row in comparison.rows if row.gate])]
         made += changes.forest(comparison)[1:]
+    made += _outdated(summary)
     made += [Heading("Results"), *_table(summary), *throughput(summary), *_across(summary)]
     if summary.test:
         made += [Heading("Test split"), *_test(summary)]
@@ -268,6 +269,19 @@ def _how(summary: Summary, scaled: bool) -> str:
             "margin of 3. Cells of other scales also train at another rate."
         )
     return note
+
+
+def _outdated(summary: Summary) -> list[Block]:
+    """How many trials have scores that cannot stand beside those of the others."""
+    parts = [summary, *summary.parts.values()]
+    if not (outdated := max(part.outdated for part in parts)):
+        return []
+    told = "1 trial has scores" if outdated == 1 else f"{outdated} trials have scores"
+    return [
+        Paragraph(
+            f"{told} of an older version than the others: they are left out, because the two cannot be compared.", "bad"
+        )
+    ]
 
 
 def throughput(summary: Summary) -> list[Block]:

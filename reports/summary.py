@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,6 +16,7 @@ from results.scaling import Row as ScalingRow
 from results.scaling import rows, starts
 from results.statistics import Interval, Ranking, intervals, pool, rank, smallest_detectable
 from results.store import missing
+from results.table import VIEW_METRICS
 
 ALPHA = 0.05
 POWER = 0.8
@@ -73,7 +75,8 @@ class Summary:
     """Cells from best to worst (those that measured nothing last), the ranking on validation mIoU, and the gaps.
 
     `incomparable` holds the reasons why the throughput of `untimed` trials cannot be compared. Where that of others
-    can (`timed`), the cells' rates leave these out; where that of none can, they show what was measured. `views` is
+    can (`timed`), the cells' rates leave these out; where that of none can, they show what was measured. `outdated`
+    counts the trials whose scores are left out because those of others are of a newer version. `views` is
     empty when the weights were evaluated in one way only. `weights` names which were scored: "best", those that the
     validation split chose, "last" or "averaged"; `fewest` is the least seeds of a measured cell. With several data
     sets `across` says how methods do over them, and `parts` holds a summary of each, because mIoU of different data
@@ -95,6 +98,7 @@ class Summary:
     views: list[View] = field(default_factory=list)
     across: list[Across] = field(default_factory=list)
     scaling: list[ScalingRow] = field(default_factory=list)
+    outdated: int = 0
     parts: dict[str, Summary] = field(default_factory=dict)
 
     @property
@@ -104,7 +108,7 @@ class Summary:
 
 def summarize(run: results.Run) -> Summary:
     """The summary of a run, from its records; the manifest adds the cells and seeds that left no record."""
-    frame = results.trials(run.trials)
+    frame, outdated = _of_one_scoring(results.trials(run.trials))
     ok = _scored(frame, "val")
     planned = _planned(run, frame)
     values = {key: _by_seed(ok[ok["cell"] == key]) for key in planned}
@@ -152,8 +156,18 @@ def summarize(run: results.Run) -> Summary:
         views=views,
         across=across,
         scaling=_scaling(run),
+        outdated=outdated,
         parts=parts,
     )
+
+
+def _of_one_scoring(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """The trials without the scores that are of an older version than others', and how many trials have such."""
+    scored = frame["miou"].notna()
+    old = scored & (frame["scoring"] < frame.loc[scored, "scoring"].max())
+    kept = frame.copy()
+    kept.loc[old, [name for name in VIEW_METRICS if name != "eval_images_per_second"]] = math.nan
+    return kept, frame.loc[old, "trial"].nunique()
 
 
 def _scored(frame: pd.DataFrame, split: str) -> pd.DataFrame:

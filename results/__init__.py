@@ -8,6 +8,7 @@ from typing import Any
 
 _HOME = {
     "SCHEMA_VERSION": "record",
+    "SCORING_VERSION": "record",
     "Artefact": "record",
     "Best": "record",
     "Clocks": "record",

@@ -181,7 +181,7 @@ def compare(
     miou = {
         cell: (old.seeds(cell, "default", "miou"), new.seeds(cell, "default", "miou"))
         for cell in shared
-        if not _other_data(cell, old, new)
+        if not _other_scores(cell, old, new)
     }
     wins = [probability_of_improvement([*a.values()], [*b.values()]) for a, b in miou.values() if a and b]
     return Comparison(
@@ -407,7 +407,7 @@ def _unjudged(cell: str, view: str, name: str, base: _Read, head: _Read, gate: b
     """A row that says why this metric cannot be judged; None when it can, or when nobody measured it."""
     label, old, new = base.labels[cell], base.seeds(cell, view, name), head.seeds(cell, view, name)
     seeds = (len(old), len(new))
-    reason = _other_data(cell, base, head) if name in _SCORES else _other_machine(cell, base, head)
+    reason = _other_scores(cell, base, head) if name in _SCORES else _other_machine(cell, base, head)
     if name == "images_per_second":
         reason = reason or _unsettled(cell, base, head)
     if reason and (old or new or name == "images_per_second"):
@@ -456,8 +456,12 @@ def _unjudged_cells(rows: Sequence[ComparisonRow], base: _Read, head: _Read, mar
                 yield f"{head.labels[cell]}, view {view}: measured by no trial on either side"
 
 
-def _other_data(cell: str, base: _Read, head: _Read) -> str:
-    """Why two scores of a cell are of different things: the data set changed under the same name."""
+def _other_scores(cell: str, base: _Read, head: _Read) -> str:
+    """Why two scores of a cell are of different things: another rule of scoring, or the data set changed under the same
+    name."""
+    versions = {one.scoring for side in (base, head) for one in side.records.get(cell, []) if one.views}
+    if len(versions) > 1:
+        return f"scores of version {' and '.join(map(str, sorted(versions)))}"
     for what in ("version", "class_names", "images"):
         found = [
             {_plain(getattr(record.dataset, what)) for record in side.records.get(cell, []) if record.dataset}

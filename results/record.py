@@ -23,13 +23,21 @@ from pydantic import (
     model_validator,
 )
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+
+SCORING_VERSION = 2
+"""Of the rule that gives a picture its label map. Scores of two versions are of two things, and are not compared.
+
+1: pictures of a split with several shapes were padded to a common square, and the model saw the margin.
+2: a picture is seen as it is, whatever else is in its split; equal to `bench.predict`.
+"""
 
 # Version n -> a function that turns the JSON object of version n into that of version n + 1.
-# 2: views may hold `published`.
+# 2: views may hold `published`. 3: views that failed. 4: the version of the scoring, which was 1 until then.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: lambda old: {**old, "schema_version": 2},
     2: lambda old: {**old, "schema_version": 3},
+    3: lambda old: {**old, "schema_version": 4, "scoring": 1},
 }
 
 Status = Literal["ok", "oom", "diverged", "timeout", "crashed", "interrupted", "invalid"]
@@ -246,10 +254,12 @@ class Artefact(_Part):
 class Record(_Part):
     """Everything one trial leaves behind. Sections that a failed trial never reached keep their empty defaults.
 
-    `failed_views` names the further evaluations of a trained model that came to nothing, each with its reason.
+    `failed_views` names the further evaluations of a trained model that came to nothing, each with its reason;
+    `scoring` is the `SCORING_VERSION` of its scores.
     """
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
+    scoring: Annotated[int, Field(ge=1)] = SCORING_VERSION
     trial: str
     cell: str
     label: str

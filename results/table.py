@@ -44,7 +44,7 @@ _NUMBERS = (
 # The numbers that can be compared: those of a view, then those of the trial.
 VIEW_METRICS = _NUMBERS[: _NUMBERS.index("images_per_second")]
 METRICS = _NUMBERS
-_COUNTS = ("images", "epochs", "best_epoch", "target_epoch", "batch_size", "replicas")
+_COUNTS = ("images", "epochs", "best_epoch", "target_epoch", "batch_size", "replicas", "scoring")
 # From this number of records on, a folder's table is kept beside them.
 _WORTH_KEEPING = 500
 # A trial that measured nothing stands in the view that it owed, so that selecting a split does not hide it.
@@ -63,7 +63,8 @@ def load(path: StrPath | Sequence[StrPath]) -> pd.DataFrame:
         `pixel_accuracy`, `mean_image_iou`, `boundary_iou`, and as others published them `soft_iou`, `class_recall`,
         `soft_dice`: fractions; `loss_value`; `eval_images_per_second`; `images`)
         and of the trial (`images_per_second` in training, `throughput_comparable`, `input_share`, seconds `*_s`,
-        `target_seconds`, peaks in MiB, `gradient_scale`, ...). What was not measured is NaN or NA.
+        `target_seconds`, peaks in MiB, `gradient_scale`, ...). What was not measured is NaN or NA. `scoring` is the
+        version of the scores, which are comparable within one only.
 
     Raises:
         ValueError: nothing there, or a record that cannot be read; one line names the file and the reason.
@@ -124,6 +125,7 @@ def _of_trial(record: Record) -> dict[str, Any]:
     return {
         **{name: getattr(record, name) for name in ("trial", "cell", "label", "seed", "status")},
         "error": record.error and record.error.message,
+        "scoring": record.scoring,
         "images_per_second": throughput and throughput.images_per_second,
         "throughput_comparable": throughput and throughput.comparable,
         "throughput_reason": throughput and throughput.reason,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,35 +85,50 @@ def _mapped(steps: range, function: Callable[..., Any], batch_bytes: int) -> tf.
     return batches.prefetch(2).with_options(options)
 
 
-def evaluation(split: Split, spec: DataSpec, batch_size: int, square: bool = False) -> tf.data.Dataset:
-    """Every image once, in the order of the split, at the training scale, with its label at the label's own size.
+def evaluation(
+    split: Split, spec: DataSpec, batch_size: int, square: bool = False, multiple: int | None = None
+) -> tf.data.Dataset:
+    """Every image once, at the training scale and of its own shape, with its label at the label's own size.
 
-    Yields dicts of B entries, the last batch filled up with void images:
-        image uint8 (B, SH, SW, 3): aspect kept, longest side `spec.size`, padded right and below with the mean colour;
-            (SH, SW) is (size, size), or the common size when all images have one and it need not be `square`.
-        label uint8 (B, LH, LW): native, padded right and below with 255 to the largest of the split.
+    A batch holds images of one shape, so that nothing of a picture's score hangs on what else is in the split. Shapes
+    come one after the other, the most frequent first; within one, images are in the order of the split. The last batch
+    of a shape is filled up with void images.
+
+    Yields dicts of B entries, B at most `batch_size`:
+        image uint8 (B, H, W, 3): aspect kept, longest side `spec.size`. `square`: as `squared`, all (size, size).
+        label uint8 (B, LH, LW): native, padded right and below with 255 to the largest of its batch.
         image_size, label_size int32 (B, 2): height and width of the content.
         index int32 (B,): position in the split, -1 for filler.
+    Dimensions that all batches share are static, the others None.
+
+    Args:
+        multiple: what B is filled up to a multiple of, such as the number of replicas; None: `batch_size`.
     """
     import tensorflow as tf
 
     table = Table(split, spec, square)
+    batches = table.batches(batch_size, multiple or batch_size)
+    shapes = [table.batch_shapes(rows) for rows in batches]
+    names, types = zip(*((name, value.dtype) for name, value in table[0].items()), strict=True)
 
-    def batch(step: np.int64) -> tuple[np.ndarray, ...]:
-        rows = (table[i] for i in range(int(step) * batch_size, (int(step) + 1) * batch_size))
-        return tuple(np.stack(column) for column in zip(*(row.values() for row in rows), strict=True))
+    def batch(step: np.int64) -> list[np.ndarray]:
+        found = table.batch(batches[int(step)])
+        return [found[name] for name in names]
 
     def shaped(step: tf.Tensor) -> dict[str, tf.Tensor]:
-        example = table[0]
-        columns = tf.numpy_function(
-            quiet_at_exit(batch), [step], [value.dtype for value in example.values()], stateful=False
-        )
+        columns = tf.numpy_function(quiet_at_exit(batch), [step], types, stateful=False)
         return {
-            name: tf.ensure_shape(column, (batch_size, *value.shape))
-            for (name, value), column in zip(example.items(), columns, strict=True)
+            name: tf.ensure_shape(column, _common([one[name] for one in shapes]))
+            for name, column in zip(names, columns, strict=True)
         }
 
-    return _mapped(range(math.ceil(len(split) / batch_size)), shaped, batch_size * table.row_bytes)
+    largest = max(sum(math.prod(shape) for shape in one.values()) for one in shapes)
+    return _mapped(range(len(batches)), shaped, largest)
+
+
+def _common(shapes: Sequence[tuple[int, ...]]) -> tuple[int | None, ...]:
+    """The sides that all have, None for the others."""
+    return tuple(sides[0] if len(set(sides)) == 1 else None for sides in zip(*shapes, strict=True))
 
 
 class Crops:
@@ -166,7 +181,7 @@ class Crops:
 
 
 class Table:
-    """Rows of an evaluation, as `evaluation` describes them, by position; past the end stands void filler."""
+    """Rows of an evaluation, as `evaluation` describes them, by position."""
 
     def __init__(self, split: Split, spec: DataSpec, square: bool = False) -> None:
         def scored(index: int) -> Pair:
@@ -174,27 +189,54 @@ class Table:
             return prepared(image, spec), label
 
         self.pairs = store.keep(len(split), scored, spec.cache, _identity(split, spec, "scored"))
-        shapes = {image.shape[:2] for image, _ in self.pairs}
-        self.image_shape = shapes.pop() if len(shapes) == 1 and not square else (spec.size, spec.size)
-        self.label_shape = tuple(np.max([label.shape for _, label in self.pairs], axis=0).tolist())
-        self.row_bytes = 3 * math.prod(self.image_shape) + math.prod(self.label_shape)
+        self._square = spec.size if square else None
+        self._shapes = [tuple(array.shape[:2] for array in pair) for pair in self.pairs]
 
     def __getitem__(self, position: int) -> dict[str, np.ndarray]:
-        if position < len(self.pairs):
-            (image, label), index = self.pairs[position], position
-        else:
-            image, label, index = (
-                np.full((*self.image_shape, 3), 127, np.uint8),
-                np.full(self.label_shape, VOID, np.uint8),
-                -1,
-            )
+        image, label = self.pairs[position]
         return {
-            "image": padded(image, self.image_shape, mean_color(image)),
-            "label": padded(label, self.label_shape, VOID),
+            "image": squared(image, self._square) if self._square else image,
+            "label": label,
             "image_size": np.array(image.shape[:2], np.int32),
             "label_size": np.array(label.shape[:2], np.int32),
-            "index": np.array(index, np.int32),
+            "index": np.array(position, np.int32),
         }
+
+    def batches(self, batch_size: int, multiple: int) -> list[list[int]]:
+        """The positions that each batch holds, all of one shape of image; -1 for filler."""
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        for position, (shape, _) in enumerate(self._shapes):
+            by_shape.setdefault((self._square,) * 2 if self._square else shape, []).append(position)
+        groups = sorted(by_shape.values(), key=lambda group: -len(group))
+        found = [group[i : i + batch_size] for group in groups for i in range(0, len(group), batch_size)]
+        return [rows + [-1] * (-len(rows) % multiple) for rows in found]
+
+    def batch_shapes(self, rows: Sequence[int]) -> dict[str, tuple[int, ...]]:
+        """Of the columns of a batch, by name."""
+        image, _ = self._shapes[rows[0]]
+        label = np.max([self._shapes[position][1] for position in rows if position >= 0], axis=0).tolist()
+        sides = (self._square,) * 2 if self._square else image
+        count = len(rows)
+        return {
+            "image": (count, *sides, 3),
+            "label": (count, *label),
+            "image_size": (count, 2),
+            "label_size": (count, 2),
+            "index": (count,),
+        }
+
+    def batch(self, rows: Sequence[int]) -> dict[str, np.ndarray]:
+        """The columns of a batch. Filler is the first image again, with a label that is void."""
+        shapes = self.batch_shapes(rows)
+        found = [self[position if position >= 0 else rows[0]] for position in rows]
+        columns = {
+            name: np.stack([padded(row[name], shape[1:3], VOID) if name == "label" else row[name] for row in found])
+            for name, shape in shapes.items()
+        }
+        filler = np.array(rows) < 0
+        columns["label"][filler] = VOID
+        columns["index"][filler] = -1
+        return columns
 
 
 def _identity(split: Split, spec: DataSpec, kind: str) -> str:
@@ -248,6 +290,11 @@ def padded(array: np.ndarray, shape: tuple[int, ...], fill: np.ndarray | int) ->
     out[:] = fill
     out[: array.shape[0], : array.shape[1]] = array
     return out
+
+
+def squared(image: np.ndarray, size: int) -> np.ndarray:
+    """An image padded right and below with its mean colour to (size, size), for a model that knows one size only."""
+    return padded(image, (size, size), mean_color(image))
 
 
 def mean_color(image: np.ndarray) -> np.ndarray:

@@ -147,6 +147,8 @@ def test_labels_are_those_of_evaluation_at_each_picture_s_own_size(
 def test_views_and_the_crf_are_those_of_the_models_room(
     run: Path, model: Any, pictures: Path, tmp_path: Path, here: Callable[..., Any]
 ) -> None:
+    import tensorflow as tf
+
     import models
     from models.predict import label_map, probabilities
 
@@ -158,12 +160,16 @@ def test_views_and_the_crf_are_those_of_the_models_room(
 
     picture = np.asarray(Image.open(source))
     small, size = brought_to_size(picture), picture.shape[:2]
-    averaged = probabilities(model, small, scales=(0.5, 1, 1.5), flip=True, size=size)
-    refined = models.DenseCRF(from_logits=False)([picture[None], averaged])
+    averaged = probabilities(model, small, scales=(0.5, 1, 1.5), flip=True)
+    refined = models.DenseCRF(from_logits=False)([small, averaged])
     labels = np.asarray(Image.open(out / "large.png"))
-    assert np.mean(labels == label_map(refined)[0]) > 0.999
-    for other in (averaged, probabilities(model, small, size=size)):
-        assert np.mean(labels == label_map(other)[0]) < 0.99
+    found, *others = (
+        label_map(tf.image.resize(tf.math.log(one), size))[0]
+        for one in (refined, averaged, probabilities(model, small))
+    )
+    assert np.mean(labels == found) > 0.999
+    for other in others:
+        assert np.mean(labels == other) < 0.99
 
 
 def test_what_a_file_browser_hides_is_no_picture(pictures: Path, tmp_path: Path) -> None:
@@ -180,13 +186,14 @@ def test_a_picture_too_large_for_the_crf_of_a_gpu_is_refused_before_any_is_writt
 
     Image.new("RGB", (1600, 1500)).save(tmp_path / "wide.png")  # 2.4 megapixels; 2**31 / (6 * 150) are 2.39
     sources = [pictures / "large.png", tmp_path / "wide.png"]
-    command._check_crf(sources, 150)
+    command._check_crf(sources, 150, None)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["a GPU"])
-    command._check_crf(sources, 149)
+    command._check_crf(sources, 149, None)
+    command._check_crf(sources, 150, 1590)  # the CRF sees it smaller
     with pytest.raises(
         UsageError, match=r"wide\.png has 2.40 megapixels, more than the 2.39 that a GPU takes with 150 cl"
     ):
-        command._check_crf(sources, 150)
+        command._check_crf(sources, 150, None)
 
 
 def test_windows_go_over_the_picture_at_its_own_size(
@@ -222,21 +229,6 @@ def test_windows_see_pictures_equalized_as_in_training(
     labels = np.asarray(Image.open(out / "large.png"))
     assert np.mean(labels == expected) > 0.999
     assert np.mean(labels == other) < 0.99
-
-
-def test_a_model_of_one_size_sees_squares_of_it() -> None:
-    """Its logits here are the mean over all that it saw."""
-    import keras
-
-    from bench.predict import _at_one_size
-
-    seen = keras.Input((None, None, 3))
-    pooled = keras.layers.Conv2D(3, 63, padding="same", use_bias=False, kernel_initializer="ones")(seen)
-    square = _at_one_size(keras.Model(seen, pooled), 32)
-    image = np.random.default_rng(0).uniform(0, 255, (1, 20, 32, 3)).astype("float32")
-    found = np.asarray(square(image, training=False))
-    assert found.shape == (1, 20, 32, 3)
-    np.testing.assert_allclose(found, np.full(found.shape, 32 * 32 * image.mean(axis=(1, 2)).sum()), rtol=1e-4)
 
 
 def test_overlay_is_half_picture_and_half_colour() -> None:

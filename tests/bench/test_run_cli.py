@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import results
+from bench import preflight
+from bench import run as run_command
 from bench.cli import command
-from bench.errors import StorageLost
+from bench.errors import StorageLost, UsageError
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -169,3 +172,16 @@ def test_a_full_disk_is_one_line_and_incomplete_wherever_it_shows(capsys):
         full()
     assert end.value.code == 4
     assert capsys.readouterr().err == "error: runs/r: cannot be written any more: No space left on device\n"
+
+
+def test_trials_scored_by_another_version_are_never_kept_beside_new_ones():
+    base = {"cell": "c", "label": "dice", "seed": 0, "status": "ok", "views": [{"images": 3, "miou": 0.5}]}
+    old, new = (results.Record(**base, trial=f"v{version}", scoring=version) for version in (1, 2))
+    found = preflight.changed([old, new], {})
+    assert "scoring 1 -> 2" in found["v1"]
+    assert not any("scoring" in why for why in found["v2"])
+    keep, redo = run_command.Changed.keep, run_command.Changed.redo
+    with pytest.raises(UsageError, match=r"scores of version 1, new ones would have version 2.*--changed redo"):
+        run_command._sorted_out({"run": found}, keep, preflight.scored_otherwise([old, new]))
+    assert run_command._sorted_out({"run": found}, redo, preflight.scored_otherwise([old, new])) == {"run": found}
+    assert run_command._sorted_out({"run": found}, keep, preflight.scored_otherwise([new])) == {}

@@ -1,6 +1,7 @@
 """Run by test_pipeline.py in a process of its own: one split scored on one and on two logical CPUs, in several batches.
 
-Prints one JSON object: "replicas x batch" -> confusion matrix, boundary matrix, loss and number of images.
+The model looks at the whole picture. Prints one JSON object: "replicas x batch" -> confusion matrix, boundary matrix,
+loss and number of images; of "alone" the sums over splits of one picture each.
 """
 
 import json
@@ -12,7 +13,7 @@ import tensorflow as tf
 import losses
 from bench.data import pipeline
 from bench.data.dataset import VOID, Split
-from bench.evaluation import Evaluator
+from bench.evaluation import Evaluator, Scores
 from bench.spec import DataSpec
 
 cpu = tf.config.list_physical_devices("CPU")[0]
@@ -37,15 +38,20 @@ KERNEL = RNG.normal(size=(3, 3, 3, CLASSES)).astype(np.float32)
 
 
 def model(images: tf.Tensor, training: bool) -> tf.Tensor:
-    return tf.nn.conv2d(images / 255, KERNEL, 1, "SAME")
+    values = tf.nn.conv2d(images / 255, KERNEL, 1, "SAME")
+    return values - tf.reduce_mean(values, (1, 2), keepdims=True)
+
+
+def scored(split: Split, replicas: int, batch: int, multiple: int | None) -> Scores:
+    loss = losses.get("cross_entropy", average="image")
+    dataset = pipeline.evaluation(split, DataSpec(size=32), batch, multiple=multiple)
+    return Evaluator(model, loss, CLASSES, STRATEGIES[replicas])(dataset)
 
 
 report = {}
 for replicas, batches in ((1, (1, 3)), (2, (2, 6))):
     for batch in batches:
-        strategy = STRATEGIES[replicas]
-        loss = losses.get("cross_entropy", average="image")
-        scores = Evaluator(model, loss, CLASSES, strategy)(pipeline.evaluation(SPLIT, DataSpec(size=32), batch))
+        scores = scored(SPLIT, replicas, batch, replicas if batch != 6 else None)
         report[f"{replicas} x {batch}"] = {
             "confusion": scores.confusion.tolist(),
             "boundary": scores.boundary.tolist(),
@@ -53,5 +59,13 @@ for replicas, batches in ((1, (1, 3)), (2, (2, 6))):
             "mean_image_iou": scores.as_dict()["mean_image_iou"],
             "loss": scores.loss,
         }
+alone = [scored(Split((key,), SPLIT.reader), 1, 1, None) for key in SPLIT.keys]
+report["alone"] = {
+    "confusion": sum(one.confusion for one in alone).tolist(),
+    "boundary": sum(one.boundary for one in alone).tolist(),
+    "images": len(alone),
+    "mean_image_iou": float(np.nanmean([one.image_mious[0] for one in alone])),
+    "loss": float(np.mean([one.loss for one in alone if one.confusion.any()])),
+}
 report["labels"] = np.bincount(np.concatenate([label.ravel() for _, label in PAIRS]), minlength=256)[:CLASSES].tolist()
 json.dump(report, sys.stdout)

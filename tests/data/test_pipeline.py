@@ -86,43 +86,65 @@ def test_training_batches_have_fixed_shapes():
     assert (tuple(label.shape), label.dtype.name) == ((5, 48, 48), "uint8")
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 4, 7, 16])
-def test_every_image_is_evaluated_once_whatever_the_batch_size(batch_size):
-    split = make_split([(64, 64), (50, 70), (80, 33), (64, 64), (20, 90), (64, 64), (61, 64)])
-    dataset = pipeline.evaluation(split, SPEC, batch_size)
-    table = rows(dataset)
-    assert len(table["index"]) == int(dataset.cardinality()) * batch_size
-    assert [i for i in table["index"] if i >= 0] == list(range(7))
-    counts = np.bincount(table["label"].ravel(), minlength=256)
+MIXED = [(64, 64), (50, 70), (80, 33), (64, 64), (20, 90), (64, 64), (61, 64)]
+
+
+@pytest.mark.parametrize(("batch_size", "multiple"), [(1, 1), (3, 1), (4, 2), (7, None), (16, 2)])
+def test_every_image_is_evaluated_once_whatever_the_batch_size(batch_size, multiple):
+    split = make_split(MIXED)
+    batches = list(pipeline.evaluation(split, SPEC, batch_size, multiple=multiple).as_numpy_iterator())
+    index = np.concatenate([batch["index"] for batch in batches])
+    assert sorted(i for i in index if i >= 0) == list(range(7))
+    assert all(len(batch["index"]) % (multiple or batch_size) == 0 for batch in batches)
+    assert all(len(batch["index"]) - sum(batch["index"] >= 0) < (multiple or batch_size) for batch in batches)
+    counts = sum(np.bincount(batch["label"].ravel(), minlength=256) for batch in batches)
     native = np.bincount(np.concatenate([split.read(i)[1].ravel() for i in range(7)]), minlength=256)
     np.testing.assert_array_equal(counts[:VOID], native[:VOID])
-    assert (table["label"][table["index"] < 0] == VOID).all()
+    assert all((batch["label"][batch["index"] < 0] == VOID).all() for batch in batches)
 
 
-def test_evaluation_keeps_the_aspect_and_pads_right_and_below():
+def test_a_batch_of_an_evaluation_holds_pictures_of_one_shape_as_they_are():
+    """Whatever else is in the split, and what `bench.predict` makes of the same file."""
+    split = make_split([*MIXED, (128, 128)])  # the last has the first one's shape, and a larger label
+    dataset = pipeline.evaluation(split, SPEC, 4)
+    seen = []
+    for batch in dataset.as_numpy_iterator():
+        for row, index in enumerate(batch["index"]):
+            if index < 0:
+                continue
+            seen.append(index)
+            image, label = split.read(index)
+            np.testing.assert_array_equal(batch["image"][row], pipeline.prepared(image, SPEC))
+            assert batch["image_size"][row].tolist() == list(batch["image"].shape[1:3])
+            assert batch["label_size"][row].tolist() == list(label.shape)
+            height, width = label.shape
+            np.testing.assert_array_equal(batch["label"][row, :height, :width], label)
+            assert (batch["label"][row, height:] == VOID).all()
+            assert (batch["label"][row, :, width:] == VOID).all()
+    assert seen == [0, 3, 5, 7, 1, 2, 4, 6], "the most frequent shape first, in each the order of the split"
+    assert dataset.element_spec["image"].shape.as_list() == [4, None, None, 3]
+
+
+def test_what_all_batches_share_is_static():
+    """Models are faster where the size is known when they are traced."""
+    table = rows(dataset := pipeline.evaluation(ids_split(3, (40, 80)), SPEC, 2))
+    assert table["image"].shape == (4, 32, 64, 3)
+    assert table["label"].shape == (4, 40, 80)
+    assert dataset.element_spec["image"].shape.as_list() == [2, 32, 64, 3]
+    dataset = pipeline.evaluation(ids_split(3, (40, 80)), SPEC, 2, multiple=1)
+    assert dataset.element_spec["image"].shape.as_list() == [None, 32, 64, 3]
+
+
+def test_evaluation_is_square_for_a_model_of_one_size():
     split = make_split([(60, 120), (90, 30)])
-    table = rows(pipeline.evaluation(split, DataSpec(size=60), 2))
+    table = rows(pipeline.evaluation(split, DataSpec(size=60), 2, square=True))
     assert table["image"].shape == (2, 60, 60, 3)
     assert table["image_size"].tolist() == [[30, 60], [60, 20]]
     assert table["label"].shape == (2, 90, 120)
     assert table["label_size"].tolist() == [[60, 120], [90, 30]]
     np.testing.assert_array_equal(table["label"][1][:90, :30], split.read(1)[1])
-    assert (table["label"][1][:, 30:] == VOID).all()
-    assert (table["label"][0][60:] == VOID).all()
     padding = table["image"][0][30:].reshape(-1, 3)
     np.testing.assert_array_equal(padding, np.broadcast_to(pipeline.mean_color(table["image"][0][:30]), padding.shape))
-
-
-def test_evaluation_of_one_aspect_is_not_padded():
-    table = rows(pipeline.evaluation(ids_split(3, (40, 80)), SPEC, 2))
-    assert table["image"].shape == (4, 32, 64, 3)
-    assert table["label"].shape == (4, 40, 80)
-
-
-def test_evaluation_is_square_for_a_model_of_one_size():
-    table = rows(pipeline.evaluation(ids_split(3, (40, 80)), SPEC, 2, square=True))
-    assert table["image"].shape == (4, 64, 64, 3)
-    assert table["image_size"].tolist()[:3] == [[32, 64]] * 3
 
 
 def test_pictures_shrink_with_antialiasing_and_labels_by_choice():
@@ -143,7 +165,7 @@ def test_the_confusion_matrix_is_the_same_on_any_replicas_and_in_any_batches():
     assert done.returncode == 0, done.stderr[-2000:]
     report = json.loads(done.stdout)
     labels = report.pop("labels")
-    assert set(report) == {"1 x 1", "1 x 3", "2 x 2", "2 x 6"}
+    assert set(report) == {"1 x 1", "1 x 3", "2 x 2", "2 x 6", "alone"}
     first = report["1 x 1"]
     assert np.sum(first["confusion"], axis=1).tolist() == labels, "every labelled pixel of the split, once"
     for scores in report.values():

@@ -180,6 +180,25 @@ def test_one_seed_gives_no_interval_and_says_so(tmp_path):
     assert "Images/s cannot be compared between these trials: 2 trials shared one machine's cores." in text
 
 
+def test_scores_of_an_older_version_stand_beside_no_newer_ones(tmp_path):
+    folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], seeds=3, pictures=0)
+    whole = {cell.label: cell.miou for cell in summarize(results.read_run(folder)).cells}
+    trials = sorted((folder / "trials").iterdir())
+    for trial in trials:
+        results.write(trial, results.read(trial).model_copy(update={"scoring": 1}))
+    alike = summarize(results.read_run(folder))
+    assert {cell.label: cell.miou for cell in alike.cells} == whole, "old scores are compared with old ones"
+    assert alike.outdated == 0
+    for trial in trials[1:]:
+        results.write(trial, results.read(trial).model_copy(update={"scoring": results.SCORING_VERSION}))
+    label = results.read(trials[0]).label
+    summary = summarize(results.read_run(folder))
+    assert {cell.label: len(cell.miou) for cell in summary.cells} == {name: 3 - (name == label) for name in whole}
+    assert (
+        "1 trial has scores of an older version than the others: they are left out" in reports.write(folder).read_text()
+    )
+
+
 def test_a_trial_whose_rate_did_not_settle_is_left_out_and_the_others_stay_comparable(tmp_path):
     folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], seeds=4, pictures=0, views=["flip"])
     for trial in sorted((folder / "trials").glob("dice*"))[:2]:

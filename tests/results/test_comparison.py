@@ -257,6 +257,23 @@ def test_another_machine_or_data_set_is_not_comparable(base, tmp_path):
     assert set(verdicts(results.compare(*pair, soft), "soft_dice").values()) == {"not comparable"}
 
 
+def test_scores_of_two_versions_are_not_compared(base, tmp_path):
+    old = made.made_run(tmp_path / "old", numbers(5), scoring=1)
+    found = results.compare(old, base)
+    scores = [row for row in found.rows if row.metric == "miou"]
+    assert {(row.verdict, row.reason) for row in scores} == {("not comparable", "scores of version 1 and 2")}
+    assert np.isnan(found.headline.estimate)
+    assert found.outcome == "incomplete", "no mIoU was compared"
+    assert set(verdicts(found, "images_per_second").values()) == {"ok"}
+    assert "not comparable" not in verdicts(results.compare(old, old)).values()
+    (mixed := tmp_path / "mixed").mkdir()
+    shutil.copytree(old, mixed, dirs_exist_ok=True)
+    label = sorted(LABELS)[0]
+    shutil.copytree(base / "trials" / f"{label}-s0", mixed / "trials" / f"{label}-s0", dirs_exist_ok=True)
+    told = {row.label: row.verdict for row in results.compare(mixed, mixed).rows if row.metric == "miou"}
+    assert [name for name, verdict in told.items() if verdict == "not comparable"] == [label], "on both sides are both"
+
+
 @pytest.mark.parametrize("what", [("instructions", "avx2", "avx512f"), ("onednn", "0", "1")])
 def test_a_machine_that_differs_in_what_only_newer_records_say_is_not_comparable_in_speed(base, tmp_path, what):
     name, *values = what

@@ -58,7 +58,8 @@ def test_a_record_is_its_own_round_trip_and_strict_json(tmp_path):
         {"artefacts": [{"kind": "log", "path": "../x", "sha256": "0" * 64}]},
         {"artefacts": [{"kind": "log", "path": "/x", "sha256": "0" * 64}]},
         {"started": "2026-01-01T00:00:00"},
-        {"schema_version": 4},
+        {"schema_version": 5},
+        {"scoring": 0},
     ],
 )
 def test_what_the_schema_does_not_know_is_refused(changes):
@@ -74,9 +75,9 @@ def test_what_the_schema_does_not_know_is_refused(changes):
         (lambda text: "[1, 2]", "object is expected, found list"),
         (lambda text: text.replace('"miou": 0.5', '"miou": NaN'), "NaN is not JSON"),
         (lambda text: text.replace('"seed": 0', '"seed": "x"'), "seed: "),
-        (lambda text: text.replace('"schema_version": 3', '"schema_version": 99'), "version 99 is newer"),
-        (lambda text: text.replace('"schema_version": 3', '"schema_version": 0'), "version 0 is not known"),
-        (lambda text: text.replace('"schema_version": 3', '"version": 2'), "no schema_version"),
+        (lambda text: text.replace('"schema_version": 4', '"schema_version": 99'), "version 99 is newer"),
+        (lambda text: text.replace('"schema_version": 4', '"schema_version": 0'), "version 0 is not known"),
+        (lambda text: text.replace('"schema_version": 4', '"version": 2'), "no schema_version"),
     ],
 )
 def test_a_damaged_record_is_refused_in_one_line_that_names_it(tmp_path, damage, reason):
@@ -92,7 +93,7 @@ def test_a_damaged_record_is_refused_in_one_line_that_names_it(tmp_path, damage,
 def test_old_records_climb_the_migrations(tmp_path, monkeypatch):
     monkeypatch.setitem(schema.MIGRATIONS, 0, lambda old: {**old, "schema_version": 1, "label": old["label"].upper()})
     path = results.write(tmp_path, make())
-    path.write_text(path.read_text().replace('"schema_version": 3', '"schema_version": 0'))
+    path.write_text(path.read_text().replace('"schema_version": 4', '"schema_version": 0'))
     assert results.read(path).label == "DICE"
 
 
@@ -111,6 +112,14 @@ def test_a_real_record_of_every_earlier_version_is_read_whole(tmp_path, version)
         return len(new) == len(old) and all(map(holds, new, old)) if isinstance(old, list) else new == old
 
     assert holds(new, {**old, "schema_version": results.SCHEMA_VERSION})
+
+
+def test_a_record_tells_by_which_rule_its_scores_were_made(tmp_path):
+    folder = Path(__file__).parent / "records"
+    assert {results.read(path).scoring for path in folder.glob("v[123].json")} == {1}
+    assert results.read(results.write(tmp_path, make())).scoring == results.SCORING_VERSION == 2
+    frame = results.trials(results.iterate([str(folder / "v3.json"), str(tmp_path)]))
+    assert frame["scoring"].tolist() == [1, 2]
 
 
 def test_death_between_write_and_rename_leaves_the_old_record(tmp_path):
