@@ -255,3 +255,31 @@ def test_two_seeds_that_do_not_vary_state_a_fact_of_a_cell_and_no_noise_of_a_gri
     assert (one.method, one.p_worse, one.p_better) == ("constant", 1.0, 0.0)
     assert (one.low, one.estimate, one.high) == pytest.approx((0.1, 0.1, 0.1))
     assert headline(cells).method == "none"
+
+
+@pytest.mark.parametrize(("f", "method"), [(6.9, "pooled"), (7.0, "welch")])
+def test_cells_move_together_when_the_f_test_of_the_seeds_says_so_at_5_percent(f, method):
+    """Three cells on three seeds: F(2, 4) = 6.944 is the bound. The mean squares are 3 t^2 and 6 / 4, so F is 2 t^2."""
+    assert 6.9 < stats.f.isf(0.05, 2, 4) < 7.0
+    rest = np.array([[1, -1, 0], [-1, 0, 1], [0, 1, -1]])
+    base = 0.7 + 0.001 * (rest + np.sqrt(f / 2) * np.array([1, 0, -1]))
+    head = 0.7 + 0.001 * rest
+    cells = {
+        name: (dict(enumerate(base[row])), {5 + seed: value for seed, value in enumerate(head[row])})
+        for row, name in enumerate("abc")
+    }
+    assert headline(cells).method == method
+
+
+def test_a_cell_whose_pairs_all_differ_by_the_same_is_judged_unpaired():
+    """Its differences have no spread, and that of the other cells is not theirs."""
+    noise = [0.002, -0.001, 0.003, -0.004]
+    cells = {
+        name: (
+            {seed: 0.5 + 0.01 * seed for seed in range(4)},
+            {seed: 0.5 + 0.01 * seed + step[seed] for seed in range(4)},
+        )
+        for name, step in {"a": noise, "b": noise[::-1], "c": [0.0625] * 4}.items()
+    }
+    cells["c"] = ({seed: seed / 64 for seed in range(4)}, {seed: seed / 64 + 0.0625 for seed in range(4)})  # exact
+    assert {name: one.method for name, one in changes(cells).items()} == {"a": "paired", "b": "paired", "c": "pooled"}
