@@ -148,6 +148,24 @@ def test_shared_seeds_that_move_all_cells_are_taken_out():
     assert len(set(ranking.groups.values())) == 3, "10 times the remaining noise apart"
 
 
+def test_a_constant_cell_stays_apart_where_the_seeds_are_taken_out():
+    common = np.array([-0.05, 0.0, 0.05, 0.02])
+    wiggle = np.array([0.001, -0.001, 0.001, -0.001])
+    cells = {"a": seeds(0.70 + common + wiggle), "b": seeds(0.69 + common - wiggle), "same": seeds([0.5] * 4)}
+    ranking = statistics.rank(cells)
+    assert (ranking.method, ranking.pool.apart) == ("blocked", ("same",))
+    found = statistics.between({name: [*cell.values()] for name, cell in cells.items()}, "same", "a", ranking.pool)
+    assert found.p == pytest.approx(stats.ttest_1samp(0.70 + common + wiggle, 0.5).pvalue), "its own noise alone"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("sides", [([], [0.5, 0.6]), ([0.5, 0.6], []), ([], [])])
+def test_nothing_is_no_side_of_a_difference(sides):
+    found = statistics.difference(*sides)
+    assert found.method == "none"
+    assert np.isnan([found.estimate, found.low, found.high, found.p]).all()
+
+
 def test_one_seed_tells_nothing_apart():
     ranking = statistics.rank({"a": {0: 0.9}, "b": {0: 0.1}, "failed": {}})
     assert ranking.order == ("a", "b")
