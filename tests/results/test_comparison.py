@@ -191,6 +191,21 @@ def test_cells_of_another_data_set_or_length_of_training_lend_no_noise(tmp_path,
     assert (found["ce"], found["dice"]) == ("regressed", "regressed")
 
 
+def test_only_validation_scores_of_trials_that_ended_well_are_judged(tmp_path):
+    views = [
+        {"split": split, "images": 3, "miou": miou, "iou": [miou, miou]}
+        for split, miou in (("val", 0.7), ("test", 0.1))
+    ]
+    folder = made.made_run(tmp_path / "r", {"ce": dict.fromkeys(range(3), (0.7, 40.0))}, views=views)
+    last = results.read(folder / "trials" / "ce-s2")
+    low = last.views[0].model_copy(update={"miou": 0.2})
+    error = {"kind": "RuntimeError", "message": "ended after its scores"}
+    values = {**last.model_dump(mode="json"), "status": "crashed", "error": error}
+    results.write(folder / "trials" / "ce-s2", results.Record(**{**values, "views": [low.model_dump(mode="json")]}))
+    (row,) = [row for row in results.compare(folder, folder).rows if row.metric == "miou"]
+    assert (row.base, row.head, row.seeds) == (pytest.approx(0.7), pytest.approx(0.7), (2, 2))
+
+
 def test_a_speed_that_cannot_be_compared_is_no_part_of_its_cell_s_mean(tmp_path):
     cells = {"ce": {seed: (0.7 + 0.001 * seed, speed) for seed, speed in enumerate((40.0, 41.0, 10.0))}}
     folder = made.made_run(tmp_path / "r", cells)
