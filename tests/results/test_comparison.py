@@ -468,7 +468,10 @@ def test_a_view_that_failed_on_both_sides_is_a_gap_and_one_that_head_has_is_none
     both = results.compare(runs["failed"], runs["failed"])
     assert both.outcome == "incomplete"
     assert both.gaps == tuple(f"{label}, view flip: measured by no trial on either side" for label in LABELS)
-    assert results.compare(runs["failed"], runs["scored"]).outcome == "ok"
+    more = results.compare(runs["failed"], runs["scored"])
+    assert more.outcome == "ok"
+    told = {(row.verdict, row.reason) for row in more.rows if row.view == "flip"}
+    assert told == {("not comparable", "base did not measure it")}
     assert results.compare(runs["scored"], runs["failed"]).outcome == "regressed"
 
 
