@@ -1,5 +1,8 @@
 """What all tests share."""
 
+import importlib.util
+from pathlib import Path
+
 import pytest
 
 from bench.environment import prepare_process
@@ -24,3 +27,18 @@ def _pictures_of_this_session(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEGMENTATION_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="module")
+def thin_resnet():
+    """`resnet18` with one narrow block per stage, as in the processes of tests/faults/thin.py; its row."""
+    from models.backbones import BACKBONES
+
+    source = importlib.util.spec_from_file_location("thin", Path(__file__).parent / "faults" / "thin.py")
+    module = importlib.util.module_from_spec(source)
+    source.loader.exec_module(module)
+    row = BACKBONES["resnet18"]
+    before = row.arguments
+    module.make_thin()
+    yield row
+    object.__setattr__(row, "arguments", before)

@@ -9,6 +9,8 @@ import threading
 import time
 from dataclasses import replace
 
+import pytest
+
 
 def fine(payload, tell):
     print("printed by the job")
@@ -70,14 +72,23 @@ def dies_before_its_grandchild(payload, tell):
 
 
 def trains(payload, tell):
-    """A real trial of a thin ResNet, in which from the image `broken_from` on the pictures cannot be read."""
+    """Real trials of a thin ResNet, one after another: that of the payload, and as `then` changes it."""
+    from thin import make_thin
+
+    from bench import trial
+
+    make_thin()
+    for change in [{}, *payload.get("then", [])]:
+        one = {**payload, **change}
+        with pytest.MonkeyPatch.context() as patch:
+            _break(patch, one)
+            trial.worker(one, tell)
+
+
+def _break(patch, payload):
+    """From the image `broken_from` on pictures cannot be read; memory runs out in the CRF; pictures are gone."""
     from bench import trial
     from bench.data.pipeline import Crops
-    from models.backbones import BACKBONES
-
-    row = BACKBONES["resnet18"]
-    thin = {"stackwise_filters": (64, 64, 64, 64), "stackwise_blocks": (1, 1, 1, 1)}  # building it takes the time here
-    object.__setattr__(row, "arguments", {**row.arguments, **thin})
 
     read, broken_from = Crops.__getitem__, payload.get("broken_from", float("inf"))
 
@@ -86,7 +97,7 @@ def trains(payload, tell):
             raise OSError("images/b.png: image file is truncated")
         return read(self, position)
 
-    Crops.__getitem__ = reads
+    patch.setattr(Crops, "__getitem__", reads)
     if payload.get("no_crf"):
         import tensorflow as tf
 
@@ -101,7 +112,7 @@ def trains(payload, tell):
                 )
             return predictor(view, *rest)
 
-        views.predictor = allocates
+        patch.setattr(views, "predictor", allocates)
     if payload.get("no_pictures"):
         draw = trial.Body._draw
 
@@ -110,8 +121,7 @@ def trains(payload, tell):
             self.dataset = replace(self.dataset, splits=splits)
             draw(self)
 
-        trial.Body._draw = gone
-    trial.worker(payload, tell)
+        patch.setattr(trial.Body, "_draw", gone)
 
 
 def reads_nothing(key):

@@ -14,7 +14,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 SETTINGS = [
     "train.epochs=2", "train.steps_per_epoch=3", "train.batch_size=4", "train.deterministic=true", "eval.batch_size=5",
     "data.size=64", "data.crop=64", "data.train_limit=8", "data.val_limit=5", "data.test_limit=3", "eval.pictures=0",
-    "model.backbone=resnet18", "model.aspp_channels=16", "model.decoder_channels=16", "model.dropout=0.5",
+    "model.backbone=resnet18", "model.architecture=deeplabv3", "model.separable=false",  # few layers are traced soon
+    "model.aspp_channels=16", "model.decoder_channels=16", "model.dropout=0.5",
     "loss.name=scheduled_mix", "loss.params={losses: [cross_entropy, dice]}",
 ]  # fmt: skip
 
@@ -24,19 +25,22 @@ def train():
     patch = pytest.MonkeyPatch()
     patch.setenv("PYTHONPATH", os.pathsep.join([str(PROJECT), str(Path(__file__).parent)]))
 
-    def train(folder, settings=(), **more):
-        spec = single([*SETTINGS, *settings], "smoke", "float32")
-        folder.mkdir(exist_ok=True)
+    def train(place, settings=(), **more):
+        place.mkdir(exist_ok=True)
         payload = {
-            "trial": "t", "label": "t", "axes": {}, "spec": spec.model_dump(mode="json"), "folder": str(folder),
+            "trial": "t", "label": "t", "axes": {}, "spec": _spec(settings), "folder": str(place),
             "cpus": 2, "shared": True, "tuning": None, **more,
         }  # fmt: skip
-        log = folder / "log.txt"
+        log = place / "log.txt"
         assert supervisor.run("fault_jobs:trains", payload, str(log), Limits(), lambda event: None) == End("returned")
-        return results.read(folder)
+        return results.read(place)
 
     yield train
     patch.undo()
+
+
+def _spec(settings):
+    return single([*SETTINGS, *settings], "smoke", "float32").model_dump(mode="json")
 
 
 def _measured(record):
@@ -48,42 +52,46 @@ def _measured(record):
 
 @pytest.mark.parametrize("settings", [(), ("placement.cpu_replicas=2",)])
 def test_a_picture_that_breaks_in_epoch_2_costs_that_epoch_and_what_follows_is_bit_equal(train, tmp_path, settings):
-    """Bit-equal also because both are `--deterministic`: two processes, one seed."""
-    whole = train(tmp_path / "whole", settings)
+    """Bit-equal also because all are `--deterministic`: the process that goes on is another one, with one seed."""
+    replicas = bool(settings)
+    # A view that fails costs that view, pictures that are gone the pictures; a resumed training is enough to see it.
+    views = () if replicas else ("eval.views=[{crf: true}, {flip: true}]", "eval.pictures=1")
+    (tmp_path / "t").mkdir()
+    breaks = {"folder": str(tmp_path / "t"), "spec": _spec([*settings, *views]), "broken_from": 4 * 3 + 5}
+    if replicas:  # a second strategy in one process would wait for the first
+        whole = train(tmp_path / "whole", settings)
+        train(tmp_path / "t", **breaks)
+    else:
+        whole = train(tmp_path / "whole", settings, then=[breaks])
     assert (whole.status, len(whole.history)) == ("ok", 2), whole.error
     assert not (tmp_path / "whole" / checkpoint.FILE).exists()
 
-    # A view that fails costs that view, pictures that are gone the pictures; a resumed training is enough to see it.
-    views = () if settings else ("eval.views=[{crf: true}, {flip: true}]", "eval.pictures=1")
-    broken = train(tmp_path / "t", [*settings, *views], broken_from=4 * 3 + 5)
+    broken = results.read(tmp_path / "t")
     assert broken.status == "crashed"
     assert "images/b.png: image file is truncated" in broken.error.message
     assert _measured(broken)[0] == _measured(whole)[0][:1]
     kept = checkpoint.read(tmp_path / "t").state["clocks"]
-    if not settings:  # an attempt that does not get to its data leaves what an earlier one left
+    if not replicas:  # an attempt that does not get to its data leaves what an earlier one left
         unmounted = single(["data.dataset=folder", f"data.root={tmp_path / 'unmounted'}"], "smoke", "float32")
         assert trial.run(unmounted, tmp_path / "t", attempt=2).status == "invalid"
         assert checkpoint.read(tmp_path / "t").state["clocks"] == kept
 
     left = checkpoint.read(tmp_path / "t")
-    if not settings:  # what other data left is not gone on from; it ends at once, at its first picture
+    further: dict = {}
+    if not replicas:  # what other data left is not gone on from; it ends at once, at its first picture
         made_by = {**left.state["made_by"], "data": "another version"}
         assert made_by.keys() == left.state["made_by"].keys()
         (tmp_path / "other").mkdir()
         checkpoint.write(tmp_path / "other", checkpoint.Checkpoint({**left.state, "made_by": made_by}, left.arrays))
-        anew = train(tmp_path / "other", settings, broken_from=0)
-        assert (anew.status, anew.history) == ("crashed", [])
-        assert "resumed_after_epoch" not in anew.environment
-        assert (
-            "left by other code, versions or data: from the beginning" in (tmp_path / "other" / "log.txt").read_text()
-        )
+        further = {"no_crf": True, "no_pictures": True}
+        further["then"] = [{"folder": str(tmp_path / "other"), "broken_from": 0}]
 
     # Images/s are kept, but for those of another machine.
-    machine = {**left.state["machine"], **({"processor": "another"} if settings else {})}
+    machine = {**left.state["machine"], **({"processor": "another"} if replicas else {})}
     state = {**left.state, "windows": [1000.0], "machine": machine}
     checkpoint.write(tmp_path / "t", checkpoint.Checkpoint(state, left.arrays))
 
-    resumed = train(tmp_path / "t", [*settings, *views], no_crf=not settings, no_pictures=not settings)
+    resumed = train(tmp_path / "t", [*settings, *views], **further)
     assert resumed.status == "ok", resumed.error
     assert (resumed.environment["attempt"], resumed.environment["resumed_after_epoch"]) == (2, 1)
     assert resumed.spec["train"]["deterministic"]
@@ -91,9 +99,13 @@ def test_a_picture_that_breaks_in_epoch_2_costs_that_epoch_and_what_follows_is_b
     assert resumed.clocks.train_s > kept["train_s"] > 0  # of both attempts, but for the epoch that was lost
     assert resumed.clocks.compile_s > kept["compile_s"] > 0
     assert not (tmp_path / "t" / checkpoint.FILE).exists()
-    assert (1000.0 in resumed.throughput.windows) == (not settings)
+    assert (1000.0 in resumed.throughput.windows) == (not replicas)
     assert {view.view for view in resumed.views} == ({"default", "flip"} if views else {"default"})
     assert [*resumed.failed_views] == (["crf"] if views else [])
     if views:
         assert resumed.failed_views["crf"].startswith("OOM when allocating tensor")
         assert [artefact.kind for artefact in resumed.artefacts] == ["checkpoint"]
+        anew = results.read(tmp_path / "other")
+        assert (anew.status, anew.history) == ("crashed", [])
+        assert "resumed_after_epoch" not in anew.environment
+        assert "left by other code, versions or data: from the beginning" in (tmp_path / "t" / "log.txt").read_text()
