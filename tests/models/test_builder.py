@@ -287,7 +287,9 @@ def test_the_auxiliary_head_sees_the_last_map_at_stride_16(stride: int, side: in
     """At output stride 8 that map is as dense as the rest."""
     trained, _ = models.build_training(models.ModelSpec(**SMALL, output_stride=stride, auxiliary_weight=0.4), 5)
     _, _, middle = trained.get_layer("backbone")(IMAGE[:, :96, :96])
-    assert tuple(middle.shape[1:]) == (side, side, 32)  # the third stage has 32 channels
+    assert tuple(middle.shape[1:]) == (side, side, 32)  # the third stage has 32 channels, the fourth 40
+    own = [weight for weight in trained.weights if "auxiliary" in getattr(weight, "path", weight.name)]
+    assert next(weight.shape[2] for weight in own if len(weight.shape) == 4) == 32
 
 
 def test_without_the_head_one_model_is_trained_and_used() -> None:
