@@ -1,4 +1,4 @@
-"""The examples of docstrings and of docs/ are run; version, changelog and releases agree."""
+"""The examples of docstrings and of docs/ are run; pages keep their width; version, changelog and releases agree."""
 
 import doctest
 import importlib
@@ -19,6 +19,7 @@ MODULES = [
     for path in sorted((HOME / room).rglob("*.py"))
     if ">>> " in path.read_text()
 ]
+PAGES = [*HOME.glob("*.md"), *(HOME / "docs").rglob("*.md")]
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -76,6 +77,20 @@ def test_the_page_on_prediction_says_what_a_model_costs():
     space = {"models": models}
     exec(statement, space)
     assert repr(eval(call, space)) == told.removeprefix("# ")
+
+
+def _too_wide(page):
+    """Lines of more than 120 characters that could be wrapped: no table, code, heading or picture."""
+    inside = False
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        inside ^= line.lstrip().startswith("```")
+        free = line.lstrip().startswith(("|", "#", "![", "```")) or line.startswith("    ")
+        if len(line) > 120 and not inside and not free:
+            yield f"{page.relative_to(HOME)}:{number}"
+
+
+def test_pages_are_wrapped():
+    assert not [place for page in PAGES for place in _too_wide(page)]
 
 
 def _numbers(version):
