@@ -10,29 +10,12 @@ import time
 from pathlib import Path
 
 import psutil
-import pytest
 
 HERE = Path(__file__).resolve().parent
 _source = importlib.util.spec_from_file_location("driver", HERE / "driver.py")
 made = importlib.util.module_from_spec(_source)
 _source.loader.exec_module(made)
 Driver, grid, LOSSES = made.Driver, made.grid, made.LOSSES
-
-
-@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
-def test_a_stopped_run_keeps_what_is_done_and_records_what_ran(tmp_path, signals):
-    driver = Driver(tmp_path, *grid(), faults={"dice": "wait"})
-    driver.wait_for(lambda: made.started_waiting(driver))
-    family = psutil.Process(driver.process.pid).children(recursive=True)
-    for number in signals:
-        os.killpg(driver.process.pid, number)
-        time.sleep(0.1)
-    status, output = driver.end()
-    assert status == 130, output
-    assert driver.statuses() == {"cross_entropy": "ok", "dice": "interrupted"}
-    assert json.loads((driver.run / "run.json").read_text())["status"] == "interrupted"
-    assert "--resume runs/r" in output
-    made.gone(family)
 
 
 def test_a_trial_that_is_recorded_but_does_not_end_counts_as_recorded_and_its_place_is_freed(tmp_path):
@@ -47,25 +30,27 @@ def test_a_trial_that_is_recorded_but_does_not_end_counts_as_recorded_and_its_pl
     made.gone(family)
 
 
-def test_what_a_failed_trial_left_stays_until_it_begins_again(tmp_path):
+def test_a_stopped_run_keeps_what_is_done_records_what_ran_and_leaves_what_had_not_begun_again(tmp_path):
     faults = {"dice": "raise", "focal": "raise"}
-    driver = Driver(tmp_path, *grid(), faults=faults)
-    status, output = driver.end()
+    status, output = Driver(tmp_path, *grid(), faults=faults).end()
     assert status == 4, output
-    left = {path: path.read_bytes() for path in driver.run.glob("trials/focal-*/*") if path.is_file()}
+    left = {path: path.read_bytes() for path in tmp_path.glob("runs/r/trials/focal-*/*") if path.is_file()}
     assert {path.name for path in left} >= {"record.json", "log.txt"}
 
-    again = Driver(tmp_path, "--resume", "runs/r", faults={**faults, "dice": "wait"})
-    again.wait_for(lambda: "crashed" not in again.statuses().get("dice", ""))  # its turn: focal's has not come
-    family = psutil.Process(again.process.pid).children(recursive=True)
-    os.killpg(again.process.pid, signal.SIGINT)
-    status, output = again.end()
-    assert status == 130, output
-    assert again.statuses() == {"cross_entropy": "ok", "dice": "interrupted", "focal": "crashed"}
-    assert {path: path.read_bytes() for path in left} == left
-    assert json.loads((again.run / "run.json").read_text())["status"] == "interrupted"
-    assert "--resume runs/r" in output
-    made.gone(family)
+    for signals in ([signal.SIGTERM], [signal.SIGINT, signal.SIGINT]):
+        again = Driver(tmp_path, "--resume", "runs/r", faults={**faults, "dice": "wait"})
+        again.wait_for(lambda run=again: "dice" not in run.statuses())  # its turn: focal's has not come
+        family = psutil.Process(again.process.pid).children(recursive=True)
+        for number in signals:
+            os.killpg(again.process.pid, number)
+            time.sleep(0.1)
+        status, output = again.end()
+        assert status == 130, output
+        assert again.statuses() == {"cross_entropy": "ok", "dice": "interrupted", "focal": "crashed"}
+        assert {path: path.read_bytes() for path in left} == left
+        assert json.loads((again.run / "run.json").read_text())["status"] == "interrupted"
+        assert "--resume runs/r" in output
+        made.gone(family)
 
 
 def test_a_killed_driver_loses_what_ran_and_is_resumed(tmp_path):
