@@ -56,6 +56,26 @@ class Forecast:
         )
 
 
+SCORING_PIXEL = 70
+"""Bytes that a pixel of a label takes while it is scored: ids, the two boundary bands and their integral images."""
+SCORING_STRIP = 80 << 20
+"""Bytes that `models.predict.labels` takes for its strips, whatever the label."""
+
+
+def scoring_bytes(size: int, batch: int, classes: int, pixels: int) -> int:
+    """Memory that an evaluation takes beside the model's own layers.
+
+    Args:
+        size: longest side of a picture as the model sees it, pixels.
+        batch: pictures at a time.
+        classes: channels of the logits.
+        pixels: of the largest label, at its own size.
+    """
+    seen = batch * size**2
+    scores = 4 * seen * (2 * classes + 3)  # the logits, those that are cut to the content, and the picture
+    return scores + min(SCORING_STRIP, 10 * pixels * classes) + SCORING_PIXEL * pixels + batch * pixels
+
+
 def costs(plan: Plan, found: Mapping[DataSpec, Dataset]) -> dict[str, tuple[Sized, Cost]]:
     """What one training image costs, by cell; seconds for each distinct model, in other processes."""
     from bench.costs import Sized

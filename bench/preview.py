@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.forecast import Forecast
+from bench.forecast import Forecast, scoring_bytes
 from bench.plan import Machine, Plan, misfit
 from bench.spec import DataSpec
 
@@ -25,11 +25,17 @@ def notes(plan: Plan, data: Mapping[DataSpec, Dataset], console: Console) -> Non
 
 
 def show(
-    plan: Plan, nodes: Sequence[Machine], costs: Mapping[str, tuple[Sized, Cost]], forecast: Forecast, console: Console
+    plan: Plan,
+    nodes: Sequence[Machine],
+    data: Mapping[DataSpec, Dataset],
+    costs: Mapping[str, tuple[Sized, Cost]],
+    forecast: Forecast,
+    console: Console,
 ) -> bool:
     """Print it; whether every trial fits on a node.
 
     Args:
+        data: the data sets, by what asks for them.
         costs: by cell, as `bench.forecast.costs` gives them.
     """
     _show_cells(plan, console)
@@ -45,8 +51,26 @@ def show(
         console.print(Text.assemble(("does not fit:", "red"), f" {fault}"))
     else:
         _show_costs(costs, {cell.spec.cell: cell.label for cell in grid.cells}, console)
+        for line in scoring(plan, data):
+            console.print(line, soft_wrap=True)
         console.print(str(forecast), soft_wrap=True)
     return fault is None
+
+
+def scoring(plan: Plan, data: Mapping[DataSpec, Dataset]) -> list[str]:
+    """A line for each way to score a data set: the memory that an evaluation takes beside the model's own."""
+    found: dict[str, None] = {}
+    for cell in plan.grid.cells:
+        spec, dataset = cell.spec, data[cell.spec.data]
+        splits = [split for name, split in dataset.splits.items() if name != "train"]
+        pixels = [int(split.pixels.max()) for split in splits if split.pixels is not None and len(split)]
+        largest, classes = max(pixels, default=spec.data.size**2), len(dataset.class_names)
+        needed = scoring_bytes(spec.data.size, spec.eval.batch_size, classes, largest)
+        found[
+            f"Scoring {dataset.name}: about {needed / 1e6:.0f} MB beside the model "
+            f"(batches of {spec.eval.batch_size}, {classes} classes, labels of up to {largest / 1e6:.2g} megapixels)"
+        ] = None
+    return list(found)
 
 
 def _show_cells(plan: Plan, console: Console) -> None:

@@ -182,7 +182,7 @@ def _preview(plan: Plan, nodes: Any, data: Any, out: Path) -> int:
     preview.notes(plan, data, console)
     with console.status("Working out what the models cost"):
         worked_out = costs(plan, data)
-    fits = preview.show(plan, nodes, worked_out, forecast(plan, worked_out, out, _kinds(nodes)), console)
+    fits = preview.show(plan, nodes, data, worked_out, forecast(plan, worked_out, out, _kinds(nodes)), console)
     return EXIT_OK if fits else EXIT_USAGE
 
 

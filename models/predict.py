@@ -112,14 +112,61 @@ def labels(scores: tf.Tensor, size: Any = None) -> tf.Tensor:
     """Class ids at a size of one's own, of the scores at the model's: resized bilinearly, then arg-maxed, because
     resizing ids would invent shapes. Of equal scores the first class has it.
 
+    Equal on a CPU to `tf.argmax(tf.image.resize(scores, size), -1)` in every pixel (on a GPU but for its rounding), in
+    the memory of a few rows: what is larger than `STRIP` is done a strip of rows after the other.
+
     Args:
-        scores: (B, h, w, C), logits or logarithms of probabilities; of one channel: class 1 where above 0.
+        scores: (B, h, w, C) float32, logits or logarithms of probabilities; of one channel: class 1 where above 0.
         size: height and width of the result, numbers or a tensor; None: those of the scores.
 
     Returns:
         (B, *size) int32.
     """
-    scores = scores if size is None else tf.image.resize(scores, size)  # nothing happens where it has that size
+    if size is None:
+        return _winners(scores)
+    height, width = tf.unstack(tf.cast(size, tf.int32))
+    # In whole numbers, and as TensorFlow's kernel has it: a strip has to fall on the same places.
+    rows = tf.maximum(1, STRIP // (tf.shape(scores)[0] * scores.shape[3] * width))
+    return tf.cond(
+        rows >= height,
+        lambda: _winners(tf.image.resize(scores, (height, width))),  # nothing happens where it has that size
+        lambda: _by_strips(scores, height, width, rows),
+    )
+
+
+STRIP = 1 << 21
+"""Scores, resized, that `labels` holds at a time; some copies of them come on top."""
+
+
+def _by_strips(scores: tf.Tensor, height: tf.Tensor, width: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    batch, extent = tf.shape(scores)[0], tf.shape(scores)[1]
+    scale = tf.cast(extent, tf.float32) / tf.cast(height, tf.float32)
+    kept = tf.uint8 if scores.shape[3] <= 256 else tf.int32
+
+    def strip(start: tf.Tensor) -> tf.Tensor:
+        # All strips have as many rows: those past the end are the last one again.
+        row = tf.cast(tf.minimum(start + tf.range(rows), height - 1), tf.float32)
+        place = (row + 0.5) * scale - 0.5
+        below = tf.floor(place)
+        above = tf.maximum(tf.cast(below, tf.int32), 0)
+        under = tf.minimum(tf.cast(tf.math.ceil(place), tf.int32), extent - 1)
+        first, last = above[0], under[-1] + 1
+        wide = tf.image.resize(scores[:, first:last], (last - first, width))
+        one, other = (tf.gather(wide, which - first, axis=1) for which in (above, under))
+        return tf.cast(_winners(one + (other - one) * (place - below)[:, None, None]), kept)
+
+    found = tf.map_fn(
+        strip,
+        tf.range(0, height, rows),
+        fn_output_signature=tf.TensorSpec([scores.shape[0], None, None], kept),
+        parallel_iterations=1,
+    )
+    joined = tf.reshape(tf.transpose(found, [1, 0, 2, 3]), [batch, -1, width])
+    return tf.cast(joined[:, :height], tf.int32)
+
+
+def _winners(scores: tf.Tensor) -> tf.Tensor:
+    """(B, H, W) int32 of (B, H, W, C)."""
     if scores.shape[-1] == 1:
         return tf.cast(scores[..., 0] > 0, tf.int32)
     return tf.argmax(scores, axis=-1, output_type=tf.int32)

@@ -20,8 +20,8 @@ class Split:
     """Keys and a way to read them. Nothing is held in memory. Splits of one `version`, if they have any, read alike.
 
     `stored` gives a picture as it was encoded, where there is such a thing. `background` is the class that is no
-    object, see `Dataset.with_background`. `present` says which class ids each picture has, bool (N, C), where that is
-    known without reading."""
+    object, see `Dataset.with_background`. `present` says which class ids each picture has, bool (N, C), and `pixels`
+    how many pixels, int64 (N,), where that is known without reading."""
 
     keys: tuple[str, ...]
     reader: Callable[[str], Pair]
@@ -29,6 +29,7 @@ class Split:
     stored: Callable[[str], bytes] | None = None
     background: int = 0
     present: np.ndarray | None = dataclasses.field(default=None, compare=False)
+    pixels: np.ndarray | None = dataclasses.field(default=None, compare=False)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -42,8 +43,8 @@ class Split:
         if count is None or count >= len(self):
             return self
         order = np.random.Generator(np.random.PCG64(0)).permutation(len(self))[:count]
-        present = None if self.present is None else self.present[order]
-        return dataclasses.replace(self, keys=tuple(self.keys[i] for i in order), present=present)
+        present, pixels = (None if known is None else known[order] for known in (self.present, self.pixels))
+        return dataclasses.replace(self, keys=tuple(self.keys[i] for i in order), present=present, pixels=pixels)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -179,6 +179,7 @@ def dataset(
                 f"{version} {split} {how}",
                 _Stored(pairs),
                 present=_present(found, pairs, len(classes.names), finish),
+                pixels=np.array([found.facts[key].values.sum() for key in pairs], np.int64),
             )
             for split, pairs in found.splits.items()
         },

@@ -1,6 +1,9 @@
 """Averaging of views and windows: against hand-computed values, the whole image, and the loop written out."""
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -8,7 +11,10 @@ import pytest
 import tensorflow as tf
 
 import models
-from models.predict import label_map, probabilities, sliding
+import models.predict
+from models.predict import label_map, labels, probabilities, sliding
+
+PROJECT = Path(__file__).resolve().parents[2]
 
 IMAGE = np.random.default_rng(0).uniform(0, 255, (2, 41, 67, 3)).astype("float32")
 IMAGE_OF_NOISE = np.random.default_rng(5).uniform(0, 255, (2, 40, 96, 3)).astype("float32")
@@ -63,6 +69,41 @@ def test_one_channel_is_a_sigmoid() -> None:
     image = np.full((1, 2, 2, 3), 255, np.uint8)
     found = probabilities(lambda images, training: images[..., :1] / 255 * math.log(3), image)
     np.testing.assert_allclose(found, np.full((1, 2, 2, 1), 3 / 4), rtol=1e-6)
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_labels_by_strips_are_those_of_the_whole_resized_picture(monkeypatch: pytest.MonkeyPatch, traced: bool) -> None:
+    """In every pixel: larger, smaller, as large, along one side only, and at sizes that no strip divides."""
+    monkeypatch.setattr(models.predict, "STRIP", 500)
+    found = tf.function(labels, autograph=False) if traced else labels
+    random = np.random.default_rng(0)
+    shapes = [(16, 24, 37, 91), (20, 32, 20, 32), (40, 64, 40, 200), (40, 64, 111, 64), (31, 17, 9, 5), (1, 1, 7, 90)]
+    shapes += [(33, 50, 99, 150), (50, 30, 51, 31), (5, 9, 1, 1)]
+    for height, width, *size in shapes:
+        for batch, classes in ((1, 5), (2, 3), (1, 1)):
+            scores = tf.constant(random.normal(size=(batch, height, width, classes)), tf.float32)
+            whole = tf.image.resize(scores, size)
+            expected = tf.argmax(whole, -1) if classes > 1 else tf.cast(whole[..., 0] > 0, tf.int64)
+            np.testing.assert_array_equal(found(scores, tf.constant(size)), expected)
+
+
+def test_of_equal_scores_the_first_class_has_the_pixel() -> None:
+    np.testing.assert_array_equal(labels(tf.ones((1, 4, 4, 300)), (9, 9)), np.zeros((1, 9, 9)))
+
+
+def test_labels_of_a_large_picture_take_a_quarter_of_the_memory_of_its_scores() -> None:
+    """1000 x 750 pixels of 100 classes are 300 MB of scores, and took two and a half times that."""
+    code = (
+        "import resource, tensorflow as tf; from models.predict import labels\n"
+        "kinds = [tf.TensorSpec((1, None, None, 100)), tf.TensorSpec(2, tf.int32)]\n"
+        "found = tf.function(labels, input_signature=kinds)\n"
+        "found(tf.random.normal((1, 75, 100, 100)), [100, 90])\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "found(tf.random.normal((1, 75, 100, 100)), [750, 1000])\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert float(done.stdout.split()[-1]) < 2.5 * 300 / 4
 
 
 def test_label_map() -> None:
