@@ -13,15 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench import cli
-from bench.cli import command, start
-from bench.errors import EXIT_INCOMPLETE, EXIT_INCONCLUSIVE, EXIT_OK, EXIT_REGRESSION, UsageError
+from bench.core import EXIT_INCOMPLETE, EXIT_INCONCLUSIVE, EXIT_OK, EXIT_REGRESSION, UsageError, cli, command, start
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from results import Comparison
-    from results.comparison import ComparisonRow
+    from results import Comparison, ComparisonRow
 
 STATUS = {
     "ok": EXIT_OK, "incomplete": EXIT_INCOMPLETE, "regressed": EXIT_REGRESSION, "inconclusive": EXIT_INCONCLUSIVE
@@ -42,7 +39,9 @@ def main(
     base: Annotated[str, typer.Argument(help="A run's folder, or a published release such as 0.1.0.")],
     head: Annotated[str, typer.Argument(help="What is judged: a run's folder or a release.")],
     format: Annotated[Format, typer.Option(help="How to print; github also annotates the job.")] = Format.table,
-    margins: Annotated[Path | None, typer.Option(help="YAML with other margins than results/margins.yaml.")] = None,
+    margins: Annotated[
+        Path | None, typer.Option(help="YAML with other margins than results/comparison/margins.yaml.")
+    ] = None,
     only: Annotated[str, typer.Option(help="Compare the cells whose label matches this pattern.")] = "*",
     require_conclusive: Annotated[
         bool, typer.Option("--require-conclusive", help="Exit 3 when the seeds cannot tell for some cell.")
@@ -80,7 +79,7 @@ def main(
 def _bless(comparison: Comparison, folder: Path | None) -> None:
     """Leave the one file that a pipeline waits for; the reasons are its lines."""
     import results
-    from reports.comparison import reasons, sentence
+    from reports import reasons, sentence
 
     head = Path(comparison.head.folder)
     if folder is None:
@@ -127,9 +126,9 @@ def _print(comparison: Comparison, format: Format) -> None:
 
 def _annotate(comparison: Comparison) -> None:
     """Workflow commands; https://docs.github.com/actions/reference/workflow-commands-for-github-actions."""
-    from reports.comparison import sentence
+    from reports import sentence
 
-    notes = [("error", row.verdict, sentence(row)) for row in comparison.failing]
+    notes: list[tuple[str, str, str]] = [("error", row.verdict, sentence(row)) for row in comparison.failing]
     notes += [("warning" if comparison.allow_incomplete else "error", "incomplete", gap) for gap in comparison.gaps]
     notes += [("warning", row.verdict, sentence(row)) for row in comparison.inconclusive]
     for kind, title, text in notes:
@@ -138,8 +137,8 @@ def _annotate(comparison: Comparison) -> None:
 
 
 def _plain(comparison: Comparison) -> object:
-    from reports.comparison import reasons
-    from results.record import plain
+    from reports import reasons
+    from results import plain
 
     rows = [dict(vars(row)) for row in comparison.rows]
     return plain(
@@ -159,8 +158,8 @@ def _plain(comparison: Comparison) -> object:
 
 
 def _table(comparison: Comparison) -> None:
+    from reports import Items, Paragraph, words
     from reports import comparison as page
-    from reports.document import Items, Paragraph, words
 
     console = cli.console()
     shown = [row for row in comparison.rows if row.gate or row.verdict != "ok"]

@@ -12,13 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench import cli
-from bench.cli import command, start
-from bench.errors import EXIT_OK, UsageError, nearest
+from bench.core import EXIT_OK, UsageError, cli, command, nearest, start
 
 if TYPE_CHECKING:
-    from results import Comparison, Run
-    from results.comparison import Verdict
+    from results import Comparison, Run, Verdict
 
 # One mark a verdict, for a table that has room for one.
 MARKS = {
@@ -47,8 +44,7 @@ def main(
     Exit status: 0, or 2 when there is nothing to show.
     """
     import results
-    from results import margins, release
-    from results.store import releases_folder
+    from results import margins, release, releases_folder
 
     rules = margins.read(str(margins.DEFAULT))
     if metric not in rules.metrics:
@@ -82,7 +78,7 @@ def _collect(sides: Sequence[Run], metric: str, only: str) -> Table:
     A cell for which a search chose another value goes on in its line, as it is judged. A label that several other cells
     have had gets the cell behind it.
     """
-    from results.comparison import split_alike
+    from results import split_alike
 
     sides = split_alike(sides)
     found: dict[tuple[str, str], list[tuple[float, Verdict | None]]] = {}
@@ -125,7 +121,7 @@ def _compared(base: Run, head: Run, only: str) -> Comparison | None:
 
 def _verdicts(judged: Comparison, metric: str) -> dict[tuple[str, str], Verdict]:
     """{(cell, view): verdict}: of the metric; of the default view, how the trials ended, where that changed."""
-    from results.comparison import TRIALS
+    from results import TRIALS
 
     found = {(row.cell, row.view): row.verdict for row in judged.rows if row.metric == metric}
     ended = {(row.cell, "default"): row.verdict for row in judged.rows if row.metric == TRIALS and row.verdict in ENDS}

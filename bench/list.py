@@ -10,16 +10,14 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench import cli
-from bench.cli import command, start
-from bench.errors import EXIT_OK, UsageError, nearest
+from bench.core import EXIT_OK, UsageError, cli, command, nearest, start
 
 Row = dict[str, Any]  # column -> a JSON value; all rows of a list have the same columns
 DETAILS = {"title", "source", "layout", "ignore_index", "class_names", "colors"}  # too long for a table
 
 
 def backbones() -> list[Row]:
-    from models.backbones import BACKBONES
+    from models import BACKBONES
 
     return [
         {
@@ -45,20 +43,20 @@ def losses() -> list[Row]:
 
 
 def grids() -> list[Row]:
-    from bench import grid
+    from bench.plan import grid
 
     found = (grid.load(name) for name in grid.names())
     return [{"name": g.name, "cells": len(g.cells), "seeds": g.seeds, "description": g.description} for g in found]
 
 
 def presets() -> list[Row]:
-    from bench import grid
+    from bench.plan import grid
 
     return [{"name": name, "seeds": row["seeds"], "sets": row["set"]} for name, row in grid.presets().items()]
 
 
 def datasets() -> list[Row]:
-    from bench.data.catalog import entries
+    from bench.data import entries
 
     return [
         {

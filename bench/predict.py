@@ -12,14 +12,12 @@ from PIL import Image
 from rich.progress import Progress
 
 import results
-from bench import cli, video
-from bench.cli import command, start
-from bench.data.reading import IMAGE_SUFFIXES, check_image, read_image
-from bench.environment import check_rooms, prepare_process
-from bench.errors import EXIT_OK, UsageError, nearest
-from bench.runfolder import writable
+from bench.core import EXIT_OK, UsageError, check_rooms, cli, command, nearest, prepare_process, start
+from bench.data import IMAGE_SUFFIXES, check_image, read_image
+from bench.execution import writable
+from bench.prediction import video
 from bench.spec import TrialSpec, parse
-from models.backbones import BACKBONES
+from models import BACKBONES
 
 console = cli.console(stderr=True)
 
@@ -57,8 +55,10 @@ def main(
     sources = _sources(images)
     _empty(out)
     prepare_process()
-    predict = _predictor(spec, checkpoint, len(stored.record.dataset.class_names), factors, flip, crf, window)
-    colors = np.array(stored.record.dataset.colors, np.uint8)
+    dataset = stored.record.dataset
+    assert dataset is not None  # a trial with weights has read its data
+    predict = _predictor(spec, checkpoint, len(dataset.class_names), factors, flip, crf, window)
+    colors = np.array(dataset.colors, np.uint8)
     if crf:
         _check_crf(sources, len(colors), None if window else spec.data.size)
     out.mkdir(parents=True, exist_ok=True)
@@ -224,9 +224,8 @@ def _predictor(
     import tensorflow as tf
 
     import models
-    from bench.data.pipeline import prepared, seen, squared
-    from models.predict import label_map, labels, probabilities, scores, sliding
-    from models.weights import in_a_line
+    from bench.data import prepared, seen, squared
+    from models import in_a_line, label_map, labels, probabilities, scores, sliding
 
     model = models.build(spec.model.model_copy(update={"weights": "none"}), classes)
     try:

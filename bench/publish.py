@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import command, start
-from bench.errors import EXIT_OK, UsageError
+from bench.core import EXIT_OK, UsageError, command, start
 
 
 @command

@@ -15,15 +15,24 @@ from typing import Annotated, Any
 import typer
 
 import results
-from bench import cli, moves, preflight, preview, signals
-from bench.cli import command, start
-from bench.environment import check_rooms, describe, gpu_names
-from bench.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, StorageLost, UsageError
-from bench.forecast import costs, forecast
-from bench.grid import Grid
-from bench.plan import Local, Plan, grown, make, misfit, place
-from bench.policy import Policy, Trial, settled
-from bench.runfolder import SEARCH, RunFolder, resume_command, writable
+from bench.core import (
+    EXIT_INCOMPLETE,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    StorageLost,
+    UsageError,
+    check_rooms,
+    cli,
+    command,
+    describe,
+    gpu_names,
+    signals,
+    start,
+)
+from bench.execution import SEARCH, Policy, RunFolder, Trial, cluster_checks, resume_command, settled, writable
+from bench.plan import Grid, Local, Plan, checks, costs, forecast, grown, make, misfit, moved_data, place
+from bench.plan import dry_run as preview
 from bench.spec import TrialSpec
 
 console = cli.console()
@@ -105,7 +114,7 @@ def main(
     """
     signals.install()
     check_rooms()
-    preflight.check_trackers(track or ())
+    cluster_checks.check_trackers(track or ())
     care = _given(trial_timeout=trial_timeout, stall_timeout=stall_timeout, retries=retries, on_oom=on_oom)
     options: dict[str, Any] = {
         "grid": grid or "losses", "dataset": dataset, "data_root": data_root and str(data_root.resolve()),
@@ -128,24 +137,24 @@ def main(
     # With no cluster to ask, everything a user can get wrong is known before Ray starts.
     plan = make(options, [_this_machine()], max_concurrent) if address is None else None
     if plan is not None:
-        data = preflight.check_inputs(plan.grid)
+        data = checks.check_inputs(plan.grid)
         if dry_run:
             return _preview(plan, [_this_machine()], data, out)
         if fault := misfit(plan.needs, [_this_machine()]):
             raise UsageError(fault)
     writable(out, name, address)
-    from bench import schedule
+    from bench.execution import ray_tune
 
-    with schedule.cluster(address) as nodes:
+    with ray_tune.cluster(address) as nodes:
         signals.install()  # again: Ray took them over
         if plan is None:
-            preflight.check_nodes(out)
+            cluster_checks.check_nodes(out)
             plan = make(options, nodes, max_concurrent)
-            data = preflight.check_inputs(plan.grid)
+            data = checks.check_inputs(plan.grid)
             if dry_run:
                 return _preview(plan, nodes, data, out)
-        preflight.check_placement(plan, nodes)
-        preflight.check_data(data)
+        cluster_checks.check_placement(plan, nodes)
+        cluster_checks.check_data({spec: dataset.version for spec, dataset in data.items()})
         run = RunFolder.create(out, name or _name(plan), _manifest(options, care), plan, describe(), address)
         preview.notes(plan, data, console)
         return _execute(run, _longest_first(plan, data, out, nodes), policy, track or (), address)
@@ -213,34 +222,34 @@ def _resume(
     changed: Changed,
     track: Sequence[Track],
 ) -> int:
-    from bench import schedule
+    from bench.execution import ray_tune
 
     run = RunFolder.open(path)
     policy = Policy.of({**run.manifest().get("policy", {}), **care})
     grid = run.grid()
     gpus = max(cell.spec.placement.gpus for cell in grid.cells)
-    moved = moves.to(data_root, grid) if data_root else {}
-    places = moves.joined(run.moves(), moved)
-    grid = moves.moved(grid, moved)
-    moves.check_places(grid)
-    data = preflight.check_inputs(grid)
+    moved = moved_data.to(data_root, grid) if data_root else {}
+    places = moved_data.joined(run.moves(), moved)
+    grid = moved_data.moved(grid, moved)
+    moved_data.check_places(grid)
+    data = checks.check_inputs(grid)
     if data_root:
-        moves.check_content(data_root, [*run.records(), *RunFolder(path / SEARCH).records()], data)
-    made_otherwise = {folder: preflight.changed(folder.complete(), data) for folder in (run, RunFolder(path / SEARCH))}
-    other_scores = preflight.scored_otherwise(record for folder in made_otherwise for record in folder.complete())
+        moved_data.check_content(data_root, [*run.records(), *RunFolder(path / SEARCH).records()], data)
+    made_otherwise = {folder: checks.changed(folder.complete(), data) for folder in (run, RunFolder(path / SEARCH))}
+    other_scores = checks.scored_otherwise(record for folder in made_otherwise for record in folder.complete())
     anew = _sorted_out({folder: others for folder, others in made_otherwise.items() if others}, changed, other_scores)
     if given and address is None:
         _grown(run, grid, given, [_this_machine()], max_concurrent, places)  # a refusal needs no Ray
-    with schedule.cluster(address) as nodes:
+    with ray_tune.cluster(address) as nodes:
         signals.install()  # again: Ray took them over
         if given:
             grid = _grown(run, grid, given, nodes, max_concurrent, places)
         plan = place(grid, gpus, nodes, max_concurrent)
         if address is not None:
-            preflight.check_nodes(path)
-        preflight.check_placement(plan, nodes)
-        data = preflight.check_inputs(plan.grid)
-        preflight.check_data(data)
+            cluster_checks.check_nodes(path)
+        cluster_checks.check_placement(plan, nodes)
+        data = checks.check_inputs(plan.grid)
+        cluster_checks.check_data({spec: dataset.version for spec, dataset in data.items()})
         for folder, others in anew.items():  # nothing can be refused any more
             folder.set_aside(others)
             left = f"what they left is in {folder.path / 'replaced'}"
@@ -260,12 +269,12 @@ def _grown(
     given: Mapping[str, Any],
     nodes: Sequence[Any],
     max_concurrent: int | None,
-    places: moves.Moves,
+    places: moved_data.Moves,
 ) -> Grid:
     """The run's grid with more seeds, or with another's cells. For more seeds no file is read again: it may differ."""
     if "grid" not in given:
         return replace(grid, seeds=max(grid.seeds, given["seeds"]))
-    more = moves.moved(make(_as_before(run, grid, given), nodes, max_concurrent).grid, places)
+    more = moved_data.moved(make(_as_before(run, grid, given), nodes, max_concurrent).grid, places)
     if more.search != grid.search:
         raise UsageError(f"--grid {more.name}: its search is not that of {run.path}; run it by itself")
     return grown(grid, more)
@@ -319,8 +328,7 @@ def _sorted_out(
 
 def _execute(run: RunFolder, plan: Plan, policy: Policy, track: Sequence[Track], address: str | None) -> int:
     """Run what the plan lacks, its search first, then tables and report; returns the exit status."""
-    from bench.campaign import Campaign
-    from bench.search import candidates, choose
+    from bench.execution import Campaign, candidates, choose
 
     again = resume_command(run.path, address)
 

@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from bench import cli
-from bench.cli import command, start
-from bench.errors import EXIT_INCOMPLETE, EXIT_OK, UsageError
+from bench.core import EXIT_INCOMPLETE, EXIT_OK, UsageError, cli, command, start
 
 if TYPE_CHECKING:
-    from results.scaling import Row
+    from results import Row
 
 
 def _table(found: Sequence[Row]) -> Table:

@@ -20,10 +20,19 @@ import typer
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bench.cli import command, start
-from bench.environment import check_rooms, gpu_names
-from bench.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UsageError, nearest
-from reports.study import Claim
+from bench.core import (
+    EXIT_INCOMPLETE,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    UsageError,
+    check_rooms,
+    command,
+    gpu_names,
+    nearest,
+    start,
+)
+from reports import Claim
 
 if TYPE_CHECKING:
     import results
@@ -132,7 +141,7 @@ def complete(study: Study, name: str, out: Path) -> bool:
 def recorded(study: Study, name: str, out: Path) -> results.Run | None:
     """The run of a part all of whose trials came to their end, well or not; None where some were not run."""
     import results
-    from results.store import missing
+    from results import missing
 
     try:
         run = results.read_run(out / name)
@@ -164,9 +173,8 @@ def fill(text: str, blocks: dict[str, str]) -> str:
 
 def blocks(study: Study, runs: dict[str, results.Run]) -> dict[str, str]:
     """The page's tables, as Markdown: one for each part that was run, and `claims`."""
-    from reports import markdown
+    from reports import Document, markdown
     from reports import study as page
-    from reports.document import Document
 
     def text(*made: object) -> str:
         return markdown.render(Document("", [*made])).split("\n", 1)[1].strip()  # type: ignore[list-item]

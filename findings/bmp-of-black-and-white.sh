@@ -8,7 +8,7 @@
 #
 # Seen: mode 1, and 53 of 128 pixels as they were saved; the file itself holds all 128; white first: mode P, 128
 # of 128.
-# Consequence: the bits of the header are asked before pixels are believed; see bench/data/reading.py.
+# Consequence: the bits of the header are asked before pixels are believed; see bench/data/image_io.py.
 # Exit status: 0 as seen, 1 when it has changed.
 set -eu
 folder=$(mktemp -d)

@@ -7,7 +7,7 @@
 # painted with VOC's palette by the place of the label, which nothing in the export says.
 #
 # Seen: labelmap.txt `background:::`, `cat:::`, `dog:::`; a mask of mode RGB with (0, 0, 0), (128, 0, 0), (0, 128, 0).
-# Consequence: a labelmap.txt without any color means VOC's palette; see bench/data/classes.py.
+# Consequence: a labelmap.txt without any color means VOC's palette; see bench/data/sources/classes.py.
 # Exit status: 0 as seen, 1 when it has changed.
 set -eu
 folder=$(mktemp -d)

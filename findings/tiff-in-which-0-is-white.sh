@@ -7,7 +7,7 @@
 # bits and 0, 1, 2 in 16 bits, with the same tag.
 #
 # Seen: 8 bits: tifffile 0 1 2, Pillow 255 254 253; 16 bits: both 0 1 2.
-# Consequence: such a mask has no ids for certain, and is refused; see bench/data/stored.py.
+# Consequence: such a mask has no ids for certain, and is refused; see bench/data/sources/stored.py.
 # Exit status: 0 as seen, 1 when it has changed.
 set -eu
 folder=$(mktemp -d)

@@ -1,55 +1,54 @@
 """Losses for semantic segmentation: logits in, one float32 value an image out, the same on one device and on many.
 
 `get(name, **params)` builds a loss, `names()` and `parameters(name)` list what there is without importing TensorFlow.
-The conventions that all losses share (labels, void, weights, averaging, replicas) are written down in `losses.base`.
+The conventions that all losses share (labels, void, weights, averaging, replicas) stand in `losses.core.base`.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from losses.base import FormulaLoss as FormulaLoss
-    from losses.base import SegmentationLoss as SegmentationLoss
-    from losses.calibration import GradientScale as GradientScale
-    from losses.calibration import calibrated as calibrated
-    from losses.calibration import calibration_factor as calibration_factor
-    from losses.calibration import gradient_scale as gradient_scale
-    from losses.classwise import ClassLoss as ClassLoss
-    from losses.composite import WeightedSum as WeightedSum
-    from losses.overlap import OverlapLoss as OverlapLoss
-    from losses.pixelwise import SigmoidLoss as SigmoidLoss
-    from losses.pixelwise import SoftmaxLoss as SoftmaxLoss
-    from losses.registry import get as get
-    from losses.registry import names as names
-    from losses.registry import names_alone as names_alone
-    from losses.registry import parameters as parameters
-    from losses.schedule import DeepSupervision as DeepSupervision
+    from losses import pixel_weights
+    from losses.calibration import GradientScale, calibrated, calibration_factor, gradient_scale
+    from losses.composite import WeightedSum
+    from losses.core import class_weights
+    from losses.core.base import FormulaLoss, SegmentationLoss
+    from losses.core.classwise import ClassLoss
+    from losses.core.overlap import OverlapLoss
+    from losses.core.pixelwise import SigmoidLoss, SoftmaxLoss
+    from losses.core.reductions import bincount
+    from losses.core.registry import get, names, names_alone, parameters
+    from losses.schedule import DeepSupervision
 
 _HOMES = {
-    "get": "registry",
-    "names": "registry",
-    "names_alone": "registry",
-    "parameters": "registry",
-    "SegmentationLoss": "base",
-    "FormulaLoss": "base",
-    "SoftmaxLoss": "pixelwise",
-    "SigmoidLoss": "pixelwise",
-    "OverlapLoss": "overlap",
-    "WeightedSum": "composite",
-    "ClassLoss": "classwise",
-    "DeepSupervision": "schedule",
-    "GradientScale": "calibration",
-    "calibrated": "calibration",
-    "calibration_factor": "calibration",
-    "gradient_scale": "calibration",
+    "ClassLoss": "losses.core.classwise",
+    "DeepSupervision": "losses.schedule",
+    "FormulaLoss": "losses.core.base",
+    "GradientScale": "losses.calibration",
+    "OverlapLoss": "losses.core.overlap",
+    "SegmentationLoss": "losses.core.base",
+    "SigmoidLoss": "losses.core.pixelwise",
+    "SoftmaxLoss": "losses.core.pixelwise",
+    "WeightedSum": "losses.composite",
+    "bincount": "losses.core.reductions",
+    "calibrated": "losses.calibration",
+    "calibration_factor": "losses.calibration",
+    "get": "losses.core.registry",
+    "gradient_scale": "losses.calibration",
+    "names": "losses.core.registry",
+    "names_alone": "losses.core.registry",
+    "parameters": "losses.core.registry",
 }
-__all__ = sorted(_HOMES)
+_MODULES = {"class_weights": "losses.core.class_weights", "pixel_weights": "losses.pixel_weights"}
+__all__ = sorted((*_HOMES, *_MODULES))
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(_MODULES[name])
     if name not in _HOMES:
-        raise AttributeError(f"module 'losses' has no attribute {name!r}")
-    return getattr(import_module(f"losses.{_HOMES[name]}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from losses.pixelwise import SigmoidLoss
-from losses.registry import register
+from losses.core.pixelwise import SigmoidLoss
+from losses.core.registry import register
 
 
 @register("bce")

@@ -4,11 +4,11 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from losses.classwise import ClassLoss
-from losses.distance import distance_to_other_kind
-from losses.inputs import one_hot
-from losses.registry import register
-from losses.sums import over_pixels
+from losses.core.classwise import ClassLoss
+from losses.core.distance import distance_to_other_kind
+from losses.core.inputs import one_hot
+from losses.core.reductions import over_pixels
+from losses.core.registry import register
 
 
 class BorderLoss(ClassLoss):

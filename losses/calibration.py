@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from losses.base import SegmentationLoss, require
+from losses.core.base import SegmentationLoss, require
 from losses.cross_entropy import CrossEntropy
 
 BLOCK = 8  # pixels, the side of a block of one class

@@ -7,12 +7,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from losses.base import SegmentationLoss, require
 from losses.binary import BinaryCrossEntropy
+from losses.core.base import SegmentationLoss, require
+from losses.core.registry import register
 from losses.cross_entropy import CrossEntropy, TwoSidedCrossEntropy
 from losses.dice import Dice
 from losses.focal import Focal
-from losses.registry import register
 
 Term = tuple[Any, SegmentationLoss]  # a number, or a scalar tensor
 

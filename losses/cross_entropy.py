@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from losses.base import require
-from losses.inputs import one_hot
-from losses.pixelwise import SoftmaxLoss
-from losses.registry import register
+from losses.core.base import require
+from losses.core.inputs import one_hot
+from losses.core.pixelwise import SoftmaxLoss
+from losses.core.registry import register
 
 
 @register("cross_entropy")

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from losses.overlap import Overlap, OverlapLoss, overlap
-from losses.registry import register
+from losses.core.overlap import Overlap, OverlapLoss, overlap
+from losses.core.registry import register
 
 
 @register("dice")

@@ -5,12 +5,12 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from losses.base import require
 from losses.composite import RegionCompound, Term
+from losses.core.base import require
+from losses.core.overlap import Overlap, positive_power
+from losses.core.pixelwise import SoftmaxLoss
+from losses.core.registry import register
 from losses.dice import Dice, log_dice
-from losses.overlap import Overlap, positive_power
-from losses.pixelwise import SoftmaxLoss
-from losses.registry import register
 
 
 @register("exp_log_dice")

@@ -2,9 +2,9 @@
 
 import tensorflow as tf
 
-from losses.base import require
-from losses.pixelwise import SigmoidLoss, SoftmaxLoss
-from losses.registry import register
+from losses.core.base import require
+from losses.core.pixelwise import SigmoidLoss, SoftmaxLoss
+from losses.core.registry import register
 
 
 def focus(surprisal: tf.Tensor, gamma: float) -> tf.Tensor:

@@ -2,9 +2,9 @@
 
 import tensorflow as tf
 
-from losses.base import require
-from losses.overlap import Overlap, OverlapLoss
-from losses.registry import register
+from losses.core.base import require
+from losses.core.overlap import Overlap, OverlapLoss
+from losses.core.registry import register
 
 
 @register("generalized_dice")

@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
-from losses.base import require
+from losses.core.base import require
+from losses.core.pixelwise import SoftmaxLoss
+from losses.core.registry import register
 from losses.cross_entropy import CrossEntropy
-from losses.pixelwise import SoftmaxLoss
-from losses.registry import register
 from losses.schedule import Progress
 
 

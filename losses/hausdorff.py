@@ -2,9 +2,9 @@
 
 import tensorflow as tf
 
-from losses.base import require
 from losses.boundary import BorderLoss, border_distance
-from losses.registry import register
+from losses.core.base import require
+from losses.core.registry import register
 
 
 @register("hausdorff")

@@ -5,12 +5,12 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from losses import replicas
-from losses.base import require
-from losses.classwise import ClassLoss
-from losses.inputs import one_hot
-from losses.registry import register
-from losses.sums import bincount
+from losses.core import replicas
+from losses.core.base import require
+from losses.core.classwise import ClassLoss
+from losses.core.inputs import one_hot
+from losses.core.reductions import bincount
+from losses.core.registry import register
 
 
 def jaccard_slopes(negative: tf.Tensor, positive: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -2,12 +2,12 @@
 
 import tensorflow as tf
 
-from losses.base import require
-from losses.classwise import ClassLoss, class_sums
-from losses.inputs import one_hot
-from losses.overlap import positive_power
-from losses.pixelwise import SoftmaxLoss
-from losses.registry import register
+from losses.core.base import require
+from losses.core.classwise import ClassLoss, class_sums
+from losses.core.inputs import one_hot
+from losses.core.overlap import positive_power
+from losses.core.pixelwise import SoftmaxLoss
+from losses.core.registry import register
 
 
 @register("gce")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import losses
-from losses.base import AVERAGES, SegmentationLoss
+from losses.core.base import AVERAGES, SegmentationLoss
 
 DOCS = Path(__file__).parents[1] / "docs"
 COST = DOCS / "losses-cost.json"
@@ -79,8 +79,8 @@ def wrapped(text: str) -> str:
 
 
 def contract() -> str:
-    """The conventions of `losses.base` as a list."""
-    _, *entries = inspect.getdoc(sys.modules["losses.base"]).split("\n\n", 1)  # type: ignore[union-attr]
+    """The conventions of `losses.core.base` as a list."""
+    _, *entries = inspect.getdoc(sys.modules["losses.core.base"]).split("\n\n", 1)  # type: ignore[union-attr]
     lines: list[str] = []
     for line in entries[0].splitlines():
         lines.append(f"- **{line}".replace(":", ":**", 1) if not line.startswith(" ") else f"  {line.strip()}")

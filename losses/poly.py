@@ -2,10 +2,10 @@
 
 import tensorflow as tf
 
-from losses.base import require
+from losses.core.base import require
+from losses.core.pixelwise import SoftmaxLoss
+from losses.core.registry import register
 from losses.focal import focus, miss_power
-from losses.pixelwise import SoftmaxLoss
-from losses.registry import register
 
 
 @register("poly1")

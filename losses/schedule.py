@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
-from losses import registry
-from losses.base import SegmentationLoss, require
 from losses.composite import Compound, Term
-from losses.registry import register
+from losses.core import registry
+from losses.core.base import SegmentationLoss, require
+from losses.core.registry import register
 
 
 class Progress:

@@ -2,9 +2,9 @@
 
 import tensorflow as tf
 
-from losses.base import require
-from losses.overlap import Overlap, OverlapLoss, positive_power
-from losses.registry import register
+from losses.core.base import require
+from losses.core.overlap import Overlap, OverlapLoss, positive_power
+from losses.core.registry import register
 
 
 @register("tversky")

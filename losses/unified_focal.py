@@ -6,13 +6,13 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from losses.base import require
 from losses.composite import RegionCompound, Term
+from losses.core.base import require
+from losses.core.inputs import one_hot
+from losses.core.overlap import Overlap, positive_power
+from losses.core.pixelwise import SoftmaxLoss
+from losses.core.registry import register
 from losses.focal import Focal, miss_power
-from losses.inputs import one_hot
-from losses.overlap import Overlap, positive_power
-from losses.pixelwise import SoftmaxLoss
-from losses.registry import register
 from losses.tversky import FocalTversky, Tversky
 
 

@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from losses.base import FormulaLoss, require
-from losses.inputs import one_hot
-from losses.registry import register
-from losses.sums import over_groups, over_pixels
+from losses.core.base import FormulaLoss, require
+from losses.core.inputs import one_hot
+from losses.core.reductions import over_groups, over_pixels
+from losses.core.registry import register
 
 
 @register("wasserstein_dice")

@@ -1,46 +1,63 @@
 """DeepLabV3+ on KerasCV backbones. Importing the package imports no TensorFlow: names are resolved when first used."""
 
-from __future__ import annotations
-
-import importlib
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from models.atrous import AtrousConv2D, AtrousDepthwiseConv2D
     from models.builder import build, build_training
     from models.crf.layer import DenseCRF
-    from models.heads import ICNR, SubpixelUpsampling
-    from models.output_stride import with_output_stride
-    from models.spec import ModelSpec
+    from models.decoder.heads import ICNR, SubpixelUpsampling
+    from models.encoder.backbones import BACKBONES
+    from models.encoder.output_stride import with_output_stride
+    from models.encoder.weights import check_weights, in_a_line
+    from models.inference import predict
+    from models.inference.cost import Cost, cost_of, model_cost
+    from models.inference.export import export
+    from models.inference.predict import label_map, labels, probabilities, scores, sliding
+    from models.layers.atrous import AtrousConv2D, AtrousDepthwiseConv2D
+    from models.layers.blocks import CropLike, PadToMultiple
+    from models.layers.dropout import dropouts
+    from models.spec import BACKBONE, OUTPUT_STRIDES, ModelSpec
 
 _HOMES = {
-    "AtrousConv2D": "models.atrous",
-    "AtrousDepthwiseConv2D": "models.atrous",
+    "AtrousConv2D": "models.layers.atrous",
+    "AtrousDepthwiseConv2D": "models.layers.atrous",
+    "BACKBONE": "models.spec",
+    "BACKBONES": "models.encoder.backbones",
+    "Cost": "models.inference.cost",
+    "CropLike": "models.layers.blocks",
     "DenseCRF": "models.crf.layer",
-    "ICNR": "models.heads",
+    "ICNR": "models.decoder.heads",
     "ModelSpec": "models.spec",
-    "SubpixelUpsampling": "models.heads",
+    "OUTPUT_STRIDES": "models.spec",
+    "PadToMultiple": "models.layers.blocks",
+    "SubpixelUpsampling": "models.decoder.heads",
     "build": "models.builder",
     "build_training": "models.builder",
-    "with_output_stride": "models.output_stride",
+    "check_weights": "models.encoder.weights",
+    "cost_of": "models.inference.cost",
+    "dropouts": "models.layers.dropout",
+    "export": "models.inference.export",
+    "in_a_line": "models.encoder.weights",
+    "label_map": "models.inference.predict",
+    "labels": "models.inference.predict",
+    "model_cost": "models.inference.cost",
+    "probabilities": "models.inference.predict",
+    "scores": "models.inference.predict",
+    "sliding": "models.inference.predict",
+    "with_output_stride": "models.encoder.output_stride",
 }
-
-__all__ = [
-    "ICNR",
-    "AtrousConv2D",
-    "AtrousDepthwiseConv2D",
-    "DenseCRF",
-    "ModelSpec",
-    "SubpixelUpsampling",
-    "build",
-    "build_training",
-    "with_output_stride",
-]
+_MODULES = {"predict": "models.inference.predict"}
+__all__ = sorted((*_HOMES, *_MODULES))
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(_MODULES[name])
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -6,18 +6,16 @@ from typing import Any
 
 import keras
 
-from models import weights
-from models.aspp import aspp
-from models.backbones import BACKBONES
-from models.decoder import decoder, refine
-from models.dropout import seed_dropout
-from models.heads import auxiliary, head
-from models.layers import CropLike, PadToMultiple, Stack
-from models.output_stride import with_output_stride
-from models.pyramid import bare, for_any_size, maps, scaled
-from models.spec import ModelSpec
-
-BACKBONE = "backbone"  # name of the nested model that `get_layer` finds, e.g. to freeze it
+from models.decoder.aspp import aspp
+from models.decoder.fusion import decoder, refine
+from models.decoder.heads import auxiliary, head
+from models.encoder import weights
+from models.encoder.backbones import BACKBONES
+from models.encoder.output_stride import with_output_stride
+from models.encoder.pyramid import bare, for_any_size, maps, scaled
+from models.layers.blocks import CropLike, PadToMultiple, Stack
+from models.layers.dropout import seed_dropout
+from models.spec import BACKBONE, ModelSpec
 
 
 def build(spec: ModelSpec, num_classes: int, *, seed: int | None = None) -> keras.Model:

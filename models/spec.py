@@ -8,10 +8,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from models import backbones
+from models.encoder import backbones
 
 ARCHITECTURES = ("deeplabv3plus", "deeplabv3", "keras_cv")
 HEADS = ("bilinear", "subpixel")
+BACKBONE = "backbone"  # name of the nested model that `get_layer` finds, e.g. to freeze it
 OUTPUT_STRIDES = (8, 16, 32)
 
 
@@ -37,7 +38,7 @@ class ModelSpec(BaseModel):
             1706.05587), which has no decoder: a 3x3 convolution at the output stride takes its place; or `keras_cv`:
             KerasCV's own DeepLabV3Plus, kept as a reference: stride 32 with the rates 6, 12, 18, its own head; it knows
             multiples of 32 only, so other sizes are padded to the next and cropped again.
-        backbone: a row of `models.backbones`.
+        backbone: a row of `models.encoder.backbones`.
         weights: of the backbone: `none` (random), `imagenet` (from an installed package), the path of a weights file,
             or the name of the row's preset, which is then downloaded.
         output_stride: input size over the size of the map that the ASPP sees.

@@ -1,17 +1,48 @@
 """Reports of runs, from records and their artefacts alone. No TensorFlow, no Ray; of the project, only `results`."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_HOME = {"write": "writer", "summarize": "summary", "Summary": "summary"}
-__all__ = [*_HOME]
+if TYPE_CHECKING:
+    from reports import document, html, markdown
+    from reports.document import Document, Items, Paragraph, words
+    from reports.figures import theme
+    from reports.pages import comparison, study
+    from reports.pages.comparison import reasons, sentence
+    from reports.pages.study import Claim
+    from reports.summary import Summary, summarize
+    from reports.writer import write
+
+_HOMES = {
+    "Claim": "reports.pages.study",
+    "Document": "reports.document",
+    "Items": "reports.document",
+    "Paragraph": "reports.document",
+    "Summary": "reports.summary",
+    "reasons": "reports.pages.comparison",
+    "sentence": "reports.pages.comparison",
+    "summarize": "reports.summary",
+    "words": "reports.document",
+    "write": "reports.writer",
+}
+_MODULES = {
+    "document": "reports.document",
+    "theme": "reports.figures.theme",
+    "html": "reports.html",
+    "markdown": "reports.markdown",
+    "comparison": "reports.pages.comparison",
+    "study": "reports.pages.study",
+}
+__all__ = sorted((*_HOMES, *_MODULES))
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'reports' has no attribute {name!r}")
-    return getattr(import_module(f"reports.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return import_module(_MODULES[name])
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return __all__

@@ -11,12 +11,20 @@ import numpy as np
 import pandas as pd
 
 import results
-from results.aggregates import Estimate, interquartile_mean, performance_profile, probability_best
-from results.scaling import Row as ScalingRow
-from results.scaling import rows, starts
-from results.statistics import Interval, Ranking, intervals, pool, rank, smallest_detectable
-from results.store import missing
-from results.table import VIEW_METRICS
+from results import VIEW_METRICS, missing, rows, starts
+from results import Row as ScalingRow
+from results.statistics import (
+    Estimate,
+    Interval,
+    Ranking,
+    interquartile_mean,
+    intervals,
+    performance_profile,
+    pool,
+    probability_best,
+    rank,
+    smallest_detectable,
+)
 
 ALPHA = 0.05
 POWER = 0.8

@@ -4,9 +4,11 @@ import os
 from pathlib import Path
 
 import results
-from reports import contents, figures, html, markdown
+from reports import html, markdown
+from reports.figures import drawing
+from reports.pages import run as contents
 from reports.summary import summarize
-from results.store import write_bytes
+from results import write_bytes
 
 
 def write(run: str | os.PathLike[str], base: str | os.PathLike[str] | None = None) -> Path:
@@ -22,7 +24,7 @@ def write(run: str | os.PathLike[str], base: str | os.PathLike[str] | None = Non
     comparison = results.compare(base, stored) if base is not None else None
     summary = summarize(stored)
     folder = stored.folder / "report"
-    drawn, notes = figures.draw(stored, summary)
+    drawn, notes = drawing.draw(stored, summary)
     document = contents.document(stored, summary, drawn, notes, comparison)
     names = {figure.name for figure in document.figures}
     for old in (folder / "figures").glob("*.png"):

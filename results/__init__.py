@@ -4,58 +4,128 @@ Names are resolved when they are first used (PEP 562), so `import results` costs
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_HOME = {
-    "SCHEMA_VERSION": "record",
-    "SCORING_VERSION": "record",
-    "Artefact": "record",
-    "Best": "record",
-    "Clocks": "record",
-    "Dataset": "record",
-    "Epoch": "record",
-    "Failure": "record",
-    "Memory": "record",
-    "Record": "record",
-    "Target": "record",
-    "Throughput": "record",
-    "TrainMetrics": "record",
-    "ValMetrics": "record",
-    "View": "record",
-    "Comparison": "comparison",
-    "ComparisonRow": "comparison",
-    "compare": "comparison",
-    "Run": "store",
-    "Stored": "store",
-    "artefact": "store",
-    "artefact_path": "store",
-    "iterate": "store",
-    "find": "store",
-    "release_of": "store",
-    "locate": "store",
-    "read": "store",
-    "read_manifest": "store",
-    "read_run": "store",
-    "sha256": "store",
-    "publish": "release",
-    "published": "release",
-    "write": "store",
-    "write_bytes": "store",
-    "writing": "store",
-    "classes": "table",
-    "history": "table",
-    "load": "table",
-    "trials": "table",
-    "write_tables": "table",
+if TYPE_CHECKING:
+    from results import release, scaling, statistics
+    from results.comparison import margins
+    from results.comparison.comparing import TRIALS, VERDICTS, Comparison, ComparisonRow, Verdict, compare, split_alike
+    from results.comparison.margins import Margins
+    from results.record import (
+        SCHEMA_VERSION,
+        SCORING_VERSION,
+        Artefact,
+        ArtefactKind,
+        Best,
+        Clocks,
+        Dataset,
+        Epoch,
+        Failure,
+        Memory,
+        Record,
+        Target,
+        Throughput,
+        TrainMetrics,
+        ValMetrics,
+        View,
+        plain,
+    )
+    from results.release import publish, published
+    from results.scaling import Row, rows, starts
+    from results.store import (
+        LOG,
+        Run,
+        Stored,
+        artefact,
+        artefact_path,
+        find,
+        iterate,
+        locate,
+        missing,
+        read,
+        read_manifest,
+        read_run,
+        release_of,
+        releases_folder,
+        sha256,
+        write,
+        write_bytes,
+        writing,
+    )
+    from results.table import VIEW_METRICS, classes, history, load, trials, write_tables
+
+_HOMES = {
+    "Artefact": "results.record",
+    "ArtefactKind": "results.record",
+    "Best": "results.record",
+    "Clocks": "results.record",
+    "Comparison": "results.comparison.comparing",
+    "ComparisonRow": "results.comparison.comparing",
+    "Dataset": "results.record",
+    "Epoch": "results.record",
+    "Failure": "results.record",
+    "LOG": "results.store",
+    "Margins": "results.comparison.margins",
+    "Memory": "results.record",
+    "Record": "results.record",
+    "Row": "results.scaling",
+    "Run": "results.store",
+    "SCHEMA_VERSION": "results.record",
+    "SCORING_VERSION": "results.record",
+    "Stored": "results.store",
+    "TRIALS": "results.comparison.comparing",
+    "Target": "results.record",
+    "Throughput": "results.record",
+    "TrainMetrics": "results.record",
+    "VERDICTS": "results.comparison.comparing",
+    "VIEW_METRICS": "results.table",
+    "ValMetrics": "results.record",
+    "Verdict": "results.comparison.comparing",
+    "View": "results.record",
+    "artefact": "results.store",
+    "artefact_path": "results.store",
+    "classes": "results.table",
+    "compare": "results.comparison.comparing",
+    "find": "results.store",
+    "history": "results.table",
+    "iterate": "results.store",
+    "load": "results.table",
+    "locate": "results.store",
+    "missing": "results.store",
+    "plain": "results.record",
+    "publish": "results.release",
+    "published": "results.release",
+    "read": "results.store",
+    "read_manifest": "results.store",
+    "read_run": "results.store",
+    "release_of": "results.store",
+    "releases_folder": "results.store",
+    "rows": "results.scaling",
+    "sha256": "results.store",
+    "split_alike": "results.comparison.comparing",
+    "starts": "results.scaling",
+    "trials": "results.table",
+    "write": "results.store",
+    "write_bytes": "results.store",
+    "write_tables": "results.table",
+    "writing": "results.store",
 }
-__all__ = [*_HOME]
+_MODULES = {
+    "margins": "results.comparison.margins",
+    "release": "results.release",
+    "scaling": "results.scaling",
+    "statistics": "results.statistics",
+}
+__all__ = sorted((*_HOMES, *_MODULES))
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'results' has no attribute {name!r}")
-    return getattr(import_module(f"results.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return import_module(_MODULES[name])
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return __all__

@@ -239,13 +239,16 @@ class Best(_Part):
     miou: Real
 
 
+ArtefactKind = Literal["log", "checkpoint", "image", "truth", "prediction"]
+
+
 class Artefact(_Part):
     """A file of the trial: `path` is relative to the trial folder, `sha256` the digest of its bytes.
 
     Pictures carry `meta = {"key": image key, "order": int}`; truth and prediction are 8-bit one-channel PNGs of ids.
     """
 
-    kind: Literal["log", "checkpoint", "image", "truth", "prediction"]
+    kind: ArtefactKind
     path: InnerPath
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     meta: Object = {}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from results.record import Record
-from results.statistics import difference, pool
+from results.statistics.noise import difference, pool
 
 WEAK, STRONG = "weak", "strong"
 

@@ -13,11 +13,11 @@ import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
-from results.record import Artefact, Record, migrate
+from results.record import Artefact, ArtefactKind, Record, migrate
 
 RECORD = "record.json"
 MANIFEST = "run.json"
@@ -280,7 +280,7 @@ def sha256(path: StrPath) -> str:
 def artefact(
     folder: StrPath,
     path: StrPath,
-    kind: Literal["log", "checkpoint", "image", "truth", "prediction"],
+    kind: ArtefactKind,
     meta: Mapping[str, Any] | None = None,
 ) -> Artefact:
     """Describe a file that lies in the trial folder, with its digest; `path` is absolute or relative to `folder`."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.environment import prepare_process
+from bench.core import prepare_process
 
 prepare_process()  # as every process that trains or predicts does, before TensorFlow comes in
 

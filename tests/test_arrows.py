@@ -1,44 +1,120 @@
-"""Who may import whom (docs/architecture.md), read from the sources: rooms, Ray, TensorFlow."""
+"""Who may import whom (docs/architecture.md), read from the sources, imports inside functions included."""
 
 import ast
 from pathlib import Path
 
 import pytest
 
+from bench.core.lazy import homes
+
 HOME = Path(__file__).resolve().parents[1]
-ROOMS = ("bench", "losses", "models", "results", "reports")
-MAY = {"losses": {"losses"}, "models": {"models"}, "results": {"results"}, "reports": {"reports", "results"}}
-WITHOUT_TENSORFLOW = {f"bench/{command}.py" for command in ("report", "compare", "publish", "history", "list", "run")}
+PACKAGES = ("bench", "losses", "models", "results", "reports")
+# Room -> the rooms that it may import. `commands` are the files at the top of bench/ and every __main__.py.
+MAY = {
+    "core": set(),
+    "spec": {"core", "losses", "models"},
+    "data": {"core", "spec", "losses", "results"},
+    "plan": {"core", "spec", "data", "losses", "models", "results"},
+    "trial": {"core", "spec", "data", "losses", "models", "results"},
+    "execution": {"core", "spec", "plan", "results"},
+    "prediction": {"core", "spec", "data", "models", "results"},
+    "losses": set(),
+    "models": set(),
+    "results": set(),
+    "reports": {"results"},
+}
+BENCH_ROOMS = tuple(path.name for path in sorted((HOME / "bench").iterdir()) if (path / "__init__.py").exists())
+FREE = ("commands", "perf")  # these may import every room
+ONLY_RAY = "bench/execution/ray_tune.py"
+LIGHT_COMMANDS = {f"bench/{command}.py" for command in ("report", "compare", "publish", "history", "list", "run")}
+HEAVY = {"tensorflow", "keras", "keras_cv", "ray"}
 
 
-def imported(path):
-    """The first names of all that a file imports, wherever in the file."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+def room_of(module):
+    """The room of a module's dotted name."""
+    package, *rest = module.split(".")
+    if package != "bench":
+        return package
+    if rest[-1:] == ["__main__"] and rest[0] != "perf":
+        return "commands"
+    return rest[0] if rest and rest[0] in BENCH_ROOMS else "commands"
+
+
+def imports_of(path):
+    """(module, name) of all that a file imports, wherever in the file; name is empty for `import module`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+            yield from ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import hides its room"
-            names.add(node.module)
-    return {name.partition(".")[0] for name in names}
+            yield from ((node.module, alias.name) for alias in node.names)
 
 
-FILES = {str(path.relative_to(HOME)): imported(path) for room in ROOMS for path in (HOME / room).rglob("*.py")}
+FILES = {path.relative_to(HOME): list(imports_of(path)) for p in PACKAGES for path in (HOME / p).rglob("*.py")}
 
 
-@pytest.mark.parametrize("room", ROOMS)
+def own(file):
+    return ".".join(file.with_suffix("").parts)
+
+
+def arrows():
+    """(file, module, name, room of the file, room of what it imports) of each import that crosses rooms."""
+    for file, imported in FILES.items():
+        mine = room_of(own(file))
+        for module, name in imported:
+            if module.split(".")[0] not in PACKAGES:
+                continue
+            theirs = room_of(f"bench.{name}" if module == "bench" else module)
+            same_folder = own(file).split(".")[:2] == module.split(".")[:2]  # a __main__ beside the files of its room
+            if theirs != mine and not same_folder:
+                yield file, module, name, mine, theirs
+
+
+def is_face(module, name):
+    """Whether a module is a package whose `__init__` offers the name, or a command."""
+    init = HOME / module.replace(".", "/") / "__init__.py"
+    if not init.exists():
+        return False
+    tree = ast.parse(init.read_text(encoding="utf-8"))
+    offered = set(homes(init)) | {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    return module == "bench" or not name or name in offered
+
+
+def test_every_room_has_a_row_in_the_table():
+    assert set(MAY) == {*BENCH_ROOMS, *PACKAGES} - {"bench", *FREE}
+
+
+@pytest.mark.parametrize("room", MAY)
 def test_a_room_imports_only_what_it_may(room):
-    mine = {file: names for file, names in FILES.items() if file.startswith(f"{room}/")}
-    assert mine
-    wrong = {file: names & set(ROOMS) - MAY.get(room, set(ROOMS)) for file, names in mine.items()}
-    assert not {file: names for file, names in wrong.items() if names}
+    wrong = [
+        (str(file), module) for file, module, _, mine, theirs in arrows() if mine == room and theirs not in MAY[room]
+    ]
+    assert not wrong
 
 
-def test_ray_is_imported_by_the_scheduler_alone():
-    assert {file for file, names in FILES.items() if "ray" in names} == {"bench/schedule.py"}
+def test_rooms_are_entered_through_their_face():
+    wrong = [
+        (str(f), module, name) for f, module, name, mine, _ in arrows() if mine != "perf" and not is_face(module, name)
+    ]
+    assert not wrong
+
+
+def test_no_circle_between_rooms():
+    left = {room: set(rooms) for room, rooms in MAY.items()}
+    while free := {room for room, rooms in left.items() if not rooms & set(left)}:
+        left = {room: rooms for room, rooms in left.items() if room not in free}
+    assert not left, f"in a circle: {sorted(left)}"
+
+
+def test_trial_and_execution_do_not_know_each_other():
+    assert "execution" not in MAY["trial"] | MAY["plan"] | MAY["data"]
+    assert "trial" not in MAY["execution"] | MAY["plan"] | MAY["data"]
+
+
+def test_ray_is_imported_by_one_file():
+    assert {str(f) for f, imported in FILES.items() for m, _ in imported if m.split(".")[0] == "ray"} == {ONLY_RAY}
 
 
 def test_tables_reports_and_the_commands_that_read_them_do_without_tensorflow():
-    light = {file for file in FILES if file.startswith(("results/", "reports/"))} | WITHOUT_TENSORFLOW
-    assert set(FILES) > WITHOUT_TENSORFLOW
-    assert not {file for file in light if FILES[file] & {"tensorflow", "keras", "keras_cv", "ray"}}
+    light = {f for f in FILES if str(f).startswith(("results/", "reports/"))} | {Path(f) for f in LIGHT_COMMANDS}
+    assert not {str(f) for f in light for module, _ in FILES[f] if module.split(".")[0] in HEAVY}

@@ -10,10 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from bench import cli
-from bench.cli import command
-from bench.data import load
-from bench.errors import EXIT_OK, EXIT_USAGE, UsageError, nearest
+from bench.core import EXIT_OK, EXIT_USAGE, UsageError, cli, command, nearest
+from bench.data.registry import load
 from bench.spec import DataSpec, parse
 
 if TYPE_CHECKING:
@@ -100,7 +98,7 @@ def prepare(
     per_shard: Annotated[int, typer.Option(min=1, help="Examples of a shard.")] = 1000,
 ) -> int:
     """Write a set as sharded TFRecords with a schema, for --dataset tfrecord. What is written already is kept."""
-    from bench.data.records import write
+    from bench.data.sources.tfrecords import write
 
     found = load(_spec(dataset, data_root, masks, mask_values=mask_values))
     for note in found.notes:
@@ -127,8 +125,8 @@ def convert(
     mask_values: MaskValues = "auto",
 ) -> int:
     """Write a set in the folder layout: images/, masks/ of class ids, classes.yaml, train.txt, val.txt."""
-    from bench.data import folder
     from bench.data.convert import convert as write
+    from bench.data.sources import folder
 
     spec = _spec(dataset, str(root), masks, mask_values=mask_values)
     found = folder.load(spec, (val, seed)) if dataset == "folder" else load(spec)
@@ -149,8 +147,8 @@ def download(
     data_root: Annotated[Path, typer.Option(help="Where it is put.")] = Path("~/tensorflow_datasets"),
 ) -> int:
     """Fetch a set through tensorflow-datasets, where that has it with its masks; its licence is yours to heed."""
-    from bench.data.catalog import entries
-    from bench.data.published import how_to_get
+    from bench.data.sources.catalog import entries
+    from bench.data.sources.public import how_to_get
 
     if dataset not in entries():
         raise UsageError(f"unknown dataset {dataset!r}{nearest(dataset, entries())}")

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.data import pixels
+from bench.data import image_ops
 from bench.data.dataset import VOID, Pair
-from bench.data.policy import Policy, at
+from bench.spec import Policy, at
 
 _DRAWS = (
     "flip", "vertical_flip", "top", "left", "scale", "rotate", "down", "across",
@@ -51,26 +51,26 @@ def augmented(source: Prepared, policy: Policy, crop: int, u: Draws) -> Pair:
     affine = _warp_of((height, width), policy, crop, u)
     rows, columns = affine.region(crop, crop, (height, width))
     part = source.pixels[rows, columns]
-    lanes = pixels.to_lanes(part)
+    lanes = image_ops.to_lanes(part)
     if policy.blur and u["blur"] < policy.blur.probability:
-        lanes = pixels.blurred(lanes, at(policy.blur.sigma, u["sigma"], 0.0))
+        lanes = image_ops.blurred(lanes, at(policy.blur.sigma, u["sigma"], 0.0))
     mean = source.mean[None, None]
     if colors := _colors_of(policy, u):
-        lanes = pixels.recolored(pixels.channels(lanes), *colors)
-        mean = pixels.channels(pixels.recolored(mean, *colors))
+        lanes = image_ops.recolored(image_ops.channels(lanes), *colors)
+        mean = image_ops.channels(image_ops.recolored(mean, *colors))
     fill = int(mean[0, 0] @ np.array([1, 1 << 16, 1 << 32]))
-    image, label = pixels.warp(lanes, part[..., 3], affine.seen_from(rows, columns), (crop, crop), fill, VOID)
+    image, label = image_ops.warp(lanes, part[..., 3], affine.seen_from(rows, columns), (crop, crop), fill, VOID)
     if policy.clahe:
-        image = pixels.equalized(image, policy.clahe.clip, policy.clahe.tiles)
+        image = image_ops.equalized(image, policy.clahe.clip, policy.clahe.tiles)
     if policy.cutout and u["cutout"] < policy.cutout.probability:
         place = _square(crop, at(policy.cutout.side, u["cutout_side"], 0.0), u["cutout_top"], u["cutout_left"])
         image[place], label[place] = mean[0, 0], VOID
     return image, label
 
 
-def _warp_of(shape: tuple[int, int], policy: Policy, crop: int, u: Draws) -> pixels.Affine:
+def _warp_of(shape: tuple[int, int], policy: Policy, crop: int, u: Draws) -> image_ops.Affine:
     reach = policy.translate * crop
-    return pixels.window_of(
+    return image_ops.window_of(
         shape,
         (crop, crop),
         scale=max(at(policy.scale, u["scale"], 1.0), 0.1),
@@ -85,8 +85,8 @@ def _colors_of(policy: Policy, u: Draws) -> tuple[np.ndarray, np.ndarray | None]
     """Tone curve and colour matrix; None when nothing changes."""
     gamma = max(at(policy.gamma, u["gamma"], 1.0), 0.05)
     tone = gamma, at(policy.brightness, u["brightness"], 0.0), at(policy.contrast, u["contrast"], 1.0)
-    matrix = pixels.color_matrix(at(policy.hue, u["hue"], 0.0), at(policy.saturation, u["saturation"], 1.0))
-    return None if tone == (1, 0, 1) and matrix is None else (pixels.tone_curve(*tone), matrix)
+    matrix = image_ops.color_matrix(at(policy.hue, u["hue"], 0.0), at(policy.saturation, u["saturation"], 1.0))
+    return None if tone == (1, 0, 1) and matrix is None else (image_ops.tone_curve(*tone), matrix)
 
 
 def _square(crop: int, share: float, top: float, left: float) -> tuple[slice, slice]:

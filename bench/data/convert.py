@@ -10,12 +10,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from bench.data import palette
-from bench.data.classes import written
+from bench.core import UsageError
 from bench.data.dataset import Dataset, Split
-from bench.data.pairs import Classes
-from bench.data.reading import JPEG
-from bench.errors import UsageError
+from bench.data.image_io import JPEG
+from bench.data.sources import palette
+from bench.data.sources.classes import written
+from bench.data.sources.examination import Classes
 
 
 def convert(dataset: Dataset, out: Path) -> Iterator[None]:

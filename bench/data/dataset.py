@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from bench.errors import UsageError
+from bench.core import UsageError
 
 VOID = 255
 """The label of pixels that count neither in a loss nor in a metric."""

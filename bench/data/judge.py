@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from bench.core import UsageError
 from bench.data.dataset import Dataset, Split
-from bench.errors import UsageError
 
 _NAMES = 10  # in a line
 

@@ -18,11 +18,11 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from bench.data import augment, pixels, store
+from bench.core import hash_of
+from bench.data import augment, decoded_cache, image_ops
 from bench.data.dataset import VOID, Pair, Split
-from bench.data.quiet_exit import quiet_at_exit
-from bench.data.weights import weigher
-from bench.environment import hash_of
+from bench.data.pixel_weights import weigher
+from bench.data.tfdata_exit import quiet_at_exit
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -137,7 +137,7 @@ class Crops:
 
     def __init__(self, split: Split, spec: DataSpec, seed: int) -> None:
         self.crop, self.policy, self.seed = spec.crop, spec.policy, seed
-        self._kept = store.keep(
+        self._kept = decoded_cache.keep(
             len(split),
             lambda i: (_joined(*resized(*split.read(i), spec.size)),),
             spec.cache,
@@ -188,7 +188,7 @@ class Table:
             image, label = split.read(index)
             return prepared(image, spec), label
 
-        self.pairs = store.keep(len(split), scored, spec.cache, _identity(split, spec, "scored"))
+        self.pairs = decoded_cache.keep(len(split), scored, spec.cache, _identity(split, spec, "scored"))
         self._square = spec.size if square else None
         self._shapes = [tuple(array.shape[:2] for array in pair) for pair in self.pairs]
 
@@ -260,7 +260,7 @@ def prepared(image: np.ndarray, spec: DataSpec) -> np.ndarray:
 def seen(image: np.ndarray, spec: DataSpec) -> np.ndarray:
     """A picture of any size with what the policy says of all pictures, those that are scored among them."""
     clahe = spec.policy.clahe
-    return pixels.equalized(image, clahe.clip, clahe.tiles) if clahe and clahe.evaluation else image
+    return image_ops.equalized(image, clahe.clip, clahe.tiles) if clahe and clahe.evaluation else image
 
 
 def resized(image: np.ndarray, label: np.ndarray, size: int) -> Pair:

@@ -16,8 +16,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import command, start
-from bench.errors import UsageError, nearest
+from bench.core import UsageError, command, nearest, start
 from bench.perf.ratios import MISSED, Ratio, read, report
 
 LONGEST = 3600

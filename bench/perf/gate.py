@@ -13,10 +13,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from bench.cli import command, start
-from bench.errors import EXIT_OK
-from results.gate import changes, decide
-from results.statistics import power_of_t
+from bench.core import EXIT_OK, command, start
+from results.statistics import changes, decide, power_of_t
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "gate.md"
 CELLS = 14

@@ -18,8 +18,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import command, start
-from bench.errors import UsageError
+from bench.core import UsageError, command, start
 from bench.perf.ratios import Ratio, report
 
 HOME = Path(__file__).resolve().parents[2]

@@ -27,7 +27,7 @@ import psutil
 import tensorflow as tf
 import typer
 
-from bench.cli import command, start
+from bench.core import command, start
 from bench.data import load, pipeline
 from bench.perf.ratios import Ratio, report
 from bench.perf.rounds import in_fresh_process, quartiles, times

@@ -30,7 +30,7 @@ import psutil
 import tensorflow as tf
 
 import losses
-from bench.environment import describe
+from bench.core import describe
 from bench.perf.ratios import stack
 from bench.perf.rounds import in_fresh_process, milliseconds
 

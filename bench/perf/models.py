@@ -7,9 +7,9 @@ cross-entropy, the backward pass and Adam. The tutorial, which ends its ResNet50
 backbone is ResNet50. Images/s come from the median of rounds in which the sides take turns in one process. Memory is
 the peak of a fresh process that trains (on a CPU its largest resident set, TensorFlow and all, on a GPU TensorFlow's
 own count); that of decoder and head, the ASPP among them, is what it exceeds the same process with the backbone alone
-by. `kept` is what the backward pass keeps of decoder and head by the traced graph (see `models.cost`). The share of
-the machine counts 3 forward passes' operations a training step and takes the faster of a matrix product and a 3x3
-convolution, the best of the same rounds, as all there is. The bars on images/s are for a CPU.
+by. `kept` is what the backward pass keeps of decoder and head by the traced graph (see `models.inference.cost`). The
+share of the machine counts 3 forward passes' operations per training step and takes the faster of a matrix product and
+a 3x3 convolution, the best of the same rounds, as all there is. The bars on images/s are for a CPU.
 """
 
 from __future__ import annotations
@@ -26,14 +26,11 @@ import tensorflow as tf
 
 import losses
 import models
-from bench.environment import peak_rss_mb
+from bench.core import peak_rss_mb
 from bench.perf import peak, tutorial
 from bench.perf.ratios import Ratio, keep, report, stack
 from bench.perf.rounds import in_fresh_process, quartiles, times
-from models import builder
-from models.backbones import BACKBONES
-from models.cost import cost_of
-from models.pyramid import bare
+from models import BACKBONES, bare, builder, cost_of
 
 OURS, STOCK, OURS_16, TUTORIAL = "ours", "KerasCV", "ours, stride 16", "the keras.io tutorial"
 SPECS = {

@@ -15,12 +15,10 @@ from typing import Annotated, Any
 import psutil
 import typer
 
-from bench.cli import command, start
-from bench.errors import UsageError
-from bench.grid import single
-from bench.plan import default_precision
+from bench.core import UsageError, command, start
+from bench.plan import default_precision, single
 from bench.spec import TrialSpec
-from bench.timing import Clocks
+from bench.trial import Clocks
 
 PARTS = {
     "_load_data": "data: listed, checked, ready to be read",
@@ -53,10 +51,10 @@ def profile(spec: TrialSpec) -> tuple[dict[str, float], dict[str, float]]:
             importlib.import_module({"KerasCV": "keras_cv"}.get(name, name.lower()))
         seconds[f"import of {name}"] = clocks.elapsed(name)
     with clocks.phase("suite"):
-        import losses.registry  # noqa: F401
+        import losses.core.registry  # noqa: F401
         import models.builder  # noqa: F401
-        from bench import evaluation, objective, optimizers, training, trial  # noqa: F401
         from bench.data import pipeline  # noqa: F401
+        from bench.trial import evaluator, objective, optimizers, training, trial  # noqa: F401
     seconds["import of the suite"] = clocks.elapsed("suite")
 
     class Timed(trial.Body):

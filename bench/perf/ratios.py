@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.environment import describe
+from bench.core import describe
 
 MISSED = 1
 """Exit status of a benchmark that misses a bar."""

@@ -25,14 +25,11 @@ from typing import Annotated
 import psutil
 import typer
 
-from bench import campaign, cli, plan, schedule
-from bench.campaign import Campaign
-from bench.cli import command, start
-from bench.errors import UsageError
+from bench.core import UsageError, cli, command, start
+from bench.execution import Campaign, Policy, RunFolder, ray_tune, runner
 from bench.perf.ratios import Ratio, keep, report
 from bench.perf.rounds import quartiles, times
-from bench.policy import Policy
-from bench.runfolder import RunFolder
+from bench.plan import placement
 
 BAR = 1.15
 FLOOR_UP_TO = 200
@@ -55,8 +52,8 @@ sys.exit(trial.run(spec, Path(sys.argv[1])).status != "ok")
 def ours(trials: int) -> None:
     """As many no-op trials of a run, one CPU each."""
     options = {"grid": "smoke", "seeds": math.ceil(trials / 2), "settings": ["model.weights=none"], "gpus_per_trial": 0}
-    local = plan.Local(cpus=psutil.cpu_count() or 1, gpus=0, accelerator=None)
-    made = plan.make(options, [local], max_concurrent=local.cpus)
+    local = placement.Local(cpus=psutil.cpu_count() or 1, gpus=0, accelerator=None)
+    made = placement.make(options, [local], max_concurrent=local.cpus)
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder.create(Path(folder), "r", {"grid": "smoke"}, made, {})
         Campaign(run, made, Policy(), cli.console(file=StringIO())).run(made.trials[:trials])
@@ -69,16 +66,16 @@ def no_ops(counts: Sequence[int], out: Path | None = None) -> list[Ratio]:
 
     Of many trials, over one among the fewest that were measured.
     """
-    campaign.ENTRY = NOTHING
+    runner.ENTRY = NOTHING
     found: list[Ratio] = []
     driver = psutil.Process()
-    with schedule.cluster(None):
-        schedule.empty_trials(2)  # Ray's first start is neither's
+    with ray_tune.cluster(None):
+        ray_tune.empty_trials(2)  # Ray's first start is neither's
         ours(2)
         for count in sorted(counts):
             few = count <= FLOOR_UP_TO or not found
             sides = (
-                {name: partial(schedule.empty_trials, count, reuse) for name, reuse in FLOORS.items()} if few else {}
+                {name: partial(ray_tune.empty_trials, count, reuse) for name, reuse in FLOORS.items()} if few else {}
             )
             sides["ours"] = partial(ours, count)
             seconds = times(sides, rounds=3 if few else 1, warm_up=0)

@@ -23,12 +23,9 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import command, start
-from bench.data.store import FOLDER_VARIABLE
-from bench.errors import UsageError
-from bench.grid import single
+from bench.core import CACHE_VARIABLE, UsageError, command, start
 from bench.perf.ratios import Ratio, report
-from bench.plan import default_precision
+from bench.plan import default_precision, single
 
 LEAST = """
 import json, sys
@@ -89,7 +86,7 @@ def main(
 
         def trial(number: int, cache: str) -> float:
             where = ["--preset", "quick", *options, "--out", f"{home}/{cache}-{number}"]
-            return until("epoch 1", ["-m", "bench.trial", *where], {**ENVIRONMENT, FOLDER_VARIABLE: f"{home}/{cache}"})
+            return until("epoch 1", ["-m", "bench.trial", *where], {**ENVIRONMENT, CACHE_VARIABLE: f"{home}/{cache}"})
 
         sides = {
             "cached": lambda number: trial(number, "cache"),

@@ -21,13 +21,11 @@ import typer
 
 import losses
 import models
-from bench.cli import command, start
-from bench.optimizers import AdamW, make_variables
+from bench.core import command, start
 from bench.perf.ratios import stack
 from bench.perf.rounds import times
-from bench.training import RunningConfusion
-from models.builder import BACKBONE
-from models.cost import cost_of
+from bench.trial import AdamW, RunningConfusion, make_variables
+from models import BACKBONE, cost_of
 
 
 def parts(model: keras.Model, batch: int, size: int, classes: int) -> dict[str, Callable[[], object]]:

@@ -18,7 +18,7 @@ import numpy as np
 import typer
 
 import results
-from bench.cli import command, start
+from bench.core import command, start
 from bench.perf.ratios import Ratio, report
 
 RECORDS, CLASSES, EPOCHS, SEEDS = 10_000, 7, 30, 3

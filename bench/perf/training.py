@@ -20,16 +20,12 @@ import tensorflow as tf
 import typer
 
 import models
-from bench import objective, optimizers, training
-from bench.cli import command, start
-from bench.errors import UsageError
-from bench.evaluation import distribute
-from bench.grid import single
+from bench.core import UsageError, command, start
 from bench.perf.ratios import Ratio, report
 from bench.perf.rounds import quartiles, times
-from bench.plan import default_precision
+from bench.plan import default_precision, single
 from bench.spec import TrialSpec
-from bench.trial import Body
+from bench.trial import Body, distribute, objective, optimizers, training
 
 UPDATES = 20  # of the metric, for one measurement
 

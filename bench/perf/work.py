@@ -20,8 +20,7 @@ import typer
 from scipy import stats
 
 import models
-from bench.cli import command, start
-from bench.environment import describe
+from bench.core import command, describe, start
 from bench.perf.models import Case, training_step
 from bench.perf.rounds import medians
 

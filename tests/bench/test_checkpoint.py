@@ -7,9 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from bench import checkpoint, optimizers, stack
-from bench.optimizers import Adam, make_variables
+from bench.core import Checkpoint, keras_version, read_checkpoint
 from bench.spec import TrainSpec
+from bench.trial import checkpoint, make_variables, optimizers
+from bench.trial.optimizers import Adam
 
 INPUT = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
 TRUTH = INPUT.sum(1, keepdims=True)
@@ -41,11 +42,11 @@ def test_the_loss_scale_goes_on_where_it_was(tmp_path):
     before = _scale(model)
     model.train_on_batch(1e4 * INPUT, 1e9 * TRUTH)  # more than float16 holds: no update, and half the scale
     assert _scale(model) == before / 2
-    checkpoint.write(tmp_path, checkpoint.Checkpoint({}, checkpoint.of_training(model)))
+    checkpoint.write(tmp_path, Checkpoint({}, checkpoint.of_training(model)))
 
     other = _model()
     make_variables(other.optimizer, other.trainable_variables)  # as in a trial
-    checkpoint.restore_training(other, checkpoint.read(tmp_path).arrays)
+    checkpoint.restore_training(other, read_checkpoint(tmp_path).arrays)
     assert _scale(other) == before / 2
     for one in (model, other):
         one.train_on_batch(INPUT, TRUTH)
@@ -54,7 +55,7 @@ def test_the_loss_scale_goes_on_where_it_was(tmp_path):
 
 
 @pytest.mark.skipif(
-    not stack.has_addons(), reason="the wrappers come from tensorflow-addons, which ends at Python 3.11"
+    not keras_version.has_addons(), reason="the wrappers come from tensorflow-addons, which ends at Python 3.11"
 )
 @pytest.mark.parametrize("wrapper", ["lookahead", "swa"])
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
@@ -64,8 +65,8 @@ def test_the_optimiser_inside_a_wrapper_goes_on_where_it_was(tmp_path, wrapper, 
     one, other = (_model(optimizers.build(train)) for _ in range(2))
     for _ in range(9):
         one.train_on_batch(INPUT, TRUTH)
-    checkpoint.write(tmp_path, checkpoint.Checkpoint({}, checkpoint.of_training(one)))
-    checkpoint.restore_training(other, checkpoint.read(tmp_path).arrays)
+    checkpoint.write(tmp_path, Checkpoint({}, checkpoint.of_training(one)))
+    checkpoint.restore_training(other, read_checkpoint(tmp_path).arrays)
     for model in (one, other):
         for _ in range(3):
             model.train_on_batch(INPUT, TRUTH)
@@ -73,7 +74,9 @@ def test_the_optimiser_inside_a_wrapper_goes_on_where_it_was(tmp_path, wrapper, 
         np.testing.assert_array_equal(left, right)
 
 
-@pytest.mark.skipif(not stack.has_addons(), reason="SWA comes from tensorflow-addons, which ends at Python 3.11")
+@pytest.mark.skipif(
+    not keras_version.has_addons(), reason="SWA comes from tensorflow-addons, which ends at Python 3.11"
+)
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 def test_averages_are_reached_through_a_loss_scale(policy):
     keras.mixed_precision.set_global_policy(policy)

@@ -9,8 +9,8 @@ import rich.console
 from rich.table import Table
 from typer.testing import CliRunner
 
-from bench import cli
-from bench.live import View
+from bench.core import cli
+from bench.execution.progress import View
 
 HOME = Path(__file__).resolve().parents[2]
 ODD = ["[unlabeled]", "lane [/right]", "[/]", "[red]x[/]", ":cat:", "[0]", "a\\[b]"]
@@ -67,5 +67,5 @@ def test_all_consoles_are_made_in_one_place():
                 asked.add(name)
             if isinstance(node, ast.keyword) and node.arg == "markup":
                 asked.add(name)
-    assert (made, asked) == ({"bench/cli.py"}, {"bench/cli.py"})
+    assert (made, asked) == ({"bench/core/cli.py"}, {"bench/core/cli.py"})
     assert rich.console.Console().render_str("[red]x[/]").plain == "x", "which is why"

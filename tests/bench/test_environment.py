@@ -4,8 +4,7 @@ import gc
 
 import pytest
 
-from bench import environment
-from bench.environment import prepare_process
+from bench.core import environment, prepare_process
 
 
 @pytest.mark.parametrize(("users", "kept"), [(None, "1"), ("0", "0")])

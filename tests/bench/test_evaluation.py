@@ -7,8 +7,17 @@ import scipy.ndimage
 import tensorflow as tf
 
 import losses
-from bench.evaluation import Evaluator, boundary_band, class_dice, class_iou, confusion_matrix, label_map, score_image
-from bench.training import UNROLLED, RunningConfusion
+from bench.trial import RunningConfusion
+from bench.trial.evaluator import (
+    Evaluator,
+    boundary_band,
+    class_dice,
+    class_iou,
+    confusion_matrix,
+    label_map,
+    score_image,
+)
+from bench.trial.training import UNROLLED
 
 
 def test_confusion_matrix_counts_pairs_and_leaves_void_out():

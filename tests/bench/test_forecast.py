@@ -5,12 +5,9 @@ from dataclasses import replace
 import pytest
 
 import results
-from bench.environment import describe
-from bench.forecast import forecast
-from bench.grid import Search
-from bench.plan import Local, make
-from models import ModelSpec
-from models.cost import Cost
+from bench.core import describe
+from bench.plan import Local, Search, forecast, make
+from models import Cost, ModelSpec
 
 # A training of `smoke`: 2 epochs of 15 steps of 8 images, three times the forward pass.
 WORK = 3 * 1e9 * 2 * 15 * 8

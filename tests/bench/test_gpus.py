@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import gpus
+from bench.execution import gpu_memory
 
 
 @pytest.fixture
@@ -25,30 +25,30 @@ def tool(tmp_path, monkeypatch):
 
 def test_memory_that_an_earlier_process_leaves_is_waited_for(tool, tmp_path):
     tool("0, 70000, 80000;1, 10, 80000", "0, 70000, 80000;1, 10, 80000", "0, 500, 80000;1, 10, 80000")
-    gpus.await_memory(str(tmp_path / "log.txt"), poll=0.0)
+    gpu_memory.await_memory(str(tmp_path / "log.txt"), poll=0.0)
     assert (tmp_path / "calls").read_text().splitlines() == ["--id=0,1"] * 3
     assert not (tmp_path / "log.txt").exists()
 
 
 def test_memory_that_stays_taken_is_named_in_the_log(tool, tmp_path, monkeypatch):
-    monkeypatch.setattr(gpus, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(gpu_memory, "WAIT_SECONDS", 0.1)
     tool("0, 10, 80000;1, 70000, 80000")
-    gpus.await_memory(str(tmp_path / "log.txt"), poll=0.05)
+    gpu_memory.await_memory(str(tmp_path / "log.txt"), poll=0.05)
     assert "still holds memory of GPU 1 (70000 of 80000 MiB)" in (tmp_path / "log.txt").read_text()
 
 
 @pytest.mark.parametrize("answer", ["0, [N/A], [N/A]", "No devices were found"])
 def test_a_gpu_that_tells_nothing_is_not_waited_for(tool, tmp_path, answer):
     tool(answer)
-    gpus.await_memory(str(tmp_path / "log.txt"))
+    gpu_memory.await_memory(str(tmp_path / "log.txt"))
     assert len((tmp_path / "calls").read_text().splitlines()) == 1
 
 
 def test_without_the_tool_or_without_gpus_nothing_is_asked(tool, tmp_path, monkeypatch):
     tool("0, 70000, 80000")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    gpus.await_memory(str(tmp_path / "log.txt"))
+    gpu_memory.await_memory(str(tmp_path / "log.txt"))
     assert not (tmp_path / "calls").exists()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     monkeypatch.setenv("PATH", "/nowhere")
-    gpus.await_memory(str(tmp_path / "log.txt"))
+    gpu_memory.await_memory(str(tmp_path / "log.txt"))

@@ -3,8 +3,8 @@
 import pytest
 
 import losses
-from bench import grid
-from bench.errors import UsageError
+from bench.core import UsageError
+from bench.plan import grid
 
 SEVEN = ["cross_entropy", "dice", "bce", "dice_bce", "focal", "tversky", "focal_tversky"]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import losses
-from bench import grid
 from bench import list as lists
-from models.backbones import BACKBONES
+from bench.plan import grid
+from models import BACKBONES
 
 PROJECT = Path(__file__).parents[2]
 

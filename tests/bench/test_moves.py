@@ -8,11 +8,9 @@ import pytest
 from PIL import Image
 
 import results
-from bench import moves
+from bench.core import UsageError, code_version
 from bench.data import load
-from bench.environment import code_version
-from bench.errors import UsageError
-from bench.grid import Cell, Grid
+from bench.plan import Cell, Grid, moved_data
 from bench.spec import parse
 from results import release
 
@@ -32,7 +30,7 @@ def record(version, **more):
 
 def test_a_cell_does_not_depend_on_where_its_data_lie_and_remembers_where_they_lay(tmp_path):
     before = grid({"dataset": "folder", "root": "/old/cats"}, {"dataset": "scenes"})
-    after = moves.moved(before, moves.to(tmp_path / "animals", before))
+    after = moved_data.moved(before, moved_data.to(tmp_path / "animals", before))
     assert [cell.spec.cell for cell in after.cells] == [cell.spec.cell for cell in before.cells]
     assert [cell.spec.cell for cell in after.cells] == [
         parse(c.spec.model_dump(mode="json"), "t").cell for c in after.cells
@@ -40,9 +38,9 @@ def test_a_cell_does_not_depend_on_where_its_data_lie_and_remembers_where_they_l
     data = after.cells[0].spec.data
     assert (data.root, data.planned_root, data.name) == (str(tmp_path / "animals"), "/old/cats", "cats")
     assert after.cells[1] == before.cells[1]
-    again = moves.moved(after, moves.to(Path("/third"), after)).cells[0].spec.data
+    again = moved_data.moved(after, moved_data.to(Path("/third"), after)).cells[0].spec.data
     assert (again.root, again.planned_root, again.name) == ("/third", "/old/cats", "cats")
-    assert moves.to(Path("/old/cats"), before) == {}
+    assert moved_data.to(Path("/old/cats"), before) == {}
 
 
 def test_several_folders_move_with_the_one_that_holds_them(tmp_path):
@@ -51,31 +49,31 @@ def test_several_folders_move_with_the_one_that_holds_them(tmp_path):
     with pytest.raises(
         UsageError, match=r"no folder \S+/dogs there for data.root /data/dogs; .*the folder that /data is"
     ):
-        moves.to(tmp_path, before)
+        moved_data.to(tmp_path, before)
     (tmp_path / "dogs").mkdir()
-    assert moves.to(tmp_path, before) == {"/data/a/cats": f"{tmp_path}/a/cats", "/data/dogs": f"{tmp_path}/dogs"}
+    assert moved_data.to(tmp_path, before) == {"/data/a/cats": f"{tmp_path}/a/cats", "/data/dogs": f"{tmp_path}/dogs"}
 
 
 def test_a_run_without_a_folder_has_nothing_to_move(tmp_path):
     with pytest.raises(UsageError, match=r"^--data-root .*: the run reads no folder$"):
-        moves.to(tmp_path, grid({"dataset": "scenes"}))
+        moved_data.to(tmp_path, grid({"dataset": "scenes"}))
 
 
 def test_moves_follow_each_other():
-    assert moves.joined({"/a": "/b", "/x": "/y"}, {"/b": "/c"}) == {"/a": "/c", "/b": "/c", "/x": "/y"}
-    assert moves.joined({}, {"/a": "/b"}) == {"/a": "/b"}
+    assert moved_data.joined({"/a": "/b", "/x": "/y"}, {"/b": "/c"}) == {"/a": "/c", "/b": "/c", "/x": "/y"}
+    assert moved_data.joined({}, {"/a": "/b"}) == {"/a": "/b"}
 
 
 def test_other_content_is_refused_but_for_records_of_other_code():
     data = {"spec": SimpleNamespace(version="v2")}
-    moves.check_content(Path("now"), [record("v2"), record("v1", environment={"code": "other"})], data)
-    moves.check_content(Path("now"), [record("v1", dataset=None)], data)
+    moved_data.check_content(Path("now"), [record("v2"), record("v1", environment={"code": "other"})], data)
+    moved_data.check_content(Path("now"), [record("v1", dataset=None)], data)
     for status in ("ok", "crashed"):
         error = None if status == "ok" else {"kind": "RuntimeError", "message": "m"}
         with pytest.raises(
             UsageError, match=r"^--data-root now: holds another set \(version v2\) than .* \(version v1\)"
         ):
-            moves.check_content(Path("now"), [record("v2"), record("v1", status=status, error=error)], data)
+            moved_data.check_content(Path("now"), [record("v2"), record("v1", status=status, error=error)], data)
 
 
 @pytest.mark.parametrize("field", ["train.init_from", "model.weights"])
@@ -86,9 +84,9 @@ def test_files_of_weights_that_are_gone_are_named_with_what_helps(tmp_path, fiel
     with pytest.raises(
         UsageError, match=rf"^cell 'c0': {field} {place}: not there any more; .* or a link in its place$"
     ):
-        moves.check_places(planned)
+        moved_data.check_places(planned)
     place.touch()
-    moves.check_places(planned)
+    moved_data.check_places(planned)
 
 
 def test_a_public_set_keeps_its_name_wherever_it_lies(tmp_path):
@@ -101,7 +99,7 @@ def test_a_public_set_keeps_its_name_wherever_it_lies(tmp_path):
             Image.fromarray(pixels).convert("RGB" if folder == split else "L").save(root / folder / f"{split}.png")
     before = grid({"dataset": "camvid", "root": str(root)})
     root.rename(tmp_path / "there")
-    after = moves.moved(before, moves.to(tmp_path / "there", before))
+    after = moved_data.moved(before, moved_data.to(tmp_path / "there", before))
     assert load(after.cells[0].spec.data).name == "camvid"
 
 

@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 import losses
-from bench import objective, training
-from bench.errors import UsageError
+from bench.core import UsageError
 from bench.spec import LossSpec, parse
+from bench.trial import objective, training
 
 # Two images: 4 pixels of class 0, 2 of class 1, 2 void; then 2 of class 0, 1 of class 2, 1 void.
 LABELS = [

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bench import stack
-from bench.errors import UsageError
-from bench.optimizers import Adam, WarmupDecay, build, learning_rate, make_variables
+from bench.core import UsageError, keras_version
 from bench.spec import TrainSpec
+from bench.trial import make_variables
+from bench.trial.optimizers import Adam, WarmupDecay, build, learning_rate
 
 BOTH = ["adam", "adamw", "sgd", "lamb"]
 ADDONS = ["rectified_adam", "novograd"]
@@ -53,13 +53,13 @@ def _final_loss(train):
     return before, model.evaluate(x, y, verbose=0)
 
 
-@pytest.mark.parametrize("optimizer", BOTH + (ADDONS if stack.has_addons() else []))
+@pytest.mark.parametrize("optimizer", BOTH + (ADDONS if keras_version.has_addons() else []))
 def test_every_optimizer_goes_downhill(optimizer):
     before, after = _final_loss(TrainSpec(epochs=5, steps_per_epoch=8, optimizer=optimizer, learning_rate=0.02))
     assert after < 0.9 * before
 
 
-@pytest.mark.parametrize("wrapper", ["lookahead", "swa"] if stack.has_addons() else [])
+@pytest.mark.parametrize("wrapper", ["lookahead", "swa"] if keras_version.has_addons() else [])
 def test_every_wrapper_goes_downhill(wrapper):
     train = TrainSpec(epochs=5, steps_per_epoch=8, optimizer="adam", wrapper=wrapper, learning_rate=0.02)
     before, after = _final_loss(train)
@@ -114,7 +114,7 @@ def test_two_replicas_make_the_step_of_one_device():
         import keras, numpy as np, tensorflow as tf
         from bench.optimizers import AdamW, build, make_variables
         from bench.spec import TrainSpec
-        from bench.stack import KERAS_3
+        from bench.core import KERAS_3
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
         images = np.random.default_rng(0).normal(size=(24, 4)).astype("float32")
@@ -179,7 +179,9 @@ def _layer_after(steps, gradient, **train):
     return np.asarray(layer.kernel).ravel(), float(np.asarray(layer.bias)[0])
 
 
-@pytest.mark.skipif(not (stack.KERAS_3 or stack.has_addons()), reason="LAMB is tensorflow-addons' or Keras 3's")
+@pytest.mark.skipif(
+    not (keras_version.KERAS_3 or keras_version.has_addons()), reason="LAMB is tensorflow-addons' or Keras 3's"
+)
 def test_lamb_rescales_and_decays_kernels_alone():
     # Adam's first step is the sign: u = (1, -1) + 0.1 w; w moves by rate |w| / |u| u, with |w| = 2 ** 0.5.
     kernel, _ = _layer_after(1, [[3.0], [-2.0]], optimizer="lamb", weight_decay=0.1, learning_rate=0.1)
@@ -189,7 +191,7 @@ def test_lamb_rescales_and_decays_kernels_alone():
     assert bias == pytest.approx(-1, rel=1e-3)  # ten steps of the rate; rescaled by its own size it would stay near 0
 
 
-@pytest.mark.skipif(stack.KERAS_3, reason="the optimisers of Keras 3 know no XLA of their own")
+@pytest.mark.skipif(keras_version.KERAS_3, reason="the optimisers of Keras 3 know no XLA of their own")
 def test_no_update_is_a_program_of_xla_on_a_machine_with_a_gpu(monkeypatch):
     monkeypatch.setattr(tf.compat.v2.config, "list_physical_devices", lambda kind=None: ["a GPU"])  # as Keras 2 asks
     assert keras.optimizers.Adam().jit_compile
@@ -198,7 +200,7 @@ def test_no_update_is_a_program_of_xla_on_a_machine_with_a_gpu(monkeypatch):
 
 
 def test_averaged_weights_get_statistics_of_their_own():
-    from bench.training import recalibrate
+    from bench.trial.training import recalibrate
 
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
     with strategy.scope():
@@ -219,7 +221,7 @@ _DECAYED = {("adamw", "none"): 0.95, ("sgd", "none"): 0.95}  # 1 - rate * decay
 _DECAYED |= {
     ("sgd", "lookahead"): 0.95, ("sgd", "swa"): 0.95, ("rectified_adam", "none"): 0.95, ("novograd", "none"): 0.95,
     ("adam", "swa"): 1.0,
-} if stack.has_addons() else {}  # fmt: skip
+} if keras_version.has_addons() else {}  # fmt: skip
 
 
 @pytest.mark.parametrize(("optimizer", "wrapper"), _DECAYED)
@@ -240,14 +242,14 @@ def test_weight_decay_spares_biases_and_normalisation(optimizer, wrapper):
     assert [float(value) for other in others for value in other.ravel()] == [1.0] * 5  # bias, gamma, beta
 
 
-@pytest.mark.skipif(stack.has_addons(), reason="tensorflow-addons is installed on this stack")
+@pytest.mark.skipif(keras_version.has_addons(), reason="tensorflow-addons is installed on this stack")
 @pytest.mark.parametrize("fields", [{"optimizer": "novograd"}, {"wrapper": "swa"}])
 def test_what_the_stack_lacks_is_refused_by_name(fields):
     with pytest.raises(UsageError, match=r"tensorflow-addons, which ends at Python 3\.11"):
         build(TrainSpec(**fields))
 
 
-@pytest.mark.skipif(not stack.has_addons(), reason="no tensorflow-addons on this stack")
+@pytest.mark.skipif(not keras_version.has_addons(), reason="no tensorflow-addons on this stack")
 def test_a_wrapper_around_what_it_cannot_wrap_is_refused():
     with pytest.raises(UsageError, match="cannot wrap 'adamw'"):
         build(TrainSpec(optimizer="adamw", wrapper="swa"))

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import environment, run
-from bench.errors import UsageError
-from bench.live import View
+from bench import run
+from bench.core import UsageError, environment
+from bench.execution import RunFolder
+from bench.execution.failure_policy import shrunk
+from bench.execution.progress import View
 from bench.plan import Local, default_precision, grown, make, misfit
-from bench.policy import shrunk
-from bench.runfolder import RunFolder
 from bench.spec import parse
 
 LAPTOP = [Local(2, 0, None)]

@@ -14,10 +14,9 @@ from PIL import Image
 
 import results
 from bench import predict as command
-from bench.cli import start
-from bench.errors import UsageError
+from bench.core import WEIGHTS_FILE, UsageError, start
 from bench.predict import overlay
-from bench.spec import CHECKPOINT, TrialSpec
+from bench.spec import TrialSpec
 
 PROJECT = Path(__file__).resolve().parents[2]
 COLORS = [(10, 20, 30), (200, 100, 0), (255, 255, 255)]
@@ -70,18 +69,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trials = home / "trials"
     equalizing = SPEC.model_copy(update={"data": SPEC.data.model_copy(update={"augment": "classic"})})
     keras.utils.set_random_seed(1)
-    models.build(SPEC.model, 3).save_weights(str(home / CHECKPOINT))
+    models.build(SPEC.model, 3).save_weights(str(home / WEIGHTS_FILE))
     for name in ("whole", "changed", "equalizing"):
         (trials / name).mkdir(parents=True)
-        shutil.copy(home / CHECKPOINT, trials / name)
-        kept = results.artefact(trials / name, CHECKPOINT, "checkpoint")
+        shutil.copy(home / WEIGHTS_FILE, trials / name)
+        kept = results.artefact(trials / name, WEIGHTS_FILE, "checkpoint")
         spec = equalizing if name == "equalizing" else SPEC
         results.write(trials / name, record(name, artefacts=[kept], spec=spec.model_dump(mode="json")))
-    with open(trials / "changed" / CHECKPOINT, "ab") as file:
+    with open(trials / "changed" / WEIGHTS_FILE, "ab") as file:
         file.write(b"!")
     (trials / "square").mkdir()
-    (trials / "square" / CHECKPOINT).write_bytes(b"never read")
-    kept = results.artefact(trials / "square", CHECKPOINT, "checkpoint")
+    (trials / "square" / WEIGHTS_FILE).write_bytes(b"never read")
+    kept = results.artefact(trials / "square", WEIGHTS_FILE, "checkpoint")
     mix = SPEC.model_copy(update={"model": models.ModelSpec(backbone="mit_b0", output_stride=32)})
     results.write(trials / "square", record("square", artefacts=[kept], spec=mix.model_dump(mode="json")))
     results.write(trials / "bare", record("bare"))
@@ -110,7 +109,7 @@ def model(run: Path) -> Any:
     import models
 
     model = models.build(SPEC.model, 3)
-    model.load_weights(str(run / "trials" / "whole" / CHECKPOINT))
+    model.load_weights(str(run / "trials" / "whole" / WEIGHTS_FILE))
     return model
 
 
@@ -124,7 +123,7 @@ def test_labels_are_those_of_evaluation_at_each_picture_s_own_size(
 ) -> None:
     import tensorflow as tf
 
-    from bench import evaluation
+    from bench.trial import evaluator
 
     done = predict(run, "--trial", "whole", "--images", pictures, "--out", tmp_path / "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -135,7 +134,7 @@ def test_labels_are_those_of_evaluation_at_each_picture_s_own_size(
 
     picture = np.asarray(Image.open(pictures / "large.png"))
     logits = model(brought_to_size(picture).astype("float32"), training=False)[0]
-    truth = evaluation.label_map(logits, tf.constant([48, 64]), tf.constant([75, 100])).numpy()
+    truth = evaluator.label_map(logits, tf.constant([48, 64]), tf.constant([75, 100])).numpy()
     labels = Image.open(tmp_path / "out" / "large.png")
     assert labels.mode == "L"
     assert len(np.unique(truth)) > 1
@@ -150,7 +149,7 @@ def test_views_and_the_crf_are_those_of_the_models_room(
     import tensorflow as tf
 
     import models
-    from models.predict import label_map, probabilities
+    from models import label_map, probabilities
 
     source, out = pictures / "large.png", tmp_path / "out"
     options = ["--scales", "0.5,1,1.5", "--flip", "--crf"]
@@ -199,7 +198,7 @@ def test_a_picture_too_large_for_the_crf_of_a_gpu_is_refused_before_any_is_writt
 def test_windows_go_over_the_picture_at_its_own_size(
     run: Path, model: Any, pictures: Path, tmp_path: Path, here: Callable[..., Any]
 ) -> None:
-    from models.predict import label_map, probabilities, sliding
+    from models import label_map, probabilities, sliding
 
     out = tmp_path / "out"
     options = ["--images", pictures / "large.png", "--out", out, "--window", 64]
@@ -214,9 +213,9 @@ def test_windows_go_over_the_picture_at_its_own_size(
 def test_windows_see_pictures_equalized_as_in_training(
     run: Path, model: Any, pictures: Path, tmp_path: Path, here: Callable[..., Any]
 ) -> None:
-    from bench.data.pixels import equalized
-    from bench.data.policy import named
-    from models.predict import label_map, probabilities, sliding
+    from bench.data.image_ops import equalized
+    from bench.spec.augmentation import named
+    from models import label_map, probabilities, sliding
 
     out, clahe = tmp_path / "out", named()["classic"].clahe
     options = ["--images", pictures / "large.png", "--out", out, "--window", 64]

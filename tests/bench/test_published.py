@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bench import published
-from bench.evaluation import class_iou
+from bench.trial import legacy_iou
+from bench.trial.evaluator import class_iou
 
 
 def logits(*rows: list[float]) -> np.ndarray:
@@ -18,7 +18,7 @@ LOGITS = logits([0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6], [0.0001, 0.00
 
 
 def test_overlaps_leave_void_out() -> None:
-    found = published.overlaps(tf.constant(LABELS), tf.constant(LOGITS)).numpy()
+    found = legacy_iou.overlaps(tf.constant(LABELS), tf.constant(LOGITS)).numpy()
     # by class: p of its own pixels; its p over all three labelled pixels; how many it has
     np.testing.assert_allclose(found, [[[0.5, 0.8, 1], [0.8, 1.3, 1], [0.6, 0.9, 1]]], rtol=1e-5)
 
@@ -33,7 +33,7 @@ def test_the_three_numbers_by_hand() -> None:
     # All classes, batches of 16 and 1: 2 I / (P + G) = 2 * 48 / (80 + 96), then 2 * 4 / (6 + 10).
     soft_dice = (96 / 176 + 8 / 16) / 2
     confusion = np.array([[6, 2, 0], [1, 3, 0], [0, 0, 0]])  # recalls 6/8 and 3/4; class 2 does not occur
-    assert published.metrics(overlaps, confusion) == {
+    assert legacy_iou.metrics(overlaps, confusion) == {
         "soft_iou": pytest.approx(soft_iou),
         "class_recall": pytest.approx((6 / 8 + 3 / 4) / 2),
         "soft_dice": pytest.approx(soft_dice),
@@ -44,15 +44,15 @@ def test_soft_dice_over_all_classes_is_the_mean_probability_of_the_truth() -> No
     """So that two models with the same labels differ by their confidence alone."""
     labels, values = tf.constant(LABELS), []
     for sharpness in (1.0, 3.0):
-        found = published.overlaps(labels, tf.constant(sharpness * LOGITS)).numpy()
+        found = legacy_iou.overlaps(labels, tf.constant(sharpness * LOGITS)).numpy()
         probability = tf.nn.softmax(sharpness * LOGITS).numpy()[0, 0, [0, 1, 2], [0, 1, 2]]
-        values.append(published.metrics(found, np.eye(3))["soft_dice"])
+        values.append(legacy_iou.metrics(found, np.eye(3))["soft_dice"])
         assert values[-1] == pytest.approx(probability.mean(), rel=1e-5)
     assert values[1] > values[0] + 0.2
 
 
 def test_mean_recall_does_not_see_false_alarms() -> None:
     confusion = np.array([[80, 20], [0, 1]])  # a class of one pixel, and twenty false alarms
-    recall = published.metrics(np.ones((1, 2, 3)), confusion)["class_recall"]
+    recall = legacy_iou.metrics(np.ones((1, 2, 3)), confusion)["class_recall"]
     assert recall == pytest.approx(0.9)
     assert class_iou(confusion)[1] == pytest.approx(1 / 21)

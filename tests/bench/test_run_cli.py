@@ -10,10 +10,9 @@ import pytest
 from PIL import Image
 
 import results
-from bench import preflight
 from bench import run as run_command
-from bench.cli import command
-from bench.errors import StorageLost, UsageError
+from bench.core import StorageLost, UsageError, command
+from bench.plan import checks
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -137,7 +136,7 @@ def test_a_dry_run_shows_cells_and_placement_and_writes_nothing(tmp_path):
 
 def test_somebody_else_s_package_is_named(tmp_path):
     (tmp_path / "losses.py").write_text("")
-    code = "import sys; sys.path.append(sys.argv[1]); from bench.environment import check_rooms; check_rooms()"
+    code = "import sys; sys.path.append(sys.argv[1]); from bench.core.environment import check_rooms; check_rooms()"
     done = subprocess.run(
         [sys.executable, "-c", code, PROJECT],
         cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
@@ -179,11 +178,11 @@ def test_a_full_disk_is_one_line_and_incomplete_wherever_it_shows(capsys):
 def test_trials_scored_by_another_version_are_never_kept_beside_new_ones():
     base = {"cell": "c", "label": "dice", "seed": 0, "status": "ok", "views": [{"images": 3, "miou": 0.5}]}
     old, new = (results.Record(**base, trial=f"v{version}", scoring=version) for version in (1, 2))
-    found = preflight.changed([old, new], {})
+    found = checks.changed([old, new], {})
     assert "scoring 1 -> 2" in found["v1"]
     assert not any("scoring" in why for why in found["v2"])
     keep, redo = run_command.Changed.keep, run_command.Changed.redo
     with pytest.raises(UsageError, match=r"scores of version 1, new ones would have version 2.*--changed redo"):
-        run_command._sorted_out({"run": found}, keep, preflight.scored_otherwise([old, new]))
-    assert run_command._sorted_out({"run": found}, redo, preflight.scored_otherwise([old, new])) == {"run": found}
-    assert run_command._sorted_out({"run": found}, keep, preflight.scored_otherwise([new])) == {}
+        run_command._sorted_out({"run": found}, keep, checks.scored_otherwise([old, new]))
+    assert run_command._sorted_out({"run": found}, redo, checks.scored_otherwise([old, new])) == {"run": found}
+    assert run_command._sorted_out({"run": found}, keep, checks.scored_otherwise([new])) == {}

@@ -5,8 +5,8 @@ import fcntl
 
 import pytest
 
-from bench.errors import UsageError
-from bench.runfolder import RunFolder, resume_command, writable
+from bench.core import UsageError
+from bench.execution import RunFolder, resume_command, writable
 
 
 @pytest.fixture

@@ -6,10 +6,11 @@ import math
 import pytest
 
 import results
-from bench import grid
+from bench.plan import grid
 from reports.summary import summarize
+from results import rows, starts
 from results.release import gaps
-from results.scaling import Start, rows, starts
+from results.scaling import Start
 
 WEAK = {1: 16, 4: 64}
 

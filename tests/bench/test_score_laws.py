@@ -15,12 +15,13 @@ import tensorflow as tf
 
 import losses
 import models
-from bench import predict, views
+from bench import predict
 from bench.data import pipeline
 from bench.data.dataset import VOID, Split
-from bench.evaluation import Evaluator
 from bench.spec import TrialSpec, View, parse
-from models.export import export
+from bench.trial import views
+from bench.trial.evaluator import Evaluator
+from models.inference.export import export
 
 Trained = tuple[str, TrialSpec, Any, Path]
 CLASSES, SIZE = 3, 64

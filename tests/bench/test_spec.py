@@ -2,8 +2,9 @@
 
 import pytest
 
-from bench.errors import UsageError
-from bench.spec import TrialSpec, identity, parse
+from bench.core import UsageError
+from bench.spec import TrialSpec, parse
+from bench.spec.trial_spec import identity
 
 
 def _cell(**changes):

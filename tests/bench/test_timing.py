@@ -3,8 +3,8 @@ import time
 import numpy as np
 import pytest
 
-from bench import timing
-from bench.timing import Clocks, steady_windows
+from bench.trial import Clocks, timing
+from bench.trial.timing import steady_windows
 
 
 def test_inner_phases_are_not_counted_twice():

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import results
-from bench.trial import failure
+from bench.trial.trial import failure
 
 PROJECT = Path(__file__).resolve().parents[2]
 TINY = [
@@ -176,7 +176,7 @@ def test_artefacts_are_there_and_unchanged(finished):
 
 def test_a_frozen_backbone_does_not_move_and_weights_can_be_handed_on(finished, others):
     import models
-    from models.builder import BACKBONE
+    from models import BACKBONE
 
     record, first = finished
     second = others["handed_on"]

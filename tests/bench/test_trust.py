@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import checkpoint, grid
-from bench.errors import UsageError
-from bench.runfolder import RunFolder
+from bench.core import CHECKPOINT_FILE, UsageError, read_checkpoint
+from bench.execution import RunFolder
+from bench.plan import grid
 
 PROJECT = Path(__file__).resolve().parents[2]
 SOURCES = [
@@ -29,10 +29,10 @@ class Trap:
 def test_a_checkpoint_with_a_pickle_inside_is_not_opened(tmp_path):
     state = np.frombuffer(b'{"history": []}', np.uint8)
     trap = np.array([Trap(tmp_path / "sprung")], dtype=object)
-    np.savez(tmp_path / checkpoint.FILE, state=state, **{"model/0": trap})
-    assert checkpoint.read(tmp_path) is None
+    np.savez(tmp_path / CHECKPOINT_FILE, state=state, **{"model/0": trap})
+    assert read_checkpoint(tmp_path) is None
     assert not (tmp_path / "sprung").exists()
-    np.load(tmp_path / checkpoint.FILE, allow_pickle=True)["model/0"]
+    np.load(tmp_path / CHECKPOINT_FILE, allow_pickle=True)["model/0"]
     assert (tmp_path / "sprung").exists()  # the trap works
 
 

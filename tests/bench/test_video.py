@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench import video
-from bench.errors import UsageError
+from bench.core import UsageError
+from bench.prediction import video
 
 WIDTH, HEIGHT, FRAMES = 64, 48, 5
 needs_ffmpeg = pytest.mark.skipif(
@@ -70,8 +70,9 @@ def test_a_video_is_segmented_frame_by_frame(clip: Path, tmp_path: Path) -> None
 
     import models
     import results
+    from bench.core import WEIGHTS_FILE
     from bench.predict import overlay
-    from bench.spec import CHECKPOINT, TrialSpec
+    from bench.spec import TrialSpec
 
     model = {"backbone": "mobilenetv3_small", "aspp_channels": 8, "decoder_channels": 8}
     spec = TrialSpec.model_validate({"model": model, "data": {"size": 64, "crop": 64}})
@@ -80,8 +81,8 @@ def test_a_video_is_segmented_frame_by_frame(clip: Path, tmp_path: Path) -> None
     home = tmp_path / "trial"
     home.mkdir()
     keras.utils.set_random_seed(1)
-    models.build(spec.model, 2).save_weights(str(home / CHECKPOINT))
-    kept = results.artefact(home, CHECKPOINT, "checkpoint")
+    models.build(spec.model, 2).save_weights(str(home / WEIGHTS_FILE))
+    kept = results.artefact(home, WEIGHTS_FILE, "checkpoint")
     fields = {"trial": "t", "cell": spec.cell, "label": "t", "seed": 0, "status": "ok", "dataset": dataset}
     results.write(home, results.Record(**fields, spec=spec.model_dump(mode="json"), artefacts=[kept]))
     out = tmp_path / "out"

@@ -7,9 +7,9 @@ import tensorflow as tf
 
 import losses
 import models
-from bench import views
 from bench.spec import View, parse
-from models.predict import probabilities
+from bench.trial import views
+from models import probabilities
 
 MODEL = {
     "backbone": "mobilenetv3_small", "output_stride": 32, "aspp_channels": 8, "decoder_channels": 8,
@@ -65,7 +65,7 @@ def test_the_crf_sees_the_picture_and_the_probabilities(model):
 
 def test_the_score_of_a_picture_under_the_crf_does_not_hang_on_the_shapes_of_others():
     """One picture alone, and beside one of another shape, in whose margin it then lies."""
-    from bench.evaluation import Evaluator
+    from bench.trial.evaluator import Evaluator
 
     def pixelwise(images, training=False):
         return images / 64

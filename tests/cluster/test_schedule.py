@@ -7,30 +7,29 @@ from pathlib import Path
 
 import pytest
 
-from bench.environment import describe
-from bench.errors import UsageError
+from bench.core import UsageError, describe
+from bench.execution.supervisor import End, Limits
+from bench.execution.worker_process import function
 from bench.plan import make, misfit
-from bench.supervisor import End, Limits
-from bench.worker import function
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def nodes(cluster):
-    from bench import schedule
+    from bench.execution import ray_tune
 
-    with schedule.cluster(cluster.address) as found:
+    with ray_tune.cluster(cluster.address) as found:
         yield found
 
 
 def _run(tmp_path, entry, payloads, gpus=0, limits=None, retries=0, on_event=lambda event: None):
-    from bench import schedule
+    from bench.execution import ray_tune
 
-    events: list[schedule.Event] = []
+    events: list[ray_tune.Event] = []
     numbers = gpus.values() if isinstance(gpus, dict) else [gpus] * len(payloads)
     jobs = [
-        schedule.Job(name, f"jobs:{entry}", payload, str(tmp_path / f"{name}.log"), 1, number, limits or Limits())
+        ray_tune.Job(name, f"jobs:{entry}", payload, str(tmp_path / f"{name}.log"), 1, number, limits or Limits())
         for (name, payload), number in zip(payloads.items(), numbers, strict=True)
     ]
 
@@ -38,7 +37,7 @@ def _run(tmp_path, entry, payloads, gpus=0, limits=None, retries=0, on_event=lam
         events.append(event)
         on_event(event)
 
-    schedule.run(jobs, shared=tmp_path / "scratch", max_concurrent=None, listener=hear, retries=retries)
+    ray_tune.run(jobs, shared=tmp_path / "scratch", max_concurrent=None, listener=hear, retries=retries)
     return events
 
 
@@ -89,40 +88,40 @@ def test_what_no_node_can_hold_is_named(nodes):
 def test_every_node_with_so_many_gpus_is_asked_but_for_those_that_other_work_holds(nodes, monkeypatch):
     from ray.util import placement_group, remove_placement_group
 
-    from bench import preflight, schedule
+    from bench.execution import cluster_checks, ray_tune
 
-    assert list(schedule.on_every_node("jobs:answer", gpus=2).values()) == ["0,1"] * 2
-    assert schedule.on_every_node("jobs:answer", gpus=3) == {}
-    monkeypatch.setattr(schedule, "BUSY_SECONDS", 0.5)
+    assert list(ray_tune.on_every_node("jobs:answer", gpus=2).values()) == ["0,1"] * 2
+    assert ray_tune.on_every_node("jobs:answer", gpus=3) == {}
+    monkeypatch.setattr(ray_tune, "BUSY_SECONDS", 0.5)
     held = [placement_group([{"GPU": 2}])]
     assert held[0].wait(30)
-    monkeypatch.setattr(preflight, "_COUNT_GPUS", "jobs:answer")
+    monkeypatch.setattr(cluster_checks, "_COUNT_GPUS", "jobs:answer")
     plan = make({"grid": "losses", "preset": "smoke", "gpus_per_trial": 2}, nodes, None)
     with pytest.raises(UsageError, match=r"^node \S+:\d+: Ray gives a trial 2 GPU\(s\) but TensorFlow sees 0,1; inst"):
-        preflight.check_placement(plan, nodes)
+        cluster_checks.check_placement(plan, nodes)
     held.append(placement_group([{"GPU": 2}]))
     assert held[1].wait(30)
-    monkeypatch.setattr(schedule, "STRANDED_SECONDS", 0.6)
+    monkeypatch.setattr(ray_tune, "STRANDED_SECONDS", 0.6)
     with pytest.raises(UsageError, match=r"^no node has had 2 free GPU\(s\) for 0.01 minutes: other work of this cl"):
-        preflight.check_placement(plan, nodes)
+        cluster_checks.check_placement(plan, nodes)
     for group in held:
         remove_placement_group(group)
 
 
 def test_a_node_that_cannot_run_the_project_is_named(nodes, tmp_path, monkeypatch):
-    from bench import schedule
+    from bench.execution import ray_tune
 
     advice = r"; install the same locked environment there \(make venv CUDA=1\)$"
     absent = rf"^node \S+:\d+ cannot run the project: ModuleNotFoundError: No module named 'absent'{advice}"
     with pytest.raises(UsageError, match=absent):
-        schedule.on_every_node("absent:function")
+        ray_tune.on_every_node("absent:function")
     with pytest.raises(RuntimeError, match="raised on the node"):
-        schedule.on_every_node("jobs:fail")
+        ray_tune.on_every_node("jobs:fail")
     (tmp_path / "absent.py").write_text("def function(*arguments):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)  # this process has it and the nodes do not
-    monkeypatch.setattr(schedule, "_resolve", function("absent:function"))
+    monkeypatch.setattr(ray_tune, "_resolve", function("absent:function"))
     with pytest.raises(UsageError, match=absent):
-        schedule.on_every_node("jobs:answer")
+        ray_tune.on_every_node("jobs:answer")
     sys.modules.pop("absent")
 
 
@@ -149,9 +148,9 @@ def test_12_trials_share_32_gpus_and_a_lost_node_costs_its_attempts_alone(cluste
 
 
 def test_what_no_node_can_hold_any_more_is_given_up(cluster, nodes, tmp_path, monkeypatch):
-    from bench import schedule
+    from bench.execution import ray_tune
 
-    monkeypatch.setattr(schedule, "STRANDED_SECONDS", 4.0)
+    monkeypatch.setattr(ray_tune, "STRANDED_SECONDS", 4.0)
     large = cluster.add_node(num_cpus=2, num_gpus=5)
     there, lost = _raylet(large), []
 
@@ -192,25 +191,25 @@ def test_a_gpu_held_twice_would_be_seen():
 
 
 def test_workers_run_the_code_of_the_driver(nodes):
-    from bench import schedule
+    from bench.execution import ray_tune
 
-    places = schedule.on_every_node("jobs:where")
+    places = ray_tune.on_every_node("jobs:where")
     assert len(places) >= 2
     assert all("/runtime_resources/" in place for place in places.values()), places
-    commits = {there["git_commit"] for there in schedule.on_every_node("bench.environment:describe").values()}
+    commits = {there["git_commit"] for there in ray_tune.on_every_node("bench.core.environment:describe").values()}
     assert commits == {describe()["git_commit"]}
 
 
 def test_other_versions_on_a_node_are_refused_with_both(cluster, nodes, tmp_path, monkeypatch):
-    from bench import preflight
+    from bench.execution import cluster_checks
 
-    preflight.check_nodes(tmp_path / "runs")
-    assert not preflight.probe(str(tmp_path / "nowhere"))["sees"]
+    cluster_checks.check_nodes(tmp_path / "runs")
+    assert not cluster_checks.probe(str(tmp_path / "nowhere"))["sees"]
     here = {**describe(), "tensorflow": "2.99.0"}
-    monkeypatch.setattr(preflight, "describe", lambda: here)
+    monkeypatch.setattr(cluster_checks, "describe", lambda: here)
     there = describe()["tensorflow"]
     with pytest.raises(UsageError, match=rf"node .* has tensorflow {there}, this process tensorflow 2\.99\.0"):
-        preflight.check_nodes(tmp_path / "runs")
+        cluster_checks.check_nodes(tmp_path / "runs")
     assert not list((tmp_path / "runs").iterdir())
 
 
@@ -228,21 +227,22 @@ schedule.cluster(sys.argv[1]).__enter__()
     last = done.stderr.strip().splitlines()[-1]
     assert f"Ray: {ray.__version__}" in last
     assert "Ray: 0.0.1" in last
-    from bench import schedule
+    from bench.execution import ray_tune
 
     with pytest.raises(UsageError, match="run there, --address auto"):
-        schedule.cluster("ray://head:10001").__enter__()
+        ray_tune.cluster("ray://head:10001").__enter__()
 
 
 def test_a_data_root_is_looked_at_on_every_node(nodes, tmp_path):
-    from bench import data, schedule
+    from bench import data
+    from bench.execution import ray_tune
     from bench.spec import DataSpec
 
     here = data.load(DataSpec()).version
-    answers = schedule.on_every_node("bench.data:version_here", DataSpec().model_dump())
+    answers = ray_tune.on_every_node("bench.data:version_here", DataSpec().model_dump())
     assert len(answers) == len(nodes) == 2
     assert list(answers.values()) == [(here, None)] * 2
     missing = DataSpec(dataset="folder", root=str(tmp_path / "nowhere")).model_dump()
-    for version, fault in schedule.on_every_node("bench.data:version_here", missing).values():
+    for version, fault in ray_tune.on_every_node("bench.data:version_here", missing).values():
         assert not version
         assert "no such folder" in fault

@@ -6,15 +6,15 @@ import threading
 
 import pytest
 
-from bench.errors import UsageError
-from bench.preflight import check_trackers
-from bench.tracking import Tracking
+from bench.core import UsageError
+from bench.execution.tracking import Tracking
+from bench.plan.checks import check_trackers
 
 FACTS = {"label": "dice", "model": {"backbone": "resnet18"}, "train": {"epochs": 2}}
 
 
 def told(tracking, job, miou):
-    from bench.schedule import Event
+    from bench.execution.ray_tune import Event
 
     tracking(Event("started", job))
     tracking(Event("told", job, {"event": "started", "pid": 1}))

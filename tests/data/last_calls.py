@@ -1,6 +1,6 @@
 """A process that ends while slow calls are under way for an iterator, for one over two devices, and for `fit`.
 
-Prints, after `bench.data.quiet_exit` is done, how many calls are under way, and how many were begun then and later.
+Prints, after `bench.data.tfdata_exit` is done, how many calls are under way, and how many were begun then and later.
 """
 
 import atexit
@@ -22,7 +22,7 @@ atexit.register(report)  # before that of the pipeline, so called after it
 import tensorflow as tf  # noqa: E402
 
 from bench.data import pipeline  # noqa: E402
-from bench.data.quiet_exit import quiet_at_exit  # noqa: E402
+from bench.data.tfdata_exit import quiet_at_exit  # noqa: E402
 
 
 def slow(step):

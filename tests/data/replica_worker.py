@@ -13,8 +13,8 @@ import tensorflow as tf
 import losses
 from bench.data import pipeline
 from bench.data.dataset import VOID, Split
-from bench.evaluation import Evaluator, Scores
 from bench.spec import DataSpec
+from bench.trial.evaluator import Evaluator, Scores
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)

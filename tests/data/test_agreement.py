@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from bench.core import UsageError
 from bench.data import load
-from bench.data.agreement import sparse
-from bench.data.records import write
-from bench.errors import UsageError
+from bench.data.sources.agreement import sparse
+from bench.data.sources.tfrecords import write
 from bench.spec import DataSpec
 from tests.data.test_stored import bmp, color_map, packed, png, tiff
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from bench.data import augment, pipeline, pixels
+from bench.data import augment, image_ops, pipeline
 from bench.data.dataset import VOID, Split
-from bench.data.policy import Clahe, Normal, Policy, at, named
-from bench.spec import DataSpec, TrialSpec, parse
+from bench.spec import DataSpec, Policy, TrialSpec, at, parse
+from bench.spec.augmentation import Clahe, Normal, named
 
 CROP = 48
 RNG = np.random.default_rng
@@ -142,8 +142,8 @@ def bilinear(image, affine, crop):
 def test_the_warp_is_bilinear_to_a_sixteenth_of_a_pixel(scale, degrees, mirror):
     image, label = coordinates(60, 50)
     pair = np.concatenate([image, label[..., None]], -1)
-    affine = pixels.window_of((60, 50), (33, 47), scale=scale, place=(0.3, 0.6), degrees=degrees, mirror=mirror)
-    shown, ids = pixels.warp(pixels.to_lanes(pair), label, affine, (33, 47), 0, VOID)
+    affine = image_ops.window_of((60, 50), (33, 47), scale=scale, place=(0.3, 0.6), degrees=degrees, mirror=mirror)
+    shown, ids = image_ops.warp(image_ops.to_lanes(pair), label, affine, (33, 47), 0, VOID)
     wanted, inside, (u, v) = bilinear(image, affine, (33, 47))
     assert inside.any()
     # 4 levels a pixel, places cut to 16ths, and the rounding of the result.
@@ -157,8 +157,8 @@ def test_a_quarter_turn_and_a_mirror_move_every_pixel_whole():
     pair = np.concatenate([image, label[..., None]], -1)
 
     def moved(**how):
-        affine = pixels.window_of((64, 64), (64, 64), **how)
-        return pixels.warp(pixels.to_lanes(pair), label, affine, (64, 64), 0, VOID)
+        affine = image_ops.window_of((64, 64), (64, 64), **how)
+        return image_ops.warp(image_ops.to_lanes(pair), label, affine, (64, 64), 0, VOID)
 
     for how, expected in (
         ({"degrees": 90}, lambda a: np.rot90(a, -1)),  # clockwise
@@ -175,15 +175,15 @@ def test_whole_pixels_are_copied_to_the_bytes_that_the_warp_gives():
     """Moved by a millionth of a pixel, the general way rounds to the same places."""
     rng = RNG(5)
     for image, label in photographs():
-        lanes = pixels.to_lanes(np.concatenate([image, label[..., None]], -1))
+        lanes = image_ops.to_lanes(np.concatenate([image, label[..., None]], -1))
         for _ in range(8):
             crop, (down, right) = tuple(rng.integers(20, 90, 2).tolist()), rng.integers(-60, 60, 2).tolist()
             mirror = bool(rng.integers(2)), bool(rng.integers(2))
-            affine = pixels.window_of(label.shape, crop, place=(0.5, 0.5), shift=(down, right), mirror=mirror)
+            affine = image_ops.window_of(label.shape, crop, place=(0.5, 0.5), shift=(down, right), mirror=mirror)
             near = affine._replace(x0=affine.x0 + 1e-6, y0=affine.y0 + 1e-6)
             assert (affine.whole, near.whole) == (True, False)
             for one, other in zip(
-                *(pixels.warp(lanes, label, way, crop, 5, VOID) for way in (affine, near)), strict=True
+                *(image_ops.warp(lanes, label, way, crop, 5, VOID) for way in (affine, near)), strict=True
             ):
                 np.testing.assert_array_equal(one, other)
 
@@ -191,12 +191,12 @@ def test_whole_pixels_are_copied_to_the_bytes_that_the_warp_gives():
 def test_a_shift_reveals_and_a_region_is_as_good_as_the_whole():
     image, label = photographs(1)[0]
     pair = np.concatenate([image, label[..., None]], -1)
-    affine = pixels.window_of((64, 64), (32, 32), place=(0.5, 0.5), scale=1.7, degrees=20, shift=(-40, 5))
-    whole = pixels.warp(pixels.to_lanes(pair), label, affine, (32, 32), 5, VOID)
+    affine = image_ops.window_of((64, 64), (32, 32), place=(0.5, 0.5), scale=1.7, degrees=20, shift=(-40, 5))
+    whole = image_ops.warp(image_ops.to_lanes(pair), label, affine, (32, 32), 5, VOID)
     rows, columns = affine.region(32, 32, (64, 64))
     part = pair[rows, columns]
     assert part.size < pair.size / 2
-    seen = pixels.warp(pixels.to_lanes(part), part[..., 3], affine.seen_from(rows, columns), (32, 32), 5, VOID)
+    seen = image_ops.warp(image_ops.to_lanes(part), part[..., 3], affine.seen_from(rows, columns), (32, 32), 5, VOID)
     for one, other in zip(whole, seen, strict=True):
         np.testing.assert_array_equal(one, other)
     assert (whole[1] == VOID).any()
@@ -213,9 +213,9 @@ def test_a_window_far_outside_is_all_void():
 
 @pytest.mark.parametrize("share", [0.0, 0.49, 0.999])
 def test_a_window_lies_within_its_room(share):
-    assert 0 <= pixels._start(100, 40, share) <= 60
-    assert -60 <= pixels._start(40, 100, share) <= 0
-    assert pixels._start(40, 40, share) == 0
+    assert 0 <= image_ops._start(100, 40, share) <= 60
+    assert -60 <= image_ops._start(40, 100, share) <= 0
+    assert image_ops._start(40, 40, share) == 0
 
 
 def test_light_scales_stay_in_their_range():
@@ -232,40 +232,42 @@ def test_light_scales_stay_in_their_range():
 
 
 def test_the_tone_curve_by_hand():
-    assert pixels.tone_curve(2, 0, 1)[51] == pytest.approx(255 * 0.04)
-    assert pixels.tone_curve(1, 0.1, 1)[51] == pytest.approx(255 * 0.3)
-    assert pixels.tone_curve(1, 0, 2)[102] == pytest.approx(255 * 0.3)
-    np.testing.assert_array_equal(pixels.tone_curve(1, 1, 1), np.full(256, 255))
+    assert image_ops.tone_curve(2, 0, 1)[51] == pytest.approx(255 * 0.04)
+    assert image_ops.tone_curve(1, 0.1, 1)[51] == pytest.approx(255 * 0.3)
+    assert image_ops.tone_curve(1, 0, 2)[102] == pytest.approx(255 * 0.3)
+    np.testing.assert_array_equal(image_ops.tone_curve(1, 1, 1), np.full(256, 255))
 
 
 @pytest.mark.parametrize(("hue", "saturation"), [(0.0, 0.0), (0.05, 1.5), (-0.4, 0.7), (0.5, 4.0), (0.0, 1.0)])
 def test_colours_by_look_up_are_those_of_the_matrix(hue, saturation):
     image = RNG(1).integers(0, 256, (40, 30, 3)).astype(np.uint8)
-    curve = pixels.tone_curve(0.8, 0.05, 1.2)
-    matrix = pixels.color_matrix(hue, saturation)
-    shown = pixels.channels(pixels.recolored(image, curve, matrix))
+    curve = image_ops.tone_curve(0.8, 0.05, 1.2)
+    matrix = image_ops.color_matrix(hue, saturation)
+    shown = image_ops.channels(image_ops.recolored(image, curve, matrix))
     wanted = curve[image] if matrix is None else curve[image] @ matrix.T
     assert np.abs(shown - np.clip(wanted, 0, 255)).max() <= 0.5 + 3 / 16 + 1e-9
 
 
 def test_without_saturation_a_picture_is_its_luma():
     image = RNG(1).integers(0, 256, (9, 9, 3)).astype(np.uint8)
-    shown = pixels.channels(pixels.recolored(image, np.arange(256.0), pixels.color_matrix(0.0, 0.0)))
+    shown = image_ops.channels(image_ops.recolored(image, np.arange(256.0), image_ops.color_matrix(0.0, 0.0)))
     luma = image @ [0.299, 0.587, 0.114]
     assert np.abs(shown - luma[..., None]).max() <= 0.7
 
 
 def test_hue_turns_once_around():
     image = RNG(1).integers(60, 190, (9, 9, 3)).astype(np.uint8)
-    np.testing.assert_allclose(pixels.color_matrix(0.3, 1.0) @ pixels.color_matrix(-0.3, 1.0), np.eye(3), atol=1e-12)
-    shown = pixels.channels(pixels.recolored(image, np.arange(256.0), pixels.color_matrix(0.5, 1.0)))
+    np.testing.assert_allclose(
+        image_ops.color_matrix(0.3, 1.0) @ image_ops.color_matrix(-0.3, 1.0), np.eye(3), atol=1e-12
+    )
+    shown = image_ops.channels(image_ops.recolored(image, np.arange(256.0), image_ops.color_matrix(0.5, 1.0)))
     assert np.abs(shown.mean((0, 1)) - image.mean((0, 1))).max() > 1
 
 
 @pytest.mark.parametrize("sigma", [0.3, 1.0, 2.5, 8.0])
 def test_blur_is_a_gaussian(sigma):
     image = RNG(1).integers(0, 256, (40, 30, 4)).astype(np.uint8)
-    shown = pixels.channels(pixels.blurred(pixels.to_lanes(image), sigma)).astype(float)
+    shown = image_ops.channels(image_ops.blurred(image_ops.to_lanes(image), sigma)).astype(float)
     reach = math.ceil(3 * sigma)
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     weights /= weights.sum()
@@ -281,8 +283,8 @@ def test_blur_is_a_gaussian(sigma):
 
 def test_blur_leaves_an_even_picture_as_it_is():
     for value in (0, 1, 254, 255):
-        lanes = pixels.to_lanes(np.full((5, 4, 4), value, np.uint8))
-        assert (pixels.channels(pixels.blurred(lanes, 1.3)) == value).all()
+        lanes = image_ops.to_lanes(np.full((5, 4, 4), value, np.uint8))
+        assert (image_ops.channels(image_ops.blurred(lanes, 1.3)) == value).all()
 
 
 # --- CLAHE -----------------------------------------------------------------------------------------------------------
@@ -320,14 +322,14 @@ def clahe_by_loops(luma, clip, tiles):
 @pytest.mark.parametrize(("clip", "tiles"), [(2.0, 4), (40.0, 2), (0.5, 3)])
 def test_clahe_is_its_definition(clip, tiles):
     luma = np.clip(RNG(1).normal(120, 20, (48, 36)), 0, 255).astype(np.uint8)
-    shown = pixels.equalized(np.repeat(luma[..., None], 3, -1), clip, tiles)
+    shown = image_ops.equalized(np.repeat(luma[..., None], 3, -1), clip, tiles)
     assert np.abs(shown - np.clip(clahe_by_loops(luma, clip, tiles), 0, 255)[..., None]).max() <= 2
     assert shown.std() > luma.std() * (1.05 if clip < 40 else 2)
 
 
 def test_clahe_keeps_the_differences_between_channels():
     image = RNG(2).integers(90, 160, (40, 50, 3)).astype(np.uint8)
-    shown = pixels.equalized(image, 2.0, 8).astype(int)
+    shown = image_ops.equalized(image, 2.0, 8).astype(int)
     within = (shown > 0).all(-1) & (shown < 255).all(-1)
     difference = (shown - image)[within]
     assert (difference == difference[:, :1]).all()
@@ -338,7 +340,7 @@ def test_clahe_of_evaluation_is_that_of_training():
     image, label = photographs(1)[0]
     spec = DataSpec(size=64, crop=64, augment="classic")
     row = pipeline.Table(split_of([(image, label)]), spec)[0]
-    np.testing.assert_array_equal(row["image"], pixels.equalized(image, 2, 8))
+    np.testing.assert_array_equal(row["image"], image_ops.equalized(image, 2, 8))
     np.testing.assert_array_equal(pipeline.Table(split_of([(image, label)]), DataSpec(size=64))[0]["image"], image)
     not_then = DataSpec(size=64, augment={"clahe": Clahe(evaluation=False).model_dump()})
     np.testing.assert_array_equal(pipeline.prepared(image, not_then), image)

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from bench.data import check, load, reading
+from bench.core import UsageError
+from bench.data import check, image_io, load
 from bench.data.__main__ import app
-from bench.errors import UsageError
 from bench.spec import DataSpec
 
 
@@ -273,11 +273,11 @@ def test_huge_pictures_are_not_decoded(folder, part, width, height):
 
 
 def test_the_largest_picture_is_read():
-    reading._within_limits("x.png", (16_384, 4_882))
+    image_io._within_limits("x.png", (16_384, 4_882))
 
 
 def test_a_file_beyond_the_limit_is_not_read(folder, monkeypatch):
-    monkeypatch.setattr(reading, "MAX_BYTES", 50)
+    monkeypatch.setattr(image_io, "MAX_BYTES", 50)
     assert "at most 0 are read" in fault(folder)
 
 

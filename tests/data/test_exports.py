@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from bench.data import load, palette
+from bench.core import UsageError
+from bench.data import load
 from bench.data.__main__ import app
-from bench.errors import UsageError
+from bench.data.sources import palette
 from bench.spec import DataSpec
 
 SIZE = 12, 16

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.core import UsageError
 from bench.data import load
-from bench.errors import UsageError
 from bench.spec import DataSpec
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"

@@ -9,13 +9,14 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from bench import data, trial
-from bench.data import load
+from bench import data
+from bench.core import UsageError
+from bench.data import Dataset, load
 from bench.data.__main__ import app
-from bench.data.dataset import Dataset, Split
+from bench.data.dataset import Split
 from bench.data.judge import judged, shortened
-from bench.errors import UsageError
 from bench.spec import DataSpec, TrialSpec
+from bench.trial import trial
 
 KEYS = {"train": "abcd", "val": "vw", "test": "t"}
 
@@ -143,8 +144,8 @@ def test_a_trial_that_measures_nothing_says_so(tmp_path, monkeypatch):
             "mine", ("a", "b"), ((0, 0, 0), (1, 1, 1)), "v", {"train": split([0, 1], 4), "val": split([255], 2)}
         )
 
-    monkeypatch.setitem(data._LOADERS, "folder", "bench.data.folder")
-    monkeypatch.setattr("bench.data.folder.load", load_mine)
+    monkeypatch.setitem(data._LOADERS, "folder", "bench.data.sources.folder")
+    monkeypatch.setattr("bench.data.sources.folder.load", load_mine)
     spec = TrialSpec.model_validate(
         {
             "data": {"dataset": "folder", "root": str(tmp_path), "size": 64, "crop": 64, "cache": "memory"},

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from bench.data import palette, scenes
+from bench.data.scenes import painter
+from bench.data.sources import palette
 
 # Linear RGB to what a protanope and a deuteranope see: Machado, Oliveira and Fernandes 2009, severity 1.
 PROTANOPIA = [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
@@ -36,7 +37,7 @@ def least_distance(colors, sight):
 
 @pytest.mark.parametrize("sight", [np.eye(3), PROTANOPIA, DEUTERANOPIA], ids=["normal", "protanopia", "deuteranopia"])
 @pytest.mark.parametrize(
-    ("colors", "apart"), [(palette.colors(20), 0.08), (palette.colors(8), 0.15), (scenes.COLORS, 0.09)]
+    ("colors", "apart"), [(palette.colors(20), 0.08), (palette.colors(8), 0.15), (painter.COLORS, 0.09)]
 )
 def test_colours_are_told_apart(colors, apart, sight):
     assert least_distance(colors, sight) > apart

@@ -10,10 +10,10 @@ from PIL import Image
 from scipy.io import savemat
 from typer.testing import CliRunner
 
-from bench.data import load, names
+from bench.core import UsageError
+from bench.data import entries, load
 from bench.data.__main__ import app
-from bench.data.catalog import entries
-from bench.errors import UsageError
+from bench.data.registry import names
 from bench.list import LISTS
 from bench.spec import DataSpec
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.data import reading
-from bench.data.masks import Colors, Values
-from bench.errors import UsageError
+from bench.core import UsageError
+from bench.data import image_io
+from bench.data.sources.mask_codes import Colors, Values
 
 IDS = np.resize(np.array([0, 5, 7, 255], np.uint8), (6, 8))
 RGB = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
@@ -28,7 +28,7 @@ def placed(path, data):
 
 
 def mask_of(path):
-    return Values()(path, reading.encoded(path))
+    return Values()(path, image_io.encoded(path))
 
 
 def fault(call, *arguments):
@@ -90,7 +90,7 @@ def test_a_value_below_0_is_named(tmp_path):
 
 def test_postscript_is_not_run(tmp_path):
     path = placed(tmp_path / "a.png", encoded(RGB, "eps"))
-    for read in (mask_of, reading.image_of):
+    for read in (mask_of, image_io.image_of):
         assert "not an image, or of an unknown kind" in fault(read, path)
 
 
@@ -130,7 +130,7 @@ def tiff(planar):
 )
 def test_sixteen_bits_a_channel_are_refused(tmp_path, data):
     path = placed(tmp_path / "a", data)
-    for read in (reading.image_of, reading.check_image):
+    for read in (image_io.image_of, image_io.check_image):
         assert fault(read, path) == f"{path}: more than 8 bits a channel; convert the image to 8 bits"
 
 
@@ -139,7 +139,7 @@ def test_sixteen_bits_a_pixel_are_read(tmp_path):
     masks = struct.pack("<III", 0xF800, 0x7E0, 0x1F)
     header = struct.pack("<IiiHHIIiiII", 40, 2, 1, 1, 16, 3, 4, 0, 0, 0, 0) + masks
     data = b"BM" + struct.pack("<IHHI", 14 + len(header) + 4, 0, 0, 14 + len(header)) + header + b"\x00\xf8\x1f\x00"
-    assert reading.image_of(placed(tmp_path / "a.bmp", data)).tolist() == [[[255, 0, 0], [0, 0, 255]]]
+    assert image_io.image_of(placed(tmp_path / "a.bmp", data)).tolist() == [[[255, 0, 0], [0, 0, 255]]]
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "tiff", "webp"])
@@ -148,5 +148,5 @@ def test_the_size_is_that_of_the_picture_once_upright(tmp_path, kind, orientatio
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = placed(tmp_path / "a", encoded(RGB, kind, exif=exif))
-    width, height = reading.decoded(path, path.read_bytes(), reading.upright_size)
-    assert (height, width) == reading.image_of(path).shape[:2] == ((8, 6) if orientation in (5, 6, 8) else (6, 8))
+    width, height = image_io.decoded(path, path.read_bytes(), image_io.upright_size)
+    assert (height, width) == image_io.image_of(path).shape[:2] == ((8, 6) if orientation in (5, 6, 8) else (6, 8))

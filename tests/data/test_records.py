@@ -10,9 +10,10 @@ from PIL import Image
 from tensorflow_metadata.proto.v0 import schema_pb2
 from typer.testing import CliRunner
 
-from bench.data import load, records
+from bench.core import UsageError
+from bench.data import load
 from bench.data.__main__ import app
-from bench.errors import UsageError
+from bench.data.sources import tfrecords
 from bench.spec import DataSpec
 
 
@@ -127,7 +128,7 @@ def test_the_same_files_read_otherwise_are_another_set(folder, tmp_path):
 def test_a_cut_plan_is_told_and_a_whole_one_is_not_written_again(folder, tmp_path):
     out = tmp_path / "out"
     prepared(folder, out)
-    plan = out / records.MANIFEST
+    plan = out / tfrecords.MANIFEST
     written = plan.stat().st_mtime_ns
     assert prepared(folder, out).exit_code == 0
     assert plan.stat().st_mtime_ns == written
@@ -138,7 +139,7 @@ def test_a_cut_plan_is_told_and_a_whole_one_is_not_written_again(folder, tmp_pat
 
 def test_an_interrupted_call_goes_on_where_it_was(folder, tmp_path):
     dataset, out = load(DataSpec(dataset="folder", root=str(folder))), tmp_path / "out"
-    steps = records.write(dataset, out, 3)
+    steps = tfrecords.write(dataset, out, 3)
     for _ in range(5):
         next(steps)
     steps.close()  # in the middle of the second shard
@@ -146,7 +147,9 @@ def test_an_interrupted_call_goes_on_where_it_was(folder, tmp_path):
     assert not list(out.glob("*.part"))
     written = (out / shards(out)[0]).stat().st_mtime_ns
     (out / "train-00001-of-00003.tfrecord.7.part").write_bytes(b"what a killed call leaves")
-    assert list(records.write(dataset, out, 3)) == [3, 1, 1, 1, 1, 1, 1], "a kept shard in one step, then each example"
+    assert list(tfrecords.write(dataset, out, 3)) == [3, 1, 1, 1, 1, 1, 1], (
+        "a kept shard in one step, then each example"
+    )
     assert (out / shards(out)[0]).stat().st_mtime_ns == written
     assert not list(out.glob("*.part"))
     assert len(load(DataSpec(dataset="tfrecord", root=str(out))).splits["train"]) == 7
@@ -233,8 +236,8 @@ def test_pets_of_tensorflow_datasets(tmp_path):
 
     def example(key, breed, height):
         rng = np.random.default_rng(list(key.encode()))
-        image = records._png(rng.integers(0, 256, (height, 8, 3)).astype(np.uint8))
-        mask = records._png((np.arange(height * 8).reshape(height, 8) % 3 + 1).astype(np.uint8))
+        image = tfrecords._png(rng.integers(0, 256, (height, 8, 3)).astype(np.uint8))
+        mask = tfrecords._png((np.arange(height * 8).reshape(height, 8) % 3 + 1).astype(np.uint8))
         values = {"image": image, "segmentation_mask": mask, "file_name": f"{key}.jpg".encode()}
         features = {
             name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for name, value in values.items()

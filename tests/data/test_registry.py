@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import bench.data
+from bench.core import UsageError
 from bench.data.dataset import Split
-from bench.errors import UsageError
 from bench.spec import DataSpec
 
 

@@ -5,11 +5,12 @@ import hashlib
 import numpy as np
 import pytest
 
-from bench.data import canvas, load, scenes
-from bench.errors import UsageError
+from bench.core import UsageError
+from bench.data import load
+from bench.data.scenes import canvas, painter
 from bench.spec import DataSpec
 
-VOID, CLASSES = 255, len(scenes.CLASS_NAMES)
+VOID, CLASSES = 255, len(painter.CLASS_NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def fingerprint(dataset, count=12):
 
 def test_the_pixels_are_those_of_the_version(dataset):
     """On every NumPy and processor; after a wanted change, set scenes.VERSION to what this prints."""
-    assert fingerprint(dataset) == scenes.VERSION == dataset.version
+    assert fingerprint(dataset) == painter.VERSION == dataset.version
 
 
 def test_form(dataset):
@@ -50,11 +51,11 @@ def test_form(dataset):
 
 
 def test_an_image_depends_on_seed_split_and_index_alone():
-    again = scenes.paint(3, 1, 4)
+    again = painter.paint(3, 1, 4)
     for other in ((4, 1, 4), (3, 0, 4), (3, 1, 5)):
-        assert (scenes.paint(*other)[0] != again[0]).mean() > 0.5
-    np.testing.assert_array_equal(scenes.paint(3, 1, 4)[0], again[0])
-    np.testing.assert_array_equal(scenes.paint(3, 1, 4)[1], again[1])
+        assert (painter.paint(*other)[0] != again[0]).mean() > 0.5
+    np.testing.assert_array_equal(painter.paint(3, 1, 4)[0], again[0])
+    np.testing.assert_array_equal(painter.paint(3, 1, 4)[1], again[1])
 
 
 def test_classes_are_strongly_imbalanced_and_one_is_rare(train):
@@ -62,9 +63,9 @@ def test_classes_are_strongly_imbalanced_and_one_is_rare(train):
     share = np.bincount(labels.ravel(), minlength=256)[:CLASSES] / (labels != VOID).sum()
     assert set(np.unique(labels)) == {*range(CLASSES), VOID}
     assert share[[0, 1]].sum() > 0.6
-    assert share[scenes.CLASS_NAMES.index("pole")] < 0.02
-    assert 0.0003 < share[scenes.CLASS_NAMES.index("sign")] < 0.003
-    with_sign = np.mean([(label == scenes.CLASS_NAMES.index("sign")).any() for _, label in train])
+    assert share[painter.CLASS_NAMES.index("pole")] < 0.02
+    assert 0.0003 < share[painter.CLASS_NAMES.index("sign")] < 0.003
+    with_sign = np.mean([(label == painter.CLASS_NAMES.index("sign")).any() for _, label in train])
     assert 0.15 < with_sign < 0.4
 
 
@@ -81,13 +82,13 @@ def run_lengths(mask):
 
 
 def test_poles_are_one_or_two_pixels_thick(train):
-    runs = np.concatenate([run_lengths(label == scenes.CLASS_NAMES.index("pole")) for _, label in train])
+    runs = np.concatenate([run_lengths(label == painter.CLASS_NAMES.index("pole")) for _, label in train])
     assert np.mean(runs <= 2) > 0.7
 
 
 def test_pedestrians_are_small(train):
-    pixels = [(label == scenes.CLASS_NAMES.index("pedestrian")).sum() for _, label in train]
-    assert 0 < np.median(pixels) < 0.02 * scenes.SIZE**2
+    pixels = [(label == painter.CLASS_NAMES.index("pedestrian")).sum() for _, label in train]
+    assert 0 < np.median(pixels) < 0.02 * painter.SIZE**2
 
 
 def test_things_hide_one_another_and_void_lies_on_the_far_side():

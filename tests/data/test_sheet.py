@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from bench.data import scenes
 from bench.data.__main__ import app
+from bench.data.scenes import painter
 
 
 def test_sheet_shows_labels_in_their_colours(tmp_path):
@@ -15,9 +15,9 @@ def test_sheet_shows_labels_in_their_colours(tmp_path):
     assert result.exit_code == 0, result.output
     pixels = np.asarray(Image.open(out).convert("RGB"))
     for column, key in enumerate(("val-0000", "val-0063")):
-        _, label = scenes.read(key)
+        _, label = painter.read(key)
         shown = pixels[168:328, 4 + 164 * column :][:, :160]
-        expected = np.array([*scenes.COLORS, (255, 255, 255)])[np.minimum(label, len(scenes.COLORS))]
+        expected = np.array([*painter.COLORS, (255, 255, 255)])[np.minimum(label, len(painter.COLORS))]
         np.testing.assert_array_equal(shown, expected)
 
 

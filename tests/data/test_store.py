@@ -9,15 +9,15 @@ import time
 import numpy as np
 import pytest
 
-from bench.data import pipeline, store
+from bench.core import CACHE_VARIABLE, UsageError
+from bench.data import decoded_cache, pipeline
 from bench.data.dataset import Split
-from bench.errors import UsageError
 from bench.spec import DataSpec
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv(store.FOLDER_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
@@ -46,7 +46,7 @@ def files(cache, suffix):
 @pytest.mark.parametrize("where", ["memory", "disk", "auto"])
 def test_what_was_made_is_kept(where):
     make = Maker()
-    kept = store.keep(70, make, where, "set")
+    kept = decoded_cache.keep(70, make, where, "set")
     assert len(kept) == 70
     for index in range(70):
         assert_same(kept[index], Maker()(index))
@@ -56,9 +56,9 @@ def test_what_was_made_is_kept(where):
 
 def test_a_file_is_made_once(cache):
     first, second, third = Maker(), Maker(), Maker()
-    store.keep(9, first, "disk", "set a")
-    again = store.keep(9, second, "disk", "set a")
-    store.keep(9, third, "disk", "set b")
+    decoded_cache.keep(9, first, "disk", "set a")
+    again = decoded_cache.keep(9, second, "disk", "set a")
+    decoded_cache.keep(9, third, "disk", "set b")
     assert (len(first.calls), len(second.calls), len(third.calls)) == (9, 0, 9)
     assert_same(again[4], Maker()(4))
     assert len(files(cache, ".u8")) == 2
@@ -67,7 +67,7 @@ def test_a_file_is_made_once(cache):
 
 @pytest.mark.parametrize("damage", ["cut", "no list", "bad list"])
 def test_a_file_that_is_not_whole_is_made_again(cache, damage):
-    store.keep(9, Maker(), "disk", "set")
+    decoded_cache.keep(9, Maker(), "disk", "set")
     path = files(cache, ".u8")[0]
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:-1])
@@ -76,7 +76,7 @@ def test_a_file_that_is_not_whole_is_made_again(cache, damage):
     else:
         path.with_suffix(".json").write_text("{")
     make = Maker()
-    assert_same(store.keep(9, make, "disk", "set")[8], Maker()(8))
+    assert_same(decoded_cache.keep(9, make, "disk", "set")[8], Maker()(8))
     assert len(make.calls) == 9
 
 
@@ -87,22 +87,22 @@ def test_a_making_that_fails_leaves_nothing_that_counts(cache):
         return (np.zeros((2, 2), np.uint8),)
 
     with pytest.raises(UsageError, match="no such picture"):
-        store.keep(9, fail, "disk", "set")
+        decoded_cache.keep(9, fail, "disk", "set")
     assert not list(cache.glob(".*"))
     assert not files(cache, ".json")
 
 
 def test_what_nobody_read_for_a_month_goes_when_another_file_is_made(cache):
-    old = store.keep(3, Maker(), "disk", "old")
-    store.keep(3, Maker(), "disk", "read again")
-    left, long_ago = cache / ".x.u8.0123.tmp", time.time() - store.FORGET - 60  # what a killed process leaves
+    old = decoded_cache.keep(3, Maker(), "disk", "old")
+    decoded_cache.keep(3, Maker(), "disk", "read again")
+    left, long_ago = cache / ".x.u8.0123.tmp", time.time() - decoded_cache.FORGET - 60  # what a killed process leaves
     left.write_bytes(b"half")
     for path in [*files(cache, ".u8"), left]:
         os.utime(path, (long_ago, long_ago))
     again = Maker()
-    store.keep(3, again, "disk", "read again")
+    decoded_cache.keep(3, again, "disk", "read again")
     assert not again.calls
-    store.keep(3, Maker(), "disk", "new")
+    decoded_cache.keep(3, Maker(), "disk", "new")
     identities = {json.loads(path.read_text())["identity"] for path in files(cache, ".json")}
     assert identities == {"read again", "new"}
     assert len(files(cache, ".u8")) == 2
@@ -113,41 +113,41 @@ def test_what_nobody_read_for_a_month_goes_when_another_file_is_made(cache):
 def test_other_users_may_read_the_file(cache):
     before = os.umask(0o022)
     try:
-        store.keep(3, Maker(), "disk", "set")
+        decoded_cache.keep(3, Maker(), "disk", "set")
     finally:
         os.umask(before)
     assert {path.stat().st_mode & 0o044 for path in cache.iterdir()} == {0o044}
 
 
 def test_without_an_identity_the_file_goes_with_the_process(cache):
-    kept = store.keep(9, Maker(), "disk", "")
+    kept = decoded_cache.keep(9, Maker(), "disk", "")
     assert_same(kept[3], Maker()(3))
     assert not cache.exists()
 
 
 def test_auto_shares_what_has_an_identity_and_what_is_large(cache, monkeypatch):
-    assert isinstance(store.keep(3, Maker(), "auto", ""), list)
-    assert not isinstance(store.keep(3, Maker(), "auto", "known"), list)
+    assert isinstance(decoded_cache.keep(3, Maker(), "auto", ""), list)
+    assert not isinstance(decoded_cache.keep(3, Maker(), "auto", "known"), list)
     assert len(files(cache, ".u8")) == 1
-    monkeypatch.setattr(store, "MEMORY_LIMIT", 100)
-    assert not isinstance(store.keep(9, Maker(), "auto", ""), list)
+    monkeypatch.setattr(decoded_cache, "MEMORY_LIMIT", 100)
+    assert not isinstance(decoded_cache.keep(9, Maker(), "auto", ""), list)
     assert len(files(cache, ".u8")) == 1
 
 
 def test_auto_does_without_a_file_where_none_can_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv(store.FOLDER_VARIABLE, str(tmp_path / "file" / "cache"))
-    assert_same(store.keep(3, Maker(), "auto", "known")[2], Maker()(2))
-    monkeypatch.setattr(store, "MEMORY_LIMIT", 10)
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
+    assert_same(decoded_cache.keep(3, Maker(), "auto", "known")[2], Maker()(2))
+    monkeypatch.setattr(decoded_cache, "MEMORY_LIMIT", 10)
     with pytest.raises(UsageError, match="no cache of decoded pictures"):
-        store.keep(3, Maker(), "auto", "known")
+        decoded_cache.keep(3, Maker(), "auto", "known")
 
 
 def test_a_cache_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv(store.FOLDER_VARIABLE, str(tmp_path / "file" / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
     with pytest.raises(UsageError, match=r"data\.cache=memory") as caught:
-        store.keep(3, Maker(), "disk", "set")
+        decoded_cache.keep(3, Maker(), "disk", "set")
     assert "\n" not in str(caught.value)
 
 
@@ -191,7 +191,7 @@ def test_a_set_on_disk_need_not_fit_into_memory(cache):
         "kept = store.keep(200, lambda i: (np.full((1024, 512, 4), i, np.uint8),), 'auto', 'large')\n"
         "print(type(kept).__name__, sum(int(kept[i][0][5, 5, 0]) for i in range(200)))\n"
     )
-    environment = os.environ | {store.FOLDER_VARIABLE: str(cache), "OPENBLAS_NUM_THREADS": "1"}
+    environment = os.environ | {CACHE_VARIABLE: str(cache), "OPENBLAS_NUM_THREADS": "1"}
     limited = "from bench.data import store\nstore.MEMORY_LIMIT = 64 << 20\n"
     small = code.replace("from bench.data import store\n", limited).replace("'large'", "''")
     done = subprocess.run([sys.executable, "-c", small], capture_output=True, text=True, env=environment, check=False)

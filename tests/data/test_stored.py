@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.data import reading
-from bench.data.masks import Colors, Shown, Values
-from bench.data.sources import mask_of
-from bench.errors import UsageError
+from bench.core import UsageError
+from bench.data import image_io
+from bench.data.sources.made_masks import mask_of
+from bench.data.sources.mask_codes import Colors, Shown, Values
 
 TWO = np.resize(np.array([0, 1, 1, 0, 1, 0, 0], np.uint8), (6, 8))
 FOUR = np.resize(np.array([0, 1, 2, 3, 1, 0, 3], np.uint8), (6, 8))
@@ -211,7 +211,7 @@ def test_a_picture_in_a_bitmap_of_black_and_white(tmp_path):
     path = tmp_path / "a.bmp"
     for bits in (4, 8):
         path.write_bytes(bmp(TWO, bits, [(0, 0, 0), (255, 255, 255)]))
-        np.testing.assert_array_equal(reading.image_of(path), np.repeat(TWO[..., None] * 255, 3, -1))
+        np.testing.assert_array_equal(image_io.image_of(path), np.repeat(TWO[..., None] * 255, 3, -1))
 
 
 def test_opaque_alpha_changes_nothing(tmp_path):

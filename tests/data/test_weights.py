@@ -6,9 +6,10 @@ import tensorflow as tf
 from PIL import Image
 
 import losses
-from bench.data import load, pipeline, weights
+from bench.core import UsageError
+from bench.data import load, pipeline
+from bench.data import pixel_weights as weights
 from bench.data.dataset import VOID, Split
-from bench.errors import UsageError
 from bench.spec import DataSpec, TrialSpec, parse
 from losses import pixel_weights
 

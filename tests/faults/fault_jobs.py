@@ -1,4 +1,4 @@
-"""Jobs that go wrong, each in its own way; run by `bench.worker` in a process of its own."""
+"""Jobs that go wrong, each in its own way; run by `bench.execution.worker_process` in a process of its own."""
 
 import ctypes
 import os
@@ -75,7 +75,7 @@ def trains(payload, tell):
     """Real trials of a thin ResNet, one after another: that of the payload, and as `then` changes it."""
     from thin import make_thin
 
-    from bench import trial
+    from bench.trial import trial
 
     make_thin()
     for change in [{}, *payload.get("then", [])]:
@@ -87,8 +87,8 @@ def trains(payload, tell):
 
 def _break(patch, payload):
     """From the image `broken_from` on pictures cannot be read; memory runs out in the CRF; pictures are gone."""
-    from bench import trial
     from bench.data.pipeline import Crops
+    from bench.trial import trial
 
     read, broken_from = Crops.__getitem__, payload.get("broken_from", float("inf"))
 
@@ -101,7 +101,7 @@ def _break(patch, payload):
     if payload.get("no_crf"):
         import tensorflow as tf
 
-        from bench import views
+        from bench.trial import views
 
         predictor = views.predictor
 

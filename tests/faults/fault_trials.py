@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import results
+from bench.core import describe
 from bench.data import load
-from bench.environment import describe
 from bench.spec import parse
 
 ENTRY = "fault_trials:worker"
@@ -78,12 +78,11 @@ def _dataset(data):
 
 
 if __name__ == "__main__":
-    from bench import campaign
-    from bench.cli import start
-    from bench.policy import Policy
+    from bench.core import start
+    from bench.execution import Policy, runner
     from bench.run import main
 
-    campaign.ENTRY = ENTRY
+    runner.ENTRY = ENTRY
     limits = Policy.limits.fget
     Policy.limits = property(lambda self: replace(limits(self), exit=1.0))
     sys.argv[0] = "bench.run"

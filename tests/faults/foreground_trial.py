@@ -4,10 +4,10 @@ import os
 import sys
 import time
 
-from bench import trial
-from bench.cli import start
+from bench.core import start
 from bench.data.pipeline import Crops
-from models.backbones import BACKBONES
+from bench.trial import trial
+from models import BACKBONES
 
 row = BACKBONES["resnet18"]
 thin = {"stackwise_filters": (64, 64, 64, 64), "stackwise_blocks": (1, 1, 1, 1)}  # building it takes the time here

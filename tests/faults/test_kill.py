@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 import results
-from bench import checkpoint
+from bench.core import CHECKPOINT_FILE
 
 PROJECT = Path(__file__).resolve().parents[2]
 TINY = [
@@ -62,7 +62,7 @@ def test_a_killed_training_goes_on_where_its_last_epoch_ended(tmp_path):
     try:
         log = _wait_for(lambda: next(iter(run.glob("trials/dice-*/log.txt")), None), driver)
         process = _wait_for(lambda: _worker(driver, log), driver)
-        _wait_for(lambda: (log.parent / checkpoint.FILE).exists(), driver)
+        _wait_for(lambda: (log.parent / CHECKPOINT_FILE).exists(), driver)
         process.send_signal(signal.SIGKILL)
         output = driver.communicate(timeout=180)[0]
     finally:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import scratch
-from bench.errors import UsageError
+from bench.core import UsageError
+from bench.execution import scratch
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -133,30 +133,30 @@ with schedule.cluster(None):
 
 
 def test_whatever_keeps_ray_from_starting_is_one_line():
-    from bench import schedule
+    from bench.execution import ray_tune
 
-    with pytest.raises(scratch.KeepFolder) as error, schedule._told_in_a_line(None):
+    with pytest.raises(scratch.KeepFolder) as error, ray_tune._told_in_a_line(None):
         raise Exception("a\nlong story")  # as Ray does when its raylet dies
     assert str(error.value).startswith("Ray does not start on this machine: a long story (its logs: ")
     joined = r"^--address here: no Ray cluster joined: OSError$"
-    with pytest.raises(UsageError, match=joined), schedule._told_in_a_line("here"):
+    with pytest.raises(UsageError, match=joined), ray_tune._told_in_a_line("here"):
         raise OSError
 
 
 def test_an_address_at_which_nothing_listens_is_refused_at_once(monkeypatch):
-    from bench import schedule
+    from bench.execution import ray_tune
 
     with contextlib.closing(socket.socket()) as bound:
         bound.bind(("127.0.0.1", 0))  # and does not listen
         address = f"127.0.0.1:{bound.getsockname()[1]}"
         refused = "no Ray cluster joined: Connection refused; is its head up, and is this its port"
         with pytest.raises(UsageError, match=f"^--address {address}: {refused}"):
-            schedule.cluster(address).__enter__()
+            ray_tune.cluster(address).__enter__()
         monkeypatch.setenv("RAY_ADDRESS", address)
         with pytest.raises(UsageError, match=f"^--address auto, RAY_ADDRESS {address}: {refused}"):
-            schedule.cluster("auto").__enter__()
+            ray_tune.cluster("auto").__enter__()
     monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
     with pytest.raises(UsageError, match=r"^--address auto, RAY_ADDRESS ray://head:10001: trials are followed from"):
-        schedule.cluster("auto").__enter__()
+        ray_tune.cluster("auto").__enter__()
     with pytest.raises(UsageError, match=r"^--address localhost:99999: no Ray cluster joined: [^:]+; is"):
-        schedule.cluster("localhost:99999").__enter__()
+        ray_tune.cluster("localhost:99999").__enter__()

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 import results
-from bench import checkpoint, supervisor, trial
-from bench.grid import single
-from bench.supervisor import End, Limits
+from bench.core import CHECKPOINT_FILE, Checkpoint, read_checkpoint
+from bench.execution import supervisor
+from bench.execution.supervisor import End, Limits
+from bench.plan import single
+from bench.trial import checkpoint, trial
 
 PROJECT = Path(__file__).resolve().parents[2]
 SETTINGS = [
@@ -64,32 +66,32 @@ def test_a_picture_that_breaks_in_epoch_2_costs_that_epoch_and_what_follows_is_b
     else:
         whole = train(tmp_path / "whole", settings, then=[breaks])
     assert (whole.status, len(whole.history)) == ("ok", 2), whole.error
-    assert not (tmp_path / "whole" / checkpoint.FILE).exists()
+    assert not (tmp_path / "whole" / CHECKPOINT_FILE).exists()
 
     broken = results.read(tmp_path / "t")
     assert broken.status == "crashed"
     assert "images/b.png: image file is truncated" in broken.error.message
     assert _measured(broken)[0] == _measured(whole)[0][:1]
-    kept = checkpoint.read(tmp_path / "t").state["clocks"]
+    kept = read_checkpoint(tmp_path / "t").state["clocks"]
     if not replicas:  # an attempt that does not get to its data leaves what an earlier one left
         unmounted = single(["data.dataset=folder", f"data.root={tmp_path / 'unmounted'}"], "smoke", "float32")
         assert trial.run(unmounted, tmp_path / "t", attempt=2).status == "invalid"
-        assert checkpoint.read(tmp_path / "t").state["clocks"] == kept
+        assert read_checkpoint(tmp_path / "t").state["clocks"] == kept
 
-    left = checkpoint.read(tmp_path / "t")
+    left = read_checkpoint(tmp_path / "t")
     further: dict = {}
     if not replicas:  # what other data left is not gone on from; it ends at once, at its first picture
         made_by = {**left.state["made_by"], "data": "another version"}
         assert made_by.keys() == left.state["made_by"].keys()
         (tmp_path / "other").mkdir()
-        checkpoint.write(tmp_path / "other", checkpoint.Checkpoint({**left.state, "made_by": made_by}, left.arrays))
+        checkpoint.write(tmp_path / "other", Checkpoint({**left.state, "made_by": made_by}, left.arrays))
         further = {"no_crf": True, "no_pictures": True}
         further["then"] = [{"folder": str(tmp_path / "other"), "broken_from": 0}]
 
     # Images/s are kept, but for those of another machine.
     machine = {**left.state["machine"], **({"processor": "another"} if replicas else {})}
     state = {**left.state, "windows": [1000.0], "machine": machine}
-    checkpoint.write(tmp_path / "t", checkpoint.Checkpoint(state, left.arrays))
+    checkpoint.write(tmp_path / "t", Checkpoint(state, left.arrays))
 
     resumed = train(tmp_path / "t", [*settings, *views], **further)
     assert resumed.status == "ok", resumed.error
@@ -98,7 +100,7 @@ def test_a_picture_that_breaks_in_epoch_2_costs_that_epoch_and_what_follows_is_b
     assert _measured(resumed) == _measured(whole)
     assert resumed.clocks.train_s > kept["train_s"] > 0  # of both attempts, but for the epoch that was lost
     assert resumed.clocks.compile_s > kept["compile_s"] > 0
-    assert not (tmp_path / "t" / checkpoint.FILE).exists()
+    assert not (tmp_path / "t" / CHECKPOINT_FILE).exists()
     assert (1000.0 in resumed.throughput.windows) == (not replicas)
     assert {view.view for view in resumed.views} == ({"default", "flip"} if views else {"default"})
     assert [*resumed.failed_views] == (["crf"] if views else [])

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench import supervisor
-from bench.supervisor import End, Limits
+from bench.execution import supervisor
+from bench.execution.supervisor import End, Limits
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -17,8 +17,9 @@ def make_thin() -> None:
 
 
 if __name__ == "__main__":
-    from bench import trial
     from bench.cli import start
+
+    from bench import trial
 
     make_thin()
     for arguments in map(json.loads, sys.argv[1:]):

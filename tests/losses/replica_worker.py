@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import losses
-from losses.base import AVERAGES
+from losses.core.base import AVERAGES
 
 gc.set_threshold(10_000, 10, 10)  # as a trial has it
 cpu = tf.config.list_physical_devices("CPU")[0]

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from scipy.ndimage import distance_transform_edt
 
-from losses.distance import distance_to, distance_to_other_kind
+from losses.core.distance import distance_to, distance_to_other_kind
 
 RNG = np.random.default_rng(1)
 SHAPES = [(1, 1), (1, 9), (9, 1), (2, 3), (7, 8), (13, 5), (40, 33)]  # the last: several groups of columns

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import losses
-from losses.overlap import overlap
+from losses.core.overlap import overlap
 
 # One 2x2 image, two classes: p_t = 3/4, 3/4, 1/2, 1/4; I = 5/4, 1; P = 9/4, 7/4; G = 2, 2.
 L3 = log(3.0)

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import losses
-from losses.registry import _entry
+from losses.core.registry import _entry
 
 B, H, W, C = 3, 4, 6, 3
 RNG = np.random.default_rng(7)

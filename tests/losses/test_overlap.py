@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from losses.overlap import overlap
+from losses.core.overlap import overlap
 
 RNG = np.random.default_rng(5)
 

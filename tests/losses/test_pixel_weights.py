@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt, label
 
-from losses import balance
+from losses.core import class_weights
 from losses.pixel_weights import balanced, unet_weights
 
 RNG = np.random.default_rng(2)
@@ -78,32 +78,32 @@ def test_balanced_gives_each_class_the_same_total_and_the_mean_one() -> None:
 
 def test_median_frequency_by_hand() -> None:
     """Frequencies 60/100, 30/100 and 10/50, median .3; class 3 occurs nowhere."""
-    weights = balance.median_frequency([60, 30, 10, 0], [100, 100, 50, 0])
+    weights = class_weights.median_frequency([60, 30, 10, 0], [100, 100, 50, 0])
     np.testing.assert_allclose(weights, [0.3 / 0.6, 0.3 / 0.3, 0.3 / 0.2, 0])
 
 
 def test_enet_by_hand() -> None:
     """Shares 3/4 and 1/4 of 8 pixels."""
-    np.testing.assert_allclose(balance.enet([6, 2, 0]), [1 / log(1.77), 1 / log(1.27), 0])
-    np.testing.assert_allclose(balance.enet([1, 1], c=1.5), [1 / log(2), 1 / log(2)])
+    np.testing.assert_allclose(class_weights.enet([6, 2, 0]), [1 / log(1.77), 1 / log(1.27), 0])
+    np.testing.assert_allclose(class_weights.enet([1, 1], c=1.5), [1 / log(2), 1 / log(2)])
 
 
 def test_effective_number_by_hand() -> None:
     """Case 31: .01/(1 - .99^100) and .01/(1 - .99^10), brought to the sum 2."""
     raw = np.array([0.01 / (1 - 0.99**100), 0.01 / (1 - 0.99**10)])
-    weights = balance.effective_number([100, 10], beta=0.99)
+    weights = class_weights.effective_number([100, 10], beta=0.99)
     np.testing.assert_allclose(weights, 2 * raw / raw.sum())
     np.testing.assert_allclose(weights, [0.262115721, 1.737884279], atol=1e-9)
 
 
 def test_limits_of_the_effective_number() -> None:
-    np.testing.assert_allclose(balance.effective_number([7, 100, 3], beta=0.0), 1)
-    np.testing.assert_allclose(balance.effective_number([10, 0, 40], beta=1 - 1e-12), [2.4, 0, 0.6], rtol=1e-6)
-    np.testing.assert_allclose(balance.effective_number([1e9, 1e10]), 1)  # saturated
+    np.testing.assert_allclose(class_weights.effective_number([7, 100, 3], beta=0.0), 1)
+    np.testing.assert_allclose(class_weights.effective_number([10, 0, 40], beta=1 - 1e-12), [2.4, 0, 0.6], rtol=1e-6)
+    np.testing.assert_allclose(class_weights.effective_number([1e9, 1e10]), 1)  # saturated
 
 
 def test_priors() -> None:
-    np.testing.assert_allclose(balance.priors([6, 2, 0]), [0.75, 0.25, 0])
+    np.testing.assert_allclose(class_weights.priors([6, 2, 0]), [0.75, 0.25, 0])
 
 
 @pytest.mark.parametrize(
@@ -115,12 +115,12 @@ def test_priors() -> None:
         (lambda: balanced(np.array([[0, -1]]), 3), r"-1\.\.0, wanted 0\.\.2"),
         (lambda: unet_weights(np.array([[0, -1]])), r"-1\.\.0"),
         (lambda: unet_weights(np.zeros((2, 2), int), sigma=0), "sigma"),
-        (lambda: balance.priors([0, 0]), "not all 0"),
-        (lambda: balance.enet([1, -1]), ">= 0"),
-        (lambda: balance.enet([1, 1], c=1.0), "c must be"),
-        (lambda: balance.effective_number([1, 1], beta=1.0), "beta"),
-        (lambda: balance.median_frequency([5, 2], [10]), "present_pixels"),
-        (lambda: balance.median_frequency([5, 2], [10, 1]), "present_pixels"),
+        (lambda: class_weights.priors([0, 0]), "not all 0"),
+        (lambda: class_weights.enet([1, -1]), ">= 0"),
+        (lambda: class_weights.enet([1, 1], c=1.0), "c must be"),
+        (lambda: class_weights.effective_number([1, 1], beta=1.0), "beta"),
+        (lambda: class_weights.median_frequency([5, 2], [10]), "present_pixels"),
+        (lambda: class_weights.median_frequency([5, 2], [10, 1]), "present_pixels"),
     ],
 )
 def test_bad_input_is_named(call, message: str) -> None:
@@ -129,6 +129,6 @@ def test_bad_input_is_named(call, message: str) -> None:
 
 
 def test_weights_need_no_tensorflow() -> None:
-    code = "import losses.balance, losses.pixel_weights, sys; sys.exit('tensorflow' in sys.modules)"
+    code = "import losses.core.class_weights, losses.pixel_weights, sys; sys.exit('tensorflow' in sys.modules)"
     root = Path(__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0

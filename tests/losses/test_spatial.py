@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import losses
-from losses.skeleton import soft_skeleton
+from losses.cldice import soft_skeleton
 
 RNG = np.random.default_rng(5)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from losses.surprisal import surprisal_from_parts
+from losses.core.surprisal import surprisal_from_parts
 
 RNG = np.random.default_rng(2)
 

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 import models
-from models.atrous import AtrousPooling2D, Border
 from models.compat import depthwise_kernel
+from models.layers.atrous import AtrousPooling2D, Border
 
 CASES = [  # height, width, rate, kernel
     (8, 11, 6, 3),  # some taps land outside

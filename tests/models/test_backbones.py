@@ -13,9 +13,10 @@ import pytest
 import tensorflow as tf
 
 import models
-from models.backbones import BACKBONES, Backbone
-from models.mix_transformer import TransformerBlock
-from models.pyramid import STRIDES, ReverseChannels, bare, for_any_size, maps, scaled
+from models import BACKBONES, bare
+from models.encoder.backbones import Backbone
+from models.encoder.mix_transformer import TransformerBlock
+from models.encoder.pyramid import STRIDES, ReverseChannels, for_any_size, maps, scaled
 
 SMALL = {"aspp_channels": 8, "decoder_channels": 8, "low_level_channels": 8}
 # The families of KerasCV 0.9 that classify and have a map at each of the strides 4 to 32; YOLOv8 is made for detection.
@@ -32,7 +33,7 @@ def _float32_afterwards() -> Iterator[None]:
 
 
 def test_the_table_is_read_without_tensorflow() -> None:
-    code = "import sys, models.backbones; assert not {'tensorflow', 'keras', 'keras_cv'} & set(sys.modules)"
+    code = "import sys, models.encoder.backbones; assert not {'tensorflow', 'keras', 'keras_cv'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ})
 
 

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 import models
-from models.backbones import Backbone
-from models.normalisation import BatchNormalization
+from models.encoder.backbones import Backbone
+from models.layers.normalisation import BatchNormalization
 
 SMALL = {"backbone": "resnet18", "aspp_channels": 16, "decoder_channels": 16, "low_level_channels": 8}
 IMAGE = np.random.default_rng(0).uniform(0, 255, (2, 97, 131, 3)).astype("float32")
@@ -174,8 +174,8 @@ def test_the_seed_fixes_weights_and_dropout() -> None:
 
 
 def test_a_weights_file_fills_the_backbone(tmp_path: Path) -> None:
-    from models.backbones import BACKBONES
-    from models.pyramid import bare
+    from models.encoder.backbones import BACKBONES
+    from models.encoder.pyramid import bare
 
     whole = bare(BACKBONES["resnet18"])
     whole.save(tmp_path / "resnet18.keras")

@@ -9,8 +9,8 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2_as_graph
 
 import models
-from models.cost import cost, cost_of
-from models.normalisation import BatchNormalization
+from models import cost_of, model_cost
+from models.layers.normalisation import BatchNormalization
 
 SMALL = {"aspp_channels": 32, "decoder_channels": 32, "low_level_channels": 16}
 
@@ -77,8 +77,8 @@ def test_a_dense_layer_is_a_matrix_product() -> None:
 def test_cost_grows_with_the_area_and_with_a_smaller_stride() -> None:
     # Not separable: a dilated depthwise convolution works on a map that is padded to a multiple of its rate.
     spec = models.ModelSpec(backbone="resnet18", separable=False, **SMALL)
-    small, large = cost(spec, 5, 256), cost(spec, 5, (512, 256))
-    dense = cost(spec.model_copy(update={"output_stride": 32}), 5, 256)
+    small, large = model_cost(spec, 5, 256), model_cost(spec, 5, (512, 256))
+    dense = model_cost(spec.model_copy(update={"output_stride": 32}), 5, 256)
     assert small.parameters == large.parameters == dense.parameters
     assert large.flops == pytest.approx(2 * small.flops, rel=0.01)
     assert large.activation_bytes == pytest.approx(2 * small.activation_bytes, rel=0.01)
@@ -88,9 +88,9 @@ def test_cost_grows_with_the_area_and_with_a_smaller_stride() -> None:
 
 def test_half_precision_halves_the_memory_and_not_the_operations() -> None:
     spec = models.ModelSpec(backbone="resnet18", **SMALL)
-    single = cost(spec, 5, 96)
+    single = model_cost(spec, 5, 96)
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    half = cost(spec, 5, 96)
+    half = model_cost(spec, 5, 96)
     assert half.flops == pytest.approx(single.flops, rel=0.01)
     # Logits stay float32.
     assert 0.5 < half.activation_bytes / single.activation_bytes < 0.6
@@ -98,11 +98,11 @@ def test_half_precision_halves_the_memory_and_not_the_operations() -> None:
 
 def test_cost_needs_no_weights() -> None:
     with_weights = models.ModelSpec(weights="absent.weights.h5", backbone="resnet18", **SMALL)
-    assert cost(with_weights, 5, 64) == cost(models.ModelSpec(backbone="resnet18", **SMALL), 5, 64)
+    assert model_cost(with_weights, 5, 64) == model_cost(models.ModelSpec(backbone="resnet18", **SMALL), 5, 64)
 
 
 def test_a_size_has_to_be_positive() -> None:
     with pytest.raises(ValueError, match="size must be positive"):
-        cost(models.ModelSpec(backbone="resnet18", **SMALL), 5, 0)
+        model_cost(models.ModelSpec(backbone="resnet18", **SMALL), 5, 0)
     with pytest.raises(ValueError, match="8 x 40 is too small for output_stride 16"):
-        cost(models.ModelSpec(backbone="resnet18", **SMALL), 5, (8, 40))
+        model_cost(models.ModelSpec(backbone="resnet18", **SMALL), 5, (8, 40))

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 import models
-from models.dropout import Dropout, dropouts, seed_dropout
+from models import dropouts
+from models.layers.dropout import Dropout, seed_dropout
 
 ONES = tf.ones((4, 16, 16, 8))
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import models
-from models.backbones import Backbone
-from models.export import export
-from models.predict import probabilities
+from models.encoder.backbones import Backbone
+from models.inference.export import export
+from models.inference.predict import probabilities
 
 SPEC = models.ModelSpec(backbone="resnet18", aspp_channels=8, decoder_channels=8, head="subpixel")
 EXPORTS: dict[str, tuple[dict[str, Any], keras.layers.Layer | None]] = {

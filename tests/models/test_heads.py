@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 import models
-from models.heads import ICNR, SubpixelUpsampling
-from models.layers import ResizeLike
+from models.decoder.heads import ICNR, SubpixelUpsampling
+from models.layers.blocks import ResizeLike
 
 SHAPES = list(itertools.product((1, 2, 21), (2, 4, 8), (1, 3)))  # classes, factor, kernel size
 

@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 
 import models
-from models.normalisation import BatchNormalization
-from models.output_stride import primitives
+from models.encoder.output_stride import primitives
+from models.layers.normalisation import BatchNormalization
 
 PROJECT = Path(__file__).parents[2]
 

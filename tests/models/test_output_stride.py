@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 import models
-from models.backbones import BACKBONES, Backbone
-from models.normalisation import BatchNormalization
-from models.output_stride import primitives
-from models.pyramid import STRIDES, bare, maps
+from models import BACKBONES, bare
+from models.encoder.backbones import Backbone
+from models.encoder.output_stride import primitives
+from models.encoder.pyramid import STRIDES, maps
+from models.layers.normalisation import BatchNormalization
 
 TOLERANCE = 1e-11  # of the map's deviation; in double precision thin backbones are off by 4e-15 at most
 # Few and narrow layers: what is tested is the rewriting of each kind of layer, here at stride 8, where all are dilated.

@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 import models
-import models.predict
-from models.predict import label_map, labels, probabilities, sliding
+import models.inference.predict
+from models.inference.predict import label_map, labels, probabilities, sliding
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -74,7 +74,7 @@ def test_one_channel_is_a_sigmoid() -> None:
 @pytest.mark.parametrize("traced", [False, True])
 def test_labels_by_strips_are_those_of_the_whole_resized_picture(monkeypatch: pytest.MonkeyPatch, traced: bool) -> None:
     """In every pixel: larger, smaller, as large, along one side only, and at sizes that no strip divides."""
-    monkeypatch.setattr(models.predict, "STRIP", 500)
+    monkeypatch.setattr(models.inference.predict, "STRIP", 500)
     found = tf.function(labels, autograph=False) if traced else labels
     random = np.random.default_rng(0)
     shapes = [(16, 24, 37, 91), (20, 32, 20, 32), (40, 64, 40, 200), (40, 64, 111, 64), (31, 17, 9, 5), (1, 1, 7, 90)]
@@ -94,7 +94,7 @@ def test_of_equal_scores_the_first_class_has_the_pixel() -> None:
 def test_labels_of_a_large_picture_take_a_quarter_of_the_memory_of_its_scores() -> None:
     """1000 x 750 pixels of 100 classes are 300 MB of scores, and took two and a half times that."""
     code = (
-        "import resource, tensorflow as tf; from models.predict import labels\n"
+        "import resource, tensorflow as tf; from models.inference.predict import labels\n"
         "kinds = [tf.TensorSpec((1, None, None, 100)), tf.TensorSpec(2, tf.int32)]\n"
         "found = tf.function(labels, input_signature=kinds)\n"
         "found(tf.random.normal((1, 75, 100, 100)), [100, 90])\n"

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import models
-from models.backbones import BACKBONES
+from models import BACKBONES
 
 
 def test_importing_models_imports_no_tensorflow() -> None:

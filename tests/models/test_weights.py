@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 import models
-from models import torch_state, weights
-from models.backbones import BACKBONES
-from models.pyramid import bare
+from models import BACKBONES, bare
+from models.encoder import torch_state, weights
 
 CONVERTED = Path(__file__).parents[3] / "shared/weights"
 

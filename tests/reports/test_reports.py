@@ -71,7 +71,7 @@ def test_what_others_published_is_shown_with_the_order_it_would_give(run, tmp_pa
 
 
 def test_views_of_the_same_weights_are_a_table_and_a_frontier(run, tmp_path):
-    from reports.scores import views as figure_of_views
+    from reports.figures.scores import views as figure_of_views
 
     assert "## Views" not in (run / "report" / "report.md").read_text()
     folder = fake.write_run(tmp_path / "views", views=("os16", "os16+flip"))
@@ -96,7 +96,7 @@ def test_views_of_the_same_weights_are_a_table_and_a_frontier(run, tmp_path):
 
 
 def test_iou_by_class_has_a_row_for_each_view(tmp_path):
-    from reports.scores import classes
+    from reports.figures.scores import classes
     from reports.summary import summarize
 
     folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], views=("crf",), classes=4, pictures=0)
@@ -139,7 +139,7 @@ def test_what_could_be_seen_is_told_of_the_cell_with_the_fewest_seeds(tmp_path):
 
 
 def test_labels_that_differ_at_their_ends_stay_apart():
-    from reports.theme import short
+    from reports.figures.theme import short
 
     labels = [f"efficientnetlite_b0 cross_entropy {end}" for end in ("bilinear 16", "subpixel 32")]
     assert [len(short(label)) for label in labels] == [28, 28]
@@ -264,7 +264,8 @@ def test_views_that_came_to_nothing_are_named(tmp_path):
 
 
 def _page(folder):
-    from reports import contents, markdown
+    from reports import markdown
+    from reports.pages import run as contents
 
     run = results.read_run(folder)
     return markdown.render(contents.document(run, summarize(run), {}))
@@ -313,7 +314,7 @@ def test_many_cells_and_classes_fit(tmp_path):
 def test_a_shared_picture_score_by_hand():
     import numpy as np
 
-    from reports.pictures import _image_miou
+    from reports.figures.pictures import _image_miou
 
     truth = np.array([[0, 0, 1, 255]], np.uint8)
     # Class 0: 1 of 2 pixels, class 1: 1 of 2; void does not count.

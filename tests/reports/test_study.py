@@ -12,9 +12,9 @@ import pytest
 
 import results
 from bench import study as command
-from bench.errors import UsageError
-from reports import markdown, study
-from reports.document import Document
+from bench.core import UsageError
+from reports import Document, markdown
+from reports.pages import study
 
 ROOT = Path(__file__).parents[2]
 T_2, T_4 = 4.302653, 2.776445  # the 97.5 % quantiles of t with 2 and 4 degrees of freedom
@@ -197,7 +197,7 @@ def test_the_page_keeps_its_words_and_gets_its_tables(run, tmp_path):
 
 
 def test_the_study_that_comes_along_is_about_grids_and_cells_that_exist():
-    from bench import grid
+    from bench.plan import grid
 
     planned = command.read(command.DEFAULT)
     cells = {name: {cell.label for cell in grid.load(part.grid).cells} for name, part in planned.parts.items()}

@@ -6,8 +6,8 @@ Every training step takes SLEEP seconds more, and a SHARE of the pixels of every
 import sys
 import time
 
-from bench import evaluation, training, trial
-from bench.cli import start
+from bench.core import start
+from bench.trial import evaluator, training, trial
 
 sleep, share = float(sys.argv.pop(1)), float(sys.argv.pop(1))
 
@@ -17,7 +17,7 @@ def slowed(self, batch, logs=None, finish=training.Watch.on_train_batch_end):
     finish(self, batch, logs)
 
 
-def blinded(logits, image_size, label_size, predict=evaluation.label_map):
+def blinded(logits, image_size, label_size, predict=evaluator.label_map):
     import tensorflow as tf
 
     found = predict(logits, image_size, label_size)
@@ -25,5 +25,5 @@ def blinded(logits, image_size, label_size, predict=evaluation.label_map):
 
 
 training.Watch.on_train_batch_end = slowed
-evaluation.label_map = blinded
+evaluator.label_map = blinded
 start(trial.main)

@@ -13,8 +13,9 @@ import pytest
 
 import results
 from bench import compare
-from reports.comparison import forest
-from results import margins, release
+from reports.pages.comparison import forest
+from results import release
+from results.comparison import margins
 
 ROOT = Path(__file__).parents[2]
 _source = importlib.util.spec_from_file_location("made_runs", Path(__file__).with_name("made_runs.py"))

@@ -5,8 +5,9 @@ import pytest
 from scipy import stats
 
 from bench.perf import gate as simulation
-from results import aggregates, statistics
-from results.gate import Change, changes, decide, headline
+from results.statistics import aggregates, changes, decide
+from results.statistics import noise as statistics
+from results.statistics.gate import Change, headline
 
 
 def seeds(values, start=0):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from results import statistics
+from results.statistics import noise as statistics
 
 
 def seeds(values):

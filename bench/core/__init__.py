@@ -1,0 +1,43 @@
+"""What every room needs: errors and exit statuses, the environment, names of files. Imports nothing of the project."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.core import cli, signals
+    from bench.core.checkpoint_file import Checkpoint, as_bytes, read_checkpoint, remove_checkpoint
+    from bench.core.cli import command, start
+    from bench.core.environment import (
+        CACHE_VARIABLE,
+        COMMIT_VARIABLE,
+        MADE_BY,
+        ROOMS,
+        cache_folder,
+        check_rooms,
+        code_version,
+        describe,
+        differences,
+        gpu_names,
+        hash_of,
+        made_by,
+        package_versions,
+        peak_rss_mb,
+        prepare_process,
+    )
+    from bench.core.errors import (
+        EXIT_INCOMPLETE,
+        EXIT_INCONCLUSIVE,
+        EXIT_INTERRUPTED,
+        EXIT_OK,
+        EXIT_REGRESSION,
+        EXIT_USAGE,
+        StorageLost,
+        UsageError,
+        nearest,
+    )
+    from bench.core.keras_version import KERAS_3, has_addons
+    from bench.core.lazy import face, homes
+    from bench.core.trial_files import ATTEMPTS_FILE, CHECKPOINT_FILE, SPEC_FILE, WEIGHTS_FILE
+else:
+    from bench.core.lazy import face
+
+    __getattr__, __dir__, __all__ = face(__name__, __file__)

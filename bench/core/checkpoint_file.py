@@ -1,0 +1,55 @@
+"""The file that holds a training after each epoch: enough to resume it as if it had never stopped.
+
+One file of plain arrays and JSON: nothing in it is unpickled. The trial writes it. The driver reads the history in it
+when a worker was lost.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.core.trial_files import CHECKPOINT_FILE
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """`state` is plain data; `arrays` has lists of arrays by group."""
+
+    state: dict[str, Any]
+    arrays: Mapping[str, Sequence[np.ndarray]]
+
+
+def as_bytes(checkpoint: Checkpoint) -> bytes:
+    """Return the content of the file of a checkpoint."""
+    flat = {f"{group}/{i}": array for group, arrays in checkpoint.arrays.items() for i, array in enumerate(arrays)}
+    buffer = io.BytesIO()
+    flat["state"] = np.frombuffer(json.dumps(checkpoint.state, default=float).encode(), np.uint8)
+    np.savez(buffer, **flat)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def read_checkpoint(folder: Path) -> Checkpoint | None:
+    """The checkpoint of a trial; None when there is none, or none that can be read."""
+    try:
+        with np.load(folder / CHECKPOINT_FILE, allow_pickle=False) as file:
+            state = json.loads(file["state"].tobytes())
+            arrays: dict[str, list[np.ndarray]] = {}
+            for name in file.files:  # in the order of writing
+                group, slash, _ = name.partition("/")
+                if slash:
+                    arrays.setdefault(group, []).append(file[name])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    return Checkpoint(state, arrays)
+
+
+def remove_checkpoint(folder: Path) -> None:
+    (folder / CHECKPOINT_FILE).unlink(missing_ok=True)

@@ -1,0 +1,45 @@
+"""The face of a room: what others may import from it, resolved when it is first used.
+
+A room's `__init__.py` lists its public names once, as imports under `TYPE_CHECKING`, which is what type checkers and
+readers see. At run time the same list is read from the source, and a file of the room is imported when one of its
+names is asked for (PEP 562). So a command that needs one function of a room does not import TensorFlow or Ray for it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+
+def homes(init: str | Path) -> dict[str, str]:
+    """Return the module that each public name of a face is imported from.
+
+    Args:
+        init: path of the room's `__init__.py`.
+    """
+    tree = ast.parse(Path(init).read_text(encoding="utf-8"))
+    blocks = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    imports = [node for block in blocks for node in block.body if isinstance(node, ast.ImportFrom)]
+    return {alias.asname or alias.name: str(node.module) for node in imports for alias in node.names}
+
+
+def face(room: str, init: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Return `__getattr__`, `__dir__` and `__all__` of a room.
+
+    Args:
+        room: the room's `__name__`.
+        init: the room's `__file__`.
+    """
+    found = homes(init)
+
+    def resolve(name: str) -> Any:
+        if name not in found:
+            raise AttributeError(f"module {room!r} has no attribute {name!r}")
+        if found[name] == room:  # a file of the room, as a namespace
+            return import_module(f"{room}.{name}")
+        return getattr(import_module(found[name]), name)
+
+    return resolve, lambda: sorted(found), sorted(found)

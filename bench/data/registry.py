@@ -1,0 +1,69 @@
+"""Data sets by name. Importing this package imports neither TensorFlow nor NumPy; a loader comes in when it is named.
+
+To add a data set, write a module with `load(spec) -> Dataset`, name it in `_LOADERS` and describe it in catalog.yaml.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from bench.core import UsageError, nearest
+
+if TYPE_CHECKING:
+    from bench.data.dataset import Dataset
+    from bench.spec import DataSpec
+
+_PUBLISHED = (
+    "ade20k", "camvid", "cityscapes", "coco_stuff", "oxford_pets", "oxford_pets_binary", "oxford_pets_breeds",
+    "voc2012", "voc2012_sbd",
+)  # fmt: skip
+_LOADERS = {
+    "folder": "bench.data.sources.folder",
+    "scenes": "bench.data.scenes.painter",
+    "tfrecord": "bench.data.sources.tfrecords",
+    **dict.fromkeys(_PUBLISHED, "bench.data.sources.public"),
+}
+
+
+def names() -> tuple[str, ...]:
+    """Names that `load` knows, sorted."""
+    return tuple(sorted(_LOADERS))
+
+
+def load(spec: DataSpec) -> Dataset:
+    """Open and check a whole data set, so that what is wrong with it is said before anything trains.
+
+    Args:
+        spec: the data section of a trial; `train_limit`, `val_limit` and `test_limit` keep the first n keys of a fixed
+            shuffle of their split.
+
+    Raises:
+        UsageError: an unknown name, the first fault of the set, with its file and what to do, or a split from which
+            nothing can be learnt or measured.
+    """
+    if spec.dataset not in _LOADERS:
+        raise UsageError(f"unknown dataset {spec.dataset!r}{nearest(spec.dataset, names())}")
+    dataset: Dataset = import_module(_LOADERS[spec.dataset]).load(spec)
+    if spec.pixel_weights == "unet":
+        dataset = dataset.with_background()
+    from bench.data.judge import judged
+
+    return judged(dataset.limited({"train": spec.train_limit, "val": spec.val_limit, "test": spec.test_limit}))
+
+
+def version_here(section: dict[str, Any]) -> tuple[str, str | None]:
+    """On any machine of a cluster: the version of the set that is seen here, or what is wrong with it.
+
+    Args:
+        section: the fields of a DataSpec.
+
+    Returns:
+        (version, None), or ("", fault).
+    """
+    from bench.spec import DataSpec
+
+    try:
+        return load(DataSpec(**section)).version, None
+    except UsageError as error:
+        return "", str(error)

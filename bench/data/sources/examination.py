@@ -1,0 +1,257 @@
+"""From pairs of encoded picture and mask to a checked data set, whatever they lie in."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.core import UsageError
+from bench.data.dataset import VOID, Dataset, Split
+from bench.data.dataset import Pair as Arrays
+from bench.data.image_io import Source, decoded, encoded, image_of, upright_size
+from bench.data.sources.mask_codes import MaskCode, label_of
+
+_ABREAST = 256
+_NAMED = 10  # names in a line; a list of a hundred says less
+
+
+class Pair(NamedTuple):
+    image: Source
+    mask: Source
+
+
+Splits = Mapping[str, Mapping[str, Pair]]
+"""Split -> key -> pair, in order."""
+
+
+class Faults:
+    """What is wrong with a set: the first ends it, or all are gathered and what they are about is left out."""
+
+    def __init__(self, stop: bool) -> None:
+        self.stop, self.found = stop, list[str]()
+        self.refused = set[str]()  # keys of files that may not be read: that they are missing then is no second fault
+
+    def add(self, message: str) -> None:
+        """
+        Raises:
+            UsageError: faults stop.
+        """
+        if self.stop:
+            raise UsageError(message)
+        self.found.append(message)
+
+
+class Facts(NamedTuple):
+    values: np.ndarray
+    """Pixels a class id, int64 (256,)."""
+    digest: bytes
+    """Of the bytes of picture and mask."""
+    image: bytes
+    """Of the bytes of the picture."""
+
+
+class Classes(NamedTuple):
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Examined:
+    """Pairs that are whole, and what is known of each."""
+
+    splits: dict[str, dict[str, Pair]]
+    facts: dict[str, Facts]
+    code: MaskCode
+    faults: Faults
+
+    def drop(self, key: str, message: str) -> None:
+        """Leave a pair out for a fault."""
+        self.faults.add(message)
+        for pairs in self.splits.values():
+            pairs.pop(key, None)
+        self.facts.pop(key, None)
+
+
+def examine(splits: Splits, code: MaskCode, faults: Faults) -> Examined:
+    """Decode every picture and mask once, in threads; the fingerprint is taken from the same bytes.
+
+    A picture may be in one split only. Where the folders of two splits number alike, the later has keys "val/0001".
+    """
+    found = Examined({name: {} for name in splits}, {}, code, faults)
+    owner: dict[str, tuple[str, Pair]] = {}
+    for split, pairs in splits.items():
+        for key, pair in pairs.items():
+            if key in owner and isinstance(pair.image, Path) and pair.image != owner[key][1].image:
+                key = f"{split}/{key}"
+            if key in owner:
+                faults.add(f"{pair.image}: key {key!r} is in {owner[key][0]} and in {split}; keep it in one split")
+                continue
+            owner[key] = split, pair
+            found.splits[split][key] = pair
+    todo = [(key, pair) for pairs in found.splits.values() for key, pair in pairs.items()]
+    with ThreadPoolExecutor() as pool:
+        for first in range(0, len(todo), _ABREAST):
+            some = todo[first : first + _ABREAST]
+            for (key, _), facts in zip(some, pool.map(lambda item: _facts(item[1], code), some), strict=True):
+                if isinstance(facts, UsageError):
+                    found.drop(key, str(facts))
+                else:
+                    found.facts[key] = facts
+    return found
+
+
+def _facts(pair: Pair, code: MaskCode) -> Facts | UsageError:
+    """What decoding a pair tells, or its fault."""
+    try:
+        image, mask = encoded(pair.image), encoded(pair.mask)
+        width, height = decoded(pair.image, image, upright_size)
+        label = code(pair.mask, mask)
+        if label.shape != (height, width):
+            raise UsageError(
+                f"{pair.mask}: {label.shape[1]}x{label.shape[0]} pixels, but its image {pair.image.name} "
+                f"is {width}x{height}; they must be the same"
+            )
+    except UsageError as error:
+        return error
+    digest = hashlib.blake2b(image, digest_size=16)
+    of_image = digest.digest()
+    digest.update(hashlib.blake2b(mask, digest_size=16).digest())
+    return Facts(np.bincount(label.ravel(), minlength=256), digest.digest(), of_image)
+
+
+def in_range(found: Examined, classes: int, more: str = "") -> None:
+    """Class ids that no class has are faults; `more` is what else their lines say."""
+    for key, facts in list(found.facts.items()):
+        present = np.flatnonzero(facts.values[:VOID])
+        if (wrong := present[present >= classes]).size:
+            pair = next(pairs[key] for pairs in found.splits.values() if key in pairs)
+            found.drop(
+                key,
+                f"{pair.mask}: class id {wrong[0]} on {facts.values[wrong[0]]} pixels, but {classes} classes are "
+                f"declared (ids 0..{classes - 1}, 255 = void); correct the mask or the class list{more}",
+            )
+
+
+def something_left(root: Path | str, found: Examined) -> None:
+    """Refuse a set that has a split without a pair, with what was wrong with the first.
+
+    Raises:
+        UsageError: nothing is left of a split.
+    """
+    for split, pairs in found.splits.items():
+        if not pairs:
+            left_out = f": {found.faults.found[0]}" if found.faults.found else ""
+            raise UsageError(f"{root}: nothing is left of the split {split}{left_out}")
+
+
+def dataset(
+    root: Path | str,
+    name: str,
+    found: Examined,
+    classes: Classes,
+    *,
+    finish: Callable[[np.ndarray], np.ndarray] | None = None,
+    notes: tuple[str, ...] = (),
+) -> Dataset:
+    """The data set of what was examined, of which something is left in every split.
+
+    Args:
+        finish: what is still done to a label.
+        notes: what else the user should be told.
+    """
+    version = _version(found)
+    how = f"{found.code} {finish.__name__ if finish else ''}"
+    return Dataset(
+        name=name,
+        class_names=classes.names,
+        colors=classes.colors,
+        version=version,
+        splits={
+            split: Split(
+                tuple(pairs),
+                _Reader(pairs, found.code, finish),
+                f"{version} {split} {how}",
+                _Stored(pairs),
+                present=_present(found, pairs, len(classes.names), finish),
+                pixels=np.array([found.facts[key].values.sum() for key in pairs], np.int64),
+            )
+            for split, pairs in found.splits.items()
+        },
+        notes=(*notes, *_twins(root, found), *_left_out(root, found.faults)),
+        faults=tuple(found.faults.found),
+    )
+
+
+def absent(root: Path | str, found: Examined, names: tuple[str, ...]) -> tuple[str, ...]:
+    """A note on the classes that no mask has."""
+    pixels = np.sum([facts.values for facts in found.facts.values()], axis=0)
+    missing = [name for index, name in enumerate(names) if not pixels[index]]
+    more = f" and {len(missing) - _NAMED} more classes" if len(missing) > _NAMED else ""
+    return (f"{root}: no pixel of {', '.join(missing[:_NAMED])}{more} in any mask",) if missing else ()
+
+
+def _present(
+    found: Examined, pairs: Mapping[str, Pair], classes: int, finish: Callable[[np.ndarray], np.ndarray] | None
+) -> np.ndarray:
+    """Which classes each picture of a split has, bool (N, C), after what is still done to its label."""
+    ids = np.arange(256, dtype=np.uint8)
+    becomes = finish(ids) if finish else ids
+    present = np.zeros((len(pairs), 256), bool)
+    for row, key in enumerate(pairs):
+        present[row, becomes[found.facts[key].values > 0]] = True
+    return present[:, :classes].copy()
+
+
+class _Reader:
+    def __init__(
+        self, pairs: Mapping[str, Pair], code: MaskCode, finish: Callable[[np.ndarray], np.ndarray] | None
+    ) -> None:
+        self.pairs, self.code, self.finish = pairs, code, finish
+
+    def __call__(self, key: str) -> Arrays:
+        pair = self.pairs[key]
+        label = label_of(pair.mask, self.code)
+        return image_of(pair.image), self.finish(label) if self.finish else label
+
+
+class _Stored:
+    def __init__(self, pairs: Mapping[str, Pair]) -> None:
+        self.pairs = pairs
+
+    def __call__(self, key: str) -> bytes:
+        return encoded(self.pairs[key].image)
+
+
+def _version(found: Examined) -> str:
+    total = hashlib.blake2b(digest_size=6)
+    for split, pairs in sorted(found.splits.items()):
+        for key in sorted(pairs):
+            total.update(f"{split}\0{key}\0".encode() + found.facts[key].digest)
+    total.update(str(found.code).encode())
+    return total.hexdigest()
+
+
+def _twins(root: Path | str, found: Examined) -> tuple[str, ...]:
+    """A note on pictures that are in two splits under two names."""
+    first: dict[bytes, tuple[str, str]] = {}
+    twins = []
+    for split, pairs in found.splits.items():
+        for key in pairs:
+            other = first.setdefault(found.facts[key].image, (split, key))
+            if other[0] != split:
+                twins.append(f"{other[0]}/{other[1]} = {split}/{key}")
+    if not twins:
+        return ()
+    count = "1 picture is" if len(twins) == 1 else f"{len(twins)} pictures are"
+    return (f"{root}: {count} in two splits, so scores flatter ({twins[0]}); see `bench.data check`",)
+
+
+def _left_out(root: Path | str, faults: Faults) -> tuple[str, ...]:
+    count = len(faults.found)
+    return (f"{root}: {count} faults left out (data.on_error=skip), the first: {faults.found[0]}",) if count else ()

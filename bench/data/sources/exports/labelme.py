@@ -1,0 +1,194 @@
+"""labelme: a JSON file per picture, with shapes; https://github.com/wkentaro/labelme."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from bench.core import UsageError
+from bench.data.dataset import VOID
+from bench.data.image_io import IMAGE_SUFFIXES, Source, decoded
+from bench.data.sources import palette
+from bench.data.sources.classes import LISTS, Declared, in_order
+from bench.data.sources.examination import Classes, Pair
+from bench.data.sources.exports import drawn
+from bench.data.sources.exports.common import Export, Layout, Pairs, Request, in_splits, json_of
+from bench.data.sources.layout import inside
+from bench.data.sources.made_masks import Made
+from bench.data.sources.mask_codes import Values
+
+_LOOK = 20  # JSON files that are opened to tell the layout
+_IGNORED, _BACKGROUND = "__ignore__", "_background_"
+_KINDS = {
+    "polygon": "polygon", "oriented_rectangle": "polygon", "rectangle": "rectangle", "circle": "circle", "line": "line",
+    "linestrip": "line", "point": "point",
+}  # fmt: skip
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(root):
+        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
+        yield from (Path(parent, name) for name in sorted(names) if name.endswith(".json") and name[0] != ".")
+
+
+def _here(root: Path) -> bool:
+    def ours(path: Path) -> bool:
+        try:
+            return _shapes(path) is not None
+        except UsageError:
+            return False
+
+    return any(ours(path) for path in islice(_files(root), _LOOK))
+
+
+def _shapes(path: Path) -> Mapping[str, Any] | None:
+    """The content of a file of labelme; None of other JSON.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    found = json_of(path)
+    ours = isinstance(found, dict) and isinstance(found.get("shapes"), list) and "imagePath" in found
+    return found if ours else None
+
+
+def _read(root: Path, request: Request) -> Export:
+    pairs: dict[str, Pairs] = {}
+    labels: dict[str, Path] = {}
+    sources: dict[str, tuple[Path, Source]] = {}
+    for path in _files(root):
+        if not inside(root, path, request.faults):
+            continue
+        try:
+            found = _shapes(path)
+        except UsageError as error:
+            request.faults.add(str(error))
+            continue
+        if found is None:
+            continue
+        if image := _image(root, path, found, request):
+            sources[path.relative_to(root).with_suffix("").as_posix()] = path, image
+        for shape in found["shapes"]:
+            labels.setdefault(str(shape.get("label")) if isinstance(shape, dict) else "", path)
+    known, ids = _classes(root, labels)
+    draw = _Drawing(tuple(sorted(ids.items())))
+    for key, (path, image) in sources.items():
+        pairs.setdefault(key.partition("/")[0] if "/" in key else "", {})[key] = Pair(image, Made(path, draw))
+    splits, notes = in_splits(root, pairs, request)
+    return Export(splits, known, Values(), notes + _left_aside(root, sources))
+
+
+def _left_aside(root: Path, sources: Mapping[str, tuple[Path, Source]]) -> tuple[str, ...]:
+    """A note on the pictures that lie beside annotations and have none."""
+    used = {image for _, image in sources.values()}
+    folders = {image.parent for image in used if isinstance(image, Path)}
+    there = (path for folder in folders for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    count = sum(path not in used for path in there)
+    return (f"{root}: pictures without an annotation, left aside: {count}",) if count else ()
+
+
+def _image(root: Path, path: Path, found: Mapping[str, Any], request: Request) -> Source | None:
+    """The picture of a file: the one that it names, else one beside it of the same name, else the one within it."""
+    named = path.parent / PureWindowsPath(str(found["imagePath"])).as_posix()
+    beside = (path.with_suffix(suffix) for suffix in IMAGE_SUFFIXES)
+    for image in (named, *beside):
+        if image.is_file():
+            return image if inside(root, image.resolve(), request.faults) else None
+    if found.get("imageData"):
+        return Within(path)
+    request.faults.add(f"{path}: its picture {found['imagePath']!r} is neither there nor within it; put it there")
+    return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Within:
+    """The picture that a file of labelme holds. Its text is the file."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def read_bytes(self) -> bytes:
+        return _decoded(self.path, json_of(self.path)["imageData"])
+
+
+def _decoded(path: Path, text: Any) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, TypeError, ValueError) as error:
+        raise UsageError(f"{path}: a picture within it cannot be read ({error}); save it again with labelme") from None
+
+
+def _classes(root: Path, labels: Mapping[str, Path]) -> tuple[Declared, dict[str, int]]:
+    """Class list and label -> id: by a list of labels there or beside, else all labels in alphabetical order.
+
+    What no shape covers is `_background_`, which is class 0 where no list says otherwise. `__ignore__` is void.
+
+    Raises:
+        UsageError: a label that the list lacks.
+    """
+    beside = root.parent / "labels.txt"
+    path = next((root / name for name in LISTS if (root / name).is_file()), beside if beside.is_file() else None)
+    known = LISTS[path.name](path) if path else None
+    if known is None:
+        names = (_BACKGROUND, *sorted(set(labels) - {_BACKGROUND, _IGNORED}))
+        known = in_order(root, names)
+    elif _BACKGROUND not in known.classes.names:
+        names = (_BACKGROUND, *known.classes.names)
+        known = Declared(Classes(names, palette.colors(len(names))), None)
+    ids = {name: index for index, name in enumerate(known.classes.names)} | {_IGNORED: VOID}
+    for label, place in labels.items():
+        if label not in ids:
+            raise UsageError(f"{place}: label {label!r} is not in {path}; add it there or correct the label")
+    return known, ids
+
+
+@dataclasses.dataclass(frozen=True)
+class _Drawing:
+    """Draw a file's shapes in their order; later ones cover earlier ones, as in labelme's own conversion."""
+
+    labels: tuple[tuple[str, int], ...]
+
+    def __call__(self, path: Path, data: bytes) -> np.ndarray:
+        found, ids = json_of(path, data), dict(self.labels)
+        page = drawn.canvas(path, found.get("imageHeight"), found.get("imageWidth"), ids[_BACKGROUND])
+        for number, shape in enumerate(found["shapes"]):
+            try:
+                kind, points, value = shape.get("shape_type") or "polygon", shape["points"], ids[str(shape["label"])]
+                if kind == "mask":
+                    _paste(path, page, shape, value)
+                else:
+                    page[drawn.mask(page, _KINDS[kind], points)] = value
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise UsageError(
+                    f"{path}: shape {number} cannot be drawn ({type(error).__name__}: {error}); correct it in labelme"
+                ) from None
+        return page
+
+
+def _paste(path: Path, page: np.ndarray, shape: Mapping[str, Any], value: int) -> None:
+    """A shape that is a picture, placed by its corners."""
+
+    def read(image: Image.Image, source: Source) -> np.ndarray:
+        return np.asarray(image.convert("L")) > 0
+
+    patch = decoded(path, _decoded(path, shape["mask"]), read)
+    (left, top), _ = np.asarray(shape["points"], float).round().astype(int).tolist()
+    drawn.paste(page, patch, left, top, value)
+
+
+LAYOUTS = (Layout("labelme JSON", _here, _read),)

@@ -1,0 +1,163 @@
+"""A segmentation set in a local folder, in any layout that bench.data.sources.exports knows (docs/data.md)."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.core import UsageError
+from bench.data.dataset import VOID, Dataset
+from bench.data.sources import examination, exports
+from bench.data.sources.agreement import agreed, code_of, sparse
+from bench.data.sources.classes import Declared, unnamed
+from bench.data.sources.examination import Classes, Faults
+from bench.data.sources.layout import root_of
+from bench.data.sources.mask_codes import MaskCode, ValuesOrColors
+from bench.data.sources.palette import colors
+
+if TYPE_CHECKING:
+    from bench.spec import DataSpec
+
+_GAPS = 8  # ids that no mask has, below the largest that one has
+_MIDDLE = VOID // 2
+_USES = {"train": "train", "val": "validate", "test": "test"}
+
+
+def load(spec: DataSpec, division: tuple[float, int] = (0.2, 0)) -> Dataset:
+    """Find, pair, read and check every file of `spec.root`.
+
+    Args:
+        division: where the layout has no splits, the share of the pictures that validate, and the seed of that choice.
+
+    Raises:
+        UsageError: the first fault, naming the file and what to do; with `spec.on_error` skip what ends the set.
+    """
+    faults = Faults(spec.on_error == "stop")
+    root = root_of("folder", spec.root)
+    export = exports.read(root, exports.Request(faults, spec.masks, spec.mask_values == "binary", *division))
+    code, notes = export.code, export.notes
+    masks = [pair.mask for part in export.splits.values() for pair in part.values()]
+    if code is None:
+        code, more = code_of(root, masks, export.known.coded if export.known else None, spec.mask_values)
+        notes += more
+    else:
+        agreed(root, (mask for mask in masks if isinstance(mask, Path)))
+        spec = spec.model_copy(update={"mask_values": "ids"})
+    found = checked(root, spec, examination.examine(export.splits, code, faults), export.known, notes)
+    return _named(root, export, found) if export.kind else found
+
+
+def _named(root: Path, export: exports.Export, found: Dataset) -> Dataset:
+    """The same with a note on what was read."""
+    counts = ", ".join(f"{len(split)} to {_USES[name]}" for name, split in found.splits.items())
+    said = f"{root}: read as {export.kind}: {len(found.class_names)} classes, {counts}"
+    return dataclasses.replace(found, notes=(said, *found.notes))
+
+
+def checked(
+    root: Path, spec: DataSpec, found: examination.Examined, known: Declared | None, notes: tuple[str, ...] = ()
+) -> Dataset:
+    """The data set of a user's pairs: its classes are those declared, or those found."""
+    examination.something_left(root, found)
+    pixels = np.sum([facts.values for facts in found.facts.values()], axis=0, dtype=np.int64)
+    values = np.flatnonzero(pixels)
+    binary = _is_binary(spec.mask_values, {int(value) for value in values}, known, found.code)
+    if known is None and spec.mask_values == "auto":
+        notes += _soft_edges(root, pixels)
+        no_greys(root, found)
+    if binary and spec.mask_values == "auto":
+        notes += (
+            f"{root}: the masks hold only 0 and 255, read as background and foreground; "
+            "if 255 is void there, set data.mask_values=ids",
+        )
+    classes = known.classes if known else _classes_found(values, binary)
+    if binary and len(classes.names) != 2:
+        raise UsageError(
+            f"{root}: data.mask_values=binary has two classes, but {len(classes.names)} are declared; set it to ids"
+        )
+    if len(classes.names) < 2:
+        raise UsageError(f"{root}: one class alone, {classes.names[0]!r}, leaves nothing to learn; the masks want two")
+    if binary:
+        _only_binary(found)
+    else:
+        grey = "; if the values are greys, or colors turned grey, give each class its grey as color in classes.yaml"
+        examination.in_range(found, len(classes.names), grey if sparse(values.tolist()) else "")
+    examination.something_left(root, found)
+    if not binary:
+        notes += examination.absent(root, found, classes.names)
+    name = spec.name or root.name
+    return examination.dataset(root, name, found, classes, finish=as_foreground if binary else None, notes=notes)
+
+
+def as_foreground(values: np.ndarray) -> np.ndarray:
+    """1 and 255 of a binary mask as class 1."""
+    return np.minimum(values, 1)
+
+
+def _is_binary(mask_values: str, found: set[int], known: Declared | None, code: MaskCode) -> bool:
+    """Whether 255 is the foreground of a two-class set."""
+    if isinstance(code, ValuesOrColors) and code.any_color:
+        return False
+    two_classes = known is None or len(known.classes.names) == 2
+    return mask_values == "binary" or (mask_values == "auto" and found == {0, VOID} and two_classes)
+
+
+def _soft_edges(root: Path, pixels: np.ndarray) -> tuple[str, ...]:
+    """A note where values between 0 and 255 may be the soft edges of a mask in black and white.
+
+    Class ids may leave gaps and void may cover much. But where they go beyond the middle grey, and 255 covers more
+    pixels than all of them, 255 is no void.
+
+    Raises:
+        UsageError: then.
+    """
+    between = np.flatnonzero(pixels[1:VOID]) + 1
+    if not (between.size and pixels[0] and pixels[VOID]):
+        return ()
+    largest, count = int(between[-1]), between.size
+    if largest < _MIDDLE and largest - count <= _GAPS:
+        return ()
+    held = f"{root}: the masks hold {count} {'value' if count == 1 else 'values'} besides 0 and 255, up to {largest}"
+    todo = "threshold them, name the classes in classes.txt, or set data.mask_values=ids"
+    if largest >= _MIDDLE and pixels[VOID] > pixels[between].sum():
+        raise UsageError(f"{held}, on fewer pixels than 255: these are soft edges, no class ids; {todo}")
+    return (f"{held}, read as class ids; if they are soft edges, {todo}",)
+
+
+def no_greys(root: Path, found: examination.Examined) -> None:
+    """Refuse greys that would be taken for ids nobody has declared: levels, or colors turned grey.
+
+    Raises:
+        UsageError: the values are too few for their largest.
+    """
+    ids = np.flatnonzero(np.sum([facts.values[:VOID] for facts in found.facts.values()], axis=0)).tolist()
+    if not sparse(ids):
+        return
+    shown = f"{', '.join(map(str, ids[:10]))}{', ...' if len(ids) > 10 else ''}"
+    grey = f"color: [{ids[-1]}, {ids[-1]}, {ids[-1]}]"
+    raise UsageError(
+        f"{root}: the masks hold {shown}: {ids[-1] + 1} classes if these are class ids, but only {len(ids)} are there; "
+        f"if they are greys, or colors turned grey, write a classes.yaml with each as the color of a class ({grey}); "
+        "if they are ids, set data.mask_values=ids or name the classes in classes.txt"
+    )
+
+
+def _only_binary(found: examination.Examined) -> None:
+    for key, facts in list(found.facts.items()):
+        present = np.flatnonzero(facts.values)
+        if (wrong := present[(present > 1) & (present < VOID)]).size:
+            pair = next(split[key] for split in found.splits.values() if key in split)
+            found.drop(
+                key,
+                f"{pair.mask}: value {wrong[0]} in a binary mask; it may hold 0, 1 and 255, else set "
+                "data.mask_values=ids",
+            )
+
+
+def _classes_found(values: np.ndarray, binary: bool) -> Classes:
+    if binary:
+        return Classes(("background", "foreground"), colors(2))
+    return unnamed(int(max(values[values < VOID], default=0)) + 1)

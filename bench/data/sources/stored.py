@@ -1,0 +1,264 @@
+"""What one mask stores: its values, and the color in which a viewer shows each.
+
+Pillow hands on what is fit to look at. Whatever it changes on the way is undone here, or the mask is refused: it
+stretches greys of 2 and 4 bits to 0..255, inverts a TIFF in which 0 is white, drops further channels and pages.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from bench.core import UsageError
+from bench.data.dataset import VOID
+from bench.data.image_io import JPEG, Source, eight_bits, orientation_of
+
+_FORMATS = ("BMP", "GIF", "PNG", "TIFF")
+_SUBFILE, _BITS, _PHOTOMETRIC, _CHANNELS, _COLOR_MAP, _SAMPLE_FORMAT = 254, 258, 262, 277, 320, 339
+_REDUCED, _SIGNED, _YCBCR = 1, 2, 6
+
+
+class Stored(NamedTuple):
+    """A mask of one channel.
+
+    Attributes:
+        values: as the file holds them, uint8 (H, W).
+        shown: RGB in which each value is shown, uint8 (N, 3). None: each value is its grey.
+        palette: whether the file says so itself; else it follows from the number of bits.
+        ids: whether the values may be class ids. Those of a GIF in colors are what its writer made of them.
+        hidden: values whose color is in doubt, since the palette makes them transparent.
+    """
+
+    values: np.ndarray
+    shown: np.ndarray | None = None
+    palette: bool = False
+    ids: bool = True
+    hidden: tuple[int, ...] = ()
+
+    def used(self) -> list[int]:
+        """The values that some pixel has, in order."""
+        return np.flatnonzero(np.bincount(self.values.ravel(), minlength=256)).tolist()
+
+    def color(self, value: int) -> tuple[int, int, int] | None:
+        """What is shown for a value; None where the palette does not say."""
+        if self.shown is None:
+            return value, value, value
+        if value >= len(self.shown) or value in self.hidden:
+            return None
+        red, green, blue = self.shown[value].tolist()
+        return red, green, blue
+
+    def greys(self, source: Source) -> np.ndarray:
+        """The greys that are shown, uint8 (H, W).
+
+        Raises:
+            UsageError: colors are.
+        """
+        rgb = self.rgb(source)
+        if (rgb != rgb[..., :1]).any():
+            raise UsageError(f"{source}: a mask in colors, where the others of the set show greys; draw it as they are")
+        return rgb[..., 0]
+
+    def rgb(self, source: Source) -> np.ndarray:
+        """What is shown, uint8 (H, W, 3).
+
+        Raises:
+            UsageError: the palette does not say for all.
+        """
+        if self.shown is None:
+            return np.repeat(self.values[..., None], 3, axis=-1)
+        if unknown := [value for value in self.used() if self.color(value) is None]:
+            why = "is transparent in" if unknown[0] in self.hidden else "has no color in"
+            raise UsageError(f"{source}: index {unknown[0]} {why} its palette; save the mask without transparency")
+        return self.shown[self.values]
+
+
+def is_colors(image: Image.Image) -> bool:
+    """Whether a mask has several channels, besides one of opacity."""
+    return len(image.getbands()) - _alpha(image) > 1
+
+
+def shows_otherwise(image: Image.Image) -> bool:
+    """Whether a mask of one channel, not loaded yet, may show a value in another color than its grey."""
+    return image.mode in ("P", "PA") or _bits(image) < 8
+
+
+def one_channel(image: Image.Image, source: Source) -> Stored:
+    """A mask of one channel.
+
+    Raises:
+        UsageError: it has more, holds what is no class id, or does not say for certain what it holds.
+    """
+    bits = _bits(image)
+    _checked(image, source)
+    tags: Any = getattr(image, "tag_v2", {})
+    # Pillow drops what a TIFF has beyond the first, where the file does not say what it is.
+    if (count := max(len(image.getbands()), int(tags.get(_CHANNELS, 1))) - _alpha(image)) != 1:
+        raise UsageError(
+            f"{source}: the mask has {count} channels; it needs one, of class ids (255 = void), or "
+            "a classes.yaml with the color of every class"
+        )
+    if image.format == "TIFF" and tags.get(_PHOTOMETRIC, 0) == 0:
+        raise UsageError(
+            f"{source}: a TIFF in which 0 is white (PhotometricInterpretation 0), so programs disagree on whether its "
+            "values are meant or their complements; save the mask as PNG"
+        )
+    values: Any = np.asarray(image)
+    if _alpha(image):
+        _opaque(values[..., -1], source)
+        values = values[..., 0]
+    if image.mode in ("P", "PA"):
+        return _of_palette(image, source, values)
+    if image.mode == "L" and _SIGNED in tags.get(_SAMPLE_FORMAT, ()):
+        values = values.view(np.int8)
+    if values.dtype.itemsize > 1 or values.dtype == np.int8:
+        _ids(values, source)
+    values = values.astype(np.uint8)
+    if bits == 8:
+        return Stored(values)
+    ramp = np.arange(1 << bits, dtype=np.uint8) * (VOID // ((1 << bits) - 1))
+    return Stored(values if bits == 1 else values // ramp[1], np.repeat(ramp[:, None], 3, axis=1))
+
+
+def in_colors(image: Image.Image, source: Source) -> np.ndarray:
+    """A mask as uint8 RGB (H, W, 3).
+
+    Raises:
+        UsageError: its colors are not stored as RGB of 8 bits, or hidden in part.
+    """
+    if not is_colors(image):
+        return one_channel(image, source).rgb(source)
+    multiplied = "RGBa" in _raw_mode(image)
+    eight_bits(image, source)
+    _checked(image, source)
+    photometric = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC)
+    if image.mode not in ("RGB", "RGBA") or photometric == _YCBCR:
+        mode = "YCbCr" if photometric == _YCBCR else image.mode
+        raise UsageError(f"{source}: colors in {mode}, which change on the way to RGB; save the mask as PNG in RGB")
+    values = np.asarray(image)
+    if _alpha(image):
+        if multiplied:
+            _opaque(values[..., 3], source)
+        _nothing_hidden(values[..., :3], values[..., 3], source)
+    return values[..., :3]
+
+
+def _checked(image: Image.Image, source: Source) -> None:
+    """Asked before the mask is loaded, as Pillow forgets how it is stored.
+
+    The mask is one picture that lies as it is stored, in a format that keeps values as they were drawn."""
+    within = str(image.info.get("compression", "")) if image.format == "TIFF" else ""
+    if image.format in JPEG or "jpeg" in within:
+        raise UsageError(f"{source}: the mask is a JPEG, which invents class ids; draw it again as PNG")
+    if image.format not in _FORMATS or within == "webp":
+        raise UsageError(f"{source}: the mask is a {within or image.format}, which may change values; save it as PNG")
+    if (count := _pages(image)) > 1:
+        raise UsageError(f"{source}: {count} pictures in one file; keep the one that is the mask")
+    if image.format == "GIF" and [tile.extents for tile in _tiles(image)] != [(0, 0, *image.size)]:
+        raise UsageError(f"{source}: a GIF that paints a part of its area only; save the mask as PNG")
+    upright(image, source)
+
+
+def upright(image: Image.Image, source: Source) -> None:
+    """Refuse a mask with an orientation: Pillow heeds it in a TIFF and not in a PNG, other readers do as they like.
+
+    Raises:
+        UsageError: it has one.
+    """
+    if (orientation := orientation_of(image)) != 1:
+        raise UsageError(
+            f"{source}: the mask is stored turned or mirrored (orientation {orientation}), which programs heed or do "
+            "not; save it upright and without that tag"
+        )
+
+
+def _pages(image: Image.Image) -> int:
+    """Pictures in a file, without the smaller copies that a TIFF may hold of its first."""
+    count: int = getattr(image, "n_frames", 1)
+    if image.format != "TIFF" or count == 1:
+        return count
+    full = 1
+    for page in range(1, count):
+        image.seek(page)
+        full += not image.tag_v2.get(_SUBFILE, 0) & _REDUCED  # type: ignore[attr-defined]
+    image.seek(0)
+    return full
+
+
+def _alpha(image: Image.Image) -> bool:
+    return image.getbands()[-1] in ("A", "a")
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """What Pillow's decoder is told to unpack, such as "L;4"; it is known until the picture is loaded."""
+    for tile in _tiles(image):
+        return str(tile.args[0] if isinstance(tile.args, tuple) else tile.args)
+    return ""
+
+
+def _tiles(image: Image.Image) -> list[Any]:
+    return getattr(image, "tile", [])
+
+
+def _bits(image: Image.Image) -> int:
+    """Bits of a grey value; 8 stands for more, too."""
+    if image.mode == "1":
+        return 1
+    found = re.match(r"L;([24])", _raw_mode(image))
+    return int(found[1]) if found else 8
+
+
+def _of_palette(image: Image.Image, source: Source, indices: np.ndarray) -> Stored:
+    table = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+    if image.format == "TIFF" and max(colors := image.tag_v2[_COLOR_MAP]) <= VOID:  # type: ignore[attr-defined]
+        table = np.array(colors, np.uint8).reshape(3, -1).T  # written with 8 bits a color instead of 16
+    found = Stored(indices, table, palette=True)
+    if (opacity := image.info.get("transparency")) is not None:
+        found = found._replace(hidden=_hidden(table, opacity, found.used()))
+    if image.format != "GIF":
+        return found
+    # Whoever writes a GIF may number its colors anew, as Pillow does, so the indices are no ids; greys may be.
+    used = found.used()
+    grey = all((color := found.color(value)) is not None and len(set(color)) == 1 for value in used)
+    return Stored(found.greys(source)) if grey else found._replace(ids=False)
+
+
+def _hidden(table: np.ndarray, opacity: int | bytes, used: list[int]) -> tuple[int, ...]:
+    """Of the values that are used, those not opaque; but one that is clear, in a color of its own, hides nothing."""
+    alpha = np.full(256, VOID, np.uint8)
+    if isinstance(opacity, bytes):
+        alpha[: len(opacity)] = np.frombuffer(opacity, np.uint8)[:256]
+    else:
+        alpha[opacity] = 0
+    used = [value for value in used if value < len(table)]
+    opaque = {tuple(table[value]) for value in used if alpha[value] == VOID}
+    return tuple(v for v in used if alpha[v] < VOID and (alpha[v] or tuple(table[v]) in opaque))
+
+
+def _ids(values: np.ndarray, source: Source) -> None:
+    wrong = values[~((values >= 0) & (values <= VOID) & (values == np.floor(values)))]  # NaN, too
+    if wrong.size:
+        raise UsageError(
+            f"{source}: the mask holds the value {wrong[0]}; class ids are whole numbers, 0..254, and 255 is void"
+        )
+
+
+def _opaque(alpha: np.ndarray, source: Source) -> None:
+    if count := int((alpha != VOID).sum()):
+        raise UsageError(
+            f"{source}: {count} pixels of the mask are not opaque, so it is in doubt what they show; save it without "
+            "transparency"
+        )
+
+
+def _nothing_hidden(rgb: np.ndarray, alpha: np.ndarray, source: Source) -> None:
+    """Pixels are opaque or clear, and what is clear has a color that nothing opaque has: it tells them apart."""
+    clear = alpha == 0
+    if clear.any() and clear.sum() + (alpha == VOID).sum() == alpha.size:
+        packed = rgb.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+        if not np.intersect1d(packed[clear], packed[~clear]).size:
+            return
+    _opaque(alpha, source)

@@ -1,0 +1,319 @@
+"""Sets in shards of tf.train.Example, written so that a run, TFX and TensorFlow Data Validation read them.
+
+Files: SPLIT-00000-of-00004.tfrecord (not compressed), `schema.pbtxt` (tensorflow-metadata), `classes.yaml`. The
+features of an example are those of `SCHEMA`, named as in DeepLab's own data sets. Reading is by position, so nothing
+needs shuffling through a buffer. TensorFlow is imported when records are read or written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+import results
+from bench.core import UsageError
+from bench.data.dataset import Dataset, Split
+from bench.data.image_io import plain_format
+from bench.data.sources import examination
+from bench.data.sources.agreement import code_of
+from bench.data.sources.catalog import Entry
+from bench.data.sources.classes import declared, written
+from bench.data.sources.examination import Classes, Faults, Pair
+from bench.data.sources.folder import checked, no_greys
+from bench.data.sources.layout import inside, root_of
+from bench.data.sources.public import Found, how_to_get, pets_code, pets_splits
+
+if TYPE_CHECKING:
+    from bench.spec import DataSpec
+
+SCHEMA = {
+    "image/encoded": ("BYTES", "the picture in RGB and upright, as it was stored, or PNG"),
+    "image/filename": ("BYTES", "its key, unique in the set"),
+    "image/format": ("BYTES", "jpeg, png, ..."),
+    "image/height": ("INT", "pixels, upright"),
+    "image/width": ("INT", "pixels, upright"),
+    "image/channels": ("INT", "3"),
+    "image/segmentation/class/encoded": ("BYTES", "class ids, PNG of 8 bits, 255 = void"),
+    "image/segmentation/class/format": ("BYTES", "png"),
+}
+MANIFEST = "prepared.json"
+
+
+class Fields(NamedTuple):
+    """Names of the features that are read."""
+
+    image: str
+    mask: str
+    key: str
+
+
+OURS = Fields("image/encoded", "image/segmentation/class/encoded", "image/filename")
+_PETS = Fields("image", "segmentation_mask", "file_name")
+_BREED = "label"
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def load(spec: DataSpec) -> Dataset:
+    """Open a set of records by its folder.
+
+    Raises:
+        UsageError: no shards, or the first fault.
+    """
+    root = root_of("tfrecord", spec.root)
+    faults = Faults(spec.on_error == "stop")
+    splits = {split: _pairs(root, _shards(root, rf"{split}-(\d+)-of-(\d+)\.tfrecord", faults), OURS, faults)
+              for split in ("train", "val", "test")}  # fmt: skip
+    for split in ("train", "val"):
+        if not splits[split]:
+            raise UsageError(
+                f"{root}: no examples in {split}-00000-of-00001.tfrecord, ...; see docs/data.md, TFRecords"
+            )
+    splits, known = {name: part for name, part in splits.items() if part}, declared(root)
+    masks = (pair.mask for part in splits.values() for pair in part.values())
+    # Greys of 0 and 255, or of the colors of classes, are a matter of files that users draw: `prepare` writes ids.
+    how = "ids" if spec.mask_values == "binary" else spec.mask_values
+    code, notes = code_of(root, masks, known.coded if known else None, how, greys_are_ids=True)
+    found = examination.examine(splits, code, faults)
+    if known is None and how == "auto":
+        no_greys(root, found)
+    return checked(root, spec.model_copy(update={"mask_values": "ids"}), found, known, notes)
+
+
+def pets(root: Path, entry: Entry, faults: Faults) -> Found:
+    """Oxford-IIIT Pet as tensorflow-datasets keeps it."""
+    versions = sorted(path.parent for path in root.rglob("oxford_iiit_pet-train.tfrecord-*"))
+    if not versions:
+        raise UsageError(f"{root}: no oxford_iiit_pet-train.tfrecord-*; {how_to_get(entry)}")
+    parts = {}
+    for split in ("train", "test"):
+        shards = _shards(versions[-1], rf"oxford_iiit_pet-{split}\.tfrecord-(\d+)-of-(\d+)", faults)
+        parts[split] = _pairs(root, shards, _PETS, faults)
+    breeds = {
+        key: int(pair.image.example()[_BREED].int64_list.value[0]) + 1  # type: ignore[attr-defined]
+        for part in parts.values()
+        for key, pair in part.items()
+    }
+    return Found(pets_splits(parts["train"], parts["test"]), pets_code(entry, breeds))
+
+
+class Field:
+    """A feature of bytes of one example, read when asked for."""
+
+    def __init__(self, path: Path, number: int, place: tuple[int, int], feature: str, key: str) -> None:
+        self.path, self.number, self.place, self.feature, self.name = path, number, place, feature, key
+
+    def __str__(self) -> str:
+        return f"{self.path}, record {self.number} ({self.name}), {self.feature}"
+
+    def example(self) -> Mapping:  # type: ignore[type-arg]
+        """All features of its example."""
+        import tensorflow as tf
+
+        with open(self.path, "rb") as file:
+            file.seek(self.place[0])
+            return tf.train.Example.FromString(file.read(self.place[1])).features.feature
+
+    def read_bytes(self) -> bytes:
+        return self.example()[self.feature].bytes_list.value[0]
+
+
+def _shards(folder: Path, pattern: str, faults: Faults) -> list[Path]:
+    """Files of one split in order; a missing number is a fault."""
+    found, of = {}, set()
+    for path in folder.iterdir():
+        if match := re.fullmatch(pattern, path.name):
+            found[int(match[1])] = path
+            of.add(int(match[2]))
+    if len(of) > 1:
+        raise UsageError(f"{folder}: shards of several sets ({', '.join(f'-of-{n:05}' for n in sorted(of))}); keep one")
+    for number in range(of.pop() if of else 0):
+        if number not in found:
+            faults.add(f"{folder}: shard {number} of those that match {pattern} is missing; make the set again")
+    return [found[number] for number in sorted(found)]
+
+
+def _pairs(root: Path, shards: list[Path], fields: Fields, faults: Faults) -> dict[str, Pair]:
+    """Key -> pair for all examples of some shards."""
+    import tensorflow as tf
+
+    found: dict[str, Pair] = {}
+    for path in shards:
+        if not inside(root, path, faults):
+            continue
+        for number, (place, record) in enumerate(_records(path, faults)):
+            try:
+                features = tf.train.Example.FromString(record).features.feature
+            except Exception:  # protobuf's DecodeError has moved between its versions
+                faults.add(f"{path}, record {number}: not a tf.train.Example; make the set again")
+                continue
+            lacking = [name for name in fields if not features[name].bytes_list.value]
+            if lacking:
+                faults.add(f"{path}, record {number}: no feature {lacking[0]!r}; see docs/data.md, TFRecords")
+                continue
+            key = features[fields.key].bytes_list.value[0].decode("utf-8", "replace").removesuffix(".jpg")
+            if key in found:
+                faults.add(f"{path}, record {number}: key {key!r} stands twice in this split; keep one")
+                continue
+            found[key] = Pair(*(Field(path, number, place, name, key) for name in (fields.image, fields.mask)))
+    return found
+
+
+def _records(path: Path, faults: Faults) -> Iterator[tuple[tuple[int, int], bytes]]:
+    """((offset, length), bytes) of each record; checksums are checked, and after a damaged one there is nothing."""
+    import tensorflow as tf
+
+    # Not tf.data: it would start the devices, and a command that only looks at data would take a GPU's memory.
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")  # the iterator is deprecated in favour of tf.data
+    try:
+        offset, records = 0, tf.compat.v1.io.tf_record_iterator(str(path))
+        for record in records:
+            yield (offset + 12, len(record)), record  # length and its checksum; the record; its checksum
+            offset += 12 + len(record) + 4
+    except (tf.errors.DataLossError, tf.errors.OutOfRangeError) as error:
+        faults.add(f"{path}: damaged after {offset} bytes ({error.message}); make the set again")
+    finally:
+        logger.setLevel(level)
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+def shard_names(split: str, count: int, per_shard: int) -> list[str]:
+    shards = max(1, -(-count // per_shard))
+    return [f"{split}-{number:05}-of-{shards:05}.tfrecord" for number in range(shards)]
+
+
+def write(dataset: Dataset, out: Path, per_shard: int) -> Iterator[int]:
+    """Write a set in shards, yielding the number of examples that each step added; what is there already is kept.
+
+    A shard is written under another name and renamed, so an interrupted call goes on where it was.
+
+    Raises:
+        UsageError: the folder holds something else, or cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _claim(dataset, out, per_shard)
+        (out / "classes.yaml").write_text(written(Classes(dataset.class_names, dataset.colors)), encoding="utf-8")
+        (out / "schema.pbtxt").write_text(schema_text())
+        for name, split in dataset.splits.items():
+            for number, shard in enumerate(shard_names(name, len(split), per_shard)):
+                positions = range(number * per_shard, min((number + 1) * per_shard, len(split)))
+                if (out / shard).exists():
+                    yield len(positions)
+                else:
+                    yield from _write_shard(out / shard, split, positions)
+        for left in out.glob("*.part"):  # of a call that was killed
+            left.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"{out}: cannot be written ({error.strerror or error})") from None
+
+
+def _claim(dataset: Dataset, out: Path, per_shard: int) -> None:
+    """Note what the folder is for, or see that it is for this."""
+    plan = {
+        "version": dataset.version,
+        "per_shard": per_shard,
+        "splits": {name: _content(split) for name, split in dataset.splits.items()},
+    }
+    path = out / MANIFEST
+    if not path.exists():
+        if any(file.suffix != ".tmp" for file in out.iterdir()):  # of a plan that was not finished
+            raise UsageError(f"{out} holds something already; name a new or an empty folder")
+        results.write_bytes(path, json.dumps(plan).encode())
+        return
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError:
+        raise UsageError(f"{path}: damaged, so what the shards hold is not known; name a new folder") from None
+    if found != plan:
+        raise UsageError(
+            f"{out} holds another set, or the same with masks read otherwise, in another order or in other shards; "
+            "name a new or an empty folder"
+        )
+
+
+def _content(split: Split) -> str:
+    """Of how the pictures and labels of a split are read, and of its keys in their order."""
+    text = "\n".join((split.version, *split.keys))
+    return f"{len(split)} {hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
+
+
+def _write_shard(path: Path, split: Split, positions: range) -> Iterator[int]:
+    import tensorflow as tf
+
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with tf.io.TFRecordWriter(str(part)) as writer:
+            for position in positions:
+                writer.write(_example(split, position))
+                yield 1
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _example(split: Split, position: int) -> bytes:
+    import tensorflow as tf
+
+    key = split.keys[position]
+    image, label = split.read(position)
+    picture, kind = _picture(split, key, image)
+    values = {
+        "image/encoded": picture,
+        "image/filename": key.encode(),
+        "image/format": kind.encode(),
+        "image/height": image.shape[0],
+        "image/width": image.shape[1],
+        "image/channels": 3,
+        "image/segmentation/class/encoded": _png(label),
+        "image/segmentation/class/format": b"png",
+    }
+    features = {
+        name: tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+        if isinstance(value, int)
+        else tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+        for name, value in values.items()
+    }
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def _picture(split: Split, key: str, image: np.ndarray) -> tuple[bytes, str]:
+    """A picture and its format: as it was stored, or else PNG. The decoders of others leave EXIF aside and do not make
+    three channels of grey."""
+    if split.stored and (kind := plain_format(stored := split.stored(key))):
+        return stored, kind
+    return _png(image), "png"
+
+
+def _png(array: np.ndarray) -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(array).save(data, "png")
+    return data.getvalue()
+
+
+def schema_text() -> str:
+    """`SCHEMA` as a tensorflow-metadata Schema in text form: each feature once in every example."""
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    schema = schema_pb2.Schema()
+    for name, (kind, meaning) in SCHEMA.items():
+        feature = schema.feature.add(name=name, type=schema_pb2.FeatureType.Value(kind))
+        feature.annotation.comment.append(meaning)
+        feature.presence.min_fraction, feature.presence.min_count = 1.0, 1
+        feature.shape.dim.add(size=1)
+    return text_format.MessageToString(schema)

@@ -1,0 +1,14 @@
+"""Trials through Ray: the run's folder, processes that are watched, failures, progress. Ray is imported in one file."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.execution import cluster_checks, ray_tune, runner
+    from bench.execution.failure_policy import Policy, Trial, settled
+    from bench.execution.run_folder import SEARCH, RunFolder, resume_command, writable
+    from bench.execution.runner import Campaign
+    from bench.execution.search import candidates, choose
+else:
+    from bench.core import face
+
+    __getattr__, __dir__, __all__ = face(__name__, __file__)

@@ -1,0 +1,86 @@
+"""What can be known of a cluster before the first trial: its nodes, their versions, GPUs and data, and the trackers."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.core import UsageError, differences, made_by
+from bench.plan import Plan, misfit
+from bench.spec import DataSpec
+
+if TYPE_CHECKING:
+    from bench.execution import ray_tune
+
+_COUNT_GPUS = "bench.trial.training:visible_gpus"
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Refuse a tracker whose package is not installed."""
+    for name in names:
+        found = importlib.util.find_spec(name)
+        if found is None or found.origin is None:  # W&B leaves folders of its own name about
+            raise UsageError(f"--track {name} needs the extra `{name}`: pip install 'segmentation-bench[{name}]'")
+
+
+def check_placement(plan: Plan, nodes: Sequence[ray_tune.Node]) -> None:
+    """Refuse what would wait for ever, and nodes whose TensorFlow cannot see the GPUs that Ray gives a trial there."""
+    if fault := misfit(plan.needs, nodes):
+        raise UsageError(fault)
+    if plan.gpus:
+        from bench.execution import ray_tune
+
+        for node, seen in ray_tune.on_every_node(_COUNT_GPUS, gpus=plan.gpus).items():
+            if seen != plan.gpus:
+                raise UsageError(
+                    f"node {node}: Ray gives a trial {plan.gpus} GPU(s) but TensorFlow sees {seen}; install its CUDA "
+                    "libraries there (make venv CUDA=1) or use --gpus-per-trial 0"
+                )
+
+
+def check_nodes(out: Path) -> None:
+    """Refuse a cluster with a node that has other versions, or that does not see the place for results.
+
+    Raises:
+        UsageError: naming the node, with both versions.
+    """
+    from bench.execution import ray_tune
+
+    out.mkdir(parents=True, exist_ok=True)
+    marker = out.resolve() / f".seen-by-all-nodes-{os.getpid()}"
+    marker.touch()
+    try:
+        for node, found in ray_tune.on_every_node("bench.execution.cluster_checks:probe", str(marker)).items():
+            if differ := differences(found["made_by"], here := made_by()):
+                name = differ[0]
+                raise UsageError(
+                    f"node {node} has {name} {found['made_by'][name]}, this process {name} {here[name]}: "
+                    "install the same on both"
+                )
+            if not found["sees"]:
+                raise UsageError(f"node {node} does not see {out}: --storage has to be a path that all nodes share")
+    finally:
+        marker.unlink()
+
+
+def check_data(data: Mapping[DataSpec, str]) -> None:
+    """Refuse a cluster on whose nodes a data root is missing, faulty or not the same."""
+    from bench.execution import ray_tune
+
+    if not ray_tune.several_machines():
+        return
+    for spec, here in data.items():
+        if spec.root is None:
+            continue
+        for node, (version, fault) in ray_tune.on_every_node("bench.data:version_here", spec.model_dump()).items():
+            if fault or version != here:
+                what = fault or f"data.root {spec.root} holds version {version}, here {here}"
+                raise UsageError(f"node {node}: {what}; data.root has to hold the same set on every node")
+
+
+def probe(marker: str) -> dict[str, Any]:
+    """Run on a node: what it has, and whether it sees a file."""
+    return {"made_by": made_by(), "sees": Path(marker).exists()}

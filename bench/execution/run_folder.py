@@ -1,0 +1,249 @@
+"""A run's folder: what was asked, what is there, and who is writing."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shlex
+import tempfile
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+import yaml
+from pydantic import ValidationError
+
+import results
+from bench.core import StorageLost, UsageError, nearest
+from bench.plan import Cell, Grid, Plan, Search
+from bench.spec import TrialSpec, parse
+
+SEARCH = "search"
+"""Where the trials of a run's search lie, inside its folder."""
+
+
+class RunFolder:
+    """`runs/NAME`: run.json, grid.yaml, environment.json, trials/, tables/ and report/. One writer at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: TextIO | None = None
+        self._had: set[tuple[str, int, int | None]] | None = None
+
+    @classmethod
+    def create(
+        cls,
+        out: Path,
+        name: str,
+        manifest: Mapping[str, Any],
+        plan: Plan,
+        environment: Mapping[str, Any],
+        address: str | None = None,
+    ) -> RunFolder:
+        """Make the folder of a new run.
+
+        Raises:
+            UsageError: the name is taken or unusable, or the place is not writable.
+        """
+        writable(out, name, address)
+        path = out / name
+        try:
+            path.mkdir(parents=True)
+            (path / "trials").mkdir()
+        except OSError as error:
+            raise UsageError(f"--out {out}: cannot write there: {error.strerror}") from None
+        run = cls(path)
+        run._acquire()
+        run._write("run.json", json.dumps({**manifest, "cells": _cells(plan)}, indent=2) + "\n")
+        run._write("grid.yaml", yaml.safe_dump(_resolved(plan), sort_keys=False))
+        run._write("environment.json", json.dumps(dict(environment), indent=2) + "\n")
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Take over an existing run.
+
+        Raises:
+            UsageError: no run there, or somebody else is writing it.
+        """
+        if not (path / "run.json").is_file():
+            known = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+            raise UsageError(f"--resume {path}: no run there{nearest(path.name, known)}")
+        run = cls(path)
+        run._acquire()
+        return run
+
+    def _acquire(self) -> None:
+        try:
+            self._lock = open(self.path / ".lock", "a+")  # noqa: SIM115  (held until the process ends)
+        except OSError as error:
+            raise UsageError(f"run {self.path}: cannot be written: {error.strerror}") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"run {self.path} is being written by another process; wait for it or choose another --name"
+            ) from None
+        except OSError:
+            pass  # a shared file system without locks: nothing there says who else writes
+
+    def _write(self, name: str, text: str) -> None:
+        try:
+            results.write_bytes(self.path / name, text.encode())
+        except OSError as error:
+            raise self.lost(error) from error
+
+    def lost(self, error: OSError) -> StorageLost:
+        """What a failure to write means for the run."""
+        return StorageLost(f"{self.path}: cannot be written any more: {error.strerror}")
+
+    def manifest(self) -> dict[str, Any]:
+        try:
+            return results.read_manifest(self.path)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+    def finish(self, status: str) -> None:
+        """Note in the manifest how the run stands: "complete", "incomplete" or "interrupted"."""
+        self._write("run.json", json.dumps({**self.manifest(), "status": status}, indent=2) + "\n")
+
+    def grid(self) -> Grid:
+        """The grid as it was resolved when the run began.
+
+        Raises:
+            UsageError: it cannot be read, or this version of the software reads a cell differently.
+        """
+        path = self.path / "grid.yaml"
+        try:
+            values = yaml.safe_load(path.read_text())
+            cells = [
+                Cell(entry["label"], entry["axes"], parse(entry["spec"], f"{path}: cell {entry['label']!r}"))
+                for entry in values["cells"]
+            ]
+            stored = [entry["cell"] for entry in values["cells"]]
+            grid = Grid(
+                values["name"],
+                values["description"],
+                values["preset"],
+                values["seeds"],
+                tuple(cells),
+                Search.model_validate(values["search"]) if values.get("search") else None,
+            )
+        except (OSError, yaml.YAMLError, KeyError, TypeError, ValidationError) as error:
+            raise UsageError(f"{path}: not the resolved grid of a run: {error!r}") from None
+        for before, cell in zip(stored, cells, strict=True):
+            if cell.spec.cell != before:
+                raise UsageError(f"{path}: another version of the software made cell {cell.label!r}; start a new run")
+        return grid
+
+    def records(self) -> list[results.Record]:
+        """The records that can be read; one that names another folder than its own is none."""
+        found = []
+        for path in sorted((self.path / "trials").glob("*")):
+            try:
+                record = results.read(path)
+            except ValueError:
+                continue
+            found += [record] if record.trial == path.name else []
+        return found
+
+    def complete(self) -> list[results.Record]:
+        """The records of complete trials."""
+        return [record for record in self.records() if record.status == "ok"]
+
+    def has(self, spec: TrialSpec) -> bool:
+        """Whether some complete trial, of whatever name, was of this cell and seed on as many replicas."""
+        if self._had is None:
+            self._had = {(record.cell, record.seed, record.replicas) for record in self.complete()}
+        return (spec.cell, spec.seed, spec.placement.replicas) in self._had
+
+    def set_aside(self, names: Iterable[str]) -> None:
+        """Move trials out of the run, into `replaced/`: they are to be made anew."""
+        folder = self.path / "replaced" / datetime.now().strftime("%Y%m%d-%H%M%S")
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            self.trial(name).rename(folder / name)
+        self._had = None
+
+    def moves(self) -> dict[str, str]:
+        """Where each folder of data that the run was planned with lies now, as far as it was moved."""
+        return dict(self.manifest().get("moved", {}))
+
+    def regrid(
+        self, plan: Plan, given: Mapping[str, Any], address: str | None = None, moves: Mapping[str, str] | None = None
+    ) -> None:
+        """Replace the plan of the run by one that has grown or moved by the options `given`, and the command that
+        repeats it."""
+        self._write("grid.yaml", yaml.safe_dump(_resolved(plan), sort_keys=False))
+        manifest = self.manifest()
+        grown = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+        manifest["command"] = f"{manifest.get('command', '')} && {resume_command(self.path, address, *grown)}"
+        if moves:
+            manifest["moved"] = dict(moves)
+        self._write("run.json", json.dumps({**manifest, "cells": _cells(plan)}, indent=2) + "\n")
+
+    def recell(self, plan: Plan) -> None:
+        """Note in the manifest which cells the run is about."""
+        self._write("run.json", json.dumps({**self.manifest(), "cells": _cells(plan)}, indent=2) + "\n")
+
+    def trial(self, name: str) -> Path:
+        return self.path / "trials" / name
+
+    def status(self, name: str) -> str | None:
+        """Status of a trial's record; None when there is none that can be read."""
+        try:
+            return results.read(self.trial(name)).status
+        except ValueError:
+            return None
+
+
+def _cells(plan: Plan) -> list[dict[str, Any]]:
+    seeds = list(range(plan.grid.seeds))
+    return [
+        {
+            "cell": cell.spec.cell,
+            "label": cell.label,
+            "axes": dict(cell.axes),
+            "seeds": seeds,
+            "replicas": cell.spec.placement.replicas,
+        }
+        for cell in plan.grid.cells
+    ]
+
+
+def _resolved(plan: Plan) -> dict[str, Any]:
+    grid = plan.grid
+    cells = [
+        {"label": c.label, "cell": c.spec.cell, "axes": dict(c.axes), "spec": c.spec.model_dump(mode="json")}
+        for c in grid.cells
+    ]
+    return {
+        "name": grid.name, "description": grid.description, "preset": grid.preset, "seeds": grid.seeds,
+        "search": grid.search and grid.search.model_dump(), "cells": cells,
+    }  # fmt: skip
+
+
+def resume_command(path: Path, address: str | None = None, *more: str) -> str:
+    """What to type to finish a run where it was begun: without a cluster's address one machine would go on alone."""
+    where = ["--address", address] if address else []
+    return shlex.join(["python", "-m", "bench.run", "--resume", str(path), *where, *more])
+
+
+def writable(out: Path, name: str | None = None, address: str | None = None) -> None:
+    """Refuse a place for runs that cannot be written, or a name of a run that is taken, before anything starts.
+
+    Raises:
+        UsageError: naming the folder.
+    """
+    if name is not None and (Path(name).name != name or name.startswith(".")):
+        raise UsageError(f"--name {name!r}: a plain folder name is wanted, without slashes")
+    if name is not None and (out / name).exists():
+        finish = resume_command(out / name, address)
+        raise UsageError(f"run {out / name} exists; choose another --name, or finish it with: {finish}")
+    existing = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing) as file:
+            file.write(b"0")
+    except OSError as error:
+        raise UsageError(f"--out {out}: {existing} is not a writable folder: {error.strerror}") from None

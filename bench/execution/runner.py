@@ -1,0 +1,197 @@
+"""Trials of a run through the scheduler, every one ending in a record, with the live view."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+import results
+from bench.core import ATTEMPTS_FILE, CHECKPOINT_FILE, SPEC_FILE, StorageLost, describe, read_checkpoint
+from bench.execution import ray_tune
+from bench.execution.failure_policy import Policy, Trial, shrunk
+from bench.execution.progress import View
+from bench.execution.run_folder import RunFolder
+from bench.execution.supervisor import End
+from bench.execution.tracking import Tracking
+from bench.plan import Cell, Plan
+from bench.spec import TrialSpec
+
+ENTRY = "bench.trial:worker"
+STATUS = {"timeout": "timeout", "stalled": "timeout"}
+"""Status of a trial by how its process ended; any other end without a record is "crashed"."""
+LAST_SECONDS = 20.0
+"""How long a run that is interrupted waits for what is on its way to a tracker."""
+
+
+class Campaign:
+    """Schedules trials and sees to it that each leaves a record, even one whose process died without a word."""
+
+    def __init__(
+        self,
+        run: RunFolder,
+        plan: Plan,
+        policy: Policy,
+        console: Console,
+        tuning: Mapping[str, Mapping[str, Any]] | None = None,
+        track: Sequence[str] = (),
+    ) -> None:
+        self._run, self._plan, self._policy, self._console = run, plan, policy, console
+        self._track = track
+        self._tuning = tuning or {}  # what a search found, by cell
+        self._started: dict[str, str] = {}
+        self._trials: dict[str, tuple[Cell, TrialSpec]] = {}
+
+    def run(self, trials: list[Trial], finished: int = 0) -> None:
+        """Run the trials; `finished` others of the run are complete already.
+
+        Raises:
+            KeyboardInterrupt: after the running trials have been recorded as interrupted.
+        """
+        self._schedule(trials, finished)
+        if self._policy.on_oom == "shrink" and (smaller := self._shrunk(trials)):
+            self._schedule(smaller, finished + len(trials))
+
+    def _schedule(self, trials: Sequence[Trial], finished: int) -> None:
+        self._trials = {name: (cell, spec) for name, cell, spec in trials}
+        self._started.clear()
+        epochs = max(spec.train.epochs for _, _, spec in trials)
+        jobs = [self._job(*trial) for trial in trials]
+        with View(list(self._trials), epochs, self._console, finished) as self._view:
+            self._tracking, patience = self._tracked(trials), None
+            try:
+                ray_tune.run(
+                    jobs,
+                    shared=self._run.path / ".tune",
+                    max_concurrent=self._plan.concurrent,
+                    listener=self._hear,
+                    retries=self._policy.retries,
+                )
+            except KeyboardInterrupt as stop:
+                patience = LAST_SECONDS
+                with contextlib.suppress(StorageLost):
+                    for name in self._started:
+                        self._record(name, "interrupted", type(stop).__name__, str(stop) or "stopped by the user")
+                raise
+            finally:
+                self._tracking.close(patience)
+
+    def _tracked(self, trials: Sequence[Trial]) -> Tracking:
+        path = self._run.path.resolve()
+        title = path.name if (path / "run.json").is_file() else f"{path.parent.name}-{path.name}"  # its search
+        facts = {
+            name: {"label": cell.label, "cell": spec.cell, **spec.model_dump(mode="json")}
+            for name, cell, spec in trials
+        }
+        return Tracking(path / "tensorboard", title, self._track, facts, self._view.note)
+
+    def _shrunk(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Those that ran out of memory, once more with half the batch: cells of their own."""
+        out = [trial for trial in trials if self._run.status(trial[0]) == "oom"]
+        return [smaller for trial in out if (smaller := shrunk(trial)) and self._run.status(smaller[0]) != "ok"]
+
+    def _job(self, name: str, cell: Cell, spec: TrialSpec) -> ray_tune.Job:
+        folder = self._run.trial(name).resolve()
+        try:
+            results.write_bytes(folder / SPEC_FILE, spec.model_dump_json(indent=2).encode())
+        except OSError as error:
+            raise self._run.lost(error) from error
+        payload = {
+            "trial": name, "label": cell.label, "axes": dict(cell.axes), "spec": spec.model_dump(mode="json"),
+            "folder": str(folder), "cpus": spec.placement.cpus, "shared": self._plan.shared,
+            "tuning": self._tuning.get(spec.cell),
+        }  # fmt: skip
+        return ray_tune.Job(
+            name,
+            ENTRY,
+            payload,
+            str(folder / results.LOG),
+            spec.placement.cpus or 1,
+            spec.placement.gpus,
+            self._policy.limits,
+        )
+
+    def _hear(self, event: ray_tune.Event) -> None:
+        self._tracking(event)
+        if event.kind == "started":
+            if event.job not in self._started:
+                self._clear(event.job)
+            self._started[event.job] = _now()
+            self._view.started(event.job)
+        elif event.kind == "told":
+            self._view.told(event.job, event.data)
+        elif event.kind == "retried":
+            assert event.end is not None
+            self._view.note(f"{event.job}: {event.end.message}; it is tried again")
+        elif event.kind == "waits":
+            assert event.end is not None
+            minutes = ray_tune.STRANDED_SECONDS / 60
+            self._view.note(f"{event.job} and others wait: {event.end.message}; given up in {minutes:g} minutes")
+        elif event.kind == "ended":
+            assert event.end is not None
+            self._settle(event.job, event.end)
+
+    def _clear(self, name: str) -> None:
+        """Make way for a trial that begins: all goes but what it can go on from, with the log of how it came about.
+
+        Not before: what an earlier run of it left, such as the record of its failure, stays should this one not begin.
+        A complete trial is never scheduled again.
+        """
+        folder = self._run.trial(name)
+        kept = (
+            SPEC_FILE,
+            *((CHECKPOINT_FILE, results.LOG, ATTEMPTS_FILE) if (folder / CHECKPOINT_FILE).exists() else ()),
+        )
+        try:
+            for path in folder.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path.name not in kept:
+                    path.unlink()
+        except OSError as error:
+            raise self._run.lost(error) from error
+
+    def _settle(self, name: str, end: End) -> None:
+        """Once a job is over: make sure of its record and say how it went."""
+        if self._run.status(name) is None:
+            lines = [line.strip() for line in end.message.splitlines() if line.strip()]
+            message = lines[-1][:500] if lines else "the trial returned without a record"
+            self._record(name, STATUS.get(end.kind, "crashed"), end.kind, message, end.signal)
+        record = results.read(self._run.trial(name))
+        note = ""
+        if record.status != "ok":
+            message = record.error.message if record.error else "no reason recorded"
+            note = f"{message} (log: {self._run.trial(name) / results.LOG})"
+        self._tracking.ended(name, record.status == "ok")
+        self._view.ended(name, record.status, note)
+
+    def _record(self, name: str, status: str, kind: str, message: str, signal: str | None = None) -> None:
+        """The record of a trial whose own process has left none."""
+        cell, spec = self._trials[name]
+        detail = {"signal": signal, "log": _tail(self._run.trial(name) / results.LOG)}
+        record = results.Record(
+            trial=name, cell=spec.cell, label=cell.label, axes=dict(cell.axes), seed=spec.seed, status=status,
+            error={"kind": kind, "message": message, "detail": detail}, spec=spec.model_dump(mode="json"),
+            started=self._started.get(name, _now()), finished=_now(), environment=describe(),
+            tuning=self._tuning.get(spec.cell),
+            history=left.state["history"] if (left := read_checkpoint(self._run.trial(name))) else [],
+        )  # fmt: skip
+        if status == "interrupted" and self._run.status(name) is not None:
+            return  # it came to its own end meanwhile
+        try:
+            results.write(self._run.trial(name), record)
+        except OSError as error:
+            raise self._run.lost(error) from error
+
+
+def _tail(log: Path, characters: int = 4000) -> str:
+    return log.read_text(errors="replace")[-characters:] if log.exists() else ""
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,97 @@
+"""Where a run is tracked besides its records: TensorBoard files always, MLflow and Weights & Biases when asked.
+
+Written by Ray's own loggers (`bench.execution.ray_tune.tracker`). Ray would hand them its own view of a
+trial, with the payload of a worker and its process id. Here they get the job's facts and its events.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.execution import ray_tune
+from bench.execution.ray_tune import Event
+
+
+class Tracking:
+    """Tells Ray's own loggers how jobs get on: TensorBoard files in `folder`/JOB always, services by name.
+
+    A listener. Every event that a job tells goes on with its numbers, at its "step"; `ended` says how the job ended.
+    A tracker that fails is left out from then on, and `failed` hears why: no run ends because a server is down.
+
+    Args:
+        folder: of the TensorBoard files.
+        title: of the run, where a service keeps several.
+        services: "mlflow", "wandb".
+        facts: the parameters of each job that will be heard of, plain data.
+        failed: called with one line.
+
+    Raises:
+        UsageError: the package of a service is not installed, or the service refuses.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        title: str,
+        services: Sequence[str],
+        facts: Mapping[str, Mapping[str, Any]],
+        failed: Callable[[str], None],
+    ) -> None:
+        self._failed, self._open = failed, set[str]()
+        self._jobs: dict[str, Any] = {
+            name: _Tracked(name, title, folder / name, known) for name, known in facts.items()
+        }
+        self._loggers = {name: ray_tune.tracker(name, title, folder) for name in ("tensorboard", *services)}
+
+    def __call__(self, event: Event) -> None:
+        job = self._jobs[event.job]
+        if event.kind == "started":
+            self._open.add(event.job)
+            self._each(lambda logger: logger.log_trial_start(job))
+        elif event.kind == "told" and "step" in event.data:
+            result = {name: value for name, value in event.data.items() if isinstance(value, int | float)}
+            result |= {"timesteps_total": result.pop("step"), "training_iteration": result.get("epoch", 0)}
+            self._each(lambda logger: logger.log_trial_result(0, job, result))
+
+    def ended(self, job: str, well: bool) -> None:
+        self._open.discard(job)
+        self._each(lambda logger: logger.log_trial_end(self._jobs[job], failed=not well))
+
+    def close(self, seconds: float | None = None) -> None:
+        """End what has not ended, and wait for what is still on its way to a service, so long at most."""
+        closing = threading.Thread(target=self._close, daemon=True)
+        closing.start()
+        closing.join(seconds)
+
+    def _close(self) -> None:
+        for job in [*self._open]:
+            self.ended(job, False)
+        self._each(lambda logger: logger.on_experiment_end([]))
+
+    def _each(self, tell: Callable[[Any], None]) -> None:
+        for name, logger in [*self._loggers.items()]:
+            try:
+                tell(logger)
+            except Exception as error:
+                del self._loggers[name]
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                self._failed(f"{name} tracks this run no longer: {reason}")
+
+
+class _Tracked:
+    """A job as Ray's loggers see a trial of Tune."""
+
+    def __init__(self, name: str, title: str, folder: Path, facts: Mapping[str, Any]) -> None:
+        self._name, self.local_path = name, str(folder)
+        self.config = self.evaluated_params = dict(facts)
+        self.trial_id, self.experiment_dir_name = f"{title}-{name}", title
+
+    def __str__(self) -> str:
+        return self._name
+
+    def init_local_path(self) -> None:
+        os.makedirs(self.local_path, exist_ok=True)

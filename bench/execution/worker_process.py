@@ -1,0 +1,80 @@
+"""The process in which a job runs.
+
+`python -m bench.execution.worker_process MODULE:FUNCTION EVENTS_FD` reads its payload from standard input.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+
+def function(entry: str) -> Callable[..., Any]:
+    """The function that "module:function" names."""
+    module, _, name = entry.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+class _Teller:
+    """Writes events as lines of JSON; bare signs of life at most once a second."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_inheritable(descriptor, False)
+        self._descriptor = descriptor
+        self._last = 0.0
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        now = time.monotonic()
+        if event["event"] == "alive" and now - self._last < 1.0:
+            return
+        self._last = now
+        os.write(self._descriptor, json.dumps(event).encode() + b"\n")
+
+
+def _end_with_parent() -> None:
+    """Never outlive the worker that holds the devices, even when native code holds the interpreter lock."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+    def wait() -> None:
+        os.read(0, 1)  # nothing more is ever written there
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def main() -> None:
+    entry, descriptor = sys.argv[1], int(sys.argv[2])
+    faulthandler.enable()
+    payload = json.loads(_line())
+    _end_with_parent()
+    tell = _Teller(descriptor)
+    try:
+        function(entry)(payload, tell)
+    except Exception as error:
+        traceback.print_exc()
+        tell({"event": "raised", "error": f"{type(error).__name__}: {error}"})
+        sys.exit(1)
+    tell({"event": "returned"})
+
+
+def _line() -> bytes:
+    """The first line of standard input, unbuffered: a thread will wait on the descriptor itself."""
+    parts: list[bytes] = []
+    while not (parts and parts[-1].endswith(b"\n")) and (data := os.read(0, 1 << 16)):
+        parts.append(data)
+    return b"".join(parts)
+
+
+if __name__ == "__main__":
+    main()

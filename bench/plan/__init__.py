@@ -1,0 +1,14 @@
+"""From a grid file to placed trials, and all that can be known before the first one. No TensorFlow, no Ray."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.plan import checks, dry_run, grid, moved_data, placement
+    from bench.plan.checks import check_weights
+    from bench.plan.durations import costs, forecast
+    from bench.plan.grid import Cell, Grid, Search, single
+    from bench.plan.placement import Local, Plan, default_precision, grown, make, misfit, place
+else:
+    from bench.core import face
+
+    __getattr__, __dir__, __all__ = face(__name__, __file__)

@@ -1,0 +1,92 @@
+"""What can be known before the first trial: weights, data sets, GPUs, nodes, and what changed since a run began."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import results
+from bench.core import EXIT_USAGE, UsageError, differences, made_by
+from bench.plan.grid import Grid
+from bench.spec import DataSpec, TrialSpec, initial_weights
+
+_FITS = f"""
+import sys
+import models
+try:
+    models.build(models.ModelSpec.model_validate_json(sys.argv[1]), 2)
+except ValueError as error:
+    print(error)
+    sys.exit({EXIT_USAGE})
+"""
+
+
+if TYPE_CHECKING:
+    from bench.data import Dataset
+
+
+def check_inputs(grid: Grid) -> dict[DataSpec, Dataset]:
+    """Look at all weights and read every data set once, before any training; returns the data sets."""
+    from bench.data import load
+
+    labels: dict[tuple[str, str], str] = {}
+    for cell in grid.cells:
+        check_weights(cell.spec, f"cell {cell.label!r}")
+        labels.setdefault((cell.spec.model.backbone, cell.spec.model.weights), cell.label)
+    for (backbone, weights), label in labels.items():
+        if weights not in ("none", "imagenet"):
+            _check_fit(backbone, weights, f"cell {label!r}")
+    return {spec: load(spec) for spec in dict.fromkeys(cell.spec.data for cell in grid.cells)}
+
+
+def check_weights(spec: TrialSpec, where: str) -> None:
+    """Refuse a trial whose weights are not there; `where` is said in the error."""
+    import models
+
+    try:
+        models.check_weights(spec.model.backbone, spec.model.weights)
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}") from None
+    if spec.train.init_from:
+        initial_weights(spec.train.init_from)
+
+
+@functools.cache  # a run looks twice
+def _check_fit(backbone: str, weights: str, where: str) -> None:
+    """Refuse weights that do not fit, or cannot be downloaded: every trial would end so.
+
+    In a process of its own, which imports TensorFlow.
+    """
+    import models
+
+    spec = models.ModelSpec(backbone=backbone, weights=weights, output_stride=32)
+    wanted = [sys.executable, "-c", _FITS, spec.model_dump_json()]
+    done = subprocess.run(wanted, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = (done.stdout if done.returncode == EXIT_USAGE else done.stderr).strip().splitlines()
+        raise UsageError(f"{where}: {lines[-1] if lines else f'weights {weights!r} cannot be loaded'}")
+
+
+def scored_otherwise(records: Iterable[results.Record]) -> set[int]:
+    """The versions of these records' scores that are not the present one."""
+    return {record.scoring for record in records if record.views} - {results.SCORING_VERSION}
+
+
+def changed(records: Iterable[results.Record], data: Mapping[DataSpec, Dataset]) -> dict[str, list[str]]:
+    """By the trial's name, in what code, versions, data or scoring of complete records differ from those at hand."""
+    versions = {dataset.version for dataset in data.values()}
+    found = {}
+    for record in records:
+        here = made_by()
+        differ = differences(record.environment, here)
+        what = [f"{name} {record.environment.get(name)} -> {here[name]}" for name in differ]
+        if scored_otherwise([record]):
+            what.append(f"scoring {record.scoring} -> {results.SCORING_VERSION}")
+        if record.dataset and record.dataset.version not in versions:
+            what.append(f"data {record.dataset.version} -> {', '.join(sorted(versions))}")
+        if what:
+            found[record.trial] = what
+    return found

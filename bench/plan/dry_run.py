@@ -1,0 +1,112 @@
+"""The dry run: cells, placement, what cannot fit, what the models cost and how long it may take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.plan.durations import Forecast, scoring_bytes
+from bench.plan.placement import Machine, Plan, misfit
+from bench.spec import DataSpec
+
+if TYPE_CHECKING:
+    from bench.data import Dataset
+    from bench.plan.model_costs import Sized
+    from models import Cost
+
+
+def notes(plan: Plan, data: Mapping[DataSpec, Dataset], console: Console) -> None:
+    for note in (*plan.notes, *(note for dataset in data.values() for note in dataset.notes)):
+        console.print(note, style="dim", soft_wrap=True)
+
+
+def show(
+    plan: Plan,
+    nodes: Sequence[Machine],
+    data: Mapping[DataSpec, Dataset],
+    costs: Mapping[str, tuple[Sized, Cost]],
+    forecast: Forecast,
+    console: Console,
+) -> bool:
+    """Print it; whether every trial fits on a node.
+
+        Args:
+    from bench.plan.durations import Forecast, scoring_bytes
+    from bench.plan.placement import Machine, Plan, misfit
+    """
+    _show_cells(plan, console)
+    have = ", ".join(f"{node.cpus} CPUs + {node.gpus} GPUs" for node in nodes)
+    at_a_time = plan.concurrent or sum(node.gpus for node in nodes) // max(1, plan.gpus)
+    needs = " or ".join(f"{cpus} CPU(s) and {gpus} GPU(s)" for cpus, gpus in plan.needs)
+    grid = plan.grid
+    console.print(
+        f"{len(grid.cells)} cells x {grid.seeds} seeds = {len(plan.trials)} trials, {at_a_time} at a time, "
+        f"each with {needs}; nodes: {have}"
+    )
+    if fault := misfit(plan.needs, nodes):
+        console.print(Text.assemble(("does not fit:", "red"), f" {fault}"))
+    else:
+        _show_costs(costs, {cell.spec.cell: cell.label for cell in grid.cells}, console)
+        for line in scoring(plan, data):
+            console.print(line, soft_wrap=True)
+        console.print(str(forecast), soft_wrap=True)
+    return fault is None
+
+
+def scoring(plan: Plan, data: Mapping[DataSpec, Dataset]) -> list[str]:
+    """A line for each way to score a data set: the memory that an evaluation takes beside the model's own."""
+    found: dict[str, None] = {}
+    for cell in plan.grid.cells:
+        spec, dataset = cell.spec, data[cell.spec.data]
+        splits = [split for name, split in dataset.splits.items() if name != "train"]
+        pixels = [int(split.pixels.max()) for split in splits if split.pixels is not None and len(split)]
+        largest, classes = max(pixels, default=spec.data.size**2), len(dataset.class_names)
+        needed = scoring_bytes(spec.data.size, spec.eval.batch_size, classes, largest)
+        found[
+            f"Scoring {dataset.name}: about {needed / 1e6:.0f} MB beside the model "
+            f"(batches of {spec.eval.batch_size}, {classes} classes, labels of up to {largest / 1e6:.2g} megapixels)"
+        ] = None
+    return list(found)
+
+
+def _show_cells(plan: Plan, console: Console) -> None:
+    grid = plan.grid
+    table = Table(title=f"{grid.name}: {grid.description}", title_justify="left", box=None, header_style="bold")
+    for column in ("cell", "hash", "precision", "epochs x steps x batch", "data"):
+        table.add_column(column, overflow="fold")
+    for cell in grid.cells:
+        train, data = cell.spec.train, cell.spec.data
+        steps = f"{train.epochs} x {train.steps_per_epoch} x {train.batch_size}"
+        table.add_row(
+            cell.label, cell.spec.cell, train.precision, steps, f"{data.name} {data.size} px, crop {data.crop}"
+        )
+    console.print(table)
+    if search := grid.search:
+        console.print(
+            f"Before that a search over {search.field} = {', '.join(f'{value:g}' for value in search.candidates)}: "
+            f"{len(grid.cells) * len(search.candidates) * search.seeds} trials of "
+            f"{search.epochs or 'as many'} epochs, the same for every cell"
+        )
+
+
+def _show_costs(costs: Mapping[str, tuple[Sized, Cost]], labels: Mapping[str, str], console: Console) -> None:
+    """A row for each distinct model: what one image costs."""
+    table = Table(title="Cost of one training image", title_justify="left", box=None, header_style="bold")
+    for column in ("model of", "pixels", "parameters", "GFLOP forward", "MB of activations"):
+        table.add_column(column, justify="left" if column == "model of" else "right")
+    owners: dict[Sized, list[str]] = {}
+    for cell, (sized, _) in costs.items():
+        owners.setdefault(sized, []).append(labels[cell])
+    for sized, cost in dict(costs.values()).items():
+        table.add_row(
+            "all cells" if len(owners) == 1 else ", ".join(owners[sized]),
+            f"{sized.size} x {sized.size}",
+            f"{cost.parameters / 1e6:.2f} M",
+            f"{cost.flops / 1e9:.2f}",
+            f"{cost.activation_bytes / 1e6:.1f}",
+        )
+    console.print(table)

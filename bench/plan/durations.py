@@ -1,0 +1,184 @@
+"""How long a run may take, from what its models cost and from earlier records on the same devices."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import results
+from bench.core import describe
+from bench.plan.grid import Grid
+from bench.plan.placement import Plan
+from bench.spec import DataSpec, TrialSpec
+
+if TYPE_CHECKING:
+    from bench.data import Dataset
+    from bench.plan.model_costs import Sized
+    from models import Cost
+
+NEWEST = 200
+"""Earlier records that are looked at."""
+BACKWARD = 2.0
+"""FLOPs of the backward pass over those of the forward pass: the gradients of inputs and of weights."""
+
+Interval = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Device-hours of a run.
+
+    Attributes:
+        flops: of all trainings together, those of a search among them.
+        hours: (least, typical, most), None when no earlier record tells the speed of these devices.
+        device: "GPU", or "trial" without GPUs, where several may share a machine.
+        records: how many earlier records it rests on.
+        seconds: of one trial, typically, by cell.
+    """
+
+    flops: float
+    hours: Interval | None
+    device: str
+    records: int
+    seconds: Mapping[str, float]
+
+    def __str__(self) -> str:
+        work = f"{self.flops / 1e15:.3g} PFLOP of training"
+        if self.hours is None:
+            return f"{work}; hours unknown: no earlier record of such trials on these devices beside the new run"
+        least, typical, most = self.hours
+        return (
+            f"{work}; about {typical:.2g} {self.device}-hours ({least:.2g} to {most:.2g}), "
+            f"by {self.records} earlier trials on these devices"
+        )
+
+
+SCORING_PIXEL = 70
+"""Bytes that a pixel of a label takes while it is scored: ids, the two boundary bands and their integral images."""
+SCORING_STRIP = 80 << 20
+"""Bytes that `models.predict.labels` takes for its strips, whatever the label."""
+
+
+def scoring_bytes(size: int, batch: int, classes: int, pixels: int) -> int:
+    """Memory that an evaluation takes beside the model's own layers.
+
+    Args:
+        size: longest side of a picture as the model sees it, pixels.
+        batch: pictures at a time.
+        classes: channels of the logits.
+        pixels: of the largest label, at its own size.
+    """
+    seen = batch * size**2
+    scores = 4 * seen * (2 * classes + 3)  # the logits, those that are cut to the content, and the picture
+    return scores + min(SCORING_STRIP, 10 * pixels * classes) + SCORING_PIXEL * pixels + batch * pixels
+
+
+def costs(plan: Plan, found: Mapping[DataSpec, Dataset]) -> dict[str, tuple[Sized, Cost]]:
+    """What one training image costs, by cell; seconds for each distinct model, in other processes."""
+    from bench.plan.model_costs import Sized
+    from bench.plan.model_costs import costs as worked_out
+
+    sized = {}
+    for cell in plan.grid.cells:
+        model = cell.spec.model.model_copy(update={"weights": "none"})
+        size, classes = cell.spec.data.crop, len(found[cell.spec.data].class_names)
+        sized[cell.spec.cell] = Sized(model, classes, size, cell.spec.train.precision)
+    by_size = worked_out(sized.values())
+    return {cell: (one, by_size[one]) for cell, one in sized.items()}
+
+
+def forecast(
+    plan: Plan, costs: Mapping[str, tuple[Sized, Cost]], earlier: Path, accelerators: Collection[str] = ()
+) -> Forecast:
+    """Device-hours of a plan.
+
+    Args:
+        earlier: folder of runs whose records tell the speed.
+        accelerators: kinds of GPU that the trials will have, as this machine or the cluster calls them.
+    """
+    specs = [cell.spec for cell in plan.grid.cells]
+    work = {spec.cell: _flops(spec, costs[spec.cell][1].flops) for spec in specs}
+    known = [record for record in _newest(earlier) if _same_devices(record, plan.gpus, accelerators)]
+    trainings = [_trainings(plan.grid, spec) for spec in specs]
+    total = sum(work[spec.cell] * often for spec, often in zip(specs, trainings, strict=True))
+    told = [one for spec in specs if (one := _seconds(spec, work, known))]
+    hours = None
+    if len(told) == len(specs):
+        share = [_devices(spec.placement.gpus) * often / 3600 for spec, often in zip(specs, trainings, strict=True)]
+        least, typical, most = (sum(t[i] * s for t, s in zip(told, share, strict=True)) for i in range(3))
+        hours = least, typical, most
+    seconds = {spec.cell: one[1] for spec, one in zip(specs, told, strict=True)} if hours else work
+    used = sum(record.cell in work for record in known)
+    return Forecast(total, hours, "GPU" if plan.gpus else "trial", used, seconds)
+
+
+def _seconds(spec: TrialSpec, work: Mapping[str, float], known: Sequence[results.Record]) -> Interval | None:
+    """Least, typical and most seconds of a trial: what such trials took; or else its FLOPs over the rate at which a
+    device did those of others, and what these took beside training. None when there are neither.
+
+    Args:
+        work: FLOPs of a training, by cell.
+    """
+    devices = _devices(spec.placement.gpus)
+    took = [r.clocks.total_s or 0.0 for r in known if (r.cell, _devices_of(r)) == (spec.cell, devices)]
+    if took:
+        return min(took), statistics.median(took), max(took)
+    trained = [(r, r.clocks.train_s) for r in known if r.cell in work and r.clocks.train_s]
+    if not trained:
+        return None
+    rates = [work[record.cell] / seconds / _devices_of(record) for record, seconds in trained]
+    beside = statistics.median((record.clocks.total_s or 0.0) - seconds for record, seconds in trained)
+    own = work[spec.cell] / devices
+    return beside + own / max(rates), beside + own / statistics.median(rates), beside + own / min(rates)
+
+
+def _devices(gpus: int) -> int:
+    """GPUs, or one machine."""
+    return max(1, gpus)
+
+
+def _devices_of(record: results.Record) -> int:
+    return _devices(record.spec.get("placement", {}).get("gpus", 0))
+
+
+def _trainings(grid: Grid, spec: TrialSpec) -> float:
+    """How often a cell is trained: once a seed, and what its search comes to in whole trainings."""
+    if grid.search is None:
+        return grid.seeds
+    epochs = grid.search.epochs or spec.train.epochs
+    return grid.seeds + len(grid.search.candidates) * grid.search.seeds * epochs / spec.train.epochs
+
+
+def _flops(spec: TrialSpec, forward: float) -> float:
+    train = spec.train
+    return (1 + BACKWARD) * forward * train.epochs * train.steps_per_epoch * train.batch_size
+
+
+def _newest(folder: Path) -> Iterable[results.Record]:
+    files = sorted(folder.glob("*/trials/*/record.json"), key=lambda path: -path.stat().st_mtime)[:NEWEST]
+    for path in files:
+        try:
+            record = results.read(path)
+        except ValueError:
+            continue
+        if record.status == "ok":
+            yield record
+
+
+def _same_devices(record: results.Record, gpus: int, accelerators: Collection[str]) -> bool:
+    environment = record.environment
+    if gpus:
+        name = str((environment.get("gpu_names") or [""])[0])
+        words = name.replace("-", " ").split()
+        # Ray says "A100" or "A100-40G" of what its driver calls "NVIDIA A100-SXM4-40GB".
+        return environment.get("device") == "gpu" and any(
+            kind == name or kind.partition("-")[0] in words for kind in accelerators
+        )
+    here = describe()
+    alike = {"instructions": here["instructions"], **environment}  # earlier records do not tell
+    return environment.get("device") == "cpu" and all(
+        alike.get(name) == here[name] for name in ("processor", "instructions", "cores")
+    )

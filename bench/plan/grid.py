@@ -1,0 +1,333 @@
+"""Grids: small YAML files that say what varies, made into validated trial specs before anything runs.
+
+A grid file has these keys:
+
+    description: one line for the report
+    preset: the preset to use when the command names none
+    seeds: how many, when the command does not say
+    base: {train.epochs: 8}           # fields for every cell
+    axes:
+      loss: [cross_entropy, dice]     # an alias or a field of the spec, and its values
+      optimizer:                      # or named bundles of fields
+        - {label: sgd, set: {train.optimizer: sgd, train.learning_rate: 0.05}}
+    beside:                           # further cells, no part of the combinations: what all are to be compared with
+      - {label: keras_cv, set: {model.architecture: keras_cv}}
+    search: {field: train.learning_rate, values: [1.0e-4, 1.0e-3], epochs: 2}  # tune each cell before its seeds
+
+`loss: all` stands for every loss that a model can be trained with alone.
+
+Fields are set in this order, later ones win: the spec's defaults, preset, base, `--set`, axes.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+import losses
+from bench.core import UsageError, nearest
+from bench.spec import TrialSpec, assign, fields_of, parse
+
+GRIDS = Path(__file__).resolve().parents[1] / "grids"
+PRESETS = Path(__file__).with_name("presets.yaml")
+ALIASES = {
+    "loss": "loss.name",
+    "backbone": "model.backbone",
+    "head": "model.head",
+    "dataset": "data.dataset",
+    "optimizer": "train.optimizer",
+}
+
+
+class _Choice(BaseModel):
+    """One value of an axis that sets several fields under one label."""
+
+    model_config = ConfigDict(extra="forbid")
+    label: str
+    set: dict[str, Any]
+
+
+class Search(BaseModel):
+    """Tuning of one field before the seeds are run, with the same candidates and steps for every cell.
+
+    Attributes:
+        field: of the spec; a number.
+        values: the candidates; or `log`: (least, greatest, how many), evenly spaced logarithms.
+        epochs: of a candidate's training; None is that of the grid.
+        seeds: of the search, apart from those that are reported.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    field: str = "train.learning_rate"
+    values: tuple[float, ...] = ()
+    log: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[int, Field(ge=2)]] | None = None
+    epochs: int | None = Field(None, ge=1)
+    seeds: int = Field(1, ge=1)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Search:
+        if bool(self.values) == bool(self.log):
+            raise ValueError("give either values or log")
+        section = self.field.partition(".")[0]
+        if self.field not in fields_of([section]):
+            raise ValueError(f"unknown field {self.field!r}{nearest(self.field, fields_of([section]) or ALIASES)}")
+        return self
+
+    @property
+    def candidates(self) -> tuple[float, ...]:
+        if self.log is None:
+            return self.values
+        low, high, count = self.log
+        return tuple(float(f"{low * (high / low) ** (i / (count - 1)):.3g}") for i in range(count))
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    description: str = ""
+    preset: str | None = None
+    seeds: int | None = Field(None, ge=1)
+    base: dict[str, Any] = {}
+    search: Search | None = None
+    axes: dict[str, list[_Choice | str | int | float | bool | None]] = Field(min_length=1)
+    beside: list[_Choice] = []
+
+    @field_validator("axes", mode="before")
+    @classmethod
+    def _all(cls, axes: Any) -> Any:
+        if isinstance(axes, dict) and axes.get("loss") == "all":
+            return {**axes, "loss": list(losses.names_alone())}
+        return axes
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination of the axes: its label, the values by axis, and the spec at seed 0."""
+
+    label: str
+    axes: Mapping[str, Any]
+    spec: TrialSpec
+
+    def trial(self, seed: int) -> tuple[str, TrialSpec]:
+        """Name and spec of this cell's trial with a seed. The name is fit for a folder."""
+        return f"{slug(self.label)}-{self.spec.cell[:6]}-s{seed}", self.spec.model_copy(update={"seed": seed})
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A resolved grid: cells in the file's order, the number of seeds of each, and what a user should be told."""
+
+    name: str
+    description: str
+    preset: str
+    seeds: int
+    cells: tuple[Cell, ...]
+    search: Search | None = None
+    notes: tuple[str, ...] = ()
+
+
+def names() -> list[str]:
+    """The grids that come with the package."""
+    return sorted(path.stem for path in GRIDS.glob("*.yaml"))
+
+
+@cache
+def presets() -> dict[str, Any]:
+    return yaml.safe_load(PRESETS.read_text())
+
+
+def load(
+    source: str,
+    *,
+    preset: str | None = None,
+    default_preset: str = "full",
+    seeds: int | None = None,
+    settings: Sequence[str] = (),
+    fixed: Mapping[str, Any] | None = None,
+    only: Sequence[str] = (),
+    precision: str = "float32",
+) -> Grid:
+    """Resolve a grid into cells.
+
+    Args:
+        source: a shipped grid's name, or a file ending in .yaml or .yml.
+        preset, default_preset: what the command asks for, and what holds when neither it nor the grid does.
+        seeds: seeds a cell, instead of the grid's or preset's own.
+        settings: `field=value` texts, as given to --set.
+        fixed: fields that other options of the command set.
+        only: `axis=value,value` texts that keep part of the grid.
+        precision: what `train.precision: auto` stands for on the devices at hand.
+
+    Raises:
+        UsageError: with the file, the path in it, the value and the nearest right name.
+    """
+    path, file = _read(source)
+    preset = preset or file.preset or default_preset
+    if preset not in presets():
+        raise UsageError(f"unknown preset {preset!r}{nearest(preset, presets())}")
+    base: dict[str, Any] = {}
+    for dotted, value in presets()[preset]["set"].items():
+        assign(base, dotted, value, f"preset {preset}")
+    for dotted, value in file.base.items():
+        assign(base, dotted, value, f"{path}: base")
+    for dotted, value in (fixed or {}).items():
+        assign(base, dotted, value, "command line")
+    varied = {field for axis in file.axes for field in _fields(path, axis, file.axes[axis])}
+    _refuse_given_elsewhere(base, varied, str(path))
+    for setting in settings:
+        dotted, value = _setting(setting)
+        if dotted in varied:
+            raise UsageError(f"--set {dotted}: the grid varies this field; use --only, or leave it out")
+        assign(base, dotted, value, "--set")
+    _refuse_given_elsewhere(base, (), "--set")
+    combinations = _combinations(file, _wanted(only, file))
+    cells = [_cell(path, base, combination, precision) for combination in combinations]
+    notes = []
+    for choice in () if only else file.beside:
+        try:
+            cells.append(_cell(path, base, {"beside": choice}, precision))
+        except UsageError as error:
+            if not settings:
+                raise
+            notes.append(f"Without {choice.label}, which --set rules out ({error})")
+    _refuse_doubles(path, cells)
+    return Grid(
+        path.stem,
+        file.description,
+        preset,
+        seeds or file.seeds or presets()[preset]["seeds"],
+        tuple(cells),
+        file.search,
+        tuple(notes),
+    )
+
+
+def _refuse_given_elsewhere(base: Mapping[str, Any], varied: Iterable[str], where: str) -> None:
+    """What the plan overwrites, and would ignore in silence."""
+    if "seed" in {*base, *varied}:
+        raise UsageError(f"{where}: seed: the seeds are 0, 1, ...; --seeds says how many")
+    if "cpus" in base.get("placement", {}) or "placement.cpus" in varied:
+        raise UsageError(f"{where}: placement.cpus: a trial gets its share of the node; see --max-concurrent")
+
+
+def single(settings: Sequence[str], preset: str, precision: str) -> TrialSpec:
+    """One trial outside any grid: a preset and `field=value` settings."""
+    if preset not in presets():
+        raise UsageError(f"unknown preset {preset!r}{nearest(preset, presets())}")
+    values: dict[str, Any] = {}
+    for dotted, value in presets()[preset]["set"].items():
+        assign(values, dotted, value, f"preset {preset}")
+    for setting in settings:
+        assign(values, *_setting(setting), "--set")
+    return _precise(parse(values, "--set"), precision)
+
+
+def _precise(spec: TrialSpec, precision: str) -> TrialSpec:
+    if spec.train.precision != "auto":
+        return spec
+    return spec.model_copy(update={"train": spec.train.model_copy(update={"precision": precision})})
+
+
+def _read(source: str) -> tuple[Path, _File]:
+    path = Path(source) if source.endswith((".yaml", ".yml")) else GRIDS / f"{source}.yaml"
+    if not path.is_file():
+        if path.parent == GRIDS:
+            raise UsageError(f"unknown grid {source!r}{nearest(source, names())}; or give a file ending in .yaml")
+        raise UsageError(f"grid file {path} does not exist")
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{path}: a grid is a mapping with `axes`, got {type(values).__name__}")
+    try:
+        return path, _File.model_validate(values)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            raise UsageError(f"{path}: unknown key {place!r}{nearest(place, _File.model_fields)}") from None
+        raise UsageError(f"{path}: {place}: {fault['msg']}, got {fault['input']!r}") from None
+
+
+def _target(path: Path, axis: str) -> str:
+    dotted = ALIASES.get(axis, axis)
+    known = [field for section in TrialSpec.model_fields for field in fields_of([section])]
+    if dotted not in known:
+        raise UsageError(f"{path}: axes: unknown axis {axis!r}{nearest(axis, [*ALIASES, *known])}")
+    return dotted
+
+
+def _fields(path: Path, axis: str, values: list[Any]) -> set[str]:
+    """The fields of the spec an axis sets."""
+    named = {field for value in values if isinstance(value, _Choice) for field in value.set}
+    plain = any(not isinstance(value, _Choice) for value in values)
+    return named | ({_target(path, axis)} if plain else set())
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    dotted, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"--set {text}: expected field=value, e.g. --set train.epochs=8")
+    try:
+        return dotted.strip(), yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise UsageError(f"--set {text}: the value is not readable as YAML") from None
+
+
+def _name(value: Any) -> str:
+    return value.label if isinstance(value, _Choice) else str(value)
+
+
+def _wanted(only: Sequence[str], file: _File) -> dict[str, set[str]]:
+    wanted: dict[str, set[str]] = {}
+    for text in only:
+        axis, equals, names_ = text.partition("=")
+        if not equals or axis not in file.axes:
+            raise UsageError(f"--only {text}: expected axis=value,value{nearest(axis, file.axes)}")
+        known = [_name(value) for value in file.axes[axis]]
+        for name in names_.split(","):
+            if name not in known:
+                raise UsageError(f"--only {text}: {axis} has no {name!r}{nearest(name, known)}")
+            wanted.setdefault(axis, set()).add(name)
+    return wanted
+
+
+def _combinations(file: _File, wanted: Mapping[str, set[str]]) -> list[dict[str, Any]]:
+    kept = {a: [v for v in values if a not in wanted or _name(v) in wanted[a]] for a, values in file.axes.items()}
+    return [dict(zip(kept, values, strict=True)) for values in itertools.product(*kept.values())]
+
+
+def _cell(path: Path, base: Mapping[str, Any], combination: Mapping[str, Any], precision: str) -> Cell:
+    values = copy.deepcopy(dict(base))
+    for axis, value in combination.items():
+        fields = value.set if isinstance(value, _Choice) else {_target(path, axis): value}
+        for dotted, setting in fields.items():
+            assign(values, dotted, setting, f"{path}: {axis if axis == 'beside' else f'axes.{axis}'}")
+    label = " ".join(_name(value) for value in combination.values())
+    spec = _precise(parse(values, f"{path}: cell {label!r}"), precision)
+    short = {axis.rpartition(".")[2]: _name(v) if isinstance(v, _Choice) else v for axis, v in combination.items()}
+    return Cell(label, short, spec)
+
+
+def _refuse_doubles(path: Path, cells: Sequence[Cell]) -> None:
+    seen: dict[Any, str] = {}
+    for cell in cells:
+        # What is measured on other devices is another trial, though of the same cell.
+        trial = cell.spec.cell, cell.spec.placement
+        if trial in seen:
+            raise UsageError(f"{path}: cells {seen[trial]!r} and {cell.label!r} are the same trial")
+        seen[trial] = cell.label
+
+
+def slug(text: str) -> str:
+    """Letters, digits, dots, underscores and dashes only."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "cell"

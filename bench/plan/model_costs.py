@@ -1,0 +1,96 @@
+"""What the models of a plan cost, worked out in other processes: TensorFlow stays out of this one, and off the GPUs.
+
+A cost is the same for ever, so it is kept in the user's cache folder, under a name that changes with all it depends on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+import models
+import results
+from bench.core import UsageError, cache_folder, hash_of, package_versions, prepare_process
+from models import Cost, ModelSpec
+
+
+class Sized(NamedTuple):
+    """All that the cost of a model depends on; `size` is the side of a square image in pixels."""
+
+    model: ModelSpec
+    classes: int
+    size: int
+    precision: str
+
+
+def costs(wanted: Iterable[Sized]) -> dict[Sized, Cost]:
+    """The cost of each distinct model, in seconds for each that is not kept, after some seconds of start.
+
+    Raises:
+        UsageError: a model that cannot be built or cannot take its image.
+    """
+    distinct = list(dict.fromkeys(wanted))
+    found = {one: cost for one in distinct if (cost := _kept(one))}
+    missing = [one for one in distinct if one not in found]
+    if missing:
+        workers = min(len(missing), os.cpu_count() or 1, 4)
+        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_prepare) as pool:
+            try:
+                for one, cost in zip(missing, pool.map(_cost, missing), strict=True):
+                    found[one] = cost
+                    _keep(one, cost)
+            except ValueError as error:
+                raise UsageError(f"a model of the plan cannot be built: {str(error).splitlines()[0]}") from None
+    return found
+
+
+def _path(one: Sized) -> Path:
+    model = one.model.model_dump(mode="json", exclude={"weights"})
+    text = json.dumps([model, *one[1:], package_versions(), _source()], sort_keys=True)
+    return cache_folder() / "costs" / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
+
+
+@functools.cache
+def _source() -> str:
+    """A hash of the code that builds models and counts."""
+    return hash_of(Path(models.__file__).parent.rglob("*.py"))
+
+
+def _kept(one: Sized) -> Cost | None:
+    try:
+        return Cost(**json.loads(_path(one).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _keep(one: Sized, cost: Cost) -> None:
+    """A folder that cannot be written costs the next run its seconds, and this one nothing."""
+    with contextlib.suppress(OSError):
+        results.write_bytes(_path(one), json.dumps(asdict(cost)).encode())
+
+
+def _prepare() -> None:
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    prepare_process()
+    # Imports greet; what goes wrong comes back as an exception.
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+
+
+def _cost(wanted: Sized) -> Cost:
+    import keras
+
+    from models import model_cost
+
+    keras.mixed_precision.set_global_policy(wanted.precision)
+    return model_cost(wanted.model, wanted.classes, wanted.size)

@@ -1,0 +1,108 @@
+"""A run whose data lie elsewhere than when it was planned. A cell does not depend on the place, so its records stay."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import results
+from bench.core import UsageError, code_version
+from bench.plan.grid import Cell, Grid
+from bench.spec import DataSpec, TrialSpec
+
+if TYPE_CHECKING:
+    from bench.data import Dataset
+
+Moves = Mapping[str, str]
+"""Where each `data.root` of a plan lies now."""
+
+
+def to(root: Path, grid: Grid) -> Moves:
+    """What `--data-root` on `--resume` means: where the folder of the run's data lies now.
+
+    A run on several folders moves with the folder that holds them all.
+
+    Raises:
+        UsageError: the run reads no folder, or one of its folders is not there.
+    """
+    before = list(dict.fromkeys(cell.spec.data.root for cell in grid.cells if cell.spec.data.root))
+    if not before:
+        raise UsageError(f"--data-root {root}: the run reads no folder")
+    now = root.resolve()
+    if len(before) == 1:
+        return _apart({before[0]: str(now)})
+    top = os.path.commonpath([os.path.abspath(one) for one in before])
+    moves = {one: str(now / os.path.relpath(os.path.abspath(one), top)) for one in before}
+    for old, new in moves.items():
+        if not Path(new).is_dir():
+            raise UsageError(
+                f"--data-root {root}: no folder {new} there for data.root {old}; the run reads {len(before)} folders, "
+                f"so give the folder that {top} is now"
+            )
+    return _apart(moves)
+
+
+def _apart(moves: Moves) -> Moves:
+    return {old: new for old, new in moves.items() if old != new}
+
+
+def joined(first: Moves, then: Moves) -> dict[str, str]:
+    """Moves after earlier moves."""
+    return {**{old: then.get(new, new) for old, new in first.items()}, **then}
+
+
+def moved(grid: Grid, moves: Moves) -> Grid:
+    """The grid with its data where they lie now; every cell keeps its hash."""
+    return replace(grid, cells=tuple(replace(cell, spec=_moved(cell, moves)) for cell in grid.cells))
+
+
+def _moved(cell: Cell, moves: Moves) -> TrialSpec:
+    data = cell.spec.data
+    new = moves.get(data.root or "")
+    if new is None:
+        return cell.spec
+    changes = {"root": new, "planned_root": data.planned_root or data.root}
+    return cell.spec.model_copy(update={"data": data.model_copy(update=changes)})
+
+
+def check_places(grid: Grid) -> None:
+    """Refuse to go on with a run whose files are not where they were, with what helps.
+
+    Raises:
+        UsageError: naming the first.
+    """
+    for cell in grid.cells:
+        root = cell.spec.data.root
+        if root and not Path(root).expanduser().is_dir():
+            raise UsageError(f"data.root {root}: no such folder; if it was moved, --data-root says where it is now")
+        for field, place in (
+            ("train.init_from", cell.spec.train.init_from),
+            ("model.weights", cell.spec.model.weights),
+        ):
+            if place and os.sep in place and not Path(place).expanduser().exists():
+                raise UsageError(
+                    f"cell {cell.label!r}: {field} {place}: not there any more; the path is part of the cell, so put "
+                    "the file back, or a link in its place"
+                )
+
+
+def check_content(root: Path, records: Iterable[results.Record], data: Mapping[DataSpec, Dataset]) -> None:
+    """Refuse another set under the name of the one that a run was made on.
+
+    Records of other code say nothing, as it may read the same files otherwise; `--changed` asks about them.
+
+    Raises:
+        UsageError: naming both versions.
+    """
+    versions = {dataset.version for dataset in data.values()}
+    for record in records:
+        if record.dataset is None or record.environment.get("code") != code_version():
+            continue
+        if record.dataset.version not in versions:
+            raise UsageError(
+                f"--data-root {root}: holds another set (version {', '.join(sorted(versions))}) than the run was made "
+                f"on (version {record.dataset.version}); give the folder with the same files, or start a new run"
+            )

@@ -1,0 +1,82 @@
+"""Video files, frame by frame, through ffmpeg: the optional extra `video` (imageio-ffmpeg brings one along)."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.core import UsageError
+
+SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
+
+
+class Video(NamedTuple):
+    """A file that ffmpeg reads: frames of `width` x `height` pixels as they are shown, `frames` about as many."""
+
+    path: Path
+    width: int
+    height: int
+    per_second: float
+    frames: int
+
+
+def check(path: Path) -> Video:
+    """Open a video and look at its first frame.
+
+    Raises:
+        UsageError: the extra is not installed, or ffmpeg cannot read the file.
+    """
+    if importlib.util.find_spec("imageio_ffmpeg") is None:
+        raise UsageError(
+            f"{path} is a video, which needs the extra `video`: pip install -e '.[video]' in the project's folder"
+        )
+    import imageio_ffmpeg
+
+    reader = imageio_ffmpeg.read_frames(str(path))
+    try:
+        facts = next(reader)
+        width, height = facts["size"]
+        # Read, not only opened: a file cut short may have a whole header.
+        if len(next(reader)) != 3 * width * height:
+            raise ValueError("its frames are not of the size it states")
+    except (OSError, RuntimeError, StopIteration, ValueError, KeyError):
+        raise UsageError(f"{path}: cannot be read (not a video that ffmpeg knows, or cut short)") from None
+    finally:
+        reader.close()
+    if not facts["fps"] > 0:
+        raise UsageError(f"{path}: states no frames a second; convert it to a constant rate first")
+    return Video(path, width, height, facts["fps"], round(facts["fps"] * facts["duration"]))
+
+
+def frames(video: Video) -> Iterator[np.ndarray]:
+    """The frames of a video, uint8 RGB (height, width, 3)."""
+    import imageio_ffmpeg
+
+    # At the one rate that the overlay is written at: ffmpeg would repeat frames to reach a finer one of its own.
+    reader = imageio_ffmpeg.read_frames(str(video.path), output_params=["-r", f"{video.per_second:g}"])
+    next(reader)
+    for frame in reader:
+        yield np.frombuffer(frame, np.uint8).reshape(video.height, video.width, 3)
+
+
+@contextmanager
+def writer(path: Path, like: Video) -> Iterator[Callable[[np.ndarray], None]]:
+    """A function that appends a frame, uint8 (height, width, 3), to a new H.264 file with the size and speed of `like`.
+
+    Odd sides grow by a pixel, because the usual players want even ones.
+    """
+    import imageio_ffmpeg
+
+    sink = imageio_ffmpeg.write_frames(
+        str(path), (like.width, like.height), fps=like.per_second, quality=7, macro_block_size=2
+    )
+    sink.send(None)
+    try:
+        yield lambda frame: sink.send(np.ascontiguousarray(frame))
+    finally:
+        sink.close()

@@ -1,0 +1,23 @@
+"""What a trial is: every field of it, validated, and which of them make a cell. Imports no TensorFlow."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.spec.augmentation import Policy, at
+    from bench.spec.availability import check_available
+    from bench.spec.trial_spec import (
+        DataSpec,
+        LossSpec,
+        Placement,
+        TrainSpec,
+        TrialSpec,
+        View,
+        assign,
+        fields_of,
+        initial_weights,
+        parse,
+    )
+else:
+    from bench.core import face
+
+    __getattr__, __dir__, __all__ = face(__name__, __file__)

@@ -1,0 +1,29 @@
+"""What a spec asks for and the installed stack lacks."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from bench.core import UsageError, has_addons
+from bench.spec.trial_spec import TrainSpec
+
+ADDONS_ONLY = ("rectified_adam", "novograd", "lookahead", "swa")
+
+
+def check_available(train: TrainSpec) -> None:
+    """Refuse by name what the installed stack lacks.
+
+    Raises:
+        UsageError: with the ways out.
+    """
+    for name in (train.optimizer, train.wrapper):
+        if name in ADDONS_ONLY and not has_addons():
+            raise UsageError(
+                f"{name!r} comes from tensorflow-addons, which ends at Python 3.11; this is Keras {version('keras')}: "
+                "use `make PYTHON=python3.11`, or adam, adamw, sgd or lamb without a wrapper"
+            )
+    if train.wrapper != "none" and train.optimizer == "adamw":
+        raise UsageError(
+            f"train.wrapper {train.wrapper!r} of tensorflow-addons cannot wrap 'adamw'; "
+            "set train.optimizer to adam, sgd, lamb, rectified_adam or novograd"
+        )

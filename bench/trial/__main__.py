@@ -1,0 +1,72 @@
+"""`python -m bench.trial --set loss.name=dice`: run one trial in the foreground, without Ray."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.core import (
+    EXIT_INCOMPLETE,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    UsageError,
+    check_rooms,
+    command,
+    prepare_process,
+    signals,
+    start,
+)
+from bench.execution import writable
+from bench.plan import check_weights, default_precision, single
+from bench.trial.trial import run
+
+
+def _show(event: dict[str, Any]) -> None:
+    if event["event"] == "alive":
+        return
+    parts = [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in event.items()]
+    print("  ".join(parts[1:]), flush=True)
+
+
+@command
+def main(
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="field=value, any field of the spec; repeatable.")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="smoke, quick, study or full.")] = "smoke",
+    debug: Annotated[bool, typer.Option("--debug", help="Uncompiled steps that check every label.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The trial's folder; default: runs/trial-TIME.")] = None,
+) -> int:
+    """Run one trial in the foreground, without Ray, for debugging.
+
+    Exit status: 0 complete, 2 usage, 4 the trial failed (its record says why), 130 interrupted.
+    """
+
+    signals.install()
+    check_rooms()
+    prepare_process()
+    spec = single([*(set_ or []), *(["train.eager=true"] if debug else [])], preset, default_precision(0, []))
+    folder = out or Path("runs") / f"trial-{datetime.now():%Y%m%d-%H%M%S}"
+    if (folder / "record.json").exists():
+        raise UsageError(f"--out {folder}: holds a trial already")
+    check_weights(spec, "--set")
+    writable(folder.parent)
+    record = run(spec, folder, trial=folder.name, label=spec.loss.name, tell=_show)
+    signals.recorded()
+    if record.status != "ok":
+        assert record.error is not None
+        if record.status == "invalid":
+            raise UsageError(record.error.message)
+        print(record.error.traceback or "", file=sys.stderr)
+        return EXIT_INTERRUPTED if record.status == "interrupted" else EXIT_INCOMPLETE
+    val = record.views[0]
+    print(f"{record.status}: mIoU {val.miou:.4f}, record {folder / 'record.json'}")
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    start(main)

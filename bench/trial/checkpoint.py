@@ -1,0 +1,91 @@
+"""From a training to its checkpoint and back: weights, optimiser, dropout, and what the training has seen."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import results
+from bench.core import CHECKPOINT_FILE, Checkpoint, as_bytes
+
+if TYPE_CHECKING:
+    from bench.trial.training import Trace
+
+_SCORES = ("best_scores", "last_scores")
+
+
+def write(folder: Path, checkpoint: Checkpoint) -> None:
+    """Replace the checkpoint of a trial in one step."""
+    results.write_bytes(folder / CHECKPOINT_FILE, as_bytes(checkpoint))
+
+
+def of_training(model: Any) -> dict[str, list[np.ndarray]]:
+    """Weights, optimizer with its loss scale and step, and steps of the dropout of a compiled model."""
+    from models import dropouts
+
+    return {
+        "model": model.get_weights(),
+        "optimizer": [np.asarray(variable.numpy()) for variable in _variables(model.optimizer)],
+        "dropout": [np.asarray(layer.steps.numpy()) for layer in dropouts(model)],
+    }
+
+
+def restore_training(model: Any, arrays: Mapping[str, Sequence[np.ndarray]]) -> None:
+    """Put `of_training` back into a model built and compiled in the same way; under a strategy, in its scope.
+
+    Raises:
+        ValueError: it was not.
+    """
+    from bench.trial.optimizers import make_variables
+    from models import dropouts
+
+    model.set_weights(arrays["model"])
+    make_variables(model.optimizer, model.trainable_variables)
+    for variable, value in zip(_variables(model.optimizer), arrays.get("optimizer", ()), strict=True):
+        variable.assign(value)
+    for layer, value in zip(dropouts(model), arrays.get("dropout", ()), strict=True):
+        layer.steps.assign(value)
+
+
+def _variables(optimizer: Any) -> list[Any]:
+    # Of Keras's older kind, tensorflow-addons' wrappers hold those of the optimiser inside in `weights` alone.
+    found = optimizer.weights if hasattr(optimizer, "_create_all_weights") else optimizer.variables
+    scale: Any = getattr(optimizer, "_loss_scale", None)  # Keras 2.15 leaves it out of the variables
+    extra = [scale.current_loss_scale, scale.counter] if hasattr(scale, "counter") else []
+    return [*(found() if callable(found) else found), *extra]
+
+
+def of_trace(trace: Trace) -> Checkpoint:
+    """What a training has seen so far."""
+    state = {field.name: getattr(trace, field.name) for field in dataclasses.fields(trace)}
+    arrays = {"best": state.pop("best_weights") or []}
+    for name in _SCORES:
+        scores = state[name]
+        values = dataclasses.asdict(scores) if scores else {}
+        arrays[name] = [value for value in values.values() if isinstance(value, np.ndarray)]
+        state[name] = {key: value for key, value in values.items() if not isinstance(value, np.ndarray)}
+    return Checkpoint(state, arrays)
+
+
+def trace_of(checkpoint: Checkpoint) -> Trace:
+    """The inverse of `of_trace`; other state is passed over."""
+    from bench.trial.training import Trace
+
+    fields = {field.name for field in dataclasses.fields(Trace)}
+    state = {name: value for name, value in checkpoint.state.items() if name in fields}
+    for name in _SCORES:
+        state[name] = _scores(state[name], checkpoint.arrays.get(name, ()))
+    return Trace(**state, best_weights=list(checkpoint.arrays.get("best", ())) or None)
+
+
+def _scores(values: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> Any:
+    from bench.trial.evaluator import Scores
+
+    if not values:
+        return None
+    of_arrays = [field.name for field in dataclasses.fields(Scores) if "ndarray" in str(field.type)]
+    return Scores(**{**values, **dict(zip(of_arrays, arrays, strict=True))})

@@ -1,0 +1,317 @@
+"""Scoring: one integer confusion matrix over a whole split, every image counted once, at its label's own size."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bench.trial import legacy_iou
+from losses import bincount
+from models import labels
+
+IGNORE = 255
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one pass over a split gives.
+
+    `confusion` is (C, C) int64 with rows = truth; `boundary` the same with one more class for "not near a boundary";
+    `image_mious` holds the mIoU of each image; `published` is that of `bench.trial.legacy_iou`, where asked for."""
+
+    confusion: np.ndarray
+    boundary: np.ndarray
+    image_mious: np.ndarray
+    loss: float
+    images: int
+    seconds: float
+    published: Mapping[str, float] | None = None
+
+    def as_dict(self, class_names: tuple[str, ...] = ()) -> dict[str, Any]:
+        iou, dice = class_iou(self.confusion), class_dice(self.confusion)
+        edge = class_iou(self.boundary)[: len(self.confusion)]
+        total = self.confusion.sum()
+        return {
+            "images": self.images,
+            "loss": self.loss,
+            "miou": _mean(iou),
+            "mean_dice": _mean(dice),
+            "pixel_accuracy": float(np.trace(self.confusion) / total) if total else float("nan"),
+            "mean_image_iou": _mean(self.image_mious),
+            "boundary_iou": _mean(edge),
+            "iou": iou.tolist(),
+            "dice": dice.tolist(),
+            "boundary": edge.tolist(),
+            "confusion": self.confusion.tolist(),
+            "images_per_second": self.images / self.seconds if self.seconds else None,
+            "published": self.published,
+            "absent_classes": [n for n, v in zip(class_names, iou, strict=False) if np.isnan(v)],
+        }
+
+
+def _mean(values: np.ndarray) -> float:
+    values = np.asarray(values, float)
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if values.size else float("nan")
+
+
+def class_iou(confusion: np.ndarray) -> np.ndarray:
+    """TP / (TP + FP + FN) for each class; NaN for a class that occurs neither in truth nor in prediction."""
+    confusion = np.asarray(confusion, np.float64)
+    hit = np.diag(confusion)
+    union = confusion.sum(0) + confusion.sum(1) - hit
+    return np.divide(hit, union, out=np.full_like(hit, np.nan), where=union > 0)
+
+
+def class_dice(confusion: np.ndarray) -> np.ndarray:
+    """2 TP / (2 TP + FP + FN) for each class; NaN where the class occurs nowhere."""
+    confusion = np.asarray(confusion, np.float64)
+    hit = np.diag(confusion)
+    mass = confusion.sum(0) + confusion.sum(1)
+    return np.divide(2 * hit, mass, out=np.full_like(hit, np.nan), where=mass > 0)
+
+
+def confusion_matrix(truth: tf.Tensor, prediction: tf.Tensor, classes: int) -> tf.Tensor:
+    """Count (truth, prediction) pairs, pixels with truth outside 0..classes-1 left out.
+
+    Args:
+        truth, prediction: integer class ids of one shape.
+        classes: number of classes C.
+
+    Returns:
+        (C, C) int32, rows = truth.
+    """
+    return count_pairs(pairs(truth, prediction, classes), classes)
+
+
+def pairs(truth: tf.Tensor, prediction: tf.Tensor, classes: int) -> tf.Tensor:
+    """(pixels,) int32: truth * C + prediction, and C * C where truth is outside 0..C-1."""
+    truth = tf.reshape(tf.cast(truth, tf.int32), [-1])
+    prediction = tf.reshape(tf.cast(prediction, tf.int32), [-1])
+    return tf.where((truth >= 0) & (truth < classes), truth * classes + prediction, classes * classes)
+
+
+def count_pairs(found: tf.Tensor, classes: int) -> tf.Tensor:
+    """The confusion matrix (C, C) int32 of what `pairs` gave."""
+    # Void has one bin past the end, which is cut off: cheaper than a boolean mask, and of static shape.
+    return tf.reshape(bincount(found, classes * classes + 1)[:-1], [classes, classes])
+
+
+def boundary_band(labels: tf.Tensor, distance: tf.Tensor) -> tf.Tensor:
+    """Pixels within `distance` (Chebyshev, pixels) of another label or of the picture's edge.
+
+    This is the region of Boundary IoU (Cheng et al. 2021, arXiv 2103.16562), the mask less its erosion by a square, for
+    all classes at once: a window lies inside one label exactly when no two neighbours in it differ, and differences are
+    counted with integral images, so that the cost does not grow with the distance.
+
+    Args:
+        labels: (H, W) integer ids.
+        distance: scalar int32, at least 1.
+
+    Returns:
+        (H, W) bool.
+    """
+    labels = tf.pad(labels, [[distance, distance], [distance, distance]], constant_values=-1)
+    across = _window_sums(labels[:, 1:] != labels[:, :-1], 2 * distance + 1, 2 * distance)
+    down = _window_sums(labels[1:, :] != labels[:-1, :], 2 * distance, 2 * distance + 1)
+    return (across + down) > 0
+
+
+def _window_sums(mask: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    """Sums of `mask` over all (height, width) windows that lie inside it."""
+    total = tf.pad(tf.cumsum(tf.cumsum(tf.cast(mask, tf.int32), 0), 1), [[1, 0], [1, 0]])
+    return total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]
+
+
+def score_image(truth: tf.Tensor, prediction: tf.Tensor, classes: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Confusion matrices of one image: over all pixels (C, C), and over the boundary bands (C+1, C+1).
+
+    In the second, pixels outside their own band count as an extra class, so that row and column sums of the first C
+    classes are the two bands of Boundary IoU. The band is 2 % of the image diagonal wide, as in the paper. Where the
+    truth is void the prediction is taken to be, too, so that a border with void lies in both bands or in neither.
+    """
+    truth, prediction = tf.cast(truth, tf.int32), tf.cast(prediction, tf.int32)
+    diagonal = tf.norm(tf.cast(tf.shape(truth), tf.float32))
+    distance = tf.maximum(1, tf.cast(tf.round(0.02 * diagonal), tf.int32))
+    truth_band = tf.where(boundary_band(truth, distance), truth, classes)
+    seen = tf.where(truth < classes, prediction, truth)
+    predicted_band = tf.where(boundary_band(seen, distance), prediction, classes)
+    truth_band = tf.where(truth < classes, truth_band, IGNORE * IGNORE)
+    return confusion_matrix(truth, prediction, classes), confusion_matrix(truth_band, predicted_band, classes + 1)
+
+
+def distribute(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy) -> tf.distribute.DistributedDataset:
+    """Split each batch of a data set over the replicas.
+
+    GPUs have their share fetched ahead. One replica on a CPU has nothing to split and nowhere to fetch to, so it reads
+    the data set itself: the iterator that fetches has a tuning thread that no option turns off, and that the end of a
+    training waited for in a third of the runs, 6 s of 40 (seen in TensorFlow 2.15).
+    """
+    on_gpu = "GPU" in strategy.extended.worker_devices[0].upper()
+    one = strategy.num_replicas_in_sync == 1 and isinstance(strategy, tf.distribute.MirroredStrategy)
+    if on_gpu or not one:
+        options = tf.distribute.InputOptions(experimental_fetch_to_device=on_gpu)
+        return strategy.experimental_distribute_dataset(dataset, options)
+    options = tf.distribute.InputOptions(
+        experimental_fetch_to_device=False,
+        experimental_replication_mode=tf.distribute.InputReplicationMode.PER_REPLICA,
+    )
+    return strategy.distribute_datasets_from_function(lambda _: dataset, options)
+
+
+class Evaluator:
+    """Scores a model on any split; traced once for all splits whose batches have the same static shape.
+
+    The confusion matrix of a picture is a function of the weights and of that picture: batches hold one shape of image,
+    so that nothing has a margin that another picture made.
+
+    Args:
+        model: logits (B,H,W,C) from images (B,H,W,3) in 0..255: a Keras model, or any function called like one.
+        loss: a loss with average="image", whose mean over a split does not depend on the batch size.
+        classes: number of classes C.
+        strategy: the strategy the model lives in; batches are split over its replicas.
+        as_published: also give the numbers of `bench.trial.legacy_iou`.
+        alive: called after every batch, as a sign of life.
+        sized: the model takes `sizes` (B,2) too: height and width of each image without its margin.
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., tf.Tensor],
+        loss: keras.losses.Loss,
+        classes: int,
+        strategy: tf.distribute.Strategy,
+        as_published: bool = False,
+        alive: Callable[[], None] = lambda: None,
+        sized: bool = False,
+    ) -> None:
+        self._model, self._loss, self._classes, self._strategy = model, loss, classes, strategy
+        self._as_published, self._alive, self._sized = as_published, alive, sized
+        self._steps: dict[str, Callable[..., dict[str, Any]]] = {}
+
+    def __call__(self, dataset: tf.data.Dataset) -> Scores:
+        """One pass over a split.
+
+        Args:
+            dataset: finite batches of `bench.data.pipeline.evaluation`.
+
+        Raises:
+            AssertionError: an image was scored twice or not at all.
+        """
+        started = time.perf_counter()
+        wanted = ("index", "confusion", "boundary", "labelled", *(["overlaps"] if self._as_published else []))
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
+        loss = 0.0
+        for outcome in self._outcomes(dataset):
+            for name, found_so_far in parts.items():
+                found_so_far.append(outcome[name].numpy())
+            # The mean of a batch is one over its labelled images, whatever filler it has.
+            loss += float(outcome["loss"].numpy().mean()) * int(parts["labelled"][-1].sum())
+        seconds = time.perf_counter() - started
+        found = {name: np.concatenate(values) for name, values in parts.items()}
+        index = found["index"]
+        in_order = np.argsort(index)[np.count_nonzero(index < 0) :]
+        assert index[in_order].tolist() == [*range(len(in_order))], "every image counts once"
+        per_image = found["confusion"][in_order].astype(np.int64)
+        confusion = per_image.sum(0)
+        return Scores(
+            confusion=confusion,
+            boundary=found["boundary"][in_order].astype(np.int64).sum(0),
+            image_mious=np.array([_mean(class_iou(one)) for one in per_image]),
+            loss=loss / max(1, int(found["labelled"].sum())),
+            images=len(in_order),
+            seconds=seconds,
+            published=legacy_iou.metrics(found["overlaps"][in_order], confusion) if self._as_published else None,
+        )
+
+    def warm(self, dataset: tf.data.Dataset) -> None:
+        """Trace and run one batch, so that the next pass is timed without it. Costs little where that is traced."""
+        next(self._outcomes(dataset))
+
+    def predict(self, dataset: tf.data.Dataset, wanted: set[int]) -> dict[int, np.ndarray]:
+        """Label maps, uint8 at each label's own size, of the images with these indices."""
+        found: dict[int, np.ndarray] = {}
+        for outcome in self._outcomes(dataset):
+            for row, index in enumerate(outcome["index"].numpy().tolist()):
+                if index in wanted:
+                    height, width = outcome["label_size"][row].numpy()
+                    found[index] = outcome["prediction"][row, :height, :width].numpy()
+        return found
+
+    def _outcomes(self, dataset: tf.data.Dataset) -> Iterator[dict[str, tf.Tensor]]:
+        """What became of each global batch. Tensors stay on the device until somebody reads them."""
+        batches = distribute(dataset, self._strategy)
+        step = self._step(batches.element_spec)
+        for batch in batches:
+            outcome = step(batch)
+            local = {name: self._strategy.experimental_local_results(values) for name, values in outcome.items()}
+            yield {name: values[0] if len(values) == 1 else tf.concat(values, 0) for name, values in local.items()}
+            self._alive()
+
+    def _step(self, spec: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
+        """The traced scoring of global batches of this kind: one trace for all shapes of a split."""
+        if (key := str(spec)) not in self._steps:
+            self._steps[key] = tf.function(
+                lambda batch: self._strategy.run(self._score_batch, args=(batch,)),
+                input_signature=[spec],
+                # Nothing here or in the models is written for AutoGraph, which takes most of a second to find out.
+                autograph=False,
+            )
+        return self._steps[key]
+
+    def _score_batch(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        sizes = {"sizes": batch["image_size"]} if self._sized else {}
+        logits = self._model(tf.cast(batch["image"], tf.float32), training=False, **sizes)
+        confusion, boundary, at_model_size, prediction = tf.map_fn(
+            lambda one: self._score_one(*one),
+            (logits, batch["label"], batch["image_size"], batch["label_size"]),
+            fn_output_signature=(
+                tf.TensorSpec([self._classes] * 2, tf.int32),
+                tf.TensorSpec([self._classes + 1] * 2, tf.int32),
+                tf.TensorSpec(logits.shape[1:3], tf.int32),
+                tf.TensorSpec(batch["label"].shape[1:], tf.uint8),
+            ),
+        )
+        extra = {"overlaps": legacy_iou.overlaps(at_model_size, logits)} if self._as_published else {}
+        return extra | {
+            "index": batch["index"],
+            "confusion": confusion,
+            "boundary": boundary,
+            "loss": self._loss.call(at_model_size, logits),
+            "labelled": tf.reduce_any(at_model_size < self._classes, axis=(1, 2)),
+            "prediction": prediction,
+            "label_size": batch["label_size"],
+        }
+
+    def _score_one(
+        self, logits: tf.Tensor, label: tf.Tensor, image_size: tf.Tensor, label_size: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        own = tf.cast(label[: label_size[0], : label_size[1]], tf.int32)
+        at_model_size = tf.image.resize(own[..., None], image_size, "nearest")[..., 0]
+        prediction = label_map(logits, image_size, label_size)
+        confusion, boundary = score_image(own, prediction, self._classes)
+        return (
+            confusion,
+            boundary,
+            _pad_like(at_model_size, logits),
+            _pad_like(tf.cast(prediction, tf.uint8), label),
+        )
+
+
+def _pad_like(labels: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """Void below and to the right, up to the height and width of another."""
+    missing = tf.shape(like)[:2] - tf.shape(labels)
+    padding = tf.stack([tf.zeros_like(missing), missing], axis=1)
+    return tf.ensure_shape(tf.pad(labels, padding, constant_values=IGNORE), like.shape[:2])
+
+
+def label_map(logits: tf.Tensor, image_size: tf.Tensor, label_size: tf.Tensor) -> tf.Tensor:
+    """Class ids (LH, LW) int32 of one image: those of `models.labels` for the logits of the content, without
+    the margin that a model of one size has."""
+    return labels(logits[None, : image_size[0], : image_size[1]], label_size)[0]

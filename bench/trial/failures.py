@@ -1,0 +1,47 @@
+"""From an exception to the status and the error of a record."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from typing import Any
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """Status and error fields of the record for what went wrong."""
+    # By name, because the classes live in modules that import TensorFlow.
+    known = {"UsageError": "invalid", "Diverged": "diverged"}
+    status = "oom" if _out_of_memory(error) else known.get(type(error).__name__, "crashed")
+    return {
+        "status": status,
+        "error": {
+            "kind": type(error).__name__,
+            "message": error_line(error)[:500],
+            "traceback": "".join(traceback.format_exception(error))[-20_000:],
+            "epoch": getattr(error, "epoch", None),
+            "step": getattr(error, "step", None),
+            "detail": getattr(error, "detail", None),
+        },
+    }
+
+
+def error_line(error: BaseException) -> str:
+    """What went wrong in one line: TensorFlow and Keras wrap an exception of a graph in pages of their own."""
+    wrapper = "(?!Exception encountered)"
+    inside = re.findall(rf"^ *(?:\S*}}}} )?(\w+(?:Error|Exception): {wrapper}.+)$", str(error), re.MULTILINE)
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return inside[-1] if inside and len(lines) > 1 else lines[0]
+
+
+def _out_of_memory(error: BaseException | None) -> bool:
+    """Whether it, or what caused it, is an allocation that failed on a device or on the host."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        # cuDNN and XLA fail to allocate under other types.
+        if type(error).__name__ in ("ResourceExhaustedError", "MemoryError") or any(
+            sign in str(error) for sign in ("CUDA_ERROR_OUT_OF_MEMORY", "RESOURCE_EXHAUSTED", "OOM when allocating")
+        ):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,286 @@
+"""Optimisers and learning-rate schedules by name, on either generation of Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from bench.core import KERAS_3
+from bench.spec import TrainSpec, check_available
+
+REFERENCE_BATCH = 8
+_NOT_DECAYED = ["bias", "gamma", "beta"]  # parts of a variable's name
+
+
+@keras.utils.register_keras_serializable(package="segmentation_bench")
+class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up to `peak`, then decay.
+
+    Polynomial decay is peak * (1 - t)^power, DeepLab's "poly" policy (Chen et al. 2017, arXiv 1606.00915); cosine is
+    peak * (1 + cos(pi t)) / 2 (Loshchilov & Hutter 2016, arXiv 1608.03983); both end at zero. Exponential is
+    peak * final^t. t runs from 0 to 1 after the warm-up.
+
+    Args:
+        peak: learning rate at the end of the warm-up.
+        steps: optimiser steps of the whole run.
+        warmup_steps: steps of the warm-up, fewer than `steps`.
+        decay: "constant", "polynomial", "cosine" or "exponential".
+        power: exponent of the polynomial.
+        final: share of the peak at the end of the exponential.
+    """
+
+    def __init__(
+        self, peak: float, steps: int, warmup_steps: int, decay: str, power: float, final: float = 0.01
+    ) -> None:
+        super().__init__()
+        self._config: dict[str, Any] = {
+            "peak": peak, "steps": steps, "warmup_steps": warmup_steps, "decay": decay, "power": power,
+            "final": final,
+        }  # fmt: skip
+
+    def __call__(self, step: Any) -> tf.Tensor:
+        config = self._config
+        step = tf.cast(step, tf.float32)
+        warm = tf.minimum(1.0, (step + 1.0) / max(1, config["warmup_steps"]))
+        span = max(1, config["steps"] - config["warmup_steps"])
+        t = tf.clip_by_value((step - config["warmup_steps"]) / span, 0.0, 1.0)
+        if config["decay"] == "polynomial":
+            decay = (1.0 - t) ** config["power"]
+        elif config["decay"] == "cosine":
+            decay = 0.5 * (1.0 + tf.cos(3.141592653589793 * t))
+        elif config["decay"] == "exponential":
+            decay = config["final"] ** t
+        else:
+            decay = tf.ones_like(t)
+        return config["peak"] * warm * decay
+
+    def get_config(self) -> dict[str, Any]:
+        return dict(self._config)
+
+
+class _OneOperation:
+    """Adam's update of a variable by TensorFlow's one operation for it, in place of a chain of elementwise ones.
+
+    Equal to Keras's to the rounding of 1 - beta_2, which it takes in float32: 1.3e-5 of the second moment. The training
+    step is traced sooner and dispatches fewer operations (docs/speed.md).
+    """
+
+    amsgrad: bool
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    iterations: Any
+    learning_rate: Any
+    _momentums: Any
+    _velocities: Any
+
+    def update_step(self, gradient: Any, variable: Any, *rate: Any) -> None:
+        """As in Keras, whose second generation finds the learning rate itself and whose third hands it over."""
+        if isinstance(gradient, tf.IndexedSlices) or self.amsgrad:
+            super().update_step(gradient, variable, *rate)  # type: ignore[misc]
+            return
+        dtype = variable.dtype
+        first, second = self._moments(variable)
+        beta_1, beta_2 = (tf.cast(beta, dtype) for beta in (self.beta_1, self.beta_2))
+        step = tf.cast(self.iterations + 1, dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=first.handle,
+            v=second.handle,
+            beta1_power=tf.pow(beta_1, step),
+            beta2_power=tf.pow(beta_2, step),
+            lr=tf.cast(rate[0] if rate else self.learning_rate, dtype),
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=tf.cast(self.epsilon, dtype),
+            grad=tf.cast(gradient, dtype),
+        )
+
+    def _moments(self: Any, variable: Any) -> tuple[tf.Variable, tf.Variable]:
+        if KERAS_3:
+            index = self._get_variable_index(variable)
+            return self._momentums[index].value, self._velocities[index].value
+        index = self._index_dict[self._var_key(variable)]
+        return self._momentums[index], self._velocities[index]
+
+
+@keras.utils.register_keras_serializable(package="segmentation_bench")
+class Adam(_OneOperation, keras.optimizers.Adam):
+    """Adam (Kingma & Ba 2014, arXiv 1412.6980)."""
+
+
+@keras.utils.register_keras_serializable(package="segmentation_bench")
+class AdamW(_OneOperation, keras.optimizers.AdamW):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2017, arXiv 1711.05101)."""
+
+
+if KERAS_3:
+
+    @keras.utils.register_keras_serializable(package="segmentation_bench")
+    class Lamb(keras.optimizers.Lamb):
+        """LAMB as published and as in tensorflow-addons (You et al. 2019, arXiv 1904.00962): the decay is part of the
+        update whose norm is compared, and biases and normalisation are neither decayed nor rescaled. Keras decays
+        beside it and rescales all: a bias that starts at zero then hardly moves."""
+
+        def __init__(self, learning_rate: Any, decay: float, **kwargs: Any) -> None:
+            super().__init__(learning_rate, **kwargs)
+            self._decay = decay
+
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            index = self._get_variable_index(variable)
+            spared, dtype = _spared(self._trainable_variables[index]), variable.dtype
+            first, second = self._momentums[index], self._velocities[index]
+            gradient, step = tf.cast(gradient, dtype), tf.cast(self.iterations + 1, dtype)
+            self.assign(first, self.beta_1 * first + (1 - self.beta_1) * gradient)
+            self.assign(second, self.beta_2 * second + (1 - self.beta_2) * tf.square(gradient))
+            mean, square = first / (1 - self.beta_1**step), second / (1 - self.beta_2**step)
+            update = mean / (tf.sqrt(square) + self.epsilon)
+            ratio = tf.ones((), dtype)
+            if not spared:
+                value = tf.convert_to_tensor(variable)
+                update += self._decay * value
+                norms = tf.norm(value), tf.norm(update)
+                ratio = tf.where((norms[0] > 0) & (norms[1] > 0), tf.math.divide_no_nan(*norms), ratio)
+            self.assign_sub(variable, tf.cast(learning_rate, dtype) * ratio * update)
+
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "decay": self._decay}
+
+    @keras.utils.register_keras_serializable(package="segmentation_bench")
+    class LossScale(keras.optimizers.LossScaleOptimizer):
+        """Loss scaling that skips a step when any replica's gradients overflow. Keras asks the first replica alone, as
+        if the gradients were summed by then, which the optimiser inside does later."""
+
+        def check_finite(self, grads: Any) -> tf.Tensor:
+            finite = super().check_finite(grads)
+            context = tf.distribute.get_replica_context()
+            if context is None or context.num_replicas_in_sync == 1:
+                return finite
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, 1 - tf.cast(finite, tf.int32)) == 0
+
+
+def learning_rate(train: TrainSpec) -> WarmupDecay:
+    """The schedule of a trial, its peak scaled linearly with the global batch."""
+    steps = train.epochs * train.steps_per_epoch
+    peak = train.learning_rate * train.batch_size / REFERENCE_BATCH
+    return WarmupDecay(peak, steps, round(train.warmup * steps), train.schedule, train.power, train.final)
+
+
+def build(train: TrainSpec) -> keras.optimizers.Optimizer:
+    """The optimiser of a trial. Adam has no weight decay; of the others, normalisation and biases are not decayed.
+
+    Raises:
+        UsageError: the installed stack lacks it.
+    """
+    check_available(train)
+    rate = learning_rate(train)
+    if train.wrapper != "none" and train.optimizer in ("adam", "sgd"):
+        base = _legacy(train, rate)
+    elif train.optimizer == "adam":
+        base = Adam(rate)
+    elif train.optimizer == "adamw":
+        base = AdamW(rate, weight_decay=train.weight_decay)
+    elif train.optimizer == "sgd":
+        base = keras.optimizers.SGD(rate, momentum=train.momentum, weight_decay=train.weight_decay or None)
+    elif train.optimizer == "lamb" and KERAS_3:
+        base = Lamb(rate, train.weight_decay)
+    else:
+        base = _from_addons(train, rate)
+    if isinstance(base, keras.optimizers.Optimizer):
+        base.exclude_from_weight_decay(var_names=_NOT_DECAYED)
+        if not KERAS_3:  # which turns it on where it sees a GPU: a program of XLA's for every variable
+            base.jit_compile = False
+    base = _wrap(base, train)
+    return LossScale(base) if KERAS_3 and train.precision == "mixed_float16" else base
+
+
+def make_variables(optimizer: Any, variables: Sequence[Any]) -> None:
+    """Make the optimiser's variables now: a training step that makes variables itself is traced twice.
+
+    Under a distribution strategy, in its scope. Where they are made already nothing happens; Keras 3's loss scaling
+    would make them again.
+    """
+    if getattr(optimizer, "built", False):
+        return
+    make = getattr(optimizer, "build", None) or optimizer._create_all_weights  # the name in Keras's older kind
+    make(variables)
+
+
+def average_weights(optimizer: Any, variables: Sequence[Any]) -> None:
+    """Give the variables the averages that SWA has kept of them."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)  # in half precision a loss scale is around it
+    inner.assign_average_vars(variables)
+
+
+def _legacy(train: TrainSpec, rate: WarmupDecay) -> Any:
+    """The wrappers of tensorflow-addons take optimisers of Keras's older kind only."""
+    if train.optimizer == "adam":
+        return keras.optimizers.legacy.Adam(rate)
+    return _decoupled(keras.optimizers.legacy.SGD)(rate, momentum=train.momentum, decoupled_decay=train.weight_decay)
+
+
+def _from_addons(train: TrainSpec, rate: WarmupDecay) -> Any:
+    addons = _addons()
+    if train.optimizer == "lamb":
+        return addons.LAMB(rate, weight_decay=train.weight_decay, exclude_from_weight_decay=_NOT_DECAYED)
+    if train.optimizer == "rectified_adam":
+        return _decoupled(addons.RectifiedAdam)(rate, decoupled_decay=train.weight_decay)
+    return _sparing(addons.NovoGrad)(rate, weight_decay=train.weight_decay)
+
+
+def _spared(variable: Any) -> bool:
+    return any(part in variable.name for part in _NOT_DECAYED)
+
+
+def _decoupled(kind: Any) -> Any:
+    """An optimiser of Keras's older kind that takes rate * decay of a kernel off it, as Keras's newer ones do."""
+
+    class Decoupled(kind):
+        def __init__(self, *args: Any, decoupled_decay: float, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self._decoupled_decay = decoupled_decay
+
+        def _resource_apply_dense(self, grad: Any, var: Any, apply_state: Any = None) -> Any:
+            if self._decoupled_decay and not _spared(var):
+                var.assign_sub(self._decayed_lr(var.dtype.base_dtype) * self._decoupled_decay * var)
+            return super()._resource_apply_dense(grad, var, apply_state)
+
+    return Decoupled
+
+
+def _sparing(kind: Any) -> Any:
+    """NovoGrad, whose decay is part of the normalised gradient (Ginsburg et al. 2019, arXiv 1905.11286), of kernels."""
+
+    class Sparing(kind):
+        _spares = False
+
+        def _resource_apply_dense(self, grad: Any, var: Any, apply_state: Any = None) -> Any:
+            self._spares = _spared(var)
+            return super()._resource_apply_dense(grad, var, apply_state)
+
+        def _get_hyper(self, name: str, dtype: Any = None) -> Any:
+            found = super()._get_hyper(name, dtype)
+            return tf.zeros_like(found) if name == "weight_decay" and self._spares else found
+
+    return Sparing
+
+
+def _wrap(base: Any, train: TrainSpec) -> Any:
+    if train.wrapper == "lookahead":
+        return _addons().Lookahead(base)
+    if train.wrapper == "swa":
+        last_quarter = train.epochs * train.steps_per_epoch * 3 // 4
+        return _addons().SWA(base, start_averaging=last_quarter, average_period=max(1, train.steps_per_epoch // 4))
+    return base
+
+
+def _addons() -> Any:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its end-of-life notice, on every import
+        from tensorflow_addons import optimizers
+    return optimizers

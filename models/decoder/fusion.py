@@ -1,0 +1,31 @@
+"""The decoder of DeepLabV3+ (Chen et al. 2018, arXiv 1802.02611), and what DeepLabV3 has in its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from models.layers.blocks import ResizeLike, convolution, normalise
+from models.spec import ModelSpec
+
+
+def decoder(context: Any, low_level: Any, spec: ModelSpec) -> Any:
+    """Context (B, h, w, A) and low-level features (B, H/4, W/4, P) to (B, H/4, W/4, spec.decoder_channels).
+
+    The low-level features are projected to few channels so that they do not outweigh the context; two 3x3 convolutions
+    refine.
+    """
+    low_level = normalise(convolution(low_level, spec.low_level_channels, "low_level"), "low_level", spec)
+    context = ResizeLike(name="context_resize")([context, low_level])
+    x = keras.layers.Concatenate(name="decoder_join")([context, low_level])
+    for name in ("decoder_1", "decoder_2"):
+        x = convolution(x, spec.decoder_channels, name, kernel=3, separable=spec.separable)
+        x = normalise(x, name, spec)
+    return x
+
+
+def refine(context: Any, spec: ModelSpec) -> Any:
+    """Context (B, h, w, A) to (B, h, w, spec.decoder_channels), by one 3x3 convolution: the whole tail of DeepLabV3."""
+    x = convolution(context, spec.decoder_channels, "refine", kernel=3, separable=spec.separable)
+    return normalise(x, "refine", spec)

@@ -1,0 +1,93 @@
+"""The backbones of the table as Keras models, and their maps by stride."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from models.compat import register
+from models.encoder.backbones import Backbone
+from models.layers.blocks import PadToMultiple
+
+STRIDES = (4, 8, 16, 32)  # of a row's four levels
+
+
+@register
+class ReverseChannels(keras.layers.Layer):
+    """RGB to BGR, or back."""
+
+    def call(self, inputs: Any) -> Any:
+        return inputs[..., ::-1]
+
+
+def bare(row: Backbone) -> Any:
+    """The backbone of a row: random weights, for images of any size that are scaled as the row says.
+
+    Sides that the row's `multiple` does not divide are the caller's to pad.
+    """
+    import keras_cv  # here, not above: it costs seconds
+
+    arguments = {key: list(value) if isinstance(value, tuple) else value for key, value in row.arguments.items()}
+    if row.constructor == "keras_cv.models.MiTBackbone":
+        from models.encoder.mix_transformer import of_any_size
+
+        side = 2 * row.multiple  # KerasCV's is for one size of square images
+        return of_any_size(keras_cv.models.MiTBackbone(input_shape=(side, side, 3), **arguments))
+    home = keras_cv if row.constructor.startswith("keras_cv.") else keras
+    _, module, constructor = row.constructor.split(".")
+    return getattr(getattr(home, module), constructor)(input_shape=(None, None, 3), **arguments)
+
+
+def maps(backbone: Any, row: Backbone, strides: Iterable[int]) -> list[Any]:
+    """Symbolic outputs (B, H/stride, W/stride, C) of a model that `bare` made, before its output stride is changed."""
+    layers = getattr(backbone, "pyramid_level_inputs", {})
+    levels = [row.levels[STRIDES.index(stride)] for stride in strides]
+    return [backbone.get_layer(layers.get(level, level)).output for level in levels]
+
+
+def scaled(image: Any, row: Backbone) -> Any:
+    """RGB in 0..255 to what the backbone expects, in float32: half precision would round pixels before centring."""
+    offset = list(row.offset) if isinstance(row.offset, tuple) else row.offset
+    image = keras.layers.Rescaling(row.scale, offset, dtype="float32", name="input_scaling")(image)
+    return ReverseChannels(dtype="float32", name="input_bgr")(image) if row.bgr else image
+
+
+@register
+class CropToStride(keras.layers.Layer):
+    """The upper left of a map (B, h, w, C) that is the image's (B, H, W, 3): ceil(H/stride) by ceil(W/stride)."""
+
+    def __init__(self, stride: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stride = stride
+
+    def call(self, inputs: Any) -> Any:
+        values, image = inputs
+        height, width = (
+            -(-(tf.shape(image)[axis] if image.shape[axis] is None else image.shape[axis]) // self.stride)
+            for axis in (1, 2)
+        )
+        return values[:, :height, :width]
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        (batch, *_, channels), (_, *size, _) = input_shape
+        return (batch, *(side and -(-side // self.stride) for side in size), channels)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "stride": self.stride}
+
+
+def for_any_size(dense: keras.Model, row: Backbone, strides: Iterable[int], title: str) -> keras.Model:
+    """A model named `title` from a scaled image of any size to the maps of `dense`, which were at `strides`."""
+    multiple = row.multiple
+    if multiple == 1:
+        return keras.Model(dense.input, dense.outputs, name=title)
+    image = keras.Input((None, None, 3))
+    values = dense(PadToMultiple(multiple, dtype="float32", name="padding")(image))
+    cropped = [
+        value if stride % multiple == 0 else CropToStride(stride, name=f"crop_{stride}")([value, image])
+        for value, stride in zip(values, strides, strict=True)
+    ]
+    return keras.Model(image, cropped, name=title)

@@ -1,0 +1,237 @@
+"""From images to class probabilities and label maps: several scales, mirror images, windows of a large image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+
+def probabilities(
+    model: Callable[..., Any],
+    images: Any,
+    *,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    size: Any = None,
+) -> tf.Tensor:
+    """Class probabilities, averaged over scaled and mirrored views of the images (Chen et al. 2017, arXiv 1706.05587).
+
+    Each view's logits are resized bilinearly to the wanted size before softmax (sigmoid where there is one channel), so
+    that every view counts the same at every pixel. Works eagerly and inside a `tf.function`, sizes dynamic too.
+
+    Args:
+        model: images float32 (B, h, w, 3) and `training=False` to logits (B, h, w, C), for any h and w.
+        images: RGB (B, H, W, 3), any integer or float type, 0..255.
+        scales: factors on height and width; views are resized bilinearly.
+        flip: also see each view mirrored left to right.
+        size: height and width of the result; None: those of the images.
+
+    Returns:
+        (B, *size, C) float32.
+
+    Raises:
+        ValueError: images of another shape, or no scale, or one that is not positive.
+    """
+    images = tf.cast(tf.convert_to_tensor(images), tf.float32)
+    if images.shape.rank != 4 or images.shape[3] not in (3, None):
+        raise ValueError(f"images must have the shape (B, H, W, 3), got {tuple(images.shape)}")
+    check_scales(scales)
+    size = _size(images) if size is None else size
+    views = [
+        _view(model, images, scale, mirrored, size)
+        for scale in scales
+        for mirrored in ((False, True) if flip else (False,))
+    ]
+    return tf.add_n(views) / float(len(views))
+
+
+def check_scales(scales: Sequence[float]) -> None:
+    """Raises ValueError unless there is a scale and all are positive and finite."""
+    if not len(scales) or not all(0 < scale < float("inf") for scale in scales):
+        raise ValueError(f"scales must be positive factors, at least one, got {list(scales)}")
+
+
+def _view(model: Callable[..., Any], images: tf.Tensor, scale: float, mirrored: bool, size: Any) -> tf.Tensor:
+    seen = images if scale == 1 else tf.image.resize(images, _size(images, scale))
+    seen = seen[:, :, ::-1] if mirrored else seen
+    logits = tf.cast(model(seen, training=False), tf.float32)
+    logits = logits[:, :, ::-1] if mirrored else logits
+    logits = tf.image.resize(logits, size)  # nothing happens where it has that size
+    return tf.nn.softmax(logits) if logits.shape[3] != 1 else tf.sigmoid(logits)
+
+
+def _size(images: tf.Tensor, scale: float = 1.0) -> Any:
+    """Height and width times `scale`, at least 1: numbers where they are known, else a tensor."""
+    sides = images.shape[1:3]
+    if None not in sides:
+        return [max(1, round(side * scale)) for side in sides]
+    scaled = tf.round(tf.cast(tf.shape(images)[1:3], tf.float64) * scale)
+    return tf.maximum(1, tf.cast(scaled, tf.int32))
+
+
+def scores(
+    model: Callable[..., Any],
+    images: Any,
+    *,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    crf: Callable[[list[Any]], Any] | None = None,
+    sizes: Any = None,
+) -> tf.Tensor:
+    """What `labels` takes: the logits where the model is asked once; else the logarithms of the probabilities, averaged
+    over the views and then refined.
+
+    Evaluation, `bench.predict` and `models.inference.export` all take it: so a picture has one label map, whoever asks.
+
+    Args:
+        model, images, scales, flip: as of `probabilities`.
+        crf: takes [images, probabilities], and the `sizes` where there are some, such as a `models.DenseCRF`.
+        sizes: height and width of each picture in its margins, integers (B, 2); None: there are no margins.
+
+    Returns:
+        (B, H, W, C) float32. With one channel the log-odds.
+    """
+    if crf is None and not flip and tuple(scales) == (1.0,):
+        images = tf.cast(tf.convert_to_tensor(images), tf.float32)
+        return tf.cast(model(images, training=False), tf.float32)
+    found = probabilities(model, images, scales=scales, flip=flip)
+    if crf is not None:
+        found = crf([images, found] if sizes is None else [images, found, sizes])
+    logs = _log(found)
+    return logs if found.shape[-1] != 1 else logs - _log(1 - found)
+
+
+def _log(probabilities: tf.Tensor) -> tf.Tensor:
+    return tf.math.log(tf.maximum(probabilities, 1e-30))
+
+
+def labels(scores: tf.Tensor, size: Any = None) -> tf.Tensor:
+    """Class ids at a size of one's own, of the scores at the model's: resized bilinearly, then arg-maxed, because
+    resizing ids would invent shapes. Of equal scores the first class has it.
+
+    Equal on a CPU to `tf.argmax(tf.image.resize(scores, size), -1)` in every pixel (on a GPU but for its rounding), in
+    the memory of a few rows: what is larger than `STRIP` is done a strip of rows after the other.
+
+    Args:
+        scores: (B, h, w, C) float32, logits or logarithms of probabilities; of one channel: class 1 where above 0.
+        size: height and width of the result, numbers or a tensor; None: those of the scores.
+
+    Returns:
+        (B, *size) int32.
+    """
+    if size is None:
+        return _winners(scores)
+    height, width = tf.unstack(tf.cast(size, tf.int32))
+    # In whole numbers, and as TensorFlow's kernel has it: a strip has to fall on the same places.
+    rows = tf.maximum(1, STRIP // (tf.shape(scores)[0] * scores.shape[3] * width))
+    return tf.cond(
+        rows >= height,
+        lambda: _winners(tf.image.resize(scores, (height, width))),  # nothing happens where it has that size
+        lambda: _by_strips(scores, height, width, rows),
+    )
+
+
+STRIP = 1 << 21
+"""Scores, resized, that `labels` holds at a time; some copies of them come on top."""
+
+
+def _by_strips(scores: tf.Tensor, height: tf.Tensor, width: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    batch, extent = tf.shape(scores)[0], tf.shape(scores)[1]
+    scale = tf.cast(extent, tf.float32) / tf.cast(height, tf.float32)
+    kept = tf.uint8 if scores.shape[3] <= 256 else tf.int32
+
+    def strip(start: tf.Tensor) -> tf.Tensor:
+        # All strips have as many rows: those past the end are the last one again.
+        row = tf.cast(tf.minimum(start + tf.range(rows), height - 1), tf.float32)
+        place = (row + 0.5) * scale - 0.5
+        below = tf.floor(place)
+        above = tf.maximum(tf.cast(below, tf.int32), 0)
+        under = tf.minimum(tf.cast(tf.math.ceil(place), tf.int32), extent - 1)
+        first, last = above[0], under[-1] + 1
+        wide = tf.image.resize(scores[:, first:last], (last - first, width))
+        one, other = (tf.gather(wide, which - first, axis=1) for which in (above, under))
+        return tf.cast(_winners(one + (other - one) * (place - below)[:, None, None]), kept)
+
+    found = tf.map_fn(
+        strip,
+        tf.range(0, height, rows),
+        fn_output_signature=tf.TensorSpec([scores.shape[0], None, None], kept),
+        parallel_iterations=1,
+    )
+    joined = tf.reshape(tf.transpose(found, [1, 0, 2, 3]), [batch, -1, width])
+    return tf.cast(joined[:, :height], tf.int32)
+
+
+def _winners(scores: tf.Tensor) -> tf.Tensor:
+    """(B, H, W) int32 of (B, H, W, C)."""
+    if scores.shape[-1] == 1:
+        return tf.cast(scores[..., 0] > 0, tf.int32)
+    return tf.argmax(scores, axis=-1, output_type=tf.int32)
+
+
+def label_map(probabilities: Any) -> tf.Tensor:
+    """Class ids (B, H, W) int32 of the largest of C probabilities (B, H, W, C); of one channel: 1 where above 1/2."""
+    probabilities = tf.convert_to_tensor(probabilities)
+    if probabilities.shape[-1] == 1:
+        return tf.cast(probabilities[..., 0] > 0.5, tf.int32)
+    return tf.argmax(probabilities, axis=-1, output_type=tf.int32)
+
+
+def sliding(
+    predict: Callable[[np.ndarray], Any], images: Any, window: int | tuple[int, int], overlap: int
+) -> np.ndarray:
+    """Predict large images window by window, so that the model's memory follows the window and not the image.
+
+    Neighbouring windows share at least `overlap` pixels. At a border inside the image a window's outer `overlap // 4`
+    pixels, which lack their surroundings, are left out, and over the rest of the overlap one window fades into the
+    next. So where `predict` looks no further than `overlap // 4` pixels, the result is that of the whole image.
+
+    Args:
+        predict: (B, h, w, 3) to (B, h, w, C), such as probabilities; called with one size only.
+        images: (B, H, W, 3).
+        window: height and width of the windows, pixels; where the image is smaller, the image's.
+        overlap: least number of pixels shared by neighbours, below the window.
+
+    Returns:
+        (B, H, W, C) float32, every pixel a weighted mean of the windows over it.
+
+    Raises:
+        ValueError: overlap below 0, or not below the window.
+    """
+    images = np.asarray(images)
+    wanted = (window, window) if isinstance(window, int) else window
+    if not 0 <= overlap < min(wanted):
+        raise ValueError(f"overlap {overlap} must be at least 0 and below the window {window}")
+    sides = [min(side, extent) for side, extent in zip(wanted, images.shape[1:3], strict=True)]
+    rows, columns = (_profiles(side, extent, overlap) for side, extent in zip(sides, images.shape[1:3], strict=True))
+    total: Any = 0.0
+    for top, down in rows:
+        for left, across in columns:
+            place = np.s_[:, top : top + sides[0], left : left + sides[1]]
+            seen = np.asarray(predict(images[place]), np.float32)
+            if np.isscalar(total):
+                total = np.zeros((*images.shape[:3], seen.shape[3]), np.float32)
+            total[place] += seen * (down[:, None] * across)[..., None]
+    return total
+
+
+def _profiles(side: int, extent: int, overlap: int) -> list[tuple[int, np.ndarray]]:
+    """Along one axis: where each window starts and the weights (side,) of its pixels, which sum to 1 at every pixel."""
+    count = 1 if side == extent else -(-(extent - overlap) // (side - overlap))
+    starts = [i * (extent - side) // max(1, count - 1) for i in range(count)]
+    blank = overlap // 4
+    reach = np.clip((np.arange(side) + 0.5 - blank) / max(1, overlap - 2 * blank), 0, 1) if overlap else np.ones(side)
+    weights = [
+        np.minimum(reach if start else 1.0, reach[::-1] if start + side < extent else 1.0) * np.ones(side)
+        for start in starts
+    ]
+    total = np.zeros(extent)
+    for start, weight in zip(starts, weights, strict=True):
+        total[start : start + side] += weight
+    return [
+        (start, (weight / total[start : start + side]).astype(np.float32))
+        for start, weight in zip(starts, weights, strict=True)
+    ]

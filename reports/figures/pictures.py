@@ -1,0 +1,155 @@
+"""Prediction panels: image, truth, what each cell predicted, and where the cells are wrong."""
+
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from PIL import Image
+
+import results
+from reports.figures.theme import SOFT, short
+from reports.summary import Summary
+
+_MOST_ABREAST = 9
+# Pixels of a panel, of the gap between two, and of a title.
+_WIDE, _GAP, _TITLE, _DPI = 280, 10, 34, 110
+_MOST_CELLS = 25
+
+Panel = tuple[str, np.ndarray]  # a photograph (H,W,3), or ids (H,W)
+Tile = tuple[str, np.ndarray, bool]  # title, RGB, and whether it is a photograph
+
+
+def pictures(run: results.Run, summary: Summary, notes: list[str]) -> Figure | None:
+    """Image, truth, each cell's prediction and a map of errors, for the best, median and worst of the kept images."""
+    dataset = next((one.record.dataset for one in run.trials if one.record.dataset), None)
+    shown = _artefacts(run, summary, notes)
+    if dataset is None or not shown:
+        return None
+    colors = np.full((256, 3), 255, np.uint8)
+    colors[: len(dataset.colors)] = dataset.colors
+    colors[dataset.ignore_index] = (255, 255, 255)
+    lines = []
+    for name, panels in _telling(shown, dataset.ignore_index):
+        titled = [_titled(panel, panels, colors, dataset.ignore_index) for panel in panels]
+        titled[0] = (f"{name}: {titled[0][0]}", *titled[0][1:])
+        lines.append([*titled, *_errors(panels, dataset.ignore_index)])
+    used = {int(value) for panels in shown for _, pixels in panels if pixels.ndim == 2 for value in np.unique(pixels)}
+    width = _abreast(max(map(len, lines)))
+    figure = _tiled([line[at : at + width] for line in lines for at in range(0, len(line), width)])
+    handles = _legend(dataset, colors, used)
+    if len(summary.measured) > _MOST_CELLS:
+        notes.append(f"Predictions: the best {_MOST_CELLS} of {len(summary.measured)} cells, in the map of errors too.")
+    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=min(width, 6), frameon=False)
+    return figure
+
+
+def _abreast(most: int) -> int:
+    """Panels side by side, so that the lines of a picture are about equally long."""
+    return math.ceil(most / math.ceil(most / _MOST_ABREAST))
+
+
+def _tiled(rows: list[list[Tile]]) -> Figure:
+    """Rows of titled RGB pictures, as one image with text: an axes for each would take seconds."""
+    heights = [max(_WIDE * pixels.shape[0] // pixels.shape[1] for _, pixels, _ in row) for row in rows]
+    size = max(map(len, rows)) * (_WIDE + _GAP) - _GAP, sum(heights) + len(rows) * _TITLE
+    canvas = Image.new("RGB", size, "white")
+    figure = plt.figure(figsize=(size[0] / _DPI, size[1] / _DPI), dpi=_DPI)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.axis("off")
+    top = 0
+    for row, height in zip(rows, heights, strict=True):
+        for index, (name, pixels, smooth) in enumerate(row):
+            left = index * (_WIDE + _GAP)
+            picture = Image.fromarray(pixels)
+            scaled = (_WIDE, _WIDE * picture.height // picture.width)
+            canvas.paste(
+                picture.resize(scaled, Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST),
+                (left, top + _TITLE),
+            )
+            axes.text(left + _WIDE / 2, top + _TITLE - 6, name, ha="center", va="bottom", fontsize=13)
+        top += height + _TITLE
+    axes.imshow(np.asarray(canvas), interpolation="none", aspect="auto")
+    return figure
+
+
+def _telling(shown: list[list[Panel]], void: int) -> list[tuple[str, list[Panel]]]:
+    """The images that the cells do best, middling and worst on, by their mean mIoU over the cells."""
+
+    def score(panels: list[Panel]) -> float:
+        truth = dict(panels).get("truth")
+        found = [_image_miou(truth, pixels, void) for name, pixels in panels if pixels.ndim == 2 and name != "truth"]
+        known = [one for one in found if one is not None]
+        return float(np.mean(known)) if known else -1.0
+
+    order = sorted(shown, key=score, reverse=True)
+    if len(order) < 3:
+        return list(zip(("best", "worst"), order, strict=False))
+    return [("best", order[0]), ("median", order[len(order) // 2]), ("worst", order[-1])]
+
+
+def _titled(panel: Panel, panels: list[Panel], colors: np.ndarray, void: int) -> Tile:
+    """The panel in colours; a prediction's name says its mIoU."""
+    name, pixels = panel
+    if pixels.ndim == 3:
+        return name, pixels, True
+    score = None if name == "truth" else _image_miou(dict(panels).get("truth"), pixels, void)
+    return short(name, 20) + ("" if score is None else f"  {score:.0f}"), colors[pixels], False
+
+
+def _errors(panels: list[Panel], void: int) -> list[Tile]:
+    """How many of the cells are wrong at each pixel: white none, black all; void is grey."""
+    truth = dict(panels).get("truth")
+    guesses = [
+        pixels
+        for name, pixels in panels
+        if truth is not None and name != "truth" and pixels.shape == truth.shape
+    ]  # fmt: skip
+    if truth is None or not guesses:
+        return []
+    share = np.mean([pixels != truth for pixels in guesses], axis=0)
+    shades = (255 * plt.get_cmap("magma_r")(share)[..., :3]).astype(np.uint8)
+    shades[share == 0] = 255
+    shades[truth == void] = 190
+    return [("wrong cells", shades, False)]
+
+
+def _legend(dataset: results.Dataset, colors: np.ndarray, used: set[int]) -> list[Patch]:
+    classes = [index for index in sorted(used) if index < len(dataset.class_names) and index != dataset.ignore_index]
+    handles = [
+        Patch(facecolor=colors[i] / 255, edgecolor=SOFT, label=short(dataset.class_names[i], 18)) for i in classes[:24]
+    ]
+    return handles + ([Patch(facecolor="white", edgecolor=SOFT, label="void")] if dataset.ignore_index in used else [])
+
+
+def _artefacts(run: results.Run, summary: Summary, notes: list[str]) -> list[list[Panel]]:
+    """[(name, pixels)] of each picture: image, truth, the cells from best to worst; the lowest seed that has it."""
+    found: dict[tuple[int, str], dict[str, np.ndarray]] = {}
+    labels = {cell.key: cell.label for cell in summary.cells[:_MOST_CELLS]}
+    for stored in sorted(run.trials, key=lambda one: (one.record.seed, one.record.trial)):
+        for artefact in stored.record.artefacts:
+            if artefact.kind not in ("image", "truth", "prediction") or stored.record.cell not in labels:
+                continue
+            slot = found.setdefault((int(artefact.meta.get("order", 0)), str(artefact.meta.get("key", ""))), {})
+            name = labels[stored.record.cell] if artefact.kind == "prediction" else f"\0{artefact.kind}"
+            if name in slot:
+                continue
+            try:
+                with Image.open(results.artefact_path(stored, artefact)) as image:
+                    slot[name] = np.asarray(image.convert("RGB") if artefact.kind == "image" else image.convert("L"))
+            except (ValueError, OSError) as error:
+                notes.append(f"picture left out: {error}")
+    order = ["\0image", "\0truth", *labels.values()]
+    pictures = [[(name.strip("\0"), slot[name]) for name in order if name in slot] for _, slot in sorted(found.items())]
+    return [panels for panels in pictures if len(panels) > 1]
+
+
+def _image_miou(truth: np.ndarray | None, predicted: np.ndarray, void: int) -> float | None:
+    """mIoU of one picture in percent, void left out; None when the sizes differ or all is void."""
+    if truth is None or truth.shape != predicted.shape or not (truth != void).any():
+        return None
+    a, b = truth[truth != void].astype(int), predicted[truth != void].astype(int)
+    both = np.bincount(a[a == b], minlength=256)
+    union = np.bincount(a, minlength=256) + np.bincount(b, minlength=256) - both
+    return float(100 * (both[union > 0] / union[union > 0]).mean())

@@ -1,0 +1,289 @@
+"""Figures of what the cells score."""
+
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+import results
+from reports.figures.theme import INK, MOST_ROWS, SOFT, legend, say_cut, short, style
+from reports.summary import Cell, Summary, View
+from results.statistics import between
+
+MOST_CLASSES = 30
+MOST_CURVES = 10
+
+
+def miou(summary: Summary) -> Figure | None:
+    """Every seed, mean and interval of each cell, best on top."""
+    cells = summary.measured[:MOST_ROWS]
+    if not cells:
+        return None
+    figure, axes = plt.subplots(figsize=(9.5, 1.5 + 0.5 * max(len(cells), 2)))
+    for row, cell in enumerate(cells):
+        look, interval = style(row), cell.interval
+        seeds = [100 * value for value in cell.miou.values()]
+        # Seeds lie on a fixed ladder about the line, so that equal values do not hide each other.
+        offsets = np.linspace(-0.16, 0.16, len(seeds)) if len(seeds) > 1 else [0.0]
+        if not math.isnan(interval.low):
+            axes.plot([100 * interval.low, 100 * interval.high], [row, row], color=look["color"], lw=7, alpha=0.3)
+        axes.plot([100 * interval.mean] * 2, [row - 0.3, row + 0.3], color=INK, lw=2, zorder=4)
+        axes.scatter(seeds, row + np.asarray(offsets), s=46, zorder=5, edgecolor="white", linewidth=0.8, **look)
+    axes.set_yticks(range(len(cells)), [short(cell.label) for cell in cells])
+    axes.set_ylim(len(cells) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
+    some = any(not math.isnan(cell.interval.low) for cell in cells)
+    what = "seeds, mean and 95 % interval" if some else "seeds and mean; too few seeds for an interval"
+    axes.set_xlabel(f"validation mIoU, %  ({what})")
+    say_cut(axes, len(summary.measured), len(cells))
+    return figure
+
+
+def best(summary: Summary) -> Figure | None:
+    """Each cell's distance to the best one, with its interval, against a margin of half a point."""
+    cells = summary.measured[:MOST_ROWS]
+    pool = summary.ranking.pool
+    if len(cells) < 2 or pool is None:
+        return None
+    values = {cell.key: [*cell.miou.values()] for cell in cells}
+    figure, axes = plt.subplots(figsize=(9.5, 1.5 + 0.42 * len(cells)))
+    axes.axvspan(-0.5, 0.5, color=SOFT, alpha=0.18, lw=0)
+    axes.axvline(0, color=INK, lw=1.2)
+    for row, cell in enumerate(cells[1:]):
+        found = between(values, cells[0].key, cell.key, pool)
+        alike = summary.ranking.alike(cells[0].key, cell.key)
+        look = {**style(row + 1), "mfc": "white" if alike else style(row + 1)["color"]}
+        if not math.isnan(found.low):
+            axes.plot([100 * found.low, 100 * found.high], [row, row], color=look["color"], lw=2.4)
+        axes.plot([100 * found.estimate], [row], ms=9, mew=2, zorder=5, lw=0, **look)
+    axes.set_yticks(range(len(cells) - 1), [short(cell.label) for cell in cells[1:]])
+    axes.set_ylim(len(cells) - 1.5, -0.5)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(f"mIoU less that of {short(cells[0].label)}, points  (filled: told apart, open: not)")
+    say_cut(axes, len(summary.measured), len(cells))
+    return figure
+
+
+def throughput(summary: Summary) -> Figure | None:
+    """Throughput against mIoU, and the frontier of the cells that no other beats in both."""
+    timed = [(rank, cell) for rank, cell in enumerate(summary.measured) if cell.rates]
+    cells = timed[:MOST_ROWS]
+    if not cells or (summary.incomparable and not summary.timed):
+        return None
+    figure, axes = plt.subplots(figsize=(9.5, 5.6))
+    for rank, cell in cells:
+        x, interval, look = cell.images_per_second, cell.interval, style(rank)
+        if not math.isnan(interval.low):
+            axes.plot([x, x], [100 * interval.low, 100 * interval.high], color=look["color"], lw=2, alpha=0.6)
+        y = 100 * interval.mean
+        axes.plot([min(cell.rates), max(cell.rates)], [y, y], color=look["color"], lw=2, alpha=0.6)
+        axes.scatter([x], [y], s=110, zorder=5, edgecolor="white", label=short(cell.label), **look)
+    frontier = _frontier([cell for _, cell in cells])
+    edge = [[cell.images_per_second, 100 * cell.interval.mean] for cell in frontier]
+    axes.plot(*np.transpose(edge), color=SOFT, lw=1.2, ls="--", zorder=1)
+    axes.set_xlabel("training throughput, images/s (median and range of the seeds)")
+    axes.set_ylabel("validation mIoU, %")
+    say_cut(axes, len(timed), len(cells))
+    axes.margins(0.1)
+    legend(axes, len(cells))
+    return figure
+
+
+def _frontier(cells: list[Cell]) -> list[Cell]:
+    """The cells that no other matches in both speed and mIoU, from slow to fast."""
+    kept: list[Cell] = []
+    for cell in sorted(cells, key=lambda cell: (-cell.images_per_second, -cell.interval.mean)):
+        if not kept or cell.interval.mean > kept[-1].interval.mean:
+            kept.append(cell)
+    return kept[::-1]
+
+
+def _plain_log(axes: plt.Axes) -> None:
+    """A logarithmic x-axis labelled in plain numbers, as many as there is room for."""
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    decades = math.log10(high / low)
+    axes.xaxis.set_major_locator(
+        LogLocator(subs=(1, 2, 3, 5, 7) if decades < 1.2 else (1, 3) if decades < 2.5 else (1,))
+    )
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def views(summary: Summary) -> Figure | None:
+    """Evaluation speed against mIoU of the same weights in several views, each view by its number."""
+    timed = [view for view in summary.views if not math.isnan(view.images_per_second)]
+    if not timed:
+        return None
+    ranks = {cell.key: rank for rank, cell in enumerate(summary.cells)}
+    figure, axes = plt.subplots(figsize=(9.5, 5.6))
+    there = [key for key in ranks if any(view.key == key for view in timed)]
+    shown = there[:MOST_CURVES]
+    numbers = _numbered([view for view in timed if view.key == shown[0]])
+    for key in shown:
+        own = {view.name: (view.images_per_second, 100 * view.interval.mean) for view in timed if view.key == key}
+        look = style(ranks[key])
+        label = short(next(view.label for view in timed if view.key == key))
+        axes.plot(*zip(*own.values(), strict=True), ls="none", ms=8, label=label, **look)
+        for name, place in own.items():
+            if "default" in own:  # what the view brings and costs
+                axes.plot(*zip(own["default"], place, strict=True), color=look["color"], lw=1, alpha=0.4, zorder=1)
+            axes.annotate(str(numbers.get(name, "")), place, xytext=(6, 5), textcoords="offset points", fontsize=11)
+    _plain_log(axes)
+    axes.set_xlabel("evaluation, images/s (median of the seeds)")
+    axes.set_ylabel("validation mIoU, %")
+    if summary.incomparable and not summary.timed:
+        axes.set_title("Throughput is not comparable between these trials", color="#b00020", loc="left")
+    else:
+        say_cut(axes, len(there), len(shown))
+    axes.margins(0.12)
+    legend(axes, len(shown))
+    _name_numbers(axes, numbers)
+    return figure
+
+
+def _numbered(views: list[View]) -> dict[str, int]:
+    """The views of a cell by number from 1 on; the stride of training is a view by two names, and has one number."""
+    places: dict[tuple[float, float], int] = {}
+    return {
+        view.name: places.setdefault((view.images_per_second, view.interval.mean), len(places) + 1) for view in views
+    }
+
+
+def _name_numbers(axes: plt.Axes, numbers: dict[str, int]) -> None:
+    """What the numbers beside the points mean, below the axes."""
+    names = {number: [name for name, own in numbers.items() if own == number] for number in numbers.values()}
+    told = "\n".join(f"{number}  {' = '.join(same)}" for number, same in names.items())
+    axes.annotate(
+        told, (0, 0), xytext=(0, -54), xycoords="axes fraction", textcoords="offset points", va="top", fontsize=11
+    )
+
+
+def curves(run: results.Run, summary: Summary) -> Figure | None:
+    """Validation mIoU over training images, mean and range of the seeds."""
+    frame = results.history(run.trials)
+    frame = frame[frame["val_miou"].notna()]
+    cells = [(rank, cell) for rank, cell in enumerate(summary.cells) if (frame["cell"] == cell.key).any()]
+    if not cells:
+        return None
+    there = len(cells)
+    cells = cells[:MOST_CURVES]
+    figure, axes = plt.subplots(figsize=(9.5, 5.6))
+    for rank, cell in cells:
+        look = style(rank)
+        points = frame[frame["cell"] == cell.key].groupby("images")["val_miou"].agg(["mean", "min", "max"]) * 100
+        axes.fill_between(points.index, points["min"], points["max"], color=look["color"], alpha=0.15, linewidth=0)
+        every = max(1, len(points) // 8)
+        label = short(cell.label)
+        axes.plot(points.index, points["mean"], lw=2.2, ms=6, markevery=(rank % every, every), label=label, **look)
+    axes.set_xlabel("training images seen")
+    axes.set_ylabel("validation mIoU, %")
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}".replace(",", " "))
+    say_cut(axes, there, len(cells))
+    legend(axes, len(cells))
+    return figure
+
+
+def classes(run: results.Run, summary: Summary) -> Figure | None:
+    """IoU of each cell and class, and of each view of it where there is room, as a heat map."""
+    frame = results.classes(run.trials)
+    frame = frame[frame["split"] == "val"]
+    rows = {(cell.key, "default"): short(cell.label) for cell in summary.measured[:MOST_ROWS]}
+    if 0 < len(summary.views) <= MOST_ROWS:
+        places = {(view.key, view.name): short(view.label) for view in summary.views}
+        rows = {at: name if at[1] == "default" else f"{name}, {at[1]}" for at, name in places.items()}
+    table = frame.groupby(["cell", "view", "class_id"])["iou"].mean().unstack() * 100
+    table = table.loc[[row for row in rows if row in table.index]]
+    if table.empty:
+        return None
+    names = frame.groupby("class_id")["class_name"].first()
+    title = ""
+    if len(table.columns) > MOST_CLASSES:
+        spread = (table.max() - table.min()).dropna().sort_values(kind="stable").index[-MOST_CLASSES:]
+        title = f"the {len(spread)} of {len(table.columns)} classes on which the cells differ most"
+        table = table[sorted(spread)]
+    order = table.mean().sort_values(ascending=False, kind="stable", na_position="last").index
+    table = table[order]
+    lines, columns = table.shape
+    figure, axes = plt.subplots(figsize=(3.2 + 0.62 * max(columns, 6), 1.6 + 0.46 * max(lines, 2)))
+    sns.heatmap(
+        table.to_numpy(float),
+        ax=axes,
+        vmin=0,
+        vmax=100,
+        cmap="cividis",
+        annot=True,
+        fmt=".0f",
+        annot_kws={"size": 12 if columns <= 15 else 10.5},
+        linewidths=0.6,
+        cbar_kws={"label": "IoU, %", "pad": 0.015},
+        xticklabels=[short(str(names[index]), 18) for index in order],
+        yticklabels=[rows[row] for row in table.index],
+    )
+    axes.tick_params(length=0)
+    axes.set_yticklabels(axes.get_yticklabels(), rotation=0)
+    axes.set_xticklabels(axes.get_xticklabels(), rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_title(title, loc="left")
+    if not title:
+        say_cut(axes, len(summary.measured), len({at[0] for at in rows}))
+    return figure
+
+
+def confusion(run: results.Run, summary: Summary) -> Figure | None:
+    """Where the best cell's pixels of each class go, over all of its seeds."""
+    if not summary.measured:
+        return None
+    key = summary.measured[0].key
+    found = [
+        (np.array(view.confusion, float), one.record.dataset.class_names)
+        for one in run.trials
+        if one.record.cell == key and one.record.dataset
+        for view in one.record.views
+        if (view.view, view.split) == ("default", "val") and view.confusion
+    ]
+    if not found or not 2 <= len(found[0][1]) <= MOST_CLASSES:
+        return None
+    total = np.sum([matrix for matrix, _ in found], axis=0)
+    with np.errstate(invalid="ignore"):
+        share = 100 * total / total.sum(axis=1, keepdims=True)
+    names = [short(name, 16) for name in found[0][1]]
+    size = 2.2 + 0.52 * max(len(names), 5)
+    figure, axes = plt.subplots(figsize=(size + 1.2, size))
+    sns.heatmap(
+        share, ax=axes, vmin=0, vmax=100, cmap="cividis", annot=True, fmt=".0f", square=True, linewidths=0.5,
+        annot_kws={"size": 11 if len(names) <= 15 else 8}, cbar_kws={"label": "% of the class's pixels", "pad": 0.02},
+        xticklabels=names, yticklabels=names,
+    )  # fmt: skip
+    axes.tick_params(length=0)
+    axes.set_yticklabels(axes.get_yticklabels(), rotation=0)
+    axes.set_xticklabels(axes.get_xticklabels(), rotation=40, ha="right", rotation_mode="anchor")
+    axes.set(xlabel="predicted", ylabel="truth")
+    axes.set_title(short(summary.measured[0].label, 40), loc="left")
+    return figure
+
+
+def gradient(summary: Summary) -> Figure | None:
+    """How strongly each loss pulls, before training and once the answer is right."""
+    scaled = [(rank, cell) for rank, cell in enumerate(summary.measured) if cell.gradient[0] > 0]
+    cells = scaled[:MOST_ROWS]
+    if len({cell.gradient for _, cell in cells}) < 2:
+        return None
+    figure, axes = plt.subplots(figsize=(9.5, 1.6 + 0.42 * len(cells)))
+    axes.axvline(1, color=SOFT, lw=1.2)
+    for row, (rank, cell) in enumerate(cells):
+        look, (initial, later) = style(rank), cell.gradient
+        if later > 0:
+            axes.plot([initial, later], [row, row], color=look["color"], lw=2, alpha=0.6)
+            axes.plot([later], [row], ms=9, mew=2, lw=0, **{**look, "mfc": "white"})
+        axes.plot([initial], [row], ms=10, lw=0, **look)
+    _plain_log(axes)
+    axes.set_yticks(range(len(cells)), [short(cell.label) for _, cell in cells])
+    axes.set_ylim(len(cells) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("gradient norm / that of cross-entropy  (filled: before training, open: margin 3)")
+    say_cut(axes, len(scaled), len(cells))
+    return figure

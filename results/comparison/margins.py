@@ -1,0 +1,93 @@
+"""Which loss matters: the margins of a comparison, from YAML, per metric and per cell pattern."""
+
+import difflib
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from results.table import METRICS
+
+DEFAULT = Path(__file__).with_name("margins.yaml")
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Metric(_Part):
+    """How a metric is judged; `margin` and `floor` are the loss that matters, see `results/comparison/margins.yaml`."""
+
+    scale: Literal["difference", "ratio"]
+    better: Literal["higher", "lower"]
+    margin: Annotated[float, Field(gt=0)]
+    floor: Annotated[float, Field(ge=0)] = 0.0
+    gate: bool = True
+
+    @property
+    def sign(self) -> int:
+        """1 or -1: times a change it is above zero where the change is for the better."""
+        return 1 if self.better == "higher" else -1
+
+    @model_validator(mode="after")
+    def _sensible(self) -> "Metric":
+        if self.scale == "ratio" and self.better == "higher" and self.margin >= 1:
+            raise ValueError(f"margin {self.margin}: a ratio cannot fall by all of it")
+        return self
+
+
+class CellMargins(_Part):
+    """Margins of the cells whose label matches `match` (as in `fnmatch`)."""
+
+    match: str
+    margins: dict[str, Annotated[float, Field(gt=0)]]
+
+
+class Margins(_Part):
+    """The rules of one comparison."""
+
+    alpha: Share = 0.05
+    suspects: Share = 0.10
+    power: Share = 0.80
+    metrics: dict[str, Metric]
+    cells: tuple[CellMargins, ...] = ()
+
+    @model_validator(mode="after")
+    def _known(self) -> "Margins":
+        for name in self.metrics:
+            if name not in METRICS:
+                near = difflib.get_close_matches(name, METRICS, n=1)
+                raise ValueError(f"unknown metric {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        for cell in self.cells:
+            if unknown := sorted(set(cell.margins) - set(self.metrics)):
+                raise ValueError(f"cells matching {cell.match!r}: metric {unknown[0]!r} is not under `metrics`")
+        return self
+
+    def of(self, metric: str, label: str) -> float:
+        """The margin of a metric in the cell of this label."""
+        for cell in self.cells:
+            if metric in cell.margins and fnmatchcase(label, cell.match):
+                return cell.margins[metric]
+        return self.metrics[metric].margin
+
+
+def read(path: str) -> Margins:
+    """Read a margins file.
+
+    Raises:
+        ValueError: one line that names the file, the place and the fault.
+    """
+    try:
+        return Margins.model_validate(yaml.safe_load(Path(path).read_text()))
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{path}: {f'{where}: ' if where else ''}{message}") from None

@@ -1,0 +1,285 @@
+"""The gate between two releases: is a cell worse by more than the noise, and by a margin? Pure functions on arrays.
+
+The unit is a seed (a process start). The cells lend each other their variance, as in `results.statistics`; Holm's
+method keeps the chance of any false alarm in an unchanged release below `alpha`. A cell ends in one of four verdicts:
+
+    regressed      worse by more than the noise (after Holm) and by at least the margin
+    improved       better by more than the noise (after Holm) and by at least the margin
+    ok             surely not worse by the margin: the interval's lower end lies above it (non-inferiority)
+    inconclusive   the seeds cannot tell; says how many more could
+
+What it promises and misses, simulated: docs/gate.md.
+"""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
+
+import numpy as np
+from scipy import special, stats
+
+from results.statistics.noise import (
+    Pool,
+    degrees_of_freedom,
+    detectable_shift,
+    holm,
+    mean_squares,
+    pool,
+    standard_error,
+)
+
+Verdict = Literal["ok", "improved", "regressed", "inconclusive"]
+Seeds = Mapping[int, float]
+Key = TypeVar("Key", bound=Hashable)
+
+# Base and head on the same seeds are paired from this many degrees of freedom of the differences on, which is where
+# halving them costs less than a correlation of .3 wins. The values have no say: pairing only where they happen to
+# correlate picks the releases whose error is underestimated, one in six of which was a false alarm (docs/gate.md).
+PAIRED_DF = 4
+
+
+@dataclass(frozen=True)
+class Change:
+    """One cell's change from base to head on the scale of the test, where more is better.
+
+    `low` and `high` bound it with 5 % on each side; `p_worse` and `p_better` are one-sided (NaN: no test was possible).
+    `error` is the standard error of `estimate`, with `df` degrees of freedom; `seeds` counts those of base and head.
+    `method`: "pooled", "paired", "welch" (a wild cell), "identical", "constant" (seeds do not vary at all) or "none".
+    """
+
+    estimate: float
+    low: float
+    high: float
+    p_worse: float
+    p_better: float
+    error: float
+    df: float
+    seeds: tuple[int, int]
+    method: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A verdict. `p` is the Holm-adjusted p-value of being worse; `suspect`: worse at a false discovery rate of 10 %.
+
+    `smallest` is the true loss that the gate would have called with the stated power, on the scale of the test;
+    `more_seeds` the further seeds a side that would decide an inconclusive cell so (0: decided, or unknown).
+    """
+
+    verdict: Verdict
+    p: float
+    suspect: bool
+    smallest: float
+    more_seeds: int
+
+
+def changes(cells: Mapping[Key, tuple[Seeds, Seeds]], level: float = 0.90) -> dict[Key, Change]:
+    """The change of each cell {name: (base {seed: value}, head {seed: value})} of one metric, more being better.
+
+    All cells given here share one noise: pass those of one data set and one schedule. Cells whose base and head ran the
+    same seeds are paired when all of them together have `PAIRED_DF` degrees of freedom.
+    """
+    steps = _steps(cells)
+    shared, apart = _pool(*({(name, side): pair[side] for name, pair in cells.items()} for side in (0, 1)))
+    common, steps_apart = _pool(steps)
+    found = {}
+    for name, pair in cells.items():
+        a, b = map(_values, pair)
+        if cells[name][0] == cells[name][1] and len(a):
+            # The same software on the same seeds may repeat itself to the bit; nothing is left to estimate.
+            found[name] = Change(0.0, 0.0, 0.0, 1.0, 1.0, 0.0, np.inf, (len(a), len(b)), "identical")
+        elif common and name in steps and np.ptp(_values(steps[name])) > 0:
+            found[name] = _paired(_values(steps[name]), None if name in steps_apart else common, level)
+        else:
+            found[name] = _unpaired(a, b, None if {(name, 0), (name, 1)} & apart else shared, level)
+    return found
+
+
+def _values(seeds: Seeds) -> np.ndarray:
+    return np.array([*seeds.values()], float)
+
+
+def _steps(cells: Mapping[Key, tuple[Seeds, Seeds]]) -> dict[Key, Seeds]:
+    """Head less base, seed by seed, of the cells that are to be paired."""
+    steps: dict[Key, Seeds] = {
+        name: {seed: head[seed] - base[seed] for seed in base}
+        for name, (base, head) in cells.items()
+        if set(base) == set(head) and len(base) > 1
+    }
+    return steps if sum(len(values) - 1 for values in steps.values()) >= PAIRED_DF else {}
+
+
+def _pool(*sides: Mapping[Key, Seeds]) -> tuple[Pool | None, set[Key]]:
+    """The variance that the cells of all sides share, and the cells that `pool` left out of it, by their own names.
+
+    Its degrees of freedom are those of each side by itself: within one, cells of a seed may move together.
+    """
+    names = [(side, name) for side, cells in enumerate(sides) for name in cells]
+    shared = pool({f"{index}": _values(sides[side][name]) for index, (side, name) in enumerate(names)})
+    if shared is None:
+        return None, set()
+    apart = {names[int(index)] for index in shared.apart}
+    inside = [
+        {name: seeds for name, seeds in cells.items() if (side, name) not in apart} for side, cells in enumerate(sides)
+    ]
+    return replace(shared, df=sum(map(degrees_of_freedom, inside))), {name for _, name in apart}
+
+
+def _paired(steps: np.ndarray, shared: Pool | None, level: float) -> Change:
+    n = len(steps)
+    sd, df = (shared.sd, shared.df) if shared else (float(steps.std(ddof=1)), n - 1)
+    return _change(float(steps.mean()), sd / np.sqrt(n), df, (n, n), "paired", level)
+
+
+def _unpaired(a: np.ndarray, b: np.ndarray, shared: Pool | None, level: float) -> Change:
+    seeds, nan = (len(a), len(b)), float("nan")
+    if not len(a) or not len(b):
+        return Change(nan, nan, nan, nan, nan, nan, nan, seeds, "none")
+    d = float(b.mean() - a.mean())
+    if shared is None and (len(a) < 2 or len(b) < 2):
+        return Change(d, nan, nan, nan, nan, nan, nan, seeds, "none")
+    if shared is None and np.ptp(a) == np.ptp(b) == 0:
+        # Every seed gives the same number (a collapsed training does): the difference is a fact, not an estimate.
+        return Change(d, d, d, float(d >= 0), float(d <= 0), 0.0, np.inf, seeds, "constant")
+    error, df, method = standard_error(a, b, shared)
+    return _change(d, error, df, seeds, method, level)
+
+
+def _change(d: float, error: float, df: float, seeds: tuple[int, int], method: str, level: float) -> Change:
+    # Student's t by SciPy's plain functions: the distribution objects would take most of a comparison's time.
+    half, t = float(special.stdtrit(df, (1 + level) / 2)) * error, d / error
+    p_worse, p_better = float(special.stdtr(df, t)), float(special.stdtr(df, -t))
+    return Change(d, d - half, d + half, p_worse, p_better, float(error), float(df), seeds, method)
+
+
+def decide(
+    found: Mapping[Key, Change],
+    margins: Mapping[Key, float],
+    *,
+    alpha: float = 0.05,
+    suspects: float = 0.10,
+    power: float = 0.8,
+) -> dict[Key, Decision]:
+    """Verdicts over all cells and metrics that guard one release, corrected together.
+
+    Args:
+        found: changes of all cells and metrics, each on its own scale.
+        margins: the loss that matters, positive, on the same scale.
+        alpha: chance of any false alarm; that of calling one lost margin ok is that of the changes' intervals.
+        suspects: false discovery rate of the suspects (Benjamini and Hochberg 1995).
+        power: of `smallest` and `more_seeds`.
+    """
+    names = list(found)
+    worse = holm([found[name].p_worse for name in names])
+    better = holm([found[name].p_better for name in names])
+    discovered = _discovered(np.array([found[name].p_worse for name in names]), suspects)
+    tests = max(1, int(np.sum(~np.isnan(worse))))
+    return {
+        name: _decide(found[name], margins[name], worse[i], better[i], bool(discovered[i]), alpha, power, tests)
+        for i, name in enumerate(names)
+    }
+
+
+def _decide(
+    one: Change, margin: float, worse: float, better: float, suspect: bool, alpha: float, power: float, tests: int
+) -> Decision:
+    verdict: Verdict = "inconclusive"
+    if worse <= alpha and one.estimate <= -margin:
+        verdict = "regressed"
+    elif better <= alpha and one.estimate >= margin:
+        verdict = "improved"
+    elif one.low > -margin:
+        verdict = "ok"
+    smallest, more = float("nan"), 0
+    if one.error == 0:
+        smallest = margin
+    elif one.error > 0:
+        strict = detectable_shift(one.df, alpha / tests, power)
+        # To be called, the estimate must also lie beyond the margin.
+        smallest = max(strict * one.error, margin + float(special.stdtrit(one.df, power)) * one.error)
+        if verdict == "inconclusive":
+            a, b = one.seeds
+            sd = one.error / np.sqrt(1 / a + 1 / b)
+            lost = one.estimate <= -margin
+            shift = strict if lost else detectable_shift(one.df, alpha, power)
+            more = max(1, int(np.ceil(2 * (shift * sd / max(margin, -one.estimate)) ** 2)) - min(a, b))
+    return Decision(verdict, float(worse), suspect and verdict != "regressed", smallest, more)
+
+
+def _discovered(p: np.ndarray, rate: float) -> np.ndarray:
+    """Which p-values pass Benjamini and Hochberg's (1995) step-up at this false discovery rate; NaN never does."""
+    passed = np.zeros(p.shape, bool)
+    known = np.flatnonzero(~np.isnan(p))
+    if len(known):
+        passed[known] = stats.false_discovery_control(p[known]) <= rate
+    return passed
+
+
+def headline(
+    cells: Mapping[Key, tuple[Seeds, Seeds]], strata: Mapping[Key, Hashable] | None = None, level: float = 0.90
+) -> Change:
+    """One test over the grid: the mean over its cells of (mean of head - mean of base).
+
+    The error is that of the variance pooled within each of `strata` (default: all cells are one), of a wild cell its
+    own, cells being independent. Cells of one seed may move together (they share initial weights and the order of
+    data); when the deviations of a seed averaged over the cells are larger than independence explains (F-test at 5 %),
+    the seeds' own averages are compared instead, with their fewer degrees of freedom. Cells without a value on both
+    sides are left out.
+    """
+    kept = {name: pair for name, pair in cells.items() if pair[0] and pair[1]}
+    nan = float("nan")
+    none = Change(nan, nan, nan, nan, nan, nan, nan, (0, 0), "none")
+    if not kept:
+        return none
+    d = float(np.mean([np.mean(_values(head)) - np.mean(_values(base)) for base, head in kept.values()]))
+    seeds = (min(len(base) for base, _ in kept.values()), min(len(head) for _, head in kept.values()))
+    if all(base == head for base, head in kept.values()):
+        return Change(0.0, 0.0, 0.0, 1.0, 1.0, 0.0, np.inf, seeds, "identical")
+    together = [_together([pair[side] for pair in kept.values()]) for side in (0, 1)]
+    if any(means is not None for means in together):
+        base, head = (
+            means if means is not None else _means([pair[side] for pair in kept.values()])
+            for side, means in enumerate(together)
+        )
+        return none if len(base) < 2 or len(head) < 2 else _unpaired(base, head, None, level)
+    parts: list[tuple[float, float]] = []
+    for stratum in {(strata or {}).get(name) for name in kept}:
+        found = _variance_of_sum([pair for name, pair in kept.items() if (strata or {}).get(name) == stratum])
+        if not found:
+            return none
+        parts += found
+    variance = sum(part for part, _ in parts)
+    # Satterthwaite (1946): the degrees of freedom of a sum of variances.
+    df = variance**2 / sum(part**2 / own for part, own in parts)
+    return _change(d, float(np.sqrt(variance)) / len(kept), df, seeds, "pooled", level)
+
+
+def _variance_of_sum(pairs: list[tuple[Seeds, Seeds]]) -> list[tuple[float, float]]:
+    """(variance, degrees of freedom) of the parts of a sum of changes' error; empty without any noise estimate."""
+    sides = [{(row, side): pair[side] for row, pair in enumerate(pairs)} for side in (0, 1)]
+    shared, apart = _pool(*sides)
+    if shared is None:
+        return []
+    values = {key: _values(seeds) for side in sides for key, seeds in side.items()}
+    alone = [values[key] for key in apart if np.ptp(values[key]) > 0]  # the others do not vary at all
+    common = sum(shared.variance / len(one) for key, one in values.items() if key not in apart)
+    return [(common, shared.df), *((float(one.var(ddof=1)) / len(one), len(one) - 1) for one in alone)]
+
+
+def _means(sides: list[Seeds]) -> np.ndarray:
+    """Averages over the cells of each seed that all of them ran."""
+    common = sorted(set.intersection(*(set(side) for side in sides)))
+    return np.array([np.mean([side[seed] for side in sides]) for seed in common], float)
+
+
+def _together(sides: list[Seeds]) -> np.ndarray | None:
+    """The seeds' averages when the cells of a seed move together, else None."""
+    common = sorted(set.intersection(*(set(side) for side in sides)))
+    if len(sides) < 2 or len(common) < 2:
+        return None
+    table = np.array([[side[seed] for seed in common] for side in sides], float)
+    between, rest = mean_squares(table)
+    if rest == 0:
+        return table.mean(axis=0) if between > 0 else None
+    p = stats.f.sf(between / rest, len(common) - 1, (len(sides) - 1) * (len(common) - 1))
+    return table.mean(axis=0) if p < 0.05 else None
