@@ -24,7 +24,7 @@ import tensorflow as tf
 import models
 from bench.perf.ratios import Ratio, report, stack
 from bench.perf.rounds import milliseconds, quartiles, times
-from models import lattice
+from models.crf import lattice
 
 try:
     from pydensecrf import densecrf

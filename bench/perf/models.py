@@ -30,7 +30,8 @@ from bench.core import peak_rss_mb
 from bench.perf import peak, tutorial
 from bench.perf.ratios import Ratio, keep, report, stack
 from bench.perf.rounds import in_fresh_process, quartiles, times
-from models import BACKBONES, bare, builder, cost_of
+from models import BACKBONES, builder, cost_of
+from models.encoder.pyramid import bare
 
 OURS, STOCK, OURS_16, TUTORIAL = "ours", "KerasCV", "ours, stride 16", "the keras.io tutorial"
 SPECS = {

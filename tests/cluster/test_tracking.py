@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from bench.core import UsageError
+from bench.execution.cluster_checks import check_trackers
 from bench.execution.tracking import Tracking
-from bench.plan.checks import check_trackers
 
 FACTS = {"label": "dice", "model": {"backbone": "resnet18"}, "train": {"epochs": 2}}
 

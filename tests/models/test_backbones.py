@@ -13,10 +13,10 @@ import pytest
 import tensorflow as tf
 
 import models
-from models import BACKBONES, bare
+from models import BACKBONES
 from models.encoder.backbones import Backbone
 from models.encoder.mix_transformer import TransformerBlock
-from models.encoder.pyramid import STRIDES, ReverseChannels, for_any_size, maps, scaled
+from models.encoder.pyramid import STRIDES, ReverseChannels, bare, for_any_size, maps, scaled
 
 SMALL = {"aspp_channels": 8, "decoder_channels": 8, "low_level_channels": 8}
 # The families of KerasCV 0.9 that classify and have a map at each of the strides 4 to 32; YOLOv8 is made for detection.

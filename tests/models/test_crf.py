@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import models
-from models import lattice
+from models.crf import lattice
 from models.crf.meanfield import mean_field
 
 RNG = np.random.default_rng(0)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import models
-from models import BACKBONES, bare
+from models import BACKBONES
 from models.encoder.backbones import Backbone
 from models.encoder.output_stride import primitives
-from models.encoder.pyramid import STRIDES, maps
+from models.encoder.pyramid import STRIDES, bare, maps
 from models.layers.normalisation import BatchNormalization
 
 TOLERANCE = 1e-11  # of the map's deviation; in double precision thin backbones are off by 4e-15 at most

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import models
-from models import BACKBONES, bare
+from models import BACKBONES
 from models.encoder import torch_state, weights
+from models.encoder.pyramid import bare
 
 CONVERTED = Path(__file__).parents[3] / "shared/weights"
 
