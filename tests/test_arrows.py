@@ -1,6 +1,7 @@
 """Who may import whom (docs/architecture.md), read from the sources, imports inside functions included."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,11 @@ def test_rooms_are_entered_through_their_face():
         (str(f), module, name) for f, module, name, mine, _ in arrows() if mine != "perf" and not is_face(module, name)
     ]
     assert not wrong
+
+
+def test_the_page_has_the_same_table():
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \|([^|]*)\|$", (HOME / "docs/architecture.md").read_text(), re.MULTILINE)
+    assert {room: set(re.findall(r"`(\w+)`", imports)) for room, imports in rows} == MAY
 
 
 def test_no_circle_between_rooms():
