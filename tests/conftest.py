@@ -32,7 +32,7 @@ def _pictures_of_this_session(tmp_path_factory):
 @pytest.fixture(scope="module")
 def thin_resnet():
     """`resnet18` with one narrow block per stage, as in the processes of tests/faults/thin.py; its row."""
-    from models.backbones import BACKBONES
+    from models import BACKBONES
 
     source = importlib.util.spec_from_file_location("thin", Path(__file__).parent / "faults" / "thin.py")
     module = importlib.util.module_from_spec(source)

@@ -29,7 +29,7 @@ import bench.perf  # what every process sets before TensorFlow is imported
 began = time.perf_counter()
 import keras, tensorflow as tf
 import models
-from bench.environment import peak_rss_mb
+from bench.core import peak_rss_mb
 from bench.perf.models import Case, inference_step, training_step
 from bench.perf.rounds import medians
 imported = time.perf_counter()

@@ -40,7 +40,7 @@ TRIALS, SHORT = 21, ("--seeds", "1", "--only", "loss=cross_entropy,dice,focal")
 LOOP = """
 import json, sys
 from pathlib import Path
-from bench.environment import prepare_process
+from bench.core import prepare_process
 from bench.spec import parse
 spec = parse(json.load(sys.stdin), "loop")
 prepare_process(spec.placement.cpus)

@@ -31,7 +31,7 @@ LEAST = """
 import json, sys
 import keras, tensorflow as tf
 import losses, models
-from bench.optimizers import Adam, make_variables
+from bench.trial.optimizers import Adam, make_variables
 asked = json.loads(sys.argv[1])
 keras.mixed_precision.set_global_policy(asked["precision"])
 model = models.build(models.ModelSpec.model_validate(asked["model"]), asked["classes"], seed=0)

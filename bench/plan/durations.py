@@ -59,7 +59,7 @@ class Forecast:
 SCORING_PIXEL = 70
 """Bytes that a pixel of a label takes while it is scored: ids, the two boundary bands and their integral images."""
 SCORING_STRIP = 80 << 20
-"""Bytes that `models.predict.labels` takes for its strips, whatever the label."""
+"""Bytes that `models.labels` takes for its strips, whatever the label."""
 
 
 def scoring_bytes(size: int, batch: int, classes: int, pixels: int) -> int:

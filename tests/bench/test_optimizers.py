@@ -112,7 +112,7 @@ def test_it_is_one_operation_a_variable():
 def test_two_replicas_make_the_step_of_one_device():
     script = textwrap.dedent("""
         import keras, numpy as np, tensorflow as tf
-        from bench.optimizers import AdamW, build, make_variables
+        from bench.trial.optimizers import AdamW, build, make_variables
         from bench.spec import TrainSpec
         from bench.core import KERAS_3
         cpu = tf.config.list_physical_devices("CPU")[0]

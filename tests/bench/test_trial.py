@@ -56,7 +56,7 @@ class Done(NamedTuple):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, thin_resnet):
     """A trial on two replicas in mixed precision with a frozen, pretrained backbone and an auxiliary head."""
-    from models.pyramid import bare
+    from models.encoder.pyramid import bare
 
     home = tmp_path_factory.mktemp("trial")
     bare(thin_resnet).save(home / "pretrained.keras")

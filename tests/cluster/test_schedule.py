@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.core import UsageError, describe
+from bench.core import UsageError, describe, made_by
 from bench.execution.supervisor import End, Limits
 from bench.execution.worker_process import function
 from bench.plan import make, misfit
@@ -205,8 +205,8 @@ def test_other_versions_on_a_node_are_refused_with_both(cluster, nodes, tmp_path
 
     cluster_checks.check_nodes(tmp_path / "runs")
     assert not cluster_checks.probe(str(tmp_path / "nowhere"))["sees"]
-    here = {**describe(), "tensorflow": "2.99.0"}
-    monkeypatch.setattr(cluster_checks, "describe", lambda: here)
+    here = {**made_by(), "tensorflow": "2.99.0"}
+    monkeypatch.setattr(cluster_checks, "made_by", lambda: here)
     there = describe()["tensorflow"]
     with pytest.raises(UsageError, match=rf"node .* has tensorflow {there}, this process tensorflow 2\.99\.0"):
         cluster_checks.check_nodes(tmp_path / "runs")
@@ -219,8 +219,8 @@ def test_another_ray_is_refused_with_both_versions_and_a_client_is_told_where_to
     join = """
 import sys, ray
 ray.__version__ = "0.0.1"
-from bench import schedule
-schedule.cluster(sys.argv[1]).__enter__()
+from bench.execution import ray_tune
+ray_tune.cluster(sys.argv[1]).__enter__()
 """
     command = [sys.executable, "-c", join, cluster.address]
     done = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, check=False)

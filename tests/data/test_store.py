@@ -185,15 +185,15 @@ def test_a_set_on_disk_need_not_fit_into_memory(cache):
     """400 MB of pictures in a process that may hold 200 MB of data: mapped pages of a file are not its own."""
     code = (
         "import resource, numpy as np\n"
-        "from bench.data import store\n"
+        "from bench.data import decoded_cache as store\n"
         "limit = 200 << 20\n"
         "resource.setrlimit(resource.RLIMIT_DATA, (limit + 150 * (1 << 20), limit + 150 * (1 << 20)))\n"
         "kept = store.keep(200, lambda i: (np.full((1024, 512, 4), i, np.uint8),), 'auto', 'large')\n"
         "print(type(kept).__name__, sum(int(kept[i][0][5, 5, 0]) for i in range(200)))\n"
     )
     environment = os.environ | {CACHE_VARIABLE: str(cache), "OPENBLAS_NUM_THREADS": "1"}
-    limited = "from bench.data import store\nstore.MEMORY_LIMIT = 64 << 20\n"
-    small = code.replace("from bench.data import store\n", limited).replace("'large'", "''")
+    limited = "from bench.data import decoded_cache as store\nstore.MEMORY_LIMIT = 64 << 20\n"
+    small = code.replace("from bench.data import decoded_cache as store\n", limited).replace("'large'", "''")
     done = subprocess.run([sys.executable, "-c", small], capture_output=True, text=True, env=environment, check=False)
     assert done.stdout.split() == ["_Mapped", str(sum(range(200)))], done.stderr[-500:]
     memory = code.replace("'auto'", "'memory'")

@@ -75,14 +75,14 @@ def trains(payload, tell):
     """Real trials of a thin ResNet, one after another: that of the payload, and as `then` changes it."""
     from thin import make_thin
 
-    from bench.trial import trial
+    from bench.trial import worker
 
     make_thin()
     for change in [{}, *payload.get("then", [])]:
         one = {**payload, **change}
         with pytest.MonkeyPatch.context() as patch:
             _break(patch, one)
-            trial.worker(one, tell)
+            worker(one, tell)
 
 
 def _break(patch, payload):

@@ -6,7 +6,7 @@ import time
 
 from bench.core import start
 from bench.data.pipeline import Crops
-from bench.trial import trial
+from bench.trial.__main__ import main
 from models import BACKBONES
 
 row = BACKBONES["resnet18"]
@@ -25,4 +25,4 @@ def reads(self, position):
 
 Crops.__getitem__ = reads
 sys.argv[0] = "bench.trial"
-start(trial.main)
+start(main)

@@ -111,12 +111,12 @@ def test_a_place_that_is_missing_a_file_or_full_is_passed_over_and_named_where_t
 def test_ray_starts_whatever_the_temporary_folder_is_and_leaves_nothing(place):
     """$TMPDIR cannot be made, $RAY_TMPDIR is as long as any may be, what Ray would share lies on a disk."""
     code = """
-from bench import schedule, scratch
+from bench.execution import ray_tune, scratch
 import ray
 scratch.shared_memory = lambda: False
-with schedule.cluster(None):
+with ray_tune.cluster(None):
     node = ray._private.worker._global_node
-    print(node.plasma_store_socket_name, node.raylet_socket_name, schedule._own)
+    print(node.plasma_store_socket_name, node.raylet_socket_name, ray_tune._own)
     print(ray.get(ray.remote(lambda: "answered").remote()))
 """
     here = long(place, scratch.MOST_BYTES)

@@ -99,7 +99,7 @@ def test_a_death_is_told_though_a_grandchild_holds_the_pipe(run):
 @pytest.mark.parametrize("job", ["hangs_in_here", "hangs_in_native_code"])
 def test_a_job_ends_with_its_parent(tmp_path, job):
     code = f"""
-from bench.supervisor import Limits, run
+from bench.execution.supervisor import Limits, run
 run("fault_jobs:{job}", {{}}, {str(tmp_path / "log")!r}, Limits(), lambda event: print("told", flush=True))
 """
     path = os.pathsep.join([str(PROJECT), str(Path(__file__).parent)])

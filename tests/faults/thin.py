@@ -9,7 +9,7 @@ import sys
 
 def make_thin() -> None:
     """Let `resnet18` have one narrow block per stage from here on: building and tracing it takes a test's time."""
-    from models.backbones import BACKBONES
+    from models import BACKBONES
 
     row = BACKBONES["resnet18"]
     thin = {"stackwise_filters": (64, 24, 32, 40), "stackwise_blocks": (1, 1, 1, 1)}
@@ -17,14 +17,13 @@ def make_thin() -> None:
 
 
 if __name__ == "__main__":
-    from bench.cli import start
-
-    from bench import trial
+    from bench.core import start
+    from bench.trial.__main__ import main
 
     make_thin()
     for arguments in map(json.loads, sys.argv[1:]):
         sys.argv = ["bench.trial", *arguments]
         try:
-            start(trial.main)
+            start(main)
         except SystemExit as end:
             print("status", end.code, file=sys.stderr, flush=True)

@@ -85,15 +85,15 @@ def test_a_saved_backbone_loads_and_does_not_fit_another(suffix: str, tmp_path: 
 
 def test_missing_files_are_named_before_anything_is_built(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"'/nowhere/x\.h5' of backbone 'resnet18' are none of"):
-        weights.check("resnet18", "/nowhere/x.h5")
+        weights.check_weights("resnet18", "/nowhere/x.h5")
     (tmp_path / "x.txt").touch()
     with pytest.raises(ValueError, match=r"should end in one of \.h5"):
-        weights.check("resnet18", str(tmp_path / "x.txt"))
+        weights.check_weights("resnet18", str(tmp_path / "x.txt"))
     (tmp_path / "x.h5").write_text("no HDF5")
     with pytest.raises(ValueError, match="cannot be read as HDF5"):
         weights.load(None, "resnet18", str(tmp_path / "x.h5"))
-    weights.check("resnet18", "none")
-    weights.check("efficientnetlite_b1", "imagenet")
+    weights.check_weights("resnet18", "none")
+    weights.check_weights("efficientnetlite_b1", "imagenet")
 
 
 def test_weights_of_blocks_and_of_unnamed_layers_go_by_order(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_refused_download_names_the_preset_and_the_offline_ways(monkeypatch: p
     for variable in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")  # nothing listens there
     monkeypatch.setenv("KAGGLEHUB_CACHE", "/nonexistent")
-    weights.check("resnet50", "resnet50_imagenet")
+    weights.check_weights("resnet50", "resnet50_imagenet")
     with pytest.raises(
         ValueError, match=r"'resnet50_imagenet' could not be downloaded \(.*\); use weights 'none', the path"
     ):
@@ -149,4 +149,4 @@ def test_a_refused_download_names_the_preset_and_the_offline_ways(monkeypatch: p
     with pytest.raises(
         ValueError, match=r"'resnet50_imagenet' of backbone 'resnet18' are none of 'none', 'imagenet' and"
     ):
-        weights.check("resnet18", "resnet50_imagenet")
+        weights.check_weights("resnet18", "resnet50_imagenet")

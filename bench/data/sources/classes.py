@@ -117,7 +117,7 @@ def _of_yaml(path: Path) -> Declared:
     shown); ids run from 0 without a gap, and 255 may name the colours of void. So does JSON, which is YAML: `{"0":
     "sky"}`, `{"sky": 0}` or `["sky"]`. Names are taken as they are written, `no` and `off` too."""
     try:
-        entries = yaml.load(text_of(path), Loader=_Strings)
+        entries = _Strings(text_of(path)).get_single_data()
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from None
     if isinstance(entries, list):
