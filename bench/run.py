@@ -30,8 +30,8 @@ from bench.core import (
     signals,
     start,
 )
-from bench.execution import SEARCH, Policy, RunFolder, Trial, cluster_checks, resume_command, settled, writable
-from bench.plan import Grid, Local, Plan, checks, costs, forecast, grown, make, misfit, moved_data, place
+from bench.execution import SEARCH, FailurePolicy, RunFolder, Trial, cluster_checks, is_done, resume_command, writable
+from bench.plan import Grid, Local, Plan, checks, costs, forecast, make, merge_grids, moved_data, place, why_unplaceable
 from bench.plan import dry_run as preview
 from bench.spec import TrialSpec
 
@@ -133,14 +133,14 @@ def main(
             )
         given = _given(grid=grid, seeds=seeds)
         return _resume(resume, given, data_root, address, max_concurrent, care, changed, track or ())
-    policy, out = Policy.of(care), out or Path("runs")
+    policy, out = FailurePolicy.of(care), out or Path("runs")
     # With no cluster to ask, everything a user can get wrong is known before Ray starts.
     plan = make(options, [_this_machine()], max_concurrent) if address is None else None
     if plan is not None:
         data = checks.check_inputs(plan.grid)
         if dry_run:
             return _preview(plan, [_this_machine()], data, out)
-        if fault := misfit(plan.needs, [_this_machine()]):
+        if fault := why_unplaceable(plan.needs, [_this_machine()]):
             raise UsageError(fault)
     writable(out, name, address)
     from bench.execution import ray_tune
@@ -197,8 +197,8 @@ def _preview(plan: Plan, nodes: Any, data: Any, out: Path) -> int:
 
 def _longest_first(plan: Plan, data: Any, out: Path, nodes: Any) -> Plan:
     """The plan with estimates, where the order matters: different models, and several trials at a time."""
-    abreast = plan.concurrent or sum(node.gpus for node in nodes)
-    if abreast < 2 or len({_work(cell.spec) for cell in plan.grid.cells}) < 2:
+    concurrency = plan.concurrent or sum(node.gpus for node in nodes)
+    if concurrency < 2 or len({_work(cell.spec) for cell in plan.grid.cells}) < 2:
         return plan
     return replace(plan, seconds=forecast(plan, costs(plan, data), out, _kinds(nodes)).seconds)
 
@@ -225,7 +225,7 @@ def _resume(
     from bench.execution import ray_tune
 
     run = RunFolder.open(path)
-    policy = Policy.of({**run.manifest().get("policy", {}), **care})
+    policy = FailurePolicy.of({**run.manifest().get("policy", {}), **care})
     grid = run.grid()
     gpus = max(cell.spec.placement.gpus for cell in grid.cells)
     moved = moved_data.to(data_root, grid) if data_root else {}
@@ -256,7 +256,7 @@ def _resume(
             console.print(f"{len(others)} trials are made anew; {left}.", style="dim")
         if given or moved:
             run.regrid(plan, {**given, **_given(data_root=data_root)}, address, places)
-        missing = sum(not settled(run, trial) for trial in plan.trials)
+        missing = sum(not is_done(run, trial) for trial in plan.trials)
         if not grid.search:  # else its cells are known once the search has chosen
             kept = f"{len(plan.trials) - missing} of {len(plan.trials)}"
             console.print(f"{kept} trials are complete and kept.", style="dim")
@@ -277,7 +277,7 @@ def _grown(
     more = moved_data.moved(make(_as_before(run, grid, given), nodes, max_concurrent).grid, places)
     if more.search != grid.search:
         raise UsageError(f"--grid {more.name}: its search is not that of {run.path}; run it by itself")
-    return grown(grid, more)
+    return merge_grids(grid, more)
 
 
 def _as_before(run: RunFolder, grid: Grid, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -326,14 +326,14 @@ def _sorted_out(
     return found if changed is Changed.redo else {}
 
 
-def _execute(run: RunFolder, plan: Plan, policy: Policy, track: Sequence[Track], address: str | None) -> int:
+def _execute(run: RunFolder, plan: Plan, policy: FailurePolicy, track: Sequence[Track], address: str | None) -> int:
     """Run what the plan lacks, its search first, then tables and report; returns the exit status."""
-    from bench.execution import Campaign, candidates, choose
+    from bench.execution import TrialRunner, candidates, choose
 
     again = resume_command(run.path, address)
 
     def left(trials: list[Trial]) -> list[Trial]:
-        return [trial for trial in trials if not settled(run, trial)]
+        return [trial for trial in trials if not is_done(run, trial)]
 
     try:
         facts: Mapping[str, Mapping[str, Any]] = {}
@@ -342,7 +342,7 @@ def _execute(run: RunFolder, plan: Plan, policy: Policy, track: Sequence[Track],
             wanted = candidates(plan.grid)
             if todo := _without_score(search, wanted):
                 console.print(f"Search over {plan.grid.search.field}: {len(todo)} trials to do.", soft_wrap=True)
-                Campaign(search, plan, policy, console, track=track).run(todo)
+                TrialRunner(search, plan, policy, console, track=track).run(todo)
             if failed := len(_without_score(search, wanted)):
                 # Chosen among the others, the cell would be another one once the search is whole.
                 run.finish("incomplete")
@@ -358,7 +358,7 @@ def _execute(run: RunFolder, plan: Plan, policy: Policy, track: Sequence[Track],
         total = len(plan.trials)
         console.print(f"Run {run.path}: {len(todo)} trials to do.", soft_wrap=True)
         if todo:
-            Campaign(run, plan, policy, console, facts, track).run(todo, finished=total - len(todo))
+            TrialRunner(run, plan, policy, console, facts, track).run(todo, finished=total - len(todo))
     except StorageLost as lost:
         with contextlib.suppress(StorageLost):
             run.finish("incomplete")
@@ -387,7 +387,7 @@ def _without_score(search: RunFolder, trials: list[Trial]) -> list[Trial]:
 
 
 def _complete(run: RunFolder, plan: Plan) -> str:
-    return f"{sum(settled(run, trial) for trial in plan.trials)} of {len(plan.trials)}"
+    return f"{sum(is_done(run, trial) for trial in plan.trials)} of {len(plan.trials)}"
 
 
 def _report(run: RunFolder) -> Path | None:

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.execution import cluster_checks, ray_tune, runner
-    from bench.execution.failure_policy import Policy, Trial, settled
+    from bench.execution.failure_policy import FailurePolicy, Trial, is_done
     from bench.execution.run_folder import SEARCH, RunFolder, resume_command, writable
-    from bench.execution.runner import Campaign
+    from bench.execution.runner import TrialRunner
     from bench.execution.search import candidates, choose
 else:
     from bench.core import face

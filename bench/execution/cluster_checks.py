@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core import UsageError, differences, made_by
-from bench.plan import Plan, misfit
+from bench.plan import Plan, why_unplaceable
 from bench.spec import DataSpec
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def check_trackers(names: Sequence[str]) -> None:
 
 def check_placement(plan: Plan, nodes: Sequence[ray_tune.Node]) -> None:
     """Refuse what would wait for ever, and nodes whose TensorFlow cannot see the GPUs that Ray gives a trial there."""
-    if fault := misfit(plan.needs, nodes):
+    if fault := why_unplaceable(plan.needs, nodes):
         raise UsageError(fault)
     if plan.gpus:
         from bench.execution import ray_tune

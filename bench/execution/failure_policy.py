@@ -16,8 +16,8 @@ from bench.spec import TrialSpec
 Trial = tuple[str, Cell, TrialSpec]
 
 
-class Policy(BaseModel):
-    """What is done about trials that do not end well.
+class FailurePolicy(BaseModel):
+    """Say what is done about trials that do not end well.
 
     Attributes:
         trial_timeout, stall_timeout: seconds for an attempt as a whole, and without a sign of life.
@@ -33,7 +33,7 @@ class Policy(BaseModel):
     on_oom: Literal["record", "shrink"] = "record"
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Policy:
+    def of(cls, values: Mapping[str, Any]) -> FailurePolicy:
         """From options of the command.
 
         Raises:
@@ -62,7 +62,7 @@ def shrunk(trial: Trial) -> Trial | None:
     return f"{name}-batch{half}", Cell(f"{cell.label} batch {half}", axes, smaller), smaller
 
 
-def settled(run: RunFolder, trial: Trial) -> bool:
+def is_done(run: RunFolder, trial: Trial) -> bool:
     """Whether a trial is complete, or has run out of memory and is complete with half its batch."""
     status = run.status(trial[0])
     if status is None:

@@ -28,7 +28,7 @@ def await_memory(log: str, poll: float = 1.0) -> None:
 
 
 def _taken() -> list[str]:
-    """The GPUs with too little free memory, as "id (used of total MiB)"; empty where nobody can tell."""
+    """The GPUs with too little free memory, as "id (used of total MiB)"; empty where that is unknown."""
     tool, mine = shutil.which("nvidia-smi"), os.environ.get("CUDA_VISIBLE_DEVICES")
     if tool is None or not mine:
         return []

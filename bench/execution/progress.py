@@ -23,7 +23,7 @@ class _Row:
     began: float = 0.0
 
 
-class View:
+class ProgressView:
     """Shows trials done, running and failed, and each running trial's epoch, loss, mIoU and images/s.
 
     Args:
@@ -40,7 +40,7 @@ class View:
         self._lasted: list[float] = []
         self._live = Live(console=console, refresh_per_second=2, get_renderable=self._draw, transient=True)
 
-    def __enter__(self) -> View:
+    def __enter__(self) -> ProgressView:
         if self._console.is_terminal:
             self._live.start()
         return self
@@ -52,7 +52,7 @@ class View:
     def started(self, trial: str) -> None:
         self._rows[trial].state, self._rows[trial].began = "running", time.monotonic()
 
-    def told(self, trial: str, data: dict[str, Any]) -> None:
+    def message(self, trial: str, data: dict[str, Any]) -> None:
         row = self._rows[trial]
         row.epoch = data.get("epoch", row.epoch)
         row.loss = data.get("loss", row.loss)
@@ -92,9 +92,9 @@ class View:
         if not self._lasted:
             return 0.0
         typical = sum(self._lasted) / len(self._lasted)
-        abreast = max(1, len(running))
+        concurrency = max(1, len(running))
         current = [max(0.0, typical - (time.monotonic() - row.began)) for row in running]
-        return max(current, default=0.0) + waiting * typical / abreast
+        return max(current, default=0.0) + waiting * typical / concurrency
 
     def _draw(self) -> Group:
         count = {state: sum(r.state == state for r in self._rows.values()) for state in ("done", "running", "failed")}

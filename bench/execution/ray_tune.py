@@ -68,7 +68,7 @@ class Job:
 
     Attributes:
         name: unique, fit for a folder.
-        entry: "module:function", called in the worker as function(payload, tell).
+        entry: "module:function", called in the worker as function(payload, emit).
         payload: what the function gets; plain data.
         log: file that takes the worker's output.
         cpus, gpus: whole devices, all on one node.
@@ -86,7 +86,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a job: an attempt "started"; it "told" `data`; it is "retried"; it "ended" for good.
+    """Something that happened to a job: an attempt "started"; it sent a "message", `data`; it is "retried"; it "ended".
     The last two say in `end` how the attempt ended. "waits": no live node can hold it, nor any other that is left."""
 
     kind: str
@@ -122,7 +122,7 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
     global _joined
     _joined = address is not None
     with _shipped() if _joined else _private() as options:
-        with _told_in_a_line(address), _deaf_to_sigterm():
+        with _as_refusal(address), _deaf_to_sigterm():
             ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
         # Ray prints a screenful for each dead worker, past `log_to_driver`; the run says it in a line, and has the log.
         ray._private.worker._worker_logs_enabled = False
@@ -158,7 +158,7 @@ def _check_address(address: str) -> None:
 
 
 @contextlib.contextmanager
-def _told_in_a_line(address: str | None) -> Iterator[None]:
+def _as_refusal(address: str | None) -> Iterator[None]:
     """Make whatever keeps Ray from starting, or from being joined, a refusal. It raises errors of any type."""
     try:
         yield
@@ -283,7 +283,7 @@ def _called_off(asked: dict[str, Any], patience: float) -> set[str]:
 
 
 def _answer(address: str, task: Any) -> Any:
-    """What a task on a node returns or raises; what is not installed there is told in a line."""
+    """What a task on a node returns or raises; what is not installed there is reported in one line."""
     try:
         return ray.get(task)
     except ray.exceptions.RayTaskError as error:
@@ -379,14 +379,14 @@ def _work(config: dict[str, Any], jobs: dict[str, dict[str, Any]], folder: str) 
     """In the worker that holds the devices: watch over the process that runs the job."""
     job = jobs[config["job"]]
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # what Ray's processes do not hear, a trial does
-    tune.report({"told": {"event": "started", "pid": os.getpid()}})
+    tune.report({"message": {"event": "started", "pid": os.getpid()}})
     if job["gpus"]:
         gpu_memory.await_memory(job["log"])
 
-    def tell(event: dict[str, Any]) -> None:
-        tune.report({"told": event})
+    def emit(event: dict[str, Any]) -> None:
+        tune.report({"message": event})
 
-    end = supervisor.run(job["entry"], job["payload"], job["log"], Limits(**job["limits"]), tell, folder)
+    end = supervisor.run(job["entry"], job["payload"], job["log"], Limits(**job["limits"]), emit, folder)
     tune.report({"end": asdict(end)})
     if end.may_pass:
         raise RuntimeError(end.message)  # the one failure that Tune sees of a job, so the one that it retries
@@ -415,8 +415,8 @@ class _Relay(tune.Callback):
     ) -> None:
         if "end" in result:
             self._ends[trial.trial_id] = End(**result["end"])
-        elif "told" in result:
-            self._emit(trial, "told", data=result["told"])
+        elif "message" in result:
+            self._emit(trial, "message", data=result["message"])
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._emit(trial, "retried", end=self._end(trial))
@@ -516,7 +516,7 @@ def _silenced() -> Iterator[None]:
 
 
 def tracker(name: str, title: str, folder: Path) -> Any:
-    """Ray's logger "tensorboard", "mlflow" or "wandb", ready to be told of trials (see bench.execution.tracking).
+    """Ray's logger "tensorboard", "mlflow" or "wandb", ready to follow trials (see bench.execution.tracking).
 
     MLflow's keeps files beside the runs in `folder`, or where $MLFLOW_TRACKING_URI says.
 

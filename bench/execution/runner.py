@@ -14,8 +14,8 @@ from rich.console import Console
 import results
 from bench.core import ATTEMPTS_FILE, CHECKPOINT_FILE, SPEC_FILE, StorageLost, describe, read_checkpoint
 from bench.execution import ray_tune
-from bench.execution.failure_policy import Policy, Trial, shrunk
-from bench.execution.progress import View
+from bench.execution.failure_policy import FailurePolicy, Trial, shrunk
+from bench.execution.progress import ProgressView
 from bench.execution.run_folder import RunFolder
 from bench.execution.supervisor import End
 from bench.execution.tracking import Tracking
@@ -29,14 +29,14 @@ LAST_SECONDS = 20.0
 """How long a run that is interrupted waits for what is on its way to a tracker."""
 
 
-class Campaign:
+class TrialRunner:
     """Schedules trials and sees to it that each leaves a record, even one whose process died without a word."""
 
     def __init__(
         self,
         run: RunFolder,
         plan: Plan,
-        policy: Policy,
+        policy: FailurePolicy,
         console: Console,
         tuning: Mapping[str, Mapping[str, Any]] | None = None,
         track: Sequence[str] = (),
@@ -62,7 +62,7 @@ class Campaign:
         self._started.clear()
         epochs = max(spec.train.epochs for _, _, spec in trials)
         jobs = [self._job(*trial) for trial in trials]
-        with View(list(self._trials), epochs, self._console, finished) as self._view:
+        with ProgressView(list(self._trials), epochs, self._console, finished) as self._view:
             self._tracking, patience = self._tracked(trials), None
             try:
                 ray_tune.run(
@@ -123,8 +123,8 @@ class Campaign:
                 self._clear(event.job)
             self._started[event.job] = _now()
             self._view.started(event.job)
-        elif event.kind == "told":
-            self._view.told(event.job, event.data)
+        elif event.kind == "message":
+            self._view.message(event.job, event.data)
         elif event.kind == "retried":
             assert event.end is not None
             self._view.note(f"{event.job}: {event.end.message}; it is tried again")
@@ -134,7 +134,7 @@ class Campaign:
             self._view.note(f"{event.job} and others wait: {event.end.message}; given up in {minutes:g} minutes")
         elif event.kind == "ended":
             assert event.end is not None
-            self._settle(event.job, event.end)
+            self._finish_job(event.job, event.end)
 
     def _clear(self, name: str) -> None:
         """Make way for a trial that begins: all goes but what it can go on from, with the log of how it came about.
@@ -156,7 +156,7 @@ class Campaign:
         except OSError as error:
             raise self._run.lost(error) from error
 
-    def _settle(self, name: str, end: End) -> None:
+    def _finish_job(self, name: str, end: End) -> None:
         """Once a job is over: make sure of its record and say how it went."""
         if self._run.status(name) is None:
             lines = [line.strip() for line in end.message.splitlines() if line.strip()]

@@ -55,15 +55,15 @@ def _with(cell: Cell, changes: Mapping[str, Any]) -> Any:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The grid with each cell's best candidate, what the record of each says of it, and what a user should be told."""
+class TunedGrid:
+    """The grid with each cell's best candidate, what the record of each says of it, and notes for the user."""
 
     grid: Grid
     facts: Mapping[str, Mapping[str, Any]]
     notes: tuple[str, ...]
 
 
-def choose(grid: Grid, run: RunFolder) -> Outcome:
+def choose(grid: Grid, run: RunFolder) -> TunedGrid:
     """For every cell the candidate with the highest validation mIoU, over the search's seeds; the smaller on a tie."""
     search = grid.search
     assert search is not None
@@ -90,7 +90,7 @@ def choose(grid: Grid, run: RunFolder) -> Outcome:
             "search_steps": len(scores) * search.seeds * (search.epochs or train.epochs) * train.steps_per_epoch,
             "training_steps": train.epochs * train.steps_per_epoch,
         }
-    return Outcome(replace(grid, cells=tuple(cells)), facts, tuple(notes))
+    return TunedGrid(replace(grid, cells=tuple(cells)), facts, tuple(notes))
 
 
 def _score(cell: Cell, search: Search, run: RunFolder) -> float | None:

@@ -1,4 +1,4 @@
-"""A job in a process of its own, watched from outside: what it tells, how long it may take, how it ended.
+"""A job in a process of its own, watched from outside: what it emits, how long it may take, how it ended.
 
 The parent is the worker that holds the job's devices. So the exit signal is known, a hang in native code can be ended
 whoever holds the interpreter lock, and what TensorFlow keeps (memory, precision policy, devices) goes with the process.
@@ -58,17 +58,17 @@ def run(
     payload: dict[str, Any],
     log: str,
     limits: Limits,
-    tell: Callable[[dict[str, Any]], None],
+    emit: Callable[[dict[str, Any]], None],
     folder: str = ".",
 ) -> End:
-    """Call "module:function" as function(payload, tell) in a new process and wait for its end.
+    """Call "module:function" as function(payload, emit) in a new process and wait for its end.
 
     Args:
         entry: importable in a new interpreter with this one's environment.
         payload: plain data.
         log: file to which the process's output is appended; its stacks too when a limit ends it.
         limits: after which it is ended.
-        tell: called here with each event that the function told, except {"event": "alive"}, a bare sign of life.
+        emit: called here with each event that the function emits, except {"event": "alive"}, a bare sign of life.
         folder: where it starts, if this machine has that folder.
     """
     receive, send = os.pipe()
@@ -86,7 +86,7 @@ def run(
             process.stdin.flush()  # and left open: its end tells the process that its parent is gone
         except BrokenPipeError:
             pass  # it died at once; why is found below
-        outcome = _listen(process, receive, limits, tell, log)
+        outcome = _listen(process, receive, limits, emit, log)
         return outcome or _end_of(process)
     finally:
         process.kill()
@@ -95,7 +95,7 @@ def run(
 
 
 def _listen(
-    process: subprocess.Popen[bytes], receive: int, limits: Limits, tell: Callable[[dict[str, Any]], None], log: str
+    process: subprocess.Popen[bytes], receive: int, limits: Limits, emit: Callable[[dict[str, Any]], None], log: str
 ) -> End | None:
     """Hand events on until the process ends; None when how it ended has to be read from its exit status."""
     wall, stall = limits.wall or float("inf"), limits.stall or float("inf")
@@ -112,7 +112,7 @@ def _listen(
             elif event["event"] == "raised":
                 outcome = End("raised", event["error"])
             elif event["event"] != "alive":
-                tell(event)
+                emit(event)
         if outcome:
             if now > done + limits.exit:
                 with open(log, "a") as file:

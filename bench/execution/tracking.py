@@ -17,9 +17,9 @@ from bench.execution.ray_tune import Event
 
 
 class Tracking:
-    """Tells Ray's own loggers how jobs get on: TensorBoard files in `folder`/JOB always, services by name.
+    """Hands the progress of jobs to Ray's own loggers: TensorBoard files in `folder`/JOB always, services by name.
 
-    A listener. Every event that a job tells goes on with its numbers, at its "step"; `ended` says how the job ended.
+    A listener. Every message of a job goes on with its numbers, at its "step"; `ended` says how the job ended.
     A tracker that fails is left out from then on, and `failed` hears why: no run ends because a server is down.
 
     Args:
@@ -52,7 +52,7 @@ class Tracking:
         if event.kind == "started":
             self._open.add(event.job)
             self._each(lambda logger: logger.log_trial_start(job))
-        elif event.kind == "told" and "step" in event.data:
+        elif event.kind == "message" and "step" in event.data:
             result = {name: value for name, value in event.data.items() if isinstance(value, int | float)}
             result |= {"timesteps_total": result.pop("step"), "training_iteration": result.get("epoch", 0)}
             self._each(lambda logger: logger.log_trial_result(0, job, result))
@@ -72,10 +72,10 @@ class Tracking:
             self.ended(job, False)
         self._each(lambda logger: logger.on_experiment_end([]))
 
-    def _each(self, tell: Callable[[Any], None]) -> None:
+    def _each(self, call: Callable[[Any], None]) -> None:
         for name, logger in [*self._loggers.items()]:
             try:
-                tell(logger)
+                call(logger)
             except Exception as error:
                 del self._loggers[name]
                 reason = (str(error).splitlines() or [type(error).__name__])[0]

@@ -25,7 +25,7 @@ def function(entry: str) -> Callable[..., Any]:
     return getattr(importlib.import_module(module), name)
 
 
-class _Teller:
+class _Emitter:
     """Writes events as lines of JSON; bare signs of life at most once a second."""
 
     def __init__(self, descriptor: int) -> None:
@@ -58,14 +58,14 @@ def main() -> None:
     faulthandler.enable()
     payload = json.loads(_line())
     _end_with_parent()
-    tell = _Teller(descriptor)
+    emit = _Emitter(descriptor)
     try:
-        function(entry)(payload, tell)
+        function(entry)(payload, emit)
     except Exception as error:
         traceback.print_exc()
-        tell({"event": "raised", "error": f"{type(error).__name__}: {error}"})
+        emit({"event": "raised", "error": f"{type(error).__name__}: {error}"})
         sys.exit(1)
-    tell({"event": "returned"})
+    emit({"event": "returned"})
 
 
 def _line() -> bytes:

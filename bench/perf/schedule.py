@@ -26,7 +26,7 @@ import psutil
 import typer
 
 from bench.core import UsageError, cli, command, start
-from bench.execution import Campaign, Policy, RunFolder, ray_tune, runner
+from bench.execution import FailurePolicy, RunFolder, TrialRunner, ray_tune, runner
 from bench.perf.ratios import Ratio, keep, report
 from bench.perf.rounds import quartiles, times
 from bench.plan import placement
@@ -56,7 +56,7 @@ def ours(trials: int) -> None:
     made = placement.make(options, [local], max_concurrent=local.cpus)
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder.create(Path(folder), "r", {"grid": "smoke"}, made, {})
-        Campaign(run, made, Policy(), cli.console(file=StringIO())).run(made.trials[:trials])
+        TrialRunner(run, made, FailurePolicy(), cli.console(file=StringIO())).run(made.trials[:trials])
         left = len(list(run.path.glob("trials/*/record.json")))
     assert left == trials, f"{left} records of {trials} trials"
 

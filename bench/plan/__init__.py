@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from bench.plan.checks import check_weights
     from bench.plan.durations import costs, forecast
     from bench.plan.grid import Cell, Grid, Search, single
-    from bench.plan.placement import Local, Plan, default_precision, grown, make, misfit, place
+    from bench.plan.placement import Local, Plan, default_precision, make, merge_grids, place, why_unplaceable
 else:
     from bench.core import face
 

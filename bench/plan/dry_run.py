@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.plan.durations import Forecast, scoring_bytes
-from bench.plan.placement import Machine, Plan, misfit
+from bench.plan.placement import Machine, Plan, why_unplaceable
 from bench.spec import DataSpec
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def show(
         f"{len(grid.cells)} cells x {grid.seeds} seeds = {len(plan.trials)} trials, {at_a_time} at a time, "
         f"each with {needs}; nodes: {have}"
     )
-    if fault := misfit(plan.needs, nodes):
+    if fault := why_unplaceable(plan.needs, nodes):
         console.print(Text.assemble(("does not fit:", "red"), f" {fault}"))
     else:
         _show_costs(costs, {cell.spec.cell: cell.label for cell in grid.cells}, console)

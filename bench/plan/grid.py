@@ -123,7 +123,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """A resolved grid: cells in the file's order, the number of seeds of each, and what a user should be told."""
+    """A resolved grid: cells in the file's order, the number of seeds of each, and notes for the user."""
 
     name: str
     description: str

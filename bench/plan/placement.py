@@ -46,7 +46,7 @@ class Plan:
         concurrent: trials at a time, None for as many as there are GPUs.
         shared: trials share CPU cores, so that their throughput says nothing.
         notes: choices made for the user, one line each.
-        seconds: of a trial of each cell, by its hash, as far as they can be told in advance.
+        seconds: of a trial of each cell, by its hash, as far as they are known in advance.
     """
 
     grid: Grid
@@ -161,43 +161,43 @@ def place(grid: Grid, gpus: int, nodes: Sequence[Machine], max_concurrent: int |
     Raises:
         UsageError: a batch does not split over the replicas, or the installed stack lacks something.
     """
-    cells, shared, abreast = [], False, max_concurrent
+    cells, shared, concurrent = [], False, max_concurrent
     for cell in grid.cells:
         check_available(cell.spec.train)
         wanted = cell.spec.placement
         own = (wanted.gpus or gpus) if gpus else 0
-        cpus, abreast, beside = share(own, nodes, max_concurrent)
+        cpus, concurrent, sharing = allocate(own, nodes, max_concurrent)
         if wanted.exclusive_node:
             cpus = max((node.cpus for node in nodes if node.gpus >= own or not own), default=cpus)
-        shared |= beside
+        shared |= sharing
         logical = wanted.gpus if wanted.gpus and not own else wanted.cpu_replicas
         placement = {**wanted.model_dump(), "cpus": cpus, "gpus": own, "cpu_replicas": logical}
         # Validated again: the batch has to split over the replicas.
         values = {**cell.spec.model_dump(mode="json"), "placement": placement}
         cells.append(replace(cell, spec=grids.parse(values, f"grid {grid.name}: cell {cell.label!r}")))
-    return Plan(replace(grid, cells=tuple(cells)), abreast, shared)
+    return Plan(replace(grid, cells=tuple(cells)), concurrent, shared)
 
 
-def grown(old: Grid, new: Grid) -> Grid:
-    """The cells of both, and the seeds of the one that has more."""
+def merge_grids(old: Grid, new: Grid) -> Grid:
+    """Return a grid with the cells of both, and the seeds of the one that has more."""
     have = {(cell.spec.cell, cell.spec.placement.replicas) for cell in old.cells}
     more = [cell for cell in new.cells if (cell.spec.cell, cell.spec.placement.replicas) not in have]
     return replace(old, cells=(*old.cells, *more), seeds=max(old.seeds, new.seeds))
 
 
-def share(gpus: int, nodes: Sequence[Machine], max_concurrent: int | None) -> tuple[int, int | None, bool]:
-    """CPUs of a trial, trials at a time, and whether trials share cores."""
+def allocate(gpus: int, nodes: Sequence[Machine], max_concurrent: int | None) -> tuple[int, int | None, bool]:
+    """Return the CPUs of a trial, the trials at a time, and whether trials share cores."""
     if gpus:
         hosts = [node for node in nodes if node.gpus >= gpus] or list(nodes)
         return max(1, min(node.cpus * gpus // max(gpus, node.gpus) for node in hosts)), max_concurrent, False
     # A CPU trial owns a machine: throughput means something only when nothing else runs on its cores.
-    abreast = max_concurrent or len(nodes)
-    a_node = -(-abreast // len(nodes))
-    return max(1, min(node.cpus for node in nodes) // a_node), abreast, a_node > 1
+    concurrency = max_concurrent or len(nodes)
+    per_node = -(-concurrency // len(nodes))
+    return max(1, min(node.cpus for node in nodes) // per_node), concurrency, per_node > 1
 
 
-def misfit(needs: Sequence[tuple[int, int]], nodes: Sequence[Machine]) -> str | None:
-    """Why no single node can hold a trial of so many (CPUs, GPUs); None when one can. Ray would wait for ever."""
+def why_unplaceable(needs: Sequence[tuple[int, int]], nodes: Sequence[Machine]) -> str | None:
+    """Say why no single node can hold a trial of so many (CPUs, GPUs); None if one can. Ray would wait for ever."""
     most = max((node.gpus for node in nodes), default=0)
     for cpus, gpus in needs:
         if gpus > most:

@@ -10,7 +10,7 @@ from rich.table import Table
 from typer.testing import CliRunner
 
 from bench.core import cli
-from bench.execution.progress import View
+from bench.execution.progress import ProgressView
 
 HOME = Path(__file__).resolve().parents[2]
 ODD = ["[unlabeled]", "lane [/right]", "[/]", "[red]x[/]", ":cat:", "[0]", "a\\[b]"]
@@ -37,7 +37,7 @@ def test_text_comes_out_as_it_is(text):
 def test_the_live_view_shows_names_as_they_are(text):
     for terminal in (False, True):
         out = io.StringIO()
-        with View([text], 1, cli.console(file=out, width=200, force_terminal=terminal)) as view:
+        with ProgressView([text], 1, cli.console(file=out, width=200, force_terminal=terminal)) as view:
             view.started(text)
             view.note(text)
             view.ended(text, "crashed", text)

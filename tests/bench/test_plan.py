@@ -11,8 +11,8 @@ from bench import run
 from bench.core import UsageError, environment
 from bench.execution import RunFolder
 from bench.execution.failure_policy import shrunk
-from bench.execution.progress import View
-from bench.plan import Local, default_precision, grown, make, misfit
+from bench.execution.progress import ProgressView
+from bench.plan import Local, default_precision, make, merge_grids, why_unplaceable
 from bench.spec import parse
 
 LAPTOP = [Local(2, 0, None)]
@@ -90,7 +90,9 @@ def test_a_grid_may_say_itself_how_many_gpus_each_trial_has():
 @pytest.mark.parametrize("gpus", [1, 2, 4])
 def test_a_grid_of_more_gpus_than_any_node_has_is_refused_by_what_it_asks(gpus):
     nodes = [Local(16, gpus, "A100")]
-    assert misfit(make({"grid": "scaling"}, nodes, None).needs, nodes).startswith(f"{2 * gpus} GPU(s) a trial asked")
+    assert why_unplaceable(make({"grid": "scaling"}, nodes, None).needs, nodes).startswith(
+        f"{2 * gpus} GPU(s) a trial asked"
+    )
 
 
 def test_half_the_batch_is_another_cell():
@@ -159,7 +161,7 @@ def test_a_driver_that_does_not_answer_is_told_and_has_no_gpus(tmp_path, monkeyp
 
 def test_errors_are_shown_as_they_are_not_as_markup():
     out = io.StringIO()
-    with View(["a"], 1, Console(file=out)) as view:
+    with ProgressView(["a"], 1, Console(file=out)) as view:
         view.ended("a", "crashed", "Unknown device [/device:GPU:1], shape=[batch, 3]")
         view.note("[/x]")
     assert "Unknown device [/device:GPU:1], shape=[batch, 3]" in out.getvalue()
@@ -185,7 +187,7 @@ def test_a_grid_grows_by_cells_that_differ_in_replicas_alone():
     grid = make({"grid": "scaling", "preset": "smoke", "gpus_per_trial": 0}, LAPTOP, None).grid
     alone = [cell for cell in grid.cells if cell.spec.placement.replicas == 1]
     assert sum(cell.spec.cell == alone[0].spec.cell for cell in grid.cells) == 4, "1, and strong 2, 4 and 8"
-    wider = grown(replace(grid, cells=tuple(alone)), grid)
+    wider = merge_grids(replace(grid, cells=tuple(alone)), grid)
     assert [(cell.label, cell.spec.placement.replicas) for cell in wider.cells] == [
         (cell.label, cell.spec.placement.replicas) for cell in grid.cells
     ]
@@ -193,9 +195,9 @@ def test_a_grid_grows_by_cells_that_differ_in_replicas_alone():
 
 def test_a_grown_grid_keeps_its_cells_and_has_more():
     old, new = _plan(LAPTOP, seeds=2, only=["loss=dice,bce"]).grid, _plan(LAPTOP, seeds=3).grid
-    both = grown(old, new)
+    both = merge_grids(old, new)
     assert [cell.label for cell in both.cells[:2]] == ["dice", "bce"]
     assert sorted(cell.label for cell in both.cells) == sorted(cell.label for cell in new.cells)
     assert both.seeds == 3
-    assert grown(new, old).seeds == 3
-    assert len(grown(new, old).cells) == 7
+    assert merge_grids(new, old).seeds == 3
+    assert len(merge_grids(new, old).cells) == 7

@@ -10,7 +10,7 @@ import pytest
 from bench.core import UsageError, describe, made_by
 from bench.execution.supervisor import End, Limits
 from bench.execution.worker_process import function
-from bench.plan import make, misfit
+from bench.plan import make, why_unplaceable
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -41,8 +41,8 @@ def _run(tmp_path, entry, payloads, gpus=0, limits=None, retries=0, on_event=lam
     return events
 
 
-def _told(events, job):
-    return [event.data for event in events if event.job == job and event.kind == "told"]
+def _messages(events, job):
+    return [event.data for event in events if event.job == job and event.kind == "message"]
 
 
 def test_nodes_are_described(nodes):
@@ -51,7 +51,7 @@ def test_nodes_are_described(nodes):
 
 def test_a_trial_sees_all_its_gpus_in_a_process_of_its_own(nodes, tmp_path):
     events = _run(tmp_path, "visible", {"a": {}, "b": {}}, gpus=2)
-    steps = {job: next(d for d in _told(events, job) if d["event"] == "step") for job in "ab"}
+    steps = {job: next(d for d in _messages(events, job) if d["event"] == "step") for job in "ab"}
     assert {step["gpus"] for step in steps.values()} == {"0,1"}
     assert steps["a"]["pid"] != steps["b"]["pid"]
     assert next(event.kind for event in events if event.job == "a") == "started"
@@ -73,16 +73,16 @@ def test_dead_and_raising_workers_take_nobody_with_them_and_are_not_tried_again(
 def test_what_hung_is_tried_again_as_often_as_asked(nodes, tmp_path):
     payloads = {"a": {"mark": str(tmp_path / "mark")}}
     events = _run(tmp_path, "wait_at_first", payloads, limits=Limits(stall=2.0), retries=1)
-    assert [event.kind for event in events if event.kind != "told"] == ["started", "retried", "started", "ended"]
+    assert [event.kind for event in events if event.kind != "message"] == ["started", "retried", "started", "ended"]
     assert next(event.end.kind for event in events if event.kind == "retried") == "stalled"
-    assert [data["attempt"] for data in _told(events, "a") if data["event"] == "step"] == [1, 2]
+    assert [data["attempt"] for data in _messages(events, "a") if data["event"] == "step"] == [1, 2]
     assert events[-1].end == End("returned")
 
 
 def test_what_no_node_can_hold_is_named(nodes):
-    assert misfit([(1, 2)], nodes) is None
-    assert misfit([(1, 1), (1, 3)], nodes).startswith("3 GPU(s) a trial asked, but no node has more than 2")
-    assert misfit([(64, 1)], nodes) == "64 CPU(s) and 1 GPU(s) a trial asked, but no node has both"
+    assert why_unplaceable([(1, 2)], nodes) is None
+    assert why_unplaceable([(1, 1), (1, 3)], nodes).startswith("3 GPU(s) a trial asked, but no node has more than 2")
+    assert why_unplaceable([(64, 1)], nodes) == "64 CPU(s) and 1 GPU(s) a trial asked, but no node has both"
 
 
 def test_every_node_with_so_many_gpus_is_asked_but_for_those_that_other_work_holds(nodes, monkeypatch):
@@ -140,7 +140,7 @@ def test_12_trials_share_32_gpus_and_a_lost_node_costs_its_attempts_alone(cluste
     again = {event.job: event.end.kind for event in events if event.kind == "retried"}
     assert again[lose.job] == "lost"
     assert set(again.values()) == {"lost"}
-    holds = {job: _told(events, job)[-1] for job in wanted}
+    holds = {job: _messages(events, job)[-1] for job in wanted}
     assert {job: len(hold["gpus"].split(",")) for job, hold in holds.items()} == wanted
     assert max(_at_once(holds.values()).values()) == 1  # no GPU was given to two
     beside = [(a, b) for a in holds.values() for b in holds.values() if a is not b and a["node"] == b["node"]]
@@ -162,7 +162,7 @@ def test_what_no_node_can_hold_any_more_is_given_up(cluster, nodes, tmp_path, mo
     events = _run(
         tmp_path, "holds_gpus", {"wide": {}, "narrow": {}}, gpus={"wide": 5, "narrow": 1}, retries=1, on_event=lose
     )
-    kinds = [event.kind for event in events if event.job == "wide" and event.kind != "told"]
+    kinds = [event.kind for event in events if event.job == "wide" and event.kind != "message"]
     assert kinds == ["started", "retried", "waits", "ended"]
     message = "no node that is left has the 1 CPUs and 5 GPUs of a trial"
     assert [event.end for event in events if event.job == "wide" and event.end][-1] == End("lost", message)

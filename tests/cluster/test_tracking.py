@@ -17,11 +17,11 @@ def told(tracking, job, miou):
     from bench.execution.ray_tune import Event
 
     tracking(Event("started", job))
-    tracking(Event("told", job, {"event": "started", "pid": 1}))
+    tracking(Event("message", job, {"event": "started", "pid": 1}))
     for epoch in (1, 2):
         data = {"event": "epoch", "epoch": epoch, "step": 10 * epoch, "loss": 1.0 / epoch, "miou": miou * epoch / 2}
-        tracking(Event("told", job, data))
-    tracking(Event("told", job, {"event": "result", "epoch": 2, "step": 20, "final_miou": miou}))
+        tracking(Event("message", job, data))
+    tracking(Event("message", job, {"event": "result", "epoch": 2, "step": 20, "final_miou": miou}))
 
 
 def tracked(folder, services=(), notes=None):

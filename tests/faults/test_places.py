@@ -135,11 +135,11 @@ with ray_tune.cluster(None):
 def test_whatever_keeps_ray_from_starting_is_one_line():
     from bench.execution import ray_tune
 
-    with pytest.raises(scratch.KeepFolder) as error, ray_tune._told_in_a_line(None):
+    with pytest.raises(scratch.KeepFolder) as error, ray_tune._as_refusal(None):
         raise Exception("a\nlong story")  # as Ray does when its raylet dies
     assert str(error.value).startswith("Ray does not start on this machine: a long story (its logs: ")
     joined = r"^--address here: no Ray cluster joined: OSError$"
-    with pytest.raises(UsageError, match=joined), ray_tune._told_in_a_line("here"):
+    with pytest.raises(UsageError, match=joined), ray_tune._as_refusal("here"):
         raise OSError
 
 
