@@ -34,17 +34,26 @@ class FailurePolicy(BaseModel):
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> FailurePolicy:
-        """From options of the command.
+        """Make a policy of options of the command; None is an option that was not given.
 
         Raises:
             UsageError: naming the option.
         """
         try:
-            return cls.model_validate(values)
+            return cls.model_validate({name: value for name, value in values.items() if value is not None})
         except ValidationError as error:
             fault = error.errors(include_url=False)[0]
             option = "--" + "-".join(str(fault["loc"][0]).split("_"))
             raise UsageError(f"{option} {fault['input']}: {fault['msg']}") from None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The options that were given, as the manifest of a run keeps them."""
+        return self.model_dump(exclude_unset=True)
+
+    def over(self, stored: Mapping[str, Any]) -> FailurePolicy:
+        """Return the policy of options that were stored, with those that are given here in their place."""
+        return FailurePolicy.of({**stored, **self.given})
 
     @property
     def limits(self) -> Limits:

@@ -51,9 +51,11 @@ sys.exit(trial.run(spec, Path(sys.argv[1])).status != "ok")
 
 def ours(trials: int) -> None:
     """As many no-op trials of a run, one CPU each."""
-    options = {"grid": "smoke", "seeds": math.ceil(trials / 2), "settings": ["model.weights=none"], "gpus_per_trial": 0}
+    request = placement.GridRequest(
+        grid="smoke", seeds=math.ceil(trials / 2), settings=("model.weights=none",), gpus_per_trial=0
+    )
     local = placement.Local(cpus=psutil.cpu_count() or 1, gpus=0, accelerator=None)
-    made = placement.make(options, [local], max_concurrent=local.cpus)
+    made = placement.make(request, [local], max_concurrent=local.cpus)
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder.create(Path(folder), "r", {"grid": "smoke"}, made, {})
         TrialRunner(run, made, FailurePolicy(), cli.console(file=StringIO())).run(made.trials[:trials])

@@ -4,10 +4,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.plan import checks, dry_run, grid, moved_data, placement
-    from bench.plan.checks import check_weights
-    from bench.plan.durations import costs, forecast
+    from bench.plan.checks import Datasets, check_weights
+    from bench.plan.durations import costs, forecast, longest_first
     from bench.plan.grid import Cell, Grid, Search, single
-    from bench.plan.placement import Local, Plan, default_precision, make, merge_grids, place, why_unplaceable
+    from bench.plan.placement import (
+        GridRequest,
+        Local,
+        Machine,
+        Plan,
+        default_precision,
+        make,
+        merge_grids,
+        place,
+        this_machine,
+        why_unplaceable,
+    )
 else:
     from bench.core import face
 

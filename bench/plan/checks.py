@@ -27,6 +27,9 @@ except ValueError as error:
 if TYPE_CHECKING:
     from bench.data import Dataset
 
+Datasets = Mapping[DataSpec, "Dataset"]
+"""The data sets of a grid."""
+
 
 def check_inputs(grid: Grid) -> dict[DataSpec, Dataset]:
     """Look at all weights and read every data set once, before any training; returns the data sets."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.plan.durations import Forecast, scoring_bytes
+from bench.plan.durations import Forecast, accelerators, costs, forecast, scoring_bytes
 from bench.plan.placement import Machine, Plan, why_unplaceable
 from bench.spec import DataSpec
 
@@ -24,6 +25,20 @@ def notes(plan: Plan, data: Mapping[DataSpec, Dataset], console: Console) -> Non
         console.print(note, style="dim", soft_wrap=True)
 
 
+def preview(
+    plan: Plan, nodes: Sequence[Machine], data: Mapping[DataSpec, Dataset], earlier: Path, console: Console
+) -> bool:
+    """Print what a run would be, train nothing, and return whether every trial fits on a node.
+
+    Args:
+        earlier: folder of runs whose records give the speed.
+    """
+    notes(plan, data, console)
+    with console.status("Working out what the models cost"):
+        worked_out = costs(plan, data)
+    return show(plan, nodes, data, worked_out, forecast(plan, worked_out, earlier, accelerators(nodes)), console)
+
+
 def show(
     plan: Plan,
     nodes: Sequence[Machine],
@@ -34,9 +49,8 @@ def show(
 ) -> bool:
     """Print it; whether every trial fits on a node.
 
-        Args:
-    from bench.plan.durations import Forecast, scoring_bytes
-    from bench.plan.placement import Machine, Plan, misfit
+    Args:
+        costs: by cell, as `bench.plan.durations.costs` gives them.
     """
     _show_cells(plan, console)
     have = ", ".join(f"{node.cpus} CPUs + {node.gpus} GPUs" for node in nodes)

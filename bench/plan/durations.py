@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import results
 from bench.core import describe
 from bench.plan.grid import Grid
-from bench.plan.placement import Plan
+from bench.plan.placement import Machine, Plan
 from bench.spec import DataSpec, TrialSpec
 
 if TYPE_CHECKING:
@@ -113,6 +113,32 @@ def forecast(
     seconds = {spec.cell: one[1] for spec, one in zip(specs, told, strict=True)} if hours else work
     used = sum(record.cell in work for record in known)
     return Forecast(total, hours, "GPU" if plan.gpus else "trial", used, seconds)
+
+
+def longest_first(plan: Plan, found: Mapping[DataSpec, Dataset], earlier: Path, nodes: Sequence[Machine]) -> Plan:
+    """Return the plan with durations where the order of trials matters.
+
+    It does when models differ and several trials run at a time.
+
+    Args:
+        found: the data sets of the plan.
+        earlier: folder of runs whose records give the speed.
+        nodes: the machines trials may run on.
+    """
+    concurrency = plan.concurrent or sum(node.gpus for node in nodes)
+    if concurrency < 2 or len({_work(cell.spec) for cell in plan.grid.cells}) < 2:
+        return plan
+    return replace(plan, seconds=forecast(plan, costs(plan, found), earlier, accelerators(nodes)).seconds)
+
+
+def accelerators(nodes: Sequence[Machine]) -> set[str]:
+    """Return the kinds of GPU of these nodes."""
+    return {node.accelerator for node in nodes if node.accelerator}
+
+
+def _work(spec: TrialSpec) -> str:
+    """Return all that a trial's length depends on, as far as it is known; a loss hardly matters."""
+    return spec.model_dump_json(include={"model", "data", "train", "eval", "placement"})
 
 
 def _seconds(spec: TrialSpec, work: Mapping[str, float], known: Sequence[results.Record]) -> Interval | None:

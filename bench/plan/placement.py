@@ -1,19 +1,20 @@
-"""From a command's options and the machines at hand to the trials: preset, precision and placement."""
+"""From a request and the machines at hand to the trials: preset, precision and placement."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import yaml
 
-from bench.core import UsageError
+from bench.core import UsageError, describe, gpu_names
 from bench.plan import grid as grids
 from bench.plan.grid import Cell, Grid
 from bench.spec import TrialSpec, check_available
 
+DEFAULT_GRID = "losses"
 PRECISION_FILE = Path(__file__).parent / "precision.yaml"
 
 
@@ -85,11 +86,68 @@ def _named(cell: Cell, seed: int) -> tuple[str, Cell, TrialSpec]:
     return name, cell, spec
 
 
-def make(options: Mapping[str, Any], nodes: Sequence[Machine], max_concurrent: int | None) -> Plan:
+@dataclass(frozen=True)
+class GridRequest:
+    """Options that resolve a grid, None or empty where they are not given.
+
+    Attributes:
+        grid: a shipped grid's name, or a file ending in .yaml.
+        dataset, data_root: of the data set, by name and as a folder.
+        seeds: of each cell.
+        only: `axis=value,value` texts that keep part of the grid.
+        preset: smoke, quick, study or full.
+        gpus_per_trial: GPUs of a trial.
+        settings: `field=value` texts.
+        precision: what `train.precision: auto` stands for; None is what suits the machines.
+    """
+
+    grid: str | None = None
+    dataset: str | None = None
+    data_root: Path | None = None
+    seeds: int | None = None
+    only: tuple[str, ...] = ()
+    preset: str | None = None
+    gpus_per_trial: int | None = None
+    settings: tuple[str, ...] = ()
+    precision: str | None = None
+
+    @classmethod
+    def stored(cls, options: Mapping[str, Any]) -> GridRequest:
+        """Return the request that the manifest of a run holds, see `options`."""
+        known = {item.name: options[item.name] for item in fields(cls) if options.get(item.name) is not None}
+        kinds: dict[str, Any] = {"only": tuple, "settings": tuple, "data_root": Path}  # plain data hold none of these
+        return cls(**{name: kinds[name](value) if name in kinds else value for name, value in known.items()})
+
+    def options(self) -> dict[str, Any]:
+        """Return the options as the manifest of a run keeps them, plain data."""
+        return {
+            "grid": self.grid, "dataset": self.dataset, "data_root": self.data_root and str(self.data_root),
+            "seeds": self.seeds, "only": [*self.only], "preset": self.preset, "gpus_per_trial": self.gpus_per_trial,
+            "settings": [*self.settings],
+        }  # fmt: skip
+
+    def begun(self) -> GridRequest:
+        """Return the request of a new run: with the default grid where none is given, and an absolute `data_root`."""
+        return replace(self, grid=self.grid or DEFAULT_GRID, data_root=self.data_root and self.data_root.resolve())
+
+    @property
+    def fields_set(self) -> dict[str, Any]:
+        """The options that are given, by name."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: value for name, value in values.items() if value not in (None, ())}
+
+
+def this_machine() -> Local:
+    """Return this machine as the planner sees it, before a cluster is started on it."""
+    names = gpu_names()
+    return Local(describe()["cores"], len(names), names[0] if names else None)
+
+
+def make(request: GridRequest, nodes: Sequence[Machine], max_concurrent: int | None) -> Plan:
     """Resolve a grid for these nodes.
 
     Args:
-        options: grid, preset, seeds, settings, only, dataset, data_root, gpus_per_trial, precision.
+        request: what to resolve.
         nodes: the machines trials may run on.
         max_concurrent: trials at a time as asked for, None for the default.
 
@@ -97,27 +155,23 @@ def make(options: Mapping[str, Any], nodes: Sequence[Machine], max_concurrent: i
         UsageError: any fault of the grid or the options.
     """
     with_gpu = [node for node in nodes if node.gpus]
-    asked = options.get("gpus_per_trial")
+    asked = request.gpus_per_trial
     gpus: int = (1 if with_gpu else 0) if asked is None else asked
-    fixed = {
-        field: options[option]
-        for option, field in (("dataset", "data.dataset"), ("data_root", "data.root"))
-        if options.get(option) is not None
-    }
+    given = {"data.dataset": request.dataset, "data.root": request.data_root and str(request.data_root)}
     grid = grids.load(
-        options["grid"],
-        preset=options.get("preset"),
+        request.grid or DEFAULT_GRID,
+        preset=request.preset,
         default_preset="full" if gpus else "quick",
-        seeds=options.get("seeds"),
-        settings=options.get("settings", ()),
-        fixed=fixed,
-        only=options.get("only", ()),
-        precision=options.get("precision") or default_precision(gpus, nodes),
+        seeds=request.seeds,
+        settings=request.settings,
+        fixed={field: value for field, value in given.items() if value is not None},
+        only=request.only,
+        precision=request.precision or default_precision(gpus, nodes),
     )
     notes = [*grid.notes]
-    if not gpus and options.get("preset") is None and grid.preset == "quick":
+    if not gpus and request.preset is None and grid.preset == "quick":
         notes.append("No GPU: using the preset quick; --preset full is meant for GPUs.")
-    if gpus and options.get("preset") is None and grid.preset == "full":
+    if gpus and request.preset is None and grid.preset == "full":
         notes.append(f"GPU found: using the preset full, {_extent(grid)}; --preset quick gives a first look.")
     if any(cell.spec.placement.gpus for cell in grid.cells):
         if asked:

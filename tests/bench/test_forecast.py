@@ -6,7 +6,7 @@ import pytest
 
 import results
 from bench.core import describe
-from bench.plan import Local, Search, forecast, make
+from bench.plan import GridRequest, Local, Search, forecast, make
 from models import Cost, ModelSpec
 
 # A training of `smoke`: 2 epochs of 15 steps of 8 images, three times the forward pass.
@@ -15,8 +15,8 @@ WORK = 3 * 1e9 * 2 * 15 * 8
 
 @pytest.fixture
 def plan():
-    options = {"grid": "losses", "preset": "smoke", "seeds": 2, "only": ["loss=cross_entropy,dice"]}
-    return make(options, [Local(2, 0, None)], None)
+    request = GridRequest(grid="losses", preset="smoke", seeds=2, only=("loss=cross_entropy,dice",))
+    return make(request, [Local(2, 0, None)], None)
 
 
 def _told(plan, earlier, forward=(10**9, 10**9), accelerators=()):
@@ -67,8 +67,8 @@ def test_a_search_is_counted_in_whole_trainings(plan, tmp_path):
 @pytest.mark.parametrize("kind", ["NVIDIA A100-SXM4-40GB", "A100", "A100-40G"])
 def test_a_trial_of_four_gpus_takes_a_quarter_of_its_work_on_one(tmp_path, kind):
     """Whatever the machine that asks: a cluster's head may have none."""
-    only = ["scaling=1,weak 4"]
-    plan = make({"grid": "scaling", "preset": "smoke", "seeds": 1, "only": only}, [Local(32, 4, None)], None)
+    request = GridRequest(grid="scaling", preset="smoke", seeds=1, only=("scaling=1,weak 4",))
+    plan = make(request, [Local(32, 4, None)], None)
     one, four = plan.grid.cells
     gpu = {"device": "gpu", "gpu_names": ["NVIDIA A100-SXM4-40GB"]}
     _trained(one, tmp_path / "r" / "trials" / "a", train_s=10, total_s=12, **gpu)

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import run
 from bench.core import UsageError, environment
 from bench.execution import RunFolder
 from bench.execution.failure_policy import shrunk
 from bench.execution.progress import ProgressView
-from bench.plan import Local, default_precision, make, merge_grids, why_unplaceable
+from bench.execution.resumption import grow
+from bench.plan import GridRequest, Local, default_precision, make, merge_grids, why_unplaceable
 from bench.spec import parse
 
 LAPTOP = [Local(2, 0, None)]
@@ -20,7 +20,7 @@ NODES = [Local(32, 8, "A100"), Local(32, 8, "A100")]
 
 
 def _plan(nodes, concurrent=None, **options):
-    return make({"grid": "losses", **options}, nodes, concurrent)
+    return make(GridRequest(grid="losses", **options), nodes, concurrent)
 
 
 def test_without_a_gpu_the_preset_is_quick_and_says_so():
@@ -78,19 +78,19 @@ def test_precision_by_device_is_read_from_the_table():
 
 
 def test_a_grid_may_say_itself_how_many_gpus_each_trial_has():
-    plan = make({"grid": "scaling"}, NODES, None)
+    plan = make(GridRequest(grid="scaling"), NODES, None)
     gpus = {cell.label: cell.spec.placement.gpus for cell in plan.grid.cells}
     assert (gpus["1"], gpus["weak 4"], gpus["strong 8"]) == (1, 4, 8)
     assert {cell.spec.placement.cpus for cell in plan.grid.cells} == {32}  # each has its node to itself
     assert plan.needs == [(32, 1), (32, 2), (32, 4), (32, 8)]
     with pytest.raises(UsageError, match="says itself how many GPUs"):
-        make({"grid": "scaling", "gpus_per_trial": 2}, NODES, None)
+        make(GridRequest(grid="scaling", gpus_per_trial=2), NODES, None)
 
 
 @pytest.mark.parametrize("gpus", [1, 2, 4])
 def test_a_grid_of_more_gpus_than_any_node_has_is_refused_by_what_it_asks(gpus):
     nodes = [Local(16, gpus, "A100")]
-    assert why_unplaceable(make({"grid": "scaling"}, nodes, None).needs, nodes).startswith(
+    assert why_unplaceable(make(GridRequest(grid="scaling"), nodes, None).needs, nodes).startswith(
         f"{2 * gpus} GPU(s) a trial asked"
     )
 
@@ -105,17 +105,17 @@ def test_half_the_batch_is_another_cell():
 
 def test_more_seeds_read_no_file_again():
     grid = replace(_plan(LAPTOP, seeds=2).grid, name="gone.yaml")
-    assert run._grown(None, grid, {"seeds": 5}, LAPTOP, None, {}) == replace(grid, seeds=5)
+    assert grow(None, grid, GridRequest(seeds=5), LAPTOP, None, {}) == replace(grid, seeds=5)
 
 
 def test_a_run_that_grows_keeps_what_the_machine_decided(tmp_path):
     """A run begun on A100s and taken up where there are none: its preset, its GPUs, its precision."""
     (tmp_path / "mine.yaml").write_text("axes: {train.precision: [float32, mixed_bfloat16]}\n")
-    for options in ({"grid": "losses"}, {"grid": str(tmp_path / "mine.yaml")}):
-        begun = make({**options, "preset": "smoke"}, NODES, None)
-        manifest = {"options": {**options, "gpus_per_trial": 1}}
-        folder = RunFolder.create(tmp_path, Path(options["grid"]).stem, manifest, begun, {})
-        more = run._grown(folder, begun.grid, {"grid": options["grid"], "seeds": 9}, LAPTOP, None, {})
+    for name in ("losses", str(tmp_path / "mine.yaml")):
+        begun = make(GridRequest(grid=name, preset="smoke"), NODES, None)
+        manifest = {"options": {"grid": name, "gpus_per_trial": 1}}
+        folder = RunFolder.create(tmp_path, Path(name).stem, manifest, begun, {})
+        more = grow(folder, begun.grid, GridRequest(grid=name, seeds=9), LAPTOP, None, {})
         assert more.seeds == 9
         assert more.cells == begun.grid.cells, "none is another cell"
 
@@ -169,7 +169,7 @@ def test_errors_are_shown_as_they_are_not_as_markup():
 
 
 def test_without_gpus_logical_devices_exercise_such_a_grid():
-    plan = make({"grid": "scaling", "preset": "smoke", "gpus_per_trial": 0}, LAPTOP, None)
+    plan = make(GridRequest(grid="scaling", preset="smoke", gpus_per_trial=0), LAPTOP, None)
     assert [cell.spec.placement.replicas for cell in plan.grid.cells] == [1, 2, 4, 8, 2, 4, 8]
     assert plan.needs == [(2, 0)]
     assert any("no speed-up shows" in note for note in plan.notes)
@@ -184,7 +184,7 @@ def test_within_a_seed_the_longest_come_first():
 
 
 def test_a_grid_grows_by_cells_that_differ_in_replicas_alone():
-    grid = make({"grid": "scaling", "preset": "smoke", "gpus_per_trial": 0}, LAPTOP, None).grid
+    grid = make(GridRequest(grid="scaling", preset="smoke", gpus_per_trial=0), LAPTOP, None).grid
     alone = [cell for cell in grid.cells if cell.spec.placement.replicas == 1]
     assert sum(cell.spec.cell == alone[0].spec.cell for cell in grid.cells) == 4, "1, and strong 2, 4 and 8"
     wider = merge_grids(replace(grid, cells=tuple(alone)), grid)
@@ -194,7 +194,7 @@ def test_a_grid_grows_by_cells_that_differ_in_replicas_alone():
 
 
 def test_a_grown_grid_keeps_its_cells_and_has_more():
-    old, new = _plan(LAPTOP, seeds=2, only=["loss=dice,bce"]).grid, _plan(LAPTOP, seeds=3).grid
+    old, new = _plan(LAPTOP, seeds=2, only=("loss=dice,bce",)).grid, _plan(LAPTOP, seeds=3).grid
     both = merge_grids(old, new)
     assert [cell.label for cell in both.cells[:2]] == ["dice", "bce"]
     assert sorted(cell.label for cell in both.cells) == sorted(cell.label for cell in new.cells)

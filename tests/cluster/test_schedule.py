@@ -10,7 +10,7 @@ import pytest
 from bench.core import UsageError, describe, made_by
 from bench.execution.supervisor import End, Limits
 from bench.execution.worker_process import function
-from bench.plan import make, why_unplaceable
+from bench.plan import GridRequest, make, why_unplaceable
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -96,7 +96,7 @@ def test_every_node_with_so_many_gpus_is_asked_but_for_those_that_other_work_hol
     held = [placement_group([{"GPU": 2}])]
     assert held[0].wait(30)
     monkeypatch.setattr(cluster_checks, "_COUNT_GPUS", "jobs:answer")
-    plan = make({"grid": "losses", "preset": "smoke", "gpus_per_trial": 2}, nodes, None)
+    plan = make(GridRequest(grid="losses", preset="smoke", gpus_per_trial=2), nodes, None)
     with pytest.raises(UsageError, match=r"^node \S+:\d+: Ray gives a trial 2 GPU\(s\) but TensorFlow sees 0,1; inst"):
         cluster_checks.check_placement(plan, nodes)
     held.append(placement_group([{"GPU": 2}]))

@@ -1,0 +1,150 @@
+"""What a run that is resumed is about now: its data moved, its grid grown, its outdated trials made anew or kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import results
+from bench.core import UsageError
+from bench.execution.request import Changed, RunRequest
+from bench.execution.run_folder import SEARCH, RunFolder
+from bench.plan import Grid, GridRequest, Machine, checks, make, merge_grids, moved_data
+
+Redo = Mapping[RunFolder, Mapping[str, list[str]]]
+"""Trials to make anew and what differs in each, by the folder they lie in: the run's own, and that of its search."""
+Ask = Callable[[str], bool]
+"""Asks the user whether to make outdated trials anew, given what differs."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run as it was planned, with its data where they lie now.
+
+    Attributes:
+        grid: the run's, before it grows.
+        gpus: of the trial that has most.
+        moves: where each folder of data that the run was planned with lies now.
+        moved: whether the request moves them.
+        redo: the trials to make anew.
+    """
+
+    grid: Grid
+    gpus: int
+    moves: moved_data.Moves
+    moved: bool
+    redo: Redo
+
+
+def check_request(request: RunRequest) -> None:
+    """Refuse options that would plan a run anew.
+
+    Raises:
+        UsageError: naming the options that go with --resume.
+    """
+    planned = {*request.what.fields_set} - {"grid", "seeds", "data_root"}
+    if planned or request.dry_run or request.name or request.out:
+        raise UsageError(
+            "--resume takes the run as it was planned; what goes with it is --grid and --seeds, to let it grow, "
+            "--data-root, where its data lie now, and how to run it: --address, --max-concurrent, --changed, "
+            "--track, --retries, --on-oom, time limits"
+        )
+
+
+def examine(folder: RunFolder, request: RunRequest, ask: Ask | None) -> Found:
+    """Look at a run and its data, and decide which trials are made anew; nothing is changed.
+
+    Raises:
+        UsageError: data or weights are missing or other ones, or trials are outdated and there is nobody to ask.
+    """
+    grid = folder.grid()
+    gpus = max(cell.spec.placement.gpus for cell in grid.cells)
+    root = request.what.data_root
+    moves = moved_data.to(root, grid) if root else {}
+    grid = moved_data.moved(grid, moves)
+    moved_data.check_places(grid)
+    data = checks.check_inputs(grid)
+    folders = (folder, RunFolder(folder.path / SEARCH))
+    if root:
+        moved_data.check_content(root, [record for one in folders for record in one.records()], data)
+    outdated = {one: checks.changed(one.complete(), data) for one in folders}
+    other_scores = checks.scored_otherwise(record for one in folders for record in one.complete())
+    outdated = {one: trials for one, trials in outdated.items() if trials}
+    redo = choose_trials_to_redo(outdated, request.changed, ask, other_scores)
+    return Found(grid, gpus, moved_data.joined(folder.moves(), moves), bool(moves), redo)
+
+
+def choose_trials_to_redo(
+    outdated: Redo, changed: Changed, ask: Ask | None, other_scores: Collection[int] = ()
+) -> Redo:
+    """Choose which complete trials to redo because code, versions or data changed; new ones are never mixed in unasked.
+
+    Args:
+        outdated: the trials concerned.
+        changed: "keep" them, "redo" them, or "ask".
+        ask: asks the user; None where there is nobody to ask.
+        other_scores: versions of their scores that are not today's; such trials are not kept.
+
+    Returns:
+        All of them or none.
+
+    Raises:
+        UsageError: there is nobody to ask, or trials would be kept whose scores cannot stand beside new ones.
+    """
+    if not outdated:
+        return {}
+    reasons = [why for trials in outdated.values() for why in trials.values()]
+    what = f"{len(reasons)} complete trials were made differently ({'; '.join(reasons[0])})"
+    if changed == "ask":
+        if ask is None:
+            raise UsageError(f"{what}: --changed keep leaves them beside new ones, --changed redo makes them anew")
+        changed = "redo" if ask(what) else "keep"
+    if changed == "keep" and other_scores:
+        raise UsageError(
+            f"complete trials have scores of version {', '.join(map(str, sorted(other_scores)))}, new ones would have "
+            f"version {results.SCORING_VERSION}, and the two cannot be compared: --changed redo makes them anew"
+        )
+    return outdated if changed == "redo" else {}
+
+
+def grow(
+    folder: RunFolder,
+    grid: Grid,
+    what: GridRequest,
+    nodes: Sequence[Machine],
+    max_concurrent: int | None,
+    moves: moved_data.Moves,
+) -> Grid:
+    """Return the run's grid with more seeds, or with another's cells.
+
+    For more seeds no file is read again: it may differ by now.
+
+    Raises:
+        UsageError: any fault of the other grid, or it has another search.
+    """
+    if what.grid is None:
+        return replace(grid, seeds=max(grid.seeds, what.seeds or 0))
+    more = moved_data.moved(make(original_request(folder, grid, what), nodes, max_concurrent).grid, moves)
+    if more.search != grid.search:
+        raise UsageError(f"--grid {more.name}: its search is not that of {folder.path}; run it by itself")
+    return merge_grids(grid, more)
+
+
+def original_request(folder: RunFolder, grid: Grid, what: GridRequest) -> GridRequest:
+    """Return the request that resolves a larger grid as the run's own was, whatever machine it is resumed on."""
+    request = GridRequest.stored(folder.manifest().get("options", {}))
+    # Defaults that depend on the machine: the preset, the GPUs of a trial, the precision.
+    gpus = {cell.spec.placement.gpus for cell in grid.cells}
+    if request.gpus_per_trial is None and gpus == {0}:
+        request = replace(request, gpus_per_trial=0)
+    precisions = {cell.spec.train.precision for cell in grid.cells}
+    if len(precisions) == 1:
+        request = replace(request, precision=precisions.pop())
+    return replace(request, preset=grid.preset, grid=what.grid, seeds=what.seeds or request.seeds)
+
+
+def overrides(what: GridRequest) -> dict[str, str | int | Path]:
+    """Return the options by which a run grows or moves, by name."""
+    given = what.fields_set
+    return {name: given[name] for name in ("grid", "seeds", "data_root") if name in given}
