@@ -10,7 +10,7 @@ A grid file has these keys:
       loss: [cross_entropy, dice]     # an alias or a field of the spec, and its values
       optimizer:                      # or named bundles of fields
         - {label: sgd, set: {train.optimizer: sgd, train.learning_rate: 0.05}}
-    beside:                           # further cells, no part of the combinations: what all are to be compared with
+    references:                       # further cells, no part of the combinations: what all are to be compared with
       - {label: keras_cv, set: {model.architecture: keras_cv}}
     search: {field: train.learning_rate, values: [1.0e-4, 1.0e-3], epochs: 2}  # tune each cell before its seeds
 
@@ -24,14 +24,14 @@ from __future__ import annotations
 import copy
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 import losses
 from bench.core import UsageError, nearest
@@ -46,6 +46,10 @@ ALIASES = {
     "dataset": "data.dataset",
     "optimizer": "train.optimizer",
 }
+
+
+REFERENCE_AXIS = "beside"
+"""What records call the axis of cells that are no part of the combinations."""
 
 
 class _Choice(BaseModel):
@@ -98,7 +102,7 @@ class _File(BaseModel):
     base: dict[str, Any] = {}
     search: Search | None = None
     axes: dict[str, list[_Choice | str | int | float | bool | None]] = Field(min_length=1)
-    beside: list[_Choice] = []
+    references: list[_Choice] = Field([], validation_alias=AliasChoices("references", "beside"))  # the old name
 
     @field_validator("axes", mode="before")
     @classmethod
@@ -155,7 +159,7 @@ def load(
     only: Sequence[str] = (),
     precision: str = "float32",
 ) -> Grid:
-    """Resolve a grid into cells.
+    """Resolve a grid into cells: read the file, assign the common fields, combine the axes, validate the cells.
 
     Args:
         source: a shipped grid's name, or a file ending in .yaml or .yml.
@@ -170,44 +174,68 @@ def load(
         UsageError: with the file, the path in it, the value and the nearest right name.
     """
     path, file = _read(source)
-    preset = preset or file.preset or default_preset
-    if preset not in presets():
-        raise UsageError(f"unknown preset {preset!r}{nearest(preset, presets())}")
-    base: dict[str, Any] = {}
-    for dotted, value in presets()[preset]["set"].items():
-        assign(base, dotted, value, f"preset {preset}")
-    for dotted, value in file.base.items():
-        assign(base, dotted, value, f"{path}: base")
-    for dotted, value in (fixed or {}).items():
-        assign(base, dotted, value, "command line")
-    varied = {field for axis in file.axes for field in _fields(path, axis, file.axes[axis])}
-    _refuse_given_elsewhere(base, varied, str(path))
-    for setting in settings:
-        dotted, value = _setting(setting)
-        if dotted in varied:
-            raise UsageError(f"--set {dotted}: the grid varies this field; use --only, or leave it out")
-        assign(base, dotted, value, "--set")
-    _refuse_given_elsewhere(base, (), "--set")
-    combinations = _combinations(file, _wanted(only, file))
-    cells = [_cell(path, base, combination, precision) for combination in combinations]
-    notes = []
-    for choice in () if only else file.beside:
-        try:
-            cells.append(_cell(path, base, {"beside": choice}, precision))
-        except UsageError as error:
-            if not settings:
-                raise
-            notes.append(f"Without {choice.label}, which --set rules out ({error})")
-    _refuse_doubles(path, cells)
+    preset = _preset(preset or file.preset or default_preset)
+    base = _assign(path, file, preset, fixed or {}, settings)
+    cells = [_cell(path, base, combination, precision) for combination in _combine(file, only)]
+    references, notes = _references(path, base, () if only else file.references, precision, bool(settings))
     return Grid(
         path.stem,
         file.description,
         preset,
         seeds or file.seeds or presets()[preset]["seeds"],
-        tuple(cells),
+        _validate(path, [*cells, *references]),
         file.search,
-        tuple(notes),
+        notes,
     )
+
+
+def single(settings: Sequence[str], preset: str, precision: str) -> TrialSpec:
+    """Return one trial outside any grid, of a preset and `field=value` settings."""
+    values = _with_fields({}, presets()[_preset(preset)]["set"].items(), f"preset {preset}")
+    values = _with_fields(values, map(_setting, settings), "--set")
+    return _precise(parse(values, "--set"), precision)
+
+
+def _preset(name: str) -> str:
+    """Return the name of a preset that exists.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if name not in presets():
+        raise UsageError(f"unknown preset {name!r}{nearest(name, presets())}")
+    return name
+
+
+def _assign(path: Path, file: _File, preset: str, fixed: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """Return what all cells have in common, as nested values: preset, base, the command's options, `--set`."""
+    varied = {field for axis in file.axes for field in _fields(path, axis, file.axes[axis])}
+    base = _with_fields({}, presets()[preset]["set"].items(), f"preset {preset}")
+    base = _with_fields(base, file.base.items(), f"{path}: base")
+    base = _with_fields(base, fixed.items(), "command line")
+    _refuse_given_elsewhere(base, varied, str(path))
+    base = _with_fields(base, (_unvaried(_setting(text), varied) for text in settings), "--set")
+    _refuse_given_elsewhere(base, (), "--set")
+    return base
+
+
+def _with_fields(values: Mapping[str, Any], fields: Iterable[tuple[str, Any]], where: str) -> dict[str, Any]:
+    """Return a copy of nested values with fields set, each by its dotted name."""
+    copied = copy.deepcopy(dict(values))
+    for dotted, value in fields:
+        assign(copied, dotted, value, where)
+    return copied
+
+
+def _unvaried(setting: tuple[str, Any], varied: Collection[str]) -> tuple[str, Any]:
+    """Return a setting of a field that no axis varies.
+
+    Raises:
+        UsageError: an axis does.
+    """
+    if setting[0] in varied:
+        raise UsageError(f"--set {setting[0]}: the grid varies this field; use --only, or leave it out")
+    return setting
 
 
 def _refuse_given_elsewhere(base: Mapping[str, Any], varied: Iterable[str], where: str) -> None:
@@ -216,18 +244,6 @@ def _refuse_given_elsewhere(base: Mapping[str, Any], varied: Iterable[str], wher
         raise UsageError(f"{where}: seed: the seeds are 0, 1, ...; --seeds says how many")
     if "cpus" in base.get("placement", {}) or "placement.cpus" in varied:
         raise UsageError(f"{where}: placement.cpus: a trial gets its share of the node; see --max-concurrent")
-
-
-def single(settings: Sequence[str], preset: str, precision: str) -> TrialSpec:
-    """One trial outside any grid: a preset and `field=value` settings."""
-    if preset not in presets():
-        raise UsageError(f"unknown preset {preset!r}{nearest(preset, presets())}")
-    values: dict[str, Any] = {}
-    for dotted, value in presets()[preset]["set"].items():
-        assign(values, dotted, value, f"preset {preset}")
-    for setting in settings:
-        assign(values, *_setting(setting), "--set")
-    return _precise(parse(values, "--set"), precision)
 
 
 def _precise(spec: TrialSpec, precision: str) -> TrialSpec:
@@ -301,24 +317,50 @@ def _wanted(only: Sequence[str], file: _File) -> dict[str, set[str]]:
     return wanted
 
 
-def _combinations(file: _File, wanted: Mapping[str, set[str]]) -> list[dict[str, Any]]:
+def _combine(file: _File, only: Sequence[str]) -> list[dict[str, Any]]:
+    """Return all combinations of the values of the axes, or of those that are kept."""
+    wanted = _wanted(only, file)
     kept = {a: [v for v in values if a not in wanted or _name(v) in wanted[a]] for a, values in file.axes.items()}
     return [dict(zip(kept, values, strict=True)) for values in itertools.product(*kept.values())]
 
 
 def _cell(path: Path, base: Mapping[str, Any], combination: Mapping[str, Any], precision: str) -> Cell:
-    values = copy.deepcopy(dict(base))
+    values = dict(base)
     for axis, value in combination.items():
         fields = value.set if isinstance(value, _Choice) else {_target(path, axis): value}
-        for dotted, setting in fields.items():
-            assign(values, dotted, setting, f"{path}: {axis if axis == 'beside' else f'axes.{axis}'}")
+        where = "references" if axis == REFERENCE_AXIS else f"axes.{axis}"
+        values = _with_fields(values, fields.items(), f"{path}: {where}")
     label = " ".join(_name(value) for value in combination.values())
     spec = _precise(parse(values, f"{path}: cell {label!r}"), precision)
     short = {axis.rpartition(".")[2]: _name(v) if isinstance(v, _Choice) else v for axis, v in combination.items()}
     return Cell(label, short, spec)
 
 
-def _refuse_doubles(path: Path, cells: Sequence[Cell]) -> None:
+def _references(
+    path: Path, base: Mapping[str, Any], choices: Iterable[_Choice], precision: str, lenient: bool
+) -> tuple[list[Cell], tuple[str, ...]]:
+    """Return the cells beside the combinations, and a note for each that is left out.
+
+    Args:
+        lenient: leave one out whose fields `--set` rules out, instead of refusing the grid.
+    """
+    cells, notes = [], []
+    for choice in choices:
+        try:
+            cells.append(_cell(path, base, {REFERENCE_AXIS: choice}, precision))
+        except UsageError as error:
+            if not lenient:
+                raise
+            notes.append(f"Without {choice.label}, which --set rules out ({error})")
+    return cells, tuple(notes)
+
+
+def _validate(path: Path, cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    """Return the cells, which are all different trials.
+
+    Raises:
+        UsageError: two are the same.
+    """
     seen: dict[Any, str] = {}
     for cell in cells:
         # What is measured on other devices is another trial, though of the same cell.
@@ -326,6 +368,7 @@ def _refuse_doubles(path: Path, cells: Sequence[Cell]) -> None:
         if trial in seen:
             raise UsageError(f"{path}: cells {seen[trial]!r} and {cell.label!r} are the same trial")
         seen[trial] = cell.label
+    return tuple(cells)
 
 
 def slug(text: str) -> str:

@@ -157,7 +157,7 @@ def test_the_scaling_grid_keeps_the_batch_of_a_replica_or_the_global_one():
         assert (spec.cell == one.cell) == ("strong" in label)  # what is learnt does not depend on the devices
 
 
-def test_what_stands_beside_is_no_part_of_the_combinations():
+def test_references_are_no_part_of_the_combinations():
     heads = grid.load("heads")
     assert [cell.label for cell in heads.cells] == [
         "bilinear 16", "bilinear 32", "subpixel 16", "subpixel 32", "keras_cv"
@@ -168,8 +168,19 @@ def test_what_stands_beside_is_no_part_of_the_combinations():
     assert "keras_cv" not in [cell.label for cell in grid.load("heads", only=["head=bilinear"]).cells]
 
 
-def test_a_fault_of_what_stands_beside_names_it(tmp_path):
-    path = tmp_path / "g.yaml"
-    path.write_text("beside: [{label: x, set: {model.hed: subpixel}}]\naxes: {loss: [dice]}\n")
-    with pytest.raises(UsageError, match=r"beside: .*model\.hed.*did you mean"):
-        grid.load(str(path))
+def test_a_fault_of_a_reference_names_it(tmp_path):
+    path = _file(tmp_path, "references: [{label: x, set: {model.hed: subpixel}}]\naxes: {loss: [dice]}\n")
+    with pytest.raises(UsageError, match=r"references: .*model\.hed.*did you mean"):
+        grid.load(path)
+
+
+def test_the_old_name_of_references_is_read(tmp_path):
+    text = "{key}: [{{label: subpixel, set: {{model.head: subpixel}}}}]\naxes: {{loss: [dice, bce]}}\n"
+    named, old = (grid.load(_file(tmp_path, text.format(key=key)), preset="quick") for key in ("references", "beside"))
+    assert [cell.label for cell in named.cells] == ["dice", "bce", "subpixel"]
+    assert old == named
+    with pytest.raises(UsageError, match=r"beside\.0\.set: Field required"):
+        grid.load(_file(tmp_path, "beside: [{label: x}]\naxes: {loss: [dice]}\n"))
+    both = text.format(key="beside") + "references: []\n"
+    with pytest.raises(UsageError, match="unknown key 'beside'"):
+        grid.load(_file(tmp_path, both))
