@@ -158,7 +158,7 @@ def _plain(comparison: Comparison) -> object:
 
 
 def _table(comparison: Comparison) -> None:
-    from reports import Items, Paragraph, words
+    from reports import Items, Paragraph, metrics, words
     from reports import comparison as page
 
     console = cli.console()
@@ -168,7 +168,7 @@ def _table(comparison: Comparison) -> None:
     console.print(table if roomy else _rows(shown, reasons=False))
     for row in shown:
         if row.reason and not roomy:
-            console.print(f"  {row.label}, {page.name(row.metric)}: {row.reason}", soft_wrap=True)
+            console.print(f"  {row.label}, {metrics.name(row.metric)}: {row.reason}", soft_wrap=True)
     for block in page.verdict(comparison):
         if isinstance(block, Paragraph):
             console.print(words(block.text), style=COLORS[block.tone] or None, soft_wrap=True)
@@ -187,6 +187,8 @@ def _rows(shown: Sequence[ComparisonRow], reasons: bool) -> Table:
     from rich.text import Text
 
     from reports import comparison as page
+    from reports import format as written
+    from reports import metrics
 
     table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
     views = any(row.view not in ("", "default") for row in shown)
@@ -198,9 +200,9 @@ def _rows(shown: Sequence[ComparisonRow], reasons: bool) -> Table:
     for row in shown:
         color = COLORS[page.TONES[row.verdict]]
         told = f"{row.verdict}: {row.reason}" if row.reason and reasons else row.verdict
-        numbers = [page.value(row.metric, row.base), page.value(row.metric, row.head), page.change(row, row.change)]
-        numbers += [page.interval(row), page.amount(row, row.smallest)]
-        name = page.name(row.metric) + ("" if row.gate else " (watched)")
+        numbers = [written.metric_value(row.metric, mean) for mean in (row.base, row.head)]
+        numbers += [written.change(row, row.change), written.change_interval(row), written.amount(row, row.smallest)]
+        name = metrics.name(row.metric) + ("" if row.gate else " (watched)")
         table.add_row(row.label, *([row.view] if views else []), name, *numbers, Text(told, style=color))
     return table
 

@@ -147,16 +147,17 @@ def _or_none(mean: float) -> float | None:
 
 
 def _print(table: Table, names: list[str], metric: str, format: Format) -> None:
-    from reports import comparison, document, markdown
+    from reports import document, markdown, metrics
+    from reports import format as written
 
     rows = [
         [
             label if view == "default" else f"{label} {view}",
-            *(f"{comparison.value(metric, mean)}{_mark(verdict)}" for mean, verdict in line),
+            *(f"{written.metric_value(metric, mean)}{_mark(verdict)}" for mean, verdict in line),
         ]
         for (label, view), line in table.items()
     ]
-    title = f"{comparison.name(metric)}{', %' if comparison.percent(metric) else ''}"
+    title = f"{metrics.name(metric)}{', %' if metrics.is_percentage(metric) else ''}"
     marks = ", ".join(f"{mark} {verdict}" for verdict, mark in MARKS.items())
     note = f"Against the release before: {marks}."
     if format is Format.md:

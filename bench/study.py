@@ -173,14 +173,14 @@ def fill(text: str, blocks: dict[str, str]) -> str:
 
 def blocks(study: Study, runs: dict[str, results.Run]) -> dict[str, str]:
     """The page's tables, as Markdown: one for each part that was run, and `claims`."""
-    from reports import Document, markdown
+    from reports import Document, claims, markdown
     from reports import study as page
 
     def text(*made: object) -> str:
         return markdown.render(Document("", [*made])).split("\n", 1)[1].strip()  # type: ignore[list-item]
 
     found = {name: text(*page.part(run, study.rare[name], study.parts[name].classes)) for name, run in runs.items()}
-    return {**found, "claims": text(page.claims_table(page.answers(runs, study.claims, study.rare)))}
+    return {**found, "claims": text(page.claims_table(claims.answers(runs, study.claims, study.rare)))}
 
 
 def write(study: Study, out: Path, page: Path) -> bool:
@@ -193,8 +193,7 @@ def write(study: Study, out: Path, page: Path) -> bool:
         UsageError: the page cannot be read or written.
     """
     import results
-    from reports import study as tables
-    from reports import theme
+    from reports import losses_against, theme
 
     try:
         runs = {name: found for name in study.parts if (found := recorded(study, name, out))}
@@ -202,7 +201,7 @@ def write(study: Study, out: Path, page: Path) -> bool:
             return False
         losses = {name: run for name, run in runs.items() if study.parts[name].grid == "losses-core"}
         filled = dict.fromkeys([*study.parts, "figure"], "*Not trained yet.*") | blocks(study, runs)
-        if drawn := tables.figure(losses, "cross_entropy"):
+        if drawn := losses_against(losses, "cross_entropy"):
             results.write_bytes(page.parent / FIGURE, theme.png(drawn))
             filled["figure"] = f"![mIoU of each loss less that of cross-entropy, by data set]({FIGURE})"
         results.write_bytes(page, fill(page.read_text(encoding="utf-8"), filled).encode())

@@ -4,21 +4,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reports import document, html, markdown
+    from reports import claims, document, format, html, markdown, metrics
+    from reports.claims import Claim
     from reports.document import Document, Items, Paragraph, words
     from reports.figures import theme
+    from reports.figures.study import losses_against
     from reports.pages import comparison, study
     from reports.pages.comparison import reasons, sentence
-    from reports.pages.study import Claim
     from reports.summary import Summary, summarize
     from reports.writer import write
 
 _HOMES = {
-    "Claim": "reports.pages.study",
+    "Claim": "reports.claims",
     "Document": "reports.document",
     "Items": "reports.document",
     "Paragraph": "reports.document",
     "Summary": "reports.summary",
+    "losses_against": "reports.figures.study",
     "reasons": "reports.pages.comparison",
     "sentence": "reports.pages.comparison",
     "summarize": "reports.summary",
@@ -26,10 +28,13 @@ _HOMES = {
     "write": "reports.writer",
 }
 _MODULES = {
+    "claims": "reports.claims",
     "document": "reports.document",
+    "format": "reports.format",
     "theme": "reports.figures.theme",
     "html": "reports.html",
     "markdown": "reports.markdown",
+    "metrics": "reports.metrics",
     "comparison": "reports.pages.comparison",
     "study": "reports.pages.study",
 }

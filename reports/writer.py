@@ -6,7 +6,7 @@ from pathlib import Path
 import results
 from reports import html, markdown
 from reports.figures import drawing
-from reports.pages import run as contents
+from reports.pages import run as page
 from reports.summary import summarize
 from results import write_bytes
 
@@ -25,7 +25,7 @@ def write(run: str | os.PathLike[str], base: str | os.PathLike[str] | None = Non
     summary = summarize(stored)
     folder = stored.folder / "report"
     drawn, notes = drawing.draw(stored, summary)
-    document = contents.document(stored, summary, drawn, notes, comparison)
+    document = page.document(stored, summary, drawn, notes, comparison)
     names = {figure.name for figure in document.figures}
     for old in (folder / "figures").glob("*.png"):
         if old.name not in names:

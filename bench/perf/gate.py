@@ -14,6 +14,7 @@ import numpy as np
 import typer
 
 from bench.core import EXIT_OK, command, start
+from reports.format import percent
 from results.statistics import changes, decide, power_of_t
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "gate.md"
@@ -125,7 +126,7 @@ def _table(head: list[str], rows: list[list]) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{percent(share)} %"
 
 
 _TEXT = """# The gate, tested

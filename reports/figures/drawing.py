@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 
 import results
 from reports.figures import costs, pictures, scores, theme
+from reports.metrics import name as metric_name
+from reports.metrics import unit_of_change
 from reports.summary import Summary
 from results import Margins
 
@@ -92,8 +94,6 @@ def _worst(place: tuple[str, str], rows: list[results.ComparisonRow], rules: Mar
 
 
 def _panel(axes: plt.Axes, rows: list[results.ComparisonRow], places: list[tuple[str, str]]) -> None:
-    from reports.pages.comparison import name, unit_of_change
-
     factor, unit = unit_of_change(rows[0])
     axes.axvline(0, color=theme.INK, lw=1.2)
     for row in rows:
@@ -110,4 +110,4 @@ def _panel(axes: plt.Axes, rows: list[results.ComparisonRow], places: list[tuple
             [factor * row.change], [at], marker, color=color, ms=9, mew=2, mfc=color if full else "white", zorder=5
         )
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(f"{name(rows[0].metric)}, change{f' in {unit}' if unit else ''}")
+    axes.set_xlabel(f"{metric_name(rows[0].metric)}, change{f' in {unit}' if unit else ''}")

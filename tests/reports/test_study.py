@@ -13,7 +13,7 @@ import pytest
 import results
 from bench import study as command
 from bench.core import UsageError
-from reports import Document, markdown
+from reports import Document, claims, markdown
 from reports.pages import study
 
 ROOT = Path(__file__).parents[2]
@@ -52,8 +52,8 @@ def run(tmp_path):
 
 
 def test_a_claim_about_cells_is_the_difference_with_the_pooled_variance(run):
-    asked = [study.Claim("Is Dice better?", "losses", "cross_entropy", "dice")]
-    (one,) = study.answers({"losses": results.read_run(run)}, asked, {})
+    asked = [claims.Claim("Is Dice better?", "losses", "cross_entropy", "dice")]
+    (one,) = claims.answers({"losses": results.read_run(run)}, asked, {})
     # Variances .0004 and .0007, pooled .00055 with 4 degrees of freedom.
     half = T_4 * math.sqrt(0.00055 * (1 / 3 + 1 / 3))
     assert one.found.estimate == pytest.approx(0.05)
@@ -62,8 +62,8 @@ def test_a_claim_about_cells_is_the_difference_with_the_pooled_variance(run):
 
 
 def test_a_claim_about_views_pairs_each_trial_with_itself(run):
-    asked = [study.Claim("Does the CRF help?", "losses", views=("default", "crf"))]
-    (one,) = study.answers({"losses": results.read_run(run)}, asked, {})
+    asked = [claims.Claim("Does the CRF help?", "losses", views=("default", "crf"))]
+    (one,) = claims.answers({"losses": results.read_run(run)}, asked, {})
     # Changes .01 .02 .03 and .01 -.01 0: of the seeds .010 .005 .015, mean .01, deviation .005, 2 degrees of freedom.
     half = T_2 * 0.005 / math.sqrt(3)
     assert one.found.estimate == pytest.approx(0.01)
@@ -71,8 +71,8 @@ def test_a_claim_about_views_pairs_each_trial_with_itself(run):
 
 
 def test_a_claim_about_views_may_be_about_some_cells(run):
-    asked = [study.Claim("Does the CRF help?", "losses", views=("default", "crf"), cells=("cross_entropy",))]
-    (one,) = study.answers({"losses": results.read_run(run)}, asked, {})
+    asked = [claims.Claim("Does the CRF help?", "losses", views=("default", "crf"), cells=("cross_entropy",))]
+    (one,) = claims.answers({"losses": results.read_run(run)}, asked, {})
     # Changes .01 .02 .03: mean .02, standard error .01 / sqrt(3), 2 degrees of freedom.
     half = T_2 * 0.01 / math.sqrt(3)
     assert one.found.estimate == pytest.approx(0.02)
@@ -82,34 +82,34 @@ def test_a_claim_about_views_may_be_about_some_cells(run):
 def test_p_values_are_corrected_over_all_claims_that_were_run(run):
     runs = {"losses": results.read_run(run)}
     asked = [
-        study.Claim("cells", "losses", "cross_entropy", "dice"),
-        study.Claim("views", "losses", views=("default", "crf")),
-        study.Claim("elsewhere", "not run", "cross_entropy", "dice"),
+        claims.Claim("cells", "losses", "cross_entropy", "dice"),
+        claims.Claim("views", "losses", views=("default", "crf")),
+        claims.Claim("elsewhere", "not run", "cross_entropy", "dice"),
     ]
-    alone = [study.answers(runs, [claim], {})[0].p for claim in asked[:2]]
-    both = study.answers(runs, asked, {})
+    alone = [claims.answers(runs, [claim], {})[0].p for claim in asked[:2]]
+    both = claims.answers(runs, asked, {})
     assert [one.claim.ask for one in both] == ["cells", "views"]
     assert min(one.p for one in both) == pytest.approx(2 * min(alone))
 
 
 def test_the_rare_classes_are_those_that_are_named(run):
     read = results.read_run(run)
-    assert study.values(read, study.RARE, rare=["little"])["dice"] == {0: 0.3, 1: 0.3, 2: 0.3}
-    assert study.values(read, study.RARE, rare=["little", "much"])["dice"][1] == pytest.approx(0.55)
+    assert claims.values(read, claims.RARE, rare=["little"])["dice"] == {0: 0.3, 1: 0.3, 2: 0.3}
+    assert claims.values(read, claims.RARE, rare=["little", "much"])["dice"][1] == pytest.approx(0.55)
     with pytest.raises(ValueError, match="no class 'litle'"):
-        study.values(read, study.RARE, rare=["litle"])
+        claims.values(read, claims.RARE, rare=["litle"])
 
 
 def test_a_seed_that_one_cell_lost_does_not_shift_the_seeds_of_the_others():
     first = {"a": {0: 0.5, 1: 0.5, 2: 0.5}, "b": {0: 0.5, 1: 0.5, 2: 0.5}}
     second = {"a": {1: 0.52, 2: 0.54}, "b": {0: 0.9, 1: 0.52, 2: 0.54}}
-    found = study.between_views(first, second)
+    found = claims.between_views(first, second)
     assert (found.estimate, found.df) == (pytest.approx(0.03), 1)
 
 
 def test_what_was_not_seen_is_told_with_how_large_it_may_be(run):
-    asked = study.Claim("Is Dice better?", "losses", "cross_entropy", "dice")
-    (one,) = study.answers({"losses": results.read_run(run)}, [asked], {})
+    asked = claims.Claim("Is Dice better?", "losses", "cross_entropy", "dice")
+    (one,) = claims.answers({"losses": results.read_run(run)}, [asked], {})
     text = markdown.render(Document("", [study.claims_table([one])]))
     assert f"| 3 | not told apart; at most {100 * one.found.high:.1f} apart |" in text
 
@@ -117,22 +117,22 @@ def test_what_was_not_seen_is_told_with_how_large_it_may_be(run):
 def test_fewer_than_three_seeds_carry_no_claim(tmp_path):
     cells = {"cross_entropy": [0.50, 0.501], "dice": [0.60, 0.601]}
     read = results.read_run(write(tmp_path / "two", cells))
-    found = study.answers({"two": read}, [study.Claim("Is Dice better?", "two", "cross_entropy", "dice")], {})
+    found = claims.answers({"two": read}, [claims.Claim("Is Dice better?", "two", "cross_entropy", "dice")], {})
     assert found[0].p < 0.05
     assert "| 2 | fewer than 3 seeds |" in markdown.render(Document("", [study.claims_table(found)]))
 
 
 def test_a_claim_about_what_was_not_measured_says_so_and_costs_the_others_nothing(run):
     runs = {"losses": results.read_run(run)}
-    sure = study.Claim("cells", "losses", "cross_entropy", "dice")
+    sure = claims.Claim("cells", "losses", "cross_entropy", "dice")
     asked = [
-        study.Claim("Is focal better?", "losses", "cross_entropy", "focal"),
-        study.Claim("Does flipping help?", "losses", views=("default", "flip")),
+        claims.Claim("Is focal better?", "losses", "cross_entropy", "focal"),
+        claims.Claim("Does flipping help?", "losses", views=("default", "flip")),
         sure,
     ]
-    found = study.answers(runs, asked, {})
+    found = claims.answers(runs, asked, {})
     assert [math.isnan(one.found.estimate) for one in found] == [True, True, False]
-    assert found[2].p == study.answers(runs, [sure], {})[0].p
+    assert found[2].p == claims.answers(runs, [sure], {})[0].p
     text = markdown.render(Document("", [study.claims_table(found)]))
     assert text.count("| – | – | – | 0 | not measured |") == 2
 
@@ -143,7 +143,7 @@ def test_changes_that_go_together_in_a_seed_are_one_a_seed():
     first = {label: dict.fromkeys(range(3), 0.5) for label in "abcd"}
     wobble = {label: 1e-4 * (-1) ** index for index, label in enumerate("abcd")}
     second = {label: {seed: 0.5 + change + wobble[label] * seed for seed, change in shift.items()} for label in "abcd"}
-    found = study.between_views(first, second)
+    found = claims.between_views(first, second)
     deviation = math.sqrt(sum((change - 0.03) ** 2 for change in shift.values()) / 2)
     assert found.estimate == pytest.approx(0.03)
     assert found.df == 2
@@ -203,7 +203,7 @@ def test_the_study_that_comes_along_is_about_grids_and_cells_that_exist():
     cells = {name: {cell.label for cell in grid.load(part.grid).cells} for name, part in planned.parts.items()}
     for claim in planned.claims:
         assert {claim.first, claim.second, *claim.cells} - {""} <= cells[claim.part], claim.ask
-        assert claim.metric in study.METRICS
+        assert claim.metric in claims.METRICS
         assert bool(claim.views) != bool(claim.first and claim.second)
 
 

@@ -1,0 +1,64 @@
+"""Names and units of the metrics that a comparison judges, as people read them."""
+
+from typing import NamedTuple
+
+from results import ComparisonRow
+
+
+class Metric(NamedTuple):
+    """A metric as it is shown.
+
+    Attributes:
+        name: for people; it holds the unit where a change is shown without one.
+        factor: by which a value is multiplied to be shown; 100 makes a fraction a percentage.
+        unit: of a change of the shown value; empty where the name tells it.
+    """
+
+    name: str
+    factor: float = 1.0
+    unit: str = ""
+
+
+def _share(name: str) -> Metric:
+    """Return a metric in 0..1 that is shown in percent, and its changes in percentage points."""
+    return Metric(name, 100.0, "points")
+
+
+METRICS: dict[str, Metric] = {
+    "miou": _share("mIoU"),
+    "boundary_iou": _share("Boundary IoU"),
+    "mean_image_iou": _share("image mIoU"),
+    "mean_dice": _share("Dice"),
+    "pixel_accuracy": _share("pixel accuracy"),
+    "soft_iou": _share("soft IoU"),
+    "class_recall": _share("class recall"),
+    "soft_dice": _share("soft Dice"),
+    "best_miou": _share("best mIoU"),
+    "target_miou": _share("target mIoU"),
+    "input_share": _share("input share"),
+    "images_per_second": Metric("images/s"),
+    "eval_images_per_second": Metric("evaluation images/s"),
+    "peak_gpu_mb": Metric("GPU peak, MiB"),
+    "peak_rss_mb": Metric("memory peak, MiB"),
+    "compile_s": Metric("compile, s"),
+}
+
+
+def of(metric: str) -> Metric:
+    """Return how a metric is shown; one that has no row is shown under its own name."""
+    return METRICS.get(metric, Metric(metric))
+
+
+def name(metric: str) -> str:
+    """Return a metric's name for people."""
+    return of(metric).name
+
+
+def is_percentage(metric: str) -> bool:
+    """Return whether the metric is a fraction that people read in percent."""
+    return of(metric).factor == 100
+
+
+def unit_of_change(row: ComparisonRow) -> tuple[float, str]:
+    """Return what a row's change is multiplied by to be shown, and its unit; empty where the metric's name tells it."""
+    return (100.0, "%") if row.scale == "ratio" else of(row.metric)[1:]

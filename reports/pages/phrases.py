@@ -1,0 +1,27 @@
+"""Turns of phrase that the sentences of several pages share."""
+
+from collections.abc import Sequence
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "cell"), counted(2, "cell")
+    ('1 cell', '2 cells')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(items: Sequence[str], most: int = 10) -> str:
+    """Return names joined by commas; those beyond `most` are counted only.
+
+    >>> listed(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
+
+
+def ok_first(item: tuple[str, int]) -> tuple[bool, str]:
+    """Return the sort key of a (status, count): `ok` first, then by name."""
+    return item[0] != "ok", item[0]

@@ -1,0 +1,6 @@
+"""The report of a run, a file per section of the page."""
+
+from reports.pages.run.cells import throughput
+from reports.pages.run.page import document
+
+__all__ = ["document", "throughput"]

@@ -1,0 +1,109 @@
+"""The report of a run as a whole: the verdict in words first, then tables, figures, failures, environment, command."""
+
+from collections.abc import Sequence
+
+import results
+from reports.document import Block, Document, Figure, Heading, Items
+from reports.format import estimate, number
+from reports.pages import comparison as changes
+from reports.pages.run import cells, environment, published, sentences, tables, trials
+from reports.summary import Summary
+
+# Figures in the order of the page: heading, and what the caption says.
+_FIGURES = {
+    "miou.png": (
+        "mIoU by cell",
+        "Each point is a seed; the bar is the mean with its 95 % interval, where the seeds allow one.",
+    ),
+    "best.png": ("Distance to the best", "Mean less that of the best cell, 95 % intervals; shaded: half a point."),
+    "throughput.png": (
+        "Throughput against mIoU",
+        "Up and to the right is better; the line joins the cells that nothing else beats in both.",
+    ),
+    "views.png": (
+        "Views",
+        "The same weights evaluated in other ways; a line joins the views of a cell. Up and to the right is better.",
+    ),
+    "curves.png": (
+        "Learning curves",
+        "Validation mIoU over training images; line: mean of the seeds, band: their range.",
+    ),
+    "classes.png": ("IoU by class", "Validation, mean over seeds, percent. A blank field: the class does not occur."),
+    "confusion.png": ("Confusion of the best cell", "Rows truth, columns prediction; percent of the row, all seeds."),
+    "gradient.png": (
+        "Gradient scale",
+        "Norm of the loss's gradient at the logits relative to cross-entropy, before training and once all is right by "
+        "a margin of 3.",
+    ),
+    "steps.png": ("Where the time goes", "Seconds of a trial, mean over seeds."),
+    "memory.png": ("Memory", "Peaks in MiB: mean over seeds, and every seed."),
+    "scaling.png": ("Scaling", "Training throughput over replicas, and its share of the ideal."),
+    "pictures.png": (
+        "Predictions",
+        "Best, median and worst of the kept validation images, one seed of each cell; the number is the picture's own "
+        "mIoU in percent. Last panel: the share of cells that are wrong at each pixel, white none, black all.",
+    ),
+}
+
+
+def document(
+    run: results.Run,
+    summary: Summary,
+    drawn: dict[str, bytes],
+    notes: Sequence[str] = (),
+    comparison: results.Comparison | None = None,
+) -> Document:
+    """Return the report of a run.
+
+    Args:
+        run: its records.
+        summary: of these records.
+        drawn: its figures, {file name: PNG}.
+        notes: what could not be drawn, and why.
+        comparison: with an earlier run; the page then also says what regressed since.
+    """
+    blocks: list[Block] = [
+        *environment.setting(run, summary),
+        Heading("Verdict"),
+        *sentences.verdict(summary),
+        *sentences.gaps(run, summary),
+    ]
+    if comparison is not None:
+        blocks += [Heading(f"Against {comparison.base.name}"), *changes.verdict(comparison)]
+        blocks += [changes.table([row for row in comparison.rows if row.gate])]
+        blocks += changes.forest(comparison)[1:]
+    blocks += sentences.outdated(summary)
+    blocks += [Heading("Results"), *cells.table(summary), *cells.throughput(summary), *tables.across(summary)]
+    if summary.test:
+        blocks += [Heading("Test split"), *tables.test(summary)]
+    blocks += _figures(summary, drawn)
+    blocks += [Items(list(notes))] if notes else []
+    blocks += [*published.section(run, summary), *trials.failures(run), *trials.every_trial(run, summary)]
+    blocks += environment.about(run)
+    return Document(str(run.manifest.get("name") or run.folder.resolve().name), blocks)
+
+
+def _figures(summary: Summary, drawn: dict[str, bytes]) -> list[Block]:
+    """Return the figures in the order of the page, each with the table that belongs to it."""
+    blocks: list[Block] = []
+    for name, (heading, caption) in _FIGURES.items():
+        if name in drawn:
+            alt = f"{heading}. {_alt(name, summary) or caption}"
+            blocks += [Heading(heading), Figure(name, drawn[name], alt, caption)]
+            blocks += [tables.views(summary)] if name == "views.png" else []
+            blocks += [tables.scaling(summary)] if name == "scaling.png" else []
+    return blocks
+
+
+def _alt(name: str, summary: Summary) -> str:
+    """Return what a figure shows, for readers who cannot see it; empty where its caption says it all."""
+    measured = summary.measured
+    if name in ("miou.png", "best.png") and measured:
+        first, last = measured[0], measured[-1]
+        lowest, highest = estimate(last.interval), estimate(first.interval)
+        return f"{len(measured)} cells from {first.label} at {highest} % to {last.label} at {lowest} %."
+    if name == "throughput.png":
+        fast = max((cell for cell in measured if cell.rates), key=lambda cell: cell.images_per_second)
+        rate = number(fast.images_per_second, 1)
+        return f"The fastest cell is {fast.label} at {rate} images/s and {estimate(fast.interval)} % mIoU."
+    return ""

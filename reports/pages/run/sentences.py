@@ -1,0 +1,140 @@
+"""The verdict on a run in words, and what the run lacks."""
+
+import math
+from collections import Counter
+
+import results
+from reports.document import Block, Bold, Inline, Paragraph
+from reports.format import chance, estimate, number, percent
+from reports.pages.phrases import counted, listed, ok_first
+from reports.summary import ALPHA, POWER, Summary
+
+
+def verdict(summary: Summary) -> list[Block]:
+    """Return who wins, whether by more than the noise, and what these seeds could not have shown; per data set."""
+    if summary.parts:
+        return [
+            block for name, part in summary.parts.items() for block in (Paragraph([Bold(f"{name}:")]), *verdict(part))
+        ]
+    cells = summary.measured
+    if not cells:
+        nothing: list[Inline] = [
+            Bold("Nothing was measured:"),
+            " no trial ended with a validation mIoU. The reasons are below.",
+        ]
+        return [Paragraph(nothing, "bad")]
+    best = cells[0]
+    winner: list[Inline] = [
+        Bold(best.label),
+        f" has the highest validation mIoU: {estimate(best.interval)} %. ",
+    ]
+    if len(cells) == 1:
+        return [Paragraph([*winner, "It is the only cell that was measured, so there is nothing to compare."])]
+    tested = {pair: p for pair, p in summary.ranking.p.items() if not math.isnan(p)}
+    if not tested:
+        unknown = "No cell has seeds that differ, so the noise is unknown: "
+        return [Paragraph([*winner, unknown, Bold("no difference can be called real.")], "unsure")]
+    clear, words = _standing(summary)
+    blocks: list[Block] = [Paragraph([*winner, *words], "good" if clear else "unsure")]
+    return [*blocks, *_chances(summary), *_sensitivity(summary), *_correlation(summary)]
+
+
+def _standing(summary: Summary) -> tuple[bool, list[Inline]]:
+    """Return whether the best cell stands apart from all others, and how in words."""
+    best, second, *_ = cells = summary.measured
+    alike = [cell for cell in cells[1:] if summary.ranking.alike(best.key, cell.key)]
+    gap = percent(best.interval.mean - second.interval.mean)
+    following = f"the next is {second.label}, {gap} points below."
+    if not alike:
+        return True, [f"It beats every other cell by more than the noise; {following}"]
+    if len(alike) == len(cells) - 1:
+        return False, [Bold("No cell differs from it by more than the noise"), f"; {following}"]
+    below = len(cells) - 1 - len(alike)
+    names = listed([cell.label for cell in alike])
+    return False, [f"It cannot be told apart from {names}; {below} of the others are below it by more than the noise."]
+
+
+def _chances(summary: Summary) -> list[Block]:
+    """Return the chances of having the highest true mIoU, of the best cell and of its rivals."""
+    best, *others = summary.measured
+    if not best.chance < 1:
+        return []
+    rivals = "".join(f"; {cell.label} {chance(cell.chance)}" for cell in [c for c in others if c.chance >= 0.05][:3])
+    return [Paragraph(f"Chance of having the highest true mIoU: {best.label} {chance(best.chance)}{rivals}.")]
+
+
+def _sensitivity(summary: Summary) -> list[Block]:
+    """Return the smallest difference that so many seeds would probably have shown."""
+    if math.isnan(summary.smallest):
+        return []
+    least = "" if summary.fewest == summary.seeds else "at least "
+    seeds = f"{least}{counted(summary.fewest, 'seed')} a cell"
+    kind = "noise beside the seeds' common effect" if summary.ranking.method == "blocked" else "seed noise"
+    noise = f"{kind} {percent(summary.ranking.pool.sd, 2)} points" if summary.ranking.pool else ""
+    level = f"{percent(ALPHA, 0)} % false alarms over all {len(summary.ranking.p)} pairs together"
+    bounds = f"power {percent(POWER, 0)} %; {level}; {noise}"
+    return [
+        Paragraph(
+            [
+                f"With {seeds}, a true difference below ",
+                Bold(f"{percent(summary.smallest)} points"),
+                f" between two cells would probably not have been seen ({bounds}).",
+            ]
+        )
+    ]
+
+
+def _correlation(summary: Summary) -> list[Block]:
+    if summary.ranking.method != "blocked":
+        return []
+    r = number(summary.ranking.correlation, 2)
+    return [Paragraph(f"Seeds are shared and correlate ({r}): their common effect is taken out.")]
+
+
+def gaps(run: results.Run, summary: Summary) -> list[Block]:
+    """Return how the trials ended, and what is missing, unreadable or measured over fewer seeds than planned."""
+    counts = Counter(stored.record.status for stored in run.trials)
+    statuses = ", ".join(f"{n} {status}" for status, n in sorted(counts.items(), key=ok_first))
+    blocks: list[Block] = [Paragraph(f"Trials: {statuses}.")]
+    if summary.missing:
+        lacks = f" {len(summary.missing)} without a record ({listed(summary.missing)})."
+        blocks.append(Paragraph([Bold("The run is incomplete:"), lacks], "bad"))
+    if run.problems:
+        unread = counted(len(run.problems), "record")
+        blocks.append(Paragraph([Bold(f"{unread} cannot be read:"), f" {'; '.join(run.problems)}"], "bad"))
+    return [*blocks, *_failed_views(run), *_short_of_seeds(summary)]
+
+
+def outdated(summary: Summary) -> list[Block]:
+    """Return how many trials have scores that cannot stand beside those of the others."""
+    count = max(part.outdated for part in [summary, *summary.parts.values()])
+    if not count:
+        return []
+    has = "1 trial has scores" if count == 1 else f"{count} trials have scores"
+    why = "of an older version than the others: they are left out, because the two cannot be compared."
+    return [Paragraph(f"{has} {why}", "bad")]
+
+
+def _failed_views(run: results.Run) -> list[Block]:
+    failed = [
+        f"{name} of {stored.record.trial} ({reason})"
+        for stored in run.trials
+        for name, reason in stored.record.failed_views.items()
+    ]
+    if not failed:
+        return []
+    more = f", and {len(failed) - 3} more" if len(failed) > 3 else ""
+    return [Paragraph([Bold("Views that came to nothing:"), f" {'; '.join(failed[:3])}{more}."], "bad")]
+
+
+def _short_of_seeds(summary: Summary) -> list[Block]:
+    short = [
+        f"{cell.label} {len(cell.miou)} of {cell.planned}" for cell in summary.measured if len(cell.miou) < cell.planned
+    ]
+    if not short:
+        return []
+    return [
+        Paragraph(
+            f"Means over fewer seeds than planned: {listed(short)}; seeds that failed may have been the worse ones."
+        )
+    ]

@@ -1,0 +1,79 @@
+"""The tables beside that of the cells: several data sets, the test split, views, replicas."""
+
+from reports.document import Block, Code, Field, Heading, Paragraph, Table, Text
+from reports.format import DASH, estimate, number, percent, percent_range
+from reports.summary import Summary
+
+_WEIGHTS = {
+    "averaged": "averaged weights",
+    "best": "the weights that the validation split chose",
+    "last": "the weights of the last step",
+}
+
+
+def across(summary: Summary) -> list[Block]:
+    """Return interquartile means and profiles over several data sets, never a bare mean; empty with one data set."""
+    if not summary.across:
+        return []
+    thresholds = summary.across[0].thresholds
+    head = ["cell", "IQM of mIoU, %", "data sets", *(f"> {percent(t, 0)} %" for t in thresholds)]
+    rows: list[list[Field | Text]] = []
+    for method in summary.across:
+        iqm = method.iqm
+        ends = percent_range(iqm.low, iqm.high, 1)
+        shown = percent(iqm.value) if ends == DASH else f"{percent(iqm.value)} ({ends})"
+        profile = (Field(percent(share, 0), share) for share in method.profile)
+        rows.append([method.label, Field(shown, iqm.value), str(method.tasks), *profile])
+    note = (
+        "IQM: mean of the middle half of all seeds on all data sets, with a 95 % interval (seeds resampled inside "
+        "their data set); then the performance profile, the percentage of runs above each mIoU."
+    )
+    return [Heading("Across data sets"), Table(head, rows, frozenset({"cell"})), Paragraph(note)]
+
+
+def test(summary: Summary) -> list[Block]:
+    """Return the scores on the test split, best first, and which weights were scored."""
+    labels = {cell.key: cell.label for cell in summary.cells}
+    rows: list[list[Field | Text]] = [
+        [labels[key], Field(estimate(interval), interval.mean), str(interval.n)]
+        for key, interval in sorted(summary.test.items(), key=lambda item: (-item[1].mean, item[0]))
+    ]
+    return [
+        Paragraph(f"Evaluated once, with {' or '.join(_WEIGHTS[kind] for kind in summary.weights)}."),
+        Table(["cell", "test mIoU, %", "seeds"], rows, frozenset({"cell"})),
+    ]
+
+
+def views(summary: Summary) -> Table:
+    """Return a row per cell and view: its scores and the speed of its evaluation."""
+    rows: list[list[Field | Text]] = [
+        [
+            view.label,
+            Code(view.name),
+            Field(estimate(view.interval), view.interval.mean),
+            percent(view.boundary_iou),
+            number(view.images_per_second, 1),
+        ]
+        for view in summary.views
+    ]
+    return Table(["cell", "view", "mIoU, %", "Boundary IoU, %", "images/s"], rows, frozenset({"cell", "view"}))
+
+
+def scaling(summary: Summary) -> Table:
+    """Return a row per series and number of replicas: throughput, efficiency with its interval, share of input."""
+    rows: list[list[Field | Text]] = []
+    for row in summary.scaling:
+        ends = "" if row.low is None or row.high is None else f" ({number(row.low, 2)} to {number(row.high, 2)})"
+        rows.append(
+            [
+                row.series,
+                str(row.replicas),
+                str(row.batch),
+                Field(number(row.images_per_second, 1), row.images_per_second),
+                Field(f"{number(row.efficiency, 2)}{ends}", row.efficiency),
+                DASH if row.input_share is None else percent(row.input_share, 0),
+            ]
+        )
+    return Table(
+        ["series", "replicas", "batch", "images/s", "efficiency", "input share, %"], rows, frozenset({"series"})
+    )

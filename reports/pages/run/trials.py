@@ -1,0 +1,61 @@
+"""Every trial of a run with its record and log; those that failed with their reasons."""
+
+import math
+from urllib.parse import quote
+
+import results
+from reports.document import Block, Field, Heading, Link, Table, Text
+from reports.format import DASH, number
+from reports.summary import Summary
+from results import LOG
+
+
+def failures(run: results.Run) -> list[Block]:
+    """Return a row per trial that did not end well, with the reason; empty where all did."""
+    rows: list[list[Field | Text]] = []
+    for stored in run.trials:
+        record = stored.record
+        if record.status == "ok":
+            continue
+        reason = f"{record.error.kind}: {record.error.message}" if record.error else "no reason recorded"
+        where = f" (epoch {record.error.epoch})" if record.error and record.error.epoch is not None else ""
+        rows.append([record.trial, Field(record.status, None, "bad"), reason[:200] + where, _links(run, stored)])
+    if not rows:
+        return []
+    head = ["trial", "status", "reason", "details"]
+    return [Heading("Failed trials"), Table(head, rows, frozenset(head))]
+
+
+def every_trial(run: results.Run, summary: Summary) -> list[Block]:
+    """Return a row per trial, in the order of the cells; the cells of the table of results link here."""
+    ranks = {cell.key: rank for rank, cell in enumerate(summary.cells)}
+    anchored: set[str] = set()
+    rows: list[list[Field | Text]] = []
+    for stored in sorted(run.trials, key=lambda one: (ranks[one.record.cell], one.record.seed, one.record.trial)):
+        record = stored.record
+        miou = next((view.miou for view in record.views if (view.view, view.split) == ("default", "val")), None)
+        rate = record.throughput.images_per_second if record.throughput else None
+        rows.append(
+            [
+                Field(record.label, None, "", "" if record.cell in anchored else f"cell-{record.cell}"),
+                str(record.seed),
+                Field(record.status, None, "" if record.status == "ok" else "bad"),
+                number(math.nan if miou is None else 100 * miou, 2),
+                number(math.nan if rate is None else rate, 1),
+                number(math.nan if record.clocks.total_s is None else record.clocks.total_s, 0),
+                _links(run, stored),
+            ]
+        )
+        anchored.add(record.cell)
+    head = ["cell", "seed", "status", "mIoU, %", "images/s", "total, s", "files"]
+    return [Heading("Trials"), Table(head, rows, frozenset({"cell", "status", "files"}), f"{len(rows)} trials")]
+
+
+def _links(run: results.Run, stored: results.Stored) -> Text:
+    """Return links to a trial's record and log, as far as they lie in the run's folder."""
+    try:
+        folder = quote(stored.folder.resolve().relative_to(run.folder.resolve()).as_posix())
+    except ValueError:
+        return DASH
+    record = Link("record", f"../{folder}/record.json")
+    return [record, ", ", Link("log", f"../{folder}/{LOG}")] if (stored.folder / LOG).is_file() else record
