@@ -30,8 +30,10 @@ if TYPE_CHECKING:
         EXIT_OK,
         EXIT_REGRESSION,
         EXIT_USAGE,
+        Fault,
         StorageLost,
         UsageError,
+        first_fault,
         nearest,
     )
     from bench.core.keras_version import KERAS_3, has_addons

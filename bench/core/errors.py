@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 EXIT_OK = 0
 EXIT_REGRESSION = 1
@@ -23,9 +27,36 @@ class StorageLost(KeyboardInterrupt):
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` when a known name is close to `name`, else the list of known names."""
+    """Return `; did you mean 'x'?` when a known name is close to `name`, else the list of known names."""
     options = sorted(known)
     close = difflib.get_close_matches(str(name), options, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; known: {', '.join(options)}" if options else ""
+
+
+class Fault(NamedTuple):
+    """The first of what pydantic found wrong.
+
+    Attributes:
+        place: dotted path of the field; empty for the whole.
+        kind: pydantic's name of the fault, such as `extra_forbidden`.
+        message: what is wrong, as pydantic words it.
+        value: what was received there.
+    """
+
+    place: str
+    kind: str
+    message: str
+    value: Any
+
+    @property
+    def words(self) -> str:
+        """The message without what pydantic puts before those of our own rules."""
+        return self.message.removeprefix("Value error, ")
+
+
+def first_fault(error: ValidationError) -> Fault:
+    """Return the first fault of a validation."""
+    first = error.errors(include_url=False)[0]
+    return Fault(".".join(map(str, first["loc"])), first["type"], first["msg"], first["input"])

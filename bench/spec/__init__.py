@@ -5,18 +5,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bench.spec.augmentation import Policy, at
     from bench.spec.availability import check_available
-    from bench.spec.trial_spec import (
-        DataSpec,
-        LossSpec,
-        Placement,
-        TrainSpec,
-        TrialSpec,
-        View,
-        assign,
-        fields_of,
-        initial_weights,
-        parse,
-    )
+    from bench.spec.fields import assign, fields_of, parse
+    from bench.spec.trial_spec import DataSpec, LossSpec, Placement, TrainSpec, TrialSpec, initial_weights
+    from bench.spec.views import View
 else:
     from bench.core import face
 

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from bench.spec.base import added_later
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -86,7 +88,7 @@ class Cutout(_Part):
 
 def _off(default: Any = None) -> Any:
     """A change that does not happen unless asked for; unasked for it takes no part in a cell's hash."""
-    return Field(default, json_schema_extra={"neutral": default})
+    return added_later(default)
 
 
 class Policy(_Part):

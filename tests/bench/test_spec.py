@@ -1,10 +1,16 @@
 """Specs: what makes a cell, and one clear line for what is wrong."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from bench.core import UsageError
 from bench.spec import TrialSpec, parse
-from bench.spec.trial_spec import identity
+from bench.spec.base import identity
+from bench.spec.rules import RULES, stated
+
+HOME = Path(__file__).parents[2]
 
 
 def _cell(**changes):
@@ -136,3 +142,73 @@ def test_views_have_names_and_stand_aside_of_the_cell():
 def test_views_that_cannot_be(values, message):
     with pytest.raises(UsageError, match=message):
         parse(values, "here")
+
+
+MIT = {"backbone": "mit_b0", "output_stride": 32}
+KERAS_CV = {"architecture": "keras_cv", "output_stride": 32}
+# By rule, values that break this rule and no other.
+BROKEN = {
+    "batch_splits_over_replicas": {"train": {"batch_size": 9}, "placement": {"cpu_replicas": 2}},
+    "one_step_per_execution_with_replicas": {"train": {"steps_per_execution": 2}, "placement": {"cpu_replicas": 2}},
+    "no_jit_with_replicas": {"train": {"jit_compile": True}, "placement": {"gpus": 2}},
+    "eager_is_not_compiled": {"train": {"eager": True, "jit_compile": True}},
+    "cpu_replicas_without_gpus": {"placement": {"gpus": 1, "cpu_replicas": 2}},
+    "keras_cv_is_not_frozen": {"model": KERAS_CV, "train": {"freeze": "backbone"}},
+    "keras_cv_has_one_stride": {"model": KERAS_CV, "eval": {"views": [{"output_stride": 16}]}},
+    "fixed_size_of_some_backbones": {"model": MIT, "data": {"size": 160, "crop": 128}},
+    "views_reach_their_stride": {"model": MIT, "data": {"crop": 160}, "eval": {"views": [{"output_stride": 16}]}},
+    "crop_is_not_mostly_padding": {"data": {"size": 64, "crop": 129}},
+}
+
+
+def test_every_rule_is_broken_by_what_it_forbids_and_the_spec_says_so():
+    assert [rule.__name__ for rule in RULES] == [*BROKEN]
+    for name, values in BROKEN.items():
+        sections = {
+            section: field.annotation.model_validate(values.get(section, {}))
+            for section, field in TrialSpec.model_fields.items()
+            if section != "seed"
+        }
+        spec = TrialSpec.model_construct(**sections, seed=0)  # not validated
+        said = {rule.__name__: fault for rule in RULES if (fault := rule(spec))}
+        assert [*said] == [name]
+        with pytest.raises(UsageError) as caught:
+            parse(values, "where")
+        assert str(caught.value) == f"where: {said[name]}"
+
+
+def test_the_rules_hold_at_their_edges():
+    assert not any(rule(TrialSpec()) for rule in RULES)
+    parse({"data": {"size": 64, "crop": 128}}, "here")
+    parse({"model": MIT, "data": {"size": 160, "crop": 160}, "eval": {"views": [{"output_stride": 32}]}}, "here")
+    parse({"train": {"jit_compile": True, "steps_per_execution": 2}, "placement": {"gpus": 1}}, "here")
+    parse({"train": {"batch_size": 8}, "placement": {"cpu_replicas": 4}}, "here")
+
+
+def test_the_page_on_grids_lists_the_rules_as_the_code_states_them():
+    page = (HOME / "docs" / "grids.md").read_text(encoding="utf-8")
+    listed = page.split("<!-- rules -->\n")[1].split("<!-- end -->")[0]
+    assert listed == "".join(f"- {rule}\n" for rule in stated())
+    assert all(rule.endswith(".") for rule in stated())
+
+
+def test_the_specs_of_published_runs_still_give_the_cells_they_were_stored_under():
+    """The rule on backbones of a fixed size is younger than the runs of mit_b0 in 0.1.0, whose row says nothing."""
+    files = sorted((HOME / "results" / "releases").glob("*/*/trials/*/record.json"))
+    records = [json.loads(file.read_bytes()) for file in files]
+    assert len({record["cell"] for record in records}) > 50
+    refused = set()
+    for record in records:
+        try:
+            assert parse(record["spec"], record["trial"]).cell == record["cell"]
+        except UsageError:
+            refused.add(record["label"])
+    assert refused == {"mit_b0-random"}
+
+
+def test_an_augmentation_policy_that_cannot_be_is_one_line():
+    with pytest.raises(UsageError) as caught:
+        parse({"data": {"augment": {"scale": [2.0, 1.0]}}}, "where")
+    assert str(caught.value).startswith("where: data.augment: scale.")
+    assert "the lower end comes first" in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,44 @@
+"""What every section of a spec is made of, and which of its fields make a cell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Spec(BaseModel):
+    """A section of a trial's spec: frozen, and without fields that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+def outside_cell(default: Any, **constraints: Any) -> Any:
+    """Declare a field that is no part of the cell: where or how a trial runs, not what it measures."""
+    return Field(default, json_schema_extra={"identity": False}, **constraints)
+
+
+def added_later(default: Any, **constraints: Any) -> Any:
+    """Declare a field that was added after a release: at its default it is left out of the cell, so that old cells
+    keep their hash."""
+    return Field(default, json_schema_extra={"neutral": default}, **constraints)
+
+
+def identity(spec: BaseModel) -> dict[str, Any]:
+    """Return the fields that make the cell, as plain nested data.
+
+    A field that carries `identity: False` is never among them (see `outside_cell`); one that carries `neutral` is left
+    out while it has that value (see `added_later`).
+    """
+    fields: dict[str, Any] = {}
+    for name, field in type(spec).model_fields.items():
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        value = getattr(spec, name)
+        if extra.get("identity") is False or ("neutral" in extra and value == extra["neutral"]):
+            continue
+        if isinstance(value, BaseModel):
+            if part := identity(value):
+                fields[name] = part
+        else:
+            fields[name] = list(value) if isinstance(value, tuple) else value
+    return fields

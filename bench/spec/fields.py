@@ -1,0 +1,77 @@
+"""Fields of a spec by their dotted names, and specs from nested mappings, with one line for what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from bench.core import Fault, UsageError, first_fault, nearest
+from bench.spec.trial_spec import TrialSpec
+
+
+def parse(values: Mapping[str, Any], where: str) -> TrialSpec:
+    """Validate a nested mapping into a TrialSpec.
+
+    Args:
+        values: sections and fields, as in a grid file.
+        where: what to name as the place of a fault, a file or `--set`.
+
+    Raises:
+        UsageError: one line with the place, the path in the spec, the value and the nearest right name.
+    """
+    try:
+        return TrialSpec.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(f"{where}: {_in_words(first_fault(error))}") from None
+
+
+def _in_words(fault: Fault) -> str:
+    path = fault.place.split(".")
+    if fault.kind == "extra_forbidden":
+        return f"unknown field {fault.place!r}{nearest(fault.place, fields_of(path[:-1]))}"
+    if fault.kind == "literal_error":
+        return f"{fault.place}: {fault.value!r} is not known{nearest(fault.value, _choices(path))}"
+    if fault.kind == "value_error":
+        return f"{fault.place}: {fault.words}" if fault.place else fault.words
+    return f"{fault.place}: {fault.words}, got {fault.value!r}"
+
+
+def _annotation(path: list[str]) -> Any:
+    """Return the type of a field, None where there is no such field."""
+    found: Any = TrialSpec
+    for part in path:
+        field = getattr(found, "model_fields", {}).get(part)
+        found = field.annotation if field else None
+    return found
+
+
+def fields_of(path: list[str]) -> list[str]:
+    """Return the dotted names of the fields of a section, e.g. ['train'] -> ['train.epochs', ...]."""
+    return [".".join([*path, name]) for name in getattr(_annotation(path), "model_fields", {})]
+
+
+def _choices(path: list[str]) -> list[str]:
+    return [str(option) for option in get_args(_annotation(path))]
+
+
+def assign(values: dict[str, Any], dotted: str, value: Any, where: str) -> None:
+    """Set `a.b` in nested mappings in place; the path has to be a field of the spec.
+
+    Raises:
+        UsageError: no such field, with the nearest one.
+    """
+    *sections, name = dotted.split(".")
+    inside_params = sections[:2] == ["loss", "params"]
+    if not inside_params and dotted not in fields_of(sections):
+        everywhere = [
+            field for section in ("", *TrialSpec.model_fields) for field in fields_of([section] if section else [])
+        ]
+        raise UsageError(f"{where}: unknown field {dotted!r}{nearest(dotted, fields_of(sections) or everywhere)}")
+    if not inside_params and (fields := fields_of([*sections, name])) and not isinstance(value, Mapping):
+        raise UsageError(f"{where}: {dotted} is a section; set one of its fields, e.g. {fields[0]}")
+    for section in sections:
+        if not isinstance(values := values.setdefault(section, {}), dict):
+            raise UsageError(f"{where}: {dotted}: {section!r} was set to {values!r}, which has no fields")
+    values[name] = value

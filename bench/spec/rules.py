@@ -1,0 +1,122 @@
+"""The rules that fields of several sections of a spec keep together, a function per rule.
+
+The first line of a function's docstring is the rule as docs/grids.md lists it; a test holds the page to this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from models import BACKBONES
+
+if TYPE_CHECKING:
+    from bench.spec.trial_spec import TrialSpec
+
+Rule = Callable[["TrialSpec"], "str | None"]
+RULES: list[Rule] = []  # in the order in which they are asked; the first that is broken is the one that is reported
+
+
+def _rule(check: Rule) -> Rule:
+    """Enter a check into RULES. It returns what is wrong, in one line, or None."""
+    RULES.append(check)
+    return check
+
+
+def stated() -> list[str]:
+    """Return the rules as sentences, in the order in which they are asked."""
+    return [str(check.__doc__).partition("\n")[0] for check in RULES]
+
+
+@_rule
+def batch_splits_over_replicas(spec: TrialSpec) -> str | None:
+    """`train.batch_size` is a multiple of the number of replicas."""
+    replicas = spec.placement.replicas
+    if spec.train.batch_size % replicas == 0:
+        return None
+    return f"train.batch_size {spec.train.batch_size} does not split over {replicas} replicas"
+
+
+@_rule
+def one_step_per_execution_with_replicas(spec: TrialSpec) -> str | None:
+    """With several replicas `train.steps_per_execution` is 1: Keras 3 fails at more."""
+    if spec.placement.replicas == 1 or spec.train.steps_per_execution == 1:
+        return None
+    return "train.steps_per_execution > 1 fails under Keras 3 with several replicas; set it to 1"
+
+
+@_rule
+def no_jit_with_replicas(spec: TrialSpec) -> str | None:
+    """With several replicas `train.jit_compile` is off: XLA cannot compile an all-reduce."""
+    if spec.placement.replicas == 1 or not spec.train.jit_compile:
+        return None
+    return "train.jit_compile cannot compile an all-reduce; turn it off or use one replica"
+
+
+@_rule
+def eager_is_not_compiled(spec: TrialSpec) -> str | None:
+    """`train.eager` goes with neither `train.jit_compile` nor several steps per execution."""
+    if not spec.train.eager or not (spec.train.jit_compile or spec.train.steps_per_execution > 1):
+        return None
+    return "train.eager (--debug) goes with neither train.jit_compile nor train.steps_per_execution"
+
+
+@_rule
+def cpu_replicas_without_gpus(spec: TrialSpec) -> str | None:
+    """`placement.cpu_replicas` is for trials without GPUs."""
+    if not spec.placement.gpus or spec.placement.cpu_replicas == 1:
+        return None
+    return "placement.cpu_replicas is for CPU trials; with placement.gpus leave it at 1"
+
+
+@_rule
+def keras_cv_is_not_frozen(spec: TrialSpec) -> str | None:
+    """`train.freeze: backbone` is not for `model.architecture: keras_cv`."""
+    if spec.train.freeze != "backbone" or spec.model.architecture != "keras_cv":
+        return None
+    return "train.freeze backbone works with model.architecture deeplabv3plus, not with keras_cv"
+
+
+@_rule
+def keras_cv_has_one_stride(spec: TrialSpec) -> str | None:
+    """With `model.architecture: keras_cv` no view in `eval.views` has an `output_stride`."""
+    if spec.model.architecture != "keras_cv" or not any(view.output_stride for view in spec.eval.views):
+        return None
+    return "eval.views: model.architecture keras_cv has one output stride; leave output_stride out"
+
+
+@_rule
+def fixed_size_of_some_backbones(spec: TrialSpec) -> str | None:
+    """A backbone that is another function at every size has `data.crop` equal to `data.size`, and views without scales.
+
+    See `one_size` in `models.encoder.backbones`.
+    """
+    if not BACKBONES[spec.model.backbone].one_size:
+        return None
+    if spec.data.crop == spec.data.size and all(view.scales == (1.0,) for view in spec.eval.views):
+        return None
+    return (
+        f"backbone {spec.model.backbone!r} is another function at every size of image: set data.crop to "
+        f"data.size, here {spec.data.size}, and no scales in eval.views"
+    )
+
+
+@_rule
+def views_reach_their_stride(spec: TrialSpec) -> str | None:
+    """The `output_stride` of each view in `eval.views` is one that the backbone reaches."""
+    reached = BACKBONES[spec.model.backbone].strides
+    for view in spec.eval.views:
+        if view.output_stride and view.output_stride not in reached:
+            return (
+                f"eval.views: backbone {spec.model.backbone!r} reaches output_stride "
+                f"{', '.join(map(str, reached))} only; received {view.output_stride}"
+            )
+    return None
+
+
+@_rule
+def crop_is_not_mostly_padding(spec: TrialSpec) -> str | None:
+    """`data.crop` is at most twice `data.size`."""
+    if spec.data.crop <= spec.data.size * 2:
+        return None
+    return f"data.crop {spec.data.crop} is more than twice data.size {spec.data.size}: mostly padding"

@@ -1,0 +1,65 @@
+"""Further ways to evaluate the trained weights: output stride, flips, scales, dense CRF."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator, model_validator
+
+from bench.spec.base import Spec
+from models import OUTPUT_STRIDES
+
+
+class CRF(Spec):
+    """Parameters of the dense CRF (`models.DenseCRF`); what is left out is as published, for pictures of 500 pixels."""
+
+    iterations: int | None = Field(None, ge=1, description="updates")
+    gaussian_sxy: float | None = Field(None, gt=0, description="width of the smoothness kernel, pixels")
+    gaussian_compat: float | None = Field(None, ge=0, description="its weight")
+    bilateral_sxy: float | None = Field(None, gt=0, description="width of the appearance kernel, pixels")
+    bilateral_srgb: float | None = Field(None, gt=0, description="and in colour, grey levels")
+    bilateral_compat: float | None = Field(None, ge=0, description="its weight")
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The parameters that are given."""
+        return self.model_dump(exclude_none=True)
+
+    @property
+    def name(self) -> str:
+        """Such as `crf(bilateral_sxy=26)`."""
+        values = ",".join(f"{name}={value:g}" for name, value in self.chosen.items())
+        return f"crf({values})" if values else "crf"
+
+
+class View(Spec):
+    """A way to evaluate the trained weights; what is left out is as in training."""
+
+    output_stride: int | None = None
+    flip: bool = False
+    scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field((1.0,), min_length=1)
+    crf: CRF | None = Field(None, description="or true, for the CRF as published")
+
+    @field_validator("crf", mode="before")
+    @classmethod
+    def _as_published(cls, value: Any) -> Any:
+        return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _known(self) -> View:
+        if self.output_stride not in (None, *OUTPUT_STRIDES):
+            raise ValueError(f"output_stride {self.output_stride}: known are {', '.join(map(str, OUTPUT_STRIDES))}")
+        return self
+
+    @property
+    def plain(self) -> bool:
+        """Whether one pass of the model is all there is."""
+        return not self.flip and self.crf is None and self.scales == (1.0,)
+
+    @property
+    def name(self) -> str:
+        """Such as `os16+flip+x0.5,1,1.5+crf`; `default` when nothing is chosen."""
+        parts = [f"os{self.output_stride}"] if self.output_stride else []
+        parts += ["flip"] if self.flip else []
+        parts += [f"x{','.join(f'{scale:g}' for scale in self.scales)}"] if self.scales != (1.0,) else []
+        return "+".join(parts + ([self.crf.name] if self.crf else [])) or "default"
