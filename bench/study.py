@@ -28,6 +28,7 @@ from bench.core import (
     UsageError,
     check_rooms,
     command,
+    first_fault,
     gpu_names,
     nearest,
     start,
@@ -104,8 +105,8 @@ def read(path: Path) -> Study:
     try:
         return Study.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        raise UsageError(f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
+        fault = first_fault(error)
+        raise UsageError(f"{path}: {fault.place}: {fault.message}") from None
     except (OSError, yaml.YAMLError) as error:
         raise UsageError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
 

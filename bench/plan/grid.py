@@ -34,7 +34,7 @@ import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 import losses
-from bench.core import UsageError, nearest
+from bench.core import UsageError, first_fault, nearest
 from bench.spec import TrialSpec, assign, fields_of, parse
 
 GRIDS = Path(__file__).resolve().parents[1] / "grids"
@@ -267,11 +267,10 @@ def _read(source: str) -> tuple[Path, _File]:
     try:
         return path, _File.model_validate(values)
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            raise UsageError(f"{path}: unknown key {place!r}{nearest(place, _File.model_fields)}") from None
-        raise UsageError(f"{path}: {place}: {fault['msg']}, got {fault['input']!r}") from None
+        fault = first_fault(error)
+        if fault.kind == "extra_forbidden":
+            raise UsageError(f"{path}: unknown key {fault.place!r}{nearest(fault.place, _File.model_fields)}") from None
+        raise UsageError(f"{path}: {fault.place}: {fault.message}, got {fault.value!r}") from None
 
 
 def _target(path: Path, axis: str) -> str:
