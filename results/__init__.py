@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from results.release import publish, published
     from results.scaling import Row, rows, starts
+    from results.scores import class_iou, mean_iou
     from results.store import (
         LOG,
         Run,
@@ -84,6 +85,7 @@ _HOMES = {
     "View": "results.record",
     "artefact": "results.store",
     "artefact_path": "results.store",
+    "class_iou": "results.scores",
     "classes": "results.table",
     "compare": "results.comparison.comparing",
     "find": "results.store",
@@ -91,6 +93,7 @@ _HOMES = {
     "iterate": "results.store",
     "load": "results.table",
     "locate": "results.store",
+    "mean_iou": "results.scores",
     "missing": "results.store",
     "plain": "results.record",
     "publish": "results.release",

@@ -4,7 +4,6 @@ A run folder holds `run.json` (the manifest) and `trials/TRIAL_ID/record.json` b
 """
 
 import contextlib
-import difflib
 import glob
 import hashlib
 import json
@@ -17,6 +16,7 @@ from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
+from results.faults import did_you_mean, first_fault
 from results.record import Artefact, ArtefactKind, Record, migrate
 
 RECORD = "record.json"
@@ -95,10 +95,10 @@ def read(path: StrPath) -> Record:
     try:
         return Record.model_validate(migrate(_read_object(path)))
     except ValidationError as error:
-        first, *others = error.errors(include_url=False, include_context=False)
-        where = ".".join(str(part) for part in first["loc"] if "[" not in str(part)) or "record"
-        more = f" (and {len(others)} more)" if others else ""
-        raise ValueError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}{more}") from None
+        fault = first_fault(error)
+        where = ".".join(part for part in fault.path if "[" not in part) or "record"  # without the types of a union
+        more = f" (and {fault.others} more)" if fault.others else ""
+        raise ValueError(f"{path}: {where}: {fault.message}{more}") from None
     except ValueError as error:
         raise ValueError(error if str(error).startswith(f"{path}: ") else f"{path}: {error}") from None
 
@@ -185,10 +185,7 @@ def _find_one(path: StrPath) -> list[Path]:
     siblings = {entry.name: entry for entry in root.parent.iterdir()} if root.parent.is_dir() else {}
     if releases_folder().is_dir():
         siblings |= {entry.name: Path(entry.name) for entry in releases_folder().iterdir() if release_of(entry)}
-    near = difflib.get_close_matches(root.name, siblings, n=1)
-    raise ValueError(
-        f"{path}: no such file or folder, nor a release" + (f"; did you mean {siblings[near[0]]}?" if near else "")
-    )
+    raise ValueError(f"{path}: no such file or folder, nor a release{did_you_mean(root.name, siblings)}")
 
 
 def iterate(path: StrPath | Sequence[StrPath]) -> Iterator[Stored]:

@@ -12,7 +12,7 @@ import results
 from reports.figures.theme import SOFT, short
 from reports.summary import Summary
 
-_MOST_ABREAST = 9
+_MOST_PER_ROW = 9
 # Pixels of a panel, of the gap between two, and of a title.
 _WIDE, _GAP, _TITLE, _DPI = 280, 10, 34, 110
 _MOST_CELLS = 25
@@ -22,7 +22,7 @@ Tile = tuple[str, np.ndarray, bool]  # title, RGB, and whether it is a photograp
 
 
 def pictures(run: results.Run, summary: Summary, notes: list[str]) -> Figure | None:
-    """Image, truth, each cell's prediction and a map of errors, for the best, median and worst of the kept images."""
+    """Draw image, truth, the cells' predictions and a map of errors for the best, median and worst kept image."""
     dataset = next((one.record.dataset for one in run.trials if one.record.dataset), None)
     shown = _artefacts(run, summary, notes)
     if dataset is None or not shown:
@@ -31,12 +31,12 @@ def pictures(run: results.Run, summary: Summary, notes: list[str]) -> Figure | N
     colors[: len(dataset.colors)] = dataset.colors
     colors[dataset.ignore_index] = (255, 255, 255)
     lines = []
-    for name, panels in _telling(shown, dataset.ignore_index):
+    for name, panels in _best_median_worst(shown, dataset.ignore_index):
         titled = [_titled(panel, panels, colors, dataset.ignore_index) for panel in panels]
         titled[0] = (f"{name}: {titled[0][0]}", *titled[0][1:])
         lines.append([*titled, *_errors(panels, dataset.ignore_index)])
     used = {int(value) for panels in shown for _, pixels in panels if pixels.ndim == 2 for value in np.unique(pixels)}
-    width = _abreast(max(map(len, lines)))
+    width = _per_row(max(map(len, lines)))
     figure = _tiled([line[at : at + width] for line in lines for at in range(0, len(line), width)])
     handles = _legend(dataset, colors, used)
     if len(summary.measured) > _MOST_CELLS:
@@ -45,13 +45,13 @@ def pictures(run: results.Run, summary: Summary, notes: list[str]) -> Figure | N
     return figure
 
 
-def _abreast(most: int) -> int:
-    """Panels side by side, so that the lines of a picture are about equally long."""
-    return math.ceil(most / math.ceil(most / _MOST_ABREAST))
+def _per_row(most: int) -> int:
+    """Return how many panels stand side by side, so that the rows of a picture are about equally long."""
+    return math.ceil(most / math.ceil(most / _MOST_PER_ROW))
 
 
 def _tiled(rows: list[list[Tile]]) -> Figure:
-    """Rows of titled RGB pictures, as one image with text: an axes for each would take seconds."""
+    """Draw rows of titled RGB pictures as one image with text: an axes for each would take seconds."""
     heights = [max(_WIDE * pixels.shape[0] // pixels.shape[1] for _, pixels, _ in row) for row in rows]
     size = max(map(len, rows)) * (_WIDE + _GAP) - _GAP, sum(heights) + len(rows) * _TITLE
     canvas = Image.new("RGB", size, "white")
@@ -74,8 +74,8 @@ def _tiled(rows: list[list[Tile]]) -> Figure:
     return figure
 
 
-def _telling(shown: list[list[Panel]], void: int) -> list[tuple[str, list[Panel]]]:
-    """The images that the cells do best, middling and worst on, by their mean mIoU over the cells."""
+def _best_median_worst(shown: list[list[Panel]], void: int) -> list[tuple[str, list[Panel]]]:
+    """Return the images on which the cells do best, middling and worst, by their mean mIoU over the cells."""
 
     def score(panels: list[Panel]) -> float:
         truth = dict(panels).get("truth")
@@ -90,7 +90,7 @@ def _telling(shown: list[list[Panel]], void: int) -> list[tuple[str, list[Panel]
 
 
 def _titled(panel: Panel, panels: list[Panel], colors: np.ndarray, void: int) -> Tile:
-    """The panel in colours; a prediction's name says its mIoU."""
+    """Return the panel in colours; a prediction's title holds its mIoU."""
     name, pixels = panel
     if pixels.ndim == 3:
         return name, pixels, True
@@ -99,7 +99,7 @@ def _titled(panel: Panel, panels: list[Panel], colors: np.ndarray, void: int) ->
 
 
 def _errors(panels: list[Panel], void: int) -> list[Tile]:
-    """How many of the cells are wrong at each pixel: white none, black all; void is grey."""
+    """Return the share of cells that are wrong at each pixel: white none, black all; void is grey."""
     truth = dict(panels).get("truth")
     guesses = [
         pixels
@@ -124,7 +124,7 @@ def _legend(dataset: results.Dataset, colors: np.ndarray, used: set[int]) -> lis
 
 
 def _artefacts(run: results.Run, summary: Summary, notes: list[str]) -> list[list[Panel]]:
-    """[(name, pixels)] of each picture: image, truth, the cells from best to worst; the lowest seed that has it."""
+    """Return [(name, pixels)] per picture: image, truth, cells from best to worst; of the lowest seed that has it."""
     found: dict[tuple[int, str], dict[str, np.ndarray]] = {}
     labels = {cell.key: cell.label for cell in summary.cells[:_MOST_CELLS]}
     for stored in sorted(run.trials, key=lambda one: (one.record.seed, one.record.trial)):
@@ -146,10 +146,8 @@ def _artefacts(run: results.Run, summary: Summary, notes: list[str]) -> list[lis
 
 
 def _image_miou(truth: np.ndarray | None, predicted: np.ndarray, void: int) -> float | None:
-    """mIoU of one picture in percent, void left out; None when the sizes differ or all is void."""
+    """Return the mIoU of one picture in percent, void left out; None when the sizes differ or all is void."""
     if truth is None or truth.shape != predicted.shape or not (truth != void).any():
         return None
-    a, b = truth[truth != void].astype(int), predicted[truth != void].astype(int)
-    both = np.bincount(a[a == b], minlength=256)
-    union = np.bincount(a, minlength=256) + np.bincount(b, minlength=256) - both
-    return float(100 * (both[union > 0] / union[union > 0]).mean())
+    pairs = 256 * truth[truth != void].astype(int) + predicted[truth != void]
+    return 100 * results.mean_iou(np.bincount(pairs, minlength=256 * 256).reshape(256, 256))

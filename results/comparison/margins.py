@@ -1,6 +1,5 @@
 """Which loss matters: the margins of a comparison, from YAML, per metric and per cell pattern."""
 
-import difflib
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,6 +7,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from results.faults import did_you_mean, first_fault
 from results.table import METRICS
 
 DEFAULT = Path(__file__).with_name("margins.yaml")
@@ -59,8 +59,8 @@ class Margins(_Part):
     def _known(self) -> "Margins":
         for name in self.metrics:
             if name not in METRICS:
-                near = difflib.get_close_matches(name, METRICS, n=1)
-                raise ValueError(f"unknown metric {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+                nearest = did_you_mean(name, {metric: repr(metric) for metric in METRICS})
+                raise ValueError(f"unknown metric {name!r}{nearest}")
         for cell in self.cells:
             if unknown := sorted(set(cell.margins) - set(self.metrics)):
                 raise ValueError(f"cells matching {cell.match!r}: metric {unknown[0]!r} is not under `metrics`")
@@ -87,7 +87,6 @@ def read(path: str) -> Margins:
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise ValueError(f"{path}: {f'{where}: ' if where else ''}{message}") from None
+        fault = first_fault(error)
+        where = f"{'.'.join(fault.path)}: " if fault.path else ""
+        raise ValueError(f"{path}: {where}{fault.message}") from None

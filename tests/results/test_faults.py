@@ -1,0 +1,60 @@
+"""What is wrong with a record, a margins file or a path, in one line: place, fault, how many more, the nearest name."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import results
+from results import margins
+
+RECORD = sorted((Path(__file__).parent / "records").glob("*.json"))[0]
+RULE = {"scale": "difference", "better": "higher", "margin": 0.01}
+
+
+def said(path, read, content):
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=re.escape(f"{path}: ")) as caught:
+        read(str(path))
+    assert "\n" not in str(caught.value)
+    return str(caught.value).removeprefix(f"{path}: ")
+
+
+def test_the_first_fault_of_a_record_stands_for_all(tmp_path):
+    record = json.loads(RECORD.read_text())
+    one = said(tmp_path / "record.json", results.read, {**record, "seed": "x"})
+    assert one.startswith("seed: Input should be a valid integer")
+    assert "more)" not in one
+    two = said(tmp_path / "record.json", results.read, {**record, "seed": "x", "colour": 1})
+    assert two.startswith("seed: ")
+    assert two.endswith("(and 1 more)")
+
+
+def test_a_place_holds_names_and_numbers_alone_not_types(tmp_path):
+    record = json.loads(RECORD.read_text())
+    view = {**record["views"][0], "iou": ["x"]}
+    assert said(tmp_path / "record.json", results.read, {**record, "views": [view]}).startswith("views.0.iou.0: Input")
+
+
+def test_a_fault_of_the_whole_record_names_the_record(tmp_path):
+    record = json.loads(RECORD.read_text())
+    error = {"kind": "Diverged", "message": "the loss is NaN"}
+    found = said(tmp_path / "record.json", results.read, {**record, "status": "ok", "error": error})
+    assert found == "record: status ok, yet an error: the loss is NaN"
+
+
+def test_the_first_fault_of_margins_stands_for_all(tmp_path):
+    path = tmp_path / "margins.yaml"
+    assert said(path, margins.read, {"metrics": {"miuo": RULE}}) == "unknown metric 'miuo'; did you mean 'miou'?"
+    assert said(path, margins.read, {"metrics": {"zzz": RULE}}) == "unknown metric 'zzz'"
+    two = said(path, margins.read, {"metrics": {"miou": {**RULE, "margin": -1}}, "alpha": 2})
+    assert two == "alpha: Input should be less than 1"
+
+
+def test_a_path_that_is_not_there_names_the_nearest(tmp_path):
+    (tmp_path / "losses").mkdir()
+    with pytest.raises(ValueError, match=re.escape(f"nor a release; did you mean {tmp_path / 'losses'}?")):
+        results.find(tmp_path / "loses")
+    with pytest.raises(ValueError, match=r"nor a release$"):
+        results.find(tmp_path / "zzz")
