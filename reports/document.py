@@ -98,10 +98,10 @@ class Document:
 
 
 def inlines(text: Text) -> list[Inline]:
-    """The parts of a text."""
+    """Return the parts of a text."""
     return [text] if isinstance(text, str | Bold | Code | Link) else list(text)
 
 
 def words(text: Text) -> str:
-    """A text without its markup."""
+    """Return a text without its markup."""
     return "".join(part if isinstance(part, str) else part.text for part in inlines(text))

@@ -36,7 +36,7 @@ _SHORT = 24
 
 
 def render(document: Document) -> str:
-    """The whole page."""
+    """Return the whole page."""
     style, script = ((_HERE / name).read_text() for name in ("page.css", "page.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
@@ -56,7 +56,7 @@ def render(document: Document) -> str:
 
 
 def _element(tag: str, *children: Element | str, **attributes: str) -> Element:
-    """An element; a trailing underscore keeps an attribute's name off Python's keywords."""
+    """Return an element; a trailing underscore keeps an attribute's name off Python's keywords."""
     made = Element(tag, {name.rstrip("_"): value for name, value in attributes.items()})
     for child in children:
         if isinstance(child, Element):
@@ -82,7 +82,7 @@ def _anchor(heading: Heading) -> str:
 
 
 def _sections(blocks: list[Block]) -> list[Element]:
-    """Blocks under their headings of level 2, a section each."""
+    """Return blocks under their headings of level 2, a section per heading."""
     sections: list[Element] = [_element("section")]
     for block in blocks:
         if isinstance(block, Heading) and block.level == 2:

@@ -20,7 +20,7 @@ from reports.document import (
 
 
 def render(document: Document, figures: str = "figures") -> str:
-    """The Markdown text; its figures are expected in the folder `figures`."""
+    """Return the Markdown text; its figures are expected in the folder `figures`."""
     parts = [f"# {escape(document.title)}", *(_block(block, figures) for block in document.blocks)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -64,7 +64,7 @@ def _inline(part: Inline) -> str:
 
 
 def escape(value: str) -> str:
-    """Text that cannot break a table or be taken for markup."""
+    """Return text that cannot break a table or be taken for markup."""
     ends = value[: len(value) - len(value.lstrip(" "))], value[len(value.rstrip(" ")) :]
     text = " ".join(value.split())
     for mark in "\\|<>*`[]":

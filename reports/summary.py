@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -115,62 +115,52 @@ class Summary:
 
 
 def summarize(run: results.Run) -> Summary:
-    """The summary of a run, from its records; the manifest adds the cells and seeds that left no record."""
+    """Return the summary of a run from its records; the manifest adds the cells and seeds that left no record."""
     frame, outdated = _of_one_scoring(results.trials(run.trials))
-    ok = _scored(frame, "val")
     planned = _planned(run, frame)
-    values = {key: _by_seed(ok[ok["cell"] == key]) for key in planned}
+    values = _values(frame, "val", planned)
     ranking = rank(values, ALPHA)
-    means = intervals(values)
     order = [*ranking.order, *sorted((key for key in planned if not values[key]), key=lambda key: planned[key][0])]
-    chances = probability_best(means, ranking.pool if ranking.method == "blocked" else pool(_lists(values)))
-    apart = ~frame["throughput_comparable"].fillna(True).astype(bool)
-    timed = frame["images_per_second"].where(~apart)
-    by_cell = dict(tuple((frame.assign(images_per_second=timed) if timed.notna().any() else frame).groupby("cell")))
-    none = frame.iloc[:0]
-    cells = [
-        _cell(key, planned[key], values[key], means[key], by_cell.get(key, none), chances.get(key, float("nan")))
-        for key in order
-    ]
-    counts = [len(found) for found in values.values() if found]
-    fewest = min(counts, default=0)
-    test = _scored(frame, "test")
-    tested = {key: _by_seed(test[test["cell"] == key]) for key in order if (test["cell"] == key).any()}
-    # What shared its cores, or ran unsteadily, in training says nothing of the speed of evaluation either.
-    rates = frame["eval_images_per_second"].where(~apart)
-    clean = frame.assign(eval_images_per_second=rates) if rates.notna().any() else frame
-    views = _views(clean, {key: planned[key][0] for key in order})
-    across = _across(run, values, {key: planned[key][0] for key in order})
-    parts = {name: summarize(one) for name, one in _by_dataset(run).items()}
-    if parts:  # what stands on one data set's noise stands on that of no other
-        inside = {cell.key: cell for part in parts.values() for cell in part.cells}
-        cells = [inside.get(cell.key, cell) for cell in cells]
-        views = [view for part in parts.values() for view in part.views]
-    return Summary(
-        cells=cells,
+    labels = {key: planned[key][0] for key in order}
+    incomparable = ~frame["throughput_comparable"].fillna(True).astype(bool)
+    rated = _comparable_rates(frame, incomparable)
+    counts = [len(seeds) for seeds in values.values() if seeds]
+    summary = Summary(
+        cells=_cells(rated, planned, values, ranking, order),
         ranking=ranking,
-        smallest=_smallest(ranking, fewest),
+        smallest=_smallest(ranking, min(counts, default=0)),
         seeds=max(counts, default=0),
-        fewest=fewest,
+        fewest=min(counts, default=0),
         weights=tuple(sorted({_weights(one.record.spec) for one in run.trials if one.record.status == "ok"})),
         missing=[f"{planned[cell][0]}, seed {seed}" for cell, _, seed in missing(run)],
-        incomparable=sorted(
-            {why if isinstance(why, str) else "no reason given" for why in frame.loc[apart, "throughput_reason"]}
-        ),
-        untimed=frame.loc[apart, "trial"].nunique(),
-        timed=bool(timed.notna().any()),
+        incomparable=_reasons(frame[incomparable]),
+        untimed=frame.loc[incomparable, "trial"].nunique(),
+        timed=bool(frame.loc[~incomparable, "images_per_second"].notna().any()),
         trials=frame,
-        test={key: one for part in parts.values() for key, one in part.test.items()} if parts else intervals(tested),
-        views=views,
-        across=across,
+        test=intervals({key: seeds for key, seeds in _values(frame, "test", order).items() if seeds}),
+        views=_views(rated, labels),
+        across=_across(run, values, labels),
         scaling=_scaling(run),
         outdated=outdated,
+    )
+    parts = {name: summarize(part) for name, part in _by_dataset(run).items()}
+    return _joined(summary, parts) if parts else summary
+
+
+def _joined(summary: Summary, parts: dict[str, Summary]) -> Summary:
+    """Return the summary of several data sets: what stands on one data set's noise stands on that of no other."""
+    inside = {cell.key: cell for part in parts.values() for cell in part.cells}
+    return replace(
+        summary,
+        cells=[inside.get(cell.key, cell) for cell in summary.cells],
+        test={key: interval for part in parts.values() for key, interval in part.test.items()},
+        views=[view for part in parts.values() for view in part.views],
         parts=parts,
     )
 
 
 def _of_one_scoring(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """The trials without the scores that are of an older version than others', and how many trials have such."""
+    """Return the trials without scores of an older version than others', and how many trials had such."""
     scored = frame["miou"].notna()
     old = scored & (frame["scoring"] < frame.loc[scored, "scoring"].max())
     kept = frame.copy()
@@ -178,22 +168,63 @@ def _of_one_scoring(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return kept, frame.loc[old, "trial"].nunique()
 
 
+def _cells(
+    frame: pd.DataFrame,
+    planned: dict[str, tuple[str, list[int]]],
+    values: dict[str, dict[int, float]],
+    ranking: Ranking,
+    order: list[str],
+) -> list[Cell]:
+    """Return the cells in order, each with its interval and its chance of the highest true mIoU."""
+    means = intervals(values)
+    chances = probability_best(means, ranking.pool if ranking.method == "blocked" else pool(_lists(values)))
+    rows = dict(tuple(frame.groupby("cell")))
+    none = frame.iloc[:0]
+    return [
+        _cell(key, planned[key], values[key], means[key], rows.get(key, none), chances.get(key, float("nan")))
+        for key in order
+    ]
+
+
+def _values(frame: pd.DataFrame, split: str, cells: Iterable[str]) -> dict[str, dict[int, float]]:
+    """Return {cell: {seed: mIoU}} on a split; a cell that measured nothing there has no seeds."""
+    rows = _scored(frame, split)
+    return {key: _by_seed(rows[rows["cell"] == key]) for key in cells}
+
+
+def _comparable_rates(frame: pd.DataFrame, incomparable: pd.Series) -> pd.DataFrame:
+    """Return the frame without the rates of trials that cannot be compared; where no trial can, as it is.
+
+    What shared its cores, or ran unsteadily, in training says nothing of the speed of evaluation either.
+    """
+    rates = {name: frame[name].where(~incomparable) for name in ("images_per_second", "eval_images_per_second")}
+    return frame.assign(**{name: kept for name, kept in rates.items() if kept.notna().any()})
+
+
+def _reasons(rows: pd.DataFrame) -> list[str]:
+    """Return why the throughput of these trials cannot be compared, each reason once."""
+    return sorted({why if isinstance(why, str) else "no reason given" for why in rows["throughput_reason"]})
+
+
 def _scored(frame: pd.DataFrame, split: str) -> pd.DataFrame:
-    """The rows of trials that ended well, as they were trained, on a split."""
+    """Return the rows of trials that ended well, as they were trained, on a split."""
     return frame[
         (frame["split"] == split) & (frame["view"] == "default") & (frame["status"] == "ok") & frame["miou"].notna()
     ]
 
 
 def _weights(spec: Mapping[str, Any]) -> str:
-    """Which weights a trial scored."""
+    """Return which weights a trial scored."""
     if spec.get("train", {}).get("wrapper") == "swa":
         return "averaged"
     return "best" if spec.get("eval", {}).get("keep_checkpoint", "best") == "best" else "last"
 
 
 def _smallest(ranking: Ranking, seeds: int) -> float:
-    """The difference of two cells that so many seeds find with power POWER, after Holm; NaN without a variance."""
+    """Return the difference of two cells that so many seeds find with power POWER, after Holm.
+
+    NaN without a variance.
+    """
     if not ranking.pool:
         return float("nan")
     alpha = ALPHA / max(len(ranking.p), 1)
@@ -201,7 +232,10 @@ def _smallest(ranking: Ranking, seeds: int) -> float:
 
 
 def _by_dataset(run: results.Run) -> dict[str, results.Run]:
-    """The run's trials and cells by data set; empty when there is one only. A cell without a record is in none."""
+    """Return the run's trials and cells by data set; empty when there is one only.
+
+    A cell without a record is in none.
+    """
     named = {one.record.cell: str(one.record.spec.get("data", {}).get("name", "")) for one in run.trials}
     names = named | {one.record.cell: one.record.dataset.name for one in run.trials if one.record.dataset}
     if len(set(names.values()) - {""}) < 2:
@@ -223,7 +257,7 @@ def _lists(values: dict[str, dict[int, float]]) -> dict[str, list[float]]:
 
 
 def _across(run: results.Run, values: dict[str, dict[int, float]], labels: dict[str, str]) -> list[Across]:
-    """Methods over the data sets they all met, best first: a method is what remains of a cell without its data set."""
+    """Return methods over several data sets, best first: a method is what remains of a cell without its data set."""
     datasets = {one.record.cell: one.record.dataset.name for one in run.trials if one.record.dataset}
     if len(set(datasets.values())) < 2:
         return []
@@ -249,7 +283,7 @@ def _across(run: results.Run, values: dict[str, dict[int, float]], labels: dict[
 
 
 def _planned(run: results.Run, frame: pd.DataFrame) -> dict[str, tuple[str, list[int]]]:
-    """{cell: (label, seeds)} of the manifest and of the records together; labels that two cells share get the hash."""
+    """Return {cell: (label, seeds)} of manifest and records together; labels that two cells share get the hash."""
     planned: dict[str, tuple[str, list[int]]] = {}
     for cell in run.manifest.get("cells", []):
         planned[cell["cell"]] = (cell.get("label", cell["cell"]), list(cell.get("seeds", [])))
@@ -272,7 +306,7 @@ def _scaling(run: results.Run) -> list[ScalingRow]:
 
 
 def _views(frame: pd.DataFrame, labels: dict[str, str]) -> list[View]:
-    """Every way in which each cell's weights were evaluated, cells in the order of `labels`, views as they came."""
+    """Return every view of each cell's weights, cells in the order of `labels`, views as they came."""
     frame = frame[(frame["split"] == "val") & (frame["status"] == "ok") & frame["miou"].notna()]
     names = list(dict.fromkeys(frame["view"]))
     if len(names) < 2:
@@ -297,7 +331,7 @@ def _views(frame: pd.DataFrame, labels: dict[str, str]) -> list[View]:
 
 
 def _by_seed(frame: pd.DataFrame) -> dict[int, float]:
-    """One value a seed; trials that repeat a seed are one repetition, so they are averaged."""
+    """Return one value per seed; trials that repeat a seed are one repetition, so they are averaged."""
     means = frame.groupby("seed")["miou"].mean()
     return dict(zip(means.index.tolist(), means.tolist(), strict=True))
 

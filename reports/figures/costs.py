@@ -15,7 +15,7 @@ _PHASES = {
 
 
 def steps(summary: Summary) -> Figure | None:
-    """Seconds of a trial by phase; the share of training that waited for input stands apart where it was measured."""
+    """Draw the seconds of a trial by phase; training that waited for input stands apart where that was measured."""
     timed = [cell for cell in summary.measured if cell.clocks["train"] > 0]
     cells = timed[:MOST_ROWS]
     if not cells:
@@ -50,7 +50,7 @@ def _phases(cell: Cell) -> dict[str, float]:
 
 
 def memory(summary: Summary) -> Figure | None:
-    """Peaks of the process and, where there is one, of the GPU."""
+    """Draw the peaks of the process and, where there is one, of the GPU."""
     kinds = [
         (name, title)
         for name, title in (("peak_gpu_mb", "GPU"), ("peak_rss_mb", "process"))
@@ -76,7 +76,7 @@ def memory(summary: Summary) -> Figure | None:
 
 
 def scaling(summary: Summary) -> Figure | None:
-    """Throughput over replicas beside the ideal, and the efficiency T(n) / (n T(1))."""
+    """Draw throughput over replicas beside the ideal, and the efficiency T(n) / (n T(1))."""
     if not summary.scaling:
         return None
     figure, (rate, share) = plt.subplots(1, 2, figsize=(11, 4.8))

@@ -16,7 +16,7 @@ from results import Margins
 
 
 def draw(run: results.Run, summary: Summary) -> tuple[dict[str, bytes], list[str]]:
-    """All figures that these records allow, {file name: PNG}, and a line for each thing that could not be drawn."""
+    """Return all figures that these records allow, {file name: PNG}, and a line per thing that could not be drawn."""
     notes: list[str] = []
     makers: dict[str, Callable[[], Figure | None]] = {
         "miou.png": lambda: scores.miou(summary),
@@ -43,7 +43,7 @@ def _themed(make: Callable[[], Figure | None]) -> bytes | None:
 
 
 def forest(comparison: results.Comparison) -> bytes | None:
-    """The changes of a comparison's guarded metrics with intervals and margins, a panel a metric; None without any."""
+    """Return a panel per guarded metric: its changes with intervals and margins. None without such a metric."""
     return _themed(lambda: _forest(comparison))
 
 
@@ -87,7 +87,7 @@ def _forest(comparison: results.Comparison) -> Figure | None:
 
 
 def _worst(place: tuple[str, str], rows: list[results.ComparisonRow], rules: Margins) -> tuple[float, str, str]:
-    """The worst change of a cell in margins, so that it stands on top."""
+    """Return the sort key of a cell: its worst change in margins, so that the worst stands on top."""
     return min(
         rules.metrics[row.metric].sign * row.change / row.margin for row in rows if (row.label, row.view) == place
     ), *place

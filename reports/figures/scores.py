@@ -18,7 +18,7 @@ MOST_CURVES = 10
 
 
 def miou(summary: Summary) -> Figure | None:
-    """Every seed, mean and interval of each cell, best on top."""
+    """Draw every seed, mean and interval of each cell, best on top."""
     cells = summary.measured[:MOST_ROWS]
     if not cells:
         return None
@@ -43,7 +43,7 @@ def miou(summary: Summary) -> Figure | None:
 
 
 def best(summary: Summary) -> Figure | None:
-    """Each cell's distance to the best one, with its interval, against a margin of half a point."""
+    """Draw each cell's distance to the best one, with its interval, against a margin of half a point."""
     cells = summary.measured[:MOST_ROWS]
     pool = summary.ranking.pool
     if len(cells) < 2 or pool is None:
@@ -68,7 +68,7 @@ def best(summary: Summary) -> Figure | None:
 
 
 def throughput(summary: Summary) -> Figure | None:
-    """Throughput against mIoU, and the frontier of the cells that no other beats in both."""
+    """Draw throughput against mIoU, and the frontier of the cells that no other beats in both."""
     timed = [(rank, cell) for rank, cell in enumerate(summary.measured) if cell.rates]
     cells = timed[:MOST_ROWS]
     if not cells or (summary.incomparable and not summary.timed):
@@ -93,7 +93,7 @@ def throughput(summary: Summary) -> Figure | None:
 
 
 def _frontier(cells: list[Cell]) -> list[Cell]:
-    """The cells that no other matches in both speed and mIoU, from slow to fast."""
+    """Return the cells that no other matches in both speed and mIoU, from slow to fast."""
     kept: list[Cell] = []
     for cell in sorted(cells, key=lambda cell: (-cell.images_per_second, -cell.interval.mean)):
         if not kept or cell.interval.mean > kept[-1].interval.mean:
@@ -102,7 +102,7 @@ def _frontier(cells: list[Cell]) -> list[Cell]:
 
 
 def _plain_log(axes: plt.Axes) -> None:
-    """A logarithmic x-axis labelled in plain numbers, as many as there is room for."""
+    """Make the x-axis logarithmic, labelled in plain numbers, as many as there is room for."""
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     decades = math.log10(high / low)
@@ -114,7 +114,7 @@ def _plain_log(axes: plt.Axes) -> None:
 
 
 def views(summary: Summary) -> Figure | None:
-    """Evaluation speed against mIoU of the same weights in several views, each view by its number."""
+    """Draw evaluation speed against mIoU of the same weights in several views, each view by its number."""
     timed = [view for view in summary.views if not math.isnan(view.images_per_second)]
     if not timed:
         return None
@@ -146,7 +146,7 @@ def views(summary: Summary) -> Figure | None:
 
 
 def _numbered(views: list[View]) -> dict[str, int]:
-    """The views of a cell by number from 1 on; the stride of training is a view by two names, and has one number."""
+    """Number the views of a cell from 1 on; the stride of training is a view by two names, and has one number."""
     places: dict[tuple[float, float], int] = {}
     return {
         view.name: places.setdefault((view.images_per_second, view.interval.mean), len(places) + 1) for view in views
@@ -154,16 +154,22 @@ def _numbered(views: list[View]) -> dict[str, int]:
 
 
 def _name_numbers(axes: plt.Axes, numbers: dict[str, int]) -> None:
-    """What the numbers beside the points mean, below the axes."""
+    """Write below the axes what the numbers beside the points mean."""
     names = {number: [name for name, own in numbers.items() if own == number] for number in numbers.values()}
-    told = "\n".join(f"{number}  {' = '.join(same)}" for number, same in names.items())
+    legend_text = "\n".join(f"{number}  {' = '.join(same)}" for number, same in names.items())
     axes.annotate(
-        told, (0, 0), xytext=(0, -54), xycoords="axes fraction", textcoords="offset points", va="top", fontsize=11
+        legend_text,
+        (0, 0),
+        xytext=(0, -54),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        va="top",
+        fontsize=11,
     )
 
 
 def curves(run: results.Run, summary: Summary) -> Figure | None:
-    """Validation mIoU over training images, mean and range of the seeds."""
+    """Draw validation mIoU over training images, mean and range of the seeds."""
     frame = results.history(run.trials)
     frame = frame[frame["val_miou"].notna()]
     cells = [(rank, cell) for rank, cell in enumerate(summary.cells) if (frame["cell"] == cell.key).any()]
@@ -189,7 +195,7 @@ def curves(run: results.Run, summary: Summary) -> Figure | None:
 
 
 def classes(run: results.Run, summary: Summary) -> Figure | None:
-    """IoU of each cell and class, and of each view of it where there is room, as a heat map."""
+    """Draw IoU per cell and class, and per view where there is room, as a heat map."""
     frame = results.classes(run.trials)
     frame = frame[frame["split"] == "val"]
     rows = {(cell.key, "default"): short(cell.label) for cell in summary.measured[:MOST_ROWS]}
@@ -234,7 +240,7 @@ def classes(run: results.Run, summary: Summary) -> Figure | None:
 
 
 def confusion(run: results.Run, summary: Summary) -> Figure | None:
-    """Where the best cell's pixels of each class go, over all of its seeds."""
+    """Draw where the best cell's pixels of each class go, over all of its seeds."""
     if not summary.measured:
         return None
     key = summary.measured[0].key
@@ -267,7 +273,7 @@ def confusion(run: results.Run, summary: Summary) -> Figure | None:
 
 
 def gradient(summary: Summary) -> Figure | None:
-    """How strongly each loss pulls, before training and once the answer is right."""
+    """Draw how strongly each loss pulls, before training and once the answer is right."""
     scaled = [(rank, cell) for rank, cell in enumerate(summary.measured) if cell.gradient[0] > 0]
     cells = scaled[:MOST_ROWS]
     if len({cell.gradient for _, cell in cells}) < 2:

@@ -32,7 +32,7 @@ _MARKERS = "osD^vPXp<>"
 
 
 def png(figure: Figure) -> bytes:
-    """The figure's PNG; the figure is closed."""
+    """Return the figure's PNG; the figure is closed."""
     out = io.BytesIO()
     # Without the Software entry the bytes do not depend on the version of matplotlib's own name tag.
     figure.savefig(
@@ -43,23 +43,23 @@ def png(figure: Figure) -> bytes:
 
 
 def style(index: int) -> dict[str, Any]:
-    """Colour and marker of the cell at this rank, the same in every figure: told apart without colour, too."""
+    """Return colour and marker of the cell at this rank, the same in every figure; markers differ, too."""
     return {"color": _COLORS[index % 10], "marker": _MARKERS[(index + index // 10) % len(_MARKERS)]}
 
 
 def short(label: str, most: int = 28) -> str:
-    """A label that fits. It is cut in the middle: labels of several axes differ at their ends."""
+    """Return a label that fits, cut in the middle: labels of several axes differ at their ends."""
     return label if len(label) <= most else label[: (most - 1) // 2] + "…" + label[-(most // 2) :]
 
 
 def say_cut(axes: plt.Axes, there: int, shown: int, which: str = "best") -> None:
-    """That a figure leaves cells out."""
+    """Say in the title how many cells a figure leaves out."""
     if there > shown:
         axes.set_title(f"the {which} {shown} cells; {there - shown} more in the tables", loc="left")
 
 
 def legend(axes: plt.Axes, entries: int) -> None:
-    """A legend to the right of the axes."""
+    """Put a legend to the right of the axes."""
     axes.legend(
         loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, borderaxespad=0, ncols=1 + (entries - 1) // 15
     )
