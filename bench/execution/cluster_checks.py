@@ -15,7 +15,7 @@ from bench.spec import DataSpec
 if TYPE_CHECKING:
     from bench.execution import ray_tune
 
-_COUNT_GPUS = "bench.trial.training:visible_gpus"
+_COUNT_GPUS = "bench.trial:visible_gpus"
 
 
 def check_trackers(names: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ import importlib
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import psutil
 import typer
@@ -18,24 +18,24 @@ import typer
 from bench.core import UsageError, command, start
 from bench.plan import default_precision, single
 from bench.spec import TrialSpec
-from bench.trial import Clocks
+from bench.trial import PhaseTimer, run
 
 PARTS = {
-    "_load_data": "data: listed, checked, ready to be read",
-    "_build": "model, weights, loss, optimiser",
-    "_resident_rate": "the step again on resident data, for the input's share",
-    "_keep_checkpoint": "weights written",
-    "_draw": "pictures",
+    "data": ("init", "data: listed, checked, ready to be read"),
+    "model": ("init", "model, weights, loss, optimiser"),
+    "resident": (None, "the step again on resident data, for the input's share"),
+    "weights": ("io", "weights written"),
+    "pictures": ("io", "pictures"),
 }
-"""Methods of a trial's body, and what they are called in the table; each becomes a phase of its clocks."""
-BOOKED = {
+"""Parts that a trial's timer measures: the phase that each lies in, and its name in the table."""
+PHASES = {
     "init": "the rest of what comes before the first step",
     "compile": "evaluation and training traced, with their first batches",
     "train": "steady steps",
     "eval": "evaluation",
     "io": "state of every epoch, and what else is written",
 }
-"""Phases of any trial."""
+"""Phases of any trial; their rows leave out the parts."""
 
 
 def profile(spec: TrialSpec) -> tuple[dict[str, float], dict[str, float]]:
@@ -44,34 +44,28 @@ def profile(spec: TrialSpec) -> tuple[dict[str, float], dict[str, float]]:
     Returns:
         Seconds of its phases; of a steady step {"step": ms, "input": %}, empty if there was no steady state.
     """
-    clocks, seconds = Clocks(), {}
+    timer, seconds = PhaseTimer(), {}
     seconds["interpreter and the command's own imports"] = time.time() - psutil.Process().create_time()
     for name in ("TensorFlow", "Keras", "KerasCV"):
-        with clocks.phase(name):
+        with timer.phase(name):
             importlib.import_module({"KerasCV": "keras_cv"}.get(name, name.lower()))
-        seconds[f"import of {name}"] = clocks.elapsed(name)
-    with clocks.phase("suite"):
+        seconds[f"import of {name}"] = timer.elapsed(name)
+    with timer.phase("suite"):
         import losses.core.registry  # noqa: F401
         import models.builder  # noqa: F401
         from bench.data import pipeline  # noqa: F401
-        from bench.trial import evaluator, objective, optimizers, training, trial  # noqa: F401
-    seconds["import of the suite"] = clocks.elapsed("suite")
+        from bench.trial import artefacts, fit, setup, throughput, trial  # noqa: F401
+    seconds["import of the suite"] = timer.elapsed("suite")
 
-    class Timed(trial.Body):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
-            self.clocks = clocks
-            for method, phase in PARTS.items():
-                setattr(self, method, clocks.phase(phase)(getattr(self, method)))
-
-    trial.Body = Timed  # type: ignore[assignment, misc]
     with tempfile.TemporaryDirectory() as folder:
-        record = trial.run(spec, Path(folder))
+        record = run(spec, Path(folder), timer=timer)
     whole = time.time() - psutil.Process().create_time()
     if record.error:
         raise UsageError(f"the trial failed: {record.error.message}")
-    seconds |= {label: clocks.elapsed(label) for label in PARTS.values()}
-    seconds |= {label: clocks.elapsed(name) for name, label in BOOKED.items()}
+    seconds |= {label: timer.of_part(name) for name, (_, label) in PARTS.items()}
+    for phase, label in PHASES.items():
+        inside = sum(timer.of_part(name) for name, (around, _) in PARTS.items() if around == phase)
+        seconds[label] = timer.elapsed(phase) - inside
     seconds["in none of these"] = whole - sum(seconds.values())
     speed = record.throughput
     rate = speed.images_per_second if speed else None

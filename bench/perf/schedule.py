@@ -1,8 +1,8 @@
 """`python -m bench.perf.schedule`: what scheduling costs, over Ray's own floor and over a plain loop of processes.
 
 A no-op trial goes the whole way: its folder, Ray, a supervised process of its own, a record written by the driver. The
-floor is the same number of Tune trials that do nothing, in the same cluster: once as Tune runs them unless told
-otherwise, each in an actor of its own, and once with actors used again, as ours are, which saves Ray most of its work
+floor is the same number of Tune trials that do nothing, in the same cluster: once as Tune runs them by
+default, each in an actor of its own, and once with actors used again, as ours are, which saves Ray most of its work
 but not us a process a trial. A trial of more than 200 is held to what one takes among few, so `--trials 24 --trials
 1000` shows how time and the driver's memory grow. `--whole` trains the whole quick losses grid, about half an hour on
 2 cores.
@@ -44,8 +44,8 @@ from bench.core import prepare_process
 from bench.spec import parse
 spec = parse(json.load(sys.stdin), "loop")
 prepare_process(spec.placement.cpus)
-from bench import trial
-sys.exit(trial.run(spec, Path(sys.argv[1])).status != "ok")
+from bench.trial import run
+sys.exit(run(spec, Path(sys.argv[1])).status != "ok")
 """
 
 
@@ -99,7 +99,7 @@ def no_ops(counts: Sequence[int], out: Path | None = None) -> list[Ratio]:
 def grid(whole: bool) -> list[Ratio]:
     """The losses grid by `bench.run`, report and all, over a loop that trains its cells in fresh processes.
 
-    From some of its trials the whole grid is told: what is paid once, and what each trial takes. The loop stands
+    The whole grid is estimated from some of its trials: what is paid once, and what each trial takes. The loop stands
     between two runs, because the machine's speed drifts.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -116,7 +116,7 @@ def grid(whole: bool) -> list[Ratio]:
         second = _run(folder, "second", whole)
     once, each = ((a + b) / 2 for a, b in zip(first, second, strict=True))
     print(f"once for a run {once:.0f} s, then {each:.1f} s a trial; in the loop {alone:.1f} s a trial")
-    what = "the quick losses grid" if whole else f"the quick losses grid, told from {len(trials)} trials"
+    what = "the quick losses grid" if whole else f"the quick losses grid, estimated from {len(trials)} trials"
     return [Ratio(what, "s", once + TRIALS * each, "a loop of processes", TRIALS * alone, at_most=1.10)]
 
 

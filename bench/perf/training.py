@@ -3,14 +3,13 @@
     python -m bench.perf.training [--set FIELD=VALUE] [--steps 20] [--rounds 7] [--json FILE]
 
 Both sides train the same model with the same loss on one batch that lies in memory. `fit` is all the suite has: the
-strategy, the watching callback, the running confusion matrix. The bare side is a `tf.function` with a gradient tape,
+strategy, the monitoring callback, the running confusion matrix. The bare side is a `tf.function` with a gradient tape,
 called in a loop. After that the confusion matrix alone, beside the step that it is part of and `keras.metrics.MeanIoU`.
 """
 
 from __future__ import annotations
 
 import statistics
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,32 +24,35 @@ from bench.perf.ratios import Ratio, report
 from bench.perf.rounds import quartiles, times
 from bench.plan import default_precision, single
 from bench.spec import TrialSpec
-from bench.trial import Body, distribute, objective, optimizers, training
+from bench.trial import RunningConfusion, distribute, objective, optimizers
+from bench.trial.facts import Facts, ignore
+from bench.trial.monitor import TrainingHistory, TrainingMonitor
+from bench.trial.setup import Prepared, setup
 
 UPDATES = 20  # of the metric, for one measurement
 
 
-def with_fit(body: Body, batch: tf.data.Dataset, steps: int) -> Callable[[], object]:
+def with_fit(prepared: Prepared, facts: Facts, batch: tf.data.Dataset, steps: int) -> Callable[[], object]:
     """An epoch of `steps` steps as a trial runs it, but for the evaluation at its end."""
-    batches = distribute(batch, body.strategy)
-    scores = body.evaluator(body.scored["val"])
+    batches = distribute(batch, prepared.strategy)
+    scores = prepared.evaluator(prepared.evaluation["val"])
 
     def epoch() -> None:
-        watch = training.Watch(
-            body.spec, lambda: scores, body.running, body.rate, body.clocks, lambda event: None, training.Trace(),
-            lambda: None,
+        monitor = TrainingMonitor(
+            prepared.spec, lambda: scores, prepared.running, prepared.learning_rate, facts.timer, ignore,
+            TrainingHistory(), lambda: None,
         )  # fmt: skip
-        body.trained.fit(batches, epochs=1, steps_per_epoch=steps, callbacks=[watch], verbose=0)
+        prepared.training_model.fit(batches, epochs=1, steps_per_epoch=steps, callbacks=[monitor], verbose=0)
 
     return epoch
 
 
-def bare(body: Body, batch: tf.data.Dataset, steps: int) -> Callable[[], object]:
+def bare(prepared: Prepared, batch: tf.data.Dataset, steps: int) -> Callable[[], object]:
     """`steps` steps in a loop over a model of its own: no Keras but the layers, no strategy, no callback, no metric."""
-    spec = body.spec
-    model, _ = models.build_training(spec.model, body.classes, seed=spec.seed)
-    labels = body.crops.labels()
-    loss = objective.build(spec.loss, labels, body.classes, spec.model.auxiliary_weight).trained
+    spec = prepared.spec
+    model, _ = models.build_training(spec.model, prepared.classes, seed=spec.seed)
+    labels = prepared.crops.labels()
+    loss = objective.build(spec.loss, labels, prepared.classes, spec.model.auxiliary_weight).train_loss
     optimizer = optimizers.build(spec.train)
 
     @tf.function
@@ -69,13 +71,13 @@ def bare(body: Body, batch: tf.data.Dataset, steps: int) -> Callable[[], object]
     return loop
 
 
-def metrics(body: Body, batch: tf.data.Dataset) -> dict[str, Callable[[], object]]:
+def metrics(prepared: Prepared, batch: tf.data.Dataset) -> dict[str, Callable[[], object]]:
     """`UPDATES` updates of our metric and of Keras's, with the logits of the batch."""
     image, label = next(iter(batch))
-    logits = body.model(image, training=False)
+    logits = prepared.model(image, training=False)
     sides: dict[str, Any] = {
-        "ours": training.RunningConfusion(body.classes),
-        "keras": keras.metrics.MeanIoU(body.classes, ignore_class=255, sparse_y_pred=False),
+        "ours": RunningConfusion(prepared.classes),
+        "keras": keras.metrics.MeanIoU(prepared.classes, ignore_class=255, sparse_y_pred=False),
     }
 
     def updates(metric: Any) -> Callable[[], object]:
@@ -89,13 +91,13 @@ def metrics(body: Body, batch: tf.data.Dataset) -> dict[str, Callable[[], object
 
 
 def compare(spec: TrialSpec, steps: int, rounds: int) -> list[Ratio]:
-    with tempfile.TemporaryDirectory() as folder:
-        ours = Body(spec, Path(folder), False, lambda event: None)
-        ours.prepare()
-        batch = ours.batches(1).cache().repeat()
-        sides = {"ours": with_fit(ours, batch, steps), "bare": bare(ours, batch, steps)}
-        seconds = times(sides, rounds, warm_up=2)
-        updates = times(metrics(ours, batch), rounds)
+    """Time both sides in turns, and the metric."""
+    facts = Facts()
+    ours = setup(spec, facts)
+    batch = ours.batches(1).cache().repeat()
+    sides = {"ours": with_fit(ours, facts, batch, steps), "bare": bare(ours, batch, steps)}
+    seconds = times(sides, rounds, warm_up=2)
+    updates = times(metrics(ours, batch), rounds)
     step = {name: statistics.median(values) / steps for name, values in seconds.items()}
     update = {name: 1e3 * statistics.median(values) / UPDATES for name, values in updates.items()}
     images = spec.train.batch_size

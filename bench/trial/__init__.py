@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.trial import evaluator, objective, optimizers, training, trial
-    from bench.trial.evaluator import distribute
+    from bench.trial import evaluator, objective, optimizers, trial
+    from bench.trial.clocks import PhaseTimer
+    from bench.trial.metrics import RunningConfusion
     from bench.trial.optimizers import AdamW, make_variables
-    from bench.trial.timing import Clocks
-    from bench.trial.training import RunningConfusion, visible_gpus
-    from bench.trial.trial import Body, run
+    from bench.trial.strategy import distribute, visible_gpus
+    from bench.trial.trial import run
     from bench.trial.worker import worker
 else:
     from bench.core import face

@@ -55,7 +55,7 @@ def main(
         raise UsageError(f"--out {folder}: holds a trial already")
     check_weights(spec, "--set")
     writable(folder.parent)
-    record = run(spec, folder, trial=folder.name, label=spec.loss.name, tell=_show)
+    record = run(spec, folder, trial=folder.name, label=spec.loss.name, emit=_show)
     signals.recorded()
     if record.status != "ok":
         assert record.error is not None

@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 import results
 from bench.core import CHECKPOINT_FILE, Checkpoint, as_bytes
-
-if TYPE_CHECKING:
-    from bench.trial.training import Trace
+from bench.trial.evaluator import Scores
+from bench.trial.monitor import TrainingHistory
+from bench.trial.optimizers import make_variables
+from models import dropouts
 
 _SCORES = ("best_scores", "last_scores")
 
@@ -24,9 +25,7 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def of_training(model: Any) -> dict[str, list[np.ndarray]]:
-    """Weights, optimizer with its loss scale and step, and steps of the dropout of a compiled model."""
-    from models import dropouts
-
+    """Return weights, optimizer with its loss scale and step, and steps of the dropout of a compiled model."""
     return {
         "model": model.get_weights(),
         "optimizer": [np.asarray(variable.numpy()) for variable in _variables(model.optimizer)],
@@ -40,9 +39,6 @@ def restore_training(model: Any, arrays: Mapping[str, Sequence[np.ndarray]]) -> 
     Raises:
         ValueError: it was not.
     """
-    from bench.trial.optimizers import make_variables
-    from models import dropouts
-
     model.set_weights(arrays["model"])
     make_variables(model.optimizer, model.trainable_variables)
     for variable, value in zip(_variables(model.optimizer), arrays.get("optimizer", ()), strict=True):
@@ -59,9 +55,9 @@ def _variables(optimizer: Any) -> list[Any]:
     return [*(found() if callable(found) else found), *extra]
 
 
-def of_trace(trace: Trace) -> Checkpoint:
-    """What a training has seen so far."""
-    state = {field.name: getattr(trace, field.name) for field in dataclasses.fields(trace)}
+def of_history(history: TrainingHistory) -> Checkpoint:
+    """Return what a training has seen so far, as plain data and arrays."""
+    state = {field.name: getattr(history, field.name) for field in dataclasses.fields(history)}
     arrays = {"best": state.pop("best_weights") or []}
     for name in _SCORES:
         scores = state[name]
@@ -71,20 +67,16 @@ def of_trace(trace: Trace) -> Checkpoint:
     return Checkpoint(state, arrays)
 
 
-def trace_of(checkpoint: Checkpoint) -> Trace:
-    """The inverse of `of_trace`; other state is passed over."""
-    from bench.trial.training import Trace
-
-    fields = {field.name for field in dataclasses.fields(Trace)}
+def history_of(checkpoint: Checkpoint) -> TrainingHistory:
+    """Return the history that `of_history` wrote; other state is passed over."""
+    fields = {field.name for field in dataclasses.fields(TrainingHistory)}
     state = {name: value for name, value in checkpoint.state.items() if name in fields}
     for name in _SCORES:
         state[name] = _scores(state[name], checkpoint.arrays.get(name, ()))
-    return Trace(**state, best_weights=list(checkpoint.arrays.get("best", ())) or None)
+    return TrainingHistory(**state, best_weights=list(checkpoint.arrays.get("best", ())) or None)
 
 
 def _scores(values: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> Any:
-    from bench.trial.evaluator import Scores
-
     if not values:
         return None
     of_arrays = [field.name for field in dataclasses.fields(Scores) if "ndarray" in str(field.type)]

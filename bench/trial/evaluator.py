@@ -12,10 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from bench.trial import legacy_iou
-from losses import bincount
+from bench.trial.metrics import IGNORE_INDEX, class_dice, class_iou, mean_of_known, score_image
+from bench.trial.strategy import distribute
 from models import labels
-
-IGNORE = 255
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,11 @@ class Scores:
         return {
             "images": self.images,
             "loss": self.loss,
-            "miou": _mean(iou),
-            "mean_dice": _mean(dice),
+            "miou": mean_of_known(iou),
+            "mean_dice": mean_of_known(dice),
             "pixel_accuracy": float(np.trace(self.confusion) / total) if total else float("nan"),
-            "mean_image_iou": _mean(self.image_mious),
-            "boundary_iou": _mean(edge),
+            "mean_image_iou": mean_of_known(self.image_mious),
+            "boundary_iou": mean_of_known(edge),
             "iou": iou.tolist(),
             "dice": dice.tolist(),
             "boundary": edge.tolist(),
@@ -53,116 +52,6 @@ class Scores:
             "published": self.published,
             "absent_classes": [n for n, v in zip(class_names, iou, strict=False) if np.isnan(v)],
         }
-
-
-def _mean(values: np.ndarray) -> float:
-    values = np.asarray(values, float)
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if values.size else float("nan")
-
-
-def class_iou(confusion: np.ndarray) -> np.ndarray:
-    """TP / (TP + FP + FN) for each class; NaN for a class that occurs neither in truth nor in prediction."""
-    confusion = np.asarray(confusion, np.float64)
-    hit = np.diag(confusion)
-    union = confusion.sum(0) + confusion.sum(1) - hit
-    return np.divide(hit, union, out=np.full_like(hit, np.nan), where=union > 0)
-
-
-def class_dice(confusion: np.ndarray) -> np.ndarray:
-    """2 TP / (2 TP + FP + FN) for each class; NaN where the class occurs nowhere."""
-    confusion = np.asarray(confusion, np.float64)
-    hit = np.diag(confusion)
-    mass = confusion.sum(0) + confusion.sum(1)
-    return np.divide(2 * hit, mass, out=np.full_like(hit, np.nan), where=mass > 0)
-
-
-def confusion_matrix(truth: tf.Tensor, prediction: tf.Tensor, classes: int) -> tf.Tensor:
-    """Count (truth, prediction) pairs, pixels with truth outside 0..classes-1 left out.
-
-    Args:
-        truth, prediction: integer class ids of one shape.
-        classes: number of classes C.
-
-    Returns:
-        (C, C) int32, rows = truth.
-    """
-    return count_pairs(pairs(truth, prediction, classes), classes)
-
-
-def pairs(truth: tf.Tensor, prediction: tf.Tensor, classes: int) -> tf.Tensor:
-    """(pixels,) int32: truth * C + prediction, and C * C where truth is outside 0..C-1."""
-    truth = tf.reshape(tf.cast(truth, tf.int32), [-1])
-    prediction = tf.reshape(tf.cast(prediction, tf.int32), [-1])
-    return tf.where((truth >= 0) & (truth < classes), truth * classes + prediction, classes * classes)
-
-
-def count_pairs(found: tf.Tensor, classes: int) -> tf.Tensor:
-    """The confusion matrix (C, C) int32 of what `pairs` gave."""
-    # Void has one bin past the end, which is cut off: cheaper than a boolean mask, and of static shape.
-    return tf.reshape(bincount(found, classes * classes + 1)[:-1], [classes, classes])
-
-
-def boundary_band(labels: tf.Tensor, distance: tf.Tensor) -> tf.Tensor:
-    """Pixels within `distance` (Chebyshev, pixels) of another label or of the picture's edge.
-
-    This is the region of Boundary IoU (Cheng et al. 2021, arXiv 2103.16562), the mask less its erosion by a square, for
-    all classes at once: a window lies inside one label exactly when no two neighbours in it differ, and differences are
-    counted with integral images, so that the cost does not grow with the distance.
-
-    Args:
-        labels: (H, W) integer ids.
-        distance: scalar int32, at least 1.
-
-    Returns:
-        (H, W) bool.
-    """
-    labels = tf.pad(labels, [[distance, distance], [distance, distance]], constant_values=-1)
-    across = _window_sums(labels[:, 1:] != labels[:, :-1], 2 * distance + 1, 2 * distance)
-    down = _window_sums(labels[1:, :] != labels[:-1, :], 2 * distance, 2 * distance + 1)
-    return (across + down) > 0
-
-
-def _window_sums(mask: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-    """Sums of `mask` over all (height, width) windows that lie inside it."""
-    total = tf.pad(tf.cumsum(tf.cumsum(tf.cast(mask, tf.int32), 0), 1), [[1, 0], [1, 0]])
-    return total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]
-
-
-def score_image(truth: tf.Tensor, prediction: tf.Tensor, classes: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Confusion matrices of one image: over all pixels (C, C), and over the boundary bands (C+1, C+1).
-
-    In the second, pixels outside their own band count as an extra class, so that row and column sums of the first C
-    classes are the two bands of Boundary IoU. The band is 2 % of the image diagonal wide, as in the paper. Where the
-    truth is void the prediction is taken to be, too, so that a border with void lies in both bands or in neither.
-    """
-    truth, prediction = tf.cast(truth, tf.int32), tf.cast(prediction, tf.int32)
-    diagonal = tf.norm(tf.cast(tf.shape(truth), tf.float32))
-    distance = tf.maximum(1, tf.cast(tf.round(0.02 * diagonal), tf.int32))
-    truth_band = tf.where(boundary_band(truth, distance), truth, classes)
-    seen = tf.where(truth < classes, prediction, truth)
-    predicted_band = tf.where(boundary_band(seen, distance), prediction, classes)
-    truth_band = tf.where(truth < classes, truth_band, IGNORE * IGNORE)
-    return confusion_matrix(truth, prediction, classes), confusion_matrix(truth_band, predicted_band, classes + 1)
-
-
-def distribute(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy) -> tf.distribute.DistributedDataset:
-    """Split each batch of a data set over the replicas.
-
-    GPUs have their share fetched ahead. One replica on a CPU has nothing to split and nowhere to fetch to, so it reads
-    the data set itself: the iterator that fetches has a tuning thread that no option turns off, and that the end of a
-    training waited for in a third of the runs, 6 s of 40 (seen in TensorFlow 2.15).
-    """
-    on_gpu = "GPU" in strategy.extended.worker_devices[0].upper()
-    one = strategy.num_replicas_in_sync == 1 and isinstance(strategy, tf.distribute.MirroredStrategy)
-    if on_gpu or not one:
-        options = tf.distribute.InputOptions(experimental_fetch_to_device=on_gpu)
-        return strategy.experimental_distribute_dataset(dataset, options)
-    options = tf.distribute.InputOptions(
-        experimental_fetch_to_device=False,
-        experimental_replication_mode=tf.distribute.InputReplicationMode.PER_REPLICA,
-    )
-    return strategy.distribute_datasets_from_function(lambda _: dataset, options)
 
 
 class Evaluator:
@@ -195,8 +84,12 @@ class Evaluator:
         self._as_published, self._alive, self._sized = as_published, alive, sized
         self._steps: dict[str, Callable[..., dict[str, Any]]] = {}
 
+    def of(self, model: Callable[..., tf.Tensor], sized: bool = False) -> Evaluator:
+        """Return an evaluator of another model of the same trial, with the same loss and signs of life."""
+        return Evaluator(model, self._loss, self._classes, self._strategy, self._as_published, self._alive, sized)
+
     def __call__(self, dataset: tf.data.Dataset) -> Scores:
-        """One pass over a split.
+        """Score one pass over a split.
 
         Args:
             dataset: finite batches of `bench.data.pipeline.evaluation`.
@@ -223,7 +116,7 @@ class Evaluator:
         return Scores(
             confusion=confusion,
             boundary=found["boundary"][in_order].astype(np.int64).sum(0),
-            image_mious=np.array([_mean(class_iou(one)) for one in per_image]),
+            image_mious=np.array([mean_of_known(class_iou(one)) for one in per_image]),
             loss=loss / max(1, int(found["labelled"].sum())),
             images=len(in_order),
             seconds=seconds,
@@ -235,7 +128,7 @@ class Evaluator:
         next(self._outcomes(dataset))
 
     def predict(self, dataset: tf.data.Dataset, wanted: set[int]) -> dict[int, np.ndarray]:
-        """Label maps, uint8 at each label's own size, of the images with these indices."""
+        """Return label maps, uint8 at each label's own size, of the images with these indices."""
         found: dict[int, np.ndarray] = {}
         for outcome in self._outcomes(dataset):
             for row, index in enumerate(outcome["index"].numpy().tolist()):
@@ -245,7 +138,7 @@ class Evaluator:
         return found
 
     def _outcomes(self, dataset: tf.data.Dataset) -> Iterator[dict[str, tf.Tensor]]:
-        """What became of each global batch. Tensors stay on the device until somebody reads them."""
+        """Yield what became of each global batch. Tensors stay on the device until somebody reads them."""
         batches = distribute(dataset, self._strategy)
         step = self._step(batches.element_spec)
         for batch in batches:
@@ -255,7 +148,7 @@ class Evaluator:
             self._alive()
 
     def _step(self, spec: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
-        """The traced scoring of global batches of this kind: one trace for all shapes of a split."""
+        """Return the traced scoring of global batches of this kind: one trace for all shapes of a split."""
         if (key := str(spec)) not in self._steps:
             self._steps[key] = tf.function(
                 lambda batch: self._strategy.run(self._score_batch, args=(batch,)),
@@ -305,13 +198,13 @@ class Evaluator:
 
 
 def _pad_like(labels: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-    """Void below and to the right, up to the height and width of another."""
+    """Fill up with `IGNORE_INDEX` below and to the right, to the height and width of another."""
     missing = tf.shape(like)[:2] - tf.shape(labels)
     padding = tf.stack([tf.zeros_like(missing), missing], axis=1)
-    return tf.ensure_shape(tf.pad(labels, padding, constant_values=IGNORE), like.shape[:2])
+    return tf.ensure_shape(tf.pad(labels, padding, constant_values=IGNORE_INDEX), like.shape[:2])
 
 
 def label_map(logits: tf.Tensor, image_size: tf.Tensor, label_size: tf.Tensor) -> tf.Tensor:
-    """Class ids (LH, LW) int32 of one image: those of `models.labels` for the logits of the content, without
+    """Return the class ids (LH, LW) int32 of one image: those of `models.labels` for the logits of the content, without
     the margin that a model of one size has."""
     return labels(logits[None, : image_size[0], : image_size[1]], label_size)[0]

@@ -15,15 +15,16 @@ if TYPE_CHECKING:
 
 
 class Objective(NamedTuple):
-    """What is trained, the same with one value an image for scoring, and what the record says about it."""
+    """The loss that is trained, the same with one value per image for scoring, and what the record says about it."""
 
-    trained: Any
-    scored: Any
+    train_loss: Any
+    eval_loss: Any
     facts: dict[str, Any]
 
     def set_progress(self, share: float) -> None:
-        self.trained.set_progress(share)
-        self.scored.set_progress(share)
+        """Give both the share of the training that is done, 0..1."""
+        self.train_loss.set_progress(share)
+        self.eval_loss.set_progress(share)
 
 
 def build(spec: LossSpec, labels: Iterable[np.ndarray], classes: int, auxiliary_weight: float = 0.0) -> Objective:
@@ -42,20 +43,22 @@ def build(spec: LossSpec, labels: Iterable[np.ndarray], classes: int, auxiliary_
     # An average over the global batch would make the validation loss depend on the batch size.
     by_image = {"average": "image"} if "average" in losses.parameters(spec.name) else {}
     try:
-        trained, scored = losses.get(spec.name, **params), losses.get(spec.name, **params | by_image)
-        scale = losses.gradient_scale(trained, classes)
+        train_loss = losses.get(spec.name, **params)
+        eval_loss = losses.get(spec.name, **params | by_image)
+        scale = losses.gradient_scale(train_loss, classes)
     except (TypeError, ValueError) as error:
         raise UsageError(f"loss {spec.name}: {error}") from error
     if spec.calibrated:
         factor = losses.calibration_factor(scale)
-        trained, scored, scale = factor * trained, factor * scored, type(scale)(*(factor * part for part in scale))
+        train_loss, eval_loss = factor * train_loss, factor * eval_loss
+        scale = type(scale)(*(factor * part for part in scale))
     if auxiliary_weight:
-        trained = losses.DeepSupervision(loss=trained, weights=(1.0, auxiliary_weight))
-    return Objective(trained, scored, {"params": params, "gradient_scale": scale._asdict()})
+        train_loss = losses.DeepSupervision(loss=train_loss, weights=(1.0, auxiliary_weight))
+    return Objective(train_loss, eval_loss, {"params": params, "gradient_scale": scale._asdict()})
 
 
 def resolved(spec: LossSpec, labels: Iterable[np.ndarray], classes: int) -> dict[str, Any]:
-    """The loss's parameters, weights and priors as numbers."""
+    """Return the parameters of the loss, weights and priors as numbers."""
     named = {name: value for name, value in spec.params.items() if isinstance(value, str) and name in spec.BY_NAME}
     if not named:
         return dict(spec.params)
@@ -72,7 +75,7 @@ def resolved(spec: LossSpec, labels: Iterable[np.ndarray], classes: int) -> dict
 
 
 def census(labels: Iterable[np.ndarray], classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each class its pixels, all that are not void of the images where it is, and how many these are: (C,) each."""
+    """Count per class its pixels, all labelled pixels of the images where it is, and these images: (C,) each."""
     counts = np.stack([np.bincount(label.ravel(), minlength=256)[:classes] for label in labels])
     present = counts > 0
     return counts.sum(axis=0), (present * counts.sum(axis=1, keepdims=True)).sum(axis=0), present.sum(axis=0)

@@ -10,21 +10,22 @@ from typing import Any
 import results
 from bench.core import ATTEMPTS_FILE, prepare_process
 from bench.spec import parse
-from bench.trial.trial import Progress, now, run
+from bench.trial.facts import Emit
+from bench.trial.trial import now, run
 
 
-def worker(payload: dict[str, Any], tell: Progress) -> None:
-    """Entry point of a scheduled trial, in a process of its own."""
+def worker(payload: dict[str, Any], emit: Emit) -> None:
+    """Run the scheduled trial of a payload, in a process of its own."""
     prepare_process(payload["cpus"])
     spec = parse(payload["spec"], f"trial {payload['trial']}")
     names = {name: payload[name] for name in ("trial", "label", "axes", "shared", "tuning")}
     folder = Path(payload["folder"])
-    record = run(spec, folder, **names, attempt=_attempt(folder), tell=tell)
-    tell({"event": "result", **_numbers(record)})
+    record = run(spec, folder, **names, attempt=_attempt(folder), emit=emit)
+    emit({"event": "result", **_numbers(record)})
 
 
 def _numbers(record: results.Record) -> dict[str, Any]:
-    """What a tracker should show of a trial in the end."""
+    """Return what a tracker should show of a trial in the end."""
     last = record.history[-1] if record.history else None
     found: dict[str, Any] = {"epoch": last and last.epoch, "step": last.step if last else 0}
     if record.views:
@@ -36,7 +37,7 @@ def _numbers(record: results.Record) -> dict[str, Any]:
 
 
 def _attempt(folder: Path) -> int:
-    """Which start of this trial's process this is; every start leaves a line."""
+    """Count the starts of this trial's process, this one included; every start leaves a line."""
     path = folder / ATTEMPTS_FILE
     with open(path, "a") as file:
         file.write(f"{now()} {platform.node()} {os.getpid()}\n")

@@ -8,16 +8,8 @@ import tensorflow as tf
 
 import losses
 from bench.trial import RunningConfusion
-from bench.trial.evaluator import (
-    Evaluator,
-    boundary_band,
-    class_dice,
-    class_iou,
-    confusion_matrix,
-    label_map,
-    score_image,
-)
-from bench.trial.training import UNROLLED
+from bench.trial.evaluator import Evaluator, label_map
+from bench.trial.metrics import UNROLLED, boundary_band, class_dice, class_iou, confusion_matrix, score_image
 
 
 def test_confusion_matrix_counts_pairs_and_leaves_void_out():

@@ -8,7 +8,8 @@ import tensorflow as tf
 import losses
 from bench.core import UsageError
 from bench.spec import LossSpec, parse
-from bench.trial import objective, training
+from bench.trial import objective
+from bench.trial.monitor import LossSchedule
 
 # Two images: 4 pixels of class 0, 2 of class 1, 2 void; then 2 of class 0, 1 of class 2, 1 void.
 LABELS = [
@@ -43,7 +44,7 @@ def test_the_facts_are_those_of_the_loss_that_trains() -> None:
         factor * plain.facts["gradient_scale"]["at_margin_3"], rel=1e-3
     )
     logits = np.random.default_rng(0).normal(size=(1, 2, 4, 3)).astype(np.float32)
-    for part in ("trained", "scored"):
+    for part in ("train_loss", "eval_loss"):
         values = [float(getattr(found, part)(LABELS[0][None], logits)) for found in (plain, made)]
         assert values[1] == pytest.approx(factor * values[0], rel=1e-3)
 
@@ -56,9 +57,9 @@ def test_scores_do_not_depend_on_the_batch() -> None:
     logits = rng.normal(size=(3, 4, 5, 3)).astype(np.float32)
     for name in ("dice", "boundary", "lovasz_softmax"):
         found = objective.build(LossSpec(name=name), LABELS, 3)
-        assert found.scored.average == "image"
-        alone = [float(found.scored(labels[i : i + 1], logits[i : i + 1])) for i in range(3)]
-        assert float(found.scored(labels, logits)) == pytest.approx(np.mean(alone), rel=1e-5)
+        assert found.eval_loss.average == "image"
+        alone = [float(found.eval_loss(labels[i : i + 1], logits[i : i + 1])) for i in range(3)]
+        assert float(found.eval_loss(labels, logits)) == pytest.approx(np.mean(alone), rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_progress_goes_from_zero_to_the_last_step() -> None:
     train = parse({"train": {"epochs": 2, "steps_per_epoch": 2}}, "here").train
     inputs = keras.Input((2, 4, 3))
     model = keras.Model(inputs, keras.layers.Rescaling(1.0)(inputs))
-    model.compile("sgd", made.trained)
+    model.compile("sgd", made.train_loss)
     logits = np.random.default_rng(0).normal(size=(1, 2, 4, 3)).astype(np.float32)
     seen: list[float] = []
 
@@ -108,9 +109,9 @@ def test_progress_goes_from_zero_to_the_last_step() -> None:
             seen.append(float(logs["loss"]) * (batch + 1) - sum(seen[len(seen) - batch :]))  # logs hold running means
 
     data = tf.data.Dataset.from_tensors((logits, LABELS[0][None])).repeat()
-    schedule = training.Schedule(made.set_progress, train)
+    schedule = LossSchedule(made.set_progress, train)
     model.fit(data, epochs=2, steps_per_epoch=2, verbose=0, callbacks=[schedule, Losses()])
     ce, dice = (float(losses.get(name, average="image")(LABELS[0][None], logits)) for name in ("cross_entropy", "dice"))
     expected = [(1 - done) * ce + done * dice for done in (0, 1 / 4, 2 / 4, 3 / 4)]
     np.testing.assert_allclose(seen, expected, rtol=1e-5)
-    assert float(made.scored(LABELS[0][None], logits)) == pytest.approx(expected[-1], rel=1e-5)
+    assert float(made.eval_loss(LABELS[0][None], logits)) == pytest.approx(expected[-1], rel=1e-5)

@@ -200,7 +200,7 @@ def test_no_update_is_a_program_of_xla_on_a_machine_with_a_gpu(monkeypatch):
 
 
 def test_averaged_weights_get_statistics_of_their_own():
-    from bench.trial.training import recalibrate
+    from bench.trial.batch_norm import recalibrate
 
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
     with strategy.scope():

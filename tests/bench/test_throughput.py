@@ -3,7 +3,7 @@
 import pytest
 
 from bench.spec import TrialSpec
-from bench.trial.training import throughput
+from bench.trial.throughput import throughput
 
 STEADY = [20.0, 99.0, 100.0, 101.0, 100.0, 100.0]
 

@@ -3,28 +3,28 @@ import time
 import numpy as np
 import pytest
 
-from bench.trial import Clocks, timing
-from bench.trial.timing import steady_windows
+from bench.trial import PhaseTimer, throughput
+from bench.trial.throughput import steady_windows
 
 
 def test_inner_phases_are_not_counted_twice():
-    clocks = Clocks()
-    with clocks.phase("train"):
+    timer = PhaseTimer()
+    with timer.phase("train"):
         time.sleep(0.02)
-        with clocks.phase("eval"):
+        with timer.phase("eval"):
             time.sleep(0.05)
         time.sleep(0.02)
-    spent = clocks.as_dict()
+    spent = timer.as_dict()
     assert spent["eval_s"] >= 0.05
     assert 0.04 <= spent["train_s"] < 0.05 + 0.04
     assert spent["total_s"] == pytest.approx(spent["train_s"] + spent["eval_s"], abs=0.01)
 
 
 def test_moved_seconds_keep_the_total():
-    clocks = Clocks()
-    clocks.add("train", 5.0)
-    clocks.move("train", "compile", 2.0)
-    spent = clocks.as_dict()
+    timer = PhaseTimer()
+    timer.add("train", 5.0)
+    timer.move("train", "compile", 2.0)
+    spent = timer.as_dict()
     assert (spent["train_s"], spent["compile_s"]) == (3.0, 2.0)
     assert spent["total_s"] == pytest.approx(5.0, abs=0.1)
 
@@ -46,7 +46,7 @@ def test_noise_of_eight_percent_is_a_steady_state_most_of_the_time(monkeypatch):
     rng = np.random.default_rng(1)
     drawn = rng.normal(36, 0.08 * 36, (400, 9)).tolist()
     assert np.mean([bool(steady_windows(rates)) for rates in drawn]) > 0.85
-    monkeypatch.setattr(timing, "ONE_WAY", 1.1)  # every order goes one way then: the halves alone decide
+    monkeypatch.setattr(throughput, "ONE_WAY", 1.1)  # every order goes one way then: the halves alone decide
     assert np.mean([bool(steady_windows(rates)) for rates in drawn]) < 0.75
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import results
-from bench.trial.trial import failure
+from bench.trial.failures import failure
 
 PROJECT = Path(__file__).resolve().parents[2]
 TINY = [

@@ -75,7 +75,7 @@ def trains(payload, tell):
     """Real trials of a thin ResNet, one after another: that of the payload, and as `then` changes it."""
     from thin import make_thin
 
-    from bench.trial import worker
+    from bench.trial.worker import worker
 
     make_thin()
     for change in [{}, *payload.get("then", [])]:
@@ -88,7 +88,6 @@ def trains(payload, tell):
 def _break(patch, payload):
     """From the image `broken_from` on pictures cannot be read; memory runs out in the CRF; pictures are gone."""
     from bench.data.pipeline import Crops
-    from bench.trial import trial
 
     read, broken_from = Crops.__getitem__, payload.get("broken_from", float("inf"))
 
@@ -114,14 +113,15 @@ def _break(patch, payload):
 
         patch.setattr(views, "predictor", allocates)
     if payload.get("no_pictures"):
-        draw = trial.Body._draw
+        from bench.trial import artefacts
 
-        def gone(self):
-            splits = {name: replace(split, reader=reads_nothing) for name, split in self.dataset.splits.items()}
-            self.dataset = replace(self.dataset, splits=splits)
-            draw(self)
+        save_pictures = artefacts.save_pictures
 
-        patch.setattr(trial.Body, "_draw", gone)
+        def gone(prepared, *rest):
+            splits = {name: replace(split, reader=reads_nothing) for name, split in prepared.dataset.splits.items()}
+            save_pictures(replace(prepared, dataset=replace(prepared.dataset, splits=splits)), *rest)
+
+        patch.setattr(artefacts, "save_pictures", gone)
 
 
 def reads_nothing(key):

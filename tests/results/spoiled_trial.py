@@ -7,12 +7,13 @@ import sys
 import time
 
 from bench.core import start
-from bench.trial import evaluator, training, trial
+from bench.trial import evaluator, monitor
+from bench.trial.__main__ import main
 
 sleep, share = float(sys.argv.pop(1)), float(sys.argv.pop(1))
 
 
-def slowed(self, batch, logs=None, finish=training.Watch.on_train_batch_end):
+def slowed(self, batch, logs=None, finish=monitor.TrainingMonitor.on_train_batch_end):
     time.sleep(sleep)
     finish(self, batch, logs)
 
@@ -24,6 +25,6 @@ def blinded(logits, image_size, label_size, predict=evaluator.label_map):
     return tf.where(tf.random.stateless_uniform(tf.shape(found), (1, 2)) < share, tf.zeros_like(found), found)
 
 
-training.Watch.on_train_batch_end = slowed
+monitor.TrainingMonitor.on_train_batch_end = slowed
 evaluator.label_map = blinded
-start(trial.main)
+start(main)

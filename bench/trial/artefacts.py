@@ -1,0 +1,56 @@
+"""Files that a trial leaves beside its record: the reported weights, and pictures of its predictions."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+import results
+from bench.core import WEIGHTS_FILE
+from bench.trial.facts import Facts
+from bench.trial.scoring import Reported
+from bench.trial.setup import Prepared
+
+
+def save(prepared: Prepared, reported: Reported, folder: Path, facts: Facts) -> None:
+    """Write the weights that the model has, and the pictures; list each file in the facts."""
+    with facts.timer.phase("io"):
+        with facts.timer.part("weights"):
+            save_weights(prepared, reported, folder, facts)
+        try:
+            with facts.timer.part("pictures"):
+                save_pictures(prepared, folder, facts)
+        except Exception:  # a picture that is gone by now costs the pictures, not the scores
+            traceback.print_exc()
+
+
+def save_weights(prepared: Prepared, reported: Reported, folder: Path, facts: Facts) -> None:
+    """Write the weights, unless `eval.keep_checkpoint` is "none"."""
+    if prepared.spec.eval.keep_checkpoint != "none":
+        path = folder / WEIGHTS_FILE
+        prepared.model.save_weights(str(path))
+        facts.artefacts.append(_artefact(folder, path, "checkpoint", {"epoch": reported.epoch}))
+
+
+def save_pictures(prepared: Prepared, folder: Path, facts: Facts) -> None:
+    """Write evenly spaced images of the validation split, their truth and what was predicted, for the report."""
+    split = prepared.dataset.splits["val"]
+    count = min(len(split), prepared.spec.eval.pictures)
+    wanted = np.unique(np.linspace(0, len(split) - 1, count).round().astype(int)).tolist()
+    predicted = prepared.evaluator.predict(prepared.evaluation["val"], set(wanted)) if wanted else {}
+    (folder / "pictures").mkdir(exist_ok=True)
+    for order, index in enumerate(wanted):
+        image, label = split.read(index)
+        shown: dict[results.ArtefactKind, Any] = {"image": image, "truth": label, "prediction": predicted[index]}
+        for kind, pixels in shown.items():
+            path = folder / "pictures" / f"{order:02d}-{kind}.png"
+            Image.fromarray(pixels).save(path)
+            facts.artefacts.append(_artefact(folder, path, kind, {"key": split.keys[index], "order": order}))
+
+
+def _artefact(folder: Path, path: Path, kind: results.ArtefactKind, meta: dict[str, Any]) -> results.Artefact:
+    return results.artefact(folder, path.relative_to(folder), kind, meta)

@@ -1,0 +1,64 @@
+"""What is known of a trial so far: whatever ends the trial, it reaches the record. Imports no TensorFlow by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bench.core import describe, peak_rss_mb
+from bench.trial.clocks import PhaseTimer
+
+if TYPE_CHECKING:
+    import results
+    from bench.trial.monitor import TrainingHistory
+
+Emit = Callable[[dict[str, Any]], None]
+"""Takes progress events: "step", "epoch", and "alive", a bare sign of life."""
+
+
+def ignore(event: dict[str, Any]) -> None:
+    """Do nothing with an event."""
+
+
+@dataclass
+class Facts:
+    """Collects fields of the record while a trial runs. A failed trial leaves those that it came to."""
+
+    timer: PhaseTimer = field(default_factory=PhaseTimer)
+    environment: dict[str, Any] = field(default_factory=lambda: dict(describe()))
+    dataset: dict[str, Any] | None = None
+    objective: dict[str, Any] | None = None
+    memory: dict[str, float | None] | None = None
+    training: TrainingHistory | None = None
+    artefacts: list[results.Artefact] = field(default_factory=list)
+    failed_views: dict[str, str] = field(default_factory=dict)
+
+    def as_fields(self, gpus: int) -> dict[str, Any]:
+        """Return the fields of the record that are known.
+
+        Args:
+            gpus: of the trial; the memory of each counts, unless `memory` is set already.
+        """
+        return {
+            "environment": self.environment,
+            "dataset": self.dataset,
+            "objective": self.objective,
+            "memory": self.memory or memory_peaks(gpus),
+            "clocks": self.timer.as_dict(),
+            "history": self.training.history if self.training else [],
+            "artefacts": self.artefacts,
+            "failed_views": self.failed_views,
+        }
+
+
+def memory_peaks(gpus: int) -> dict[str, float | None]:
+    """Return the most memory in use so far, in MiB: of this process, and of TensorFlow over all GPUs of the trial."""
+    return {"peak_rss_mb": peak_rss_mb(), "peak_gpu_mb": _gpu_peak() if gpus else None}
+
+
+def _gpu_peak() -> float:
+    import tensorflow as tf
+
+    gpus = range(len(tf.config.list_logical_devices("GPU")))
+    return sum(tf.config.experimental.get_memory_info(f"GPU:{i}")["peak"] for i in gpus) / 2**20

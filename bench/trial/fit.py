@@ -1,0 +1,67 @@
+"""The training of a trial: one Keras `fit` under its strategy, from the start or from a checkpoint."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import keras
+
+from bench.trial.facts import Emit, Facts, ignore
+from bench.trial.monitor import LossSchedule, TrainingHistory, TrainingMonitor
+from bench.trial.resume import restore_checkpoint, write_checkpoint
+from bench.trial.scoring import score_validation
+from bench.trial.setup import Prepared
+from bench.trial.strategy import distribute
+
+
+def fit(prepared: Prepared, folder: Path, facts: Facts, emit: Emit = ignore) -> TrainingHistory:
+    """Train to the last epoch, from the checkpoint that an earlier attempt left in the folder if there is one.
+
+    Args:
+        prepared: the trial; its models are trained in place.
+        folder: holds the checkpoint, which is written after every epoch.
+        facts: the history is added, and grows while the training runs.
+        emit: called with progress events.
+
+    Raises:
+        Diverged: the loss is not finite.
+        UsageError: no pixel of the validation split has a label.
+    """
+    train = prepared.spec.train
+    history = facts.training = restore_checkpoint(prepared, folder, facts) or TrainingHistory()
+    if not train.eager:  # else the images/s of the first evaluation would hold its tracing
+        with facts.timer.phase("compile"):
+            prepared.evaluator.warm(prepared.evaluation["val"])
+    steps = train.epochs * train.steps_per_epoch
+    batches = distribute(prepared.batches(steps, history.steps), prepared.strategy)
+    # As it was at the last step: of an attempt that ended after it, only the scoring is left.
+    prepared.objective.set_progress(max(0, history.steps - train.steps_per_execution) / steps)
+    if history.epochs < train.epochs:
+        prepared.training_model.fit(
+            batches,
+            initial_epoch=history.epochs,
+            epochs=train.epochs,
+            steps_per_epoch=train.steps_per_epoch,
+            callbacks=_callbacks(prepared, history, folder, facts, emit),
+            verbose=0,
+        )
+    return history
+
+
+def _callbacks(
+    prepared: Prepared, history: TrainingHistory, folder: Path, facts: Facts, emit: Emit
+) -> list[keras.callbacks.Callback]:
+    monitor = TrainingMonitor(
+        prepared.spec,
+        score=partial(score_validation, prepared),
+        running=prepared.running,
+        learning_rate=prepared.learning_rate,
+        timer=facts.timer,
+        emit=emit,
+        history=history,
+        keep=partial(write_checkpoint, prepared, history, folder, facts),
+    )
+    if not prepared.objective.train_loss.scheduled:
+        return [monitor]
+    return [monitor, LossSchedule(prepared.objective.set_progress, prepared.spec.train, history.steps)]

@@ -1,0 +1,191 @@
+"""Keras callbacks of a training: what it has seen, the monitor that sees it, and the progress of its loss."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from bench.spec import TrainSpec, TrialSpec
+from bench.trial.clocks import PhaseTimer
+from bench.trial.evaluator import Scores
+from bench.trial.facts import Emit
+from bench.trial.metrics import RunningConfusion, class_iou
+
+EPOCH_METRICS = ("loss", "miou", "mean_dice", "pixel_accuracy", "mean_image_iou", "boundary_iou", "iou")
+
+
+class Diverged(Exception):
+    """Says that the loss stopped being finite."""
+
+    def __init__(self, epoch: int, step: int, last_finite: float | None, loss_scale: float | None) -> None:
+        super().__init__(f"the loss is not finite at step {step} (epoch {epoch}); last finite value {last_finite}")
+        self.epoch, self.step = epoch, step
+        self.detail = {"last_finite": last_finite, "loss_scale": loss_scale}
+
+
+@dataclass
+class TrainingHistory:
+    """What a training has seen: its epochs, its rates, its best weights. A checkpoint holds all of it, by these names.
+
+    `history` has the record's entry of each epoch; `windows` the images/s of each window of steps.
+    """
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    windows: list[float] = field(default_factory=list)
+    best_epoch: int = 0
+    best_scores: Scores | None = None
+    best_weights: list[np.ndarray] | None = None
+    last_scores: Scores | None = None
+    seconds_to_target: float | None = None
+    epoch_of_target: int | None = None
+    last_finite_loss: float | None = None
+
+    @property
+    def epochs(self) -> int:
+        return len(self.history)
+
+    @property
+    def steps(self) -> int:
+        return self.history[-1]["step"] if self.history else 0
+
+
+class LossSchedule(keras.callbacks.Callback):
+    """Gives a loss that changes in the course of training the share of it that is done, before every step."""
+
+    _supports_tf_logs = True  # as in `TrainingMonitor`
+
+    def __init__(self, set_progress: Callable[[float], None], train: TrainSpec, done: int = 0) -> None:
+        super().__init__()
+        self._set_progress, self._train, self._done = set_progress, train, done
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._set_progress(self._done / (self._train.epochs * self._train.steps_per_epoch))
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._done += self._train.steps_per_execution
+
+
+class TrainingMonitor(keras.callbacks.Callback):
+    """Times windows of steps with one host sync each, scores every epoch, keeps the best weights, stops on a NaN.
+
+    Args:
+        spec: of the trial.
+        score: scores the weights as they are on the validation split.
+        running: the confusion matrix of the epoch's training batches.
+        learning_rate: step -> rate.
+        timer: the seconds of tracing and of evaluation are booked here.
+        emit: called with progress events.
+        history: what was seen before, of a training that is resumed; added to.
+        keep: called after every epoch, when all of it is in the history.
+    """
+
+    # Without this Keras 2 copies all logs to the host after every batch: the watching would slow what it times.
+    _supports_tf_logs = True
+
+    def __init__(
+        self,
+        spec: TrialSpec,
+        score: Callable[[], Scores],
+        running: RunningConfusion,
+        learning_rate: Callable[[int], Any],
+        timer: PhaseTimer,
+        emit: Emit,
+        history: TrainingHistory,
+        keep: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        self.history, self._keep = history, keep
+        self._spec, self._score, self._running, self._learning_rate = spec, score, running, learning_rate
+        self._timer, self._emit = timer, emit
+        self._step, self._epoch = history.steps, history.epochs
+        self._compiled = False
+        self._window_start: tuple[int, float] | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch, self._epoch_started, self._epoch_step = epoch + 1, time.perf_counter(), self._step
+        self._window_start = (self._step, time.perf_counter()) if self._compiled else None
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._step += self._spec.train.steps_per_execution
+        if not self._compiled:
+            self._compiled = True
+            loss = self._sync(logs)
+            self._timer.move("train", "compile", time.perf_counter() - self._epoch_started)
+            self._window_start = (self._step, time.perf_counter())
+            self._emit({"event": "step", "epoch": self._epoch, "step": self._step, "loss": loss})
+        elif self._window_start and self._step - self._window_start[0] >= self._spec.eval.window_steps:
+            loss = self._sync(logs)
+            self._close_window(loss)
+        else:
+            self._emit({"event": "alive"})
+
+    def _sync(self, logs: Any) -> float:
+        """Wait for the device and read the epoch's mean loss so far.
+
+        Raises:
+            Diverged: it is not finite.
+        """
+        loss = float(np.asarray(logs["loss"]))
+        if not math.isfinite(loss):
+            scale = getattr(self.model.optimizer, "dynamic_scale", getattr(self.model.optimizer, "loss_scale", None))
+            scale = None if scale is None else float(np.asarray(scale))
+            raise Diverged(self._epoch, self._step, self.history.last_finite_loss, scale)
+        self.history.last_finite_loss = loss
+        return loss
+
+    def _close_window(self, loss: float) -> None:
+        assert self._window_start is not None
+        step, since = self._window_start
+        now = time.perf_counter()
+        rate = (self._step - step) * self._spec.train.batch_size / (now - since)
+        self.history.windows.append(rate)
+        self._window_start = (self._step, now)
+        self._emit({"event": "step", "epoch": self._epoch, "step": self._step, "loss": loss, "images_per_second": rate})
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        loss = self._sync(logs)
+        seconds = time.perf_counter() - self._epoch_started
+        with self._timer.phase("eval"):
+            scores = self._score()
+        confusion = self._running.counts()
+        iou = class_iou(confusion)
+        entry: dict[str, Any] = {
+            "epoch": self._epoch,
+            "step": self._step,
+            "images": self._step * self._spec.train.batch_size,
+            "learning_rate": float(self._learning_rate(self._step - 1)),
+            "seconds": seconds,
+            "images_per_second": (self._step - self._epoch_step) * self._spec.train.batch_size / seconds,
+            "train": {
+                "loss": loss,
+                "miou": float(np.nanmean(iou)) if not np.isnan(iou).all() else None,
+                "pixel_accuracy": float(np.trace(confusion) / max(1, confusion.sum())),
+            },
+            "val": {name: scores.as_dict()[name] for name in EPOCH_METRICS},
+        }
+        self.history.history.append(entry)
+        self._remember(scores)
+        self._keep()
+        self._emit(
+            {"event": "epoch", "epoch": self._epoch, "step": self._step, "loss": loss, "miou": entry["val"]["miou"]}
+        )
+
+    def _remember(self, scores: Scores) -> None:
+        history, miou = self.history, scores.as_dict()["miou"]
+        history.last_scores = scores
+        best = history.best_scores.as_dict()["miou"] if history.best_scores else -math.inf
+        if miou > best or history.best_scores is None:
+            history.best_epoch, history.best_scores = self._epoch, scores
+            if self._spec.eval.keep_checkpoint == "best":
+                history.best_weights = self.model.get_weights()
+        target = self._spec.eval.target_miou
+        if target is not None and history.epoch_of_target is None and miou >= target:
+            history.epoch_of_target = self._epoch
+            # Training time alone, as AlgoPerf counts it: compile and evaluation have phases of their own.
+            history.seconds_to_target = self._timer.elapsed("train")

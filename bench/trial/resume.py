@@ -1,0 +1,58 @@
+"""The checkpoint of a trial after each epoch: written while it trains, restored by the next attempt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bench.core import MADE_BY, Checkpoint, describe, read_checkpoint
+from bench.trial import checkpoint
+from bench.trial.clocks import PhaseTimer
+from bench.trial.facts import Facts
+from bench.trial.monitor import TrainingHistory
+from bench.trial.setup import Prepared
+
+
+def restore_checkpoint(prepared: Prepared, folder: Path, facts: Facts) -> TrainingHistory | None:
+    """Put back what an earlier attempt left after its last epoch: weights, optimiser, clocks.
+
+    Returns:
+        The history of that attempt; None when it left nothing that fits.
+    """
+    kept = read_checkpoint(folder)
+    if kept is None:
+        return None
+    if kept.state.get("made_by") != _made_by(prepared):
+        print("The state of an earlier attempt was left by other code, versions or data: from the beginning.")
+        return None
+    with prepared.strategy.scope():
+        checkpoint.restore_training(prepared.training_model, kept.arrays)
+    for name in PhaseTimer.PHASES:
+        facts.timer.add(name, kept.state["clocks"][f"{name}_s"])
+    history = checkpoint.history_of(kept)
+    if kept.state.get("machine") != _machine(facts):
+        history.windows.clear()  # of another machine's speed
+    facts.environment["resumed_after_epoch"] = history.epochs
+    return history
+
+
+def write_checkpoint(prepared: Prepared, history: TrainingHistory, folder: Path, facts: Facts) -> None:
+    """Replace the checkpoint of the trial by its present state."""
+    with facts.timer.phase("io"):
+        seen = checkpoint.of_history(history)
+        state = {**seen.state, "made_by": _made_by(prepared), "machine": _machine(facts)}
+        state["clocks"] = facts.timer.as_dict()
+        arrays = {**checkpoint.of_training(prepared.training_model), **seen.arrays}
+        checkpoint.write(folder, Checkpoint(state, arrays))
+
+
+def _machine(facts: Facts) -> dict[str, Any]:
+    """Return the hardware that images/s depends on."""
+    return {name: facts.environment.get(name) for name in ("processor", "instructions", "cores", "gpu_names")}
+
+
+def _made_by(prepared: Prepared) -> dict[str, Any]:
+    """Return what has to be equal for a training to go on as if it had never stopped."""
+    spec = prepared.spec.model_dump(mode="json")
+    spec["placement"].pop("cpus")
+    return {"spec": spec, "data": prepared.dataset.version, **{name: describe().get(name) for name in MADE_BY}}

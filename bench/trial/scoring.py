@@ -1,0 +1,121 @@
+"""The scores of a trial: of each epoch on the validation split, and of the reported weights on every split and view."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.core import UsageError
+from bench.spec import View
+from bench.trial import views
+from bench.trial.batch_norm import recalibrate, share_statistics
+from bench.trial.clocks import PhaseTimer
+from bench.trial.evaluator import Scores
+from bench.trial.facts import Facts
+from bench.trial.failures import error_line
+from bench.trial.monitor import TrainingHistory
+from bench.trial.optimizers import average_weights
+from bench.trial.setup import Prepared
+
+RECALIBRATION_BATCHES = 20
+
+
+@dataclass(frozen=True)
+class Reported:
+    """The weights that a trial reports, all of the training model in Keras's order.
+
+    `scores` are theirs on the validation split; `epoch` is None for an average over epochs.
+    """
+
+    weights: list[np.ndarray]
+    scores: Scores
+    epoch: int | None
+
+
+def score_validation(prepared: Prepared) -> Scores:
+    """Score the weights as they are on the validation split.
+
+    Raises:
+        UsageError: no pixel of the split has a label, so that training on would measure nothing.
+    """
+    share_statistics(prepared.training_model, prepared.strategy)
+    scores = prepared.evaluator(prepared.evaluation["val"])
+    if not scores.confusion.any():
+        raise UsageError(
+            f"{prepared.dataset.name}: nothing was measured, for no pixel of the split val has a label; give it "
+            "pictures with labels"
+        )
+    return scores
+
+
+def choose_reported(prepared: Prepared, history: TrainingHistory, timer: PhaseTimer) -> Reported:
+    """Choose the weights of the best epoch, of the last, or their average over epochs, as the spec has it."""
+    model = prepared.training_model
+    if prepared.spec.train.wrapper == "swa":
+        with timer.phase("eval"):
+            scores = _average_over_epochs(prepared)
+        return Reported(model.get_weights(), scores, None)
+    if history.best_weights is not None:
+        assert history.best_scores is not None
+        return Reported(history.best_weights, history.best_scores, history.best_epoch)
+    assert history.last_scores is not None
+    return Reported(model.get_weights(), history.last_scores, history.epochs)
+
+
+def _average_over_epochs(prepared: Prepared) -> Scores:
+    average_weights(prepared.training_model.optimizer, prepared.training_model.trainable_variables)
+    recalibrate(prepared.model, prepared.batches(RECALIBRATION_BATCHES), prepared.strategy)
+    return score_validation(prepared)
+
+
+def score_reported_weights(prepared: Prepared, reported: Reported, facts: Facts) -> list[dict[str, Any]]:
+    """Put the reported weights into the model and score them: validation, the test split once, then the other views.
+
+    Args:
+        prepared: the trial, trained.
+        reported: the weights, and their scores on the validation split.
+        facts: views that fail are added, each with its reason.
+
+    Returns:
+        One row of the record's `views` per view and split.
+    """
+    prepared.training_model.set_weights(reported.weights)
+    names, val = prepared.dataset.class_names, prepared.evaluation["val"]
+    found = [{"view": "default", "split": "val", **reported.scores.as_dict(names)}]
+    if (test := prepared.evaluation.get("test")) is not None:
+        with facts.timer.phase("eval"):
+            if test.element_spec != val.element_spec:
+                prepared.evaluator.warm(test)  # traced for labels of another shape
+            found.append({"view": "default", "split": "test", **prepared.evaluator(test).as_dict(names)})
+    return found + _other_views(prepared, found, facts)
+
+
+def _other_views(prepared: Prepared, default: list[dict[str, Any]], facts: Facts) -> list[dict[str, Any]]:
+    """Evaluate the reported weights in the other ways that were asked for."""
+    found = []
+    for view in prepared.spec.eval.views:
+        if view.plain and view.output_stride == prepared.spec.model.output_stride:  # as in training, by its full name
+            found += [{**scores, "view": view.name} for scores in default]
+            continue
+        try:
+            with facts.timer.phase("eval"):
+                found += _view(prepared, view)
+        except Exception as error:  # a finished training is worth more than one more way to look at it
+            traceback.print_exc()
+            facts.failed_views[view.name] = error_line(error)[:500]
+    return found
+
+
+def _view(prepared: Prepared, view: View) -> list[dict[str, Any]]:
+    with prepared.strategy.scope():
+        predict = views.predictor(view, prepared.model, prepared.spec, prepared.classes)
+    evaluator = prepared.evaluator.of(predict, sized=view.crf is not None)
+    found = []
+    for split, dataset in prepared.evaluation.items():
+        evaluator.warm(dataset)
+        scores = evaluator(dataset).as_dict(prepared.dataset.class_names)
+        found.append({"view": view.name, "split": split, **scores})
+    return found
