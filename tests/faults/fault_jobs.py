@@ -12,66 +12,66 @@ from dataclasses import replace
 import pytest
 
 
-def fine(payload, tell):
+def fine(payload, emit):
     print("printed by the job")
-    tell({"event": "step", "epoch": payload["epoch"]})
+    emit({"event": "step", "epoch": payload["epoch"]})
 
 
-def raises(payload, tell):
+def raises(payload, emit):
     raise RuntimeError("raised in the job")
 
 
-def killed(payload, tell):
+def killed(payload, emit):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def segfaults(payload, tell):
+def segfaults(payload, emit):
     ctypes.string_at(0)
 
 
-def exits(payload, tell):
+def exits(payload, emit):
     os._exit(3)
 
 
-def hangs_in_here(payload, tell):
-    tell({"event": "step", "epoch": 1, "pid": os.getpid()})
+def hangs_in_here(payload, emit):
+    emit({"event": "step", "epoch": 1, "pid": os.getpid()})
     time.sleep(600)
 
 
-def hangs_in_native_code(payload, tell):
-    tell({"event": "step", "epoch": 1})
+def hangs_in_native_code(payload, emit):
+    emit({"event": "step", "epoch": 1})
     ctypes.PyDLL(None).sleep(600)  # PyDLL keeps the interpreter lock
 
 
-def freezes(payload, tell):
-    tell({"event": "step", "epoch": 1})
+def freezes(payload, emit):
+    emit({"event": "step", "epoch": 1})
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def works_on(payload, tell):
+def works_on(payload, emit):
     for _ in range(payload["signs"]):
-        tell({"event": "alive"})
+        emit({"event": "alive"})
         time.sleep(payload["every"])
 
 
-def leaves_a_thread(payload, tell):
+def leaves_a_thread(payload, emit):
     threading.Thread(target=time.sleep, args=(600,)).start()
 
 
-def leaves_a_grandchild(payload, tell):
+def leaves_a_grandchild(payload, emit):
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(20)"], close_fds=False)
 
 
-def dies_before_its_grandchild(payload, tell):
+def dies_before_its_grandchild(payload, emit):
     child = os.fork()  # without exec it holds all that its parent has open
     if not child:
         time.sleep(30)
         os._exit(0)
-    tell({"event": "step", "grandchild": child})
+    emit({"event": "step", "grandchild": child})
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def trains(payload, tell):
+def trains(payload, emit):
     """Real trials of a thin ResNet, one after another: that of the payload, and as `then` changes it."""
     from thin import make_thin
 
@@ -82,7 +82,7 @@ def trains(payload, tell):
         one = {**payload, **change}
         with pytest.MonkeyPatch.context() as patch:
             _break(patch, one)
-            worker(one, tell)
+            worker(one, emit)
 
 
 def _break(patch, payload):
