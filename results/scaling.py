@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from results.record import Record
-from results.statistics.noise import difference, pool
+from results.statistics import difference, pool
 
 WEAK, STRONG = "weak", "strong"
 
@@ -97,7 +97,7 @@ def rows(measured: Sequence[Start]) -> list[Row]:
 
 def _series(name: str, groups: dict[int, list[Start]]) -> list[Row]:
     logs = {n: [math.log(one.rate) for one in found] for n, found in groups.items()}
-    shared = pool({str(n): values for n, values in logs.items()}, wild=math.inf)
+    shared = pool({str(n): values for n, values in logs.items()}, outlier=math.inf)
     table = []
     for n, found in sorted(groups.items()):
         change = difference(logs[1], logs[n], shared)

@@ -54,8 +54,8 @@ def best(summary: Summary) -> Figure | None:
     axes.axvline(0, color=INK, lw=1.2)
     for row, cell in enumerate(cells[1:]):
         found = between(values, cells[0].key, cell.key, pool)
-        alike = summary.ranking.alike(cells[0].key, cell.key)
-        look = {**style(row + 1), "mfc": "white" if alike else style(row + 1)["color"]}
+        same = summary.ranking.indistinguishable(cells[0].key, cell.key)
+        look = {**style(row + 1), "mfc": "white" if same else style(row + 1)["color"]}
         if not math.isnan(found.low):
             axes.plot([100 * found.low, 100 * found.high], [row, row], color=look["color"], lw=2.4)
         axes.plot([100 * found.estimate], [row], ms=9, mew=2, zorder=5, lw=0, **look)

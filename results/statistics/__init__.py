@@ -11,45 +11,63 @@ if TYPE_CHECKING:
         probability_best,
         probability_of_improvement,
     )
-    from results.statistics.gate import Change, Decision, changes, decide, headline
-    from results.statistics.noise import (
+    from results.statistics.confidence import (
         Difference,
         Interval,
-        Pool,
-        Ranking,
         between,
         difference,
-        holm,
         intervals,
+    )
+    from results.statistics.gate import (
+        Change,
+        Decision,
+        changes,
+        decide,
+        headline,
+    )
+    from results.statistics.multiplicity import (
+        holm,
+    )
+    from results.statistics.pooling import (
+        Pool,
+        degrees_of_freedom,
         pool,
+        seed_correlation,
+    )
+    from results.statistics.power import (
         power_of_t,
-        rank,
         smallest_detectable,
+    )
+    from results.statistics.ranking import (
+        Ranking,
+        rank,
     )
 
 _HOMES = {
     "Change": "results.statistics.gate",
     "Decision": "results.statistics.gate",
-    "Difference": "results.statistics.noise",
+    "Difference": "results.statistics.confidence",
     "Estimate": "results.statistics.aggregates",
-    "Interval": "results.statistics.noise",
-    "Pool": "results.statistics.noise",
-    "Ranking": "results.statistics.noise",
-    "between": "results.statistics.noise",
+    "Interval": "results.statistics.confidence",
+    "Pool": "results.statistics.pooling",
+    "Ranking": "results.statistics.ranking",
+    "between": "results.statistics.confidence",
     "changes": "results.statistics.gate",
     "decide": "results.statistics.gate",
-    "difference": "results.statistics.noise",
+    "degrees_of_freedom": "results.statistics.pooling",
+    "difference": "results.statistics.confidence",
     "headline": "results.statistics.gate",
-    "holm": "results.statistics.noise",
+    "holm": "results.statistics.multiplicity",
     "interquartile_mean": "results.statistics.aggregates",
-    "intervals": "results.statistics.noise",
+    "intervals": "results.statistics.confidence",
     "performance_profile": "results.statistics.aggregates",
-    "pool": "results.statistics.noise",
-    "power_of_t": "results.statistics.noise",
+    "pool": "results.statistics.pooling",
+    "power_of_t": "results.statistics.power",
     "probability_best": "results.statistics.aggregates",
     "probability_of_improvement": "results.statistics.aggregates",
-    "rank": "results.statistics.noise",
-    "smallest_detectable": "results.statistics.noise",
+    "rank": "results.statistics.ranking",
+    "seed_correlation": "results.statistics.pooling",
+    "smallest_detectable": "results.statistics.power",
 }
 __all__ = sorted(_HOMES)
 

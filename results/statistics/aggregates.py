@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from results.statistics.noise import Interval, Pool
-
-Values = Sequence[float] | np.ndarray
+from results.statistics.confidence import Interval
+from results.statistics.pooling import Pool, Values
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,22 @@ class Estimate:
 def probability_best(
     means: Mapping[str, Interval], shared: Pool | None, draws: int = 10_000, seed: int = 0
 ) -> dict[str, float]:
-    """Each cell's chance of having the highest true mean, given all seeds: the share of draws in which it has.
+    """Estimate each cell's chance of having the highest true mean, given all seeds: the share of draws in which it has.
 
-    Under flat priors the shared variance is `df s^2 / chi2(df)` and a true mean is normal about the observed one with
-    that variance over its seeds (Box and Tiao 1973, section 2.4); a wild cell draws its own variance. A cell whose
-    seeds are all equal has its mean for sure; of equal draws the first wins. Without any noise estimate: NaN.
+    Under flat priors the shared variance is `df s^2 / chi2(df)`, and a true mean is normal about the observed one with
+    that variance over its seeds. An outlier draws its own variance. A cell whose seeds are all equal has its mean for
+    sure. Of equal draws the first wins.
+
+    Args:
+        means: {name: interval}, as `intervals` gives them.
+        shared: the noise of the run.
+        draws: number of draws per cell.
+        seed: of the random numbers.
+
+    Returns:
+        {name: probability}; they sum to 1. NaN each without any noise estimate.
+
+    Source: Box and Tiao (1973), section 2.4.
     """
     names = [name for name, one in means.items() if one.n]
     if shared is None:
@@ -55,7 +65,15 @@ def probability_best(
 
 
 def probability_of_improvement(first: Values, second: Values) -> float:
-    """Chance that a run of the second beats one of the first, U / (n m); a tie counts half (Mann, Whitney 1947).
+    """Compute the chance that a run of the second beats one of the first, U / (n m); a tie counts half.
+
+    Args:
+        first, second: shapes (n,) and (m,).
+
+    Returns:
+        0 to 1; NaN when one is empty.
+
+    Source: Mann and Whitney (1947).
 
     >>> probability_of_improvement([0.50, 0.52], [0.52, 0.55])
     0.875
@@ -67,11 +85,13 @@ def probability_of_improvement(first: Values, second: Values) -> float:
 
 
 def interquartile_mean(tasks: Sequence[Values], level: float = 0.95, draws: int = 2000, seed: int = 0) -> Estimate:
-    """Mean of the middle half of all runs of all tasks, with a bias-corrected and accelerated interval.
+    """Compute the mean of the middle half of all runs of all tasks, with a bias-corrected and accelerated interval.
 
     Args:
-        tasks: the runs (seeds) of each task (data set); they are resampled inside their task.
-        level, draws, seed: of the bootstrap (Efron 1987). Plain percentiles cover too little below 6 seeds.
+        tasks: per task (data set) its runs, shape (seeds,); they are resampled inside their task.
+        level, draws, seed: of the bootstrap. Plain percentiles cover too little below 6 seeds.
+
+    Sources: Agarwal et al. (2021, arXiv 2108.13264); Efron (1987).
     """
     kept = [np.asarray(task, float) for task in tasks if len(task)]
     nan = float("nan")
@@ -94,7 +114,17 @@ def interquartile_mean(tasks: Sequence[Values], level: float = 0.95, draws: int 
 
 
 def performance_profile(tasks: Sequence[Values], thresholds: Values) -> np.ndarray:
-    """Share of runs that reach more than each threshold, every task counting alike; no outlier can bend it."""
+    """Compute the share of runs that reach more than each threshold; every task has the same weight.
+
+    Args:
+        tasks: per task (data set) its runs, shape (seeds,).
+        thresholds: shape (thresholds,), in the unit of the values.
+
+    Returns:
+        Shares of shape (thresholds,), 0 to 1; NaN when no task has a run.
+
+    Source: Agarwal et al. (2021, arXiv 2108.13264). No outlier can bend it.
+    """
     grid = np.asarray(thresholds, float)
     shares = [(np.asarray(task, float)[:, None] > grid).mean(axis=0) for task in tasks if len(task)]
     return np.mean(shares, axis=0) if shares else np.full(grid.shape, np.nan)

@@ -16,20 +16,14 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
-from results.statistics.noise import (
-    Pool,
-    degrees_of_freedom,
-    detectable_shift,
-    holm,
-    mean_squares,
-    pool,
-    standard_error,
-)
+from results.statistics.confidence import standard_error
+from results.statistics.multiplicity import discovered, holm
+from results.statistics.pooling import Pool, Seeds, degrees_of_freedom, pool, seed_effect
+from results.statistics.power import detectable_shift
 
 Verdict = Literal["ok", "improved", "regressed", "inconclusive"]
-Seeds = Mapping[int, float]
 Key = TypeVar("Key", bound=Hashable)
 
 # Base and head on the same seeds are paired from this many degrees of freedom of the differences on, which is where
@@ -42,9 +36,14 @@ PAIRED_DF = 4
 class Change:
     """One cell's change from base to head on the scale of the test, where more is better.
 
-    `low` and `high` bound it with 5 % on each side; `p_worse` and `p_better` are one-sided (NaN: no test was possible).
-    `error` is the standard error of `estimate`, with `df` degrees of freedom; `seeds` counts those of base and head.
-    `method`: "pooled", "paired", "welch" (a wild cell), "identical", "constant" (seeds do not vary at all) or "none".
+    Attributes:
+        estimate: in the unit of the values; NaN when one side has none.
+        low, high: its interval, with 5 % on each side; NaN when there is no estimate of noise.
+        p_worse, p_better: one-sided p-values; NaN when no test was possible.
+        error: standard error of `estimate`.
+        df: degrees of freedom of `error`.
+        seeds: numbers of seeds of base and head.
+        method: "pooled", "paired", "welch" (an outlier), "identical", "constant" (seeds do not vary at all) or "none".
     """
 
     estimate: float
@@ -60,10 +59,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Decision:
-    """A verdict. `p` is the Holm-adjusted p-value of being worse; `suspect`: worse at a false discovery rate of 10 %.
+    """The verdict on one change.
 
-    `smallest` is the true loss that the gate would have called with the stated power, on the scale of the test;
-    `more_seeds` the further seeds a side that would decide an inconclusive cell so (0: decided, or unknown).
+    Attributes:
+        verdict: see the head of this file.
+        p: Holm-adjusted p-value of being worse.
+        suspect: whether it is worse at a false discovery rate (default 10 %), and did not regress.
+        smallest: the true loss that the gate would have called with the stated power, on the scale of the test.
+        more_seeds: further seeds per side that would decide an inconclusive cell (0: decided, or unknown).
     """
 
     verdict: Verdict
@@ -74,14 +77,18 @@ class Decision:
 
 
 def changes(cells: Mapping[Key, tuple[Seeds, Seeds]], level: float = 0.90) -> dict[Key, Change]:
-    """The change of each cell {name: (base {seed: value}, head {seed: value})} of one metric, more being better.
+    """Compute the change of each cell in one metric, more being better.
 
     All cells given here share one noise: pass those of one data set and one schedule. Cells whose base and head ran the
     same seeds are paired when all of them together have `PAIRED_DF` degrees of freedom.
+
+    Args:
+        cells: {name: (base {seed: value}, head {seed: value})}.
+        level: of the intervals, 0 to 1; 0.90 leaves 5 % on each side.
     """
     steps = _steps(cells)
-    shared, apart = _pool(*({(name, side): pair[side] for name, pair in cells.items()} for side in (0, 1)))
-    common, steps_apart = _pool(steps)
+    shared, unpooled = _pool(*({(name, side): pair[side] for name, pair in cells.items()} for side in (0, 1)))
+    common, unpooled_steps = _pool(steps)
     found = {}
     for name, pair in cells.items():
         a, b = map(_values, pair)
@@ -89,9 +96,9 @@ def changes(cells: Mapping[Key, tuple[Seeds, Seeds]], level: float = 0.90) -> di
             # The same software on the same seeds may repeat itself to the bit; nothing is left to estimate.
             found[name] = Change(0.0, 0.0, 0.0, 1.0, 1.0, 0.0, np.inf, (len(a), len(b)), "identical")
         elif common and name in steps and np.ptp(_values(steps[name])) > 0:
-            found[name] = _paired(_values(steps[name]), None if name in steps_apart else common, level)
+            found[name] = _paired(_values(steps[name]), None if name in unpooled_steps else common, level)
         else:
-            found[name] = _unpaired(a, b, None if {(name, 0), (name, 1)} & apart else shared, level)
+            found[name] = _unpaired(a, b, None if {(name, 0), (name, 1)} & unpooled else shared, level)
     return found
 
 
@@ -110,19 +117,20 @@ def _steps(cells: Mapping[Key, tuple[Seeds, Seeds]]) -> dict[Key, Seeds]:
 
 
 def _pool(*sides: Mapping[Key, Seeds]) -> tuple[Pool | None, set[Key]]:
-    """The variance that the cells of all sides share, and the cells that `pool` left out of it, by their own names.
+    """Pool the variance of the cells of all sides, and name the cells that `pool` left out of it.
 
-    Its degrees of freedom are those of each side by itself: within one, cells of a seed may move together.
+    The degrees of freedom are the sum of those of each side: within one side, cells of a seed may move together.
     """
     names = [(side, name) for side, cells in enumerate(sides) for name in cells]
     shared = pool({f"{index}": _values(sides[side][name]) for index, (side, name) in enumerate(names)})
     if shared is None:
         return None, set()
-    apart = {names[int(index)] for index in shared.apart}
+    unpooled = {names[int(index)] for index in shared.unpooled}
     inside = [
-        {name: seeds for name, seeds in cells.items() if (side, name) not in apart} for side, cells in enumerate(sides)
+        {name: seeds for name, seeds in cells.items() if (side, name) not in unpooled}
+        for side, cells in enumerate(sides)
     ]
-    return replace(shared, df=sum(map(degrees_of_freedom, inside))), {name for _, name in apart}
+    return replace(shared, df=sum(map(degrees_of_freedom, inside))), {name for _, name in unpooled}
 
 
 def _paired(steps: np.ndarray, shared: Pool | None, level: float) -> Change:
@@ -160,22 +168,22 @@ def decide(
     suspects: float = 0.10,
     power: float = 0.8,
 ) -> dict[Key, Decision]:
-    """Verdicts over all cells and metrics that guard one release, corrected together.
+    """Give a verdict per change, over all cells and metrics that guard one release, corrected together.
 
     Args:
-        found: changes of all cells and metrics, each on its own scale.
-        margins: the loss that matters, positive, on the same scale.
+        found: {name: change} of all cells and metrics, each on its own scale.
+        margins: {name: the loss that matters}, positive, on the same scale.
         alpha: chance of any false alarm; that of calling one lost margin ok is that of the changes' intervals.
         suspects: false discovery rate of the suspects (Benjamini and Hochberg 1995).
-        power: of `smallest` and `more_seeds`.
+        power: of `smallest` and `more_seeds`, 0 to 1.
     """
     names = list(found)
     worse = holm([found[name].p_worse for name in names])
     better = holm([found[name].p_better for name in names])
-    discovered = _discovered(np.array([found[name].p_worse for name in names]), suspects)
+    suspected = discovered(np.array([found[name].p_worse for name in names]), suspects)
     tests = max(1, int(np.sum(~np.isnan(worse))))
     return {
-        name: _decide(found[name], margins[name], worse[i], better[i], bool(discovered[i]), alpha, power, tests)
+        name: _decide(found[name], margins[name], worse[i], better[i], bool(suspected[i]), alpha, power, tests)
         for i, name in enumerate(names)
     }
 
@@ -206,25 +214,22 @@ def _decide(
     return Decision(verdict, float(worse), suspect and verdict != "regressed", smallest, more)
 
 
-def _discovered(p: np.ndarray, rate: float) -> np.ndarray:
-    """Which p-values pass Benjamini and Hochberg's (1995) step-up at this false discovery rate; NaN never does."""
-    passed = np.zeros(p.shape, bool)
-    known = np.flatnonzero(~np.isnan(p))
-    if len(known):
-        passed[known] = stats.false_discovery_control(p[known]) <= rate
-    return passed
-
-
 def headline(
     cells: Mapping[Key, tuple[Seeds, Seeds]], strata: Mapping[Key, Hashable] | None = None, level: float = 0.90
 ) -> Change:
-    """One test over the grid: the mean over its cells of (mean of head - mean of base).
+    """Test the grid as a whole: the mean over its cells of (mean of head - mean of base).
 
-    The error is that of the variance pooled within each of `strata` (default: all cells are one), of a wild cell its
-    own, cells being independent. Cells of one seed may move together (they share initial weights and the order of
-    data); when the deviations of a seed averaged over the cells are larger than independence explains (F-test at 5 %),
-    the seeds' own averages are compared instead, with their fewer degrees of freedom. Cells without a value on both
-    sides are left out.
+    Noise is pooled within each stratum; an outlier keeps its own; cells count as independent. Cells of one seed may
+    move together, since they share initial weights and the order of data. When the deviations of a seed averaged over
+    the cells are larger than independence explains (`seed_effect`), the seeds' own averages are compared instead, with
+    their fewer degrees of freedom. Cells without a value on both sides are left out.
+
+    Args:
+        cells: {name: (base {seed: value}, head {seed: value})}.
+        strata: {name: the stratum that shares one noise}; default: all cells are one.
+        level: of the interval, 0 to 1.
+
+    Source of the degrees of freedom of a sum of variances: Satterthwaite (1946).
     """
     kept = {name: pair for name, pair in cells.items() if pair[0] and pair[1]}
     nan = float("nan")
@@ -235,7 +240,7 @@ def headline(
     seeds = (min(len(base) for base, _ in kept.values()), min(len(head) for _, head in kept.values()))
     if all(base == head for base, head in kept.values()):
         return Change(0.0, 0.0, 0.0, 1.0, 1.0, 0.0, np.inf, seeds, "identical")
-    together = [_together([pair[side] for pair in kept.values()]) for side in (0, 1)]
+    together = [_seed_means_together([pair[side] for pair in kept.values()]) for side in (0, 1)]
     if any(means is not None for means in together):
         base, head = (
             means if means is not None else _means([pair[side] for pair in kept.values()])
@@ -249,7 +254,6 @@ def headline(
             return none
         parts += found
     variance = sum(part for part, _ in parts)
-    # Satterthwaite (1946): the degrees of freedom of a sum of variances.
     df = variance**2 / sum(part**2 / own for part, own in parts)
     return _change(d, float(np.sqrt(variance)) / len(kept), df, seeds, "pooled", level)
 
@@ -257,12 +261,12 @@ def headline(
 def _variance_of_sum(pairs: list[tuple[Seeds, Seeds]]) -> list[tuple[float, float]]:
     """(variance, degrees of freedom) of the parts of a sum of changes' error; empty without any noise estimate."""
     sides = [{(row, side): pair[side] for row, pair in enumerate(pairs)} for side in (0, 1)]
-    shared, apart = _pool(*sides)
+    shared, unpooled = _pool(*sides)
     if shared is None:
         return []
     values = {key: _values(seeds) for side in sides for key, seeds in side.items()}
-    alone = [values[key] for key in apart if np.ptp(values[key]) > 0]  # the others do not vary at all
-    common = sum(shared.variance / len(one) for key, one in values.items() if key not in apart)
+    alone = [values[key] for key in unpooled if np.ptp(values[key]) > 0]  # the others do not vary at all
+    common = sum(shared.variance / len(one) for key, one in values.items() if key not in unpooled)
     return [(common, shared.df), *((float(one.var(ddof=1)) / len(one), len(one) - 1) for one in alone)]
 
 
@@ -272,14 +276,10 @@ def _means(sides: list[Seeds]) -> np.ndarray:
     return np.array([np.mean([side[seed] for side in sides]) for seed in common], float)
 
 
-def _together(sides: list[Seeds]) -> np.ndarray | None:
-    """The seeds' averages when the cells of a seed move together, else None."""
+def _seed_means_together(sides: list[Seeds]) -> np.ndarray | None:
+    """Averages over the cells of each seed that all of them ran when the cells of a seed move together, else None."""
     common = sorted(set.intersection(*(set(side) for side in sides)))
     if len(sides) < 2 or len(common) < 2:
         return None
     table = np.array([[side[seed] for seed in common] for side in sides], float)
-    between, rest = mean_squares(table)
-    if rest == 0:
-        return table.mean(axis=0) if between > 0 else None
-    p = stats.f.sf(between / rest, len(common) - 1, (len(sides) - 1) * (len(common) - 1))
-    return table.mean(axis=0) if p < 0.05 else None
+    return table.mean(axis=0) if seed_effect(table, above=0.0) else None

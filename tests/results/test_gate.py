@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from bench.perf import gate as simulation
+from results import statistics
 from results.statistics import aggregates, changes, decide
-from results.statistics import noise as statistics
 from results.statistics.gate import Change, headline
 
 
@@ -52,22 +52,24 @@ def test_shared_seeds_are_paired_whether_they_happen_to_correlate_or_not(b):
 def test_a_wild_cell_of_paired_seeds_keeps_its_own_variance():
     rng = np.random.default_rng(0)
     cells = {i: (seeds(rng.normal(size=4)), seeds(rng.normal(size=4))) for i in range(6)}
-    cells["wild"] = (seeds(rng.normal(size=4)), seeds(100 * rng.normal(size=4)))
+    cells["outlier"] = (seeds(rng.normal(size=4)), seeds(100 * rng.normal(size=4)))
     found = changes(cells)
-    base, head = ([*side.values()] for side in cells["wild"])
-    assert (found["wild"].df, found[0].df) == (3, 18)
-    assert found["wild"].p_worse == pytest.approx(stats.ttest_rel(head, base, alternative="less").pvalue)
+    base, head = ([*side.values()] for side in cells["outlier"])
+    assert (found["outlier"].df, found[0].df) == (3, 18)
+    assert found["outlier"].p_worse == pytest.approx(stats.ttest_rel(head, base, alternative="less").pvalue)
 
 
 def test_a_wild_cell_keeps_its_own_variance():
     rng = np.random.default_rng(0)
     cells = {i: (seeds(rng.normal(size=4)), seeds(rng.normal(size=4), 4)) for i in range(6)}
-    cells["wild"] = (seeds(rng.normal(size=4)), seeds(100 * rng.normal(size=4), 4))
+    cells["outlier"] = (seeds(rng.normal(size=4)), seeds(100 * rng.normal(size=4), 4))
     found = changes(cells)
     assert {found[i].method for i in range(6)} == {"pooled"}
-    assert found["wild"].method == "welch"
-    expected = stats.ttest_ind(*([*side.values()] for side in cells["wild"][::-1]), equal_var=False, alternative="less")
-    assert found["wild"].p_worse == pytest.approx(expected.pvalue)
+    assert found["outlier"].method == "welch"
+    expected = stats.ttest_ind(
+        *([*side.values()] for side in cells["outlier"][::-1]), equal_var=False, alternative="less"
+    )
+    assert found["outlier"].p_worse == pytest.approx(expected.pvalue)
 
 
 def test_numbers_without_noise_are_facts():
@@ -152,7 +154,7 @@ def test_the_headline_by_hand():
 def test_a_wild_cell_brings_its_own_noise_into_the_headline():
     orders = [[1, 2, 3], [2, 3, 1], [3, 1, 2], [2, 1, 3]]  # that do not move together
     calm = {i: (seeds(orders[i % 4]), seeds(orders[i % 4], 3)) for i in range(8)}
-    found = headline({**calm, "wild": (seeds([0, 200, 100]), seeds([1, 2, 3], 3))})
+    found = headline({**calm, "outlier": (seeds([0, 200, 100]), seeds([1, 2, 3], 3))})
     # 17 sides of variance 1 and 34 degrees of freedom, one of variance 100^2 and 2; 3 seeds each, 9 cells.
     own, common = 100**2 / 3, 17 / 3
     assert found.error == pytest.approx(np.sqrt(own + common) / 9)
@@ -284,3 +286,20 @@ def test_a_cell_whose_pairs_all_differ_by_the_same_is_judged_unpaired():
     }
     cells["c"] = ({seed: seed / 64 for seed in range(4)}, {seed: seed / 64 + 0.0625 for seed in range(4)})  # exact
     assert {name: one.method for name, one in changes(cells).items()} == {"a": "paired", "b": "paired", "c": "pooled"}
+
+
+def test_a_weak_common_effect_of_the_seeds_counts_in_a_mean_over_many_cells_and_not_between_two():
+    """F(2, 38) = 4 has p = 0.027, and the correlation is 3 / 23: enough for the headline, too little for blocks."""
+    rest = np.random.default_rng(0).normal(size=(20, 3))
+    rest -= rest.mean(axis=0) + rest.mean(axis=1, keepdims=True) - rest.mean()
+    table = rest + np.sqrt(4 * (rest**2).sum() / 38 / 20) * np.array([-1, 0, 1])
+    assert statistics.seed_correlation(table) == pytest.approx(3 / 23)
+    cells = {str(row): seeds(values) for row, values in enumerate(table)}
+    ranking = statistics.rank(cells)
+    assert (ranking.method, ranking.pool.df) == ("pooled", 40)
+    assert statistics.degrees_of_freedom(cells) == 40
+    found = headline({name: (cell, seeds(table[int(name)] + 0.1, 3)) for name, cell in cells.items()})
+    means = table.mean(axis=0)
+    assert found.estimate == pytest.approx(0.1)
+    assert (found.method, found.df) == ("welch", pytest.approx(4))
+    assert found.error == pytest.approx(np.sqrt(2) * stats.sem(means)), "of 3 means of seeds, not of 60 trials"

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from results.statistics import noise as statistics
+from results import statistics
+from results.statistics.ranking import letters
 
 
 def seeds(values):
@@ -15,21 +16,21 @@ def test_pool_by_hand():
     # Squared deviations 2 and 8 with 2 + 2 degrees of freedom.
     pool = statistics.pool({"a": [1, 2, 3], "b": [2, 4, 6]})
     assert pool.variance == pytest.approx(10 / 4)
-    assert (pool.df, pool.apart) == (4, ())
+    assert (pool.df, pool.unpooled) == (4, ())
 
 
-def test_wild_and_constant_cells_keep_out_of_the_pool():
-    cells = {"a": [1, 2, 3], "b": [4, 5, 6], "c": [2, 3, 4], "wild": [0, 50, 100], "same": [7, 7, 7], "one": [3]}
+def test_outliers_and_constant_cells_keep_out_of_the_pool():
+    cells = {"a": [1, 2, 3], "b": [4, 5, 6], "c": [2, 3, 4], "outlier": [0, 50, 100], "same": [7, 7, 7], "one": [3]}
     pool = statistics.pool(cells)
-    assert set(pool.apart) == {"wild", "same"}
+    assert set(pool.unpooled) == {"outlier", "same"}
     assert (pool.variance, pool.df) == (pytest.approx(1.0), 6)
     found = statistics.intervals(cells)
     assert {name: one.method for name, one in found.items()} == {
-        "a": "pooled", "b": "pooled", "c": "pooled", "one": "pooled", "wild": "own", "same": "constant"
+        "a": "pooled", "b": "pooled", "c": "pooled", "one": "pooled", "outlier": "own", "same": "constant"
     }  # fmt: skip
     assert np.isnan(found["same"].low)
     low, high = stats.t.interval(0.95, 2, loc=50, scale=stats.sem([0, 50, 100]))
-    assert (found["wild"].low, found["wild"].high) == (pytest.approx(low), pytest.approx(high))
+    assert (found["outlier"].low, found["outlier"].high) == (pytest.approx(low), pytest.approx(high))
 
 
 def test_a_large_spread_that_two_seeds_show_by_chance_stays_in_the_pool():
@@ -37,7 +38,7 @@ def test_a_large_spread_that_two_seeds_show_by_chance_stays_in_the_pool():
     cells = {"a": [1, 2, 3], "b": [4, 5, 6], "c": [2, 3, 4], "wide": [0, 4.5 * np.sqrt(2)]}
     assert 0.01 / 4 < stats.f.sf(4.5**2, 1, 6) < 0.01
     pool = statistics.pool(cells)
-    assert (pool.apart, pool.df) == ((), 7)
+    assert (pool.unpooled, pool.df) == ((), 7)
     assert pool.variance == pytest.approx((3 * 2 + 4.5**2) / 7)
     assert statistics.intervals(cells)["wide"].method == "pooled"
 
@@ -69,10 +70,10 @@ def test_the_power_of_a_test_that_asks_for_a_least_estimate_too():
 
 def test_cells_are_told_apart_at_alpha_and_below():
     ranking = statistics.Ranking(("a", "b", "c"), {}, {("a", "b"): 0.05, ("c", "a"): 0.051}, None, "pooled", 0.0)
-    assert not ranking.alike("a", "b")
-    assert not ranking.alike("b", "a")
-    assert ranking.alike("a", "c")
-    assert ranking.alike("b", "c"), "nothing is known"
+    assert not ranking.indistinguishable("a", "b")
+    assert not ranking.indistinguishable("b", "a")
+    assert ranking.indistinguishable("a", "c")
+    assert ranking.indistinguishable("b", "c"), "nothing is known"
 
 
 def test_intervals_cover_the_truth_as_often_as_they_say():
@@ -153,7 +154,7 @@ def test_a_constant_cell_stays_apart_where_the_seeds_are_taken_out():
     wiggle = np.array([0.001, -0.001, 0.001, -0.001])
     cells = {"a": seeds(0.70 + common + wiggle), "b": seeds(0.69 + common - wiggle), "same": seeds([0.5] * 4)}
     ranking = statistics.rank(cells)
-    assert (ranking.method, ranking.pool.apart) == ("blocked", ("same",))
+    assert (ranking.method, ranking.pool.unpooled) == ("blocked", ("same",))
     found = statistics.between({name: [*cell.values()] for name, cell in cells.items()}, "same", "a", ranking.pool)
     assert found.p == pytest.approx(stats.ttest_1samp(0.70 + common + wiggle, 0.5).pvalue), "its own noise alone"
 
@@ -173,7 +174,7 @@ def test_one_seed_tells_nothing_apart():
 
 
 def test_letters_of_a_chain():
-    assert statistics._letters(["a", "b", "c"], {("a", "c")}) == {"a": "a", "b": "ab", "c": "b"}
+    assert letters(["a", "b", "c"], {("a", "c")}) == {"a": "a", "b": "ab", "c": "b"}
 
 
 def test_degrees_of_freedom_by_hand():
@@ -199,7 +200,7 @@ def test_many_groups_have_names_that_are_no_part_of_each_other():
     ranking = statistics.rank(cells)
     names = [ranking.groups[name] for name in ranking.order]
     assert names[:2] + names[25:27] + names[51:53] == ["a", "b", "z", "A", "Z", "(53)"]
-    assert not any(ranking.alike(a, b) for a in cells for b in cells if a != b)
+    assert not any(ranking.indistinguishable(a, b) for a in cells for b in cells if a != b)
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.6])

@@ -1,0 +1,177 @@
+"""The noise that cells share: its pooled variance, its degrees of freedom, and what the seeds have in common.
+
+A cell is a setting, a seed is a repetition, a value is a trial's score (mIoU: a fraction in 0..1). With the usual
+3 seeds a cell alone knows almost nothing of its own noise (2 degrees of freedom), so the cells of one run lend each
+other their variance, as the one-way analysis of variance does (Fisher 1925; Box, Hunter and Hunter 2005, chapter 4). An
+outlier, a cell that is far noisier than the rest, keeps its own variance. What each rule can and cannot say:
+docs/statistics.md.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+Values = Sequence[float] | np.ndarray
+Seeds = Mapping[int, float]
+
+# A cell whose standard deviation is this many times the median cell's, and surely so, does not share its variance.
+OUTLIER = 3.0
+# Taking shared seeds out as blocks pays only when the cells' values go up and down together, by this much.
+CORRELATED = 0.3
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A variance that cells share, and the names of the cells that do not share it.
+
+    Attributes:
+        variance: in squared units of the values.
+        df: degrees of freedom; not always a whole number.
+        unpooled: names of the cells that are left out.
+    """
+
+    variance: float
+    df: float
+    unpooled: tuple[str, ...] = ()
+
+    @property
+    def sd(self) -> float:
+        """The standard deviation, in the unit of the values."""
+        return float(np.sqrt(self.variance))
+
+
+@dataclass(frozen=True)
+class SeedEffect:
+    """What the cells of one seed have in common: mean squares of the seeds and of the rest, and the latter's df."""
+
+    seeds: float
+    rest: float
+    df: int
+
+
+def pool(cells: Mapping[str, Values], outlier: float = OUTLIER) -> Pool | None:
+    """Pool the variance within cells: `sum (n_c - 1) s_c^2 / sum (n_c - 1)`.
+
+    Two kinds of cells are left out. Outliers: their standard deviation exceeds `outlier` times the median cell's, and
+    an F-test against the other cells' variance rejects at 1 % (Bonferroni over the cells; with 2 seeds a factor of 3
+    alone is chance). Constant cells: all their seeds are equal (a collapsed training repeats itself exactly; its zero
+    would make the others look surer).
+
+    Args:
+        cells: {name: array of shape (seeds,)}; cells may have different numbers of seeds.
+        outlier: factor of the first rule; `math.inf` keeps every cell that varies.
+
+    Returns:
+        The pool, or None when no cell has two different values.
+
+    Source: Fisher (1925).
+    """
+    repeated = {name: np.asarray(values, float) for name, values in cells.items() if len(values) > 1}
+    sds = {name: float(values.std(ddof=1)) for name, values in repeated.items() if np.ptp(values) > 0}
+    if not sds:
+        return None
+    usual = {name for name, sd in sds.items() if sd <= outlier * float(np.median(list(sds.values())))}
+    variance, df = _within([repeated[name] for name in sds if name in usual])
+    kept = [
+        name
+        for name, sd in sds.items()
+        if name in usual or stats.f.sf(sd**2 / variance, len(repeated[name]) - 1, df) > 0.01 / len(sds)
+    ]
+    variance, df = _within([repeated[name] for name in kept])
+    return Pool(variance, df, tuple(name for name in repeated if name not in kept))
+
+
+def _within(cells: Sequence[np.ndarray]) -> tuple[float, int]:
+    df = sum(len(values) - 1 for values in cells)
+    return sum(float(((values - values.mean()) ** 2).sum()) for values in cells) / df, df
+
+
+def degrees_of_freedom(cells: Mapping[Any, Seeds]) -> float:
+    """Count the degrees of freedom of the variance that cells share.
+
+    They are n - 1 of each cell. They are fewer where the cells of a seed move together (`seed_effect`), because then
+    each cell repeats in part what the others say.
+
+    Args:
+        cells: {name: {seed: value}}.
+
+    Source: Satterthwaite (1946), for the seeds and the rest.
+    """
+    table = table_of(cells)
+    effect = None if table is None else seed_effect(table)
+    if table is None or effect is None or effect.rest == 0:
+        return sum(len(values) - 1 for values in cells.values() if len(values) > 1)
+    others, columns = table.shape[0] - 1, table.shape[1]
+    return (columns - 1) * (effect.seeds + others * effect.rest) ** 2 / (effect.seeds**2 + others * effect.rest**2)
+
+
+def table_of(cells: Mapping[Any, Seeds]) -> np.ndarray | None:
+    """Arrange cells {name: {seed: value}} as an array of shape (cells, seeds), seeds in ascending order.
+
+    Returns None where cells ran other seeds than each other, or where there are fewer than two cells or seeds.
+    """
+    seeds = [set(values) for values in cells.values()]
+    if len(cells) < 2 or any(one != seeds[0] for one in seeds) or len(seeds[0]) < 2:
+        return None
+    return np.array([[values[seed] for seed in sorted(seeds[0])] for values in cells.values()], float)
+
+
+def seed_effect(table: np.ndarray, above: float = CORRELATED) -> SeedEffect | None:
+    """Say what the seeds explain when the cells of a seed move together, else None.
+
+    Cells move together when the F-test of the seeds rejects at 5 % and `seed_correlation` is larger than `above`. Where
+    cells are compared with each other (`rank`, `degrees_of_freedom`) a weak correlation is not worth the degrees of
+    freedom that blocks cost, hence `CORRELATED`. A mean over many cells is another matter: the noise of its cells
+    averages out and the seeds' common part stays, so the gate's `headline` passes 0.
+
+    Args:
+        table: shape (cells, seeds).
+        above: 0 to 1.
+
+    Source: Box, Hunter and Hunter (2005), chapter 4.
+    """
+    seeds, rest = mean_squares(table)
+    rows, columns = table.shape
+    effect = SeedEffect(seeds, rest, (rows - 1) * (columns - 1))
+    if not seed_correlation(table) > above:
+        return None
+    if rest == 0:
+        return effect
+    return effect if stats.f.sf(seeds / rest, columns - 1, effect.df) < 0.05 else None
+
+
+def seed_correlation(table: np.ndarray | Sequence[Sequence[float]]) -> float:
+    """Compute how strongly cells move together over shared seeds: the intraclass correlation of the seeds.
+
+    Args:
+        table: shape (cells, seeds).
+
+    Returns:
+        `-1 / (cells - 1)` to 1; NaN with fewer than two cells or seeds, or when nothing varies.
+
+    Source: Shrout and Fleiss (1979), form (3,1): two-way analysis of variance without interaction.
+    """
+    rows, columns = np.shape(table)
+    seeds, residual = mean_squares(np.asarray(table, float))
+    total = seeds + (rows - 1) * residual
+    return float((seeds - residual) / total) if columns > 1 and rows > 1 and total > 0 else float("nan")
+
+
+def mean_squares(table: np.ndarray) -> tuple[float, float]:
+    """Compute the mean squares of the seeds and of what remains, in a complete block design.
+
+    Args:
+        table: shape (cells, seeds).
+
+    Returns:
+        Both in squared units of the values; NaN with fewer than two cells or seeds.
+    """
+    rows, columns = table.shape
+    if rows < 2 or columns < 2:
+        return float("nan"), float("nan")
+    by_seed = table.mean(axis=0, keepdims=True) - table.mean()
+    rest = table - table.mean(axis=1, keepdims=True) - by_seed
+    return float(rows * (by_seed**2).sum() / (columns - 1)), float((rest**2).sum() / ((rows - 1) * (columns - 1)))

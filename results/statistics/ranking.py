@@ -1,0 +1,109 @@
+"""Cells from best to worst, and which of them the seeds cannot distinguish."""
+
+import math
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, combinations, count
+
+import numpy as np
+
+from results.statistics.confidence import between
+from results.statistics.multiplicity import holm
+from results.statistics.pooling import Pool, Seeds, pool, seed_correlation, seed_effect, table_of
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Cells from best to worst. Two cells that share a letter of `groups` are indistinguishable.
+
+    Attributes:
+        order: names of the cells, best first.
+        groups: {name: its letters}.
+        p: {(better, worse): two-sided p-value, Holm-adjusted}; the pair differs where it is `alpha` or less.
+        pool: the noise of the tests; None without any estimate.
+        method: "blocked" (the seeds' common effect is taken out), "pooled" or "none".
+        correlation: of the cells over shared seeds; NaN when they share none.
+        alpha: chance of any false alarm, 0 to 1.
+    """
+
+    order: tuple[str, ...]
+    groups: dict[str, str]
+    p: dict[tuple[str, str], float]
+    pool: Pool | None
+    method: str
+    correlation: float
+    alpha: float = 0.05
+
+    def indistinguishable(self, one: str, other: str) -> bool:
+        """Say whether the test of two cells, in either order, finds no difference."""
+        return not self.p.get((one, other), self.p.get((other, one), math.nan)) <= self.alpha
+
+    alike = indistinguishable  # its former name
+
+
+def rank(cells: Mapping[str, Seeds], alpha: float = 0.05) -> Ranking:
+    """Order cells from best (largest mean) to worst and say which of them are indistinguishable.
+
+    All pairs are tested and Holm-adjusted, which also pays for picking the winner after the fact. The error is the
+    pooled one. When all cells ran the same seeds and move together (`seed_effect`), the seeds are taken out as blocks.
+    Pairs with an outlier or a constant cell are tested by Welch's t. Where no test is possible (one seed everywhere)
+    all cells are indistinguishable.
+
+    Args:
+        cells: {name: {seed: value}}; cells without values are left out.
+        alpha: chance of any false alarm, 0 to 1.
+    """
+    kept = {name: values for name, values in cells.items() if values}
+    order = tuple(sorted(kept, key=lambda name: (-float(np.mean([*kept[name].values()])), name)))
+    values = {name: [*seeds.values()] for name, seeds in kept.items()}
+    shared = pool(values)
+    blocks, correlation = _blocks(kept, shared)
+    pairs = list(combinations(order, 2))
+    error = blocks or shared
+    tests = [between(values, b, a, error) for a, b in pairs]
+    adjusted = dict(zip(pairs, holm([test.p for test in tests]).tolist(), strict=True))
+    groups = letters(order, {pair for pair, p in adjusted.items() if p <= alpha})
+    method = "blocked" if blocks else "pooled" if shared else "none"
+    return Ranking(order, groups, adjusted, error, method, correlation, alpha)
+
+
+def _blocks(cells: Mapping[str, Seeds], shared: Pool | None) -> tuple[Pool | None, float]:
+    """The error with the seeds' common effect removed, when there is one; and the seeds' correlation."""
+    table = table_of({name: values for name, values in cells.items() if shared and name not in shared.unpooled})
+    if table is None:
+        return None, float("nan")
+    effect, correlation = seed_effect(table), seed_correlation(table)
+    if effect is None or effect.rest == 0:
+        return None, correlation
+    return Pool(effect.rest, effect.df, shared.unpooled if shared else ()), correlation
+
+
+def letters(order: Sequence[str], differ: set[tuple[str, str]]) -> dict[str, str]:
+    """Give each cell the letters of its groups; a letter is a largest set of cells no two of which differ.
+
+    Args:
+        order: names of the cells; the letters follow it.
+        differ: pairs of names that differ, each in either order.
+
+    Source: Piepho (2004), compact letter display; the sets are found as by Bron and Kerbosch (1973), with a pivot.
+    """
+    near = {a: {b for b in order if a != b and (a, b) not in differ and (b, a) not in differ} for a in order}
+    sets: list[set[str]] = []
+
+    def grow(chosen: set[str], candidates: set[str], seen: set[str]) -> None:
+        if not candidates and not seen:
+            sets.append(chosen)
+            return
+        pivot = max(sorted(candidates | seen), key=lambda name: len(near[name] & candidates))
+        for name in sorted(candidates - near[pivot]):
+            grow(chosen | {name}, candidates & near[name], seen & near[name])
+            candidates, seen = candidates - {name}, seen | {name}
+
+    grow(set(), set(order), set())
+    sets.sort(key=lambda group: sorted(order.index(name) for name in group))
+    # No symbol is part of another: a cell shows several side by side.
+    numbered = (f"({number})" for number in count(len(string.ascii_letters) + 1))
+    symbols = chain(string.ascii_letters, numbered)
+    named = dict(zip(symbols, sets, strict=False))
+    return {name: "".join(letter for letter, group in named.items() if name in group) for name in order}
