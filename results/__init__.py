@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from results import release, scaling, statistics
     from results.comparison import margins
-    from results.comparison.comparing import TRIALS, VERDICTS, Comparison, ComparisonRow, Verdict, compare, split_alike
+    from results.comparison.alignment import split_alike
+    from results.comparison.comparing import compare
     from results.comparison.margins import Margins
+    from results.comparison.types import TRIALS, VERDICTS, Comparison, ComparisonRow, Verdict
     from results.record import (
         SCHEMA_VERSION,
         SCORING_VERSION,
@@ -60,8 +62,8 @@ _HOMES = {
     "ArtefactKind": "results.record",
     "Best": "results.record",
     "Clocks": "results.record",
-    "Comparison": "results.comparison.comparing",
-    "ComparisonRow": "results.comparison.comparing",
+    "Comparison": "results.comparison.types",
+    "ComparisonRow": "results.comparison.types",
     "Dataset": "results.record",
     "Epoch": "results.record",
     "Failure": "results.record",
@@ -74,14 +76,14 @@ _HOMES = {
     "SCHEMA_VERSION": "results.record",
     "SCORING_VERSION": "results.record",
     "Stored": "results.store",
-    "TRIALS": "results.comparison.comparing",
+    "TRIALS": "results.comparison.types",
     "Target": "results.record",
     "Throughput": "results.record",
     "TrainMetrics": "results.record",
-    "VERDICTS": "results.comparison.comparing",
+    "VERDICTS": "results.comparison.types",
     "VIEW_METRICS": "results.table",
     "ValMetrics": "results.record",
-    "Verdict": "results.comparison.comparing",
+    "Verdict": "results.comparison.types",
     "View": "results.record",
     "artefact": "results.store",
     "artefact_path": "results.store",
@@ -105,7 +107,7 @@ _HOMES = {
     "releases_folder": "results.store",
     "rows": "results.scaling",
     "sha256": "results.store",
-    "split_alike": "results.comparison.comparing",
+    "split_alike": "results.comparison.alignment",
     "starts": "results.scaling",
     "trials": "results.table",
     "write": "results.store",

@@ -4,19 +4,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from results.comparison.comparing import TRIALS, VERDICTS, Comparison, ComparisonRow, Verdict, compare, split_alike
+    from results.comparison.alignment import split_alike
+    from results.comparison.comparing import compare
     from results.comparison.margins import Margins, Metric
+    from results.comparison.types import TRIALS, VERDICTS, Comparison, ComparisonRow, Verdict
 
 _HOMES = {
-    "Comparison": "results.comparison.comparing",
-    "ComparisonRow": "results.comparison.comparing",
+    "Comparison": "results.comparison.types",
+    "ComparisonRow": "results.comparison.types",
     "Margins": "results.comparison.margins",
     "Metric": "results.comparison.margins",
-    "TRIALS": "results.comparison.comparing",
-    "VERDICTS": "results.comparison.comparing",
-    "Verdict": "results.comparison.comparing",
+    "TRIALS": "results.comparison.types",
+    "VERDICTS": "results.comparison.types",
+    "Verdict": "results.comparison.types",
     "compare": "results.comparison.comparing",
-    "split_alike": "results.comparison.comparing",
+    "split_alike": "results.comparison.alignment",
 }
 __all__ = sorted(_HOMES)
 

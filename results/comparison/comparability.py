@@ -1,0 +1,104 @@
+"""Which numbers of a cell may be compared at all, and why the others may not."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from results.comparison.explanations import HOW_RUN, as_text, listed
+from results.comparison.types import SCORES, Aligned, ComparisonRow
+from results.record import Record
+
+# What speed and memory depend on besides the software, which is what a comparison is about.
+_MACHINE = (
+    "processor", "instructions", "onednn", "cores", "gpus", "gpu_names", "device", "replicas", "precision",
+    "tensor_float_32",
+)  # fmt: skip
+
+
+def not_comparable(pair: Aligned, view: str, metric: str, gate: bool) -> ComparisonRow | None:
+    """Make the row that says why a metric cannot be judged.
+
+    Args:
+        pair: the cell.
+        view, metric: what was measured.
+        gate: whether the metric can fail the gate.
+
+    Returns:
+        None when the metric can be judged, and when nobody measured it.
+    """
+    old, new = pair.seeds(view, metric)
+    seeds = (len(old), len(new))
+    base_ended, head_ended = pair.well
+    reason = why_not_comparable(pair, metric)
+    if reason and (old or new or metric == "images_per_second"):
+        return ComparisonRow(pair.cell, pair.label, view, metric, "not comparable", reason, seeds=seeds, gate=gate)
+    if old and not new and head_ended:
+        reason = "base measured it, head did not"
+        return ComparisonRow(pair.cell, pair.label, view, metric, "missing", reason, seeds=seeds, gate=gate)
+    if new and not old and base_ended:
+        reason = "base did not measure it"
+        return ComparisonRow(pair.cell, pair.label, view, metric, "not comparable", reason, seeds=seeds, gate=gate)
+    return None
+
+
+def why_not_comparable(pair: Aligned, metric: str) -> str:
+    """Say why a metric of the two sides cannot be compared; empty when it can."""
+    if metric in SCORES:
+        return why_scores_differ(pair)
+    reason = _machines_differ(pair)
+    return reason or (_without_throughput(pair) if metric == "images_per_second" else "")
+
+
+def why_scores_differ(pair: Aligned) -> str:
+    """Say why the scores of a cell are of different things; empty when they are of the same.
+
+    They may have been made by another version of the scoring, on a data set that changed under the same name, or with
+    the weights of another epoch.
+    """
+    versions = {one.scoring for found in pair.records for one in found if one.views}
+    if len(versions) > 1:
+        return f"scores of version {' and '.join(map(str, sorted(versions)))}"
+    for what in ("version", "class_names", "images"):
+        found = [
+            {as_text(getattr(record.dataset, what)) for record in records if record.dataset} for records in pair.records
+        ]
+        if reason := _differ(f"the data set's {what}", found):
+            return reason
+    kept = [{value == "best" for value in side} for side in _values(pair, "keep_checkpoint", _section("eval"))]
+    if all(kept) and kept[0] != kept[1]:  # "last" and "none" score the same weights
+        return "eval.keep_checkpoint differs: the weights of the best epoch / of the last"
+    return ""
+
+
+def _machines_differ(pair: Aligned) -> str:
+    """In what the machines or the ways to run differ."""
+    for what in _MACHINE:
+        if reason := _differ(what, _values(pair, what, lambda record: record.environment)):
+            return reason
+    for section, name in (path.split(".") for path in HOW_RUN):
+        if reason := _differ(f"{section}.{name}", _values(pair, name, _section(section))):
+            return reason
+    return ""
+
+
+def _section(name: str) -> Callable[[Record], Mapping[str, Any]]:
+    return lambda record: record.spec.get(name, {})
+
+
+def _values(pair: Aligned, name: str, of: Callable[[Record], Mapping[str, Any]]) -> list[set[str]]:
+    """The values of a field of trials that ended well, on each side; records that lack the field say nothing."""
+    return [{as_text(of(record)[name]) for record in well if name in of(record)} for well in pair.well]
+
+
+def _differ(name: str, found: Iterable[set[str]]) -> str:
+    """Empty too where a side says nothing: that is no difference."""
+    old, new = found
+    return f"{name} differs: {listed(old)} / {listed(new)}" if old and new and old != new else ""
+
+
+def _without_throughput(pair: Aligned) -> str:
+    """Why one side's throughput means nothing, when none of its trials has one that can be compared."""
+    for name, records in zip(("base", "head"), pair.records, strict=True):
+        found = [record.throughput for record in records if record.throughput]
+        if found and not any(one.comparable and one.images_per_second for one in found):
+            return f"{name}: {found[0].reason or 'no throughput'}"
+    return ""

@@ -1,0 +1,144 @@
+"""The verdict per cell: how its trials ended, and each metric of it, judged by `results.statistics.gate`."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from results.comparison.comparability import not_comparable
+from results.comparison.explanations import explain_same_label, remarks
+from results.comparison.margins import Margins, Metric
+from results.comparison.types import TRIALS, Aligned, ComparisonRow, Key, Seeds, Verdict
+from results.record import Record
+from results.statistics.gate import Change, Decision, changes, decide
+from results.table import VIEW_METRICS
+
+_Pairs = Mapping[Key, Aligned]  # what is judged together
+
+
+def trial_rows(pair: Aligned) -> Iterable[ComparisonRow]:
+    """Make the row of how the trials of a cell ended, where that changed."""
+    cell, label = pair.cell, pair.label
+    if cell not in pair.head.labels:
+        owed = cell in pair.base.planned
+        same = explain_same_label(cell, pair.base, pair.head)
+        reason = f"head has no such cell{same}" if owed else "not planned: base shrank it to fit"
+        yield ComparisonRow(cell, label, "", TRIALS, "missing" if owed else "not comparable", reason)
+        return
+    failed = [[record for record in records if record.status not in ("ok", "interrupted")] for records in pair.records]
+    totals = [len(records) for records in pair.records]
+    shares = [len(one) / total if total else 0.0 for one, total in zip(failed, totals, strict=True)]
+    reason = "; ".join(
+        f"{name} {len(one)} of {total} failed{_kinds(one)}"
+        for name, one, total in zip(("base", "head"), failed, totals, strict=True)
+    )
+    ok = [total - len(one) for one, total in zip(failed, totals, strict=True)]
+    verdict: Verdict = "not comparable"
+    if not totals[1] and totals[0]:
+        verdict, reason = "missing", "head has no record of this cell"
+    elif shares[0] != shares[1]:
+        verdict = "newly failing" if shares[1] > shares[0] else "not comparable" if shares[1] else "fixed"
+    elif not shares[0]:
+        return
+    yield ComparisonRow(cell, label, "", TRIALS, verdict, reason, ok[0], ok[1], (totals[0], totals[1]))
+
+
+def _kinds(failed: list[Record]) -> str:
+    kinds = sorted({record.status for record in failed})
+    return f" ({', '.join(kinds)})" if kinds else ""
+
+
+def metric_rows(pairs: Sequence[Aligned], margins: Margins) -> list[ComparisonRow]:
+    """Make a row per metric of the margins, cell and view: why it cannot be judged, or its verdict."""
+    rows: list[ComparisonRow] = []
+    judged: dict[Key, Aligned] = {}
+    for pair in pairs:
+        for name, metric in margins.metrics.items():
+            for view in pair.views() if name in VIEW_METRICS else ["default"]:
+                if row := not_comparable(pair, view, name, metric.gate):
+                    rows.append(row)
+                elif all(pair.seeds(view, name)):
+                    judged[pair.cell, view, name] = pair
+    for gate in (True, False):  # what can fail the gate pays for its own tests alone
+        rows += _judge({key: pair for key, pair in judged.items() if margins.metrics[key[2]].gate == gate}, margins)
+    return rows
+
+
+def _judge(pairs: _Pairs, margins: Margins) -> list[ComparisonRow]:
+    strata = {key: stratum(pair, key[1], key[2]) for key, pair in pairs.items()}
+    found: dict[Key, Change] = {}
+    for one in sorted(set(strata.values())):
+        found |= changes({key: _on_scale(pairs[key], key, margins) for key in pairs if strata[key] == one})
+    means = {key: _means(pairs[key], key, margins) for key in found}
+    limits = {
+        key: _limit(margins.of(key[2], pairs[key].label), margins.metrics[key[2]], means[key][0]) for key in found
+    }
+    decisions = decide(found, limits, alpha=margins.alpha, suspects=margins.suspects, power=margins.power)
+    return [
+        _row(pairs[key], key, found[key], decisions[key], means[key], limits[key], margins.metrics[key[2]])
+        for key in found
+    ]
+
+
+def stratum(pair: Aligned, view: str, metric: str) -> tuple[str, ...]:
+    """Name what cells that may share one noise have in common: metric, view, data set and length of training."""
+    spec = next((record.spec for record in pair.base.of(pair.cell)), {})
+    train, data = spec.get("train", {}), spec.get("data", {})
+    steps = train.get("epochs", 0) * train.get("steps_per_epoch", 0) * train.get("batch_size", 0)
+    return metric, view, str(data.get("name")), str(steps)
+
+
+def _on_scale(pair: Aligned, key: Key, margins: Margins) -> tuple[Seeds, Seeds]:
+    """The values of both sides on the scale of the test, where more is better."""
+    old, new = pair.seeds(*key[1:])
+    return _scaled(old, margins.metrics[key[2]]), _scaled(new, margins.metrics[key[2]])
+
+
+def _scaled(seeds: Seeds, metric: Metric) -> Seeds:
+    if metric.scale == "difference":
+        return {seed: metric.sign * value for seed, value in seeds.items()}
+    return {seed: metric.sign * math.log(value) for seed, value in seeds.items() if value > 0}
+
+
+def _means(pair: Aligned, key: Key, margins: Margins) -> tuple[float, float]:
+    old, new = pair.seeds(*key[1:])
+    return _mean(old, margins.metrics[key[2]]), _mean(new, margins.metrics[key[2]])
+
+
+def _mean(seeds: Seeds, metric: Metric) -> float:
+    values = np.array([*seeds.values()], float)
+    return float(values.mean() if metric.scale == "difference" else np.exp(np.log(values[values > 0]).mean()))
+
+
+def _limit(margin: float, metric: Metric, base: float) -> float:
+    """The margin on the scale of the test."""
+    if metric.scale == "difference":
+        return margin
+    share = max(margin, metric.floor / base)
+    return -math.log1p(-min(share, 1 - 1e-9)) if metric.better == "higher" else math.log1p(share)
+
+
+def _row(
+    pair: Aligned,
+    key: Key,
+    one: Change,
+    decision: Decision,
+    means: tuple[float, float],
+    limit: float,
+    metric: Metric,
+) -> ComparisonRow:
+    cell, view, name = key
+
+    def shown(value: float) -> float:
+        return metric.sign * value if metric.scale == "difference" else math.expm1(metric.sign * value)
+
+    low, high = sorted((shown(one.low), shown(one.high)))
+    more, reason = decision.more_seeds, ""
+    if decision.verdict == "inconclusive":
+        reason = f"needs {more} more seed{'s' if more > 1 else ''}" if more else "no noise estimate: 2 seeds at least"
+    reason = "; ".join(filter(None, [reason, remarks(pair, view, name)]))
+    return ComparisonRow(
+        cell, pair.label, view, name, decision.verdict, reason, means[0], means[1], one.seeds, shown(one.estimate), low,
+        high, decision.p, abs(shown(-limit)), abs(shown(-decision.smallest)), more, decision.suspect, metric.gate,
+        metric.scale, one.method,
+    )  # fmt: skip
