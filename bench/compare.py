@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -16,14 +15,11 @@ import typer
 from bench.core import EXIT_INCOMPLETE, EXIT_INCONCLUSIVE, EXIT_OK, EXIT_REGRESSION, UsageError, cli, command, start
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from results import Comparison, ComparisonRow
+    from results import Comparison
 
 STATUS = {
     "ok": EXIT_OK, "incomplete": EXIT_INCOMPLETE, "regressed": EXIT_REGRESSION, "inconclusive": EXIT_INCONCLUSIVE
 }  # fmt: skip
-COLORS = {"bad": "red", "unsure": "yellow", "good": "green", "": ""}
 
 
 class Format(StrEnum):
@@ -101,11 +97,12 @@ def _bless(comparison: Comparison, folder: Path | None) -> None:
 
 def _print(comparison: Comparison, format: Format) -> None:
     from reports import comparison as page
+    from reports import comparison_formats as formats
 
     if format is Format.table:
-        _table(comparison)
+        _print_table(comparison)
     elif format is Format.json:
-        print(json.dumps(_plain(comparison), indent=2, ensure_ascii=False, allow_nan=False))
+        print(json.dumps(formats.plain(comparison), indent=2, ensure_ascii=False, allow_nan=False))
     elif format is Format.html:
         from reports import html
 
@@ -121,57 +118,26 @@ def _print(comparison: Comparison, format: Format) -> None:
         else:
             sys.stdout.write(text)
         if format is Format.github:
-            _annotate(comparison)
+            for line in formats.github_annotations(comparison):
+                print(line)
 
 
-def _annotate(comparison: Comparison) -> None:
-    """Workflow commands; https://docs.github.com/actions/reference/workflow-commands-for-github-actions."""
-    from reports import sentence
-
-    notes: list[tuple[str, str, str]] = [("error", row.verdict, sentence(row)) for row in comparison.failing]
-    notes += [("warning" if comparison.allow_incomplete else "error", "incomplete", gap) for gap in comparison.gaps]
-    notes += [("warning", row.verdict, sentence(row)) for row in comparison.inconclusive]
-    for kind, title, text in notes:
-        escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-        print(f"::{kind} title=bench.compare {title}::{escaped}")
-
-
-def _plain(comparison: Comparison) -> object:
-    from reports import reasons
-    from results import plain
-
-    rows = [dict(vars(row)) for row in comparison.rows]
-    return plain(
-        {
-            "blessed": comparison.outcome == "ok",
-            "outcome": comparison.outcome,
-            "reasons": reasons(comparison),
-            "base": vars(comparison.base),
-            "head": vars(comparison.head),
-            "headline": {"metric": "miou", **vars(comparison.headline), "improvement": comparison.improvement},
-            "differences": dict(comparison.differences),
-            "added": list(comparison.added),
-            "margins": comparison.margins.model_dump(),
-            "rows": rows,
-        }
-    )
-
-
-def _table(comparison: Comparison) -> None:
+def _print_table(comparison: Comparison) -> None:
     from reports import Items, Paragraph, metrics, words
     from reports import comparison as page
+    from reports import comparison_formats as formats
 
     console = cli.console()
-    shown = [row for row in comparison.rows if row.gate or row.verdict != "ok"]
-    table = _rows(shown, reasons=True)
+    shown = formats.terminal_rows(comparison)
+    table = formats.terminal_table(shown, reasons=True)
     roomy = table.__rich_measure__(console, console.options.update(width=1000)).maximum <= console.width
-    console.print(table if roomy else _rows(shown, reasons=False))
+    console.print(table if roomy else formats.terminal_table(shown, reasons=False))
     for row in shown:
         if row.reason and not roomy:
             console.print(f"  {row.label}, {metrics.name(row.metric)}: {row.reason}", soft_wrap=True)
     for block in page.verdict(comparison):
         if isinstance(block, Paragraph):
-            console.print(words(block.text), style=COLORS[block.tone] or None, soft_wrap=True)
+            console.print(words(block.text), style=formats.COLORS[block.tone] or None, soft_wrap=True)
         elif isinstance(block, Items):
             for item in block.items:
                 console.print(f"  {words(item)}", soft_wrap=True)
@@ -179,32 +145,6 @@ def _table(comparison: Comparison) -> None:
         console.print(f"  {gap}", soft_wrap=True)
     if comparison.differences:
         console.print(f"Environments differ in: {', '.join(comparison.differences)}.", style="dim", soft_wrap=True)
-
-
-def _rows(shown: Sequence[ComparisonRow], reasons: bool) -> Table:
-    """The table of the terminal, verdicts with or without their reasons."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from reports import comparison as page
-    from reports import format as written
-    from reports import metrics
-
-    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
-    views = any(row.view not in ("", "default") for row in shown)
-    for column in ("cell", *(["view"] if views else []), "metric"):
-        table.add_column(column, overflow="fold")
-    for column in ("base", "head", "change", "90 % interval", "could see"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("verdict", overflow="fold", no_wrap=not reasons)
-    for row in shown:
-        color = COLORS[page.TONES[row.verdict]]
-        told = f"{row.verdict}: {row.reason}" if row.reason and reasons else row.verdict
-        numbers = [written.metric_value(row.metric, mean) for mean in (row.base, row.head)]
-        numbers += [written.change(row, row.change), written.change_interval(row), written.amount(row, row.smallest)]
-        name = metrics.name(row.metric) + ("" if row.gate else " (watched)")
-        table.add_row(row.label, *([row.view] if views else []), name, *numbers, Text(told, style=color))
-    return table
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from reports.document import Document, Items, Paragraph, words
     from reports.figures import theme
     from reports.figures.study import losses_against
-    from reports.pages import comparison, study
+    from reports.pages import comparison, release_history, study
+    from reports.pages.comparison import formats as comparison_formats
     from reports.pages.comparison import reasons, sentence
     from reports.summary import Summary, summarize
     from reports.writer import write
@@ -36,6 +37,8 @@ _MODULES = {
     "markdown": "reports.markdown",
     "metrics": "reports.metrics",
     "comparison": "reports.pages.comparison",
+    "comparison_formats": "reports.pages.comparison.formats",
+    "release_history": "reports.pages.release_history",
     "study": "reports.pages.study",
 }
 __all__ = sorted((*_HOMES, *_MODULES))

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         plain,
     )
     from results.release import publish, published
+    from results.release_history import CellHistory, cell_history, distinct_names
     from results.scaling import Row, rows, starts
     from results.scores import class_iou, mean_iou
     from results.store import (
@@ -61,6 +62,7 @@ _HOMES = {
     "Artefact": "results.record",
     "ArtefactKind": "results.record",
     "Best": "results.record",
+    "CellHistory": "results.release_history",
     "Clocks": "results.record",
     "Comparison": "results.comparison.types",
     "ComparisonRow": "results.comparison.types",
@@ -88,8 +90,10 @@ _HOMES = {
     "artefact": "results.store",
     "artefact_path": "results.store",
     "class_iou": "results.scores",
+    "cell_history": "results.release_history",
     "classes": "results.table",
     "compare": "results.comparison.comparing",
+    "distinct_names": "results.release_history",
     "find": "results.store",
     "history": "results.table",
     "iterate": "results.store",

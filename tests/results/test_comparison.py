@@ -615,31 +615,27 @@ def test_a_run_is_compared_with_the_run_of_its_cells_in_a_release(base, tmp_path
 
 
 def test_history_follows_cells_through_searches_and_failures(tmp_path):
-    from bench import history
-
     runs = [results.read_run(_tuned(tmp_path / f"{rate}", start, rate)) for start, rate in ((0, 1e-3), (5, 1e-2))]
-    table = history._collect(runs, "miou", "dice")
+    table = results.cell_history(runs, "miou", "dice")
     assert list(table) == [("dice", "default")], "one cell, whatever its search chose"
     assert [verdict for _, verdict in table["dice", "default"]] == [None, "ok"]
 
     failing = made.made_run(tmp_path / "failing", {"dice": dict.fromkeys(range(3))}, epochs=5)
     before = made.made_run(tmp_path / "before", {"dice": dict.fromkeys(range(3), (0.7, 40.0))}, epochs=5)
     runs = [results.read_run(one) for one in (before, failing)]
-    ((_, verdict),) = history._collect(runs, "miou", "*")["dice", "default"][1:]
+    ((_, verdict),) = results.cell_history(runs, "miou", "*")["dice", "default"][1:]
     assert verdict == "newly failing"
-    assert history._names(runs) == ["before", "failing"]
+    assert results.distinct_names(runs) == ["before", "failing"]
 
 
 def test_history_marks_the_view_that_changed_and_no_other(tmp_path):
-    from bench import history
-
     cells = {"dice": dict.fromkeys(range(5), (0.7, 40.0))}
     views = [{"view": view, "images": 3, "miou": 0.7, "iou": [0.7, 0.7]} for view in ("default", "flip", "crf")]
     old = made.made_run(tmp_path / "old", cells, views=views)
     head = made.made_run(tmp_path / "head", {"dice": cells["dice"] | {4: None}}, views=views[:2])
     record = results.read(head / "trials" / "dice-s4")
     results.write(head / "trials" / "dice-s4", record.model_copy(update={"views": []}))
-    table = history._collect([results.read_run(one) for one in (old, head)], "miou", "*")
+    table = results.cell_history([results.read_run(one) for one in (old, head)], "miou", "*")
     last = {view: line[1] for (_, view), line in table.items()}
     assert last["default"] == (pytest.approx(0.7), "newly failing"), "how trials ended goes before what others measured"
     assert last["flip"] == (pytest.approx(0.7), "ok")
@@ -648,11 +644,9 @@ def test_history_marks_the_view_that_changed_and_no_other(tmp_path):
 
 
 def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path):
-    from bench import history
-
     made_twice = [made.made_run(tmp_path / side / "losses", {"dice": numbers(3)["ce"]}) for side in ("old", "new")]
     other = made.made_run(tmp_path / "other", {"dice": numbers(3)["ce"]})
-    names = history._names([results.read_run(one) for one in (*made_twice, other)])
+    names = results.distinct_names([results.read_run(one) for one in (*made_twice, other)])
     assert names == [str(tmp_path / "old" / "losses"), str(tmp_path / "new" / "losses"), "other"]
 
 
