@@ -161,7 +161,7 @@ class Comparison:
         return {verdict: found.count(verdict) for verdict in VERDICTS if verdict in found}
 
     def frame(self) -> pd.DataFrame:
-        """Return the rows as a table, a column per attribute."""
+        """Return the rows as a table, one column per attribute."""
         return pd.DataFrame([vars(row) for row in self.rows])
 
 
