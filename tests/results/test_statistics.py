@@ -43,6 +43,15 @@ def test_a_large_spread_that_two_seeds_show_by_chance_stays_in_the_pool():
     assert statistics.intervals(cells)["wide"].method == "pooled"
 
 
+@pytest.mark.parametrize("wide", [4.5, 50.0])
+@pytest.mark.parametrize("scale", [0.01, 100.0])
+def test_the_unit_of_the_values_decides_no_outlier(wide, scale):
+    cells = {"a": [1, 2, 3], "b": [4, 5, 6], "c": [2, 3, 4], "wide": [0, wide * np.sqrt(2)]}
+    one, other = statistics.pool(cells), statistics.pool({name: scale * np.array(cell) for name, cell in cells.items()})
+    assert other.unpooled == one.unpooled == (() if wide < 10 else ("wide",))
+    assert other.sd == pytest.approx(scale * one.sd)
+
+
 def test_one_cell_gives_the_ordinary_t_interval_and_one_seed_gives_none():
     values = [0.70, 0.72, 0.71, 0.75]
     found = statistics.intervals({"a": values})["a"]
@@ -147,6 +156,14 @@ def test_shared_seeds_that_move_all_cells_are_taken_out():
     assert ranking.method == "blocked"
     assert ranking.correlation > 0.9
     assert len(set(ranking.groups.values())) == 3, "10 times the remaining noise apart"
+
+
+def test_two_shared_seeds_are_enough_to_be_taken_out():
+    """The steps 1.00, 1.02 and 1.01 have a variance of 0.01^2, twice that of what is left."""
+    cells = {"a": {0: 3.0, 1: 4.0}, "b": {0: 5.0, 1: 6.02}, "c": {0: 1.0, 1: 2.01}}
+    ranking = statistics.rank(cells)
+    assert (ranking.method, ranking.pool.df) == ("blocked", 2)
+    assert ranking.pool.variance == pytest.approx(0.01**2 / 2)
 
 
 def test_a_constant_cell_stays_apart_where_the_seeds_are_taken_out():
