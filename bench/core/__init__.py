@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         nearest,
     )
     from bench.core.keras_version import KERAS_3, has_addons
+    from bench.core.labels import IGNORE_INDEX
     from bench.core.lazy import face, homes
     from bench.core.trial_files import ATTEMPTS_FILE, CHECKPOINT_FILE, SPEC_FILE, WEIGHTS_FILE
 else:

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bench.core import IGNORE_INDEX
 from bench.data import image_ops
-from bench.data.dataset import VOID, Pair
-from bench.spec import Policy, at
+from bench.data.dataset import Pair
+from bench.spec import AugmentationPolicy, at
 
 _DRAWS = (
     "flip", "vertical_flip", "top", "left", "scale", "rotate", "down", "across",
@@ -45,7 +46,7 @@ class Prepared(NamedTuple):
     mean: np.ndarray
 
 
-def augmented(source: Prepared, policy: Policy, crop: int, u: Draws) -> Pair:
+def augmented(source: Prepared, policy: AugmentationPolicy, crop: int, u: Draws) -> Pair:
     """A crop x crop sample of one picture; mixing is left to `mixed`."""
     height, width = source.pixels.shape[:2]
     affine = _warp_of((height, width), policy, crop, u)
@@ -59,16 +60,18 @@ def augmented(source: Prepared, policy: Policy, crop: int, u: Draws) -> Pair:
         lanes = image_ops.recolored(image_ops.channels(lanes), *colors)
         mean = image_ops.channels(image_ops.recolored(mean, *colors))
     fill = int(mean[0, 0] @ np.array([1, 1 << 16, 1 << 32]))
-    image, label = image_ops.warp(lanes, part[..., 3], affine.seen_from(rows, columns), (crop, crop), fill, VOID)
+    image, label = image_ops.warp(
+        lanes, part[..., 3], affine.seen_from(rows, columns), (crop, crop), fill, IGNORE_INDEX
+    )
     if policy.clahe:
         image = image_ops.equalized(image, policy.clahe.clip, policy.clahe.tiles)
     if policy.cutout and u["cutout"] < policy.cutout.probability:
         place = _square(crop, at(policy.cutout.side, u["cutout_side"], 0.0), u["cutout_top"], u["cutout_left"])
-        image[place], label[place] = mean[0, 0], VOID
+        image[place], label[place] = mean[0, 0], IGNORE_INDEX
     return image, label
 
 
-def _warp_of(shape: tuple[int, int], policy: Policy, crop: int, u: Draws) -> image_ops.Affine:
+def _warp_of(shape: tuple[int, int], policy: AugmentationPolicy, crop: int, u: Draws) -> image_ops.Affine:
     reach = policy.translate * crop
     return image_ops.window_of(
         shape,
@@ -81,7 +84,7 @@ def _warp_of(shape: tuple[int, int], policy: Policy, crop: int, u: Draws) -> ima
     )
 
 
-def _colors_of(policy: Policy, u: Draws) -> tuple[np.ndarray, np.ndarray | None] | None:
+def _colors_of(policy: AugmentationPolicy, u: Draws) -> tuple[np.ndarray, np.ndarray | None] | None:
     """Tone curve and colour matrix; None when nothing changes."""
     gamma = max(at(policy.gamma, u["gamma"], 1.0), 0.05)
     tone = gamma, at(policy.brightness, u["brightness"], 0.0), at(policy.contrast, u["contrast"], 1.0)
@@ -98,12 +101,12 @@ def _square(crop: int, share: float, top: float, left: float) -> tuple[slice, sl
 # --- two samples -----------------------------------------------------------------------------------------------------
 
 
-def mixes(policy: Policy, u: Draws) -> bool:
+def mixes(policy: AugmentationPolicy, u: Draws) -> bool:
     """Whether a second sample is wanted."""
     return u["mix"] < policy.cutmix + policy.classmix
 
 
-def mixed(sample: Pair, other: Pair, policy: Policy, u: Draws) -> Pair:
+def mixed(sample: Pair, other: Pair, policy: AugmentationPolicy, u: Draws) -> Pair:
     """Parts of another sample pasted over one, image and label alike: a rectangle, or half of its classes."""
     mask = _rectangle(sample[1].shape, u) if u["mix"] < policy.cutmix else _half_of_the_classes(other[1], u)
     return np.where(mask[..., None], other[0], sample[0]), np.where(mask, other[1], sample[1])
@@ -125,7 +128,7 @@ def _rectangle(shape: tuple[int, ...], u: Draws) -> np.ndarray:
 
 def _half_of_the_classes(label: np.ndarray, u: Draws) -> np.ndarray:
     """Where the label has one of half of its classes, void not among them."""
-    present = np.flatnonzero(np.bincount(label.ravel(), minlength=256)[:VOID])
+    present = np.flatnonzero(np.bincount(label.ravel(), minlength=256)[:IGNORE_INDEX])
     chosen = np.zeros(256, bool)
     order = np.random.Generator(np.random.PCG64(int(u["mix_area"] * 2**53))).permutation(present)
     chosen[order[: (len(order) + 1) // 2]] = True

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from bench.data.dataset import VOID, Dataset, Split
+from bench.core import IGNORE_INDEX
+from bench.data.dataset import Dataset, Split
 
 NEAR = 10
 """Bits of 256 by which the difference hashes of two pictures may differ that are told as alike."""
@@ -55,7 +56,7 @@ def look(dataset: Dataset, tell: Callable[[], None] = lambda: None) -> Findings:
     classes = len(dataset.class_names)
     pixels, images, sizes = {}, {}, {}
     for name, some in seen.items():
-        values = np.stack([one.values for one in some])[:, [*range(classes), VOID]]
+        values = np.stack([one.values for one in some])[:, [*range(classes), IGNORE_INDEX]]
         pixels[name], images[name] = values.sum(axis=0), (values > 0).sum(axis=0)
         shapes = sorted((one.size for one in some), key=lambda size: size[0] * size[1])
         sizes[name] = shapes[0], shapes[-1]

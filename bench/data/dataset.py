@@ -7,10 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from bench.core import UsageError
-
-VOID = 255
-"""The label of pixels that count neither in a loss nor in a metric."""
+from bench.core import IGNORE_INDEX, UsageError
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -68,7 +65,7 @@ class Dataset:
     splits: Mapping[str, Split]
     notes: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
-    ignore_index: int = VOID
+    ignore_index: int = IGNORE_INDEX
 
     def with_background(self) -> Dataset:
         """The same with splits that know the class named background; in a set without class names that is class 0.

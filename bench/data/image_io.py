@@ -12,8 +12,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from PIL import BmpImagePlugin, Image, ImageOps
 
-from bench.core import UsageError
-from bench.data.dataset import VOID
+from bench.core import IGNORE_INDEX, UsageError
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 MASK_SUFFIXES = (".png", ".bmp", ".gif", ".tif", ".tiff")  # lossless only: JPEG invents class ids
@@ -156,7 +155,8 @@ def eight_bits(image: Image.Image, source: Source) -> None:
     # Pillow cuts what has several channels down to 8 bits without a word: only its raw mode tells, "RGB;16B", the
     # largest value of a PPM, and of a TIFF the tag. The "BGR;16" of a BMP is 16 bits a pixel.
     cut = any(
-        re.search(r";16[BLN]", str(args)) or (codec.startswith("ppm") and isinstance(args, tuple) and args[1] > VOID)
+        re.search(r";16[BLN]", str(args))
+        or (codec.startswith("ppm") and isinstance(args, tuple) and args[1] > IGNORE_INDEX)
         for codec, _, _, args in getattr(image, "tile", ())
     )
     bits = getattr(image, "tag_v2", {}).get(_TIFF_BITS, ())

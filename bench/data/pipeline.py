@@ -18,9 +18,9 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from bench.core import hash_of
+from bench.core import IGNORE_INDEX, hash_of
 from bench.data import augment, decoded_cache, image_ops
-from bench.data.dataset import VOID, Pair, Split
+from bench.data.dataset import Pair, Split
 from bench.data.pixel_weights import weigher
 from bench.data.tfdata_exit import quiet_at_exit
 
@@ -230,11 +230,13 @@ class Table:
         shapes = self.batch_shapes(rows)
         found = [self[position if position >= 0 else rows[0]] for position in rows]
         columns = {
-            name: np.stack([padded(row[name], shape[1:3], VOID) if name == "label" else row[name] for row in found])
+            name: np.stack(
+                [padded(row[name], shape[1:3], IGNORE_INDEX) if name == "label" else row[name] for row in found]
+            )
             for name, shape in shapes.items()
         }
         filler = np.array(rows) < 0
-        columns["label"][filler] = VOID
+        columns["label"][filler] = IGNORE_INDEX
         columns["index"][filler] = -1
         return columns
 

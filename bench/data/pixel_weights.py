@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from bench.data.dataset import VOID
+from bench.core import IGNORE_INDEX
 
 PixelWeights = Literal["none", "balanced", "frequency", "unet"]
 Weigher = Callable[[np.ndarray], np.ndarray]
@@ -33,12 +33,12 @@ def weigher(kind: PixelWeights, labels: Iterable[np.ndarray], background: int = 
 
     if kind == "unet":
         return functools.partial(pixel_weights.unet_weights, background=background)
-    return lambda label: pixel_weights.balanced(label, VOID)
+    return lambda label: pixel_weights.balanced(label, IGNORE_INDEX)
 
 
 def by_frequency(labels: Iterable[np.ndarray]) -> np.ndarray:
     """The weight of each class id, float32 (256,): N / (K n_c) for N valid pixels, K classes that occur, n_c of c."""
     pixels = sum((np.bincount(label.ravel(), minlength=256) for label in labels), np.zeros(256, np.int64))
-    pixels[VOID] = 0
+    pixels[IGNORE_INDEX] = 0
     some = np.count_nonzero(pixels)
     return np.divide(pixels.sum(), some * pixels, out=np.zeros(256), where=pixels > 0).astype(np.float32)

@@ -91,7 +91,7 @@ def _off(default: Any = None) -> Any:
     return added_later(default)
 
 
-class Policy(_Part):
+class AugmentationPolicy(_Part):
     """What happens to training pictures. Probabilities are shares of the pictures.
 
     Attributes:
@@ -128,7 +128,7 @@ class Policy(_Part):
 
 
 @functools.cache
-def named() -> dict[str, Policy]:
+def named() -> dict[str, AugmentationPolicy]:
     """The policies of policies.yaml."""
     table = yaml.safe_load(Path(__file__).with_name("policies.yaml").read_text())
-    return {name: Policy.model_validate(values) for name, values in table.items()}
+    return {name: AugmentationPolicy.model_validate(values) for name, values in table.items()}

@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 
 import losses
 from bench.core import WEIGHTS_FILE, UsageError, first_fault, nearest
-from bench.spec.augmentation import Policy
+from bench.spec.augmentation import AugmentationPolicy
 from bench.spec.augmentation import named as named_policies
 from bench.spec.base import Spec, added_later, identity, outside_cell
 from bench.spec.rules import RULES
@@ -101,7 +101,7 @@ class DataSpec(Spec):
     on_error: Literal["stop", "skip"] = added_later("stop")
     size: int = Field(160, ge=32, le=4096)
     crop: int = Field(128, ge=32, le=4096)
-    augment: str | Policy = "light"
+    augment: str | AugmentationPolicy = "light"
     pixel_weights: Literal["none", "balanced", "frequency", "unet"] = added_later("none")
     cache: Literal["auto", "memory", "disk"] = outside_cell("auto")
     planned_root: str | None = outside_cell(
@@ -125,7 +125,7 @@ class DataSpec(Spec):
     def _augment(cls, value: Any) -> Any:
         if isinstance(value, Mapping):
             try:
-                return Policy.model_validate(value)
+                return AugmentationPolicy.model_validate(value)
             except ValidationError as error:
                 fault = first_fault(error)
                 raise ValueError(f"{fault.place}: {fault.message}, got {fault.value!r}") from None
@@ -134,7 +134,7 @@ class DataSpec(Spec):
         return value
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> AugmentationPolicy:
         """The augmentation policy that `augment` names or is."""
         return named_policies()[self.augment] if isinstance(self.augment, str) else self.augment
 

@@ -11,10 +11,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from bench.core import IGNORE_INDEX
 from bench.trial import legacy_iou
-from bench.trial.metrics import IGNORE_INDEX, class_dice, class_iou, mean_of_known, score_image
+from bench.trial.metrics import class_dice, mean_of_known, score_image
 from bench.trial.strategy import distribute
 from models import labels
+from results import class_iou
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from bench.core import IGNORE_INDEX
 from losses import bincount
-
-IGNORE_INDEX = 255
 
 
 def mean_of_known(values: np.ndarray) -> float:
@@ -18,14 +17,6 @@ def mean_of_known(values: np.ndarray) -> float:
     values = np.asarray(values, float)
     values = values[~np.isnan(values)]
     return float(values.mean()) if values.size else float("nan")
-
-
-def class_iou(confusion: np.ndarray) -> np.ndarray:
-    """Return TP / (TP + FP + FN) per class, (C,) float64; NaN where it occurs neither in truth nor in prediction."""
-    confusion = np.asarray(confusion, np.float64)
-    hit = np.diag(confusion)
-    union = confusion.sum(0) + confusion.sum(1) - hit
-    return np.divide(hit, union, out=np.full_like(hit, np.nan), where=union > 0)
 
 
 def class_dice(confusion: np.ndarray) -> np.ndarray:

@@ -15,7 +15,8 @@ from bench.spec import TrainSpec, TrialSpec
 from bench.trial.clocks import PhaseTimer
 from bench.trial.evaluator import Scores
 from bench.trial.facts import Emit
-from bench.trial.metrics import RunningConfusion, class_iou
+from bench.trial.metrics import RunningConfusion
+from results import class_iou
 
 EPOCH_METRICS = ("loss", "miou", "mean_dice", "pixel_accuracy", "mean_image_iou", "boundary_iou", "iou")
 

@@ -9,7 +9,8 @@ import tensorflow as tf
 import losses
 from bench.trial import RunningConfusion
 from bench.trial.evaluator import Evaluator, label_map
-from bench.trial.metrics import UNROLLED, boundary_band, class_dice, class_iou, confusion_matrix, score_image
+from bench.trial.metrics import UNROLLED, boundary_band, class_dice, confusion_matrix, score_image
+from results import class_iou
 
 
 def test_confusion_matrix_counts_pairs_and_leaves_void_out():

@@ -15,7 +15,7 @@ from PIL import Image
 import results
 from bench import predict as command
 from bench.core import WEIGHTS_FILE, UsageError, start
-from bench.predict import overlay
+from bench.prediction import check_crf, choose_trial, list_sources, overlay
 from bench.spec import TrialSpec
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -175,7 +175,7 @@ def test_what_a_file_browser_hides_is_no_picture(pictures: Path, tmp_path: Path)
     shutil.copy(pictures / "large.png", tmp_path / "a.png")
     (tmp_path / "._a.png").write_bytes(b"what macOS leaves beside a file")
     (tmp_path / "b.png").mkdir()
-    assert command._sources(tmp_path) == [tmp_path / "a.png"]
+    assert list_sources(tmp_path) == [tmp_path / "a.png"]
 
 
 def test_a_picture_too_large_for_the_crf_of_a_gpu_is_refused_before_any_is_written(
@@ -185,14 +185,14 @@ def test_a_picture_too_large_for_the_crf_of_a_gpu_is_refused_before_any_is_writt
 
     Image.new("RGB", (1600, 1500)).save(tmp_path / "wide.png")  # 2.4 megapixels; 2**31 / (6 * 150) are 2.39
     sources = [pictures / "large.png", tmp_path / "wide.png"]
-    command._check_crf(sources, 150, None)
+    check_crf(sources, 150, None)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["a GPU"])
-    command._check_crf(sources, 149, None)
-    command._check_crf(sources, 150, 1590)  # the CRF sees it smaller
+    check_crf(sources, 149, None)
+    check_crf(sources, 150, 1590)  # the CRF sees it smaller
     with pytest.raises(
         UsageError, match=r"wide\.png has 2.40 megapixels, more than the 2.39 that a GPU takes with 150 cl"
     ):
-        command._check_crf(sources, 150, None)
+        check_crf(sources, 150, None)
 
 
 def test_windows_go_over_the_picture_at_its_own_size(
@@ -286,12 +286,12 @@ def test_bad_input_is_one_line_and_status_2(
 def test_another_trial_s_broken_record_is_no_hindrance(run: Path, tmp_path: Path) -> None:
     home = Path(shutil.copytree(run, tmp_path / "runs" / "a"))
     (home / "trials" / "bare" / "record.json").write_text("{")
-    assert command._trial(home, "whole").folder == home / "trials" / "whole"
+    assert choose_trial(home, "whole").folder == home / "trials" / "whole"
     with pytest.raises(UsageError, match="bare"):
-        command._trial(home, "bare")
+        choose_trial(home, "bare")
     shutil.copytree(home, tmp_path / "runs" / "b")
     with pytest.raises(UsageError, match="has two trials"):
-        command._trial(tmp_path / "runs", "whole")
+        choose_trial(tmp_path / "runs", "whole")
 
 
 def test_checking_needs_no_tensorflow(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from bench.trial import legacy_iou
-from bench.trial.metrics import class_iou
+from results import class_iou
 
 
 def logits(*rows: list[float]) -> np.ndarray:

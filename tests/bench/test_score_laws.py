@@ -15,9 +15,10 @@ import tensorflow as tf
 
 import losses
 import models
-from bench import predict
+from bench import prediction
+from bench.core import IGNORE_INDEX
 from bench.data import pipeline
-from bench.data.dataset import VOID, Split
+from bench.data.dataset import Split
 from bench.spec import TrialSpec, View, parse
 from bench.trial import views
 from bench.trial.evaluator import Evaluator
@@ -50,7 +51,7 @@ def _blobs(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[np.ndarray
     coarse = rng.integers(0, 256, (shape[0] // 5, shape[1] // 5, 3)).astype("uint8")
     image = np.asarray(tf.image.resize(coarse, shape)).astype("uint8")
     label = (image[..., 0] // 86).astype("uint8")
-    label[:3] = VOID
+    label[:3] = IGNORE_INDEX
     return image, label
 
 
@@ -106,7 +107,7 @@ def test_a_label_map_hangs_on_the_weights_and_the_picture_alone(trained: Trained
     ways["alone"] = (_maps(evaluator, _split(4), 1, square), beside[4:5])  # its size is static there
     if view.output_stride is None:
         options = {"scales": list(view.scales), "flip": view.flip, "crf": view.crf is not None, "window": None}
-        command = predict._predictor(spec, weights, CLASSES, **options)
+        command = prediction.predictor(spec, weights, CLASSES, **options)
         ways["bench.predict"] = ([command(image) for image, _ in PAIRS], beside)
     if view.output_stride is None and not square and (which == "ours" or name == "default"):  # saving takes seconds
         crf = models.DenseCRF(from_logits=False) if view.crf else None

@@ -71,7 +71,7 @@ def test_a_video_is_segmented_frame_by_frame(clip: Path, tmp_path: Path) -> None
     import models
     import results
     from bench.core import WEIGHTS_FILE
-    from bench.predict import overlay
+    from bench.prediction import overlay
     from bench.spec import TrialSpec
 
     model = {"backbone": "mobilenetv3_small", "aspp_channels": 8, "decoder_channels": 8}

@@ -11,8 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 import losses
+from bench.core import IGNORE_INDEX
 from bench.data import pipeline
-from bench.data.dataset import VOID, Split
+from bench.data.dataset import Split
 from bench.spec import DataSpec
 from bench.trial.evaluator import Evaluator, Scores
 
@@ -28,11 +29,11 @@ SHAPES = [(30, 30), (20, 30), (28, 17), (30, 30), (9, 25), (30, 12), (16, 30)]
 PAIRS = [
     (
         RNG.integers(0, 256, (*shape, 3)).astype(np.uint8),
-        np.where(RNG.random(shape) < 0.2, VOID, RNG.integers(0, CLASSES, shape)).astype(np.uint8),
+        np.where(RNG.random(shape) < 0.2, IGNORE_INDEX, RNG.integers(0, CLASSES, shape)).astype(np.uint8),
     )
     for shape in SHAPES
 ]
-PAIRS[2][1][:] = VOID  # an image without a label counts as an image, and nowhere else
+PAIRS[2][1][:] = IGNORE_INDEX  # an image without a label counts as an image, and nowhere else
 SPLIT = Split(tuple(map(str, range(len(PAIRS)))), lambda key: PAIRS[int(key)])
 KERNEL = RNG.normal(size=(3, 3, 3, CLASSES)).astype(np.float32)
 

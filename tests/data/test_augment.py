@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from bench.core import IGNORE_INDEX
 from bench.data import augment, image_ops, pipeline
-from bench.data.dataset import VOID, Split
-from bench.spec import DataSpec, Policy, TrialSpec, at, parse
+from bench.data.dataset import Split
+from bench.spec import AugmentationPolicy, DataSpec, TrialSpec, at, parse
 from bench.spec.augmentation import Clahe, Normal, named
 
 CROP = 48
@@ -33,7 +34,7 @@ def photographs(count=5, classes=6):
         height, width = [(64, 64), (50, 80), (90, 40), (64, 61), (30, 30)][index % 5]
         image = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
         label = (rng.integers(0, classes, (12, 12)) * 7 + 3).astype(np.uint8)
-        label[rng.random((12, 12)) < 0.2] = VOID
+        label[rng.random((12, 12)) < 0.2] = IGNORE_INDEX
         found.append((image, np.kron(label, np.ones((8, 8), np.uint8))[:height, :width]))
     return found
 
@@ -44,7 +45,7 @@ def split_of(pairs):
 
 POLICIES = {
     **named(),
-    "everything": Policy.model_validate(
+    "everything": AugmentationPolicy.model_validate(
         named()["strong"].model_dump()
         | {"vertical_flip": 0.5, "translate": 0.3, "clahe": {}, "rotate": (-180, 180), "cutmix": 0.5, "classmix": 0.5}
     ),
@@ -62,16 +63,16 @@ def crops(policy):
 
 
 def test_no_label_appears_that_was_not_there(crops):
-    known = set(np.unique(np.concatenate([label.ravel() for label in crops.labels()]))) | {VOID}
+    known = set(np.unique(np.concatenate([label.ravel() for label in crops.labels()]))) | {IGNORE_INDEX}
     found = set(np.unique([crops[i][1] for i in range(60)]))
     assert found == known
 
 
 def test_void_stays_void(policy):
     """Whatever happens to a picture without labels, it has none after."""
-    image, label = np.zeros((50, 64, 3), np.uint8), np.full((50, 64), VOID, np.uint8)
+    image, label = np.zeros((50, 64, 3), np.uint8), np.full((50, 64), IGNORE_INDEX, np.uint8)
     crops = pipeline.Crops(split_of([(image, label)]), DataSpec(size=64, crop=CROP, augment=policy.model_dump()), 0)
-    assert all((crops[i][1] == VOID).all() for i in range(20))
+    assert all((crops[i][1] == IGNORE_INDEX).all() for i in range(20))
 
 
 def test_same_seed_same_bytes_other_seed_other_bytes(policy):
@@ -88,10 +89,10 @@ def test_same_seed_same_bytes_other_seed_other_bytes(policy):
 @pytest.mark.parametrize(
     "policy",
     [
-        Policy(),
+        AugmentationPolicy(),
         named()["light"],
-        Policy(flip=0.5, vertical_flip=0.5, scale=(0.5, 2), rotate=(-180, 180), translate=0.3),
-        Policy(scale=Normal(sigma=0.1), rotate=Normal(sigma=5)),
+        AugmentationPolicy(flip=0.5, vertical_flip=0.5, scale=(0.5, 2), rotate=(-180, 180), translate=0.3),
+        AugmentationPolicy(scale=Normal(sigma=0.1), rotate=Normal(sigma=5)),
     ],
     ids=["none", "light", "all warps", "normal"],
 )
@@ -102,22 +103,22 @@ def test_image_and_label_move_together(policy):
     source = source._replace(mean=np.array([0, 0, 200], np.uint8))  # tells what is revealed from what is there
     for seed in range(30):
         image, label = augment.augmented(source, policy, CROP, augment.draws(RNG(seed)))
-        inside = label != VOID
+        inside = label != IGNORE_INDEX
         column, row = image[..., 0] / 4, image[..., 1] / 4
         pure = inside & (image[..., 2] == 77)  # not blended with what lies beyond the border
         assert (np.abs(column - (label // 8 * 8 + 3.5)) <= 4.1)[pure].all()
         assert (np.abs(row - (label % 8 * 8 + 3.5)) <= 4.1)[pure].all()
         # On a border pixel the nearest source pixel is inside when it has at least half the blend.
         beyond = image[..., 2].astype(int) >= (77 + 200) // 2 + 8
-        assert (label[beyond] == VOID).all()
+        assert (label[beyond] == IGNORE_INDEX).all()
         assert inside[image[..., 2] <= (77 + 200) // 2 - 8].all()
 
 
 def test_revealed_area_is_mean_colour_and_void():
     image, label = coordinates(30, 64)
-    shown, ids = augment.augmented(prepared(image, label), Policy(), 64, augment.draws(RNG(0)))
-    assert (ids != VOID).sum() == 30 * 64
-    np.testing.assert_array_equal(np.unique(shown[ids == VOID], axis=0), [pipeline.mean_color(image)])
+    shown, ids = augment.augmented(prepared(image, label), AugmentationPolicy(), 64, augment.draws(RNG(0)))
+    assert (ids != IGNORE_INDEX).sum() == 30 * 64
+    np.testing.assert_array_equal(np.unique(shown[ids == IGNORE_INDEX], axis=0), [pipeline.mean_color(image)])
 
 
 # --- the warp --------------------------------------------------------------------------------------------------------
@@ -143,7 +144,7 @@ def test_the_warp_is_bilinear_to_a_sixteenth_of_a_pixel(scale, degrees, mirror):
     image, label = coordinates(60, 50)
     pair = np.concatenate([image, label[..., None]], -1)
     affine = image_ops.window_of((60, 50), (33, 47), scale=scale, place=(0.3, 0.6), degrees=degrees, mirror=mirror)
-    shown, ids = image_ops.warp(image_ops.to_lanes(pair), label, affine, (33, 47), 0, VOID)
+    shown, ids = image_ops.warp(image_ops.to_lanes(pair), label, affine, (33, 47), 0, IGNORE_INDEX)
     wanted, inside, (u, v) = bilinear(image, affine, (33, 47))
     assert inside.any()
     # 4 levels a pixel, places cut to 16ths, and the rounding of the result.
@@ -158,7 +159,7 @@ def test_a_quarter_turn_and_a_mirror_move_every_pixel_whole():
 
     def moved(**how):
         affine = image_ops.window_of((64, 64), (64, 64), **how)
-        return image_ops.warp(image_ops.to_lanes(pair), label, affine, (64, 64), 0, VOID)
+        return image_ops.warp(image_ops.to_lanes(pair), label, affine, (64, 64), 0, IGNORE_INDEX)
 
     for how, expected in (
         ({"degrees": 90}, lambda a: np.rot90(a, -1)),  # clockwise
@@ -183,7 +184,7 @@ def test_whole_pixels_are_copied_to_the_bytes_that_the_warp_gives():
             near = affine._replace(x0=affine.x0 + 1e-6, y0=affine.y0 + 1e-6)
             assert (affine.whole, near.whole) == (True, False)
             for one, other in zip(
-                *(image_ops.warp(lanes, label, way, crop, 5, VOID) for way in (affine, near)), strict=True
+                *(image_ops.warp(lanes, label, way, crop, 5, IGNORE_INDEX) for way in (affine, near)), strict=True
             ):
                 np.testing.assert_array_equal(one, other)
 
@@ -192,22 +193,24 @@ def test_a_shift_reveals_and_a_region_is_as_good_as_the_whole():
     image, label = photographs(1)[0]
     pair = np.concatenate([image, label[..., None]], -1)
     affine = image_ops.window_of((64, 64), (32, 32), place=(0.5, 0.5), scale=1.7, degrees=20, shift=(-40, 5))
-    whole = image_ops.warp(image_ops.to_lanes(pair), label, affine, (32, 32), 5, VOID)
+    whole = image_ops.warp(image_ops.to_lanes(pair), label, affine, (32, 32), 5, IGNORE_INDEX)
     rows, columns = affine.region(32, 32, (64, 64))
     part = pair[rows, columns]
     assert part.size < pair.size / 2
-    seen = image_ops.warp(image_ops.to_lanes(part), part[..., 3], affine.seen_from(rows, columns), (32, 32), 5, VOID)
+    seen = image_ops.warp(
+        image_ops.to_lanes(part), part[..., 3], affine.seen_from(rows, columns), (32, 32), 5, IGNORE_INDEX
+    )
     for one, other in zip(whole, seen, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert (whole[1] == VOID).any()
+    assert (whole[1] == IGNORE_INDEX).any()
 
 
 def test_a_window_far_outside_is_all_void():
     image, label = photographs(1)[0]
-    policy = Policy(translate=1.0)
+    policy = AugmentationPolicy(translate=1.0)
     draws = augment.draws(RNG(0)) | {"down": 0.9999, "top": 0.999, "across": 0.5}
     shown, ids = augment.augmented(prepared(image, label), policy, 64, draws)
-    assert (ids == VOID).all()
+    assert (ids == IGNORE_INDEX).all()
     assert (shown == pipeline.mean_color(image)).all()
 
 
@@ -351,10 +354,10 @@ def test_clahe_of_evaluation_is_that_of_training():
 
 def test_cutout_is_a_square_of_mean_colour_and_void():
     image, label = photographs(1)[0]
-    label = np.where(label == VOID, 0, label).astype(np.uint8)
-    policy = Policy.model_validate({"cutout": {"side": [0.25, 0.25]}})
+    label = np.where(label == IGNORE_INDEX, 0, label).astype(np.uint8)
+    policy = AugmentationPolicy.model_validate({"cutout": {"side": [0.25, 0.25]}})
     shown, ids = augment.augmented(prepared(image, label), policy, 64, augment.draws(RNG(3)))
-    gone = ids == VOID
+    gone = ids == IGNORE_INDEX
     assert gone.sum() == 16 * 16
     assert gone.any(0).sum() == gone.any(1).sum() == 16
     assert (shown[gone] == pipeline.mean_color(image)).all()
@@ -363,9 +366,9 @@ def test_cutout_is_a_square_of_mean_colour_and_void():
 
 def test_mixing_pastes_image_and_label_through_one_mask():
     one = np.full((40, 40, 3), 10, np.uint8), np.full((40, 40), 1, np.uint8)
-    label = np.repeat(np.array([2, 3, 4, VOID], np.uint8), 10)[None].repeat(40, 0)
+    label = np.repeat(np.array([2, 3, 4, IGNORE_INDEX], np.uint8), 10)[None].repeat(40, 0)
     other = np.stack([label] * 3, -1), label
-    for policy in (Policy(cutmix=1.0), Policy(classmix=1.0)):
+    for policy in (AugmentationPolicy(cutmix=1.0), AugmentationPolicy(classmix=1.0)):
         shares = []
         for seed in range(30):
             image, ids = augment.mixed(one, other, policy, augment.draws(RNG(seed)))
@@ -410,7 +413,7 @@ def test_policies_by_name_or_in_place_in_a_spec():
     assert set(named()) == {"none", "light", "classic", "strong"}
     assert parse({"data": {"augment": "strong"}}, "x").data.policy == named()["strong"]
     own = parse({"data": {"augment": {"flip": 0.5, "scale": [0.5, 2]}}}, "x")
-    assert own.data.policy == Policy(flip=0.5, scale=(0.5, 2))
+    assert own.data.policy == AugmentationPolicy(flip=0.5, scale=(0.5, 2))
     assert parse(own.model_dump(mode="json"), "x") == own
     assert len({own.cell, TrialSpec().cell, parse({"data": {"augment": "strong"}}, "x").cell}) == 3
     hash(own.data)
@@ -445,4 +448,4 @@ def test_a_further_draw_changes_none_of_the_others():
 
 def test_negative_lower_bounds_are_refused():
     with pytest.raises(ValidationError):
-        Policy.model_validate({"scale": [-1, 1]})
+        AugmentationPolicy.model_validate({"scale": [-1, 1]})

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.core import IGNORE_INDEX
 from bench.data import pipeline
-from bench.data.dataset import VOID, Split
+from bench.data.dataset import Split
 from bench.spec import DataSpec
 
 SPEC = DataSpec(size=64, crop=48)
@@ -24,7 +25,7 @@ def make_split(shapes):
         height, width = shapes[index]
         y, x = np.mgrid[:height, :width]
         image = np.stack([x * 2, y * 2, np.full_like(x, index * 10)], -1).astype(np.uint8)
-        label = np.where((x + y) % 7 == 0, VOID, 10 + x // 4 % 5 * 2).astype(np.uint8)
+        label = np.where((x + y) % 7 == 0, IGNORE_INDEX, 10 + x // 4 % 5 * 2).astype(np.uint8)
         return image, label
 
     return Split(tuple(str(i) for i in range(len(shapes))), reader)
@@ -99,8 +100,8 @@ def test_every_image_is_evaluated_once_whatever_the_batch_size(batch_size, multi
     assert all(len(batch["index"]) - sum(batch["index"] >= 0) < (multiple or batch_size) for batch in batches)
     counts = sum(np.bincount(batch["label"].ravel(), minlength=256) for batch in batches)
     native = np.bincount(np.concatenate([split.read(i)[1].ravel() for i in range(7)]), minlength=256)
-    np.testing.assert_array_equal(counts[:VOID], native[:VOID])
-    assert all((batch["label"][batch["index"] < 0] == VOID).all() for batch in batches)
+    np.testing.assert_array_equal(counts[:IGNORE_INDEX], native[:IGNORE_INDEX])
+    assert all((batch["label"][batch["index"] < 0] == IGNORE_INDEX).all() for batch in batches)
 
 
 def test_a_batch_of_an_evaluation_holds_pictures_of_one_shape_as_they_are():
@@ -119,8 +120,8 @@ def test_a_batch_of_an_evaluation_holds_pictures_of_one_shape_as_they_are():
             assert batch["label_size"][row].tolist() == list(label.shape)
             height, width = label.shape
             np.testing.assert_array_equal(batch["label"][row, :height, :width], label)
-            assert (batch["label"][row, height:] == VOID).all()
-            assert (batch["label"][row, :, width:] == VOID).all()
+            assert (batch["label"][row, height:] == IGNORE_INDEX).all()
+            assert (batch["label"][row, :, width:] == IGNORE_INDEX).all()
     assert seen == [0, 3, 5, 7, 1, 2, 4, 6], "the most frequent shape first, in each the order of the split"
     assert dataset.element_spec["image"].shape.as_list() == [4, None, None, 3]
 

@@ -5,12 +5,12 @@ import hashlib
 import numpy as np
 import pytest
 
-from bench.core import UsageError
+from bench.core import IGNORE_INDEX, UsageError
 from bench.data import load
 from bench.data.scenes import canvas, painter
 from bench.spec import DataSpec
 
-VOID, CLASSES = 255, len(painter.CLASS_NAMES)
+CLASSES = len(painter.CLASS_NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +60,8 @@ def test_an_image_depends_on_seed_split_and_index_alone():
 
 def test_classes_are_strongly_imbalanced_and_one_is_rare(train):
     labels = np.stack([label for _, label in train])
-    share = np.bincount(labels.ravel(), minlength=256)[:CLASSES] / (labels != VOID).sum()
-    assert set(np.unique(labels)) == {*range(CLASSES), VOID}
+    share = np.bincount(labels.ravel(), minlength=256)[:CLASSES] / (labels != IGNORE_INDEX).sum()
+    assert set(np.unique(labels)) == {*range(CLASSES), IGNORE_INDEX}
     assert share[[0, 1]].sum() > 0.6
     assert share[painter.CLASS_NAMES.index("pole")] < 0.02
     assert 0.0003 < share[painter.CLASS_NAMES.index("sign")] < 0.003
@@ -70,9 +70,9 @@ def test_classes_are_strongly_imbalanced_and_one_is_rare(train):
 
 
 def test_every_class_is_in_every_split(dataset, val):
-    assert set(np.unique([label for _, label in val])) == {*range(CLASSES), VOID}
+    assert set(np.unique([label for _, label in val])) == {*range(CLASSES), IGNORE_INDEX}
     test = dataset.splits["test"]
-    assert set(np.unique([test.read(i)[1] for i in range(len(test))])) == {*range(CLASSES), VOID}
+    assert set(np.unique([test.read(i)[1] for i in range(len(test))])) == {*range(CLASSES), IGNORE_INDEX}
 
 
 def run_lengths(mask):
@@ -97,18 +97,18 @@ def test_things_hide_one_another_and_void_lies_on_the_far_side():
         page.begin(label)
         box = canvas.Box(page, 0, 0, 9, 9)
         page.paint(box, canvas.soft(canvas.block(box, left, 0, right, 9)), (1, 1, 1))
-    assert page.voided()[4].tolist() == [1, VOID, 2, VOID, 3, 3, 3, 3, 3]
+    assert page.voided()[4].tolist() == [1, IGNORE_INDEX, 2, IGNORE_INDEX, 3, 3, 3, 3, 3]
 
 
 def test_void_is_a_narrow_band(train):
-    void = np.stack([label == VOID for _, label in train])
+    void = np.stack([label == IGNORE_INDEX for _, label in train])
     assert 0.02 < void.mean() < 0.1
 
 
 def confusion(predictions, pairs):
     matrix = np.zeros((CLASSES, CLASSES), int)
     for predicted, (_, label) in zip(predictions, pairs, strict=True):
-        valid = label != VOID
+        valid = label != IGNORE_INDEX
         np.add.at(matrix, (label[valid], predicted[valid]), 1)
     return matrix
 
@@ -128,7 +128,7 @@ def test_colour_alone_does_not_solve_it(train, val, balanced):
     """A Bayes classifier on the colour histogram of half the training split, with and without class priors."""
     counts = np.zeros((16**3, CLASSES))
     for image, label in train:
-        valid = label != VOID
+        valid = label != IGNORE_INDEX
         np.add.at(counts, (bins(image)[valid], label[valid]), 1)
     if balanced:
         counts = (counts + 1e-3) / counts.sum(0)

@@ -6,14 +6,14 @@ import tensorflow as tf
 from PIL import Image
 
 import losses
-from bench.core import UsageError
+from bench.core import IGNORE_INDEX, UsageError
 from bench.data import load, pipeline
 from bench.data import pixel_weights as weights
-from bench.data.dataset import VOID, Split
+from bench.data.dataset import Split
 from bench.spec import DataSpec, TrialSpec, parse
 from losses import pixel_weights
 
-LABEL = np.array([[0, 0, 0], [0, 1, VOID]], np.uint8)
+LABEL = np.array([[0, 0, 0], [0, 1, IGNORE_INDEX]], np.uint8)
 OTHER = np.array([[1, 1, 1], [1, 1, 1]], np.uint8)
 
 
@@ -82,10 +82,10 @@ def test_weights_come_with_the_batch_and_fit_its_labels(kind):
     crops = pipeline.Crops(Split(("a",), lambda _: (image, label)), spec, 0)
     for _, ids, weight in pipeline.train(crops, 4, 3):
         assert (weight.dtype, weight.shape) == (tf.float32, (4, 48, 48))
-        assert (weight.numpy()[ids.numpy() == VOID] == 0).all()
-        assert (weight.numpy()[ids.numpy() != VOID] > 0).all()
+        assert (weight.numpy()[ids.numpy() == IGNORE_INDEX] == 0).all()
+        assert (weight.numpy()[ids.numpy() != IGNORE_INDEX] > 0).all()
         np.testing.assert_array_equal(weight[0], crops.weigh(ids[0].numpy()))
-    assert (np.asarray(ids) == VOID).any()
+    assert (np.asarray(ids) == IGNORE_INDEX).any()
 
 
 def test_a_loss_gets_them_as_sample_weight():

@@ -10,7 +10,7 @@ import functools
 
 import numpy as np
 
-from bench.data.dataset import VOID
+from bench.core import IGNORE_INDEX
 
 _TILE = 256
 Color = np.ndarray | tuple[float, float, float]
@@ -78,7 +78,7 @@ class Canvas:
         ):
             np.maximum(near[here], self.order[there], out=near[here])
             np.maximum(near[there], self.order[here], out=near[there])
-        return np.where(near > self.order, VOID, self.label).astype(np.uint8)
+        return np.where(near > self.order, IGNORE_INDEX, self.label).astype(np.uint8)
 
 
 class Box:

@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from bench.core import UsageError
-from bench.data.dataset import VOID
+from bench.core import IGNORE_INDEX, UsageError
 from bench.data.image_io import Source, decoded, encoded
 from bench.data.sources.mask_codes import Color, Colors, MaskCode, Shown, Values, ValuesOrColors
 from bench.data.sources.stored import Stored, is_colors, one_channel, shows_otherwise
@@ -99,7 +98,7 @@ def sparse(ids: Collection[int]) -> bool:
 
     Then more than four classes for each that is there would stand up to the largest, and 16 besides.
     """
-    ids = set(ids) - {VOID}
+    ids = set(ids) - {IGNORE_INDEX}
     return max(ids, default=0) + 1 > 4 * len(ids) + _TO_SPARE
 
 
@@ -115,14 +114,14 @@ def _values(root: object, looks: list[Look], mask_values: str) -> Values | Shown
             raise UsageError(f"{root}: {conflict}; {_TODO}")
         return Values()
     shown = {color[0] for look in looks for color in look.shown.values() if color}
-    black_and_white = shown <= {0, VOID}
+    black_and_white = shown <= {0, IGNORE_INDEX}
     if black_and_white and mask_values == "binary":
         return Shown()
     if conflict := conflict or _conflict(look for look in looks if look.ids):
         if black_and_white or (_conflict(palettes) and not sparse(shown)):
             return Shown()
         raise UsageError(f"{root}: {conflict}; {_TODO_GREY}")
-    if black_and_white and any(look.shown.get(0) == (VOID,) * 3 for look in tabled):
+    if black_and_white and any(look.shown.get(0) == (IGNORE_INDEX,) * 3 for look in tabled):
         raise UsageError(
             f"{root}: in the palettes of the masks index 0 is white and 1 is black; set data.mask_values=ids if 0 is "
             "the background, or binary if black is"

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 from PIL import ImageColor
 
-from bench.core import UsageError
-from bench.data.dataset import VOID
+from bench.core import IGNORE_INDEX, UsageError
 from bench.data.sources import palette
 from bench.data.sources.examination import Classes
 from bench.data.sources.layout import text_of
@@ -147,8 +146,8 @@ def _of_entries(path: Path, entries: Mapping[str, Any]) -> Declared:
     """Text of an id -> a name, or its fields; or a name -> text of its id."""
     if not any(_is_id(key) for key in entries) and all(isinstance(value, str) for value in entries.values()):
         entries = {str(value): name for name, value in entries.items()}
-    count = len(entries) - (str(VOID) in entries)
-    if not all(map(_is_id, entries)) or {int(key) for key in entries} - {VOID} != set(range(count)):
+    count = len(entries) - (str(IGNORE_INDEX) in entries)
+    if not all(map(_is_id, entries)) or {int(key) for key in entries} - {IGNORE_INDEX} != set(range(count)):
         raise UsageError(f"{path}: class ids must run from 0 to {count - 1} without a gap (255 is void)")
     names, ids = [], dict[Color, int]()
     shown = list(palette.colors(count))
@@ -161,7 +160,7 @@ def _of_entries(path: Path, entries: Mapping[str, Any]) -> Declared:
         colors = _colors(path, index, entry["color"]) if "color" in entry else []
         for color in colors:
             _own(path, ids, color, index)
-        if index != VOID:
+        if index != IGNORE_INDEX:
             names.append(entry["name"].strip())
             shown[index] = colors[0] if colors else shown[index]
             coded &= bool(colors)
@@ -193,8 +192,8 @@ def _color(path: Path, index: int, value: Any) -> Color:
 
 
 def _distinct(path: Path, names: tuple[str, ...], colors: tuple[Color, ...]) -> Classes:
-    if not 1 <= len(names) <= VOID:
-        raise UsageError(f"{path}: {len(names)} classes; it must name 1 to {VOID}")
+    if not 1 <= len(names) <= IGNORE_INDEX:
+        raise UsageError(f"{path}: {len(names)} classes; it must name 1 to {IGNORE_INDEX}")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UsageError(f"{path}: class name {twice!r} stands twice")

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.core import UsageError
-from bench.data.dataset import VOID, Dataset, Split
+from bench.core import IGNORE_INDEX, UsageError
+from bench.data.dataset import Dataset, Split
 from bench.data.dataset import Pair as Arrays
 from bench.data.image_io import Source, decoded, encoded, image_of, upright_size
 from bench.data.sources.mask_codes import MaskCode, label_of
@@ -128,7 +128,7 @@ def _facts(pair: Pair, code: MaskCode) -> Facts | UsageError:
 def in_range(found: Examined, classes: int, more: str = "") -> None:
     """Class ids that no class has are faults; `more` is what else their lines say."""
     for key, facts in list(found.facts.items()):
-        present = np.flatnonzero(facts.values[:VOID])
+        present = np.flatnonzero(facts.values[:IGNORE_INDEX])
         if (wrong := present[present >= classes]).size:
             pair = next(pairs[key] for pairs in found.splits.values() if key in pairs)
             found.drop(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.core import UsageError
-from bench.data.dataset import VOID, Dataset
+from bench.core import IGNORE_INDEX, UsageError
+from bench.data.dataset import Dataset
 from bench.data.sources import examination, exports
 from bench.data.sources.agreement import agreed, code_of, sparse
 from bench.data.sources.classes import Declared, unnamed
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bench.spec import DataSpec
 
 _GAPS = 8  # ids that no mask has, below the largest that one has
-_MIDDLE = VOID // 2
+_MIDDLE = IGNORE_INDEX // 2
 _USES = {"train": "train", "val": "validate", "test": "test"}
 
 
@@ -102,7 +102,7 @@ def _is_binary(mask_values: str, found: set[int], known: Declared | None, code: 
     if isinstance(code, ValuesOrColors) and code.any_color:
         return False
     two_classes = known is None or len(known.classes.names) == 2
-    return mask_values == "binary" or (mask_values == "auto" and found == {0, VOID} and two_classes)
+    return mask_values == "binary" or (mask_values == "auto" and found == {0, IGNORE_INDEX} and two_classes)
 
 
 def _soft_edges(root: Path, pixels: np.ndarray) -> tuple[str, ...]:
@@ -114,15 +114,15 @@ def _soft_edges(root: Path, pixels: np.ndarray) -> tuple[str, ...]:
     Raises:
         UsageError: then.
     """
-    between = np.flatnonzero(pixels[1:VOID]) + 1
-    if not (between.size and pixels[0] and pixels[VOID]):
+    between = np.flatnonzero(pixels[1:IGNORE_INDEX]) + 1
+    if not (between.size and pixels[0] and pixels[IGNORE_INDEX]):
         return ()
     largest, count = int(between[-1]), between.size
     if largest < _MIDDLE and largest - count <= _GAPS:
         return ()
     held = f"{root}: the masks hold {count} {'value' if count == 1 else 'values'} besides 0 and 255, up to {largest}"
     todo = "threshold them, name the classes in classes.txt, or set data.mask_values=ids"
-    if largest >= _MIDDLE and pixels[VOID] > pixels[between].sum():
+    if largest >= _MIDDLE and pixels[IGNORE_INDEX] > pixels[between].sum():
         raise UsageError(f"{held}, on fewer pixels than 255: these are soft edges, no class ids; {todo}")
     return (f"{held}, read as class ids; if they are soft edges, {todo}",)
 
@@ -133,7 +133,7 @@ def no_greys(root: Path, found: examination.Examined) -> None:
     Raises:
         UsageError: the values are too few for their largest.
     """
-    ids = np.flatnonzero(np.sum([facts.values[:VOID] for facts in found.facts.values()], axis=0)).tolist()
+    ids = np.flatnonzero(np.sum([facts.values[:IGNORE_INDEX] for facts in found.facts.values()], axis=0)).tolist()
     if not sparse(ids):
         return
     shown = f"{', '.join(map(str, ids[:10]))}{', ...' if len(ids) > 10 else ''}"
@@ -148,7 +148,7 @@ def no_greys(root: Path, found: examination.Examined) -> None:
 def _only_binary(found: examination.Examined) -> None:
     for key, facts in list(found.facts.items()):
         present = np.flatnonzero(facts.values)
-        if (wrong := present[(present > 1) & (present < VOID)]).size:
+        if (wrong := present[(present > 1) & (present < IGNORE_INDEX)]).size:
             pair = next(split[key] for split in found.splits.values() if key in split)
             found.drop(
                 key,
@@ -160,4 +160,4 @@ def _only_binary(found: examination.Examined) -> None:
 def _classes_found(values: np.ndarray, binary: bool) -> Classes:
     if binary:
         return Classes(("background", "foreground"), colors(2))
-    return unnamed(int(max(values[values < VOID], default=0)) + 1)
+    return unnamed(int(max(values[values < IGNORE_INDEX], default=0)) + 1)

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bench.core import UsageError
-from bench.data.dataset import VOID
+from bench.core import IGNORE_INDEX, UsageError
 from bench.data.image_io import MAX_BYTES, Source, decoded
 from bench.data.sources.stored import upright
 
@@ -88,8 +87,8 @@ def _array(path: Path, data: bytes) -> np.ndarray:
     if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "biuf":
         shape = getattr(values, "shape", "several arrays")
         raise UsageError(f"{path}: a mask is an array of numbers (height, width), this is {shape}; save the class ids")
-    ids = np.where(values == -1, VOID, values)
-    if (wrong := ids[~((ids >= 0) & (ids <= VOID) & (ids == np.floor(ids)))]).size:  # NaN, too
+    ids = np.where(values == -1, IGNORE_INDEX, values)
+    if (wrong := ids[~((ids >= 0) & (ids <= IGNORE_INDEX) & (ids == np.floor(ids)))]).size:  # NaN, too
         raise UsageError(
             f"{path}: the mask holds the value {wrong[0]}; class ids are whole numbers, 0..254, 255 is void"
         )
@@ -108,6 +107,6 @@ def _threshold(path: Path, data: bytes) -> np.ndarray:
 
     def read(image: Image.Image, source: Source) -> np.ndarray:
         upright(image, source)
-        return np.where(np.asarray(image.convert("L")) < _MIDDLE, 0, VOID).astype(np.uint8)
+        return np.where(np.asarray(image.convert("L")) < _MIDDLE, 0, IGNORE_INDEX).astype(np.uint8)
 
     return decoded(path, data, read)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bench.core import UsageError
-from bench.data.dataset import VOID, Dataset
+from bench.core import IGNORE_INDEX, UsageError
+from bench.data.dataset import Dataset
 from bench.data.image_io import IMAGE_SUFFIXES, MASK_SUFFIXES, Source
 from bench.data.sources import examination
 from bench.data.sources.agreement import agreed
@@ -88,7 +88,7 @@ def _folder(root: Path, entry: Entry, *choices: str) -> str:
 PET, BACKGROUND, BORDER = 1, 2, 3
 _TRIMAPS = {
     "oxford_pets": Values({PET: 0, BACKGROUND: 1, BORDER: 2}),
-    "oxford_pets_binary": Values({PET: 1, BACKGROUND: 0, BORDER: VOID}),
+    "oxford_pets_binary": Values({PET: 1, BACKGROUND: 0, BORDER: IGNORE_INDEX}),
 }
 
 
@@ -96,7 +96,7 @@ def pets_code(entry: Entry, breeds: Mapping[str, int]) -> MaskCode:
     """How the trimaps of a variant are read; `breeds` gives 1..37 for each key."""
     if entry.name in _TRIMAPS:
         return _TRIMAPS[entry.name]
-    codes = {breed: Values({PET: breed, BACKGROUND: 0, BORDER: VOID}) for breed in sorted(set(breeds.values()))}
+    codes = {breed: Values({PET: breed, BACKGROUND: 0, BORDER: IGNORE_INDEX}) for breed in sorted(set(breeds.values()))}
     return ByKey({key: codes[breed] for key, breed in breeds.items()})
 
 
@@ -205,7 +205,9 @@ def _camvid(root: Path, entry: Entry, faults: Faults) -> Found:
             split: _side_by_side(root, entry, split, f"{split}annot", faults) for split in ("train", "val", "test")
         }
     ids = range(len(entry.classes))
-    return Found(splits, Values({**dict(zip(ids, ids, strict=True)), len(ids): VOID, VOID: VOID}))
+    return Found(
+        splits, Values({**dict(zip(ids, ids, strict=True)), len(ids): IGNORE_INDEX, IGNORE_INDEX: IGNORE_INDEX})
+    )
 
 
 def _side_by_side(root: Path, entry: Entry, images: str, masks: str, faults: Faults) -> dict[str, Pair]:
@@ -234,9 +236,11 @@ def _cityscapes(root: Path, entry: Entry, faults: Faults) -> Found:
         masks = index(root, folders[1], MASK_SUFFIXES, faults, endings.mask)
         splits[split] = matched(images, masks, folders, root, faults, endings)
     if by_train_ids:
-        ids = (*range(len(entry.classes)), VOID)
+        ids = (*range(len(entry.classes)), IGNORE_INDEX)
         return Found(splits, Values(dict(zip(ids, ids, strict=True))))
-    table = dict.fromkeys((*range(34), VOID), VOID) | {value: index for index, value in enumerate(_CITYSCAPES)}
+    table = dict.fromkeys((*range(34), IGNORE_INDEX), IGNORE_INDEX) | {
+        value: index for index, value in enumerate(_CITYSCAPES)
+    }
     return Found(splits, Values(table))
 
 
@@ -250,7 +254,7 @@ def _ade20k(root: Path, entry: Entry, faults: Faults) -> Found:
         for split, folder in (("train", "training"), ("val", "validation"))
     }
     # 0 is what is none of the classes.
-    return Found(splits, Values({0: VOID} | {value: value - 1 for value in range(1, len(entry.classes) + 1)}))
+    return Found(splits, Values({0: IGNORE_INDEX} | {value: value - 1 for value in range(1, len(entry.classes) + 1)}))
 
 
 def _coco_stuff(root: Path, entry: Entry, faults: Faults) -> Found:
@@ -264,7 +268,7 @@ def _coco_stuff(root: Path, entry: Entry, faults: Faults) -> Found:
             (images, masks), root, faults,
         )  # fmt: skip
     values = [value for value in range(len(entry.classes) + len(entry.absent)) if value not in entry.absent]
-    return Found(splits, Values({value: index for index, value in enumerate(values)} | {VOID: VOID}))
+    return Found(splits, Values({value: index for index, value in enumerate(values)} | {IGNORE_INDEX: IGNORE_INDEX}))
 
 
 _FINDERS: dict[str, Callable[[Path, Entry, Faults], Found]] = {

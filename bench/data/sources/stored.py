@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from bench.core import UsageError
-from bench.data.dataset import VOID
+from bench.core import IGNORE_INDEX, UsageError
 from bench.data.image_io import JPEG, Source, eight_bits, orientation_of
 
 _FORMATS = ("BMP", "GIF", "PNG", "TIFF")
@@ -119,7 +118,7 @@ def one_channel(image: Image.Image, source: Source) -> Stored:
     values = values.astype(np.uint8)
     if bits == 8:
         return Stored(values)
-    ramp = np.arange(1 << bits, dtype=np.uint8) * (VOID // ((1 << bits) - 1))
+    ramp = np.arange(1 << bits, dtype=np.uint8) * (IGNORE_INDEX // ((1 << bits) - 1))
     return Stored(values if bits == 1 else values // ramp[1], np.repeat(ramp[:, None], 3, axis=1))
 
 
@@ -213,7 +212,7 @@ def _bits(image: Image.Image) -> int:
 
 def _of_palette(image: Image.Image, source: Source, indices: np.ndarray) -> Stored:
     table = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
-    if image.format == "TIFF" and max(colors := image.tag_v2[_COLOR_MAP]) <= VOID:  # type: ignore[attr-defined]
+    if image.format == "TIFF" and max(colors := image.tag_v2[_COLOR_MAP]) <= IGNORE_INDEX:  # type: ignore[attr-defined]
         table = np.array(colors, np.uint8).reshape(3, -1).T  # written with 8 bits a color instead of 16
     found = Stored(indices, table, palette=True)
     if (opacity := image.info.get("transparency")) is not None:
@@ -228,18 +227,18 @@ def _of_palette(image: Image.Image, source: Source, indices: np.ndarray) -> Stor
 
 def _hidden(table: np.ndarray, opacity: int | bytes, used: list[int]) -> tuple[int, ...]:
     """Of the values that are used, those not opaque; but one that is clear, in a color of its own, hides nothing."""
-    alpha = np.full(256, VOID, np.uint8)
+    alpha = np.full(256, IGNORE_INDEX, np.uint8)
     if isinstance(opacity, bytes):
         alpha[: len(opacity)] = np.frombuffer(opacity, np.uint8)[:256]
     else:
         alpha[opacity] = 0
     used = [value for value in used if value < len(table)]
-    opaque = {tuple(table[value]) for value in used if alpha[value] == VOID}
-    return tuple(v for v in used if alpha[v] < VOID and (alpha[v] or tuple(table[v]) in opaque))
+    opaque = {tuple(table[value]) for value in used if alpha[value] == IGNORE_INDEX}
+    return tuple(v for v in used if alpha[v] < IGNORE_INDEX and (alpha[v] or tuple(table[v]) in opaque))
 
 
 def _ids(values: np.ndarray, source: Source) -> None:
-    wrong = values[~((values >= 0) & (values <= VOID) & (values == np.floor(values)))]  # NaN, too
+    wrong = values[~((values >= 0) & (values <= IGNORE_INDEX) & (values == np.floor(values)))]  # NaN, too
     if wrong.size:
         raise UsageError(
             f"{source}: the mask holds the value {wrong[0]}; class ids are whole numbers, 0..254, and 255 is void"
@@ -247,7 +246,7 @@ def _ids(values: np.ndarray, source: Source) -> None:
 
 
 def _opaque(alpha: np.ndarray, source: Source) -> None:
-    if count := int((alpha != VOID).sum()):
+    if count := int((alpha != IGNORE_INDEX).sum()):
         raise UsageError(
             f"{source}: {count} pixels of the mask are not opaque, so it is in doubt what they show; save it without "
             "transparency"
@@ -257,7 +256,7 @@ def _opaque(alpha: np.ndarray, source: Source) -> None:
 def _nothing_hidden(rgb: np.ndarray, alpha: np.ndarray, source: Source) -> None:
     """Pixels are opaque or clear, and what is clear has a color that nothing opaque has: it tells them apart."""
     clear = alpha == 0
-    if clear.any() and clear.sum() + (alpha == VOID).sum() == alpha.size:
+    if clear.any() and clear.sum() + (alpha == IGNORE_INDEX).sum() == alpha.size:
         packed = rgb.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
         if not np.intersect1d(packed[clear], packed[~clear]).size:
             return

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bench.core import UsageError
-from bench.data.dataset import VOID
+from bench.core import IGNORE_INDEX, UsageError
 from bench.data.image_io import IMAGE_SUFFIXES, Source, decoded
 from bench.data.sources import palette
 from bench.data.sources.classes import LISTS, Declared, in_order
@@ -150,7 +149,7 @@ def _classes(root: Path, labels: Mapping[str, Path]) -> tuple[Declared, dict[str
     elif _BACKGROUND not in known.classes.names:
         names = (_BACKGROUND, *known.classes.names)
         known = Declared(Classes(names, palette.colors(len(names))), None)
-    ids = {name: index for index, name in enumerate(known.classes.names)} | {_IGNORED: VOID}
+    ids = {name: index for index, name in enumerate(known.classes.names)} | {_IGNORED: IGNORE_INDEX}
     for label, place in labels.items():
         if label not in ids:
             raise UsageError(f"{place}: label {label!r} is not in {path}; add it there or correct the label")

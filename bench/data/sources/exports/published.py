@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.core import UsageError
-from bench.data.dataset import VOID
+from bench.core import IGNORE_INDEX, UsageError
 from bench.data.image_io import IMAGE_SUFFIXES, MASK_SUFFIXES
 from bench.data.sources.catalog import entries
 from bench.data.sources.classes import Declared
@@ -71,7 +70,9 @@ def _vistas(root: Path, request: Request) -> Export:
             f"{config}: no labels with readable, name, color and evaluate ({error}); unpack it again"
         ) from None
     kept = [value for value, row in enumerate(rows) if row[3]]
-    table = dict.fromkeys((*range(len(rows)), VOID), VOID) | {value: index for index, value in enumerate(kept)}
+    table = dict.fromkeys((*range(len(rows)), IGNORE_INDEX), IGNORE_INDEX) | {
+        value: index for index, value in enumerate(kept)
+    }
     splits: dict[str, Pairs] = {}
     for split, folder in _VISTAS.items():
         folders = f"{folder}/images", f"{folder}/{version}/labels" if version else f"{folder}/labels"

@@ -1,0 +1,96 @@
+"""What a prediction starts from: a trial, its checkpoint, images and videos; all checked before TensorFlow comes in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import results
+from bench.core import UsageError, nearest
+from bench.data import IMAGE_SUFFIXES, check_image
+from bench.prediction import video
+from bench.spec import TrialSpec, parse
+
+
+def choose_trial(run: Path, name: str | None) -> results.Stored:
+    """Return the only trial of a run, or the one of that name. Unreadable records of other trials are ignored.
+
+    Raises:
+        UsageError: there is none, or there are several.
+    """
+    try:
+        held = results.read_run(run)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    found: dict[str, results.Stored] = {}
+    for stored in held.trials:
+        other = found.setdefault(stored.record.trial, stored)
+        if other is not stored:
+            raise UsageError(f"{run} has two trials {stored.record.trial}: name {other.folder} or {stored.folder}")
+    if held.problems and name not in found:
+        raise UsageError(held.problems[0])
+    if name is None and len(found) > 1:
+        raise UsageError(f"{run} has {len(found)} trials; choose one with --trial: {', '.join(found)}")
+    if name is not None and name not in found:
+        raise UsageError(f"{run} has no trial {name!r}{nearest(name, found)}")
+    return found[name or next(iter(found))]
+
+
+def spec_of(stored: results.Stored) -> TrialSpec:
+    if stored.record.dataset is None:
+        raise UsageError(f"{stored.folder}: trial {stored.record.trial} ({stored.record.status}) never saw its data")
+    return parse(stored.record.spec, f"{stored.folder}: spec")
+
+
+def checkpoint_of(stored: results.Stored) -> Path:
+    record = stored.record
+    kept = next((artefact for artefact in record.artefacts if artefact.kind == "checkpoint"), None)
+    if kept is None:
+        raise UsageError(
+            f"{stored.folder}: trial {record.trial} ({record.status}) kept no checkpoint; "
+            "train with eval.keep_checkpoint best or last"
+        )
+    try:
+        return results.artefact_path(stored, kept)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def list_sources(place: Path) -> list[Path | video.Video]:
+    """List images and videos; every image and the first frame of every video is decoded once.
+
+    Raises:
+        UsageError: nothing is there, a file cannot be read, or two would write one file.
+    """
+    suffixes = (*IMAGE_SUFFIXES, *video.SUFFIXES)
+    if place.is_dir():
+        files = sorted(path for path in place.iterdir() if path.suffix.lower() in suffixes and _shown(path))
+    else:
+        files = [place] if place.exists() else []
+    if not files:
+        raise UsageError(
+            f"--images {place}: no picture or video there ({', '.join(suffixes)})"
+            if place.exists()
+            else f"--images {place}: no such file or folder"
+        )
+    written: dict[str, Path] = {}
+    for path in files:
+        for name in _outputs(path):
+            if name in written:
+                raise UsageError(f"{path} and {written[name]} would both write {name}; rename one")
+            written[name] = path
+        if not _moves(path):
+            check_image(path)
+    return [video.check(path) if _moves(path) else path for path in files]
+
+
+def _shown(path: Path) -> bool:
+    """Whether it is a file as people see them: not the `._NAME` that macOS leaves beside each."""
+    return path.is_file() and not path.name.startswith(".")
+
+
+def _moves(path: Path) -> bool:
+    return path.suffix.lower() in video.SUFFIXES
+
+
+def _outputs(path: Path) -> tuple[str, str]:
+    return (path.stem, f"{path.stem}-overlay.mp4") if _moves(path) else (f"{path.stem}.png", f"{path.stem}-overlay.png")

@@ -1,0 +1,114 @@
+"""From an image to class ids by the weights of a trial, and what is written of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from bench.core import UsageError
+from bench.data import read_image
+from bench.prediction import video
+from bench.spec import TrialSpec
+from models import BACKBONES
+
+
+def predictor(
+    spec: TrialSpec, checkpoint: Path, classes: int, scales: list[float], flip: bool, crf: bool, window: int | None
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function from an image uint8 (H, W, 3) to class ids uint8 (H, W).
+
+    As in evaluation: the picture is brought to the trial's size, where the views are averaged and refined, and what
+    comes of it to the picture's own size. With a window the picture keeps its size, and the model sees a window at a
+    time.
+    """
+    import tensorflow as tf
+
+    import models
+    from bench.data import prepared, seen, squared
+    from models import in_a_line, label_map, labels, probabilities, scores, sliding
+
+    model = models.build(spec.model.model_copy(update={"weights": "none"}), classes)
+    try:
+        model.load_weights(str(checkpoint))
+    except (ValueError, KeyError, OSError) as error:
+        raise UsageError(f"{checkpoint} does not fit the trial's model: {in_a_line(error)}") from None
+    square = BACKBONES[spec.model.backbone].one_size
+    refine = models.DenseCRF(from_logits=False) if crf else None
+
+    # One trace for pictures of all sizes.
+    @tf.function(input_signature=[tf.TensorSpec((1, None, None, 3), tf.uint8), *[tf.TensorSpec((2,), tf.int32)] * 2])
+    def segmented(image: tf.Tensor, content: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+        margins = content[None] if square else None
+        found = scores(model, image, scales=scales, flip=flip, crf=refine, sizes=margins)
+        return tf.cast(labels(found[:, : content[0], : content[1]], size)[0], tf.uint8)
+
+    @tf.function(input_signature=[tf.TensorSpec((1, None, None, 3), tf.float32)])
+    def part(images: tf.Tensor) -> tf.Tensor:
+        return probabilities(model, images, scales=scales, flip=flip)
+
+    def predict(picture: np.ndarray) -> np.ndarray:
+        small = prepared(picture, spec.data)
+        shown = squared(small, spec.data.size) if square else small
+        return segmented(shown[None], *(np.array(one.shape[:2], np.int32) for one in (small, picture))).numpy()
+
+    def by_windows(picture: np.ndarray) -> np.ndarray:
+        assert window is not None
+        whole = seen(picture, spec.data)[None]
+        found = sliding(lambda images: part(images.astype(np.float32)), whole, window, window // 4)
+        return label_map(found if refine is None else refine([picture[None], found]))[0].numpy().astype(np.uint8)
+
+    return predict if window is None else by_windows
+
+
+def check_crf(sources: Sequence[Path | video.Video], classes: int, size: int | None) -> None:
+    """Refuse, before anything is written, what TensorFlow's sparse product on a GPU does not take: a pixel has six
+    neighbours in the lattice of place and colour.
+
+    Args:
+        size: of the longest side in the CRF, pixels; None: the picture's own.
+    """
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices("GPU"):
+        return
+    most = 2**31 // (6 * classes)
+    for source in sources:
+        if isinstance(source, video.Video):
+            path, width, height = source[:3]
+        else:
+            with Image.open(source) as picture:
+                path, (width, height) = source, picture.size
+        factor = size / max(width, height) if size else 1
+        width, height = round(width * factor), round(height * factor)
+        if width * height >= most:
+            raise UsageError(
+                f"--crf: {path} has {width * height / 1e6:.2f} megapixels, more than the {most / 1e6:.2f} that a GPU "
+                f"takes with {classes} classes; hide the GPUs for it: CUDA_VISIBLE_DEVICES=-1"
+            )
+
+
+def overlay(picture: np.ndarray, labels: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """Mix half image, half class colour: uint8 (H, W, 3) from an image of that shape, ids (H, W) and colours (C, 3)."""
+    return ((picture.astype(np.uint16) + colors[labels] + 1) // 2).astype(np.uint8)
+
+
+Segment = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def segment_image(path: Path, out: Path, segment: Segment) -> None:
+    labels, mixed = segment(read_image(path))
+    Image.fromarray(labels).save(out / f"{path.stem}.png")
+    Image.fromarray(mixed).save(out / f"{path.stem}-overlay.png")
+
+
+def segment_video(source: video.Video, out: Path, segment: Segment) -> None:
+    folder = out / source.path.stem
+    folder.mkdir()
+    with video.writer(out / f"{folder.name}-overlay.mp4", source) as append:
+        for number, frame in enumerate(video.frames(source)):
+            labels, mixed = segment(frame)
+            Image.fromarray(labels).save(folder / f"{number:06}.png")
+            append(mixed)
