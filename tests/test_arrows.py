@@ -105,6 +105,16 @@ def test_the_page_has_the_same_table():
     assert {room: set(re.findall(r"`(\w+)`", imports)) for room, imports in rows} == MAY
 
 
+def test_no_file_of_a_room_bears_the_name_of_what_its_face_offers():
+    """`from room import name` would give the file once that is imported, and what the face offers before."""
+    inits = [path for package in PACKAGES for path in (HOME / package).rglob("__init__.py")]
+    for init in inits:
+        files = {path.stem for path in init.parent.glob("*.py")}
+        room = ".".join(init.parent.relative_to(HOME).parts)
+        wrong = {name for name, home in homes(init).items() if name in files and home != room}
+        assert not wrong, f"{room}: {wrong}"
+
+
 def test_no_circle_between_rooms():
     left = {room: set(rooms) for room, rooms in MAY.items()}
     while free := {room for room, rooms in left.items() if not rooms & set(left)}:

@@ -125,7 +125,7 @@ def convert(
     mask_values: MaskValues = "auto",
 ) -> int:
     """Write a set in the folder layout: images/, masks/ of class ids, classes.yaml, train.txt, val.txt."""
-    from bench.data.convert import convert as write
+    from bench.data.folder_writer import convert as write
     from bench.data.sources import folder
 
     spec = _spec(dataset, str(root), masks, mask_values=mask_values)
