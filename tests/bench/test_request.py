@@ -73,3 +73,11 @@ def test_outdated_trials_are_redone_all_or_none_and_never_unasked():
         choose_trials_to_redo(outdated, "ask", None)
     assert str(error.value).startswith(f"{what}: --changed keep leaves")
     assert choose_trials_to_redo({}, "ask", None) == {}
+
+
+def test_trials_with_other_scores_are_never_kept_beside_new_ones():
+    outdated = {RunFolder(Path("r")): {"a": ["scoring 1 -> 2"]}}
+    assert choose_trials_to_redo(outdated, "redo", None, {1}) is outdated
+    for changed, ask in (("keep", None), ("ask", lambda text: False)):
+        with pytest.raises(UsageError, match=r"^complete trials have scores of version 1, .*--changed redo makes them"):
+            choose_trials_to_redo(outdated, changed, ask, {1})

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 import results
-from bench import run as run_command
 from bench.core import StorageLost, UsageError, command
+from bench.execution.resumption import choose_trials_to_redo
 from bench.plan import checks
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -181,8 +181,7 @@ def test_trials_scored_by_another_version_are_never_kept_beside_new_ones():
     found = checks.changed([old, new], {})
     assert "scoring 1 -> 2" in found["v1"]
     assert not any("scoring" in why for why in found["v2"])
-    keep, redo = run_command.Changed.keep, run_command.Changed.redo
     with pytest.raises(UsageError, match=r"scores of version 1, new ones would have version 2.*--changed redo"):
-        run_command._sorted_out({"run": found}, keep, checks.scored_otherwise([old, new]))
-    assert run_command._sorted_out({"run": found}, redo, checks.scored_otherwise([old, new])) == {"run": found}
-    assert run_command._sorted_out({"run": found}, keep, checks.scored_otherwise([new])) == {}
+        choose_trials_to_redo({"run": found}, "keep", None, checks.scored_otherwise([old, new]))
+    assert choose_trials_to_redo({"run": found}, "redo", None, checks.scored_otherwise([old, new])) == {"run": found}
+    assert choose_trials_to_redo({"run": found}, "keep", None, checks.scored_otherwise([new])) == {}

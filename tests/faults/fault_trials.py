@@ -79,11 +79,11 @@ def _dataset(data):
 
 if __name__ == "__main__":
     from bench.core import start
-    from bench.execution import Policy, runner
+    from bench.execution import FailurePolicy, runner
     from bench.run import main
 
     runner.ENTRY = ENTRY
-    limits = Policy.limits.fget
-    Policy.limits = property(lambda self: replace(limits(self), exit=1.0))
+    limits = FailurePolicy.limits.fget
+    FailurePolicy.limits = property(lambda self: replace(limits(self), exit=1.0))
     sys.argv[0] = "bench.run"
     start(main)
