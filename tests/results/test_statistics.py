@@ -108,7 +108,7 @@ def test_differences_equal_scipys():
 
 def test_numbers_without_noise_allow_no_test_unless_they_are_equal():
     found = statistics.difference([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
-    assert (found.estimate, found.p) == (0.0, 1.0)
+    assert (found.estimate, found.low, found.high, found.p) == (0.0, 0.0, 0.0, 1.0)
     shifted = statistics.difference([0.5, 0.5, 0.5], [0.6, 0.6, 0.6])
     assert shifted.method == "none"
     assert np.isnan(shifted.p)
