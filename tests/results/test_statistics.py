@@ -69,6 +69,16 @@ def test_two_seeds_are_enough_for_a_spread_and_two_equal_ones_have_none():
     assert (found["b"].low, found["b"].high) == pytest.approx((low, high))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("values", "method"), [([0.7], "none"), ([0.7, 0.7], "constant"), ([0.6, 0.8], "pooled")])
+def test_a_cell_that_measured_nothing_has_no_interval_and_takes_none_from_the_others(values, method):
+    for cells in ({"a": values, "b": []}, {"a": seeds(values), "b": {}}):
+        found = statistics.intervals(cells)
+        assert (found["a"].mean, found["a"].n, found["a"].method) == (pytest.approx(0.7), len(values), method)
+        assert (found["b"].n, found["b"].method) == (0, "none")
+        assert np.isnan([found["b"].mean, found["b"].low, found["b"].high, found["b"].sd]).all()
+
+
 def test_the_power_of_a_test_that_asks_for_a_least_estimate_too():
     """Without noise in the error, whichever of the two bounds is higher decides."""
     for least in (1.0, 2.5):
