@@ -218,6 +218,18 @@ def test_a_speed_that_cannot_be_compared_is_no_part_of_its_cell_s_mean(tmp_path)
     assert row.reason == "1 of base's 3 seeds without a value, 1 of head's 3 seeds without a value"
 
 
+def test_speeds_none_of_which_can_be_compared_are_not_missing(base, tmp_path):
+    head = made.made_run(tmp_path / "h", numbers(5))
+    for trial in (head / "trials").glob("dice-*"):
+        record = results.read(trial)
+        speed = record.throughput.model_copy(update={"comparable": False, "reason": "trials shared the cores"})
+        results.write(trial, record.model_copy(update={"throughput": speed}))
+    for pair, side in (((base, head), "head"), ((head, base), "base")):
+        rows = {row.label: row for row in results.compare(*pair).rows if row.metric == "images_per_second"}
+        assert (rows["dice"].verdict, rows["dice"].reason) == ("not comparable", f"{side}: trials shared the cores")
+        assert rows["ce"].verdict == "ok"
+
+
 def _tuned(folder, start, rate, drop=0, root="/here"):
     """A run whose search gave dice this rate."""
     made.made_run(folder, numbers(start, drop={"dice": drop}))
