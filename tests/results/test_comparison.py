@@ -252,6 +252,22 @@ def test_cells_whose_search_chose_another_rate_are_compared_at_their_own_best(tm
     assert [row.reason for row in found.failing] == ["train.learning_rate: 0.001 / 0.003"]
 
 
+@pytest.mark.parametrize("searched", ["b", "h", "other field"])
+def test_a_rate_that_no_search_chose_makes_another_cell(tmp_path, searched):
+    """Both sides have to have searched it: what one side was merely given is a setting."""
+    sides = {"b": _tuned(tmp_path / "b", 0, 1e-3), "h": _tuned(tmp_path / "h", 5, 3e-3)}
+    for name, folder in sides.items():
+        for trial in (folder / "trials").glob("dice-*"):
+            tuning = {"field": "optimizer.decay", "chosen": 1} if searched == "other field" else None
+            if name != searched:
+                results.write(trial, results.read(trial).model_copy(update={"tuning": tuning}))
+    found = results.compare(sides["b"], sides["h"])
+    assert not found.retuned
+    assert found.added == ("dice",)
+    assert [(row.label, row.verdict) for row in found.failing] == [("dice", "missing")]
+    assert "its dice is another setting (train.learning_rate: 0.001 / 0.003)" in found.failing[0].reason
+
+
 def test_a_metric_that_head_lost_fails(base, tmp_path):
     cells = numbers(5)
     views = [
