@@ -488,6 +488,19 @@ def test_a_cell_of_another_data_set_is_not_judged_by_the_others(base, tmp_path):
     assert found.outcome == "incomplete"
 
 
+def test_the_reason_of_a_gap_is_that_of_its_cell_and_score(base, tmp_path):
+    cells = numbers(5)
+    cells["bce"] = {seed: (miou, None) for seed, (miou, _) in cells["bce"].items()}
+    cells["dice"] = {seed: (miou, None) for seed, (miou, _) in cells["dice"].items()}
+    head = made.made_run(tmp_path / "h", cells)
+    for trial in (head / "trials").glob("dice-*"):
+        record = results.read(trial)
+        results.write(trial, record.model_copy(update={"dataset": record.dataset.model_copy(update={"version": "v2"})}))
+    assert results.compare(base, head).gaps == (
+        "dice: miou could not be compared: the data set's version differs: v1 / v2",
+    )
+
+
 def test_a_view_that_failed_on_both_sides_is_a_gap_and_one_that_head_has_is_none(tmp_path):
     views = [{"view": name, "images": 3, "miou": 0.7, "iou": [0.7, 0.7]} for name in ("default", "flip")]
     runs = {}
