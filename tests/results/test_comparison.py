@@ -102,6 +102,27 @@ def test_noise_too_large_is_inconclusive_and_says_how_many_seeds(base, tmp_path,
     assert not (head / "BLESSED").exists()
 
 
+def test_one_more_seed_is_one(tmp_path):
+    """A loss of 0.0095 against a margin of 0.01, seen to 0.0017: no regression, and not surely less than the margin."""
+    runs = [
+        made.made_run(tmp_path / name, {"ce": {start + i: (mean + 0.001 * (i - 1), 40.0) for i in range(3)}})
+        for name, start, mean in (("b", 0, 0.7), ("h", 3, 0.6905))
+    ]
+    rules = margins.Margins(metrics={"miou": {"scale": "difference", "better": "higher", "margin": 0.01}})
+    (row,) = results.compare(*runs, rules).rows
+    assert (row.verdict, row.more_seeds, row.reason) == ("inconclusive", 1, "needs 1 more seed")
+
+
+def test_less_than_one_image_per_second_is_a_speed(tmp_path):
+    runs = [
+        made.made_run(tmp_path / name, {"ce": {start + i: (0.7, speed * (1 + 0.001 * i)) for i in range(3)}})
+        for name, start, speed in (("b", 0, 0.4), ("h", 3, 0.2))
+    ]
+    (row,) = [row for row in results.compare(*runs).rows if row.metric == "images_per_second"]
+    assert (row.verdict, row.change) == ("regressed", pytest.approx(-0.5))
+    assert (row.base, row.head) == (pytest.approx(0.4, rel=2e-3), pytest.approx(0.2, rel=2e-3))
+
+
 def test_failing_fixed_and_missing_cells(base, tmp_path):
     cells = numbers(5)
     cells["ce"][6] = None
