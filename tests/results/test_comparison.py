@@ -146,6 +146,19 @@ def test_fewer_failures_are_no_repair(base, tmp_path):
     assert verdicts(results.compare(one, none), "trials") == {"ce": "fixed", "dice": "fixed"}
 
 
+def test_failures_count_as_shares_of_the_trials(tmp_path):
+    def run(name, failed, n):
+        return made.made_run(
+            tmp_path / name, {"ce": {seed: None if seed < failed else (0.7, 40.0) for seed in range(n)}}
+        )
+
+    quarter, half, more = run("quarter", 1, 4), run("half", 1, 2), run("more", 2, 4)
+    (row,) = [row for row in results.compare(quarter, half).rows if row.metric == "trials"]
+    assert (row.verdict, row.base, row.head, row.seeds) == ("newly failing", 3, 1, (4, 2))
+    assert row.reason == "base 1 of 4 failed (diverged); head 1 of 2 failed (diverged)"
+    assert verdicts(results.compare(half, more), "trials") == {"ce": "not comparable"}
+
+
 def test_a_seed_without_a_value_is_told(base, tmp_path):
     cells = numbers(5)
     cells["dice"][6] = (None, 40.0)
