@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from bench.spec import DataSpec
 
-_AFTER_DECODING = ("__main__", "augment", "check", "policy", "sheet", "store", "weights")
+_AFTER_DECODING = ("__main__", "augment", "check", "decoded_cache", "folder_writer", "pixel_weights", "sheet")
 AHEAD = 1 << 30
 """Bytes of batches that may be in the making at a time."""
 
@@ -247,10 +247,15 @@ def _identity(split: Split, spec: DataSpec, kind: str) -> str:
     return split.version and "\n".join((split.version, kind, how, _code(), *split.keys))
 
 
+def _decoding() -> list[Path]:
+    """List the files of this room that pixels may depend on, those in its folders too."""
+    return [path for path in Path(__file__).parent.rglob("*.py") if path.stem not in _AFTER_DECODING]
+
+
 @functools.cache
 def _code() -> str:
-    """Of all that may decode, paint or resize: pixels that other code left behind are not ours."""
-    found = hash_of(path for path in Path(__file__).parent.glob("*.py") if path.stem not in _AFTER_DECODING)
+    """Return the version of all that may decode, paint or resize: pixels that other code left behind are not ours."""
+    found = hash_of(_decoding())
     return f"{found} Pillow {PIL.__version__} NumPy {np.__version__}"
 
 

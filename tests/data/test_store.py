@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -162,7 +163,7 @@ def test_the_stream_is_the_same_from_memory_and_from_disk():
     for cache in ("memory", "disk"):
         spec = DataSpec(size=64, crop=48, cache=cache, augment="strong")
         crops, table = pipeline.Crops(split, spec, 0), pipeline.Table(split, spec)
-        made[cache] = [crops[i] for i in range(6)] + [(table[i]["image"], table[i]["label"]) for i in range(5)]
+        made[cache] = [crops[i] for i in range(6)] + [(table[i]["image"], table[i]["label"]) for i in range(4)]
     for one, other in zip(*made.values(), strict=True):
         for a, b in zip(one, other, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -199,3 +200,11 @@ def test_a_set_on_disk_need_not_fit_into_memory(cache):
     memory = code.replace("'auto'", "'memory'")
     done = subprocess.run([sys.executable, "-c", memory], capture_output=True, text=True, env=environment, check=False)
     assert "MemoryError" in done.stderr, "the limit is one"
+
+
+def test_kept_pixels_depend_on_all_code_that_reads_or_paints():
+    home = Path(pipeline.__file__).parent
+    hashed = {str(path.relative_to(home)) for path in pipeline._decoding()}
+    assert {"image_io.py", "sources/mask_codes.py", "sources/exports/labelme.py", "scenes/painter.py"} <= hashed
+    assert not hashed & {"augment.py", "pixel_weights.py", "decoded_cache.py"}
+    assert {f"{stem}.py" for stem in pipeline._AFTER_DECODING} <= {path.name for path in home.glob("*.py")}

@@ -75,7 +75,7 @@ def trains(payload, emit):
     """Real trials of a thin ResNet, one after another: that of the payload, and as `then` changes it."""
     from thin import make_thin
 
-    from bench.trial.worker import worker
+    from bench.trial.entry import worker
 
     make_thin()
     for change in [{}, *payload.get("then", [])]:
