@@ -20,6 +20,21 @@ def test_inner_phases_are_not_counted_twice():
     assert spent["total_s"] == pytest.approx(spent["train_s"] + spent["eval_s"], abs=0.01)
 
 
+def test_a_part_is_measured_inside_its_phase_which_keeps_its_seconds():
+    timer = PhaseTimer()
+    with timer.phase("init"):
+        for _ in range(2):
+            with timer.part("data"):
+                time.sleep(0.02)
+    with timer.part("resident"):
+        time.sleep(0.02)
+    spent = timer.as_dict()
+    assert spent["init_s"] >= timer.of_part("data") >= 0.04
+    assert timer.of_part("resident") >= 0.02
+    assert spent["total_s"] >= spent["init_s"] + timer.of_part("resident")
+    assert timer.of_part("pictures") == 0
+
+
 def test_moved_seconds_keep_the_total():
     timer = PhaseTimer()
     timer.add("train", 5.0)
