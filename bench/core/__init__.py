@@ -18,10 +18,12 @@ if TYPE_CHECKING:
         differences,
         gpu_names,
         hash_of,
+        machine_cores,
         made_by,
         package_versions,
         peak_rss_mb,
         prepare_process,
+        usable_cores,
     )
     from bench.core.errors import (
         EXIT_INCOMPLETE,

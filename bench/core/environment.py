@@ -27,6 +27,8 @@ _CPUINFO = Path("/proc/cpuinfo")
 _VECTORS = {"avx512f": "avx512f", "avx2": "avx2", "avx": "avx", "asimd": "neon"}
 """Vector instructions by their flag in /proc/cpuinfo, the widest first."""
 _DRIVER_SECONDS = 30.0
+_THREADS = "TF_NUM_INTRAOP_THREADS"
+"""TensorFlow's own variable: how many threads an operation may use."""
 COMMIT_VARIABLE = "SEGMENTATION_BENCH_COMMIT"
 """Tells a copy of the project that is no checkout of which commit it is."""
 CACHE_VARIABLE = "SEGMENTATION_BENCH_CACHE"
@@ -75,7 +77,7 @@ def describe() -> dict[str, Any]:
         "processor": _processor(),
         "instructions": _instructions(),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""),
-        "cores": _cores(),
+        "cores": machine_cores(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "gpus": list(gpu_names()),
         "git_commit": _commit(),
@@ -83,7 +85,7 @@ def describe() -> dict[str, Any]:
     }
 
 
-def _cores() -> int:
+def machine_cores() -> int:
     """The cores that this process may use: its affinity, and the quota of its container."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # of both generations of cgroups
@@ -94,6 +96,12 @@ def _cores() -> int:
             continue
         cores = min(cores, max(1, int(share))) if share > 0 else cores
     return cores
+
+
+def usable_cores() -> int:
+    """Return the cores that this process may keep busy: those of the machine, or the share that the plan gave it."""
+    share = os.environ.get(_THREADS, "")
+    return min(machine_cores(), int(share)) if share.isdecimal() and int(share) else machine_cores()
 
 
 def _processor() -> str:
@@ -204,7 +212,7 @@ def prepare_process(threads: int | None = None) -> None:
     gc.set_threshold(10_000, 10, 10)
     if threads is not None:
         # Ray sets OMP_NUM_THREADS to the CPUs a worker asked for; TensorFlow has to have what the trial was given.
-        for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        for name in ("OMP_NUM_THREADS", _THREADS, "TF_NUM_INTEROP_THREADS"):
             os.environ[name] = str(threads)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from bench.core import IGNORE_INDEX, hash_of
+from bench.core import IGNORE_INDEX, hash_of, usable_cores
 from bench.data import augment, decoded_cache, image_ops
 from bench.data.dataset import Pair, Split
 from bench.data.pixel_weights import weigher
@@ -77,8 +76,7 @@ def _mapped(steps: range, function: Callable[..., Any], batch_bytes: int) -> tf.
     # The thread that tunes an iterator sleeps up to a minute between looks, and giving up the iterator waits for it:
     # a training of 30 s was seen to end 35 s late (TensorFlow 2.21). What it would tune is fixed here.
     options.autotune.enabled = False
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
-    threads = max(2, min(cores, 64, AHEAD // max(1, batch_bytes)))
+    threads = max(2, min(usable_cores(), 64, AHEAD // max(1, batch_bytes)))
     batches = tf.data.Dataset.range(steps.start, steps.stop).map(
         tf.autograph.experimental.do_not_convert(function), num_parallel_calls=threads, deterministic=True
     )

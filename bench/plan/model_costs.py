@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import models
 import results
-from bench.core import UsageError, cache_folder, hash_of, package_versions, prepare_process
+from bench.core import UsageError, cache_folder, hash_of, machine_cores, package_versions, prepare_process
 from models import Cost, ModelSpec
 
 
@@ -42,7 +42,7 @@ def costs(wanted: Iterable[Sized]) -> dict[Sized, Cost]:
     found = {one: cost for one in distinct if (cost := _kept(one))}
     missing = [one for one in distinct if one not in found]
     if missing:
-        workers = min(len(missing), os.cpu_count() or 1, 4)
+        workers = min(len(missing), machine_cores(), 4)
         with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_prepare) as pool:
             try:
                 for one, cost in zip(missing, pool.map(_cost, missing), strict=True):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from bench.core import IGNORE_INDEX
 from bench.data import pipeline
@@ -191,3 +192,18 @@ def test_parts_of_workers_are_the_global_batch():
             np.testing.assert_array_equal(whole[step][column], np.concatenate([part[step][column] for part in parts]))
     with pytest.raises(ValueError, match="no equal part"):
         pipeline.train(crops, 6, 1, worker=0, workers=4)
+
+
+@pytest.mark.parametrize(("cores", "batch_bytes", "threads"), [(5, 1, 5), (1, 1, 2), (200, 1, 64), (8, 1 << 28, 4)])
+def test_batches_are_made_on_the_cores_to_use_and_within_the_memory_ahead(monkeypatch, cores, batch_bytes, threads):
+    """How many threads run is up to the machine; how many are asked for is ours."""
+    asked, made = [], tf.data.Dataset.map
+
+    def seen(self, *arguments, **options):
+        asked.append(options["num_parallel_calls"])
+        return made(self, *arguments, **options)
+
+    monkeypatch.setattr(pipeline, "usable_cores", lambda: cores)
+    monkeypatch.setattr(tf.data.Dataset, "map", seen)
+    assert [int(step) for step in pipeline._mapped(range(3), lambda step: step, batch_bytes)] == [0, 1, 2]
+    assert asked == [threads]

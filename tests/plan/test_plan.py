@@ -122,16 +122,28 @@ def test_a_run_that_grows_keeps_what_the_machine_decided(tmp_path):
 
 def test_the_cores_of_a_container_are_those_of_its_quota(tmp_path, monkeypatch):
     monkeypatch.setattr(environment, "_CGROUP", tmp_path)
-    here = environment._cores()
+    here = environment.machine_cores()
     (tmp_path / "cpu.max").write_text("max 100000\n")
-    assert environment._cores() == here
+    assert environment.machine_cores() == here
     (tmp_path / "cpu.max").write_text("150000 100000\n")
-    assert environment._cores() == 1
+    assert environment.machine_cores() == 1
     (tmp_path / "cpu.max").unlink()
     (tmp_path / "cpu").mkdir()
     for name, value in (("cpu.cfs_quota_us", "-1"), ("cpu.cfs_period_us", "100000")):
         (tmp_path / "cpu" / name).write_text(f"{value}\n")
-    assert environment._cores() == here
+    assert environment.machine_cores() == here
+
+
+def test_a_process_keeps_no_more_cores_busy_than_the_plan_gave_it(monkeypatch):
+    monkeypatch.setattr(environment, "machine_cores", lambda: 64)
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    assert environment.usable_cores() == 64
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        monkeypatch.setenv(name, "")
+    environment.prepare_process(threads=3)
+    assert environment.usable_cores() == 3
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "128")
+    assert environment.usable_cores() == 64
 
 
 def test_gpus_that_are_hidden_are_not_there(tmp_path, monkeypatch):
