@@ -1,6 +1,6 @@
 """The benchmark: commands, specs, grids, scheduling and the trial itself.
 
-Importing this package imports neither TensorFlow nor Ray; each command pulls in what it needs.
+Importing this package imports neither TensorFlow nor Ray; each command imports what it needs.
 """
 
 __version__ = "0.2.0.dev0"

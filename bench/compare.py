@@ -23,6 +23,8 @@ STATUS = {
 
 
 class Format(StrEnum):
+    """How the comparison is printed."""
+
     table = "table"
     md = "md"
     json = "json"
@@ -73,7 +75,15 @@ def main(
 
 
 def _bless(comparison: Comparison, folder: Path | None) -> None:
-    """Leave the one file that a pipeline waits for; the reasons are its lines."""
+    """Write BLESSED or NOT_BLESSED, for which a pipeline waits, and delete the other. The lines are the reasons.
+
+    Args:
+        comparison: the verdicts.
+        folder: where to write; None for the folder of HEAD if it is a run, and for no file if it is a release.
+
+    Raises:
+        UsageError: the folder is not writable.
+    """
     import results
     from reports import reasons, sentence
 
@@ -96,6 +106,10 @@ def _bless(comparison: Comparison, folder: Path | None) -> None:
 
 
 def _print(comparison: Comparison, format: Format) -> None:
+    """Print a comparison in a format.
+
+    `github` prints annotations as well, and writes the page to $GITHUB_STEP_SUMMARY instead if that is set.
+    """
     from reports import comparison as page
     from reports import comparison_formats as formats
 
@@ -123,6 +137,7 @@ def _print(comparison: Comparison, format: Format) -> None:
 
 
 def _print_table(comparison: Comparison) -> None:
+    """Print a comparison as a table for the terminal, then the verdict, gaps and differences of environments."""
     from reports import Items, Paragraph, metrics, words
     from reports import comparison as page
     from reports import comparison_formats as formats

@@ -1,4 +1,4 @@
-"""`python -m bench.history`: every cell over the published releases."""
+"""`python -m bench.history`: a metric of every cell over the published releases."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
+    """How the history is printed."""
+
     table = "table"
     md = "md"
     json = "json"
@@ -55,6 +57,7 @@ def main(
 
 
 def _print(history: CellHistory, names: list[str], metric: str, format: Format) -> None:
+    """Print a history in a format."""
     from reports import markdown
     from reports import release_history as page
 

@@ -1,4 +1,4 @@
-"""`python -m bench.list backbones`: what there is to choose from, as a table or as JSON."""
+"""`python -m bench.list backbones`: list the backbones, losses, data sets, grids or presets, as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ DETAILS = {"title", "source", "layout", "ignore_index", "class_names", "colors"}
 
 
 def backbones() -> list[Row]:
+    """Return one row per backbone."""
     from models import BACKBONES
 
     return [
@@ -34,6 +35,7 @@ def backbones() -> list[Row]:
 
 
 def losses() -> list[Row]:
+    """Return one row per loss."""
     import losses as room
 
     return [
@@ -43,6 +45,7 @@ def losses() -> list[Row]:
 
 
 def grids() -> list[Row]:
+    """Return one row per grid that comes with the package."""
     from bench.plan import grid
 
     found = (grid.load(name) for name in grid.names())
@@ -50,12 +53,14 @@ def grids() -> list[Row]:
 
 
 def presets() -> list[Row]:
+    """Return one row per preset."""
     from bench.plan import grid
 
     return [{"name": name, "seeds": row["seeds"], "sets": row["set"]} for name, row in grid.presets().items()]
 
 
 def datasets() -> list[Row]:
+    """Return one row per data set of the catalogue."""
     from bench.data import entries
 
     return [
@@ -108,6 +113,7 @@ def main(
 
 
 def _table(rows: list[Row]) -> Table:
+    """Return a list as a table, without the columns of `DETAILS`."""
     rows = [{column: value for column, value in row.items() if column not in DETAILS} for row in rows]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column, value in rows[0].items():
@@ -121,7 +127,7 @@ def _table(rows: list[Row]) -> Table:
 
 
 def _one(row: Row) -> Table:
-    """A line a column; class names stand with their ids and colours."""
+    """Return all of one row as a table with one line per column; classes are listed with their ids and colours."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -136,6 +142,7 @@ def _one(row: Row) -> Table:
 
 
 def _text(value: Any) -> str:
+    """Return a value as the text of a table."""
     match value:
         case None:
             return ""

@@ -1,4 +1,4 @@
-"""`python -m bench.predict RUN --trial ID --images DIR --out DIR`: pictures and videos through a trial's checkpoint."""
+"""`python -m bench.predict RUN --trial ID --images DIR --out DIR`: segment images and videos with a trial's weights."""
 
 from __future__ import annotations
 
@@ -87,16 +87,23 @@ def main(
 
 
 def _count(source: Path | video.Video) -> int:
+    """Return the number of images to segment."""
     return source.frames if isinstance(source, video.Video) else 1
 
 
 def _summary(sources: Sequence[Path | video.Video]) -> str:
+    """Return how many pictures and videos there are, in words."""
     videos = sum(isinstance(source, video.Video) for source in sources)
     counts = {"picture": len(sources) - videos, "video": videos}
     return ", ".join(f"{count} {noun}{'s' * (count > 1)}" for noun, count in counts.items() if count)
 
 
 def _scales(text: str) -> list[float]:
+    """Return the numbers of `--scales`.
+
+    Raises:
+        UsageError: one is no number, or not above 0 and at most 8.
+    """
     try:
         found = [float(part) for part in text.split(",")]
     except ValueError:
@@ -107,6 +114,11 @@ def _scales(text: str) -> list[float]:
 
 
 def _empty(out: Path) -> None:
+    """Refuse a folder that is not writable or not empty.
+
+    Raises:
+        UsageError: names the folder.
+    """
     writable(out)
     if any(out.iterdir()) if out.is_dir() else out.exists():
         raise UsageError(f"--out {out} holds something already; name a new or an empty folder")

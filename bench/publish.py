@@ -1,4 +1,4 @@
-"""`python -m bench.publish RUN... --release 0.2.0`: freeze runs as a release that others can be compared with."""
+"""`python -m bench.publish RUN... --release 0.2.0`: publish runs as a release with which others can be compared."""
 
 from __future__ import annotations
 

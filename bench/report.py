@@ -1,4 +1,4 @@
-"""`python -m bench.report RUN`: make tables and report again from the records alone."""
+"""`python -m bench.report RUN`: write tables and report of a run again, from its records alone."""
 
 from __future__ import annotations
 

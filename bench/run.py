@@ -25,11 +25,15 @@ EXIT = {
 
 
 class Track(StrEnum):
+    """A service that tracks a run."""
+
     mlflow = "mlflow"
     wandb = "wandb"
 
 
 class Changed(StrEnum):
+    """What to do on resume with complete trials of other code, versions or data."""
+
     ask = "ask"
     keep = "keep"
     redo = "redo"
@@ -118,12 +122,16 @@ def main(
 
 
 def _ask(what: str) -> bool:
+    """Ask the user whether to redo outdated trials."""
     console.print(f"{what}.", soft_wrap=True)
     return typer.confirm("Make them anew? (No keeps them beside new ones)")
 
 
 def _report(run: Path) -> bool:
-    """Write tables and report. After days of training a fault in these is printed, and ends nothing."""
+    """Write tables and report of a run, and return whether that succeeded.
+
+    An error is printed and not raised: it must not end a run after days of training.
+    """
     import reports
     import results
 

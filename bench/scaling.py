@@ -1,4 +1,4 @@
-"""`python -m bench.scaling RUN`: how the speed of a training grows with its replicas, and what holds it back."""
+"""`python -m bench.scaling RUN`: how the speed of a training grows with its replicas, and its share of input."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 def _table(found: Sequence[Row]) -> Table:
+    """Return the rows as a table for the terminal."""
     table = Table(title="Scaling", title_justify="left", box=None, header_style="bold")
     for column in ("series", "replicas", "batch", "starts", "images/s", "E(n)", "95 %", "input share"):
         table.add_column(column, justify="left" if column == "series" else "right")
@@ -31,6 +32,7 @@ def _table(found: Sequence[Row]) -> Table:
 
 
 def _csv(found: Sequence[Row]) -> bytes:
+    """Return the rows as the content of tables/scaling.csv."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(field.name for field in fields(found[0]))

@@ -1,7 +1,7 @@
 """`python -m bench.study --data-root DIR`: train the study of docs/study.md from the raw data, and fill in its tables.
 
-The study is `bench/study.yaml`: parts, each a run of a grid on a data set, and claims about them. A part that was begun
-is resumed, with the settings it was begun with; one that is complete is left as it is.
+The study is described in `bench/study.yaml`: parts, each a run of a grid on a data set, and claims about them. A part
+that was begun is resumed with its first settings. A part that is complete is left as it is.
 """
 
 from __future__ import annotations
@@ -46,11 +46,13 @@ _BLOCK = re.compile(r"(<!-- study ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 class _Strict(BaseModel):
+    """A part of the file of a study. It is frozen and refuses unknown fields."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Data(_Strict):
-    """A data set of the study: `folder` lies under the data root."""
+    """A data set of the study. `folder` is relative to the data root."""
 
     dataset: str
     folder: str
@@ -59,7 +61,7 @@ class Data(_Strict):
 
 
 class Part(_Strict):
-    """One run: a grid on a data set. `classes` asks for a table of every class."""
+    """One run: a grid on a data set. With `classes` the page has a table of every class."""
 
     data: str
     grid: str
@@ -71,7 +73,7 @@ class Part(_Strict):
 
 
 class Study(_Strict):
-    """Parts in the order in which they are run."""
+    """The study: its parts, in the order in which they are run, and its claims."""
 
     preset: str
     data: dict[str, Data]
@@ -92,15 +94,15 @@ class Study(_Strict):
 
     @property
     def rare(self) -> dict[str, list[str]]:
-        """The rare classes of each part's data."""
+        """The rare classes of each part's data set, by part."""
         return {name: self.data[part.data].rare for name, part in self.parts.items()}
 
 
 def read(path: Path) -> Study:
-    """The study in a YAML file.
+    """Read a study from a YAML file.
 
     Raises:
-        UsageError: it cannot be read, or asks for what is not there.
+        UsageError: the file cannot be read, or is no valid study.
     """
     try:
         return Study.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
@@ -112,7 +114,16 @@ def read(path: Path) -> Study:
 
 
 def arguments(study: Study, name: str, data_root: Path, out: Path) -> list[str]:
-    """The `bench.run` of a part: a new one, or the one that was begun, which takes more seeds if there are more now."""
+    """Return the arguments of `bench.run` for a part: a new run, or the resumption of the one that was begun.
+
+    A run that was begun grows if the study has more seeds by now.
+
+    Args:
+        study: the whole study.
+        name: of the part.
+        data_root: folder of the data sets' folders.
+        out: folder of the study's runs.
+    """
     part = study.parts[name]
     abreast = ["--max-concurrent", str(part.abreast)] if part.abreast > 1 and not gpu_names() else []
     data = study.data[part.data]
@@ -128,7 +139,7 @@ def arguments(study: Study, name: str, data_root: Path, out: Path) -> list[str]:
 
 
 def complete(study: Study, name: str, out: Path) -> bool:
-    """Whether a part was trained with all seeds that the study wants."""
+    """Return whether the run of a part is complete, with all seeds of the study."""
     import results
 
     try:
@@ -140,7 +151,7 @@ def complete(study: Study, name: str, out: Path) -> bool:
 
 
 def recorded(study: Study, name: str, out: Path) -> results.Run | None:
-    """The run of a part all of whose trials came to their end, well or not; None where some were not run."""
+    """Return the run of a part if all its trials ended, successfully or not; None if some are missing."""
     import results
     from results import missing
 
@@ -154,7 +165,10 @@ def recorded(study: Study, name: str, out: Path) -> results.Run | None:
 
 
 def run(wanted: list[str]) -> int:
-    """The exit status of a command. It ends by itself on Ctrl-C, as it was sent to all; SIGTERM is handed on."""
+    """Run a command and return its exit status.
+
+    Ctrl-C reaches the command by itself, and this waits for its end. SIGTERM is passed on.
+    """
     child = subprocess.Popen(wanted)
     before = signal.signal(signal.SIGTERM, lambda *_: child.send_signal(signal.SIGTERM))
     try:
@@ -166,14 +180,19 @@ def run(wanted: list[str]) -> int:
 
 
 def fill(text: str, blocks: dict[str, str]) -> str:
-    """The page with the text between `<!-- study NAME -->` and `<!-- end -->` replaced where NAME is known."""
+    """Return a page with new text between `<!-- study NAME -->` and `<!-- end -->`.
+
+    Args:
+        text: the page.
+        blocks: the new text by NAME; the text of other names stays.
+    """
     return _BLOCK.sub(
         lambda found: f"{found[1]}{blocks[found[2]]}\n{found[3]}" if found[2] in blocks else found[0], text
     )
 
 
 def blocks(study: Study, runs: dict[str, results.Run]) -> dict[str, str]:
-    """The page's tables, as Markdown: one for each part that was run, and `claims`."""
+    """Return the tables of the page as Markdown, by name: one per part that was run, and `claims`."""
     from reports import Document, claims, markdown
     from reports import study as page
 
@@ -185,10 +204,10 @@ def blocks(study: Study, runs: dict[str, results.Run]) -> dict[str, str]:
 
 
 def write(study: Study, out: Path, page: Path) -> bool:
-    """Fill in the page's tables and its figure from the parts whose trials all ended; the others' tables go.
+    """Fill in the page's tables and its figure from the parts whose trials all ended. Other parts lose their tables.
 
     Returns:
-        Whether some part is; without one the page stays as it is.
+        Whether there is such a part. Without one the page stays as it is.
 
     Raises:
         UsageError: the page cannot be read or written.
@@ -255,7 +274,7 @@ def main(
 
 
 def _worst(statuses: Sequence[int]) -> int:
-    """The exit status of the whole: wrong usage first; a part that ended in any other way is incomplete."""
+    """Return the exit status of the study: 2 if any part ended with it, else 4 if any part failed, else 0."""
     if EXIT_USAGE in statuses:
         return EXIT_USAGE
     return EXIT_INCOMPLETE if any(statuses) else EXIT_OK

@@ -1,7 +1,7 @@
-"""Losses for semantic segmentation: logits in, one float32 value an image out, the same on one device and on many.
+"""Losses for semantic segmentation: logits in, one float32 value per image out, the same on one device and on many.
 
-`get(name, **params)` builds a loss, `names()` and `parameters(name)` list what there is without importing TensorFlow.
-The conventions that all losses share (labels, void, weights, averaging, replicas) stand in `losses.core.base`.
+`get(name, **params)` builds a loss. `names()` and `parameters(name)` list the losses without importing TensorFlow.
+The conventions that all losses share (labels, void, weights, averaging, replicas) are in `losses.core.base`.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Losses that weigh probabilities by their distance to a border, and the first of them: the boundary loss."""
+"""Losses that weigh probabilities by their distance to a border: their base class, and the boundary loss."""
 
 from typing import ClassVar
 
@@ -14,9 +14,9 @@ from losses.core.registry import register
 class BorderLoss(ClassLoss):
     """A mean over the pixels of each image of `per_pixel`, the mean over classes.
 
-    Convention: a pixel is in the region of the class with the largest share; with soft labels or predictions of a
-    sigmoid a channel, in that of each class with a share above 1/2. Void pixels are in no region and outside of none:
-    distances go to the nearest valid pixel, through void.
+    Convention: a pixel is in the region of the class with the largest share. For soft labels or predictions of one
+    sigmoid per channel, it is in the region of each class with a share above 1/2. Void pixels are neither inside nor
+    outside any region; distances go through void to the nearest valid pixel.
     """
 
     average: str = "image"
@@ -25,9 +25,10 @@ class BorderLoss(ClassLoss):
     exceptions: ClassVar[frozenset[str]] = frozenset({"pixel_permutation", "tiling"})
 
     def per_pixel(self, probabilities: tf.Tensor, truth: tf.Tensor, valid: tf.Tensor, partition: bool) -> tf.Tensor:
-        """Terms (B,H,W,C) of probabilities and shares of truth (B,H,W,C) and the bool mask (B,H,W) of what counts.
+        """Return terms (B,H,W,C) from probabilities and shares of truth, both (B,H,W,C).
 
-        `partition` says that each pixel of the truth is in one region.
+        `valid` is the bool mask (B,H,W) of the pixels that count. `partition` states that each pixel of the truth is in
+        exactly one region.
         """
         raise NotImplementedError
 
@@ -41,9 +42,9 @@ class BorderLoss(ClassLoss):
 
 
 def border_distance(shares: tf.Tensor, valid: tf.Tensor, partition: bool) -> tuple[tf.Tensor, tf.Tensor]:
-    """The regions of shares (B,H,W,C), bool, and the distances in pixels to the other side of their borders.
+    """Return the regions of shares (B,H,W,C), bool, and the distances to the other side of their borders.
 
-    The distance is 0 where a region has no border.
+    Distances are (B,H,W,C) float32 in pixels, 0 where a region has no border.
     """
     inside = shares == tf.reduce_max(shares, axis=-1, keepdims=True) if partition else shares > 0.5
     inside &= valid[..., tf.newaxis]

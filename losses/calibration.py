@@ -1,4 +1,4 @@
-"""How hard a loss pulls, so that a comparison of losses is not one of learning rates."""
+"""The scale of a loss's gradient, so that a comparison of losses is not a comparison of learning rates."""
 
 from typing import NamedTuple
 
@@ -8,29 +8,30 @@ import tensorflow as tf
 from losses.core.base import SegmentationLoss, require
 from losses.cross_entropy import CrossEntropy
 
-BLOCK = 8  # pixels, the side of a block of one class
+BLOCK = 8  # pixels: the side of a block of one class
 BLOCKS_A_CLASS = 4
-NOISE = 1e-4  # of a logit: losses that sort or take a maximum have no gradient at exactly equal ones
+NOISE = 1e-4  # on a logit: losses that sort or take a maximum have no gradient at exactly equal logits
 
 
 class GradientScale(NamedTuple):
-    """|d loss / d logits| over that of cross-entropy, before training and once each pixel is right by a margin of 3."""
+    """|d loss / d logits| relative to cross-entropy, before training and when each pixel is right by a margin of 3."""
 
     initial: float
     at_margin_3: float
 
 
 def gradient_scale(loss: SegmentationLoss, num_classes: int = 3) -> GradientScale:
-    """The norm of the gradient in the logits relative to that of the mean cross-entropy of the same pixels.
+    """Return the norm of the gradient in the logits, relative to that of the mean cross-entropy of the same pixels.
 
-    `initial`: all logits 0, so all probabilities 1/C. `at_margin_3`: logit 3 on the true class, 0 on the others, so
-    p_t = e^3 / (e^3 + C - 1), while the other channels of a sigmoid stay undecided. To both a normal noise of 1e-4 is
-    added, always the same.
+    `initial`: all logits are 0, so all probabilities are 1/C. `at_margin_3`: the logit is 3 on the true class and 0 on
+    the others, so p_t = e^3 / (e^3 + C - 1); the other channels of a sigmoid stay undecided. Fixed normal noise of
+    standard deviation 1e-4 is added to both.
 
-    Convention: one image of square blocks of 8 pixels, four a class, in a fixed random order; for three classes
-    24 x 32 pixels. All classes are there and equally large, no pixel is void. Losses that measure distances grow with
-    the size of the blocks. The norm is the Euclidean one over all logits, so a loss that acts on the share k of the
-    pixels has a scale of k^-1/2. A loss that changes in training is measured as it stands. It needs eager mode.
+    Convention: one image of square blocks of 8 x 8 pixels, four per class, in a fixed random order; for three classes
+    24 x 32 pixels. All classes are present and equally large, and no pixel is void. Losses that measure distances grow
+    with the size of the blocks. The norm is the Euclidean one over all logits, so a loss that acts on the share k of
+    the pixels has a scale of k^-1/2. A loss that changes in training is measured in its present state. This needs
+    eager mode.
 
     Args:
         loss: any loss of this package, or a sum of them, that takes logits.
@@ -51,9 +52,10 @@ def gradient_scale(loss: SegmentationLoss, num_classes: int = 3) -> GradientScal
 
 
 def calibrated(loss: SegmentationLoss, num_classes: int = 3) -> SegmentationLoss:
-    """The loss times a number that gives it, before training, a gradient as large as that of cross-entropy.
+    """Return the loss times a factor that makes its gradient before training as large as that of cross-entropy.
 
-    The number, to four digits and so the same on every machine, stands in the configuration as a weight of the sum.
+    The factor is rounded to four digits, so that it is the same on every machine. In the configuration it is a weight
+    of the sum.
 
     Raises:
         ValueError: as `gradient_scale`, or the loss has no gradient before training.
@@ -62,13 +64,17 @@ def calibrated(loss: SegmentationLoss, num_classes: int = 3) -> SegmentationLoss
 
 
 def calibration_factor(scale: GradientScale) -> float:
-    """The number by which `calibrated` multiplies; ValueError without a gradient before training."""
+    """Return the factor by which `calibrated` multiplies.
+
+    Raises:
+        ValueError: the loss has no gradient before training.
+    """
     require(scale.initial > 0.0, "loss", scale, "one with a gradient at uniform probabilities")
     return float(f"{1.0 / scale.initial:.4g}")
 
 
 def layout(num_classes: int) -> np.ndarray:
-    """Labels (1,H,W) int32 of square blocks, four a class, H x W as near to a square as whole blocks make it."""
+    """Return labels (1,H,W) int32 of square blocks, four per class; H x W is as square as whole blocks allow."""
     blocks = np.repeat(np.arange(num_classes, dtype=np.int32), BLOCKS_A_CLASS)
     rows = max(n for n in range(1, int(len(blocks) ** 0.5) + 1) if len(blocks) % n == 0)
     shuffled = np.random.default_rng(0).permutation(blocks).reshape(1, rows, -1)

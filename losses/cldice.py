@@ -11,7 +11,7 @@ from losses.core.reductions import over_pixels
 from losses.core.registry import register
 from losses.dice import Dice
 
-TINY = 1e-20  # a mass that is none
+TINY = 1e-20  # a mass that counts as none
 
 
 @register("cldice")
@@ -56,7 +56,7 @@ class CenterlineDice(Dice):
         return self.mean_over_classes(values, counts.tp + counts.fn)
 
     def found(self, first: tf.Tensor, second: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-        """The share (B,C) of the skeleton of the first map that lies in the second, both (B,H,W,C)."""
+        """Return the share (B,C) of the skeleton of the first map that lies in the second map, both (B,H,W,C)."""
         skeleton = weight[..., tf.newaxis] * soft_skeleton(first, self.iterations)
         missed, total = map(over_pixels, (skeleton * (1.0 - second), skeleton))
         smooth = self.skeleton_smooth * image_weights(weight)[:, tf.newaxis]  # pixels of the mean weight
@@ -64,7 +64,7 @@ class CenterlineDice(Dice):
 
 
 def soft_skeleton(maps: tf.Tensor, iterations: int) -> tf.Tensor:
-    """The soft skeleton (Shit et al. 2021, algorithm 1) of maps (B,H,W,C) in [0,1]; never above the map."""
+    """Return the soft skeleton (Shit et al. 2021, algorithm 1) of maps (B,H,W,C) in [0,1]; it never exceeds the map."""
     skeleton = tf.zeros_like(maps)
     for _ in range(iterations + 1):
         eroded = erode(maps)
@@ -75,10 +75,10 @@ def soft_skeleton(maps: tf.Tensor, iterations: int) -> tf.Tensor:
 
 
 def erode(maps: tf.Tensor) -> tf.Tensor:
-    """The least of each pixel and its 4 neighbours; beyond the edge there is nothing."""
+    """Return the minimum over each pixel and its 4 neighbours; pixels beyond the edge do not count."""
     return -tf.maximum(*(tf.nn.max_pool2d(-maps, size, 1, "SAME") for size in ((3, 1), (1, 3))))
 
 
 def dilate(maps: tf.Tensor) -> tf.Tensor:
-    """The greatest of each pixel and its 8 neighbours."""
+    """Return the maximum over each pixel and its 8 neighbours."""
     return tf.nn.max_pool2d(maps, 3, 1, "SAME")

@@ -1,4 +1,4 @@
-"""Sums of losses: any sum, and those that have a name."""
+"""Sums of losses: any sum, and the sums that have a name."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -18,10 +18,11 @@ Term = tuple[Any, SegmentationLoss]  # a number, or a scalar tensor
 
 
 class Composite(SegmentationLoss):
-    """sum_k a_k L_k; subclasses give the `terms`. Labels, logits and pixel weights go to each term as they came."""
+    """sum_k a_k L_k; subclasses give the `terms`. Labels, logits and pixel weights go to each term unchanged."""
 
     @cached_property
     def terms(self) -> tuple[Term, ...]:
+        """Return the (factor, loss) pairs of the sum."""
         raise NotImplementedError
 
     @property
@@ -38,7 +39,7 @@ class Composite(SegmentationLoss):
 
 
 class WeightedSum(Composite):
-    """The sum that `a + 0.5 * b` builds. The reductions of the parts are not used."""
+    """The sum that `a + 0.5 * b` builds. It ignores the reductions of its parts."""
 
     losses: Sequence[Any] = ()
     weights: Sequence[float] = ()
@@ -56,7 +57,7 @@ class WeightedSum(Composite):
 
     @classmethod
     def of(cls, *terms: Term) -> "WeightedSum":
-        """The sum of the terms, with sums among them opened up."""
+        """Return the sum of the terms; a term that is itself a sum is replaced by its terms."""
         flat: list[Term] = []
         for factor, loss in terms:
             inner = loss.terms if isinstance(loss, WeightedSum) else ((1.0, loss),)
@@ -73,11 +74,11 @@ class Compound(Composite):
     class_weights: Sequence[float] | None = None
 
     def check(self) -> None:
-        _ = self.terms  # the terms check the parameters that are theirs
+        _ = self.terms  # the terms check their own parameters
 
     @property
     def shared(self) -> dict[str, Any]:
-        """The parameters that every term has."""
+        """Return the parameters that every term has."""
         return {name: getattr(self, name) for name in ("ignore_index", "from_logits", "average", "class_weights")}
 
 
@@ -89,12 +90,12 @@ class RegionCompound(Compound):
 
     @property
     def regions(self) -> dict[str, Any]:
-        """The parameters of that term."""
+        """Return the parameters of that term."""
         return {**self.shared, "classes": self.classes, "smooth": self.smooth}
 
 
 class WithDice(RegionCompound):
-    """dice_weight * Dice + a loss of pixels; subclasses give the pixel loss as `other`."""
+    """dice_weight * Dice + a pixel loss, which subclasses give as `other`."""
 
     dice_weight: float = 1.0
 
@@ -104,6 +105,7 @@ class WithDice(RegionCompound):
 
     @property
     def other(self) -> Term:
+        """Return the factor and the pixel loss that are added to Dice."""
         raise NotImplementedError
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Losses made of rates: weighed precision and recall, sensitivity and specificity, the correlation coefficient."""
+"""Losses made of rates: weighted precision and recall, sensitivity and specificity, and the correlation coefficient."""
 
 import tensorflow as tf
 
@@ -81,7 +81,7 @@ class MatthewsCorrelation(OverlapLoss):
         require(self.smooth == 0.0, "smooth", self.smooth, "0: a correlation has no such constant")
 
     def counts(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> Overlap:
-        """As sums of terms >= 0, tn too: what is nowhere in the truth is then exactly zero, not a rounding error."""
+        """Return the counts as sums of terms >= 0, tn too: a class absent from the truth is then exactly zero."""
         truth = one_hot(targets, logits.shape[-1])
         p = tf.minimum(self.probabilities(logits), 1.0)
         common = tf.minimum(p, truth)
@@ -90,9 +90,9 @@ class MatthewsCorrelation(OverlapLoss):
 
     def per_class(self, counts: Overlap) -> tf.Tensor:
         tp, fp, fn, tn = self._shares(counts)
-        product = (tp + fp) * (tn + fn)  # of the prediction; the truth's two factors are constants
+        product = (tp + fp) * (tn + fn)  # the prediction's two factors; those of the truth are constants
         truth = (tp + fn) * (tn + fp)
-        floor = 1e-12  # shares of a pixel in 10^12: under it there is no prediction to correlate with
+        floor = 1e-12  # below so small a share there is no prediction to correlate with
         correlation = (tp * tn - fp * fn) / tf.sqrt(tf.maximum(product, floor) * tf.maximum(truth, floor))
         return tf.where(tf.stop_gradient(truth) > 0.0, 1.0 - correlation, fp + fn)
 

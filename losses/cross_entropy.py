@@ -1,4 +1,4 @@
-"""Cross-entropy of a softmax and its next of kin."""
+"""Cross-entropy of a softmax, and its close relatives."""
 
 from collections.abc import Sequence
 
@@ -91,9 +91,9 @@ class TwoSidedCrossEntropy(SoftmaxLoss):
 
 
 def log_miss(logits: tf.Tensor) -> tf.Tensor:
-    """ln(1 - p) of a softmax, without loss of digits where p is close to 1.
+    """Return ln(1 - p) of a softmax, elementwise (B,H,W,C), without loss of digits where p is close to 1.
 
-    Up to p = 1/2 it is log1p(-p). Only the largest p can be above that: its 1 - p is the sum of the others.
+    Up to p = 1/2 it is log1p(-p). Only the largest p can exceed 1/2; its 1 - p is the sum of the others.
     """
     top = tf.one_hot(tf.argmax(logits, axis=-1), logits.shape[-1], on_value=True, off_value=False, dtype=tf.bool)
     rest = tf.reduce_logsumexp(tf.where(top, -float("inf"), logits), axis=-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Dice loss."""
+"""Dice loss and its variants: squared, log-cosh and logarithmic."""
 
 import tensorflow as tf
 
@@ -76,12 +76,12 @@ class LogDice(Dice):
 
 
 def log_dice(counts: Overlap, smooth: float) -> tf.Tensor:
-    """-ln of the Dice scores (groups, C); 0 for an empty class, finite for one that is missed."""
+    """Return -ln of the Dice scores (groups, C); it is 0 for an empty class, and finite for a class that is missed."""
     score = 2.0 * counts.tp + smooth
     errors = counts.fp + counts.fn
     met = tf.maximum(score, 1e-30)
-    # As a log1p of the ratio a score close to 1 keeps all its digits; of a large ratio that has a gradient of
-    # errors / met^2, more than float32 holds.
+    # log1p of the ratio keeps all digits of a score close to 1. For a large ratio its gradient contains errors / met^2,
+    # which exceeds float32.
     large = errors > met
     close = tf.math.log1p(tf.where(large, 1.0, errors) / tf.where(large, 1.0, met))
     return tf.where(large, tf.math.log(met + errors) - tf.math.log(met), close)

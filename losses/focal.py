@@ -1,4 +1,4 @@
-"""Focal losses: cross-entropy that is weighed down where the model is already right."""
+"""Focal losses: cross-entropy with less weight where the model is already right."""
 
 import tensorflow as tf
 
@@ -8,16 +8,16 @@ from losses.core.registry import register
 
 
 def focus(surprisal: tf.Tensor, gamma: float) -> tf.Tensor:
-    """(1-p)^gamma (-ln p), elementwise, of the surprisal -ln p >= 0; see `miss_power`."""
+    """Return (1-p)^gamma (-ln p), elementwise, from the surprisal -ln p >= 0; see `miss_power`."""
     return surprisal if gamma == 0.0 else miss_power(surprisal, gamma) * surprisal
 
 
 def miss_power(surprisal: tf.Tensor, gamma: float) -> tf.Tensor:
-    """(1-p)^gamma, elementwise, of the surprisal -ln p >= 0.
+    """Return (1-p)^gamma, elementwise, from the surprisal -ln p >= 0.
 
-    In log space, exp(gamma ln(1-p)), where a power would have an infinite slope at p = 1 for gamma < 1. The floor
-    stands for p = 1: there value and gradient are 0 in float32, as they are in the limit. No probability is clipped,
-    so the gradient of a pixel that is wrong by any margin is that of cross-entropy.
+    It is computed in log space as exp(gamma ln(1-p)), because for gamma < 1 a power has an infinite slope at p = 1. The
+    floor stands for p = 1: value and gradient are 0 there in float32, as they are in the limit. No probability is
+    clipped, so a pixel that is wrong by any margin has the gradient of cross-entropy.
     """
     return tf.exp(gamma * tf.math.log(tf.maximum(-tf.math.expm1(-surprisal), 1e-30)))
 

@@ -1,4 +1,4 @@
-"""Generalized Dice loss: one ratio over all classes, rare ones weighed up."""
+"""Generalized Dice loss: one ratio over all classes, with larger weights for rare ones."""
 
 import tensorflow as tf
 

@@ -13,10 +13,11 @@ from losses.schedule import Progress
 
 
 def hardest(hardness: tf.Tensor, weight: tf.Tensor, mass: tf.Tensor) -> tf.Tensor:
-    """The part of each weight (B,P) that is among the `mass` (B,) hardest; equal hardness shares the last of it.
+    """Return the part of each weight (B,P) that belongs to the `mass` (B,) of largest hardness (B,P).
 
-    The bound is the largest value that at least `mass` reaches. It is found bit by bit and exactly, because floats
-    >= 0 are ordered like their bits: 31 sums, which is linear in pixels where a sort is not.
+    Pixels of equal hardness share the last part. The bound is the largest hardness that a weight of at least `mass`
+    reaches. It is found exactly, bit by bit, because floats >= 0 are ordered like their bits. That takes 31 sums and is
+    linear in the pixels; a sort is not.
     """
     bits, bound = tf.bitcast(hardness, tf.int32), tf.zeros_like(mass, tf.int32)
     for bit in reversed(range(31)):
@@ -30,15 +31,14 @@ def hardest(hardness: tf.Tensor, weight: tf.Tensor, mass: tf.Tensor) -> tf.Tenso
 
 
 class HardMining(CrossEntropy):
-    """Cross-entropy, the mean over the hardest pixels of each image; subclasses give the mass that is `kept`.
+    """Mean cross-entropy over the hardest pixels of each image; subclasses give the mass that is `kept`.
 
-    Convention: the hardest are those of the largest -ln p_t. Shares are of the valid pixels of the image, each with
-    its weight (class weights among them), and the pixel at the boundary counts in part: a pixel of weight 2 is two
-    pixels. The divisor is the kept weight, whether or not losses are zero in float32 (where code that divides by the
-    number of non-zero losses makes three perfect pixels of four vanish from the mean).
-    One loss an image; the bound of the global batch would need many all-reduces.
-    With `anneal` a, the share falls linearly from 1 to its value over the first share a of the training, as
-    `set_progress` tells it; 0 is none.
+    Convention: the hardest pixels are those with the largest -ln p_t. Shares are of the valid pixels of the image, each
+    with its weight, class weights included: a pixel of weight 2 is two pixels. The pixel at the boundary counts in
+    part. The divisor is the kept weight, even where losses are zero in float32. (Code that divides by the number of
+    non-zero losses makes three perfect pixels of four vanish from the mean.) There is one loss per image, because the
+    bound of the global batch would need many all-reduces. With `anneal` a, the share falls linearly from 1 to its value
+    over the first share a of the training, which `set_progress` reports; 0 turns this off.
     """
 
     average: str = "image"
@@ -61,11 +61,11 @@ class HardMining(CrossEntropy):
             self.progress.set(share / self.anneal)
 
     def annealed(self, share: float) -> Any:
-        """The share to keep now."""
+        """Return the share to keep at the present progress of the training."""
         return self.progress.between(1.0, share) if self.scheduled else share
 
     def kept(self, hardness: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-        """The mass (B,) to keep of weights (B,P) with a hardness (B,P) of -ln p_t."""
+        """Return the mass (B,) to keep of weights (B,P), given the hardness -ln p_t (B,P)."""
         raise NotImplementedError
 
     def per_image(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
@@ -74,7 +74,7 @@ class HardMining(CrossEntropy):
 
         values = self.per_pixel(targets, logits)
         hardness = flat(SoftmaxLoss.per_pixel(self, targets, logits) if self.label_smoothing else values)
-        hardness = tf.nn.relu(tf.stop_gradient(hardness))  # rounding may go below 0, where bits fall
+        hardness = tf.nn.relu(tf.stop_gradient(hardness))  # rounding may go below 0, where bits are in reverse order
         weight = flat(weight * self.weights_of_pixels(targets, logits.shape[-1]))
         part = tf.stop_gradient(hardest(hardness, weight, self.kept(hardness, weight)))
         return tf.math.divide_no_nan(tf.reduce_sum(part * flat(values), axis=1), tf.reduce_sum(part, axis=1))

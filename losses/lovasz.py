@@ -14,16 +14,21 @@ from losses.core.registry import register
 
 
 def jaccard_slopes(negative: tf.Tensor, positive: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """What a pixel adds to the Jaccard loss, per unit of its weight, when pixels are added from the largest error on.
+    """Return what a pixel adds to the Jaccard loss per unit of its weight, when pixels are added by falling error.
 
-    Takes the weights of the pixels outside and inside the true region, (..., K) each, in K groups by falling error;
-    gives the slopes of both, (..., K) each. Weights times slopes sum to 1 (to 0 without any pixel).
+    Args:
+        negative, positive: weights of the pixels outside and inside the true region, (..., K) each, in K groups by
+            falling error.
 
-    With G the truth and P, N the positives and negatives added so far, J = 1 - (G - P)/(G + N). In a group the
-    positives go first: each adds 1/(G+N); then its negatives, d in all, share (G-P) d / ((G+N)(G+N+d)). No difference
-    of two values of J is taken, so nothing cancels; in float64 the order in which a device adds does not matter.
+    Returns:
+        The slopes of both, (..., K) each. Weights times slopes sum to 1, or to 0 without any pixel.
+
+    Let G be the truth, and P and N the positives and negatives added so far. Then J = 1 - (G - P)/(G + N). In a group
+    the positives come first: each adds 1/(G+N). Then its negatives, d in all, share (G-P) d / ((G+N)(G+N+d)). No
+    difference of two values of J is taken, so nothing cancels. In float64 the order of a device's additions does not
+    matter.
     """
-    lost = tf.cumsum(tf.cast(positive, tf.float64), axis=-1)  # P with the group's own positives
+    lost = tf.cumsum(tf.cast(positive, tf.float64), axis=-1)  # P, with the group's own positives
     kept = tf.cast(lost[..., -1:] - lost, tf.float32)
     added = tf.cumsum(tf.cast(negative, tf.float64), axis=-1, exclusive=True)  # N before the group
     union = tf.cast(lost[..., -1:] + added, tf.float32)
@@ -33,21 +38,21 @@ def jaccard_slopes(negative: tf.Tensor, positive: tf.Tensor) -> tuple[tf.Tensor,
 
 
 class Lovasz(ClassLoss):
-    """sum_i w_i s_i e_i for each class: e the errors of the pixels, s the slopes of the Jaccard loss in their order.
+    """sum_i w_i s_i e_i per class: e are the errors of the pixels, s the slopes of the Jaccard loss in their order.
 
-    Subclasses give the `errors` and the `groups` of pixels whose errors count as equal. The slopes are constants to
-    the gradient: while the order stays, the loss is linear in the errors with just these slopes.
+    Subclasses give the `errors`, and the `groups` of pixels whose errors count as equal. The gradient takes the slopes
+    as constants: while the order stays, the loss is linear in the errors with exactly these slopes.
 
-    Convention: pixels of equal error and side share what they add, so that the gradient does not depend on the order
+    Convention: pixels of equal error on the same side share what they add, so the gradient does not depend on the order
     of pixels. A soft label g is a negative of weight 1-g and a positive of weight g, both with the pixel's error.
     """
 
     def errors(self, truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """Errors (B,H,W,C) >= 0 of logits against shares of truth, both (B,H,W,C)."""
+        """Return errors (B,H,W,C) >= 0 of logits against shares of truth, both (B,H,W,C)."""
         return tf.abs(self.probabilities(logits) - truth)
 
     def groups(self, errors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | int]:
-        """For errors (rows, P) their groups, int32, by falling error from 0 in each row; the number of groups."""
+        """Return the groups (rows, P) int32 of errors (rows, P), from 0 by falling error per row, and their number."""
         raise NotImplementedError
 
     def per_image(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
@@ -74,13 +79,13 @@ class Lovasz(ClassLoss):
 
 
 def _rows(values: tf.Tensor) -> tf.Tensor:
-    """(B*C, H*W) from (B,H,W,C): one row an image and class."""
+    """Return (B*C, H*W) from (B,H,W,C): one row per image and class."""
     images, height, width, channels = tf.unstack(tf.shape(values))
     return tf.reshape(tf.transpose(values, [0, 3, 1, 2]), tf.stack([images * channels, height * width]))
 
 
 class SortedLovasz(Lovasz):
-    """The exact loss: a group is a distinct error. All images and classes are sorted at once, one row each."""
+    """The exact loss: each distinct error is a group. All images and classes are sorted at once, one row each."""
 
     average: str = "image"
 
@@ -91,7 +96,7 @@ class SortedLovasz(Lovasz):
         falling, order = tf.math.top_k(errors, pixels)
         falls = tf.cast(falling[:, 1:] < falling[:, :-1], tf.float32)
         ranks = tf.cumsum(tf.pad(falls, [[0, 0], [1, 0]]), axis=1)
-        # Back to where the pixels are. A count that is weighted with the ranks is the fastest scatter there is.
+        # Scatter back to the places of the pixels. A bincount weighted with the ranks is the fastest scatter.
         ranks = bincount(order, pixels, ranks)
         return tf.cast(ranks, tf.int32), pixels
 

@@ -1,4 +1,4 @@
-"""Losses for labels that are partly wrong: bounded, or with a bounded part, so that no label can pull without end."""
+"""Losses for noisy labels: they are bounded, or have a bounded part, which limits the influence of a wrong label."""
 
 import tensorflow as tf
 

@@ -1,7 +1,7 @@
-"""docs/losses.md, made from the code: `python -m losses.page > docs/losses.md`.
+"""Print docs/losses.md, which is made from the code: `python -m losses.page > docs/losses.md`.
 
-Formulas, sources and conventions come from the docstrings, parameters and laws from the classes, gradient scales are
-measured here, times come from docs/losses-cost.json (`python -m bench.perf.losses --json docs/losses-cost.json`).
+Formulas, sources and conventions come from the docstrings. Parameters and laws come from the classes. Gradient scales
+are measured here. Times come from docs/losses-cost.json (`python -m bench.perf.losses --json docs/losses-cost.json`).
 """
 
 import inspect
@@ -54,14 +54,14 @@ cross-entropy at 0.3 of the rate; `loss.calibrated: true` divides the first numb
 
 
 class Cost(NamedTuple):
-    """Milliseconds and MiB (None: not measured) of a step by (loss, classes), and what they were measured on."""
+    """Milliseconds and MiB (None: not measured) per step by (loss, classes), and what they were measured on."""
 
     of: Mapping[tuple[str, int], tuple[float, float | None]]
     note: str
 
 
 def render() -> str:
-    """The page."""
+    """Return the page as Markdown."""
     built = {name: losses.get(name) for name in losses.names()}
     cost = read_cost()
     parts = [HEAD.format(count=len(built), contract=contract(), cost_note=cost.note), overview(built, cost)]
@@ -69,7 +69,7 @@ def render() -> str:
 
 
 def wrapped(text: str) -> str:
-    """Break lines of more than 120 characters, but for tables."""
+    """Break lines of more than 120 characters, except in tables."""
     fill = textwrap.TextWrapper(120, break_long_words=False, break_on_hyphens=False)
     lines: list[str] = []
     for line in text.splitlines():
@@ -79,7 +79,7 @@ def wrapped(text: str) -> str:
 
 
 def contract() -> str:
-    """The conventions of `losses.core.base` as a list."""
+    """Return the conventions of `losses.core.base` as a list."""
     _, *entries = inspect.getdoc(sys.modules["losses.core.base"]).split("\n\n", 1)  # type: ignore[union-attr]
     lines: list[str] = []
     for line in entries[0].splitlines():
@@ -88,6 +88,7 @@ def contract() -> str:
 
 
 def overview(built: Mapping[str, SegmentationLoss], cost: Cost) -> str:
+    """Return the table of all losses: formula, gradient scale and cost."""
     classes = sorted({c for _, c in cost.of})
     head = ["loss", "formula", "gradient", *(f"ms / MiB, {c} classes" for c in classes)]
     rows = [
@@ -98,6 +99,7 @@ def overview(built: Mapping[str, SegmentationLoss], cost: Cost) -> str:
 
 
 def spent(cost: Cost, name: str, classes: int) -> str:
+    """Return the cost of a loss as `ms / MiB`; a dash for what was not measured."""
     if (name, classes) not in cost.of:
         return "–"
     milliseconds, mebibytes = cost.of[name, classes]
@@ -105,18 +107,20 @@ def spent(cost: Cost, name: str, classes: int) -> str:
 
 
 def formula(loss: SegmentationLoss) -> str:
-    """The first sentence of the docstring, without its source."""
+    """Return the first sentence of the docstring, without its source."""
     source = r" \((?=[^()]*(?:\d{4}|arXiv))"
     first = re.split(rf"{source}|, the mean over (?:classes|(?:channels and )?valid pixels)", paragraphs(loss)[0])[0]
     return first.rstrip(".:").replace("|", "\\|").replace("*", "\\*")
 
 
 def gradient(loss: SegmentationLoss) -> str:
+    """Return the gradient scale before training and at a margin of 3."""
     scale = losses.gradient_scale(loss)
     return f"{scale.initial:.2g} → {scale.at_margin_3:.2g}"
 
 
 def section(loss: SegmentationLoss) -> str:
+    """Return the section of one loss: its docstring, its own parameters and the laws it breaks or keeps."""
     name = str(loss.loss_name)
     own = {key: value for key, value in losses.parameters(name).items() if key not in SHARED}
     listed = ", ".join(f"`{key} = {value!r}`" for key, value in own.items())
@@ -138,15 +142,17 @@ def section(loss: SegmentationLoss) -> str:
 
 
 def call(name: str, params: Mapping[str, Any]) -> str:
+    """Return a loss with its parameters as code."""
     return f"`{name}({', '.join(f'{key}={value!r}' for key, value in params.items())})`"
 
 
 def paragraphs(loss: SegmentationLoss) -> list[str]:
+    """Return the paragraphs of the class docstring, one line each."""
     return [" ".join(text.split()) for text in str(inspect.getdoc(type(loss))).split("\n\n")]
 
 
 def read_cost() -> Cost:
-    """Times at 21 classes from the stored measurement; none when there is no file."""
+    """Return time and memory per loss and number of classes from the stored measurement; empty if there is no file."""
     if not COST.exists():
         return Cost({}, "")
     stored = json.loads(COST.read_text())
@@ -163,6 +169,7 @@ def read_cost() -> Cost:
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table."""
     head = list(head)
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

@@ -1,6 +1,6 @@
-"""Pixel weights of one label map, computed on the host, to be given to a loss as `sample_weight`.
+"""Pixel weights of one label map, computed on the host, for the `sample_weight` of a loss.
 
-A label map is class ids (H,W) of any integer type; weights are float32 (H,W), 0 on void. Only their ratios matter.
+A label map holds class ids (H,W) of any integer type. Weights are float32 (H,W), 0 on void. Only their ratios matter.
 """
 
 import math
@@ -13,10 +13,16 @@ REACH = 8.0  # in sigma: exp(-8^2 / 2) = 1.3e-14, beyond the last digit of any w
 
 
 def balanced(label: ArrayLike, classes: int, ignore_index: int | None = 255) -> NDArray[np.float32]:
-    """Inverse class frequencies of this image: N / (K n_c) for its N valid pixels, K classes present, n_c of class c.
+    """Return the inverse class frequencies of this image, float32 (H,W): N / (K n_c), 0 on void.
 
-    Each class present has the same total weight; the mean weight of the valid pixels is 1. This is class-balanced
-    cross-entropy with the frequencies of each image instead of the data set's.
+    N counts the valid pixels of the image, K the classes present, and n_c the pixels of class c. Each class present has
+    the same total weight, and the mean weight of the valid pixels is 1. The result is class-balanced cross-entropy with
+    the frequencies of each image in place of those of the data set.
+
+    Args:
+        label: class ids (H,W).
+        classes: number of classes.
+        ignore_index: the id of void pixels; None: there are none.
 
     Raises:
         ValueError: not (H,W), or an id outside 0..classes-1 that is not `ignore_index`.
@@ -41,14 +47,24 @@ def unet_weights(
     background: int = 0,
     balance: bool = True,
 ) -> NDArray[np.float32]:
-    """w_c + w0 exp(-(d1 + d2)^2 / (2 sigma^2)): more weight where two objects come close (Ronneberger et al. 2015).
+    """Return w_c + w0 exp(-(d1 + d2)^2 / (2 sigma^2)), float32 (H,W): more weight where two objects come close.
 
-    U-Net, arXiv 1505.04597, equation 2. d1 and d2 are the distances in pixels to the nearest and the second nearest
-    object. The cost is that of one distance transform an object, of its bounding box and 8 sigma around it.
+    d1 and d2 are the distances in pixels to the nearest and the second nearest object. The cost is one distance
+    transform per object, of its bounding box and 8 sigma around it.
+
+    Args:
+        label: class ids (H,W).
+        w0: weight of the second term.
+        sigma: width of the second term, pixels, above 0.
+        ignore_index: the id of void pixels; None: there are none.
+        background: the class id whose pixels belong to no object.
+        balance: take w_c from `balanced`, with mean 1; otherwise it is 1 everywhere.
 
     Convention: an object is a 4-connected component of a class other than `background`. The second term is added to
-    background pixels alone, as it is their border that must be learned; with less than two objects there is none.
-    w_c is `balanced`, with mean 1, or 1 everywhere with `balance=False`.
+    background pixels alone, because they form the border that must be learned. With fewer than two objects there is no
+    second term.
+
+    Source: Ronneberger et al. (2015, arXiv 1505.04597), U-Net, equation 2.
 
     Raises:
         ValueError: not (H,W), sigma not above 0, or, with `balance`, a negative id.
@@ -66,7 +82,7 @@ def unet_weights(
 def _distances_to_two_objects(
     ids: NDArray[np.int64], background: int, reach: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Distances (H,W) to the nearest and second nearest object, inf where it is farther than about `reach`."""
+    """Return distances (H,W) to the nearest and second nearest object, inf where it is farther than about `reach`."""
     nearest, second = np.full(ids.shape, np.inf), np.full(ids.shape, np.inf)
     for class_id in np.unique(ids[ids != background]):
         objects, _ = ndimage.label(ids == class_id)
@@ -79,7 +95,7 @@ def _distances_to_two_objects(
 
 
 def _ids(label: ArrayLike, ignore_index: int | None) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The label map as an integer array and the mask of its valid pixels."""
+    """Return the label map as an integer array, and the mask of its valid pixels."""
     ids = np.asarray(label)
     if ids.ndim != 2 or not np.issubdtype(ids.dtype, np.integer):
         raise ValueError(f"label must be class ids (H,W) of an integer type, got {ids.dtype} {ids.shape}")

@@ -10,7 +10,7 @@ from losses.core.inputs import one_hot
 from losses.core.reductions import over_pixels
 from losses.core.registry import register
 
-SIDE = 12  # a pooled map keeps at least so many cells a side, where the image has them
+SIDE = 12  # a pooled map keeps at least so many cells per side, where the image has them
 
 
 @register("rmi")
@@ -66,7 +66,7 @@ class RegionMutualInformation(ClassLoss):
         return self.mean_over_classes(values, of_truth)
 
     def lost_information(self, truth: tf.Tensor, probabilities: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-        """RMI (B,C) of truth and probabilities, (B,H,W,C) each, and pixel weights (B,H,W,1)."""
+        """Return the RMI (B,C) of truth and probabilities, (B,H,W,C) each, with pixel weights (B,H,W,1)."""
         p, y, weights, valid = (
             windows(average_pool(x, self.pool), self.region)
             for x in (probabilities, truth, weight, tf.cast(weight > 0.0, tf.float32))
@@ -83,7 +83,7 @@ class RegionMutualInformation(ClassLoss):
 
 
 def average_pool(maps: tf.Tensor, size: int) -> tf.Tensor:
-    """Means of cells of size x size pixels, or smaller ones if there are less than SIDE a side; a remainder is cut."""
+    """Return the means of cells of size x size pixels; smaller cells if fewer than SIDE fit per side. A rest is cut."""
     shape = tf.shape(maps)
     size = tf.clip_by_value(tf.minimum(shape[1], shape[2]) // SIDE, 1, size)
     rows, columns = shape[1] // size, shape[2] // size
@@ -92,7 +92,7 @@ def average_pool(maps: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def windows(maps: tf.Tensor, size: int) -> tf.Tensor:
-    """All windows of size x size cells of maps (B,h,w,C), as (B,C,windows,size^2)."""
+    """Return all windows of size x size cells of maps (B,h,w,C), as (B,C,windows,size^2)."""
     maps = tf.transpose(maps, (0, 3, 1, 2))
     shape = tf.shape(maps)
     rows, columns = tf.maximum(shape[2] - size + 1, 0), tf.maximum(shape[3] - size + 1, 0)

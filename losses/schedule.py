@@ -1,4 +1,4 @@
-"""Losses that change in the course of training, and losses over several outputs."""
+"""Losses that change during training, and losses over several outputs."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -14,9 +14,9 @@ from losses.core.registry import register
 
 
 class Progress:
-    """The share of training that is done, as a variable that a compiled step reads.
+    """The share of the training that is done, 0 to 1, as a variable that a compiled step reads.
 
-    Under a strategy it must be built in the strategy's scope, as the model is; then every replica has a copy.
+    Under a strategy it must be built in the strategy's scope, like the model; then every replica has a copy.
     """
 
     def __init__(self) -> None:
@@ -25,10 +25,11 @@ class Progress:
         )
 
     def set(self, share: float) -> None:
+        """Set the share, clipped to 0..1."""
         self.share.assign(min(max(share, 0.0), 1.0))
 
     def between(self, start: float, end: float) -> tf.Tensor:
-        """The value on the line from `start` to `end`."""
+        """Return the value on the line from `start` to `end` at the present progress."""
         return start + (end - start) * self.share
 
 
@@ -69,6 +70,7 @@ class ScheduledMix(Compound):
 
     @cached_property
     def parts(self) -> tuple[SegmentationLoss, ...]:
+        """Return the two losses."""
         return tuple(registry.get(name, **self.shared) for name in self.losses)
 
     @property
@@ -78,16 +80,16 @@ class ScheduledMix(Compound):
 
 
 class DeepSupervision(SegmentationLoss):
-    """sum_k a_k L(labels, output_k) over outputs of several resolutions, each brought to the labels' size.
+    """sum_k a_k L(labels, output_k) over outputs of several resolutions, each enlarged to the labels' size.
 
     Lee et al. 2015 (arXiv 1409.5185).
 
     Args:
         loss: a loss of this package, for every output.
-        weights: a_k, one an output; none means 1, 1/2, 1/4, ... divided by their sum, as nnU-Net has them.
+        weights: a_k, one per output; none means 1, 1/2, 1/4, ... divided by their sum, as in nnU-Net.
 
-    Convention: predictions are a list or tuple of logits (B,h_k,w_k,C), the main one first, or K of one size as one
-    tensor (B,K,h,w,C). Logits are enlarged bilinearly (half-pixel centres), as DeepLab does, so no label is lost.
+    Convention: predictions are a list or tuple of logits (B,h_k,w_k,C), the main output first, or K outputs of one size
+    as one tensor (B,K,h,w,C). Logits are enlarged bilinearly (half-pixel centres), as in DeepLab, so no label is lost.
     """
 
     loss: Any = None

@@ -119,7 +119,7 @@ class AsymmetricFocalTversky(Tversky):
 
 
 def _rare(ids: Sequence[int] | None, channels: int) -> tf.Tensor:
-    """Which of the classes are rare: booleans (C,)."""
+    """Return which of the classes are rare, as booleans (C,)."""
     if ids is not None and max(ids) >= channels:
         raise ValueError(f"rare has id {max(ids)} for {channels} classes")
     return tf.constant([c > 0 if ids is None else c in ids for c in range(channels)])

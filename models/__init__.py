@@ -1,4 +1,4 @@
-"""DeepLabV3+ on KerasCV backbones. Importing the package imports no TensorFlow: names are resolved when first used."""
+"""DeepLabV3+ on KerasCV backbones. Importing the package imports no TensorFlow; names are resolved at first use."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""From a ModelSpec to a Keras model."""
+"""Build a Keras model from a ModelSpec."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from models.spec import BACKBONE, ModelSpec
 
 
 def build(spec: ModelSpec, num_classes: int, *, seed: int | None = None) -> keras.Model:
-    """A segmentation model.
+    """Build a segmentation model.
 
     Args:
-        spec: what to build.
+        spec: the model.
         num_classes: channels of the logits.
-        seed: of the dropout; initial weights follow `keras.utils.set_random_seed`.
+        seed: seed of the dropout. Initial weights follow `keras.utils.set_random_seed`.
 
     Returns:
-        A functional model from RGB (B, H, W, 3) with values in 0..255 to float32 logits (B, H, W, num_classes), for any
-        H and W and under any dtype policy. Its layer named "backbone" holds everything that `spec.weights` fills.
-        (Architecture `keras_cv` has no such layer.)
+        A functional model from RGB (B, H, W, 3) with values in 0..255 to float32 logits (B, H, W, num_classes). H and W
+        are any, and so is the dtype policy. Its layer named "backbone" holds everything that `spec.weights` fills.
+        Architecture `keras_cv` has no such layer.
 
     Raises:
         ValueError: `num_classes` below 1, or weights that are missing or belong to another architecture.
@@ -38,16 +38,16 @@ def build(spec: ModelSpec, num_classes: int, *, seed: int | None = None) -> kera
 
 
 def build_training(spec: ModelSpec, num_classes: int, *, seed: int | None = None) -> tuple[keras.Model, keras.Model]:
-    """What is trained and what is used: the model to `fit`, and that of `build`, made of the same layers.
+    """Build the model to train and the model to use; both share their layers. The second is the model of `build`.
 
-    With an auxiliary head the first gives (B, 2, H, W, num_classes), its own logits and the auxiliary ones; without,
-    the two are one. Weights saved from the second are those that `build` loads, whatever the first has.
+    With an auxiliary head the first returns (B, 2, H, W, num_classes): its own logits and the auxiliary ones. Without,
+    the two are one model. Weights saved from the second fit the model of `build` in either case.
     """
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, received {num_classes!r}")
     image = keras.Input((None, None, 3), name="image")
     if spec.architecture == "keras_cv":
-        from models.reference import MULTIPLE, reference  # here, not above: KerasCV costs seconds
+        from models.reference import MULTIPLE, reference  # here, not above: importing KerasCV takes seconds
 
         padded = PadToMultiple(MULTIPLE, dtype="float32", name="padding")(scaled(image, BACKBONES[spec.backbone]))
         stock = reference(_weighted(spec), num_classes, spec.low_level_channels, spec.batch_norm_momentum)
@@ -71,8 +71,11 @@ def build_training(spec: ModelSpec, num_classes: int, *, seed: int | None = None
 
 
 def front(spec: ModelSpec) -> keras.Model:
-    """What stands before decoder and head: RGB, scaled, to the maps at stride 4 and `spec.output_stride`, and to the
-    one that an auxiliary head is for."""
+    """Build what comes before decoder and head.
+
+    It takes RGB that is scaled already. It returns the maps at stride 4, at `spec.output_stride`, and the one that an
+    auxiliary head reads.
+    """
     row, backbone = BACKBONES[spec.backbone], _weighted(spec)
     strides = (4, 32, *([16] if spec.auxiliary_weight else []))
     levels = keras.Model(backbone.input, maps(backbone, row, strides))

@@ -1,4 +1,4 @@
-"""What differs between Keras 2.15 and Keras 3, and the one name under which our layers are registered."""
+"""Differences between Keras 2.15 and Keras 3, and the name under which our layers are registered."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ register = keras.saving.register_keras_serializable(package=PACKAGE)
 
 
 def depthwise_kernel(layer: keras.layers.DepthwiseConv2D) -> Any:
-    """The kernel variable (kh, kw, C, multiplier) of a built depthwise convolution; Keras 3 renamed the attribute."""
+    """Return the kernel (kh, kw, C, multiplier) of a built depthwise convolution; Keras 3 renamed the attribute."""
     return layer.depthwise_kernel if hasattr(layer, "depthwise_kernel") else layer.kernel
 
 
@@ -27,18 +27,18 @@ class Call(NamedTuple):
     node: Any
 
     def again(self, layer: Any, tensors: Mapping[int, Any]) -> list[Any]:
-        """The results of the same call of another layer on other tensors, given by the identity of those here."""
+        """Return the results of the same call of another layer; `tensors` maps ids of the tensors here to others."""
         if KERAS_3:
             arguments, named = self.node.arguments.fill_in(tensors)
         else:
             taken = {str(key): [value] * len(self.inputs) for key, value in tensors.items()}
             arguments, named = self.node.map_arguments(taken)
-        given = {name: value for name, value in named.items() if value is not None}  # `mask` is not for every layer
+        given = {name: value for name, value in named.items() if value is not None}  # not every layer takes `mask`
         return tf.nest.flatten(layer(*arguments, **given))
 
 
 def subscripts(call: Call) -> list[tuple[int | None, int | None, int | None]] | None:
-    """Start, stop and step along each axis where the call is `x[...]` of slices; None where it is another."""
+    """Return start, stop and step along each axis if the call is `x[...]` with slices; None for any other call."""
     if type(call.layer).__name__ not in ("GetItem", "SlicingOpLambda"):
         return None
     _, taken = call.node.arguments.args if KERAS_3 else call.node.call_args
@@ -51,7 +51,7 @@ def subscripts(call: Call) -> list[tuple[int | None, int | None, int | None]] | 
 
 
 def calls(model: keras.Model) -> list[Call]:
-    """All calls of a functional model but those of its inputs, in topological order."""
+    """Return all calls of a functional model except those of its inputs, in topological order."""
     nodes = [node for depth in sorted(model._nodes_by_depth, reverse=True) for node in model._nodes_by_depth[depth]]
     found = [
         Call(node.operation, list(node.input_tensors), list(node.outputs), node)

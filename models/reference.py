@@ -1,5 +1,8 @@
-"""KerasCV's own DeepLabV3Plus, the reference row of comparisons, made to accept sizes that a traced function only sees
-when it runs. With a size that is known it is the stock model, operation for operation."""
+"""KerasCV's own DeepLabV3Plus, the reference row of comparisons.
+
+It is changed to accept sizes that a traced function only knows when it runs. With a static size it is the stock model,
+operation for operation.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,15 @@ import tensorflow as tf
 
 from models.compat import register
 
-MULTIPLE = 32  # of which its height and width have to be
+MULTIPLE = 32  # height and width have to be multiples of this
 
 
 def reference(backbone: Any, num_classes: int, low_level_channels: int, batch_norm_momentum: float) -> keras.Model:
-    """Scaled images (B, H, W, 3), sides multiples of 32, to float32 logits (B, H, W, num_classes).
+    """Build the model from scaled images (B, H, W, 3) to float32 logits (B, H, W, num_classes); sides: multiples of 32.
 
-    Its head is KerasCV's but for the softmax: a loss here takes logits. Its normalisation keeps `batch_norm_momentum`
-    of the running statistics a step, as ours does: else a comparison after a short training would be one of momenta.
+    Its head is KerasCV's without the softmax, because the losses here take logits. Its normalisation keeps the share
+    `batch_norm_momentum` of the running statistics per step, as our models do. Otherwise a comparison after a short
+    training would be a comparison of momenta.
     """
     head = keras.Sequential(
         [
@@ -59,7 +63,7 @@ class UpSampling(keras.layers.UpSampling2D):
 
 @register
 class SpatialPyramidPooling(keras_cv.layers.SpatialPyramidPooling):
-    """KerasCV's, which under Keras 3 refuses maps (B, h, w, C) without a static size."""
+    """KerasCV's pyramid pooling, which under Keras 3 refuses maps (B, h, w, C) without a static size."""
 
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         if None not in inputs.shape[1:3]:

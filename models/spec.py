@@ -1,4 +1,4 @@
-"""What a model is: frozen, hashable and validated before TensorFlow is imported."""
+"""The specification of a model: frozen, hashable, and validated before TensorFlow is imported."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _choice(field: str, value: Any, known: Iterable[Any]) -> Any:
     raise ValueError(f"{field} {value!r} is not known; {hint}known: {', '.join(map(str, options))}")
 
 
-# What KerasCV's own model does not have.
+# Settings that KerasCV's own model does not have.
 _OURS_ALONE = ("aspp_channels", "decoder_channels", "separable", "dropout", "sync_batch_norm")
 
 
@@ -34,26 +34,26 @@ class ModelSpec(BaseModel):
     """A segmentation model: RGB 0..255 of any size in, logits of the same size out.
 
     Attributes:
-        architecture: `deeplabv3plus` (Chen et al. 2018, arXiv 1802.02611); `deeplabv3` (Chen et al. 2017, arXiv
-            1706.05587), which has no decoder: a 3x3 convolution at the output stride takes its place; or `keras_cv`:
-            KerasCV's own DeepLabV3Plus, kept as a reference: stride 32 with the rates 6, 12, 18, its own head; it knows
-            multiples of 32 only, so other sizes are padded to the next and cropped again.
+        architecture: one of three. `deeplabv3plus` (Chen et al. 2018, arXiv 1802.02611). `deeplabv3` (Chen et al. 2017,
+            arXiv 1706.05587) has no decoder; a 3x3 convolution at the output stride replaces it. `keras_cv` is
+            KerasCV's own DeepLabV3Plus, kept as a reference, with stride 32, rates 6, 12, 18 and its own head. It takes
+            multiples of 32 only, so other sizes are padded to the next multiple and cropped again.
         backbone: a row of `models.encoder.backbones`.
-        weights: of the backbone: `none` (random), `imagenet` (from an installed package), the path of a weights file,
-            or the name of the row's preset, which is then downloaded.
-        output_stride: input size over the size of the map that the ASPP sees.
+        weights: weights of the backbone: `none` (random), `imagenet` (from an installed package), the path of a weights
+            file, or the name of the row's preset, which is then downloaded.
+        output_stride: input size divided by the size of the map that the ASPP reads.
         head: how logits get from 1/4 to full size: `bilinear`, or `subpixel` (Shi et al. 2016, arXiv 1609.05158).
-        blur: average 2x2 windows behind a subpixel head (see `heads.SubpixelUpsampling`).
-        aspp_channels, decoder_channels, low_level_channels: widths.
+        blur: average 2x2 windows after a subpixel head (see `heads.SubpixelUpsampling`).
+        aspp_channels, decoder_channels, low_level_channels: numbers of channels.
         separable: 3x3 convolutions of ASPP and decoder are depthwise separable, as in the paper's fast variant.
         dropout: rate after the ASPP projection.
-        auxiliary_weight: of the loss of a second, fully convolutional head at the backbone's stride 16 (Zhao et al.
-            2017, arXiv 1612.01105, with 0.4), which the model has in training only; 0: there is none.
-        batch_norm_momentum: share of the running statistics kept a step, in backbone, ASPP and decoder. The Keras
-            default of 0.99 (KerasCV's MobileNetV3: 0.999) takes hundreds of steps to forget where it started, and
+        auxiliary_weight: weight of the loss of a second, fully convolutional head at the backbone's stride 16 (Zhao et
+            al. 2017, arXiv 1612.01105, with 0.4). The model has that head in training only; 0: there is none.
+        batch_norm_momentum: share of the running statistics that a step keeps, in backbone, ASPP and decoder. The Keras
+            default of 0.99 (KerasCV's MobileNetV3: 0.999) takes hundreds of steps to forget the initial values, and
             evaluation uses these statistics.
-        sync_batch_norm: batch normalisation takes its statistics over the images of all replicas, not of each (Peng et
-            al. 2018, arXiv 1711.07240).
+        sync_batch_norm: batch normalisation takes its statistics over the images of all replicas, not of each one
+            (Peng et al. 2018, arXiv 1711.07240).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -114,7 +114,7 @@ class ModelSpec(BaseModel):
 
     @property
     def rates(self) -> tuple[int, int, int]:
-        """Atrous rates of the ASPP: (6, 12, 18) at stride 16, in proportion at others, to span the same pixels.
+        """Return the atrous rates of the ASPP: (6, 12, 18) at stride 16, scaled at others to span the same pixels.
 
         >>> ModelSpec(output_stride=8).rates
         (12, 24, 36)

@@ -19,14 +19,16 @@ METRICS = {"miou": "mIoU", "boundary_iou": "boundary IoU", RARE: "IoU of the rar
 
 @dataclass(frozen=True)
 class Claim:
-    """A question that a part of the study answers by a difference of means, `second` less `first`.
+    """A question that a part of the study answers by a difference of means, `second` minus `first`.
+
+    It compares either two cells or two views.
 
     Attributes:
         ask: the question, in words.
-        part: of the study.
-        first, second: labels of two cells; or
-        views: two views of the same weights, over all cells of the part that have both, or over
-        cells: these.
+        part: the part of the study.
+        first, second: labels of two cells.
+        views: two views of the same weights.
+        cells: labels of the cells over which the views are compared; default: all cells of the part that have both.
         metric: one of METRICS.
 
     Raises:
@@ -52,7 +54,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Answer:
-    """`found` is in fractions; `p` its p-value after Holm over all claims; `seeds` of the cell that has the fewest."""
+    """The answer to a claim: `found` in fractions, its Holm-adjusted p-value `p`, and the least `seeds` of a cell."""
 
     claim: Claim
     found: Difference
@@ -63,12 +65,12 @@ class Answer:
 def answers(
     runs: Mapping[str, results.Run], claims: Sequence[Claim], rare: Mapping[str, Sequence[str]]
 ) -> list[Answer]:
-    """Answer the claims whose part was run, each with its interval; Holm's correction is over those.
+    """Answer the claims whose part was run, each with its interval; Holm's correction covers these claims.
 
     Args:
-        runs: by part.
-        claims: in the order of the page.
-        rare: the rare classes of the parts that have some.
+        runs: {part: run}.
+        claims: the claims, in the order of the page.
+        rare: {part: its rare classes}, for the parts that have some.
     """
     asked = [claim for claim in claims if claim.part in runs]
     found = [_answer(runs[claim.part], claim, rare.get(claim.part, ())) for claim in asked]
@@ -93,10 +95,10 @@ def _answer(run: results.Run, claim: Claim, rare: Sequence[str]) -> tuple[Differ
 
 
 def between_views(first: Mapping[str, Mapping[int, float]], second: Mapping[str, Mapping[int, float]]) -> Difference:
-    """Return the mean over cells of the change that another view makes to the same weights, by a paired t-test.
+    """Return the mean change over cells from one view to another of the same weights, by a paired t-test.
 
-    The units are the seeds, each with the mean of its changes over the cells: cells of a seed share data order and
-    augmentation, so that their changes are no repetitions. Only seeds that all cells have count.
+    The units are the seeds, each with the mean of its changes over the cells. The cells of a seed share the order of
+    data and the augmentation, so their changes are no independent repetitions. Only seeds that all cells have count.
     """
     return _of_changes(_changes(first, second))
 
@@ -129,7 +131,7 @@ def values(
         metric: a column of the table, or RARE: the mean IoU of the classes named in `rare`.
 
     Raises:
-        ValueError: a class of `rare` is none of the run's.
+        ValueError: the run has no class of a name in `rare`.
     """
     frame = _rare_iou(run, rare) if metric == RARE else results.trials(ended_well(run))
     return by_seed(frame[frame["view"] == view], metric)

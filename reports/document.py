@@ -1,4 +1,4 @@
-"""What a page says, apart from how it is written: the same blocks become Markdown, HTML and text."""
+"""Content of a page, apart from its format: the same blocks become Markdown, HTML and text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,17 +7,21 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Bold:
+    """Text in bold."""
+
     text: str
 
 
 @dataclass(frozen=True)
 class Code:
+    """Text in a fixed-width font."""
+
     text: str
 
 
 @dataclass(frozen=True)
 class Link:
-    """`target` is a path relative to the page, or `#anchor`, which Markdown shows as plain text."""
+    """A link: `target` is a path relative to the page, or `#anchor`, which Markdown shows as plain text."""
 
     text: str
     target: str
@@ -30,13 +34,15 @@ Tone = Literal["", "good", "bad", "unsure"]
 
 @dataclass(frozen=True)
 class Heading:
+    """A heading; `level` 2 begins a section, higher levels are inside it."""
+
     text: str
     level: int = 2
 
 
 @dataclass(frozen=True)
 class Paragraph:
-    """`tone` colours it where there are colours; the words say it all the same."""
+    """A paragraph: `tone` is its colour in formats that have colours; the words have to say the same without it."""
 
     text: Text
     tone: Tone = ""
@@ -44,7 +50,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Field:
-    """A table's field: what it shows, what it is sorted by (the text, when None), its tone, its anchor."""
+    """A field of a table: its text, its sort key (None: the text), its tone and its anchor."""
 
     text: Text
     value: float | None = None
@@ -54,7 +60,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns named in `left` are words, the others numbers. `long` tables fold away where that is possible."""
+    """A table: columns named in `left` hold words, the others numbers. A `long` table is folded where possible."""
 
     head: list[str]
     rows: list[list[Field | Text]]
@@ -64,7 +70,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture in the page; `name` is its file beside a Markdown page, `alt` says what it shows."""
+    """A picture in the page; `name` is its file beside a Markdown page, `alt` describes it."""
 
     name: str
     png: bytes
@@ -81,6 +87,8 @@ class Listing:
 
 @dataclass(frozen=True)
 class Items:
+    """A bulleted list."""
+
     items: list[Text]
 
 
@@ -89,11 +97,14 @@ Block = Heading | Paragraph | Table | Figure | Listing | Items
 
 @dataclass(frozen=True)
 class Document:
+    """A page: its title and its blocks in order."""
+
     title: str
     blocks: list[Block] = field(default_factory=list)
 
     @property
     def figures(self) -> list[Figure]:
+        """Return the figures of the page, in order."""
         return [block for block in self.blocks if isinstance(block, Figure)]
 
 

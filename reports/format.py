@@ -1,7 +1,6 @@
-"""How numbers are written in reports, in the tables of the terminal and in docs: each format once.
+"""Formats of numbers in reports, in terminal tables and in docs: each format is defined once.
 
-NaN stands for what was not measured, and is written as a dash. Fractions (mIoU, shares) are in 0..1 and are written in
-percent.
+NaN means not measured, and is written as a dash. Fractions (mIoU, shares) are in 0..1 and are written in percent.
 """
 
 import json
@@ -15,7 +14,7 @@ DASH = "–"
 
 
 def number(value: float, digits: int) -> str:
-    """Return a number with this many decimals.
+    """Return a number with `digits` decimals.
 
     >>> number(3.14159, 2), number(float("nan"), 2)
     ('3.14', '–')
@@ -24,7 +23,7 @@ def number(value: float, digits: int) -> str:
 
 
 def significant(value: float, digits: int = 2) -> str:
-    """Return a number with this many significant digits.
+    """Return a number with `digits` significant digits.
 
     >>> significant(0.02631), significant(float("nan"))
     ('0.026', '–')
@@ -33,7 +32,7 @@ def significant(value: float, digits: int = 2) -> str:
 
 
 def percent(fraction: float, digits: int = 1) -> str:
-    """Return a fraction in percent, without the sign.
+    """Return a fraction in percent, without the percent sign.
 
     >>> percent(0.5678), percent(0.5678, 2)
     ('56.8', '56.78')
@@ -69,7 +68,7 @@ def points_range(low: float, high: float) -> str:
 
 
 def plus_minus(half_width: float, digits: int = 1) -> str:
-    """Return half of an interval's width, a fraction, in percent; empty without an interval.
+    """Return the half width of an interval, a fraction, in percent; empty without an interval.
 
     >>> plus_minus(0.0123), plus_minus(float("nan"))
     ('± 1.2', '')
@@ -78,12 +77,12 @@ def plus_minus(half_width: float, digits: int = 1) -> str:
 
 
 def estimate(interval: Interval, digits: int = 1) -> str:
-    """Return a mean in percent, and half of its interval's width where it has one, such as `71.3 ± 0.8`."""
+    """Return a mean in percent, with the half width of its interval if it has one, such as `71.3 ± 0.8`."""
     return f"{percent(interval.mean, digits)} {plus_minus(interval.high - interval.mean, digits)}".strip()
 
 
 def chance(probability: float) -> str:
-    """Return a simulated probability; its ends are not certainties.
+    """Return a simulated probability; 0 and 1 are written as bounds, because they are no certainties.
 
     >>> chance(0.5), chance(1.0), chance(0.0)
     ('0.50', '> 0.99', '< 0.01')
@@ -103,7 +102,7 @@ def p_value(p: float) -> str:
 
 
 def plain(value: object) -> str:
-    """Return text as it is, and anything else as JSON.
+    """Return text unchanged, and anything else as JSON.
 
     >>> plain("cpu"), plain({"b": 1, "a": [2]})
     ('cpu', '{"a": [2], "b": 1}')
@@ -127,7 +126,7 @@ def metric_value(metric: str, mean: float) -> str:
 
 
 def change(row: ComparisonRow, difference: float) -> str:
-    """Return a change of a row with its sign, in points, in the metric's own unit, or in percent."""
+    """Return a change of a row with its sign, in percentage points, in the metric's own unit, or in percent."""
     return DASH if math.isnan(difference) else _in_unit_of(row, difference, "+")
 
 
@@ -137,7 +136,7 @@ def amount(row: ComparisonRow, difference: float) -> str:
 
 
 def change_interval(row: ComparisonRow) -> str:
-    """Return the two ends of the interval of a row's change, without the unit."""
+    """Return the ends of the interval of a row's change, without the unit."""
     if math.isnan(row.low):
         return DASH
     return f"{_in_unit_of(row, row.low, '+', unit=False)} to {_in_unit_of(row, row.high, '+', unit=False)}"

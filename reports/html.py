@@ -1,7 +1,7 @@
-"""A document as one self-contained HTML page: pictures, style and script inside, nothing fetched.
+"""Render a document as one self-contained HTML page, with pictures, style and script inside.
 
-Built as a tree of elements, so that text can never be taken for markup. The page's own security policy
-allows its style, its script (by digest) and embedded pictures, and no request at all.
+The page is built as a tree of elements, so that text is never read as markup. Its content security policy allows its
+style, its script (by digest) and embedded pictures, but no request.
 """
 
 import base64
@@ -31,7 +31,7 @@ from reports.document import (
 
 _HERE = Path(__file__).with_name("templates")
 Element = ElementTree.Element
-# Characters up to which a text in a table keeps to one line.
+# A text in a table of at most this many characters stays on one line.
 _SHORT = 24
 
 
@@ -56,7 +56,7 @@ def render(document: Document) -> str:
 
 
 def _element(tag: str, *children: Element | str, **attributes: str) -> Element:
-    """Return an element; a trailing underscore keeps an attribute's name off Python's keywords."""
+    """Return an element; a trailing underscore distinguishes an attribute's name from a Python keyword."""
     made = Element(tag, {name.rstrip("_"): value for name, value in attributes.items()})
     for child in children:
         if isinstance(child, Element):
@@ -82,7 +82,7 @@ def _anchor(heading: Heading) -> str:
 
 
 def _sections(blocks: list[Block]) -> list[Element]:
-    """Return blocks under their headings of level 2, a section per heading."""
+    """Return the blocks in sections, one per heading of level 2."""
     sections: list[Element] = [_element("section")]
     for block in blocks:
         if isinstance(block, Heading) and block.level == 2:
@@ -110,7 +110,7 @@ def _block(block: Block) -> Element:
 def _table(table: Table) -> Element:
     kinds = ["words" if name in table.left else "number" for name in table.head]
     heads = [
-        # A head may break into lines, but not before its unit.
+        # A column head may be broken into lines, but not before its unit.
         _element(
             "th", _element("button", name.replace(", ", ",\N{NO-BREAK SPACE}"), type="button"), scope="col", class_=kind
         )
@@ -118,7 +118,7 @@ def _table(table: Table) -> Element:
     ]
     rows = [_element("tr", *(_field(cell, kind) for cell, kind in zip(row, kinds, strict=True))) for row in table.rows]
     made = _element("table", _element("thead", _element("tr", *heads)), _element("tbody", *rows))
-    # A wide table scrolls by itself, by keyboard too.
+    # A wide table scrolls on its own, with the keyboard too.
     frame = _element("div", made, class_="table", tabindex="0", role="region", **{"aria-label": "Table"})
     return _element("details", _element("summary", table.long), frame) if table.long else frame
 
@@ -135,7 +135,7 @@ def _field(cell: Field | Text, kind: str) -> Element:
 
 
 def _figure(figure: Figure) -> Element:
-    width, height = struct.unpack(">II", figure.png[16:24])  # the PNG's own header
+    width, height = struct.unpack(">II", figure.png[16:24])  # from the header of the PNG
     source = "data:image/png;base64," + base64.b64encode(figure.png).decode()
     picture = _element("img", src=source, alt=figure.alt, width=str(width), height=str(height))
     return _element("figure", picture, _element("figcaption", *_text(figure.caption)))

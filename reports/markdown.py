@@ -1,4 +1,4 @@
-"""A document as Markdown (GitHub's), figures in files beside it."""
+"""Render a document as GitHub Markdown, with its figures in files beside it."""
 
 from reports.document import (
     Block,
@@ -64,7 +64,7 @@ def _inline(part: Inline) -> str:
 
 
 def escape(value: str) -> str:
-    """Return text that cannot break a table or be taken for markup."""
+    """Return text that cannot break a table or be read as markup."""
     ends = value[: len(value) - len(value.lstrip(" "))], value[len(value.rstrip(" ")) :]
     text = " ".join(value.split())
     for mark in "\\|<>*`[]":

@@ -1,4 +1,4 @@
-"""Names and units of the metrics that a comparison judges, as people read them."""
+"""Readable names and units of the metrics that a comparison judges."""
 
 from typing import NamedTuple
 
@@ -6,12 +6,12 @@ from results import ComparisonRow
 
 
 class Metric(NamedTuple):
-    """A metric as it is shown.
+    """How a metric is shown.
 
     Attributes:
-        name: for people; it holds the unit where a change is shown without one.
-        factor: by which a value is multiplied to be shown; 100 makes a fraction a percentage.
-        unit: of a change of the shown value; empty where the name tells it.
+        name: its readable name, with the unit if changes are shown without one.
+        factor: the factor from a value to the shown value; 100 makes a fraction a percentage.
+        unit: the unit of a change of the shown value; empty if the name contains it.
     """
 
     name: str
@@ -20,7 +20,7 @@ class Metric(NamedTuple):
 
 
 def _share(name: str) -> Metric:
-    """Return a metric in 0..1 that is shown in percent, and its changes in percentage points."""
+    """Return a metric in 0..1 that is shown in percent, with its changes in percentage points."""
     return Metric(name, 100.0, "points")
 
 
@@ -45,20 +45,20 @@ METRICS: dict[str, Metric] = {
 
 
 def of(metric: str) -> Metric:
-    """Return how a metric is shown; one that has no row is shown under its own name."""
+    """Return how a metric is shown; one without a row in the table is shown under its own name."""
     return METRICS.get(metric, Metric(metric))
 
 
 def name(metric: str) -> str:
-    """Return a metric's name for people."""
+    """Return the readable name of a metric."""
     return of(metric).name
 
 
 def is_percentage(metric: str) -> bool:
-    """Return whether the metric is a fraction that people read in percent."""
+    """Return whether the metric is a fraction that is shown in percent."""
     return of(metric).factor == 100
 
 
 def unit_of_change(row: ComparisonRow) -> tuple[float, str]:
-    """Return what a row's change is multiplied by to be shown, and its unit; empty where the metric's name tells it."""
+    """Return the factor from a row's change to the shown one, and its unit; empty if the metric's name contains it."""
     return (100.0, "%") if row.scale == "ratio" else of(row.metric)[1:]

@@ -1,4 +1,4 @@
-"""What a report states, as numbers: cells in order, their intervals, which of them differ, what is missing."""
+"""The numbers that a report states: cells in order, their intervals, which of them differ, what is missing."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ POWER = 0.8
 class Cell:
     """A setting over its seeds. `miou` maps seed to a fraction; numbers are means over the seeds that ended well.
 
-    `gradient` is the scale of the loss's gradient relative to cross-entropy, before training and at a margin of 3;
-    `chance` that of the highest true mIoU; `clocks` seconds by phase; `memory` MiB of each seed by kind of peak.
+    `gradient` is the scale of the loss's gradient relative to cross-entropy, before training and at a margin of 3.
+    `chance` is the probability of the highest true mIoU. `clocks` holds seconds by phase. `memory` holds the MiB of
+    each seed by kind of peak.
     """
 
     key: str
@@ -57,7 +58,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class View:
-    """A cell's weights evaluated in one way: validation mIoU and its interval, Boundary IoU, images/s of evaluation."""
+    """The weights of a cell in one evaluation: validation mIoU with its interval, Boundary IoU, evaluation images/s."""
 
     key: str
     label: str
@@ -82,13 +83,13 @@ class Across:
 class Summary:
     """Cells from best to worst (those that measured nothing last), the ranking on validation mIoU, and the gaps.
 
-    `incomparable` holds the reasons why the throughput of `untimed` trials cannot be compared. Where that of others
-    can (`timed`), the cells' rates leave these out; where that of none can, they show what was measured. `outdated`
-    counts the trials whose scores are left out because those of others are of a newer version. `views` is
-    empty when the weights were evaluated in one way only. `weights` names which were scored: "best", those that the
-    validation split chose, "last" or "averaged"; `fewest` is the least seeds of a measured cell. With several data
-    sets `across` says how methods do over them, and `parts` holds a summary of each, because mIoU of different data
-    sets cannot be ranked together; with one both are empty.
+    `incomparable` holds the reasons why the throughput of `untimed` trials cannot be compared. If that of others can
+    (`timed`), the rates of the cells leave the former out. If that of no trial can, the rates show what was measured.
+    `outdated` counts the trials whose scores are left out because those of others are of a newer version. `views` is
+    empty if the weights were evaluated in one way only. `weights` names the weights that were scored: "best" (chosen by
+    the validation split), "last" or "averaged". `fewest` is the least number of seeds of a measured cell. With several
+    data sets, `across` compares methods over them, and `parts` holds a summary per data set, because mIoU of different
+    data sets cannot be ranked together. With one data set both are empty.
     """
 
     cells: list[Cell]
@@ -111,6 +112,7 @@ class Summary:
 
     @property
     def measured(self) -> list[Cell]:
+        """Return the cells that have an mIoU."""
         return [cell for cell in self.cells if cell.miou]
 
 
@@ -148,7 +150,7 @@ def summarize(run: results.Run) -> Summary:
 
 
 def _joined(summary: Summary, parts: dict[str, Summary]) -> Summary:
-    """Return the summary of several data sets: what stands on one data set's noise stands on that of no other."""
+    """Return the summary of several data sets, each judged by its own noise."""
     inside = {cell.key: cell for part in parts.values() for cell in part.cells}
     return replace(
         summary,
@@ -160,7 +162,7 @@ def _joined(summary: Summary, parts: dict[str, Summary]) -> Summary:
 
 
 def _of_one_scoring(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Return the trials without scores of an older version than others', and how many trials had such."""
+    """Return the rows without scores of an older version than others, and the number of trials that had such scores."""
     scored = frame["miou"].notna()
     old = scored & (frame["scoring"] < frame.loc[scored, "scoring"].max())
     kept = frame.copy()
@@ -175,7 +177,7 @@ def _cells(
     ranking: Ranking,
     order: list[str],
 ) -> list[Cell]:
-    """Return the cells in order, each with its interval and its chance of the highest true mIoU."""
+    """Return the cells in order, each with its interval and its probability of the highest true mIoU."""
     means = intervals(values)
     chances = probability_best(means, ranking.pool if ranking.method == "blocked" else pool(_lists(values)))
     rows = dict(tuple(frame.groupby("cell")))
@@ -193,16 +195,16 @@ def _values(frame: pd.DataFrame, split: str, cells: Iterable[str]) -> dict[str, 
 
 
 def _comparable_rates(frame: pd.DataFrame, incomparable: pd.Series) -> pd.DataFrame:
-    """Return the frame without the rates of trials that cannot be compared; where no trial can, as it is.
+    """Return the frame without the rates of trials that cannot be compared; unchanged if no trial can be.
 
-    What shared its cores, or ran unsteadily, in training says nothing of the speed of evaluation either.
+    If a trial shared its cores or ran unsteadily in training, its speed of evaluation cannot be compared either.
     """
     rates = {name: frame[name].where(~incomparable) for name in ("images_per_second", "eval_images_per_second")}
     return frame.assign(**{name: kept for name, kept in rates.items() if kept.notna().any()})
 
 
 def _reasons(rows: pd.DataFrame) -> list[str]:
-    """Return why the throughput of these trials cannot be compared, each reason once."""
+    """List why the throughput of these trials cannot be compared, each reason once."""
     return sorted({why if isinstance(why, str) else "no reason given" for why in rows["throughput_reason"]})
 
 
@@ -221,9 +223,9 @@ def _weights(spec: Mapping[str, Any]) -> str:
 
 
 def _smallest(ranking: Ranking, seeds: int) -> float:
-    """Return the difference of two cells that so many seeds find with power POWER, after Holm.
+    """Return the difference of two cells that this number of seeds detects with power POWER, after Holm's correction.
 
-    NaN without a variance.
+    It is NaN without a variance.
     """
     if not ranking.pool:
         return float("nan")
@@ -232,9 +234,9 @@ def _smallest(ranking: Ranking, seeds: int) -> float:
 
 
 def _by_dataset(run: results.Run) -> dict[str, results.Run]:
-    """Return the run's trials and cells by data set; empty when there is one only.
+    """Return the run's trials and cells by data set; empty if there is only one.
 
-    A cell without a record is in none.
+    A cell without a record is in none of them.
     """
     named = {one.record.cell: str(one.record.spec.get("data", {}).get("name", "")) for one in run.trials}
     names = named | {one.record.cell: one.record.dataset.name for one in run.trials if one.record.dataset}
@@ -257,7 +259,7 @@ def _lists(values: dict[str, dict[int, float]]) -> dict[str, list[float]]:
 
 
 def _across(run: results.Run, values: dict[str, dict[int, float]], labels: dict[str, str]) -> list[Across]:
-    """Return methods over several data sets, best first: a method is what remains of a cell without its data set."""
+    """Return methods over several data sets, best first; a method is the setting of a cell without its data set."""
     datasets = {one.record.cell: one.record.dataset.name for one in run.trials if one.record.dataset}
     if len(set(datasets.values())) < 2:
         return []
@@ -283,7 +285,7 @@ def _across(run: results.Run, values: dict[str, dict[int, float]], labels: dict[
 
 
 def _planned(run: results.Run, frame: pd.DataFrame) -> dict[str, tuple[str, list[int]]]:
-    """Return {cell: (label, seeds)} of manifest and records together; labels that two cells share get the hash."""
+    """Return {cell: (label, seeds)} of manifest and records; a shared label is followed by the start of the key."""
     planned: dict[str, tuple[str, list[int]]] = {}
     for cell in run.manifest.get("cells", []):
         planned[cell["cell"]] = (cell.get("label", cell["cell"]), list(cell.get("seeds", [])))
@@ -302,18 +304,18 @@ def _scaling(run: results.Run) -> list[ScalingRow]:
     try:
         return rows(starts(one.record for one in run.trials))
     except ValueError:
-        return []  # a run on one width, as most are
+        return []  # a run with one number of replicas, as most are
 
 
 def _views(frame: pd.DataFrame, labels: dict[str, str]) -> list[View]:
-    """Return every view of each cell's weights, cells in the order of `labels`, views as they came."""
+    """Return every view of each cell's weights, cells in the order of `labels`, views in the order of the records."""
     frame = frame[(frame["split"] == "val") & (frame["status"] == "ok") & frame["miou"].notna()]
     names = list(dict.fromkeys(frame["view"]))
     if len(names) < 2:
         return []
     rows = {(key, name): frame[(frame["cell"] == key) & (frame["view"] == name)] for key in labels for name in names}
     rows = {place: group for place, group in rows.items() if len(group)}
-    # View by view: those of the same weights are no repetitions of each other's noise.
+    # View by view: views of the same weights are no repetitions of each other.
     found = {
         name: intervals({key: _by_seed(group) for (key, view), group in rows.items() if view == name}) for name in names
     }
@@ -331,7 +333,7 @@ def _views(frame: pd.DataFrame, labels: dict[str, str]) -> list[View]:
 
 
 def _by_seed(frame: pd.DataFrame) -> dict[int, float]:
-    """Return one value per seed; trials that repeat a seed are one repetition, so they are averaged."""
+    """Return one value per seed; trials that repeat a seed count as one repetition, so they are averaged."""
     means = frame.groupby("seed")["miou"].mean()
     return dict(zip(means.index.tolist(), means.tolist(), strict=True))
 

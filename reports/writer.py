@@ -1,4 +1,4 @@
-"""Writes a run's report: `report/report.md` with its figures, and `report/report.html`, which needs no other file."""
+"""Write a run's report: `report/report.md` with its figures, and `report/report.html`, which needs no other file."""
 
 import os
 from pathlib import Path
@@ -12,13 +12,16 @@ from results import write_bytes
 
 
 def write(run: str | os.PathLike[str], base: str | os.PathLike[str] | None = None) -> Path:
-    """Write `report/report.{md,html}` and `report/figures/*.png` of a run folder from its records; returns the first.
+    """Write `report/report.{md,html}` and `report/figures/*.png` of a run folder from its records.
 
-    With `base`, a run or a published release, the report also says what regressed since.
-    Equal records give equal bytes. Figures of an earlier report that this one does not have are removed.
+    With `base`, a run or a published release, the report also lists what regressed since. Equal records give equal
+    bytes. Figures of an earlier report that this one does not have are removed.
+
+    Returns:
+        The path of `report/report.md`.
 
     Raises:
-        ValueError: no record that can be read, here or in `base`, or no cell in common; one line says why.
+        ValueError: no readable record, here or in `base`, or no cell in common; one line gives the reason.
     """
     stored = results.read_run(run)
     comparison = results.compare(base, stored) if base is not None else None

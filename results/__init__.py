@@ -1,6 +1,6 @@
 """Records of trials, their tables and their statistics. No TensorFlow, no Ray, nothing else of the project.
 
-Names are resolved when they are first used (PEP 562), so `import results` costs nothing.
+Names are resolved at their first use (PEP 562), so `import results` loads nothing.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What a message about bad input is made of: the nearest right name, and the first fault of a file."""
+"""Parts of messages about bad input: the nearest right name, and the first fault of a file."""
 
 import difflib
 from collections.abc import Mapping
@@ -8,18 +8,18 @@ from pydantic import ValidationError
 
 
 def did_you_mean(name: str, known: Mapping[str, object]) -> str:
-    """Return `; did you mean X?` when a known name is close to `name`, else nothing.
+    """Return `; did you mean X?` if a known name is close to `name`, otherwise an empty text.
 
     Args:
-        name: what was given.
-        known: each right name and how it is written in the answer.
+        name: the name that was given.
+        known: {right name: how the answer writes it}.
     """
     close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {known[close[0]]}?" if close else ""
 
 
 class Fault(NamedTuple):
-    """The first of what pydantic found wrong: its path in the file, what it is, and how many others there are."""
+    """The first fault that pydantic found: its path in the file, its message, and the number of other faults."""
 
     path: tuple[str, ...]
     message: str

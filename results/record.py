@@ -1,8 +1,8 @@
 """The record of one trial: the only place that knows its schema.
 
-A record is strict JSON. A number that could not be measured is `null`; NaN and infinity become `null` when a record is
+A record is strict JSON. A number that could not be measured is `null`. NaN and infinity become `null` when a record is
 built, so a record equals its own round trip. Unknown keys are refused. A schema version newer than `SCHEMA_VERSION` is
-refused rather than guessed; an older one goes through `MIGRATIONS`, one step a version.
+refused. An older one goes through `MIGRATIONS`, one step per version.
 """
 
 import math
@@ -33,7 +33,7 @@ SCORING_VERSION = 2
 """
 
 # Version n -> a function that turns the JSON object of version n into that of version n + 1.
-# 2: views may hold `published`. 3: views that failed. 4: the version of the scoring, which was 1 until then.
+# 2: views may hold `published`. 3: failed views. 4: the version of the scoring, which was 1 until then.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: lambda old: {**old, "schema_version": 2},
     2: lambda old: {**old, "schema_version": 3},
@@ -45,7 +45,7 @@ STATUSES: tuple[str, ...] = get_args(Status)
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON can hold it: NumPy scalars and arrays as Python's, tuples as lists, NaN and infinity as None."""
+    """Return `value` as JSON can hold it: NumPy values as Python's, tuples as lists, NaN and infinity as None."""
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -64,7 +64,7 @@ def _inside(path: str) -> str:
     return path
 
 
-# Plain values are checked without a call into Python, which ten thousand records feel; only others go through `plain`.
+# Plain values are checked without a call into Python, which matters for ten thousand records; others go to `plain`.
 _FIRST = Field(union_mode="left_to_right")
 Real = Annotated[FiniteFloat | Annotated[float | None, BeforeValidator(plain)] | None, _FIRST]
 Count = Annotated[NonNegativeInt | Annotated[NonNegativeInt | None, BeforeValidator(plain)] | None, _FIRST]
@@ -81,7 +81,7 @@ class _Part(BaseModel):
 
 
 class Failure(_Part):
-    """Why a trial is not ok. `message` is one line for people, `traceback` the whole of it."""
+    """Why a trial did not end well. `message` is one readable line, `traceback` the full traceback."""
 
     kind: str
     message: str
@@ -92,7 +92,7 @@ class Failure(_Part):
 
 
 class Dataset(_Part):
-    """What the trial saw. `images` counts the images of each split; `colors` are RGB, 0..255, one a class."""
+    """The data set of the trial. `images` counts the images per split; `colors` are RGB, 0..255, one per class."""
 
     name: str
     version: str
@@ -109,7 +109,7 @@ class Dataset(_Part):
 
 
 class Clocks(_Part):
-    """Seconds, apart: before the first step, tracing and compiling, training, evaluation, reading and writing, all."""
+    """Seconds: before the first step, tracing and compiling, training, evaluation, reading and writing, and in all."""
 
     init_s: Real = None
     compile_s: Real = None
@@ -120,14 +120,14 @@ class Clocks(_Part):
 
 
 class GradientScale(_Part):
-    """Norm of d loss / d logits relative to cross-entropy, at uniform probabilities and once all is right by 3 nats."""
+    """Norm of d loss / d logits relative to cross-entropy, at uniform probabilities and at a margin of 3 logits."""
 
     initial: Real = None
     at_margin_3: Real = None
 
 
 class Objective(_Part):
-    """The loss as it was trained: parameters with all weights as numbers, calibration included in the scale."""
+    """The loss as it was trained: its parameters with all weights as numbers; the scale includes the calibration."""
 
     params: Object = {}
     gradient_scale: GradientScale = GradientScale()
@@ -151,7 +151,7 @@ class ValMetrics(TrainMetrics):
 
 
 class Epoch(_Part):
-    """One line of the history; `step` and `images` count from the start of the training."""
+    """One epoch of the history; `step` and `images` count from the start of the training."""
 
     epoch: NonNegativeInt
     step: NonNegativeInt
@@ -164,8 +164,11 @@ class Epoch(_Part):
 
 
 class Published(_Part):
-    """What earlier projects published as IoU, computed as they did, to be read beside the true mIoU: the foreground's
-    soft Jaccard averaged over batches, the mean recall of the classes, and soft Dice over all classes at once."""
+    """What earlier projects published as IoU, computed as they did, to be read beside the true mIoU.
+
+    It holds the soft Jaccard of the foreground averaged over batches, the mean recall of the classes, and soft Dice
+    over all classes at once.
+    """
 
     soft_iou: Real = None
     class_recall: Real = None
@@ -175,8 +178,8 @@ class Published(_Part):
 class View(ValMetrics):
     """One evaluation of the chosen weights on one split.
 
-    `confusion` is C x C, rows truth, columns prediction, in pixels, void left out. `iou`, `dice` and `boundary` have
-    one value a class (null: the class occurs neither in truth nor in prediction) or are empty (not measured).
+    `confusion` is C x C, rows truth, columns prediction, in pixels, without void pixels. `iou`, `dice` and `boundary`
+    have one value per class (null: the class occurs neither in truth nor in prediction), or are empty (not measured).
     """
 
     view: str = "default"
@@ -201,10 +204,10 @@ class View(ValMetrics):
 
 
 class Throughput(_Part):
-    """Training speed in the steady state: the median of `windows` (images/s, `window_steps` steps each).
+    """Training speed in the steady state: the median of `windows` (images/s over `window_steps` steps each).
 
-    `input_share` is the share of a step lost to waiting for input. When the figure cannot be compared with other
-    trials' (they shared the machine, say), `comparable` is false and `reason` says why.
+    `input_share` is the share of a step that waits for input. If the speed cannot be compared with that of other trials
+    (for example because they shared the machine), `comparable` is false and `reason` states why.
     """
 
     images_per_second: Real = None
@@ -218,14 +221,14 @@ class Throughput(_Part):
 
 
 class Memory(_Part):
-    """Peaks, in MiB."""
+    """Peaks of memory, MiB."""
 
     peak_rss_mb: Real = None
     peak_gpu_mb: Real = None
 
 
 class Target(_Part):
-    """Time to a target validation mIoU; `seconds` and `epoch` are null when it was not reached."""
+    """Time to a target validation mIoU; `seconds` and `epoch` are null if it was not reached."""
 
     miou: Real
     seconds: Real = None
@@ -233,7 +236,7 @@ class Target(_Part):
 
 
 class Best(_Part):
-    """The epoch with the best validation mIoU, which is the reported one when `eval.keep_checkpoint` is best."""
+    """The epoch with the best validation mIoU; its weights are the reported ones if `eval.keep_checkpoint` is best."""
 
     epoch: NonNegativeInt
     miou: Real
@@ -243,9 +246,9 @@ ArtefactKind = Literal["log", "checkpoint", "image", "truth", "prediction"]
 
 
 class Artefact(_Part):
-    """A file of the trial: `path` is relative to the trial folder, `sha256` the digest of its bytes.
+    """A file of the trial: `path` is relative to the trial folder, `sha256` is the digest of its bytes.
 
-    Pictures carry `meta = {"key": image key, "order": int}`; truth and prediction are 8-bit one-channel PNGs of ids.
+    Images have `meta = {"key": image key, "order": int}`. Truth and prediction are 8-bit one-channel PNGs of class ids.
     """
 
     kind: ArtefactKind
@@ -255,10 +258,10 @@ class Artefact(_Part):
 
 
 class Record(_Part):
-    """Everything one trial leaves behind. Sections that a failed trial never reached keep their empty defaults.
+    """Everything that a trial records. Sections that a failed trial never reached keep their empty defaults.
 
-    `failed_views` names the further evaluations of a trained model that came to nothing, each with its reason;
-    `scoring` is the `SCORING_VERSION` of its scores.
+    `failed_views` holds the further evaluations of a trained model that failed, each with its reason. `scoring` is the
+    `SCORING_VERSION` of its scores.
     """
 
     schema_version: Literal[4] = 4
@@ -298,13 +301,17 @@ class Record(_Part):
 
     @property
     def replicas(self) -> int | None:
-        """The replicas it was placed on: its GPUs, or those on the CPU; None where the spec does not say."""
+        """Return its number of replicas: its GPUs, or its replicas on the CPU; None if the spec does not say."""
         placement = self.spec.get("placement", {})
         return placement.get("gpus") or placement.get("cpu_replicas")
 
 
 def migrate(data: dict[str, Any]) -> dict[str, Any]:
-    """The JSON object brought to `SCHEMA_VERSION`; ValueError when its version is missing, newer, or has no way up."""
+    """Migrate a JSON object to `SCHEMA_VERSION`.
+
+    Raises:
+        ValueError: its version is missing, newer, or has no migration.
+    """
     version = data.get("schema_version")
     if not isinstance(version, int) or isinstance(version, bool):
         raise ValueError(f"no schema_version, or not a whole number: {version!r}")

@@ -1,6 +1,6 @@
-"""Published releases: records, tables, environments and reports of runs, frozen under `results/releases/VERSION/`.
+"""Published releases: records, tables, environments and reports of runs, frozen in `results/releases/VERSION/`.
 
-`SHA256SUMS` lists every file (check it with `sha256sum -c`); a release is written once and never changed.
+`SHA256SUMS` lists every file (check it with `sha256sum -c`). A release is written once and never changed.
 """
 
 import json
@@ -33,14 +33,15 @@ VERSION = re.compile(r"\d+\.\d+\.\d+([-+.][0-9A-Za-z.-]+)?")
 
 
 def publish(runs: Sequence[StrPath | Run], version: str, incomplete: bool = False) -> Path:
-    """Freeze runs, such as one a grid, as a release; returns its folder. Tables and reports are taken as they are.
+    """Freeze runs, for example one per grid, as a release and return its folder.
 
-    Each run gets a folder under the release, named like its grid. Checkpoints and pictures stay behind: the report
-    holds the pictures it shows. Records and logs come along; of the folders of this machine that they name, such as
-    the data set's, the last part stays.
+    Each run gets a folder in the release, named like its grid. Tables, reports, records and logs are copied;
+    checkpoints and prediction images are not. The report holds the pictures that it shows. Of this machine's folders
+    that the texts name, such as that of the data set, only the last part is kept.
 
     Raises:
-        ValueError: no proper version, it exists already, a run has no report, or lacks trials (unless `incomplete`).
+        ValueError: an invalid version or one that exists already, or a run without a report or that lacks trials
+            (unless `incomplete`).
     """
     read = [run if isinstance(run, Run) else read_run(run) for run in runs]
     target = check(read, version, incomplete)
@@ -69,10 +70,10 @@ def publish(runs: Sequence[StrPath | Run], version: str, incomplete: bool = Fals
 
 
 def check(runs: Sequence[Run], version: str, incomplete: bool = False) -> Path:
-    """The folder that a release would get.
+    """Check that a release can be published, and return the folder that it would get.
 
     Raises:
-        ValueError: no proper version, it exists already, or a run lacks trials (unless `incomplete`).
+        ValueError: an invalid version or one that exists already, or a run that lacks trials (unless `incomplete`).
     """
     if not VERSION.fullmatch(version):
         raise ValueError(f"release {version!r}: a version such as 0.2.0 is wanted")
@@ -87,7 +88,11 @@ def check(runs: Sequence[Run], version: str, incomplete: bool = False) -> Path:
 
 
 def _named(runs: Sequence[Run]) -> dict[str, Run]:
-    """Runs by the name of their grid; of their folder where two share a grid."""
+    """Return runs by the name of their grid, or of their folder if two runs share a grid.
+
+    Raises:
+        ValueError: the same run is given twice.
+    """
     grids = [str(run.manifest.get("grid") or run.folder.resolve().name) for run in runs]
     plain = [re.sub(r"[^\w.-]+", "-", Path(grid).stem) for grid in grids]
     named = {
@@ -100,7 +105,7 @@ def _named(runs: Sequence[Run]) -> dict[str, Run]:
 
 
 def gaps(run: Run) -> list[str]:
-    """What a run lacks of what was planned: unreadable or missing records, and trials that did not end well."""
+    """List what a run lacks of its plan: unreadable or missing records, and trials that did not end well."""
     found = [f"a record cannot be read: {problem}" for problem in run.problems]
     found += [f"no record of {label}, seed {seed}" for _, label, seed in missing(run)]
     return found + [f"{record.trial}: {record.status}" for record in failed(run)]
@@ -124,7 +129,7 @@ def _copy(run: Run, target: Path) -> None:
 
 
 def _places(run: Run) -> list[Path]:
-    """Where this machine kept the run and its data, longest first."""
+    """Return the folders of this machine that hold the run and its data, longest path first."""
     read = [one.record.spec.get("data", {}).get(name) for one in run.trials for name in ("root", "planned_root")]
     roots = {Path(root) for root in (*read, *chain(*run.manifest.get("moved", {}).items())) if root}
     here = {run.folder, run.folder.resolve()}
@@ -133,7 +138,7 @@ def _places(run: Run) -> list[Path]:
 
 
 def _without_places(text: bytes, places: Sequence[Path]) -> bytes:
-    """Of each place only its last name stays: this machine's folders do not concern the readers of a release."""
+    """Reduce each place to its last name: this machine's folders do not concern the readers of a release."""
     for place in places:
         named = rb"(?<![\w./-])" + re.escape(os.fsencode(place)) + rb"(?![\w-])"
         text = re.sub(named, os.fsencode(place.name).replace(b"\\", b"\\\\"), text)
@@ -163,13 +168,13 @@ def verify(folder: StrPath) -> None:
 
 
 def published() -> list[str]:
-    """The versions there are, oldest first."""
+    """Return the published versions, oldest first."""
     folder = releases_folder()
     found = [path.name for path in folder.iterdir() if VERSION.fullmatch(path.name)] if folder.is_dir() else []
     return sorted(found, key=_order)
 
 
 def _order(version: str) -> tuple[tuple[int, ...], bool, str]:
-    """Semantic versioning, near enough: 0.2.0-rc1 before 0.2.0 before 0.10.0."""
+    """Return a sort key close to semantic versioning: 0.2.0-rc1 before 0.2.0 before 0.10.0."""
     numbers, _, rest = version.partition("-")
     return tuple(int(part) for part in re.findall(r"\d+", numbers)[:3]), not rest, rest

@@ -1,4 +1,4 @@
-"""One metric of every cell over a row of runs, each judged against the one before it."""
+"""History of one metric of every cell over a sequence of runs, each judged against the one before it."""
 
 import math
 from collections import Counter
@@ -10,7 +10,7 @@ from results.comparison.comparing import compare
 from results.comparison.types import TRIALS, Comparison, Verdict
 from results.store import Run
 
-# How trials ended goes before what the others of their cell measured.
+# How trials ended takes precedence over what the other trials of their cell measured.
 _ENDS = ("missing", "newly failing", "fixed")
 
 Point = tuple[float, Verdict | None]
@@ -20,7 +20,7 @@ _CellView = tuple[str, str]
 
 @dataclass(frozen=True)
 class _Measured:
-    """What one run has of one cell in one view; `before` is the cell's key in the run before it."""
+    """What one run measured of one cell in one view; `before` is the cell's key in the run before it."""
 
     cell: str
     before: str
@@ -32,8 +32,8 @@ class _Measured:
 def cell_history(runs: Sequence[Run], metric: str, only: str = "*") -> CellHistory:
     """Follow a metric of every cell over runs.
 
-    A cell for which a search chose another value continues its line, as it is judged. A label that several other cells
-    have had is followed by the cell's key.
+    A cell for which a search chose another value continues the same line, just as it is judged. If several different
+    cells had the same label, the label is followed by the cell's key.
 
     Args:
         runs: from the oldest to the newest.
@@ -41,8 +41,8 @@ def cell_history(runs: Sequence[Run], metric: str, only: str = "*") -> CellHisto
         only: keep the cells whose label matches this pattern.
 
     Returns:
-        {(label, view): one (mean, verdict against the run before) per run}, sorted. The mean is NaN where it was not
-        measured; the verdict is None where there was nothing to judge.
+        {(label, view): one (mean, verdict against the run before) per run}, sorted. The mean is NaN if it was not
+        measured. The verdict is None if there was nothing to judge.
 
     Raises:
         ValueError: no cell whose label matches has a value; one line.
@@ -66,7 +66,7 @@ def cell_history(runs: Sequence[Run], metric: str, only: str = "*") -> CellHisto
 
 
 def _column(run: Run, before: Run | None, metric: str, only: str) -> tuple[list[_Measured], dict[_CellView, Verdict]]:
-    """What a run measured, and {(cell, view): verdict} of what it did not, where its trials ended otherwise."""
+    """Return what a run measured, and {(cell, view): verdict} of the rest, where its trials ended differently."""
     own = _compared(run, run, only)
     judged = _compared(before, run, only) if before else None
     verdicts = _verdicts(judged, metric) if judged else {}
@@ -84,18 +84,18 @@ def _compared(base: Run, head: Run, only: str) -> Comparison | None:
     try:
         return compare(base, head, only=only)
     except ValueError:
-        return None  # no cell in common, or none that is asked for: nothing to judge
+        return None  # no cell in common, or none that is selected: nothing to judge
 
 
 def _verdicts(judged: Comparison, metric: str) -> dict[_CellView, Verdict]:
-    """{(cell, view): verdict} of the metric; of the default view, how the trials ended, where that changed."""
+    """Return {(cell, view): verdict} of the metric; in the default view, of how the trials ended, if that changed."""
     found = {(row.cell, row.view): row.verdict for row in judged.rows if row.metric == metric}
     ended = {(row.cell, "default"): row.verdict for row in judged.rows if row.metric == TRIALS and row.verdict in _ENDS}
     return found | ended
 
 
 def _by_label(found: CellHistory, labels: Mapping[str, str]) -> CellHistory:
-    """The lines under their labels, sorted; a label of several lines is followed by the cell's key."""
+    """Return the lines by their labels, sorted; a label of several lines is followed by the cell's key."""
     several = {label for label, n in Counter(labels.values()).items() if n > 1}
     named = {
         (f"{labels[cell]} ({cell[:6]})" if labels[cell] in several else labels[cell], view): line
@@ -105,7 +105,7 @@ def _by_label(found: CellHistory, labels: Mapping[str, str]) -> CellHistory:
 
 
 def distinct_names(runs: Sequence[Run]) -> list[str]:
-    """Name each run: by its release or folder, or by its whole path where two would have one name."""
+    """Return a name per run: its release or folder, or its whole path if two would have the same name."""
     names = [str(run.manifest.get("release") or run.folder.resolve().name) for run in runs]
     twice = {name for name, n in Counter(names).items() if n > 1}
     return [str(run.folder) if name in twice else name for name, run in zip(names, runs, strict=True)]

@@ -1,4 +1,4 @@
-"""How the speed of a training grows with its replicas: efficiency from records, for report and command alike."""
+"""Scaling of training speed with the number of replicas: efficiency from records, for the report and the command."""
 
 import json
 import math
@@ -14,7 +14,7 @@ WEAK, STRONG = "weak", "strong"
 
 @dataclass(frozen=True)
 class Start:
-    """One process start: `setting` is all of its specification but width, batch size and seed."""
+    """One process start: `setting` is its whole specification except width, batch size and seed."""
 
     setting: str
     label: str
@@ -26,15 +26,15 @@ class Start:
 
 @dataclass(frozen=True)
 class Row:
-    """One number of replicas. `efficiency` is E(n) = T(n) / (n T(1)), with a 95 % interval where starts were repeated.
+    """One number of replicas. `efficiency` is E(n) = T(n) / (n T(1)), with a 95 % interval if starts were repeated.
 
     Attributes:
-        series: "weak" (a fixed batch for each replica) or "strong" (a fixed global batch), before it the label of the
-            start on one replica where there are several.
+        series: "weak" (a fixed batch per replica) or "strong" (a fixed global batch). If there are several settings,
+            it begins with the label of the start on one replica.
         batch: global batch size.
-        starts: process starts behind it, the unit of replication.
+        starts: number of process starts, the unit of replication.
         images_per_second: mean over the starts.
-        input_share: of a step that waits for input; None when it was not measured.
+        input_share: share of a step that waits for input; None if it was not measured.
     """
 
     series: str
@@ -49,7 +49,7 @@ class Row:
 
 
 def starts(records: Iterable[Record]) -> list[Start]:
-    """The process starts that ended well with a throughput that can be compared."""
+    """Return the process starts that ended well with a comparable throughput."""
     found = []
     for record in records:
         speed = record.throughput
@@ -68,10 +68,10 @@ def starts(records: Iterable[Record]) -> list[Start]:
 
 
 def rows(measured: Sequence[Start]) -> list[Row]:
-    """E(n) of every series, each relative to the starts of its setting on one replica, the fewest replicas first.
+    """Compute E(n) of every series, relative to the starts of its setting on one replica, fewest replicas first.
 
-    The interval is that of a ratio of geometric means: a t interval of the difference of the mean logarithms, with the
-    spread pooled over the series.
+    The interval is that of a ratio of geometric means: a t interval of the difference of the mean logarithms, with
+    their variance pooled over the series.
 
     Raises:
         ValueError: nothing ran on one replica, or nothing on several.

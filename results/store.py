@@ -1,6 +1,6 @@
-"""Records on disk: atomic writing, reading with one-line errors, and where the records of a run lie.
+"""Records on disk: atomic writing, reading with one-line errors, and the layout of run folders.
 
-A run folder holds `run.json` (the manifest) and `trials/TRIAL_ID/record.json` beside each trial's artefacts.
+A run folder holds `run.json` (the manifest) and `trials/TRIAL_ID/record.json` with the artefacts of each trial.
 """
 
 import contextlib
@@ -38,8 +38,14 @@ class Stored:
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder, read: its manifest (an empty dict when there is none), its records in the order of their trial ids,
-    and one line for each record that cannot be read."""
+    """The contents of a run folder.
+
+    Attributes:
+        folder: the run folder.
+        manifest: the manifest, an empty dict if there is none.
+        trials: the records, in the order of their trial ids.
+        problems: one line per record that cannot be read.
+    """
 
     folder: Path
     manifest: dict[str, Any]
@@ -49,10 +55,10 @@ class Run:
 
 @contextlib.contextmanager
 def writing(path: StrPath) -> Iterator[BinaryIO]:
-    """A file to write so that readers see the old bytes or the new ones, never a part, whenever process or machine die.
+    """Open a file to write such that readers see all the old bytes or all the new ones, even after a crash.
 
-    The bytes go to a temporary name in the same folder, `.NAME.*.tmp`, that no process of any machine shares, are
-    flushed to the disk, and take the name in one rename, if the block ends without an exception.
+    The bytes go to a temporary file `.NAME.*.tmp` in the same folder, whose name is unique over all processes and
+    machines. If the block ends without an exception, they are flushed to the disk and the file is renamed to `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,21 +81,25 @@ def writing(path: StrPath) -> Iterator[BinaryIO]:
 
 
 def write_bytes(path: StrPath, data: bytes) -> Path:
-    """Write a whole file by `writing`; returns its path."""
+    """Write a whole file by `writing`, and return its path."""
     with writing(path) as file:
         file.write(data)
     return Path(path)
 
 
 def write(folder: StrPath, record: Record) -> Path:
-    """Write `record.json` into the trial folder (made when missing), atomically; returns its path."""
+    """Write `record.json` into the trial folder (made if missing), atomically, and return its path."""
     parts = record.model_dump(mode="json").items()
     lines = (f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False, allow_nan=False)}" for key, value in parts)
     return write_bytes(Path(folder) / RECORD, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
 
 
 def read(path: StrPath) -> Record:
-    """The record in a `record.json` or in a trial folder; ValueError names the file and the reason in one line."""
+    """Read the record in a `record.json` or in a trial folder.
+
+    Raises:
+        ValueError: it cannot be read; one line names the file and the reason.
+    """
     path = Path(path)
     path = path / RECORD if path.is_dir() else path
     try:
@@ -124,16 +134,20 @@ def _refuse_constant(name: str) -> None:
 
 
 def read_manifest(run: StrPath) -> dict[str, Any]:
-    """The manifest `run.json` of a run folder as plain data; an empty dict when there is none."""
+    """Read the manifest `run.json` of a run folder as plain data; an empty dict if there is none.
+
+    Raises:
+        ValueError: it is there and cannot be read; one line.
+    """
     path = Path(run) / MANIFEST
     return _read_object(path) if path.exists() else {}
 
 
 def releases_folder(make: bool = False) -> Path:
-    """`results/releases` of the working tree that the current folder lies in; never of an installed copy.
+    """Return `results/releases` of the working tree that holds the current folder; never of an installed copy.
 
     Raises:
-        ValueError: `make`, and the current folder lies in no working tree of this project.
+        ValueError: with `make`, if the current folder is in no working tree of this project.
     """
     here = Path.cwd()
     for root in (here, *here.parents):
@@ -145,21 +159,24 @@ def releases_folder(make: bool = False) -> Path:
 
 
 def release_of(folder: StrPath) -> Path | None:
-    """The published release that a folder is, or lies in."""
+    """Return the published release that a folder is or lies in, None if there is none."""
     folder = Path(folder).resolve()
     return next((one for one in (folder, folder.parent) if (one / SUMS).is_file()), None)
 
 
 def locate(path: StrPath) -> Path:
-    """A path as it is, or the folder of the published release of that name."""
+    """Return the path, or, if it does not exist, the folder of the published release of that name if there is one."""
     release = releases_folder() / str(path)
     return release if not Path(path).exists() and release_of(release) else Path(path)
 
 
 def find(path: StrPath | Sequence[StrPath]) -> list[Path]:
-    """The record files behind a run folder, a release, a trial folder, a record file, a glob, or several of these.
+    """Return the record files of a run folder, a release, a trial folder, a record file, a glob, or several of these.
 
-    Each once, in the order given, sorted within. ValueError when one of them leads to no record.
+    Each file is listed once, in the order given; the files of one path are sorted.
+
+    Raises:
+        ValueError: one of the paths leads to no record.
     """
     if isinstance(path, str | os.PathLike):
         return _find_one(path)
@@ -173,7 +190,7 @@ def _find_one(path: StrPath) -> list[Path]:
     if (root / RECORD).is_file():
         return [root / RECORD]
     if root.is_dir():
-        # Trial folders by themselves (`trials/`), one run, or a folder of runs; the nearest level wins.
+        # Trial folders alone (`trials/`), one run, or a folder of runs; the nearest level wins.
         for pattern in (f"{TRIALS}/*/{RECORD}", f"*/{RECORD}", f"*/{TRIALS}/*/{RECORD}"):
             if files := sorted(root.glob(pattern)):
                 return files
@@ -189,15 +206,20 @@ def _find_one(path: StrPath) -> list[Path]:
 
 
 def iterate(path: StrPath | Sequence[StrPath]) -> Iterator[Stored]:
-    """The records behind `path` (see `find`), one at a time; ValueError at the first that cannot be read."""
+    """Yield the records of `path` (see `find`), one at a time.
+
+    Raises:
+        ValueError: at the first record that cannot be read.
+    """
     for file in find(path):
         yield Stored(file.parent, read(file))
 
 
 def read_run(folder: StrPath) -> Run:
-    """Read a run folder; a record that cannot be read becomes a line of `problems` and hides no other.
+    """Read a run folder; a record that cannot be read becomes a line of `problems`, and the others are still read.
 
-    ValueError when the folder holds no record at all, or none that can be read.
+    Raises:
+        ValueError: the folder holds no record, or none that can be read.
     """
     trials, problems = [], []
     for file in find(folder):
@@ -212,14 +234,14 @@ def read_run(folder: StrPath) -> Run:
 
 
 def _by_width(run: Run) -> Run:
-    """The run with every cell that is about several numbers of replicas as one cell a label, `CELL LABEL`.
+    """Split every cell with several numbers of replicas into one cell per label, named `CELL LABEL`.
 
-    A cell means the same on any number of devices, so that runs on different machines can be compared; inside a run
-    that varies the number, as the grid `scaling` does, its speeds are not those of one thing.
+    A cell is the same on any number of devices, so that runs on different machines can be compared. But in a run that
+    varies the number, as the grid `scaling` does, the speeds of a cell belong to different settings.
     """
     widths: dict[str, set[int]] = {}
     for cell in run.manifest.get("cells", []):
-        if "replicas" in cell:  # runs from before did not say
+        if "replicas" in cell:  # older manifests lack it
             widths.setdefault(cell["cell"], set()).add(cell["replicas"])
     for stored in run.trials:
         widths.setdefault(stored.record.cell, set()).add(stored.record.replicas or 1)
@@ -227,7 +249,7 @@ def _by_width(run: Run) -> Run:
 
 
 def with_labels(run: Run, several: Collection[str]) -> Run:
-    """The run with these cells as one a label."""
+    """Return the run with each of these cells split into one cell per label."""
     if not several:
         return run
     cells = [
@@ -244,7 +266,7 @@ def with_labels(run: Run, several: Collection[str]) -> Run:
 
 
 def missing(run: Run) -> list[tuple[str, str, int]]:
-    """What was planned and left no record: (cell, label, seed), in the order of the plan."""
+    """List the planned trials that left no record as (cell, label, seed), in the order of the plan."""
     present = {(one.record.cell, one.record.seed) for one in run.trials}
     return [
         (cell["cell"], str(cell.get("label", cell["cell"])), int(seed))
@@ -255,9 +277,10 @@ def missing(run: Run) -> list[tuple[str, str, int]]:
 
 
 def failed(run: Run) -> list[Record]:
-    """The records of trials that did not end well.
+    """List the records of trials that did not end well.
 
-    One that ran out of memory and then ended well with a smaller batch (`--on-oom shrink`) is none, as for the run.
+    A trial that ran out of memory and then ended well with a smaller batch (`--on-oom shrink`) does not count as
+    failed, just as in the run.
     """
     well = [one.record.trial for one in run.trials if one.record.status == "ok"]
     return [
@@ -269,7 +292,7 @@ def failed(run: Run) -> list[Record]:
 
 
 def sha256(path: StrPath) -> str:
-    """The SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -280,13 +303,17 @@ def artefact(
     kind: ArtefactKind,
     meta: Mapping[str, Any] | None = None,
 ) -> Artefact:
-    """Describe a file that lies in the trial folder, with its digest; `path` is absolute or relative to `folder`."""
+    """Describe a file in the trial folder, with its digest; `path` is absolute or relative to `folder`."""
     file = Path(folder) / path
     return Artefact(kind=kind, path=file.relative_to(folder).as_posix(), sha256=sha256(file), meta=dict(meta or {}))
 
 
 def artefact_path(trial: Stored, artefact: Artefact) -> Path:
-    """The file of an artefact, its digest checked; ValueError when it is missing or no longer what the trial wrote."""
+    """Return the file of an artefact after checking its digest.
+
+    Raises:
+        ValueError: it is missing, or it was changed after the trial wrote it.
+    """
     path = trial.folder / artefact.path
     if not path.is_file():
         raise ValueError(f"{path}: the {artefact.kind} of trial {trial.record.trial} is missing")

@@ -45,29 +45,35 @@ _NUMBERS = (
 VIEW_METRICS = _NUMBERS[: _NUMBERS.index("images_per_second")]
 METRICS = _NUMBERS
 _COUNTS = ("images", "epochs", "best_epoch", "target_epoch", "batch_size", "replicas", "scoring")
-# From this number of records on, a folder's table is kept beside them.
+# From this number of records on, the table of a folder is cached beside them.
 _WORTH_KEEPING = 500
-# A trial that measured nothing stands in the view that it owed, so that selecting a split does not hide it.
+# A trial that measured nothing is listed under the view that it should have measured, so that selecting a split does
+# not hide it.
 _OWED = ("default", "val")
 
 
 def load(path: StrPath | Sequence[StrPath]) -> pd.DataFrame:
-    """The records behind `path` as a table: one row a (trial, view), failed trials included.
+    """Load the records of `path` as a table: one row per (trial, view), failed trials included.
 
     Args:
         path: a run folder, a trial folder, a `record.json`, a folder of runs, a glob, or a list of these.
 
     Returns:
-        Columns `trial, cell, label`, one for each axis of the grid (an axis that bears the name of another column
-        becomes `axis_NAME`), `seed, status, error, view, split`, then the numbers of that view (`miou`, `mean_dice`,
-        `pixel_accuracy`, `mean_image_iou`, `boundary_iou`, and as others published them `soft_iou`, `class_recall`,
-        `soft_dice`: fractions; `loss_value`; `eval_images_per_second`; `images`)
-        and of the trial (`images_per_second` in training, `throughput_comparable`, `input_share`, seconds `*_s`,
-        `target_seconds`, peaks in MiB, `gradient_scale`, ...). What was not measured is NaN or NA. `scoring` is the
-        version of the scores, which are comparable within one only.
+        A table of these columns:
+
+        - `trial, cell, label`, one column per axis of the grid (an axis with the name of another column becomes
+          `axis_NAME`), and `seed, status, error, view, split`.
+        - Fractions of the view: `miou`, `mean_dice`, `pixel_accuracy`, `mean_image_iou`, `boundary_iou`, and, computed
+          as others published them, `soft_iou`, `class_recall`, `soft_dice`.
+        - Other numbers of the view: `loss_value`, `eval_images_per_second`, `images`.
+        - Numbers of the trial: `images_per_second` in training, `throughput_comparable`, `input_share`, seconds `*_s`,
+          `target_seconds`, peaks in MiB, `gradient_scale`, ... `scoring` is the version of the scores; scores are
+          comparable within one version only.
+
+        Values that were not measured are NaN or NA.
 
     Raises:
-        ValueError: nothing there, or a record that cannot be read; one line names the file and the reason.
+        ValueError: there is no record, or one cannot be read; one line names the file and the reason.
     """
     folder = locate(path) if isinstance(path, str | os.PathLike) else None
     files = find(path)
@@ -82,12 +88,12 @@ def load(path: StrPath | Sequence[StrPath]) -> pd.DataFrame:
                 old.unlink()
             write_bytes(kept, out.getvalue())
         except OSError:
-            return pd.read_parquet(out)  # a place that cannot be written is read all the same
+            return pd.read_parquet(out)  # a folder that cannot be written can still be read
     return pd.read_parquet(kept)
 
 
 def _fingerprint(files: Sequence[Path]) -> str:
-    """Changes when a record is added, lost or rewritten, or when this software would read them otherwise."""
+    """Return a digest that changes if a record is added, lost or rewritten, or if the code that reads them changes."""
     digest = hashlib.sha256()
     for source in ("record.py", "table.py"):
         digest.update(Path(__file__).with_name(source).read_bytes())
@@ -98,8 +104,8 @@ def _fingerprint(files: Sequence[Path]) -> str:
 
 
 def trials(stored: Iterable[Stored]) -> pd.DataFrame:
-    """`load` for records at hand."""
-    # Rows with their axes, and not the records: thousands of whole ones would fill the memory.
+    """Make the table of `load` from records that are read already."""
+    # Keep rows with their axes, not the records: thousands of whole records would fill the memory.
     found: list[tuple[dict[str, Any], dict[str, Any]]] = []
     for record in (one.record for one in stored):
         row = _of_trial(record)
@@ -158,7 +164,10 @@ def _of_view(record: Record, view: View | None) -> dict[str, Any]:
 
 
 def history(stored: Iterable[Stored]) -> pd.DataFrame:
-    """The learning curves, one row a (trial, epoch): `train_*` are running values, `val_*` those after the epoch."""
+    """Make the table of learning curves, one row per (trial, epoch).
+
+    Columns `train_*` are running values over the epoch, `val_*` are the values after it.
+    """
     rows = []
     for record in (one.record for one in stored):
         for epoch in record.history:
@@ -174,7 +183,7 @@ def history(stored: Iterable[Stored]) -> pd.DataFrame:
 
 
 def classes(stored: Iterable[Stored]) -> pd.DataFrame:
-    """The per-class values, one row a (trial, view, class); `pixels` counts the class's pixels in the truth."""
+    """Make the table per class, one row per (trial, view, class); `pixels` counts the class's pixels in the truth."""
     rows = [
         {name: getattr(record, name) for name in ("trial", "cell", "label", "seed")} | row
         for record in (one.record for one in stored)
@@ -201,7 +210,7 @@ def _of_classes(record: Record, view: View) -> Iterator[dict[str, Any]]:
 
 
 def write_tables(run: StrPath | Run) -> list[Path]:
-    """Write `tables/{trials,history,classes}.{parquet,csv}` of a run folder, each atomically; returns their paths.
+    """Write `tables/{trials,history,classes}.{parquet,csv}` of a run folder, each atomically, and return their paths.
 
     Equal records give equal bytes.
     """

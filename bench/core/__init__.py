@@ -1,4 +1,4 @@
-"""What every room needs: errors and exit statuses, the environment, names of files. Imports nothing of the project."""
+"""What every room needs: errors and exit statuses, the environment, names of files. Imports no other room."""
 
 from typing import TYPE_CHECKING
 

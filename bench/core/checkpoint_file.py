@@ -1,7 +1,7 @@
-"""The file that holds a training after each epoch: enough to resume it as if it had never stopped.
+"""The checkpoint that a trial writes after each epoch: enough to resume the training as if it had never stopped.
 
-One file of plain arrays and JSON: nothing in it is unpickled. The trial writes it. The driver reads the history in it
-when a worker was lost.
+It is one .npz file of plain arrays and JSON; nothing in it is unpickled. The trial writes it. The driver reads the
+history in it when a worker was lost.
 """
 
 from __future__ import annotations
@@ -21,14 +21,19 @@ from bench.core.trial_files import CHECKPOINT_FILE
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """`state` is plain data; `arrays` has lists of arrays by group."""
+    """The content of a checkpoint file.
+
+    Attributes:
+        state: plain data that JSON can hold.
+        arrays: lists of arrays by the name of their group, such as "model" and "optimizer".
+    """
 
     state: dict[str, Any]
     arrays: Mapping[str, Sequence[np.ndarray]]
 
 
 def as_bytes(checkpoint: Checkpoint) -> bytes:
-    """Return the content of the file of a checkpoint."""
+    """Return a checkpoint as the bytes of its .npz file."""
     flat = {f"{group}/{i}": array for group, arrays in checkpoint.arrays.items() for i, array in enumerate(arrays)}
     buffer = io.BytesIO()
     flat["state"] = np.frombuffer(json.dumps(checkpoint.state, default=float).encode(), np.uint8)
@@ -37,7 +42,7 @@ def as_bytes(checkpoint: Checkpoint) -> bytes:
 
 
 def read_checkpoint(folder: Path) -> Checkpoint | None:
-    """The checkpoint of a trial; None when there is none, or none that can be read."""
+    """Return the checkpoint in the folder of a trial, or None if there is none or it cannot be read."""
     try:
         with np.load(folder / CHECKPOINT_FILE, allow_pickle=False) as file:
             state = json.loads(file["state"].tobytes())
@@ -52,4 +57,5 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def remove_checkpoint(folder: Path) -> None:
+    """Delete the checkpoint in the folder of a trial, if there is one."""
     (folder / CHECKPOINT_FILE).unlink(missing_ok=True)

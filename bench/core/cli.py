@@ -1,4 +1,7 @@
-"""What all commands share: one line and a status for bad input and for a full disk, 130 for Ctrl-C; the console."""
+"""What all commands share: the console, and how they end.
+
+Bad input and a full disk are reported in one line, with an exit status. Ctrl-C ends with status 130.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def console(**options: Any) -> Console:
-    """Make a console that prints text as it is: names, paths and errors may hold square brackets or `:cat:`.
+    """Make a console that prints text as it is, because names, paths and errors may contain `[...]` or `:cat:`.
 
-    Color comes by `style=` or by `rich.text.Text`, never by markup. All consoles of the package are made here.
+    Colour is set with `style=` or `rich.text.Text`, never with markup. All consoles of the package are made here.
 
     Args:
         options: those of `rich.console.Console`.
@@ -27,7 +30,10 @@ def console(**options: Any) -> Console:
 
 
 def command(function: Callable[..., int]) -> Callable[..., None]:
-    """Make a function that returns an exit status into a command body: what a user can mend is one line on stderr."""
+    """Turn a function that returns an exit status into the body of a command, which exits with that status.
+
+    A `UsageError` is printed as one line on stderr (status 2), `StorageLost` likewise (status 4). Ctrl-C gives 130.
+    """
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -36,7 +42,7 @@ def command(function: Callable[..., int]) -> Callable[..., None]:
         except UsageError as error:
             print(f"error: {error}", file=sys.stderr)
             status = EXIT_USAGE
-        except StorageLost as lost:  # before Ctrl-C, which it is a kind of
+        except StorageLost as lost:  # before KeyboardInterrupt, its base class
             print(f"error: {lost}", file=sys.stderr)
             status = EXIT_INCOMPLETE
         except KeyboardInterrupt:

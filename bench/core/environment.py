@@ -1,4 +1,4 @@
-"""What a trial ran on, and the checks that an environment is what it seems."""
+"""The environment of a trial: versions, machine, commit and caches, and the set-up of a process before TensorFlow."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ _HOME = Path(__file__).resolve().parents[2]
 _CGROUP = Path("/sys/fs/cgroup")
 _CPUINFO = Path("/proc/cpuinfo")
 _VECTORS = {"avx512f": "avx512f", "avx2": "avx2", "avx": "avx", "asimd": "neon"}
-"""Vector instructions by their flag in /proc/cpuinfo, the widest first."""
+"""Names of vector instructions by their flag in /proc/cpuinfo, the widest first."""
 _DRIVER_SECONDS = 30.0
 _THREADS = "TF_NUM_INTRAOP_THREADS"
-"""TensorFlow's own variable: how many threads an operation may use."""
+"""Environment variable of TensorFlow: the number of threads that one operation may use."""
 COMMIT_VARIABLE = "SEGMENTATION_BENCH_COMMIT"
-"""Tells a copy of the project that is no checkout of which commit it is."""
+"""Environment variable: the commit of a copy of the project that is no git checkout."""
 CACHE_VARIABLE = "SEGMENTATION_BENCH_CACHE"
-"""Names the folder of decoded images and of model costs."""
+"""Environment variable: the folder of the caches of decoded images and of model costs."""
 ROOMS = ("bench", "losses", "models", "results", "reports")
 PACKAGES = ("tensorflow", "keras", "keras-cv", "tensorflow-addons", "ray", "numpy", "pandas")
 
 MADE_BY = ("code", "python", "tensorflow", "keras", "keras_cv", "tensorflow_addons")
-"""What of `describe` the numbers of a trial depend on."""
+"""Entries of `describe` that the numbers of a trial depend on."""
 
 
 def check_rooms() -> None:
-    """The five packages have generic names; one found elsewhere than beside the others is somebody else's.
+    """Check that Python finds the five packages in this project, because other projects may use their generic names.
 
     Raises:
-        UsageError: naming the intruder.
+        UsageError: a package is found elsewhere, or not at all. The message names it.
     """
     for room in ROOMS:
         spec = importlib.util.find_spec(room)
@@ -58,6 +58,7 @@ def check_rooms() -> None:
 
 
 def package_versions() -> dict[str, str]:
+    """Return the versions of the installed packages of `PACKAGES`, with `_` for `-` in their names."""
     found = {}
     for name in PACKAGES:
         try:
@@ -69,7 +70,7 @@ def package_versions() -> dict[str, str]:
 
 @cache
 def describe() -> dict[str, Any]:
-    """Versions, machine and commit, without importing TensorFlow or Ray."""
+    """Return versions, machine and commit as plain data, without importing TensorFlow or Ray."""
     return {
         "python": platform.python_version(),
         **package_versions(),
@@ -86,9 +87,9 @@ def describe() -> dict[str, Any]:
 
 
 def machine_cores() -> int:
-    """The cores that this process may use: its affinity, and the quota of its container."""
+    """Return the number of cores that this process may use, by its affinity and the CPU quota of its container."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # of both generations of cgroups
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # cgroups version 2 and version 1
         try:
             quota, period = " ".join((_CGROUP / name).read_text() for name in files).split()
             share = int(quota) / int(period)
@@ -99,23 +100,24 @@ def machine_cores() -> int:
 
 
 def usable_cores() -> int:
-    """Return the cores that this process may keep busy: those of the machine, or the share that the plan gave it."""
+    """Return the number of cores that this process may use: those of the machine, or the share that its plan set."""
     share = os.environ.get(_THREADS, "")
     return min(machine_cores(), int(share)) if share.isdecimal() and int(share) else machine_cores()
 
 
 def _processor() -> str:
+    """Return the name of the processor, or of its architecture where the system gives no name."""
     return (_cpuinfo("model name") or platform.machine()) if _CPUINFO.exists() else platform.processor()
 
 
 def _instructions() -> str:
-    """The widest vector instructions there are: processors of one name may differ in them, and so in speed."""
+    """Return the widest vector instructions, in which processors of one name may differ; empty if unknown."""
     flags = f"{_cpuinfo('flags')} {_cpuinfo('Features')}".split()  # as x86 and ARM call them
     return next((name for flag, name in _VECTORS.items() if flag in flags), "")
 
 
 def _cpuinfo(field: str) -> str:
-    """What the system says of its first processor; empty where it does not."""
+    """Return a field of the first processor in /proc/cpuinfo; empty if there is none."""
     try:
         lines = [line.partition(":") for line in _CPUINFO.read_text().splitlines()]
     except OSError:
@@ -125,7 +127,7 @@ def _cpuinfo(field: str) -> str:
 
 @cache
 def gpu_names() -> tuple[str, ...]:
-    """Names of the machine's GPUs by the driver's own tool; empty without one."""
+    """Return the names of the visible GPUs as `nvidia-smi` gives them; empty without that tool or without GPUs."""
     tool = shutil.which("nvidia-smi")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if tool is None or visible in ("", "-1", "NoDevFiles"):
@@ -142,7 +144,10 @@ def gpu_names() -> tuple[str, ...]:
 
 @cache
 def code_version() -> str:
-    """Twelve hexadecimal digits: equal where the sources that decide the result of a trial are equal."""
+    """Return twelve hexadecimal digits, a hash of all sources that can change the result of a trial.
+
+    These are the .py and .yaml files of bench, losses and models, without the folders perf and grids.
+    """
     sources = (path for room in ("bench", "losses", "models") for path in (_HOME / room).rglob("*"))
     return hash_of(
         path
@@ -152,7 +157,7 @@ def code_version() -> str:
 
 
 def hash_of(sources: Iterable[Path]) -> str:
-    """Twelve hexadecimal digits of files of the project, with their names, whatever their order."""
+    """Return twelve hexadecimal digits, a hash of the paths and contents of project files, in any order."""
     digest = hashlib.sha256()
     for path in sorted(source.resolve() for source in sources):
         digest.update(f"{path.relative_to(_HOME)}\0".encode() + path.read_bytes())
@@ -160,8 +165,10 @@ def hash_of(sources: Iterable[Path]) -> str:
 
 
 def _commit() -> str | None:
-    """The commit of this project, with `+` when the tree has changes: as a copy was told, or as it is checked out; None
-    for an installed copy."""
+    """Return the commit of this project, or None if it is unknown, as for an installed copy.
+
+    It is read from `COMMIT_VARIABLE` if that is set, else from git, with a final `+` when tracked files have changes.
+    """
     if told := os.environ.get(COMMIT_VARIABLE):
         return told
     if not (_HOME / ".git").exists():
@@ -181,8 +188,10 @@ def _commit() -> str | None:
 def cache_folder() -> Path:
     """Return the folder of cached files: $SEGMENTATION_BENCH_CACHE, else segmentation-bench/ in the user's cache.
 
+    The user's cache is $XDG_CACHE_HOME, else ~/.cache.
+
     Raises:
-        OSError: there is neither, nor a home.
+        OSError: neither variable is set, and the user has no home folder.
     """
     if named := os.environ.get(CACHE_VARIABLE):
         return Path(named)
@@ -193,33 +202,39 @@ def cache_folder() -> Path:
 
 
 def peak_rss_mb() -> float:
-    """Largest resident memory of this process so far, MiB."""
+    """Return the largest resident memory of this process so far, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def prepare_process(threads: int | None = None) -> None:
-    """Settings that count only before TensorFlow is imported: Keras's backend, log level, kernels and thread pools; and
-    fewer collections of cyclic garbage."""
+    """Set what takes effect only before TensorFlow is imported: Keras's backend, log level, kernels, thread pools.
+
+    It also makes collections of cyclic garbage rarer.
+
+    Args:
+        threads: size of TensorFlow's and OpenMP's thread pools; None leaves them as they are.
+    """
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    # On processors without AVX-512 (AMD before Zen 4) TensorFlow leaves oneDNN out, and with it the gradient of dilated
-    # convolutions: no ResNet would train at output stride 16.
+    # On processors without AVX-512 (AMD before Zen 4) TensorFlow turns oneDNN off. Dilated convolutions then have no
+    # gradient, so that no ResNet would train at output stride 16.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # Tracing makes very many objects and hardly any garbage: by Python's default (700) a tenth to a fifth of the
-    # start of a trial goes into looking for it.
+    # Tracing makes very many objects and hardly any garbage. At Python's default threshold (700) the search for
+    # garbage takes a tenth to a fifth of the start of a trial.
     gc.set_threshold(10_000, 10, 10)
     if threads is not None:
-        # Ray sets OMP_NUM_THREADS to the CPUs a worker asked for; TensorFlow has to have what the trial was given.
+        # Ray sets OMP_NUM_THREADS to the CPUs that a worker asked for. TensorFlow has to use those of the trial.
         for name in ("OMP_NUM_THREADS", _THREADS, "TF_NUM_INTEROP_THREADS"):
             os.environ[name] = str(threads)
 
 
 def made_by() -> dict[str, Any]:
-    """What the numbers of a trial made in this environment depend on, but for its data."""
+    """Return the entries of `describe` in `MADE_BY`, on which the numbers of a trial depend besides its data."""
     return {name: describe().get(name) for name in MADE_BY}
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Return the names of `MADE_BY` in which two environments differ."""
     return [name for name in MADE_BY if one.get(name) != other.get(name)]

@@ -1,4 +1,4 @@
-"""The errors a user can cause, and how they are worded: one line that says what, where and what to do."""
+"""Exit statuses, and the errors that a user can cause. A message is one line that says what, where and what to do."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ EXIT_INTERRUPTED = 130
 
 
 class UsageError(Exception):
-    """Bad input. The message is one line fit for the terminal; the command exits with status 2."""
+    """Bad input. The message is one line for the terminal; the command exits with status 2."""
 
 
 class StorageLost(KeyboardInterrupt):
-    """Results can no longer be written, so that running on would be in vain. It ends a run as Ctrl-C does, through
-    whatever is under way. The message is one line fit for the terminal."""
+    """Results can no longer be written, so that it is useless to continue. The message is one line for the terminal.
+
+    It is a KeyboardInterrupt, so that it ends a run as Ctrl-C does and no `except Exception` holds it up.
+    """
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """Return `; did you mean 'x'?` when a known name is close to `name`, else the list of known names."""
+    """Return `; did you mean 'x'?` if a known name is close to `name`, else the list of known names."""
     options = sorted(known)
     close = difflib.get_close_matches(str(name), options, n=1, cutoff=0.5)
     if close:
@@ -36,10 +38,10 @@ def nearest(name: object, known: Iterable[str]) -> str:
 
 
 class Fault(NamedTuple):
-    """The first of what pydantic found wrong.
+    """The first fault that pydantic found.
 
     Attributes:
-        place: dotted path of the field; empty for the whole.
+        place: dotted path of the field; empty if the fault concerns the whole.
         kind: pydantic's name of the fault, such as `extra_forbidden`.
         message: what is wrong, as pydantic words it.
         value: what was received there.
@@ -52,7 +54,7 @@ class Fault(NamedTuple):
 
     @property
     def words(self) -> str:
-        """The message without what pydantic puts before those of our own rules."""
+        """The message, without the prefix that pydantic gives to messages of this project's own rules."""
         return self.message.removeprefix("Value error, ")
 
 

@@ -8,6 +8,7 @@ KERAS_3 = int(version("keras").split(".")[0]) >= 3
 
 
 def has_addons() -> bool:
+    """Return whether tensorflow-addons is installed, by package metadata alone."""
     try:
         return bool(version("tensorflow-addons"))
     except PackageNotFoundError:

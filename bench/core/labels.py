@@ -1,4 +1,4 @@
-"""What labels hold beside class ids."""
+"""The value in labels that is no class id."""
 
 IGNORE_INDEX = 255
-"""The label of pixels that count neither in a loss nor in a metric."""
+"""Label of pixels that are ignored by losses and metrics."""

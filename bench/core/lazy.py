@@ -1,8 +1,8 @@
 """The face of a room: what others may import from it, resolved when it is first used.
 
 A room's `__init__.py` lists its public names once, as imports under `TYPE_CHECKING`, which is what type checkers and
-readers see. At run time the same list is read from the source, and a file of the room is imported when one of its
-names is asked for (PEP 562). So a command that needs one function of a room does not import TensorFlow or Ray for it.
+readers see. At run time the same list is read from the source. A file of the room is imported when one of its names
+is first used (PEP 562). So a command that needs one function of a room does not import TensorFlow or Ray for it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 
 def homes(init: str | Path) -> dict[str, str]:
-    """Return the module that each public name of a face is imported from.
+    """Return the module from which each public name of a face is imported, by name.
 
     Args:
         init: path of the room's `__init__.py`.
@@ -38,7 +38,7 @@ def face(room: str, init: str) -> tuple[Callable[[str], Any], Callable[[], list[
     def resolve(name: str) -> Any:
         if name not in found:
             raise AttributeError(f"module {room!r} has no attribute {name!r}")
-        if found[name] == room:  # a file of the room, as a namespace
+        if found[name] == room:  # a whole file of the room, used as a namespace
             return import_module(f"{room}.{name}")
         return getattr(import_module(found[name]), name)
 

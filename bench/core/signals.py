@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM: the first ends the run in order, with records; when these are written a second ends it now."""
+"""Ctrl-C and SIGTERM. The first signal ends the run in order, and its records are written.
+
+Once these are written, a second signal ends the process at once.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,16 @@ _recorded = False
 
 
 def install() -> None:
-    """From now on SIGTERM is what Ctrl-C is: KeyboardInterrupt."""
+    """Handle SIGINT and SIGTERM alike from now on: the first raises KeyboardInterrupt."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _hear)
 
 
 def recorded() -> None:
-    """What has to be written is written: the next signal need not wait, nor does one that came meanwhile."""
+    """Note that the records are on disk.
+
+    From now on a signal ends the process at once, as does a second one that came meanwhile.
+    """
     global _recorded
     _recorded = True
     if _asked > 1:
@@ -37,5 +43,6 @@ def _hear(number: int, frame: FrameType | None) -> None:
 
 
 def _end() -> None:
+    """Exit at once with status 130."""
     sys.stdout.flush()
     os._exit(EXIT_INTERRUPTED)  # Ray's processes end with this one

@@ -1,10 +1,10 @@
-"""Names of the files in a trial's folder: all that the driver and the worker process have to agree on."""
+"""Names of the files in a trial's folder. They are all that the driver and the worker process have to agree on."""
 
 SPEC_FILE = "spec.json"
 """The whole specification, written by the driver."""
 ATTEMPTS_FILE = "attempts.txt"
 """One line per process start, written by the worker."""
 CHECKPOINT_FILE = "resume.npz"
-"""The training after its last finished epoch, for the next attempt."""
+"""The checkpoint of the last finished epoch, from which the next attempt resumes."""
 WEIGHTS_FILE = "model.weights.h5"
 """The reported weights."""

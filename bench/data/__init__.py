@@ -1,4 +1,4 @@
-"""Data sets by name, their checks, and the input pipeline. Imports no TensorFlow until a pipeline is made."""
+"""Data sets by name, their checks, and the input pipeline. TensorFlow is imported only when a pipeline is made."""
 
 from typing import TYPE_CHECKING
 

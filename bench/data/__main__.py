@@ -1,4 +1,4 @@
-"""`python -m bench.data sheet | check | convert | prepare | download`: look at data sets before training on them."""
+"""`python -m bench.data sheet | check | convert | prepare | download`: look at data sets and convert them."""
 
 from __future__ import annotations
 
@@ -174,10 +174,10 @@ def _fetch(builder: str, folder: Path, manual: str) -> None:
 
     try:
         found = tfds.builder(builder, data_dir=folder)
-        for url in found.url_infos or ():  # asked first: tfds tries a host that does not answer for minutes
+        for url in found.url_infos or ():  # first, because tfds retries an unreachable host for minutes
             requests.head(url, timeout=30, allow_redirects=True).raise_for_status()
         found.download_and_prepare()
-    except Exception as error:  # requests', urllib3's, tfds's and the file system's
+    except Exception as error:  # of requests, urllib3, tfds or the file system
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UsageError(f"{builder} could not be downloaded ({reason[0][:200]}); {manual}") from None
 
@@ -224,7 +224,7 @@ def _tell(found: Dataset, findings: Findings) -> None:
     for index, name in enumerate((*found.class_names, "void")):
         row = [str(index) if index < len(found.class_names) else str(found.ignore_index), name]
         for split, pixels in findings.pixels.items():
-            # Classes of the labelled pixels, void of all.
+            # A class is a share of the labelled pixels; void is a share of all pixels.
             of = pixels.sum() if name == "void" and index == len(found.class_names) else pixels[:-1].sum()
             row += [f"{100 * pixels[index] / max(1, of):.2f} %", str(findings.images[split][index])]
         table.add_row(*row)

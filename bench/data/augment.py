@@ -1,7 +1,7 @@
-"""What a policy does to one sample, from uniform numbers: blur, colours, one warp, CLAHE, cutout; and mixing two.
+"""Augment one sample by a policy and uniform numbers: blur, colours, one warp, CLAHE, cutout; and mix two samples.
 
-A sample is a picture uint8 (H, W, 3) and a label uint8 (H, W). Labels are only gathered, pasted or made void, never
-blended, and what a warp reveals is void.
+A sample is an image uint8 (H, W, 3) and a label uint8 (H, W). Label values are copied or set to void (ignore_index),
+never blended. Pixels that a warp takes from outside the image are void.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ _DRAWS = (
     "cutout", "cutout_side", "cutout_top", "cutout_left",
     "mix", "mix_with", "mix_area", "mix_top", "mix_left",
 )  # fmt: skip
-"""One number each, whether it is used or not: a policy that asks for more changes nothing of what it had before. New
-ones come last."""
+"""Names of the random numbers of a sample. One number is drawn per name, whether it is used or not, so enabling another
+augmentation leaves the existing ones unchanged. New names are appended at the end."""
 
 Draws = Mapping[str, float]
 
 
 def draws(generator: np.random.Generator) -> dict[str, float]:
-    """Uniform numbers in [0, 1) for all that may happen to a sample."""
+    """Return one uniform number in [0, 1) per random choice of a sample, by name."""
     return dict(zip(_DRAWS, generator.random(len(_DRAWS)).tolist(), strict=True))
 
 
 class Prepared(NamedTuple):
-    """A training picture as it is kept: its label is the fourth channel of its pixels.
+    """A decoded training image with its label.
 
     Attributes:
-        pixels: uint8 (H, W, 4).
-        mean: its mean colour, uint8 (3,), which stands where there is no picture.
+        pixels: uint8 (H, W, 4): red, green, blue and the label.
+        mean: the mean colour of the image, uint8 (3,). It fills pixels outside the image.
     """
 
     pixels: np.ndarray
@@ -47,7 +47,12 @@ class Prepared(NamedTuple):
 
 
 def augmented(source: Prepared, policy: AugmentationPolicy, crop: int, u: Draws) -> Pair:
-    """A crop x crop sample of one picture; mixing is left to `mixed`."""
+    """Return an augmented sample of one image: uint8 (crop, crop, 3) and (crop, crop). `mixed` does the mixing.
+
+    Args:
+        crop: side of the sample in pixels.
+        u: uniform numbers in [0, 1), by name, see `draws`.
+    """
     height, width = source.pixels.shape[:2]
     affine = _warp_of((height, width), policy, crop, u)
     rows, columns = affine.region(crop, crop, (height, width))
@@ -85,7 +90,7 @@ def _warp_of(shape: tuple[int, int], policy: AugmentationPolicy, crop: int, u: D
 
 
 def _colors_of(policy: AugmentationPolicy, u: Draws) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """Tone curve and colour matrix; None when nothing changes."""
+    """Return the tone curve and the colour matrix, or None when neither changes anything."""
     gamma = max(at(policy.gamma, u["gamma"], 1.0), 0.05)
     tone = gamma, at(policy.brightness, u["brightness"], 0.0), at(policy.contrast, u["contrast"], 1.0)
     matrix = image_ops.color_matrix(at(policy.hue, u["hue"], 0.0), at(policy.saturation, u["saturation"], 1.0))
@@ -102,19 +107,24 @@ def _square(crop: int, share: float, top: float, left: float) -> tuple[slice, sl
 
 
 def mixes(policy: AugmentationPolicy, u: Draws) -> bool:
-    """Whether a second sample is wanted."""
+    """Return whether this sample is mixed with a second one."""
     return u["mix"] < policy.cutmix + policy.classmix
 
 
 def mixed(sample: Pair, other: Pair, policy: AugmentationPolicy, u: Draws) -> Pair:
-    """Parts of another sample pasted over one, image and label alike: a rectangle, or half of its classes."""
+    """Return `sample` with parts of `other` pasted over image and label.
+
+    The parts are a rectangle (CutMix, Yun et al. 2019) or half of the classes of `other` (ClassMix).
+    """
     mask = _rectangle(sample[1].shape, u) if u["mix"] < policy.cutmix else _half_of_the_classes(other[1], u)
     return np.where(mask[..., None], other[0], sample[0]), np.where(mask, other[1], sample[1])
 
 
 def _rectangle(shape: tuple[int, ...], u: Draws) -> np.ndarray:
-    """A rectangle of the shape of the sample, of a uniform share of its area and with a uniform centre, as in Yun et
-    al. 2019; what lies outside is cut off."""
+    """Return the mask of a rectangle, bool (H, W), as in Yun et al. 2019.
+
+    It has the aspect ratio of the sample, a uniform share of its area and a uniform centre. It is cut at the border.
+    """
     side = math.sqrt(u["mix_area"])
     mask = np.zeros(shape, bool)
     mask[
@@ -127,7 +137,7 @@ def _rectangle(shape: tuple[int, ...], u: Draws) -> np.ndarray:
 
 
 def _half_of_the_classes(label: np.ndarray, u: Draws) -> np.ndarray:
-    """Where the label has one of half of its classes, void not among them."""
+    """Return where the label has one of a random half of its classes, bool (H, W). Void is not a class."""
     present = np.flatnonzero(np.bincount(label.ravel(), minlength=256)[:IGNORE_INDEX])
     chosen = np.zeros(256, bool)
     order = np.random.Generator(np.random.PCG64(int(u["mix_area"] * 2**53))).permutation(present)

@@ -1,4 +1,4 @@
-"""What `python -m bench.data check` looks for: how often classes are, and which pictures are in two splits."""
+"""The checks of `python -m bench.data check`: class frequencies, and images that are in two splits."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from bench.core import IGNORE_INDEX
 from bench.data.dataset import Dataset, Split
 
 NEAR = 10
-"""Bits of 256 by which the difference hashes of two pictures may differ that are told as alike."""
+"""Images whose 256-bit difference hashes differ in at most this many bits are reported as near-duplicates."""
 _ABREAST = 128
 
 
 class Twin(NamedTuple):
-    """Two pictures of different splits, as "split/key", that are the same (`bits` 0 and `exact`) or look so."""
+    """Two images of different splits, as "split/key", that are equal (`exact`) or near-duplicates.
+
+    `bits` is the number of bits in which their difference hashes differ.
+    """
 
     one: str
     other: str
@@ -28,13 +31,13 @@ class Twin(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """What a look at every pair gave.
+    """What reading every pair of a data set found.
 
     Attributes:
-        pixels: of each split, a class a column and void last, int64 (C + 1,).
-        images: of each split, in how many pictures each class is, int64 (C + 1,).
-        sizes: of each split, smallest and largest (height, width).
-        twins: across splits, the same before the alike.
+        pixels: per split, the number of pixels per class, void last, int64 (C + 1,).
+        images: per split, the number of images that contain each class, void last, int64 (C + 1,).
+        sizes: per split, (height, width) in pixels of the image with the smallest and with the largest area.
+        twins: duplicates across splits, exact ones first.
     """
 
     pixels: dict[str, np.ndarray]
@@ -51,7 +54,7 @@ class _Seen(NamedTuple):
 
 
 def look(dataset: Dataset, tell: Callable[[], None] = lambda: None) -> Findings:
-    """Read every pair of a set; `tell` is called after each."""
+    """Read every pair of a data set and return the findings. `tell` is called after each pair."""
     seen = {name: list(_seen(split, tell)) for name, split in dataset.splits.items()}
     classes = len(dataset.class_names)
     pixels, images, sizes = {}, {}, {}
@@ -81,10 +84,11 @@ def _seen(split: Split, tell: Callable[[], None]) -> Iterator[_Seen]:
 
 
 def difference_hash(image: np.ndarray) -> np.ndarray:
-    """256 bits, uint8 (32,): which of two neighbours in a row is brighter, in the picture shrunk to 16 x 17 pixels.
+    """Return the difference hash of an image uint8 (H, W, 3): 256 bits as uint8 (32,).
 
-    It stays nearly the same under scaling and JPEG compression (Krawetz 2013). Of a picture without contrast it says
-    nothing: such a hash is all zeros.
+    The image is shrunk to 16 rows of 17 grey pixels. A bit says whether a pixel is brighter than its left neighbour.
+    Scaling and JPEG compression change few bits (Krawetz 2013). The hash of an image without contrast is all zeros and
+    carries no information.
     """
     small = np.asarray(Image.fromarray(image).convert("L").resize((17, 16), Image.Resampling.BOX)).astype(int)
     return np.packbits(small[:, 1:] > small[:, :-1])
@@ -92,7 +96,7 @@ def difference_hash(image: np.ndarray) -> np.ndarray:
 
 def _twins(names: list[str], owner: np.ndarray, seen: list[_Seen]) -> list[Twin]:
     hashes = np.stack([one.hash for one in seen])
-    busy = np.unpackbits(hashes, axis=1).sum(axis=1) >= 32  # less has too little contrast to be told from another
+    busy = np.unpackbits(hashes, axis=1).sum(axis=1) >= 32  # fewer set bits: too little contrast to tell images apart
     counts = np.array([bin(value).count("1") for value in range(256)], np.uint8)
     found = []
     for index, one in enumerate(seen):

@@ -1,4 +1,4 @@
-"""What every data set is, whatever its source: names, colours and splits of (image, label) pairs."""
+"""The data set type that every source returns: class names, colours and splits of (image, label) pairs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Keys and a way to read them. Nothing is held in memory. Splits of one `version`, if they have any, read alike.
+    """The keys of a split and a function that reads one. No pixels are held in memory.
 
-    `stored` gives a picture as it was encoded, where there is such a thing. `background` is the class that is no
-    object, see `Dataset.with_background`. `present` says which class ids each picture has, bool (N, C), and `pixels`
-    how many pixels, int64 (N,), where that is known without reading."""
+    Attributes:
+        keys: one per sample, N in all.
+        reader: from a key to (image uint8 (H, W, 3), label uint8 (H, W)).
+        version: splits with an equal, non-empty version read the same pixels for a key.
+        stored: from a key to the encoded bytes of the image; None where there is no encoded image.
+        background: id of the class that is not an object, see `Dataset.with_background`.
+        present: which classes each image contains, bool (N, C); None if that is unknown without reading.
+        pixels: number of pixels per image, int64 (N,); None if that is unknown without reading.
+    """
 
     keys: tuple[str, ...]
     reader: Callable[[str], Pair]
@@ -32,11 +38,14 @@ class Split:
         return len(self.keys)
 
     def read(self, index: int) -> Pair:
-        """Image uint8 (H, W, 3) and label uint8 (H, W) at native size; label 255 is void."""
+        """Return image uint8 (H, W, 3) and label uint8 (H, W) at native size. Label 255 is void (ignore_index)."""
         return self.reader(self.keys[index])
 
     def limited(self, count: int | None) -> Split:
-        """The first `count` keys of a shuffle that never changes, so that a larger limit contains a smaller one."""
+        """Return the split cut to the first `count` keys of a fixed shuffle, so a larger limit contains a smaller one.
+
+        None, or a `count` of at least the number of keys, keeps the split as it is.
+        """
         if count is None or count >= len(self):
             return self
         order = np.random.Generator(np.random.PCG64(0)).permutation(len(self))[:count]
@@ -49,13 +58,14 @@ class Dataset:
     """A checked data set.
 
     Attributes:
-        name: for tables and reports.
-        class_names: index is the class id.
-        colors: RGB 0..255 a class.
-        version: short fingerprint of the content; equal versions hold equal pixels and splits.
+        name: name in tables and reports.
+        class_names: one name per class; the index is the class id.
+        colors: RGB 0..255, one colour per class.
+        version: short fingerprint of the content. Equal versions have equal pixels and splits.
         splits: "train", "val" and perhaps "test".
-        notes: what a user should be told, one line each.
-        faults: what was left out, one line each.
+        notes: messages for the user, one line each.
+        faults: what was skipped because of a fault, one line each.
+        ignore_index: label value of void pixels.
     """
 
     name: str
@@ -68,12 +78,13 @@ class Dataset:
     ignore_index: int = IGNORE_INDEX
 
     def with_background(self) -> Dataset:
-        """The same with splits that know the class named background; in a set without class names that is class 0.
+        """Return the data set with `Split.background` set to the class named background.
 
-        It may be called as tools call it, `_background_` (labelme) or `__bg__` (Supervisely).
+        The names that tools use are accepted too: `_background_` (labelme) and `__bg__` (Supervisely). In a data set
+        without class names it is class 0.
 
         Raises:
-            UsageError: no class is named so.
+            UsageError: no class has such a name.
         """
         names = [name.casefold().strip("_") for name in self.class_names]
         names = ["background" if name == "bg" else name for name in names]
@@ -87,5 +98,6 @@ class Dataset:
         return dataclasses.replace(self, splits=splits)
 
     def limited(self, counts: Mapping[str, int | None]) -> Dataset:
+        """Return the data set with each split cut to its count, see `Split.limited`. No count: the whole split."""
         splits = {name: split.limited(counts.get(name)) for name, split in self.splits.items()}
         return dataclasses.replace(self, splits=splits)

@@ -1,7 +1,7 @@
-"""Decoded pictures, made once: in memory, or in one file that all processes of a machine share.
+"""A cache of decoded images: in memory, or in one file that all processes of a machine share.
 
-The file is mapped, so a set need not fit into memory, and trials side by side hold its pages once. It is written under
-another name and renamed, and is made again when it is not whole.
+The file is memory-mapped. So a data set need not fit into memory, and concurrent trials share its pages. The file is
+written under a temporary name and then renamed. An incomplete file is written again.
 """
 
 from __future__ import annotations
@@ -26,24 +26,27 @@ from bench.core import CACHE_VARIABLE, UsageError, cache_folder
 
 Where = Literal["auto", "memory", "disk"]
 MEMORY_LIMIT = 2 << 30
-"""Bytes up to which `auto` keeps in memory what has no file to share."""
+"""Bytes up to which `auto` keeps arrays in memory if no other process can share a file of them."""
 FORGET = 30 * 24 * 3600
-"""Seconds after which a file that nobody has read goes, when another is made."""
+"""Seconds without a read after which a file is removed, when another file is written."""
 _ABREAST = 64
 
 Item = tuple[np.ndarray, ...]
 Shapes = list[list[list[int]]]
-"""Of the arrays of each item, in the order in which they lie in the file."""
+"""The shapes of the arrays of each item, in the order of the file."""
 
 
 def keep(count: int, make: Callable[[int], Item], where: Where, identity: str) -> Sequence[Item]:
-    """`make(0)`, ..., `make(count - 1)`, each some uint8 arrays of any shapes, made in threads.
+    """Return the items `make(0)`, ..., `make(count - 1)`, computed in threads.
 
     Args:
-        where: "auto" is the file where it is of use to others, and where all would take more than `MEMORY_LIMIT` (as if
-            each were as large as the first); else memory, and so where the file cannot be written.
-        identity: what the arrays depend on; equal identities share a file. Empty: the file is nobody else's and goes
-            with the process.
+        count: number of items.
+        make: from an index to a tuple of uint8 arrays of any shapes.
+        where: "memory", "disk" or "auto". "auto" is the file if `identity` lets other processes share it, or if all
+            arrays exceed `MEMORY_LIMIT` (estimated from the first item). Otherwise it is memory. If the file cannot be
+            written, "auto" uses memory as long as the arrays fit `MEMORY_LIMIT`.
+        identity: everything the arrays depend on; equal identities share a file. Empty: the file is private and
+            disappears with the process.
 
     Raises:
         UsageError: the file cannot be written.
@@ -66,14 +69,14 @@ def _fits(count: int, make: Callable[[int], Item]) -> bool:
 
 
 def _made(count: int, make: Callable[[int], Item]) -> Iterator[Item]:
-    """In order, so many at a time that what waits to be taken stays small."""
+    """Yield the items in order. They are computed in small groups, so few wait in memory."""
     with ThreadPoolExecutor() as pool:
         for first in range(0, count, _ABREAST):
             yield from pool.map(make, range(first, min(first + _ABREAST, count)))
 
 
 class _Mapped(Sequence):  # type: ignore[type-arg]
-    """Items of one file."""
+    """The items of one file, read from it through a memory map."""
 
     def __init__(self, path: Path, shapes: Shapes) -> None:
         self._shapes = [[tuple(shape) for shape in item] for item in shapes]
@@ -98,24 +101,24 @@ def _size(shapes: Shapes) -> int:
 
 def _on_disk(count: int, make: Callable[[int], Item], identity: str) -> Sequence[Item]:
     if not identity:
-        with tempfile.TemporaryDirectory() as scratch:  # a mapped file outlives its name
+        with tempfile.TemporaryDirectory() as scratch:  # the mapping stays valid after the file is deleted
             return _Mapped(Path(scratch) / "arrays", _written(Path(scratch) / "arrays", count, make))
     path = cache_folder() / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.u8"
     if (shapes := _shapes_of(path)) is None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path.with_suffix(".lock")):
-            if (shapes := _shapes_of(path)) is None:  # nobody made it meanwhile
+            if (shapes := _shapes_of(path)) is None:  # no other process wrote it meanwhile
                 _forget(path.parent)
                 shapes = _written(path, count, make)
                 facts = {"identity": identity, "shapes": shapes}
                 results.write_bytes(path.with_suffix(".json"), json.dumps(facts).encode())
     with contextlib.suppress(OSError):
-        os.utime(path)  # read just now, see `_forget`
+        os.utime(path)  # marks the file as read now, see `_forget`
     return _Mapped(path, shapes)
 
 
 def _forget(place: Path) -> None:
-    """Remove what nobody has read for long, and parts that a killed process left. Whoever maps a file keeps it."""
+    """Remove files not read for `FORGET` seconds, and parts left by killed processes. Existing mappings stay valid."""
     for path in place.glob("*"):
         with contextlib.suppress(OSError):
             if path.suffix in (".u8", ".tmp") and time.time() - path.stat().st_mtime > FORGET:
@@ -124,7 +127,7 @@ def _forget(place: Path) -> None:
 
 
 def _shapes_of(path: Path) -> Shapes | None:
-    """The shapes of a file that is whole."""
+    """Return the shapes of the arrays in a file; None if it is missing or incomplete."""
     try:
         shapes = json.loads(path.with_suffix(".json").read_bytes())["shapes"]
         return shapes if path.stat().st_size == _size(shapes) else None
@@ -144,7 +147,7 @@ def _written(path: Path, count: int, make: Callable[[int], Item]) -> Shapes:
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """One process at a time; where files cannot be locked, several write the same, each under a name of its own."""
+    """Let one process in at a time. Without file locks several may write the same content, each under its own name."""
     with open(path, "wb") as file:
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Any set in the folder layout: pictures as they are stored, masks as PNG of class ids, class list, split files."""
+"""Write a data set in the folder layout: images as stored, masks as PNG of class ids, class list, split files."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ from bench.data.sources.examination import Classes
 
 
 def convert(dataset: Dataset, out: Path) -> Iterator[None]:
-    """Write a set into a new folder, yielding after each pair. It is made under another name and renamed when whole.
+    """Write a data set into a new folder, yielding after each pair.
+
+    The folder is written under a temporary name and renamed when it is complete.
 
     Raises:
-        UsageError: the folder is there and not empty, or cannot be written.
+        UsageError: the folder exists and is not empty, or cannot be written.
     """
     part = out.with_name(f"{out.name}.{os.getpid()}.part")
     try:

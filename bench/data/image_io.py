@@ -1,4 +1,4 @@
-"""One picture or one mask from its bytes, within stated limits, or one line that says what is wrong with it."""
+"""Decode one image or one mask from its bytes, within stated size limits. A fault is one line (`UsageError`)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from bench.core import IGNORE_INDEX, UsageError
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 MASK_SUFFIXES = (".png", ".bmp", ".gif", ".tif", ".tiff")  # lossless only: JPEG invents class ids
-# What these suffixes stand for, and no more: Pillow would start Ghostscript for an EPS, whatever its name.
+# Exactly the formats of these suffixes: without a list, Pillow would start Ghostscript for an EPS of any name.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-JPEG = ("JPEG", "MPO")  # the second is what Pillow calls a JPEG that more pictures follow
+JPEG = ("JPEG", "MPO")  # MPO is Pillow's name for a JPEG followed by further images
 MAX_SIDE = 16_384
 MAX_PIXELS = 80_000_000
 MAX_BYTES = 256 << 20
@@ -26,14 +26,17 @@ _LIMITS = f"at most {MAX_SIDE} a side and {MAX_PIXELS // 1_000_000} million are 
 _EXIF_ORIENTATION = 0x0112
 _TIFF_BITS = 258
 _OS2_HEADER = 12
-# The limit here is lower and is an error.
+# Our limit, `MAX_PIXELS`, is lower and raises an error.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 Found = TypeVar("Found")
 
 
 class Source(Protocol):
-    """Where encoded bytes come from: a file, or a field of a record. Its text names it in messages."""
+    """A source of encoded bytes: a file, or a field of a record.
+
+    Messages name it by its `str()`. `name` is the file name or key. `read_bytes` may raise OSError or UsageError.
+    """
 
     def read_bytes(self) -> bytes: ...
 
@@ -42,10 +45,10 @@ class Source(Protocol):
 
 
 def encoded(source: Source) -> bytes:
-    """The bytes of a file that is not too large to be a picture.
+    """Return the bytes of a source.
 
     Raises:
-        UsageError: it cannot be read, or is larger than `MAX_BYTES`.
+        UsageError: the source cannot be read, or is a file larger than `MAX_BYTES`.
     """
     try:
         if isinstance(source, Path) and (size := source.stat().st_size) > MAX_BYTES:
@@ -58,10 +61,10 @@ def encoded(source: Source) -> bytes:
 
 
 def decoded(source: Source, data: bytes, read: Callable[[Image.Image, Source], Found]) -> Found:
-    """What `read` makes of the picture in `data`.
+    """Open the image in `data` and return what `read` returns for it.
 
     Raises:
-        UsageError: no picture, a damaged one, or one beyond the limits, which is not decoded.
+        UsageError: the data is not an image, is damaged, or exceeds `MAX_SIDE` or `MAX_PIXELS`; then it is not decoded.
     """
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
@@ -69,7 +72,7 @@ def decoded(source: Source, data: bytes, read: Callable[[Image.Image, Source], F
         return read(_bitmap(image, data), source)
     except UsageError:
         raise
-    except Image.DecompressionBombError:  # Pillow's own limit comes before ours can be asked
+    except Image.DecompressionBombError:  # Pillow applies its own limit before ours is checked
         raise UsageError(f"{source}: too many pixels; {_LIMITS}") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, ...
         unknown = isinstance(error, Image.UnidentifiedImageError)
@@ -78,9 +81,10 @@ def decoded(source: Source, data: bytes, read: Callable[[Image.Image, Source], F
 
 
 def _bitmap(image: Image.Image, data: bytes) -> Image.Image:
-    """The picture, or what a bitmap in greys truly holds.
+    """Return the image. A grey BMP that Pillow would misread is returned as palette indices.
 
-    Whatever its header says, Pillow 13 takes a palette of black and white for 1 bit a pixel and other greys for 8 bits.
+    Whatever its header says, Pillow 13 reads a BMP with a black and white palette as 1 bit per pixel and one with a
+    grey palette as 8 bits per pixel.
     """
     if not isinstance(image, BmpImagePlugin.BmpImageFile) or image.mode not in ("1", "L"):
         return image
@@ -90,7 +94,7 @@ def _bitmap(image: Image.Image, data: bytes) -> Image.Image:
     codec, _, offset, args = image.tile[0]
     raw = {1: "P;1", 4: "P;4", 8: "P"}.get(bits)
     if codec != "raw" or not isinstance(args, tuple) or raw is None:
-        if image.mode == "L":  # the decoder of runs writes a byte a pixel
+        if image.mode == "L":  # the run-length decoder writes one byte per pixel
             return image
         raise ValueError("a black and white bitmap in runs")
     found = Image.frombytes("P", image.size, data[offset:], "raw", raw, *args[1:])
@@ -107,17 +111,29 @@ def _within_limits(source: Source, size: tuple[int, int]) -> None:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """A picture as uint8 RGB (H, W, 3), upright. UsageError when it cannot be read."""
+    """Return an image file as uint8 RGB (H, W, 3), upright.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     return image_of(path)
 
 
 def image_of(source: Source) -> np.ndarray:
-    """A picture as uint8 RGB (H, W, 3), upright. UsageError when it cannot be read."""
+    """Return an image as uint8 RGB (H, W, 3), upright.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     return np.asarray(decoded(source, encoded(source), _upright))
 
 
 def check_image(path: Path) -> None:
-    """Decode a picture, a JPEG at 1/8, and forget it. UsageError when it cannot be read."""
+    """Decode an image (a JPEG at 1/8 of its size) and discard it.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     decoded(path, encoded(path), upright_size)
 
 
@@ -127,24 +143,30 @@ def _upright(image: Image.Image, source: Source) -> Image.Image:
 
 
 def upright_size(image: Image.Image, source: Source) -> tuple[int, int]:
-    """Width and height once upright. The whole file is decoded, so that a truncated one is found, a JPEG at 1/8."""
+    """Return width and height in pixels after EXIF rotation.
+
+    The whole file is decoded (a JPEG at 1/8 of its size), so a truncated file is detected.
+
+    Raises:
+        UsageError: it has more than 8 bits per channel.
+    """
     eight_bits(image, source)
     size = image.size
     image.draft("RGB", (max(1, size[0] // 8), max(1, size[1] // 8)))
     image.load()
     if image.format not in JPEG:
-        size = image.size  # a TIFF is turned upright while it is loaded, and has lost its tag then
+        size = image.size  # Pillow rotates a TIFF while loading it and drops the tag
     return size[::-1] if orientation_of(image) in (5, 6, 7, 8) else size
 
 
 def orientation_of(image: Image.Image) -> int:
-    """1 is upright; so is what EXIF does not define."""
+    """Return the EXIF orientation, 1..8. Upright, 1, also stands for values that EXIF does not define."""
     found: int = image.getexif().get(_EXIF_ORIENTATION, 1)
     return found if found in range(2, 9) else 1
 
 
 def plain_format(data: bytes) -> str | None:
-    """The format ("png") of a picture that any decoder reads as it is read here: in RGB and upright; of others None."""
+    """Return the format, such as "png", of an upright RGB image, which every decoder reads alike. None for others."""
     image = Image.open(io.BytesIO(data), formats=_FORMATS)
     if image.format is None or image.mode != "RGB" or orientation_of(image) != 1:
         return None
@@ -152,8 +174,13 @@ def plain_format(data: bytes) -> str | None:
 
 
 def eight_bits(image: Image.Image, source: Source) -> None:
-    # Pillow cuts what has several channels down to 8 bits without a word: only its raw mode tells, "RGB;16B", the
-    # largest value of a PPM, and of a TIFF the tag. The "BGR;16" of a BMP is 16 bits a pixel.
+    """Refuse an image with more than 8 bits per channel.
+
+    Raises:
+        UsageError: it has more.
+    """
+    # Pillow silently reduces images of several channels to 8 bits. The depth shows only in the raw mode ("RGB;16B"),
+    # in the largest value of a PPM, and in a tag of a TIFF. "BGR;16" of a BMP means 16 bits per pixel.
     cut = any(
         re.search(r";16[BLN]", str(args))
         or (codec.startswith("ppm") and isinstance(args, tuple) and args[1] > IGNORE_INDEX)

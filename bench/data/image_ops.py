@@ -1,11 +1,11 @@
-"""Changes of pictures in whole numbers: the same bytes on every machine, whatever the number of workers.
+"""Image operations in integers: they give the same bytes on every machine and for any number of workers.
 
-The trick is to hold the channels of a pixel side by side in one 64-bit integer, a lane of 16 bits each. Sums of
-products with small weights then blend all channels in one operation, exactly, as long as no lane overflows; where a
-difference borrows from the lane beside it, the sum that follows pays it back.
+The channels of a pixel lie side by side in one 64-bit integer, in lanes of 16 bits. So one sum of products with small
+weights blends all channels at once. It is exact as long as no lane overflows. A difference may borrow from the next
+lane; the following sum returns what was borrowed.
 
-A picture is uint8 (H, W, 3); `Lanes` is int64 (H, W), a value 0..255 in each of three lanes (the fourth is not used);
-a label map is uint8 (H, W) and is only ever gathered.
+An image is uint8 (H, W, 3). `Lanes` is int64 (H, W) with a value 0..255 in each of three lanes; the fourth is unused.
+A label is uint8 (H, W); its values are copied, never blended.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ import numpy as np
 
 Lanes = np.ndarray
 _ROWS = 48
-"""Rows that are warped at a time: what is between two steps then stays in the cache of a core."""
-_BITS = 20  # of a coordinate's fraction
+"""Rows that are warped at a time, few enough that intermediate arrays stay in the cache of a core."""
+_BITS = 20  # bits of a coordinate's fraction
 _ONE = 1 << _BITS
-_FINE = 4  # bits of the fraction that blend: 16 x 16 weights of 255 just fit into a lane
+_FINE = 4  # bits of the fraction used as blending weight: 16 * 16 * 255 just fits into a lane
 _EVERY_LANE = 0x0001_0001_0001_0001
 
 
 def to_lanes(pixels: np.ndarray) -> Lanes:
-    """uint8 (H, W, 4), the last not used, as lanes."""
+    """Return pixels uint8 (H, W, 4) as lanes int64 (H, W). The fourth channel is not used."""
     return pixels.astype(np.uint16, order="C").view(np.int64)[..., 0]
 
 
 def channels(lanes: Lanes, byte: int = 0) -> np.ndarray:
-    """A view of three bytes of a pixel, uint8 (H, W, 3): the low ones of its lanes, or with `byte` 1 the high ones."""
+    """Return a view uint8 (H, W, 3) of one byte per lane: the low byte, or the high byte with `byte` 1."""
     return lanes.view(np.uint8).reshape(*lanes.shape, 8)[..., byte:6:2]
 
 
@@ -38,8 +38,10 @@ def channels(lanes: Lanes, byte: int = 0) -> np.ndarray:
 
 
 class Affine(NamedTuple):
-    """Source from target: (u, v) = (xx x + xy y + x0, yx x + yy y + y0), where (0, 0) is the corner of a picture and
-    (0.5, 0.5) the centre of its first pixel."""
+    """The map from target to source coordinates, in pixels: (u, v) = (xx x + xy y + x0, yx x + yy y + y0).
+
+    (0, 0) is the upper left corner of an image, and (0.5, 0.5) is the centre of its first pixel.
+    """
 
     xx: float
     xy: float
@@ -49,7 +51,7 @@ class Affine(NamedTuple):
     y0: float
 
     def region(self, height: int, width: int, shape: tuple[int, int]) -> tuple[slice, slice]:
-        """The pixels of a source of `shape` that a target of (height, width) sees, and two more on each side."""
+        """Return (rows, columns) of a source of `shape` that a target of (height, width) uses, plus 2 pixels around."""
         corners = [(x, y) for x in (0, width) for y in (0, height)]
         across = [self.xx * x + self.xy * y + self.x0 for x, y in corners]
         down = [self.yx * x + self.yy * y + self.y0 for x, y in corners]
@@ -58,11 +60,11 @@ class Affine(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Whether every pixel of the target is one of the source: a shift by whole pixels, perhaps mirrored."""
+        """Whether every target pixel equals a source pixel: a shift by whole pixels, with or without mirroring."""
         return abs(self.xx) == abs(self.yy) == 1 and self.xy == self.yx == 0 and self.x0 % 1 == 0 and self.y0 % 1 == 0
 
     def seen_from(self, rows: slice, columns: slice) -> Affine:
-        """The same for a source of which only this region is there."""
+        """Return the same map for a source that is cropped to this region."""
         return self._replace(x0=self.x0 - columns.start, y0=self.y0 - rows.start)
 
 
@@ -81,16 +83,16 @@ def window_of(
     degrees: float = 0.0,
     mirror: tuple[bool, bool] = (False, False),
 ) -> Affine:
-    """The warp that scales, crops, rotates and mirrors.
+    """Return the map that scales, crops, rotates and mirrors.
 
     Args:
-        shape, crop: (height, width) of the source and of the window that is cut from it.
-        scale: factor of the source's size.
-        place: how far down and to the right the window lies, 0 at one end and below 1 of its room; where the scaled
-            source is smaller than the window, where the source lies in it.
-        shift: pixels by which the window is moved from there, down and to the right.
-        degrees: the content turns by so much about the middle of the window, clockwise as seen.
-        mirror: whether the window is turned over, across and down.
+        shape, crop: (height, width) in pixels of the source and of the window that is cut from it.
+        scale: factor on the size of the source.
+        place: position (down, right) of the window within its free room, in [0, 1). If the scaled source is smaller
+            than the window, it is the position of the source within the window.
+        shift: pixels (down, right) by which the window is moved from there.
+        degrees: angle by which the content turns clockwise about the centre of the window.
+        mirror: whether the window is mirrored (left-right, top-bottom).
     """
     turn = math.radians(degrees)
     cos, sin = math.cos(turn) / scale, math.sin(turn) / scale
@@ -108,7 +110,7 @@ def window_of(
 
 
 def _start(extent: float, side: int, share: float) -> int:
-    """Where a window of `side` starts on a source of `extent` pixels: at 0 or after, or before where it is larger."""
+    """Return the start of a window of `side` pixels on a source of `extent` pixels; <= 0 if the window is larger."""
     room = max(1, round(extent)) - side
     offset = math.floor(share * (abs(room) + 1))
     return offset if room >= 0 else -offset
@@ -117,16 +119,17 @@ def _start(extent: float, side: int, share: float) -> int:
 def warp(
     lanes: Lanes, label: np.ndarray, affine: Affine, crop: tuple[int, int], fill: int, void: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Window of a picture and of its label through one and the same map: the picture bilinear, the label nearest.
+    """Cut a window from an image and its label through the same map: the image bilinear, the label nearest.
 
     Args:
-        lanes: int64 (H, W); label: uint8 (H, W).
-        affine: from places in the window to places in the picture, exact to 1/16 pixel.
-        crop: (height, width) of the window.
-        fill, void: what lies outside, as lanes and as a class id.
+        lanes: the image, int64 (H, W).
+        label: class ids, uint8 (H, W).
+        affine: map from window to image coordinates; blending is exact to 1/16 pixel.
+        crop: (height, width) of the window in pixels.
+        fill, void: value of pixels outside the image, as lanes and as a class id.
 
     Returns:
-        uint8 (height, width, 3) and (height, width).
+        Image uint8 (height, width, 3) and label uint8 (height, width).
     """
     if affine.whole:
         return _moved(lanes, label, affine, crop, fill, void)
@@ -137,7 +140,7 @@ def warp(
     ids[1:-2, 1:-2] = label
     stride = padded.shape[1]
     flat, ids = padded.ravel(), ids.ravel()
-    # From a pixel on: 16 times itself (and half of what the last shift cuts off), and what leads to its neighbour.
+    # Per pixel: 16 times its value (plus half of what the last shift cuts off), and the difference to the next pixel.
     start = (flat << _FINE) + 8 * _EVERY_LANE
     slope = np.empty_like(flat)
     np.subtract(flat[1:], flat[:-1], out=slope[:-1])
@@ -174,7 +177,7 @@ def warp(
 def _moved(
     lanes: Lanes, label: np.ndarray, affine: Affine, crop: tuple[int, int], fill: int, void: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What `warp` gives for a map of whole pixels, copied."""
+    """Return the result of `warp` for a map of whole pixels, by copying."""
     here, there = [], []
     axes = (affine.yy, affine.y0), (affine.xx, affine.x0)
     for (sign, offset), count, extent in zip(axes, crop, label.shape, strict=True):
@@ -192,7 +195,7 @@ def _moved(
 
 
 def _places(by_column: float, by_row: float, offset: float, width: int, rows: slice, extent: int) -> np.ndarray:
-    """Places along one axis of the padded source, in 1/2**20 pixels, int64 (rows, width)."""
+    """Return the coordinates along one axis of the padded source, in 1/2**20 pixels, int64 (rows, width)."""
     column, row = round(by_column * _ONE), round(by_row * _ONE)
     # A pixel's centre is at +0.5 in target and source; the padding is one pixel; 1/32 rounds the 16ths.
     first = round((offset + (by_column + by_row) / 2 + 0.5 + 1 / 32) * _ONE)
@@ -213,13 +216,23 @@ _PART = 1 << 13
 
 
 def tone_curve(gamma: float, brightness: float, contrast: float) -> np.ndarray:
-    """Float (256,), in 0..255: brightness added to the gamma curve, then the contrast about middle grey."""
+    """Return the new value per old value, float (256,) in 0..255: gamma, plus brightness, then contrast about mid-grey.
+
+    Args:
+        gamma: exponent on values scaled to 0..1.
+        brightness: added, on the scale 0..1.
+        contrast: factor on the distance from 0.5.
+    """
     share = (np.arange(256) / 255) ** gamma + brightness
     return np.clip((share - 0.5) * contrast + 0.5, 0, 1) * 255
 
 
 def color_matrix(hue: float, saturation: float) -> np.ndarray | None:
-    """(3, 3) for RGB columns: the chroma plane of YIQ turned by `hue` turns and stretched. None: as it is."""
+    """Return the matrix (3, 3) for RGB columns that rotates the chroma plane of YIQ by `hue` turns and scales it.
+
+    Returns:
+        None if `hue` is 0 and `saturation` is 1.
+    """
     if hue == 0 and saturation == 1:
         return None
     angle = 2 * math.pi * hue
@@ -228,10 +241,15 @@ def color_matrix(hue: float, saturation: float) -> np.ndarray | None:
 
 
 def recolored(picture: np.ndarray, curve: np.ndarray, matrix: np.ndarray | None) -> Lanes:
-    """The tone curve and then the colour matrix, by three look-ups a pixel.
+    """Apply the tone curve and then the colour matrix, by three look-ups per pixel.
 
     Args:
         picture: uint8 (H, W, 3), of any strides.
+        curve: float (256,), see `tone_curve`.
+        matrix: float (3, 3), see `color_matrix`; None for no matrix.
+
+    Returns:
+        Lanes, int64 (H, W).
     """
     red, green, blue = (picture[..., index] for index in range(3))
     if matrix is None:
@@ -240,7 +258,8 @@ def recolored(picture: np.ndarray, curve: np.ndarray, matrix: np.ndarray | None)
         lanes |= (tone << 16).take(green)
         lanes |= (tone << 32).take(blue)
         return lanes
-    # A lane holds 8 times the value and a bias that no sum of three parts, each below 4 x 255 x 8 or cut, goes below.
+    # A lane holds 8 times the value, plus a bias that keeps any sum of three parts positive. A part is below
+    # 4 x 255 x 8 in size, or is cut to _PART - 1.
     parts = np.clip(np.rint(matrix[:, :, None] * (curve * 8)), 1 - _PART, _PART - 1).astype(np.int64)
     tables = [parts[0, channel] + (parts[1, channel] << 16) + (parts[2, channel] << 32) for channel in range(3)]
     lanes = tables[0].take(red)
@@ -255,7 +274,7 @@ def recolored(picture: np.ndarray, curve: np.ndarray, matrix: np.ndarray | None)
 
 
 def blurred(lanes: Lanes, sigma: float) -> Lanes:
-    """A Gaussian of `sigma` pixels, cut at three sigma, weights in 256ths; border pixels stand for what is beyond."""
+    """Blur by a Gaussian of `sigma` pixels, cut at 3 sigma, weights in 256ths. Border pixels are repeated outside."""
     weights = _gaussian(sigma)
     for axis in (0, 1):
         lanes = _smoothed(lanes, weights, axis)
@@ -263,7 +282,7 @@ def blurred(lanes: Lanes, sigma: float) -> Lanes:
 
 
 def _gaussian(sigma: float) -> list[int]:
-    """Weight of the middle and of each neighbour at 1, 2, ...; with both sides they sum to 256."""
+    """Return the weights at distance 0, 1, 2, ... pixels. Counted on both sides they sum to 256."""
     reach = max(1, math.ceil(3 * sigma))
     curve = [math.exp(-0.5 * (place / max(sigma, 1e-3)) ** 2) for place in range(reach + 1)]
     total = curve[0] + 2 * sum(curve[1:])
@@ -294,14 +313,19 @@ def _smoothed(lanes: Lanes, weights: list[int], axis: int) -> Lanes:
 
 
 def equalized(picture: np.ndarray, clip: float, tiles: int) -> np.ndarray:
-    """CLAHE of the luma: contrast limited adaptive histogram equalisation (Zuiderveld 1994).
+    """Apply CLAHE to the luma: contrast limited adaptive histogram equalisation (Zuiderveld 1994).
 
-    Each of tiles x tiles regions has its own curve, the running sum of its histogram, which was cut at `clip` times its
-    mean and given the cut-off back evenly (as OpenCV does); between the regions' centres curves are blended. All
-    channels change by what the luma does, so that hue and chroma (of YCbCr) stay.
+    Each of tiles x tiles regions has its own curve: the running sum of its histogram. The histogram is first clipped at
+    `clip` times its mean, and the excess is spread evenly (as in OpenCV). Between the centres of regions, curves are
+    interpolated. Each channel changes by the change of the luma, so hue and chroma (of YCbCr) are kept.
 
     Args:
         picture: uint8 (H, W, 3).
+        clip: limit of a histogram bin, as a multiple of the mean bin.
+        tiles: regions along each side.
+
+    Returns:
+        uint8 (H, W, 3).
     """
     height, width = picture.shape[:2]
     luma = _luma(picture)
@@ -315,19 +339,19 @@ def equalized(picture: np.ndarray, clip: float, tiles: int) -> np.ndarray:
 
 
 def _luma(picture: np.ndarray) -> np.ndarray:
-    """ITU-R BT.601, with weights of 14 bits."""
+    """Return the luma of ITU-R BT.601, uint8 (H, W), computed with weights of 14 bits."""
     red, green, blue = (picture[..., index].astype(np.int32) for index in range(3))
     return ((red * 4899 + green * 9617 + blue * 1868 + 8192) >> 14).astype(np.uint8)
 
 
 def _tile_curves(tiles: np.ndarray, clip: float) -> np.ndarray:
-    """The curve of each tile, uint8 values as int64 (T, 256), from its pixels (T, N)."""
+    """Return the curve of each tile, values 0..255 as int64 (T, 256), from its pixels (T, N)."""
     count, area = tiles.shape
     bins = np.bincount((tiles + np.arange(count)[:, None] * 256).ravel(), minlength=count * 256).reshape(count, 256)
     limit = max(1, int(clip * area / 256))
     excess = np.maximum(bins - limit, 0).sum(axis=1, keepdims=True)
     bins = np.minimum(bins, limit) + excess // 256
-    # What does not divide by 256 goes to every n-th bin.
+    # The remainder of the division by 256 goes to every n-th bin.
     rest = excess % 256
     step = np.maximum(256 // np.maximum(rest, 1), 1)
     place = np.arange(256)[None]
@@ -336,7 +360,7 @@ def _tile_curves(tiles: np.ndarray, clip: float) -> np.ndarray:
 
 
 def _between_tiles(curves: np.ndarray, luma: np.ndarray, tiles: int, rows: int, columns: int) -> np.ndarray:
-    """Each pixel through the curves of the four tiles around it, blended by its distances to their centres: int16."""
+    """Map pixels through the curves of the four tiles around them, blended by distance to the centres: int16 (H, W)."""
     up, down, share_y = _neighbours(luma.shape[0], rows, tiles)
     left, right, share_x = _neighbours(luma.shape[1], columns, tiles)
     flat = curves.astype(np.int32).ravel()
@@ -351,8 +375,8 @@ def _between_tiles(curves: np.ndarray, luma: np.ndarray, tiles: int, rows: int, 
 
 
 def _neighbours(extent: int, size: int, tiles: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Along one axis, for each pixel: the tiles before and after it and the share of the one after, in 256ths."""
-    twice = 2 * np.arange(extent) + 1 - size  # twice the way from the first tile's centre
+    """Return per pixel along one axis: the tile before it, the tile after it, the weight of the latter in 256ths."""
+    twice = 2 * np.arange(extent) + 1 - size  # twice the distance from the first tile's centre
     before = twice // (2 * size)
     share = ((twice - before * 2 * size) * 256 // (2 * size)).astype(np.int32)
     return np.clip(before, 0, tiles - 1), np.clip(before + 1, 0, tiles - 1), share

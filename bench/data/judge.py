@@ -1,4 +1,4 @@
-"""Whether the splits of a set can teach and judge anything, known from the classes of its pictures before training."""
+"""Check before training, from the classes in its images, that the splits of a data set can train and be scored."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from bench.core import UsageError
 from bench.data.dataset import Dataset, Split
 
-_NAMES = 10  # in a line
+_NAMES = 10  # names per line
 
 
 def judged(dataset: Dataset) -> Dataset:
-    """The same set, with a note on the classes that are scored and never trained.
+    """Return the data set with a note on classes that are scored but never trained.
 
-    A split of which nothing is known without reading its pictures is let through.
+    A split is not checked if its classes are unknown without reading its images.
 
     Raises:
-        UsageError: a split has no labelled pixel, or labelled pixels of one class alone.
+        UsageError: a split has no labelled pixel, or labelled pixels of one class only.
     """
     for name, split in dataset.splits.items():
         _refuse(dataset, name, split)
@@ -45,7 +45,7 @@ def _remedy(name: str) -> str:
 
 
 def _never_trained(dataset: Dataset) -> tuple[str, ...]:
-    """A note for each split that has classes which the training split lacks."""
+    """Return one note per split that has classes which the training split lacks."""
     trained = _classes(dataset.splits, "train")
     if trained is None:
         return ()
@@ -67,7 +67,7 @@ def _classes(splits: Mapping[str, Split], name: str) -> np.ndarray | None:
 
 
 def shortened(names: Iterable[str]) -> str:
-    """Names in a line: the first ten, and how many more there are."""
+    """Return names joined by commas: the first ten, and how many more there are."""
     every = list(names)
     more = f" and {len(every) - _NAMES} more" if len(every) > _NAMES else ""
     return ", ".join(every[:_NAMES]) + more

@@ -1,8 +1,8 @@
-"""From a split to batches: decoded uint8 pixels, cut and augmented in NumPy, handed over by tf.data.
+"""From a split to batches: decoded uint8 pixels, cropped and augmented in NumPy, passed on by tf.data.
 
-Every sample is a pure function of (seed, position in the stream), in whole numbers, so batches may be made in parallel,
-in any order and by any worker; a trial replays the same pixels, and the batch size does not change which are seen.
-Labels are only ever gathered (nearest), never blended. TensorFlow is imported when a data set is made.
+Every sample is a pure function of (seed, position in the stream), computed in integers. So batches can be made in
+parallel, in any order and by any worker. A repeated trial sees the same pixels, for any batch size. Labels are
+resampled by nearest neighbour, never blended. TensorFlow is imported when a tf.data.Dataset is made.
 """
 
 from __future__ import annotations
@@ -30,23 +30,25 @@ if TYPE_CHECKING:
 
 _AFTER_DECODING = ("__main__", "augment", "check", "decoded_cache", "folder_writer", "pixel_weights", "sheet")
 AHEAD = 1 << 30
-"""Bytes of batches that may be in the making at a time."""
+"""Limit in bytes of the batches that are computed at the same time."""
 
 
 def train(
     crops: Crops, batch_size: int, steps: int, *, first: int = 0, worker: int = 0, workers: int = 1
 ) -> tf.data.Dataset:
-    """The batches from `first` up to `steps` of a stream of training crops.
+    """Return a tf.data.Dataset of the training batches `first`, ..., `steps` - 1.
 
-    Yields (image uint8 (B, crop, crop, 3), label uint8 (B, crop, crop)) and, where the crops have pixel weights, these
-    as float32 (B, crop, crop). Not endless: at its end no call into Python is left open.
+    It yields (image uint8 (B, crop, crop, 3), label uint8 (B, crop, crop)). If the crops have pixel weights, these
+    follow as float32 (B, crop, crop). B is `batch_size` / `workers`. The stream is finite, so at its end no call into
+    Python is pending.
 
     Args:
-        batch_size: of the global batch.
-        worker, workers: this worker's equal part of every global batch. Parts side by side are the global batch.
+        batch_size: samples in the global batch.
+        worker, workers: index of this worker and number of workers. Each yields an equal part of every global batch;
+            the parts in order of `worker` are the global batch.
 
     Raises:
-        ValueError: the batch does not split evenly.
+        ValueError: the batch does not split evenly, or `worker` is out of range.
     """
     import tensorflow as tf
 
@@ -69,12 +71,12 @@ def train(
 
 
 def _mapped(steps: range, function: Callable[..., Any], batch_bytes: int) -> tf.data.Dataset:
-    """Batches of `function` of each step, made ahead, each on a thread, on as many as there are cores."""
+    """Return the batches `function(step)` of all steps, computed ahead of use on about one thread per core."""
     import tensorflow as tf
 
     options = tf.data.Options()
-    # The thread that tunes an iterator sleeps up to a minute between looks, and giving up the iterator waits for it:
-    # a training of 30 s was seen to end 35 s late (TensorFlow 2.21). What it would tune is fixed here.
+    # The autotune thread sleeps up to a minute at a time, and deleting the iterator waits for it. A training of 30 s
+    # was seen to end 35 s late (TensorFlow 2.21). What autotune would choose is fixed here.
     options.autotune.enabled = False
     threads = max(2, min(usable_cores(), 64, AHEAD // max(1, batch_bytes)))
     batches = tf.data.Dataset.range(steps.start, steps.stop).map(
@@ -86,21 +88,23 @@ def _mapped(steps: range, function: Callable[..., Any], batch_bytes: int) -> tf.
 def evaluation(
     split: Split, spec: DataSpec, batch_size: int, square: bool = False, multiple: int | None = None
 ) -> tf.data.Dataset:
-    """Every image once, at the training scale and of its own shape, with its label at the label's own size.
+    """Return a tf.data.Dataset with every image once, at the training scale, and its label at native size.
 
-    A batch holds images of one shape, so that nothing of a picture's score hangs on what else is in the split. Shapes
-    come one after the other, the most frequent first; within one, images are in the order of the split. The last batch
-    of a shape is filled up with void images.
+    A batch contains images of one shape, so the score of an image does not depend on the other images of the split.
+    Shapes follow one another, the most frequent first. Within a shape, images keep the order of the split. The last
+    batch of a shape is padded with filler images whose labels are void.
 
-    Yields dicts of B entries, B at most `batch_size`:
-        image uint8 (B, H, W, 3): aspect kept, longest side `spec.size`. `square`: as `squared`, all (size, size).
-        label uint8 (B, LH, LW): native, padded right and below with 255 to the largest of its batch.
-        image_size, label_size int32 (B, 2): height and width of the content.
+    Yields dicts of B entries, B at most `batch_size` rounded up to `multiple`:
+        image uint8 (B, H, W, 3): aspect ratio kept, longest side `spec.size`. With `square`: (size, size), see
+            `squared`.
+        label uint8 (B, LH, LW): native size, padded right and below with 255 to the largest label of the batch.
+        image_size int32 (B, 2): height and width of the image in pixels.
+        label_size int32 (B, 2): height and width of the label in pixels, without padding.
         index int32 (B,): position in the split, -1 for filler.
-    Dimensions that all batches share are static, the others None.
+    Dimensions that are equal in all batches are static, the others None.
 
     Args:
-        multiple: what B is filled up to a multiple of, such as the number of replicas; None: `batch_size`.
+        multiple: B is padded to a multiple of it, such as the number of replicas; None: `batch_size`.
     """
     import tensorflow as tf
 
@@ -125,13 +129,16 @@ def evaluation(
 
 
 def _common(shapes: Sequence[tuple[int, ...]]) -> tuple[int | None, ...]:
-    """The sides that all have, None for the others."""
+    """Return the sides that are equal in all shapes, and None for the others."""
     return tuple(sides[0] if len(set(sides)) == 1 else None for sides in zip(*shapes, strict=True))
 
 
 class Crops:
-    """The endless stream of training samples: `crops[position]` is image uint8 (crop, crop, 3), label (crop, crop) and,
-    where `weigh` is a function, weights float32 (crop, crop)."""
+    """The endless stream of training samples.
+
+    `crops[position]` is image uint8 (crop, crop, 3) and label uint8 (crop, crop). If `weigh` is not None, pixel weights
+    float32 (crop, crop) follow.
+    """
 
     def __init__(self, split: Split, spec: DataSpec, seed: int) -> None:
         self.crop, self.policy, self.seed = spec.crop, spec.policy, seed
@@ -143,11 +150,11 @@ class Crops:
         )
         self._means = [mean_color(kept[..., :3]) for (kept,) in self._kept]
         self.weigh = weigher(spec.pixel_weights, self.labels(), split.background)
-        # Batches of two epochs may be in the making at a time.
+        # Batches of two epochs may be computed at the same time.
         self.order: Callable[[int], np.ndarray] = functools.lru_cache(maxsize=4)(self._order)
 
     def labels(self) -> Iterator[np.ndarray]:
-        """All training labels at the training scale, uint8 (H, W), one after the other."""
+        """Yield all training labels at the training scale, uint8 (H, W) each."""
         return (kept[..., 3] for (kept,) in self._kept)
 
     def _order(self, epoch: int) -> np.ndarray:
@@ -161,14 +168,14 @@ class Crops:
         draws = augment.draws(_generator(self.seed, *key))
         sample = self._augmented(index, draws)
         if augment.mixes(self.policy, draws):
-            # A sample of its own, not of this batch: so mixing depends neither on the batch nor on the worker.
+            # The partner is drawn from the split, not from the batch, so mixing depends on neither batch nor worker.
             partner = int(draws["mix_with"] * len(self._kept))
             other = self._augmented(partner, augment.draws(_generator(self.seed, 2, *key)))
             sample = augment.mixed(sample, other, self.policy, draws)
         return (*sample, self.weigh(sample[1])) if self.weigh else sample
 
     def variation(self, index: int, number: int) -> Pair:
-        """One of the samples that may be made of an image, to look at."""
+        """Return augmented sample `number` of image `index`, for display: image and label as in `crops[position]`."""
         image, label, *_ = self._sample(index, 3, index, number)
         return image, label
 
@@ -179,7 +186,7 @@ class Crops:
 
 
 class Table:
-    """Rows of an evaluation, as `evaluation` describes them, by position."""
+    """The rows of an evaluation by position, with the fields that `evaluation` describes."""
 
     def __init__(self, split: Split, spec: DataSpec, square: bool = False) -> None:
         def scored(index: int) -> Pair:
@@ -201,7 +208,7 @@ class Table:
         }
 
     def batches(self, batch_size: int, multiple: int) -> list[list[int]]:
-        """The positions that each batch holds, all of one shape of image; -1 for filler."""
+        """Return the positions of each batch; its images have one shape, and -1 is filler."""
         by_shape: dict[tuple[int, ...], list[int]] = {}
         for position, (shape, _) in enumerate(self._shapes):
             by_shape.setdefault((self._square,) * 2 if self._square else shape, []).append(position)
@@ -210,7 +217,7 @@ class Table:
         return [rows + [-1] * (-len(rows) % multiple) for rows in found]
 
     def batch_shapes(self, rows: Sequence[int]) -> dict[str, tuple[int, ...]]:
-        """Of the columns of a batch, by name."""
+        """Return the shapes of the columns of a batch, by name."""
         image, _ = self._shapes[rows[0]]
         label = np.max([self._shapes[position][1] for position in rows if position >= 0], axis=0).tolist()
         sides = (self._square,) * 2 if self._square else image
@@ -224,7 +231,7 @@ class Table:
         }
 
     def batch(self, rows: Sequence[int]) -> dict[str, np.ndarray]:
-        """The columns of a batch. Filler is the first image again, with a label that is void."""
+        """Return the columns of a batch by name. Filler repeats the first image with a void label."""
         shapes = self.batch_shapes(rows)
         found = [self[position if position >= 0 else rows[0]] for position in rows]
         columns = {
@@ -240,36 +247,39 @@ class Table:
 
 
 def _identity(split: Split, spec: DataSpec, kind: str) -> str:
-    """What kept pixels depend on; empty when the content of the split is not known."""
+    """Return text of everything that cached pixels depend on; empty if the split has no version."""
     how = f"{spec.size} {spec.policy.clahe if kind == 'scored' else ''}"
     return split.version and "\n".join((split.version, kind, how, _code(), *split.keys))
 
 
 def _decoding() -> list[Path]:
-    """List the files of this room that pixels may depend on, those in its folders too."""
+    """Return the source files in this folder and below that decoded pixels may depend on."""
     return [path for path in Path(__file__).parent.rglob("*.py") if path.stem not in _AFTER_DECODING]
 
 
 @functools.cache
 def _code() -> str:
-    """Return the version of all that may decode, paint or resize: pixels that other code left behind are not ours."""
+    """Return the version of all code that decodes, paints or resizes, so pixels cached by other code are not used."""
     found = hash_of(_decoding())
     return f"{found} Pillow {PIL.__version__} NumPy {np.__version__}"
 
 
 def prepared(image: np.ndarray, spec: DataSpec) -> np.ndarray:
-    """A picture as the model gets it when it is scored: longest side `spec.size`, and what the policy says of all."""
+    """Return an image as the model gets it in evaluation: longest side `spec.size`, then `seen`. uint8 (H, W, 3)."""
     return seen(scaled(image, spec.size, Image.Resampling.BILINEAR), spec)
 
 
 def seen(image: np.ndarray, spec: DataSpec) -> np.ndarray:
-    """A picture of any size with what the policy says of all pictures, those that are scored among them."""
+    """Apply the part of the policy that also holds in evaluation, CLAHE, to an image uint8 (H, W, 3) of any size."""
     clahe = spec.policy.clahe
     return image_ops.equalized(image, clahe.clip, clahe.tiles) if clahe and clahe.evaluation else image
 
 
 def resized(image: np.ndarray, label: np.ndarray, size: int) -> Pair:
-    """Both brought to longest side `size`, aspect kept: the image bilinear with antialiasing, the label nearest."""
+    """Resize image and label to longest side `size`, keeping the aspect ratio.
+
+    The image uint8 (H, W, 3) is resized bilinearly with antialiasing, the label uint8 (H, W) by nearest neighbour.
+    """
     return scaled(image, size, Image.Resampling.BILINEAR), scaled(label, size, Image.Resampling.NEAREST)
 
 
@@ -278,7 +288,7 @@ def _joined(image: np.ndarray, label: np.ndarray) -> np.ndarray:
 
 
 def scaled(array: np.ndarray, size: int, resampling: Image.Resampling) -> np.ndarray:
-    """An image or a label brought to longest side `size`, aspect kept."""
+    """Resize an image uint8 (H, W, 3) or a label uint8 (H, W) to longest side `size`, keeping the aspect ratio."""
     height, width = array.shape[:2]
     if max(height, width) == size:
         return array
@@ -288,7 +298,7 @@ def scaled(array: np.ndarray, size: int, resampling: Image.Resampling) -> np.nda
 
 
 def padded(array: np.ndarray, shape: tuple[int, ...], fill: np.ndarray | int) -> np.ndarray:
-    """`array` in the upper left of a new one of `shape` (height, width) filled with `fill`."""
+    """Return `array` (H, W, ...) in the upper left of a new array of `shape` (height, width) filled with `fill`."""
     if array.shape[:2] == tuple(shape):
         return array
     out = np.empty((*shape, *array.shape[2:]), array.dtype)
@@ -298,12 +308,12 @@ def padded(array: np.ndarray, shape: tuple[int, ...], fill: np.ndarray | int) ->
 
 
 def squared(image: np.ndarray, size: int) -> np.ndarray:
-    """An image padded right and below with its mean colour to (size, size), for a model that knows one size only."""
+    """Pad an image right and below with its mean colour to (size, size), for a model of one fixed input size."""
     return padded(image, (size, size), mean_color(image))
 
 
 def mean_color(image: np.ndarray) -> np.ndarray:
-    """Mean RGB of an image, uint8 (3,): what stands where a picture was padded."""
+    """Return the mean RGB of an image, uint8 (3,). It fills padding and pixels outside the image."""
     return np.rint(image.reshape(-1, 3).mean(axis=0)).astype(np.uint8)
 
 

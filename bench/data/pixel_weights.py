@@ -1,4 +1,4 @@
-"""Pixel weights of training samples, made from the labels as they are after augmentation; void weighs 0."""
+"""Pixel weights of training samples, computed from the labels after augmentation. Void pixels have weight 0."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ Weigher = Callable[[np.ndarray], np.ndarray]
 
 
 def weigher(kind: PixelWeights, labels: Iterable[np.ndarray], background: int = 0) -> Weigher | None:
-    """A function from a label uint8 (H, W) to weights float32 (H, W); None for "none".
+    """Return a function from a label uint8 (H, W) to weights float32 (H, W); None for "none".
 
     Args:
-        kind: "balanced": each class of the sample has the same total weight, on average 1 (losses.pixel_weights).
-            "frequency": the same over the whole training set, N / (K n_c), so that a rare class weighs more wherever it
-            is. "unet": "balanced" and more between objects that come close (Ronneberger et al. 2015).
-        labels: all training labels; read for "frequency" only.
-        background: the class that is no object, for "unet".
+        kind: "balanced": each class in the sample has the same total weight; the mean weight is 1
+            (losses.pixel_weights). "frequency": the same over the whole training set, N / (K n_c), so a rare class
+            weighs more in every sample. "unet": "balanced" plus extra weight between objects that are close to each
+            other (Ronneberger et al. 2015).
+        labels: all training labels, uint8 (H, W) each. Read for "frequency" only.
+        background: id of the class that is not an object, for "unet".
     """
     if kind == "none":
         return None
@@ -37,7 +38,11 @@ def weigher(kind: PixelWeights, labels: Iterable[np.ndarray], background: int = 
 
 
 def by_frequency(labels: Iterable[np.ndarray]) -> np.ndarray:
-    """The weight of each class id, float32 (256,): N / (K n_c) for N valid pixels, K classes that occur, n_c of c."""
+    """Return the weight per class id, float32 (256,): N / (K n_c).
+
+    N is the number of valid pixels, K the number of classes that occur, n_c the number of pixels of class c. Void and
+    classes that do not occur have weight 0.
+    """
     pixels = sum((np.bincount(label.ravel(), minlength=256) for label in labels), np.zeros(256, np.int64))
     pixels[IGNORE_INDEX] = 0
     some = np.count_nonzero(pixels)

@@ -1,4 +1,4 @@
-"""Data sets by name. Importing this package imports neither TensorFlow nor NumPy; a loader comes in when it is named.
+"""Data sets by name. Importing this package imports neither TensorFlow nor NumPy; a loader is imported when it is used.
 
 To add a data set, write a module with `load(spec) -> Dataset`, name it in `_LOADERS` and describe it in catalog.yaml.
 """
@@ -27,20 +27,20 @@ _LOADERS = {
 
 
 def names() -> tuple[str, ...]:
-    """Names that `load` knows, sorted."""
+    """Return the names that `load` knows, sorted."""
     return tuple(sorted(_LOADERS))
 
 
 def load(spec: DataSpec) -> Dataset:
-    """Open and check a whole data set, so that what is wrong with it is said before anything trains.
+    """Open and check a whole data set, so its faults are reported before anything trains.
 
     Args:
-        spec: the data section of a trial; `train_limit`, `val_limit` and `test_limit` keep the first n keys of a fixed
+        spec: the data section of a trial. `train_limit`, `val_limit` and `test_limit` keep the first n keys of a fixed
             shuffle of their split.
 
     Raises:
-        UsageError: an unknown name, the first fault of the set, with its file and what to do, or a split from which
-            nothing can be learnt or measured.
+        UsageError: an unknown name; the first fault of the data set, with its file and what to do; or a split that
+            cannot be trained on or scored.
     """
     if spec.dataset not in _LOADERS:
         raise UsageError(f"unknown dataset {spec.dataset!r}{nearest(spec.dataset, names())}")
@@ -53,7 +53,7 @@ def load(spec: DataSpec) -> Dataset:
 
 
 def version_here(section: dict[str, Any]) -> tuple[str, str | None]:
-    """On any machine of a cluster: the version of the set that is seen here, or what is wrong with it.
+    """Return the version of the data set on this machine, or its fault. Runs on any machine of a cluster.
 
     Args:
         section: the fields of a DataSpec.

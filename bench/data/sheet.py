@@ -1,4 +1,4 @@
-"""A sheet of examples, pictures over their labels, to see at a glance what a data set asks for."""
+"""Draw a sheet of examples, images above their labels, that shows a data set at a glance."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ _GAP, _LINE = 4, 22
 
 
 def sheet(dataset: Dataset, split: str = "train", columns: int = 6, rows: int = 3, cell: int = 160) -> Image.Image:
-    """columns x rows images spread over a split, each over its label, and the classes that they show (void is white).
+    """Draw up to columns x rows images spread over a split, each above its label, with a legend. Void is white.
+
+    Args:
+        cell: longest side of an image on the sheet, in pixels.
 
     Returns:
-        256 colours, a third of the bytes of all of them; those of the classes are exact.
+        An image of 256 colours, a third of the bytes of full colour. The colours of up to 126 classes are exact.
     """
     part = dataset.splits[split]
     places = np.linspace(0, len(part) - 1, min(columns * rows, len(part))).round()
@@ -56,7 +59,7 @@ def _name(dataset: Dataset, index: int) -> str:
 
 
 def _legend(entries: list[tuple[str, tuple[int, ...]]], width: int) -> Image.Image:
-    """Names beside their colours, in as many lines as they need."""
+    """Draw names beside their colours, in as many lines as they need."""
     page = Image.new("RGB", (width, _LINE * (len(entries) + 1)), "white")
     draw, left, top = ImageDraw.Draw(page), _GAP, 0
     for name, color in entries:
@@ -70,7 +73,7 @@ def _legend(entries: list[tuple[str, tuple[int, ...]]], width: int) -> Image.Ima
 
 
 def _compact(page: Image.Image, colors: np.ndarray) -> Image.Image:
-    """In 256 colours, of which up to 126 are exact."""
+    """Reduce a page to 256 colours, of which black, white and up to 126 of `colors` are exact."""
     exact = [0, 0, 0, 255, 255, 255, *colors[:126].ravel().tolist()]
     table = page.quantize(256 - len(exact) // 3).getpalette() or []
     palette = Image.new("P", (1, 1))
@@ -79,9 +82,9 @@ def _compact(page: Image.Image, colors: np.ndarray) -> Image.Image:
 
 
 def variations(dataset: Dataset, split: str, spec: DataSpec, columns: int, rows: int) -> Dataset:
-    """A set to be drawn: `rows` images, each followed by training samples that the policy of `spec` makes of it."""
-    chosen = dataset.splits[split].limited(max(rows, 24))  # more than are shown, for what is mixed in
-    crops = Crops(chosen, spec.model_copy(update={"cache": "memory"}), 0)  # of use to no training
+    """Return a data set for `sheet`: `rows` images, each followed by samples augmented by the policy of `spec`."""
+    chosen = dataset.splits[split].limited(max(rows, 24))  # more than are shown, as partners for mixing
+    crops = Crops(chosen, spec.model_copy(update={"cache": "memory"}), 0)  # no training reuses this cache
     made: dict[str, Pair] = {}
     for row in range(min(rows, len(chosen))):
         made[f"{row}"] = chosen.read(row)

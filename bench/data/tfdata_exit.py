@@ -1,10 +1,10 @@
-"""Python functions inside tf.data, without the hang at the end of the process.
+"""Run Python functions inside tf.data without a hang at the end of the process.
 
-Once the interpreter has begun to shut down, it ends every foreign thread that asks for its lock, in the middle of what
-that thread was doing. The call of a tf.data thread that is ended so is never reported as done, and the destructor of
-the iterator waits for it: the process stays for ever (seen on TensorFlow 2.15 and 2.21). No wait of ours could tell
-that no thread is on its way into Python: a thread that asks for the lock has not entered a function yet. So before the
-shutdown the iterators themselves are emptied, and TensorFlow joins the threads of each: what it starts it counts.
+Once the interpreter shuts down, it ends every foreign thread that asks for the GIL, in the middle of its work. If this
+hits a tf.data thread, its call is never reported as done. The destructor of the iterator waits for that call, so the
+process never ends (seen on TensorFlow 2.15 and 2.21). Waiting for open calls in Python would not help: a thread that
+asks for the GIL has not entered the function yet. So all iterators are emptied before the shutdown. TensorFlow then
+joins the threads of each, since it counts those that it starts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _used, _ending = threading.Event(), threading.Event()
 
 
 def quiet_at_exit(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, refused once the process ends, so that what is in the making then is soon done."""
+    """Wrap `function` so that it raises StopIteration once the process ends, and pending batches finish quickly."""
     _used.set()
 
     @functools.wraps(function)
@@ -35,40 +35,40 @@ def quiet_at_exit(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @atexit.register
 def _empty_iterators() -> None:
-    """Give every iterator of the process nothing more to do; returns when the threads of all have ended."""
+    """Empty every iterator of the process and return when all their threads have ended."""
     _ending.set()
     if not _used.is_set():
-        return  # TensorFlow may not be there, or half imported when Ctrl-C came
+        return  # TensorFlow may be missing, or half imported when Ctrl-C came
     for iterator in _iterators():
         try:
             _empty(iterator)
-        except Exception as error:  # the others have to be emptied all the same
+        except Exception as error:  # the other iterators still have to be emptied
             print(f"a {type(iterator).__name__} could not be emptied: {error}", file=sys.stderr)
 
 
 def _iterators() -> list[Any]:
-    """All that are alive, whoever made them. TensorFlow keeps no list of them, but an object refers to its class."""
+    """Return all live iterators of the process. TensorFlow keeps no list, but every object refers to its class."""
     import tensorflow as tf
     from tensorflow.python.data.ops.multi_device_iterator_ops import OwnedMultiDeviceIterator
 
     several, single = _instances(OwnedMultiDeviceIterator), _instances(tf.data.Iterator)
-    # One a device, which only waits for what its source gives it; its data set may lie on a GPU.
+    # One iterator per device, which only waits for its source. Its data set may be on a GPU.
     behind = {id(one) for source in several for one in source._device_iterators}
     return [*several, *(one for one in single if id(one) not in behind)]
 
 
 def _instances(kind: type) -> list[Any]:
-    """Objects of a class and of those below it."""
+    """Return all objects of a class and of its subclasses."""
     kinds, todo = set[type](), [kind]
     while todo:
         kinds.add(one := todo.pop())
         todo += one.__subclasses__()
-    # Not `gc.get_objects`: it would hold on to tuples that other threads are still building, which breaks these.
+    # Not `gc.get_objects`: it would keep references to tuples that other threads are still building, which breaks them.
     return [found for found in gc.get_referrers(*kinds) if type(found) in kinds]
 
 
 def _empty(iterator: Any) -> None:
-    """Start it again on a data set without elements, which ends what it had begun and waits for that end."""
+    """Restart an iterator on an empty data set. This ends the work it had begun and waits for the end."""
     import tensorflow as tf
 
     several = hasattr(iterator, "_multi_device_iterator_resource")

@@ -1,4 +1,4 @@
-"""Trials through Ray: the run's folder, processes that are watched, failures, progress. Ray is imported in one file."""
+"""Trials through Ray: the run's folder, supervised processes, failures, progress. Only `ray_tune` imports Ray."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What can be known of a cluster before the first trial: its nodes, their versions, GPUs and data, and the trackers."""
+"""Checks of a cluster before the first trial: its nodes, their versions, GPUs and data, and the trackers."""
 
 from __future__ import annotations
 
@@ -19,15 +19,23 @@ _COUNT_GPUS = "bench.trial:visible_gpus"
 
 
 def check_trackers(names: Sequence[str]) -> None:
-    """Refuse a tracker whose package is not installed."""
+    """Refuse a tracker whose package is not installed.
+
+    Raises:
+        UsageError: names the tracker and the extra to install.
+    """
     for name in names:
         found = importlib.util.find_spec(name)
-        if found is None or found.origin is None:  # W&B leaves folders of its own name about
+        if found is None or found.origin is None:  # W&B leaves folders named `wandb`, which would be found as packages
             raise UsageError(f"--track {name} needs the extra `{name}`: pip install 'segmentation-bench[{name}]'")
 
 
 def check_placement(plan: Plan, nodes: Sequence[ray_tune.Node]) -> None:
-    """Refuse what would wait for ever, and nodes whose TensorFlow cannot see the GPUs that Ray gives a trial there."""
+    """Refuse trials that no node can hold, and nodes whose TensorFlow does not see the GPUs that Ray gives a trial.
+
+    Raises:
+        UsageError: names the trial's needs, or the node.
+    """
     if fault := why_unplaceable(plan.needs, nodes):
         raise UsageError(fault)
     if plan.gpus:
@@ -42,10 +50,13 @@ def check_placement(plan: Plan, nodes: Sequence[ray_tune.Node]) -> None:
 
 
 def check_nodes(out: Path) -> None:
-    """Refuse a cluster with a node that has other versions, or that does not see the place for results.
+    """Refuse a cluster with a node that has other versions, or that does not see the folder for results.
+
+    Args:
+        out: folder for results; made if missing.
 
     Raises:
-        UsageError: naming the node, with both versions.
+        UsageError: names the node, and both versions.
     """
     from bench.execution import ray_tune
 
@@ -67,7 +78,14 @@ def check_nodes(out: Path) -> None:
 
 
 def check_data(data: Mapping[DataSpec, str]) -> None:
-    """Refuse a cluster on whose nodes a data root is missing, faulty or not the same."""
+    """Refuse a cluster if a data root is missing on a node, has faults there, or holds another version.
+
+    Args:
+        data: the version on this machine of each data set.
+
+    Raises:
+        UsageError: names the node and what is wrong there.
+    """
     from bench.execution import ray_tune
 
     if not ray_tune.several_machines():
@@ -82,5 +100,5 @@ def check_data(data: Mapping[DataSpec, str]) -> None:
 
 
 def probe(marker: str) -> dict[str, Any]:
-    """Run on a node: what it has, and whether it sees a file."""
+    """Return the versions of the node on which this runs, and whether it sees a file."""
     return {"made_by": made_by(), "sees": Path(marker).exists()}

@@ -1,4 +1,4 @@
-"""What is done about trials that do not end well, and which of them count as done."""
+"""How failed trials are handled, and which of them count as done."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ Trial = tuple[str, Cell, TrialSpec]
 
 
 class FailurePolicy(BaseModel):
-    """Say what is done about trials that do not end well.
+    """How failed trials are handled.
 
     Attributes:
-        trial_timeout, stall_timeout: seconds for an attempt as a whole, and without a sign of life.
-        retries: further attempts after what may pass: a lost node, a timeout.
-        on_oom: "shrink" tries a trial that ran out of memory again with half its batch, as a cell of its own.
+        trial_timeout: seconds that an attempt may take; None for no limit.
+        stall_timeout: seconds that an attempt may take without a sign of life.
+        retries: further attempts after a failure that may not repeat: a lost node, a timeout.
+        on_oom: "record" keeps the failure of a trial that ran out of memory; "shrink" runs the trial again with half
+            its batch, as a separate cell.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,10 +36,10 @@ class FailurePolicy(BaseModel):
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> FailurePolicy:
-        """Make a policy of options of the command; None is an option that was not given.
+        """Make a policy from options of the command, by name. None is an option that was not given.
 
         Raises:
-            UsageError: naming the option.
+            UsageError: names an option with a wrong value.
         """
         try:
             return cls.model_validate({name: value for name, value in values.items() if value is not None})
@@ -52,16 +54,17 @@ class FailurePolicy(BaseModel):
         return self.model_dump(exclude_unset=True)
 
     def over(self, stored: Mapping[str, Any]) -> FailurePolicy:
-        """Return the policy of options that were stored, with those that are given here in their place."""
+        """Return the policy of stored options, overridden by those that are given here."""
         return FailurePolicy.of({**stored, **self.given})
 
     @property
     def limits(self) -> Limits:
+        """The time limits of an attempt."""
         return Limits(self.trial_timeout, self.stall_timeout)
 
 
 def shrunk(trial: Trial) -> Trial | None:
-    """The trial with half its global batch, as a cell of its own; None when that does not split over its replicas."""
+    """Return the trial with half its global batch, as a separate cell; None if it does not split over the replicas."""
     name, cell, spec = trial
     half = spec.train.batch_size // 2
     if half < 1 or spec.train.batch_size % (2 * spec.placement.replicas):
@@ -72,7 +75,7 @@ def shrunk(trial: Trial) -> Trial | None:
 
 
 def is_done(run: RunFolder, trial: Trial) -> bool:
-    """Whether a trial is complete, or has run out of memory and is complete with half its batch."""
+    """Return whether a trial is complete, or ran out of memory and is complete with half its batch."""
     status = run.status(trial[0])
     if status is None:
         return run.has(trial[2])

@@ -1,4 +1,4 @@
-"""The GPUs that a process was given, by the driver's own tool (which asks NVML): waiting until their memory is free."""
+"""Wait until the memory of the GPUs of this process is free, by `nvidia-smi`, which asks NVML."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ import subprocess
 import time
 
 WAIT_SECONDS = 60.0
-"""How long memory of an earlier process is waited for; the driver frees it some time after the process is gone."""
+"""Longest wait for memory of an earlier process, which the driver frees some time after that process ended."""
 FREE = 0.9
-"""Share of the memory of each GPU that has to be free."""
+"""Share of each GPU's memory that has to be free, 0..1."""
 
 
 def await_memory(log: str, poll: float = 1.0) -> None:
     """Wait until the GPUs of CUDA_VISIBLE_DEVICES are free, for at most `WAIT_SECONDS`.
 
-    What is still taken then is said in `log`. The trial may fit beside it; if not, its record says so.
+    GPUs that are not free by then are reported in the log. The trial may fit all the same; if not, its record says so.
+
+    Args:
+        log: path of the file to which the report is appended.
+        poll: seconds between two looks.
     """
     deadline = time.monotonic() + WAIT_SECONDS
     while taken := _taken():
@@ -28,7 +32,7 @@ def await_memory(log: str, poll: float = 1.0) -> None:
 
 
 def _taken() -> list[str]:
-    """The GPUs with too little free memory, as "id (used of total MiB)"; empty where that is unknown."""
+    """Return the GPUs with too little free memory, as "id (used of total MiB)"; empty if that is unknown."""
     tool, mine = shutil.which("nvidia-smi"), os.environ.get("CUDA_VISIBLE_DEVICES")
     if tool is None or not mine:
         return []

@@ -1,4 +1,4 @@
-"""The live view of a running grid: a table that redraws itself, or plain lines when the output is no terminal."""
+"""The live view of a running grid: a table that is redrawn, or plain lines if the output is no terminal."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from rich.text import Text
 
 @dataclass
 class _Row:
+    """The state of a trial, as the table shows it."""
+
     state: str = "waiting"
     epoch: int = 0
     loss: float | None = None
@@ -27,9 +29,10 @@ class ProgressView:
     """Shows trials done, running and failed, and each running trial's epoch, loss, mIoU and images/s.
 
     Args:
-        trials: names in order; `finished` of them ended in an earlier run.
-        epochs: epochs of a trial.
-        console: where to draw; lines instead of a redrawn table when it is no terminal.
+        trials: names of the trials to run, in order.
+        epochs: epochs per trial.
+        console: where to draw; one that is no terminal gets lines instead of a table.
+        finished: number of further trials of the run, which are complete already.
     """
 
     def __init__(self, trials: list[str], epochs: int, console: Console, finished: int = 0) -> None:
@@ -50,9 +53,11 @@ class ProgressView:
             self._live.stop()
 
     def started(self, trial: str) -> None:
+        """Show a trial as running."""
         self._rows[trial].state, self._rows[trial].began = "running", time.monotonic()
 
     def message(self, trial: str, data: dict[str, Any]) -> None:
+        """Update the numbers of a trial from a progress event."""
         row = self._rows[trial]
         row.epoch = data.get("epoch", row.epoch)
         row.loss = data.get("loss", row.loss)
@@ -60,11 +65,11 @@ class ProgressView:
         row.rate = data.get("images_per_second", row.rate)
 
     def note(self, line: str) -> None:
-        """One line for good, above the table."""
+        """Print a line that stays, above the table."""
         self._console.print(Text(line), style="dim", highlight=False, soft_wrap=True)
 
     def ended(self, trial: str, status: str, note: str = "") -> None:
-        """One line for good, above the table: what became of a trial."""
+        """Print a line that stays, above the table: the result of a trial, with its status."""
         row = self._rows[trial]
         row.state = "done" if status == "ok" else "failed"
         seconds = time.monotonic() - row.began if row.began else 0.0
@@ -86,7 +91,7 @@ class ProgressView:
         )
 
     def remaining(self) -> float:
-        """Seconds to the end, from how long finished trials took and how many run at a time."""
+        """Return the seconds to the end, estimated from the mean time of finished trials; 0 while there are none."""
         running = [row for row in self._rows.values() if row.state == "running"]
         waiting = sum(row.state == "waiting" for row in self._rows.values())
         if not self._lasted:

@@ -1,9 +1,11 @@
-"""Ray Tune runs jobs, one worker process each. This module knows devices and processes, and nothing of models.
+"""Run jobs with Ray Tune, one process per job. This module knows devices and processes, and nothing of models.
 
-The only module that imports Ray. Facts behind the settings, seen with Ray 2.60: one bundle with all of a trial's GPUs
-(two bundles show the trial one GPU); actors are used again, which saves a second a trial and lets nothing leak, as each
-job has a process of its own; no `metric=` (one trial without the key ends the run); a request no node can satisfy waits
-for ever, so it is refused before, and given up when a node is lost.
+It is the only module that imports Ray. The settings rest on these facts, seen with Ray 2.60:
+
+- A trial has one bundle with all its GPUs. With two bundles it sees one GPU.
+- Actors are reused, which saves a second per trial. Nothing leaks, because each job has a separate process.
+- There is no `metric=`, because one trial without that key would end the run.
+- A request that no node can satisfy waits for ever. So it is refused beforehand, and given up if a node is lost.
 """
 
 from __future__ import annotations
@@ -33,11 +35,11 @@ _QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_prestart_worker_first_driver": "0",  # workers with another environment than trials have: none would be used
+    "RAY_prestart_worker_first_driver": "0",  # these lack the environment of trials: none would be used
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # nobody restores Tune's state: a run is resumed from its records
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Tune's own turns Ctrl-C into a normal end
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # Tune's state is never restored: a run is resumed from its records
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Tune's own handler turns Ctrl-C into a normal end
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "PYTHONWARNINGS": "ignore",
@@ -48,18 +50,20 @@ import ray  # noqa: E402
 from ray import tune  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
-_VARIABLES = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # a GPU has the same number for Ray, CUDA and nvidia-smi
+_VARIABLES = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # so that Ray, CUDA and nvidia-smi number the GPUs alike
 HOME = Path(__file__).resolve().parents[2]
 GONE_SECONDS = 60.0
-"""How long a node that is gone may still be listed as live."""
+"""Longest time that a node that is gone may still be listed as live."""
 STRANDED_SECONDS = 600.0
-"""How long jobs that no live node can hold wait for one: a cluster that grows by itself replaces a lost node. A task
-waits as long for GPUs that other work holds."""
+"""Longest wait of jobs for a node that can hold them, because an autoscaling cluster replaces a lost node.
+
+It is also the longest wait of a task for GPUs that other work holds."""
 BUSY_SECONDS = 60.0
-"""How long the GPUs of other nodes are waited for, once a node has had some to spare."""
+"""Longest wait for GPUs of other nodes, once one node had free GPUs."""
 LOOK_SECONDS = 2.0
+"""Shortest time between two looks at the live nodes."""
 JOIN_SECONDS = 10.0
-"""How long the head of a cluster may take to answer."""
+"""Longest wait for an answer of the head of a cluster."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +71,13 @@ class Job:
     """One trial to schedule.
 
     Attributes:
-        name: unique, fit for a folder.
-        entry: "module:function", called in the worker as function(payload, emit).
-        payload: what the function gets; plain data.
-        log: file that takes the worker's output.
-        cpus, gpus: whole devices, all on one node.
-        limits: after which an attempt is ended.
+        name: unique, and valid as the name of a folder.
+        entry: "module:function", called in a separate process as function(payload, emit).
+        payload: argument of the function, plain data.
+        log: file to which the output of the process is appended.
+        cpus: number of CPUs.
+        gpus: number of whole GPUs, on the same node.
+        limits: time limits of an attempt.
     """
 
     name: str
@@ -86,8 +91,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a job: an attempt "started"; it sent a "message", `data`; it is "retried"; it "ended".
-    The last two say in `end` how the attempt ended. "waits": no live node can hold it, nor any other that is left."""
+    """Something that happened to a job.
+
+    Attributes:
+        kind: an attempt "started", or sent a "message"; the job is "retried", or has "ended"; or it "waits", because no
+            live node can hold any job that is left.
+        job: name of the job.
+        data: of a message.
+        end: how the attempt ended, for "retried" and "ended"; why the job waits, for "waits".
+    """
 
     kind: str
     job: str
@@ -105,17 +117,20 @@ class Node:
 
 
 Listener = Callable[[Event], None]
-_joined = False  # a cluster that others started, perhaps of several machines
+_joined = False  # whether the cluster was started by others, perhaps on several machines
 _own: Path | None = None  # the folder of an embedded cluster
-_followed: dict[str, _Follower] = {}  # callbacks are pickled with the experiment, a live display cannot be
+_followed: dict[str, _Follower] = {}  # by experiment: Tune pickles callbacks, and a live display cannot be pickled
 
 
 @contextlib.contextmanager
 def cluster(address: str | None) -> Iterator[list[Node]]:
-    """Join the cluster at `address`, or start an embedded one that nobody else can join; yields its live nodes.
+    """Join the cluster at `address`, or start an embedded one that nobody else can join, and yield its live nodes.
+
+    Args:
+        address: host:port or "auto"; None to start a cluster on this machine.
 
     Raises:
-        UsageError: no cluster to join there, or one with another Ray or Python; or this machine cannot start one.
+        UsageError: there is no cluster to join, or one with another Ray or Python; or this machine cannot start one.
     """
     if address is not None:
         _check_address(address)
@@ -124,7 +139,7 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
     with _shipped() if _joined else _private() as options:
         with _as_refusal(address), _deaf_to_sigterm():
             ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
-        # Ray prints a screenful for each dead worker, past `log_to_driver`; the run says it in a line, and has the log.
+        # Ray prints a screenful per dead worker in spite of `log_to_driver`. The run reports it in one line.
         ray._private.worker._worker_logs_enabled = False
         try:
             nodes = _nodes()
@@ -138,10 +153,10 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
 
 
 def _check_address(address: str) -> None:
-    """Refuse an address at which nothing listens, which Ray itself asks again for many minutes.
+    """Refuse an address at which nothing listens. Ray itself would try it for many minutes.
 
     Raises:
-        UsageError: naming it.
+        UsageError: names the address.
     """
     found = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
     named = f"--address {address}" if found in ("", address) else f"--address {address}, RAY_ADDRESS {found}"
@@ -149,7 +164,7 @@ def _check_address(address: str) -> None:
         raise UsageError(f"{named}: trials are followed from a node of the cluster; run there, --address auto")
     host, colon, port = found.rpartition(":")
     if not (colon and port.isdigit()):
-        return  # Ray looks for it by itself
+        return  # Ray finds the cluster by itself
     try:
         socket.create_connection((host.strip("[]"), int(port)), JOIN_SECONDS).close()
     except (OSError, OverflowError, UnicodeError) as error:
@@ -159,7 +174,11 @@ def _check_address(address: str) -> None:
 
 @contextlib.contextmanager
 def _as_refusal(address: str | None) -> Iterator[None]:
-    """Make whatever keeps Ray from starting, or from being joined, a refusal. It raises errors of any type."""
+    """Turn any error of starting or joining Ray, which may have any type, into a refusal.
+
+    Raises:
+        UsageError: names the reason.
+    """
     try:
         yield
     except Exception as error:
@@ -171,18 +190,21 @@ def _as_refusal(address: str | None) -> Iterator[None]:
 
 
 def _end_at_once(node: Any) -> None:
-    """Let the shutdown of an embedded cluster kill Ray's processes, which are deaf to SIGTERM: it would send that first
-    and wait a second for each, one after another. The raylet keeps its second, in which it ends its workers."""
+    """Make the shutdown of an embedded cluster kill Ray's processes at once.
+
+    They ignore SIGTERM (see `_deaf_to_sigterm`), which Ray would send first and then wait a second per process. The
+    raylet keeps its second, in which it ends its workers.
+    """
     end = node._kill_process_type
     node._kill_process_type = lambda kind, **how: end(kind, **{**how, "allow_graceful": kind == "raylet"})
 
 
 @contextlib.contextmanager
 def _deaf_to_sigterm() -> Iterator[None]:
-    """Processes started meanwhile never hear SIGTERM, as Ray's own never hear Ctrl-C.
+    """Block SIGTERM in processes that are started inside the block. Ray's own processes ignore Ctrl-C likewise.
 
-    A batch system sends it to all processes of a job at once; where Ray's was quicker to end than this one, it took
-    this one with it, before the running trials had their records.
+    A batch system sends SIGTERM to all processes of a job at once. If Ray's processes ended before this one, they would
+    end it, too, before the running trials had their records.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
@@ -193,16 +215,19 @@ def _deaf_to_sigterm() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _private() -> Iterator[dict[str, Any]]:
-    """Options of an embedded cluster. Whoever reaches a Ray cluster can run code in it, so this one listens on loopback
-    alone, has no dashboard, and asks for a token (Ray's default here) that only its own processes know."""
+    """Yield the options of an embedded cluster.
+
+    Whoever reaches a Ray cluster can run code in it. So this one listens on loopback only, has no dashboard, and
+    requires a token (Ray's default here) that only its own processes know.
+    """
     global _own
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # read once in the life of a process
-    ray._private.ray_constants.ENABLE_RAY_CLUSTER = False  # as Ray has it on macOS and Windows: loopback
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # Ray reads it once per process
+    ray._private.ray_constants.ENABLE_RAY_CLUSTER = False  # Ray's setting for macOS and Windows: loopback only
     paths = [str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {"env_vars": {"PYTHONPATH": os.pathsep.join(paths), **_VARIABLES}}
     try:
         with scratch.folder() as _own:
-            # Of the cores Ray counts all, or what a container may use; trials are planned for what `describe` counts.
+            # Ray's count of cores may differ from that of `describe`, for which trials are planned.
             yield {
                 "include_dashboard": False, "object_store_memory": 2**28, "runtime_env": environment,
                 "num_cpus": describe()["cores"], "_temp_dir": str(_own),
@@ -215,18 +240,18 @@ def _private() -> Iterator[dict[str, Any]]:
 
 @contextlib.contextmanager
 def _shipped() -> Iterator[dict[str, Any]]:
-    """Options on joining a cluster: its workers get this very copy of the project, whatever is installed there."""
+    """Yield the options for joining a cluster. Its workers get this copy of the project, not one installed there."""
     with scratch.temporary("code-") as folder:
         for room in ROOMS:
             shutil.copytree(HOME / room, Path(folder, room), ignore=shutil.ignore_patterns("__pycache__", "releases"))
         variables = {name: value for name, value in os.environ.items() if name in ("PYTHONPATH", CACHE_VARIABLE)}
-        if commit := describe()["git_commit"]:  # the copy is no checkout
+        if commit := describe()["git_commit"]:  # because the copy is no git checkout
             variables[COMMIT_VARIABLE] = commit
         yield {"runtime_env": {"working_dir": folder, "env_vars": {**variables, **_VARIABLES}}}
 
 
 def _nodes() -> list[Node]:
-    """Live nodes but those without a CPU, such as the head of many a cluster."""
+    """Return the live nodes that have a CPU; the head of a cluster often has none."""
     nodes = []
     for has in (node["Resources"] for node in _live().values() if node["Resources"].get("CPU")):
         kind = next((name.partition(":")[2] for name in has if name.startswith("accelerator_type:")), None)
@@ -235,13 +260,18 @@ def _nodes() -> list[Node]:
 
 
 def on_every_node(entry: str, *arguments: Any, gpus: int = 0) -> dict[str, Any]:
-    """Run "module:function" on each live node, and return its plain answers by the node's address.
+    """Run "module:function" on each live node, and return its answers by the node's address.
 
-    It asks for no CPU, so that it waits for none. A node that leaves the cluster meanwhile is left out. With `gpus` it
-    runs in workers that hold so many, on the nodes that have them; where other work holds them, the node is left out.
+    The task requests no CPU, so that it waits for none. A node that leaves the cluster meanwhile is left out.
+
+    Args:
+        entry: "module:function".
+        arguments: of the function, plain data.
+        gpus: if not 0, run only on nodes with so many GPUs, in workers that hold them. A node whose GPUs are held by
+            other work is left out.
 
     Raises:
-        UsageError: a live node does not take the task or cannot run the project, or no node had GPUs to spare.
+        UsageError: a live node does not take the task or cannot run the project, or no node had enough free GPUs.
     """
     task = ray.remote(num_cpus=0, num_gpus=gpus, max_retries=0)(_resolve)
     deadline: float | None = None
@@ -258,7 +288,7 @@ def on_every_node(entry: str, *arguments: Any, gpus: int = 0) -> dict[str, Any]:
             try:
                 answers[address] = _answer(address, asked[address])
             except ray.exceptions.RayTaskError:
-                raise  # the function's own
+                raise  # an error of the function itself
             except ray.exceptions.RayError as error:
                 deadline = deadline or time.monotonic() + GONE_SECONDS
                 if time.monotonic() > deadline:
@@ -273,7 +303,12 @@ def on_every_node(entry: str, *arguments: Any, gpus: int = 0) -> dict[str, Any]:
 
 
 def _called_off(asked: dict[str, Any], patience: float) -> set[str]:
-    """The nodes whose tasks still wait for GPUs `BUSY_SECONDS` after the first was done, or `patience` when none is."""
+    """Cancel the tasks that still wait for GPUs, and return their nodes.
+
+    Args:
+        asked: tasks by the address of their node.
+        patience: seconds to wait for the first task; after it the others have `BUSY_SECONDS`.
+    """
     done, waiting = ray.wait([*asked.values()], timeout=patience)
     if done and waiting:
         waiting = ray.wait(waiting, num_returns=len(waiting), timeout=BUSY_SECONDS)[1]
@@ -283,11 +318,15 @@ def _called_off(asked: dict[str, Any], patience: float) -> set[str]:
 
 
 def _answer(address: str, task: Any) -> Any:
-    """What a task on a node returns or raises; what is not installed there is reported in one line."""
+    """Return the answer of a task on a node, or raise its error.
+
+    Raises:
+        UsageError: the project or a package is not installed there.
+    """
     try:
         return ray.get(task)
     except ray.exceptions.RayTaskError as error:
-        # The second is Ray's word for a function of ours that it could not unpickle there.
+        # Ray's message for a function of this project that it could not unpickle there.
         if not isinstance(error.cause, ImportError) and "function failed to import on the worker" not in str(error):
             raise
         raise UsageError(
@@ -297,12 +336,12 @@ def _answer(address: str, task: Any) -> Any:
 
 
 def several_machines() -> bool:
-    """Whether the cluster has other machines than this one, a head without a CPU among them."""
+    """Return whether the cluster has other machines than this one, including a head without a CPU."""
     return _joined and len(_live()) > 1
 
 
 def _live(gpus: int = 0) -> dict[str, dict[str, Any]]:
-    """Ray's description of every live node, by its address; with `gpus` of those that can hold trials with so many."""
+    """Return Ray's description of every live node by address; with `gpus`, of nodes that can hold such trials only."""
     return {
         f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}": node
         for node in ray.nodes()
@@ -311,24 +350,25 @@ def _live(gpus: int = 0) -> dict[str, dict[str, Any]]:
 
 
 def _resolve(folder: str, entry: str, *arguments: Any) -> Any:
+    """Call "module:function" in a folder, if this node has it."""
     if os.path.isdir(folder):
         os.chdir(folder)
     return function(entry)(*arguments)
 
 
 def run(jobs: Sequence[Job], *, shared: Path, max_concurrent: int | None, listener: Listener, retries: int = 0) -> None:
-    """Run all jobs to their end; one that fails takes nobody with it.
+    """Run all jobs to their end. A job that fails does not affect the others.
 
     Args:
         jobs: in the order in which they should start.
-        shared: a folder to make for Tune's own files, on a path all nodes share; removed at the end. Not used in an
-            embedded cluster, so that Tune does not fail with a full disk.
-        max_concurrent: jobs at a time, None for as many as fit.
+        shared: folder for Tune's own files, on a path that all nodes share; it is made, and removed at the end. An
+            embedded cluster does not use it, so that a full disk does not make Tune fail.
+        max_concurrent: jobs at a time; None for as many as fit.
         listener: called in this process with every event.
-        retries: further attempts at a job whose attempt ended in a way that may pass (see `End.may_pass`).
+        retries: further attempts at a job that ended in a way that may not repeat (see `End.may_pass`).
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; running workers end with the cluster.
+        KeyboardInterrupt: Ctrl-C. Running workers end with the cluster.
         StorageLost: Tune has no place for its own files.
     """
     try:
@@ -350,7 +390,7 @@ def run(jobs: Sequence[Job], *, shared: Path, max_concurrent: int | None, listen
 
     tuner = tune.Tuner(
         tune.with_resources(work, bundle),
-        param_space={"job": tune.grid_search(list(by_name))},  # names alone: Tune copies all of it for each trial
+        param_space={"job": tune.grid_search(list(by_name))},  # only names, because Tune copies all of it per trial
         tune_config=tune.TuneConfig(
             max_concurrent_trials=max_concurrent,
             trial_name_creator=name_of,
@@ -376,9 +416,9 @@ def run(jobs: Sequence[Job], *, shared: Path, max_concurrent: int | None, listen
 
 
 def _work(config: dict[str, Any], jobs: dict[str, dict[str, Any]], folder: str) -> None:
-    """In the worker that holds the devices: watch over the process that runs the job."""
+    """Supervise the process that runs the job, from the worker that holds its devices."""
     job = jobs[config["job"]]
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # what Ray's processes do not hear, a trial does
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # Ray's processes block it; a trial must not
     tune.report({"message": {"event": "started", "pid": os.getpid()}})
     if job["gpus"]:
         gpu_memory.await_memory(job["log"])
@@ -389,11 +429,11 @@ def _work(config: dict[str, Any], jobs: dict[str, dict[str, Any]], folder: str) 
     end = supervisor.run(job["entry"], job["payload"], job["log"], Limits(**job["limits"]), emit, folder)
     tune.report({"end": asdict(end)})
     if end.may_pass:
-        raise RuntimeError(end.message)  # the one failure that Tune sees of a job, so the one that it retries
+        raise RuntimeError(end.message)  # Tune sees only this failure of a job, so it retries only this
 
 
 class _Relay(tune.Callback):
-    """Turns Tune's callbacks into events. Holds a key only, because Tune pickles it."""
+    """Turns Tune's callbacks into events. It holds only the key of its follower, because Tune pickles it."""
 
     def __init__(self, experiment: str) -> None:
         self._experiment = experiment
@@ -404,7 +444,7 @@ class _Relay(tune.Callback):
             follower(Event(kind, trial.config["job"], **what))
 
     def _end(self, trial: Any) -> End:
-        # Tune's callbacks for a failed trial do not have the error yet.
+        # When Tune calls back for a failed trial, the trial does not have its error yet.
         return self._ends.pop(trial.trial_id, End("lost", "its node or its worker was lost"))
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -429,7 +469,7 @@ class _Relay(tune.Callback):
 
 
 class _Stranded(tune.Stopper):
-    """Ends a run when no live node can hold what is left of it, for which Tune would wait for ever."""
+    """Ends a run if no live node can hold any job that is left; Tune would wait for ever."""
 
     def __init__(self, experiment: str) -> None:
         self._experiment = experiment
@@ -443,7 +483,7 @@ class _Stranded(tune.Stopper):
 
 
 class _Follower:
-    """Passes events on and knows which jobs are left and which run."""
+    """Passes events on to the listener, and knows which jobs are left and which run."""
 
     def __init__(self, jobs: Sequence[Job], listener: Listener) -> None:
         self._left, self._listener = {job.name: job for job in jobs}, listener
@@ -461,7 +501,7 @@ class _Follower:
         self._listener(event)
 
     def stranded(self) -> bool:
-        """Whether nothing has run, and no live node could hold any job that is left, for `STRANDED_SECONDS`."""
+        """Return whether, for `STRANDED_SECONDS`, nothing ran and no live node could hold any job that is left."""
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:
             return False
@@ -476,18 +516,25 @@ class _Follower:
         return self._since is not None and now - self._since >= STRANDED_SECONDS
 
     def give_up(self) -> None:
-        """End what was left when Tune came to its end."""
+        """End the jobs that are left after the end of Tune."""
         for job in list(self._left.values()):
             self(Event("ended", job.name, end=_unheld(job)))
 
 
 def _unheld(job: Job) -> End:
+    """Return the end of a job that no live node can hold."""
     return End("lost", f"no node that is left has the {job.cpus} CPUs and {job.gpus} GPUs of a trial")
 
 
 def empty_trials(number: int, reuse_actors: bool = False) -> None:
-    """Ray's own floor, which `bench.perf.schedule` compares with: Tune trials that return at once, nothing of ours
-    between. To be called inside `cluster`."""
+    """Run Tune trials that return at once, without code of this project between. Call it inside `cluster`.
+
+    Their time is Ray's own overhead, with which `bench.perf.schedule` compares.
+
+    Args:
+        number: of trials.
+        reuse_actors: as Tune's option.
+    """
 
     def nothing(config: dict[str, Any]) -> None:
         pass
@@ -503,7 +550,7 @@ def empty_trials(number: int, reuse_actors: bool = False) -> None:
 
 @contextlib.contextmanager
 def _silenced() -> Iterator[None]:
-    """Tune prints one line about failed trials whatever its verbosity; the run's own view tells more."""
+    """Silence Ray's loggers. Tune prints a line about failed trials at any verbosity; the run's own view shows more."""
     loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray.tune.tune", "ray.train")]
     before = [logger.level for logger in loggers]
     for logger in loggers:
@@ -516,9 +563,14 @@ def _silenced() -> Iterator[None]:
 
 
 def tracker(name: str, title: str, folder: Path) -> Any:
-    """Ray's logger "tensorboard", "mlflow" or "wandb", ready to follow trials (see bench.execution.tracking).
+    """Return Ray's logger "tensorboard", "mlflow" or "wandb", ready for trials (see `bench.execution.tracking`).
 
-    MLflow's keeps files beside the runs in `folder`, or where $MLFLOW_TRACKING_URI says.
+    MLflow writes to $MLFLOW_TRACKING_URI if that is set, else to the folder mlruns beside the run's folder.
+
+    Args:
+        name: of the logger.
+        title: of the run.
+        folder: of the TensorBoard files, inside the run's folder.
 
     Raises:
         UsageError: its package is not installed, or its service refuses.
@@ -528,7 +580,7 @@ def tracker(name: str, title: str, folder: Path) -> Any:
         if name == "mlflow":
             from ray.air.integrations.mlflow import MLflowLoggerCallback
 
-            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # else MLflow 3 wants a database
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # else MLflow 3 requires a database
             store = os.environ.get("MLFLOW_TRACKING_URI") or (folder.resolve().parents[1] / "mlruns").as_uri()
             made = MLflowLoggerCallback(store, experiment_name=title)
         elif name == "wandb":

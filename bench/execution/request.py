@@ -1,4 +1,4 @@
-"""What is asked of a run, as one value: what to run, where, and what is done when something fails."""
+"""The request for a run as one value: what to run, where, and how failures are handled."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Changed = Literal["ask", "keep", "redo"]
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A run as it is asked for.
+    """A run as it is requested.
 
     Attributes:
-        what: the grid and the options that resolve it. A run that is resumed takes grid, seeds and data_root alone.
-        address: of a Ray cluster; None starts one on this machine.
-        max_concurrent: trials at a time, None for the default.
-        out: folder of runs, None for `runs`; name: of the run's folder in it, None for grid, data set and time.
-        policy: what is done about trials that do not end well. A run that is resumed keeps what it was begun with, but
-            for what is given here.
-        track: services that track the run, by name.
-        changed: on resume, what is done about complete trials of other code, versions or data.
+        what: the grid and the options that resolve it. On resume only grid, seeds and data_root may be given.
+        address: of a Ray cluster; None to start one on this machine.
+        max_concurrent: trials at a time; None for the default.
+        out: folder of runs; None for `runs`.
+        name: of the run's folder in it; None for grid, data set and time.
+        policy: how failed trials are handled. On resume, options that are not given here keep their first values.
+        track: names of services that track the run.
+        changed: on resume, what to do with complete trials of other code, versions or data.
         dry_run: show cells and placement, and train nothing.
-        command: as it was typed, for the run's manifest.
+        command: the command line, for the run's manifest.
     """
 
     what: GridRequest = field(default_factory=GridRequest)
@@ -42,4 +42,5 @@ class RunRequest:
 
     @property
     def storage(self) -> Path:
+        """The folder of runs."""
         return self.out or Path("runs")

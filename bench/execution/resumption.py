@@ -1,4 +1,4 @@
-"""What a run that is resumed is about now: its data moved, its grid grown, its outdated trials made anew or kept."""
+"""What changes when a run is resumed: its data were moved, its grid grows, outdated trials are redone or kept."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from bench.execution.run_folder import SEARCH, RunFolder
 from bench.plan import Grid, GridRequest, Machine, checks, make, merge_grids, moved_data
 
 Redo = Mapping[RunFolder, Mapping[str, list[str]]]
-"""Trials to make anew and what differs in each, by the folder they lie in: the run's own, and that of its search."""
+"""Trials to redo and what differs in each, by their folder: that of the run, and that of its search."""
 Ask = Callable[[str], bool]
-"""Asks the user whether to make outdated trials anew, given what differs."""
+"""A function that asks the user whether to redo outdated trials, given what differs."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A run as it was planned, with its data where they lie now.
+    """A run as it was planned, with the present folders of its data.
 
     Attributes:
-        grid: the run's, before it grows.
-        gpus: of the trial that has most.
-        moves: where each folder of data that the run was planned with lies now.
-        moved: whether the request moves them.
-        redo: the trials to make anew.
+        grid: of the run, before it grows.
+        gpus: GPUs of the trial that has most.
+        moves: the present folder of each data folder that was moved, by the planned one.
+        moved: whether this request moves any.
+        redo: the trials to redo.
     """
 
     grid: Grid
@@ -38,10 +38,10 @@ class Found:
 
 
 def check_request(request: RunRequest) -> None:
-    """Refuse options that would plan a run anew.
+    """Refuse options that would change the plan of a run that is resumed.
 
     Raises:
-        UsageError: naming the options that go with --resume.
+        UsageError: names the options that go with --resume.
     """
     planned = {*request.what.fields_set} - {"grid", "seeds", "data_root"}
     if planned or request.dry_run or request.name or request.out:
@@ -53,10 +53,15 @@ def check_request(request: RunRequest) -> None:
 
 
 def examine(folder: RunFolder, request: RunRequest, ask: Ask | None) -> Found:
-    """Look at a run and its data, and decide which trials are made anew; nothing is changed.
+    """Check a run and its data, and choose the trials to redo. This changes nothing.
+
+    Args:
+        folder: of the run.
+        request: how it is resumed.
+        ask: asks the user; None if there is nobody to ask.
 
     Raises:
-        UsageError: data or weights are missing or other ones, or trials are outdated and there is nobody to ask.
+        UsageError: data or weights are missing or differ, or trials are outdated and there is nobody to ask.
     """
     grid = folder.grid()
     gpus = max(cell.spec.placement.gpus for cell in grid.cells)
@@ -78,19 +83,21 @@ def examine(folder: RunFolder, request: RunRequest, ask: Ask | None) -> Found:
 def choose_trials_to_redo(
     outdated: Redo, changed: Changed, ask: Ask | None, other_scores: Collection[int] = ()
 ) -> Redo:
-    """Choose which complete trials to redo because code, versions or data changed; new ones are never mixed in unasked.
+    """Choose which complete trials to redo because code, versions or data changed.
+
+    Outdated and new trials are never mixed unless the user asks for it.
 
     Args:
-        outdated: the trials concerned.
-        changed: "keep" them, "redo" them, or "ask".
-        ask: asks the user; None where there is nobody to ask.
-        other_scores: versions of their scores that are not today's; such trials are not kept.
+        outdated: complete trials that were made differently.
+        changed: "keep" these trials, "redo" them, or "ask".
+        ask: asks the user; None if there is nobody to ask.
+        other_scores: scoring versions of them that differ from the present one; such trials cannot be kept.
 
     Returns:
-        All of them or none.
+        All of `outdated`, or none.
 
     Raises:
-        UsageError: there is nobody to ask, or trials would be kept whose scores cannot stand beside new ones.
+        UsageError: there is nobody to ask, or trials would be kept whose scores cannot be compared with new ones.
     """
     if not outdated:
         return {}
@@ -116,12 +123,20 @@ def grow(
     max_concurrent: int | None,
     moves: moved_data.Moves,
 ) -> Grid:
-    """Return the run's grid with more seeds, or with another's cells.
+    """Return the run's grid with more seeds, or with the cells of another grid as well.
 
-    For more seeds no file is read again: it may differ by now.
+    For more seeds the grid file is not read again, because it may have changed.
+
+    Args:
+        folder: of the run.
+        grid: of the run.
+        what: the options by which the run grows.
+        nodes: the machines trials may run on.
+        max_concurrent: trials at a time; None for the default.
+        moves: the present folder of each data folder that was moved.
 
     Raises:
-        UsageError: any fault of the other grid, or it has another search.
+        UsageError: the other grid has a fault, or another search.
     """
     if what.grid is None:
         return replace(grid, seeds=max(grid.seeds, what.seeds or 0))
@@ -132,9 +147,9 @@ def grow(
 
 
 def original_request(folder: RunFolder, grid: Grid, what: GridRequest) -> GridRequest:
-    """Return the request that resolves a larger grid as the run's own was, whatever machine it is resumed on."""
+    """Return the request that resolves another grid as the run's own was resolved, whatever machine this is."""
     request = GridRequest.stored(folder.manifest().get("options", {}))
-    # Defaults that depend on the machine: the preset, the GPUs of a trial, the precision.
+    # Preset, GPUs per trial and precision have defaults that depend on the machine; the run's own values are taken.
     gpus = {cell.spec.placement.gpus for cell in grid.cells}
     if request.gpus_per_trial is None and gpus == {0}:
         request = replace(request, gpus_per_trial=0)
@@ -145,6 +160,6 @@ def original_request(folder: RunFolder, grid: Grid, what: GridRequest) -> GridRe
 
 
 def overrides(what: GridRequest) -> dict[str, str | int | Path]:
-    """Return the options by which a run grows or moves, by name."""
+    """Return the given options by which a run grows or its data move, by name."""
     given = what.fields_set
     return {name: given[name] for name in ("grid", "seeds", "data_root") if name in given}

@@ -1,4 +1,4 @@
-"""A run's folder: what was asked, what is there, and who is writing."""
+"""A run's folder: its plan, its records, and the lock of its writer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bench.plan import Cell, Grid, Plan, Search
 from bench.spec import TrialSpec, parse
 
 SEARCH = "search"
-"""Where the trials of a run's search lie, inside its folder."""
+"""Folder of the trials of a run's search, inside the run's folder."""
 
 
 class RunFolder:
@@ -41,10 +41,18 @@ class RunFolder:
         environment: Mapping[str, Any],
         address: str | None = None,
     ) -> RunFolder:
-        """Make the folder of a new run.
+        """Make the folder of a new run and lock it.
+
+        Args:
+            out: folder of runs.
+            name: of the run.
+            manifest: what run.json holds besides the cells.
+            plan: the cells and seeds to run.
+            environment: of this machine.
+            address: of the Ray cluster, for the command that an error names.
 
         Raises:
-            UsageError: the name is taken or unusable, or the place is not writable.
+            UsageError: the name is taken or invalid, or the folder of runs is not writable.
         """
         writable(out, name, address)
         path = out / name
@@ -62,10 +70,10 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
-        """Take over an existing run.
+        """Open an existing run and lock it.
 
         Raises:
-            UsageError: no run there, or somebody else is writing it.
+            UsageError: there is no run, or another process is writing it.
         """
         if not (path / "run.json").is_file():
             known = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -75,6 +83,11 @@ class RunFolder:
         return run
 
     def _acquire(self) -> None:
+        """Lock the run until this process ends.
+
+        Raises:
+            UsageError: another process holds the lock, or the folder is not writable.
+        """
         try:
             self._lock = open(self.path / ".lock", "a+")  # noqa: SIM115  (held until the process ends)
         except OSError as error:
@@ -86,7 +99,7 @@ class RunFolder:
                 f"run {self.path} is being written by another process; wait for it or choose another --name"
             ) from None
         except OSError:
-            pass  # a shared file system without locks: nothing there says who else writes
+            pass  # a shared file system without locks, where another writer cannot be detected
 
     def _write(self, name: str, text: str) -> None:
         try:
@@ -95,24 +108,29 @@ class RunFolder:
             raise self.lost(error) from error
 
     def lost(self, error: OSError) -> StorageLost:
-        """What a failure to write means for the run."""
+        """Return the error that ends a run whose folder cannot be written any more."""
         return StorageLost(f"{self.path}: cannot be written any more: {error.strerror}")
 
     def manifest(self) -> dict[str, Any]:
+        """Return the content of run.json.
+
+        Raises:
+            UsageError: it cannot be read.
+        """
         try:
             return results.read_manifest(self.path)
         except ValueError as error:
             raise UsageError(str(error)) from None
 
     def finish(self, status: str) -> None:
-        """Note in the manifest how the run stands: "complete", "incomplete" or "interrupted"."""
+        """Write the status of the run into its manifest: "complete", "incomplete" or "interrupted"."""
         self._write("run.json", json.dumps({**self.manifest(), "status": status}, indent=2) + "\n")
 
     def grid(self) -> Grid:
-        """The grid as it was resolved when the run began.
+        """Return the grid as it was resolved when the run began, or when it last grew.
 
         Raises:
-            UsageError: it cannot be read, or this version of the software reads a cell differently.
+            UsageError: it cannot be read, or a cell has another hash in this version of the software.
         """
         path = self.path / "grid.yaml"
         try:
@@ -138,7 +156,7 @@ class RunFolder:
         return grid
 
     def records(self) -> list[results.Record]:
-        """The records that can be read; one that names another folder than its own is none."""
+        """Return the readable records, without those that name another folder than their own."""
         found = []
         for path in sorted((self.path / "trials").glob("*")):
             try:
@@ -149,17 +167,17 @@ class RunFolder:
         return found
 
     def complete(self) -> list[results.Record]:
-        """The records of complete trials."""
+        """Return the records of complete trials."""
         return [record for record in self.records() if record.status == "ok"]
 
     def has(self, spec: TrialSpec) -> bool:
-        """Whether some complete trial, of whatever name, was of this cell and seed on as many replicas."""
+        """Return whether a complete trial, of any name, has this cell and seed and as many replicas."""
         if self._had is None:
             self._had = {(record.cell, record.seed, record.replicas) for record in self.complete()}
         return (spec.cell, spec.seed, spec.placement.replicas) in self._had
 
     def set_aside(self, names: Iterable[str]) -> None:
-        """Move trials out of the run, into `replaced/`: they are to be made anew."""
+        """Move the folders of trials into `replaced/TIME/`, so that the trials are redone."""
         folder = self.path / "replaced" / datetime.now().strftime("%Y%m%d-%H%M%S")
         folder.mkdir(parents=True, exist_ok=True)
         for name in names:
@@ -167,14 +185,20 @@ class RunFolder:
         self._had = None
 
     def moves(self) -> dict[str, str]:
-        """Where each folder of data that the run was planned with lies now, as far as it was moved."""
+        """Return the present folder of each data folder that was moved, by the planned one."""
         return dict(self.manifest().get("moved", {}))
 
     def regrid(
         self, plan: Plan, given: Mapping[str, Any], address: str | None = None, moves: Mapping[str, str] | None = None
     ) -> None:
-        """Replace the plan of the run by one that has grown or moved by the options `given`, and the command that
-        repeats it."""
+        """Replace the plan of the run with one that has grown or whose data moved, and extend the run's command.
+
+        Args:
+            plan: the new plan.
+            given: the options by which it grew or moved, by name.
+            address: of the Ray cluster.
+            moves: the present folder of each data folder that was moved.
+        """
         self._write("grid.yaml", yaml.safe_dump(_resolved(plan), sort_keys=False))
         manifest = self.manifest()
         grown = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
@@ -184,14 +208,15 @@ class RunFolder:
         self._write("run.json", json.dumps({**manifest, "cells": _cells(plan)}, indent=2) + "\n")
 
     def recell(self, plan: Plan) -> None:
-        """Note in the manifest which cells the run is about."""
+        """Write the cells of a plan into the manifest."""
         self._write("run.json", json.dumps({**self.manifest(), "cells": _cells(plan)}, indent=2) + "\n")
 
     def trial(self, name: str) -> Path:
+        """Return the folder of a trial."""
         return self.path / "trials" / name
 
     def status(self, name: str) -> str | None:
-        """Status of a trial's record; None when there is none that can be read."""
+        """Return the status of a trial's record, or None if there is no readable record."""
         try:
             return results.read(self.trial(name)).status
         except ValueError:
@@ -199,6 +224,7 @@ class RunFolder:
 
 
 def _cells(plan: Plan) -> list[dict[str, Any]]:
+    """Return the cells of a plan as the manifest lists them."""
     seeds = list(range(plan.grid.seeds))
     return [
         {
@@ -213,6 +239,7 @@ def _cells(plan: Plan) -> list[dict[str, Any]]:
 
 
 def _resolved(plan: Plan) -> dict[str, Any]:
+    """Return the content of grid.yaml."""
     grid = plan.grid
     cells = [
         {"label": c.label, "cell": c.spec.cell, "axes": dict(c.axes), "spec": c.spec.model_dump(mode="json")}
@@ -225,16 +252,22 @@ def _resolved(plan: Plan) -> dict[str, Any]:
 
 
 def resume_command(path: Path, address: str | None = None, *more: str) -> str:
-    """What to type to finish a run where it was begun: without a cluster's address one machine would go on alone."""
+    """Return the command that finishes a run where it was begun.
+
+    Args:
+        path: folder of the run.
+        address: of the Ray cluster; without it the run would resume on one machine.
+        more: further arguments.
+    """
     where = ["--address", address] if address else []
     return shlex.join(["python", "-m", "bench.run", "--resume", str(path), *where, *more])
 
 
 def writable(out: Path, name: str | None = None, address: str | None = None) -> None:
-    """Refuse a place for runs that cannot be written, or a name of a run that is taken, before anything starts.
+    """Refuse a folder of runs that cannot be written, or a name that is taken or invalid, before anything starts.
 
     Raises:
-        UsageError: naming the folder.
+        UsageError: names the folder or the run.
     """
     if name is not None and (Path(name).name != name or name.startswith(".")):
         raise UsageError(f"--name {name!r}: a plain folder name is wanted, without slashes")

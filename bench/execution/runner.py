@@ -1,4 +1,4 @@
-"""Trials of a run through the scheduler, every one ending in a record, with the live view."""
+"""Run the trials of a run through the scheduler, with the live view. Every trial ends with a record."""
 
 from __future__ import annotations
 
@@ -24,13 +24,22 @@ from bench.spec import TrialSpec
 
 ENTRY = "bench.trial:worker"
 STATUS = {"timeout": "timeout", "stalled": "timeout"}
-"""Status of a trial by how its process ended; any other end without a record is "crashed"."""
+"""Status of a trial by the kind of its process's end. Any other end without a record is "crashed"."""
 LAST_SECONDS = 20.0
-"""How long a run that is interrupted waits for what is on its way to a tracker."""
+"""Longest wait of an interrupted run for data on their way to a tracker."""
 
 
 class TrialRunner:
-    """Schedules trials and sees to it that each leaves a record, even one whose process died without a word."""
+    """Schedules trials and makes sure that each leaves a record, even if its process died without one.
+
+    Args:
+        run: folder of the run.
+        plan: for its concurrency.
+        policy: how failed trials are handled.
+        console: where the live view draws.
+        tuning: what a search found, by cell, for the records.
+        track: names of services that track the run.
+    """
 
     def __init__(
         self,
@@ -48,10 +57,15 @@ class TrialRunner:
         self._trials: dict[str, tuple[Cell, TrialSpec]] = {}
 
     def run(self, trials: list[Trial], finished: int = 0) -> None:
-        """Run the trials; `finished` others of the run are complete already.
+        """Run trials, and those that run out of memory again with half the batch if the policy says so.
+
+        Args:
+            trials: to run.
+            finished: number of other trials of the run that are complete already.
 
         Raises:
-            KeyboardInterrupt: after the running trials have been recorded as interrupted.
+            KeyboardInterrupt: Ctrl-C; the running trials have been recorded as interrupted.
+            StorageLost: the run's folder cannot be written any more.
         """
         self._schedule(trials, finished)
         if self._policy.on_oom == "shrink" and (smaller := self._shrunk(trials)):
@@ -82,6 +96,7 @@ class TrialRunner:
                 self._tracking.close(patience)
 
     def _tracked(self, trials: Sequence[Trial]) -> Tracking:
+        """Return the trackers of these trials."""
         path = self._run.path.resolve()
         title = path.name if (path / "run.json").is_file() else f"{path.parent.name}-{path.name}"  # its search
         facts = {
@@ -91,11 +106,12 @@ class TrialRunner:
         return Tracking(path / "tensorboard", title, self._track, facts, self._view.note)
 
     def _shrunk(self, trials: Sequence[Trial]) -> list[Trial]:
-        """Those that ran out of memory, once more with half the batch: cells of their own."""
+        """Return the trials that ran out of memory, with half the batch, as separate cells."""
         out = [trial for trial in trials if self._run.status(trial[0]) == "oom"]
         return [smaller for trial in out if (smaller := shrunk(trial)) and self._run.status(smaller[0]) != "ok"]
 
     def _job(self, name: str, cell: Cell, spec: TrialSpec) -> ray_tune.Job:
+        """Write the specification of a trial into its folder, and return its job."""
         folder = self._run.trial(name).resolve()
         try:
             results.write_bytes(folder / SPEC_FILE, spec.model_dump_json(indent=2).encode())
@@ -117,6 +133,7 @@ class TrialRunner:
         )
 
     def _hear(self, event: ray_tune.Event) -> None:
+        """Handle an event of the scheduler."""
         self._tracking(event)
         if event.kind == "started":
             if event.job not in self._started:
@@ -137,10 +154,10 @@ class TrialRunner:
             self._finish_job(event.job, event.end)
 
     def _clear(self, name: str) -> None:
-        """Make way for a trial that begins: all goes but what it can go on from, with the log of how it came about.
+        """Empty the folder of a trial that begins, except for its specification, checkpoint, log and attempts.
 
-        Not before: what an earlier run of it left, such as the record of its failure, stays should this one not begin.
-        A complete trial is never scheduled again.
+        Log and attempts stay only with a checkpoint. This happens when the trial begins, and not before: if it never
+        begins, the record of its earlier failure stays. A complete trial is never scheduled again.
         """
         folder = self._run.trial(name)
         kept = (
@@ -157,7 +174,7 @@ class TrialRunner:
             raise self._run.lost(error) from error
 
     def _finish_job(self, name: str, end: End) -> None:
-        """Once a job is over: make sure of its record and say how it went."""
+        """Write the record of a job that left none, and report how the job ended."""
         if self._run.status(name) is None:
             lines = [line.strip() for line in end.message.splitlines() if line.strip()]
             message = lines[-1][:500] if lines else "the trial returned without a record"
@@ -171,7 +188,7 @@ class TrialRunner:
         self._view.ended(name, record.status, note)
 
     def _record(self, name: str, status: str, kind: str, message: str, signal: str | None = None) -> None:
-        """The record of a trial whose own process has left none."""
+        """Write the record of a trial whose own process left none."""
         cell, spec = self._trials[name]
         detail = {"signal": signal, "log": _tail(self._run.trial(name) / results.LOG)}
         record = results.Record(
@@ -182,7 +199,7 @@ class TrialRunner:
             history=left.state["history"] if (left := read_checkpoint(self._run.trial(name))) else [],
         )  # fmt: skip
         if status == "interrupted" and self._run.status(name) is not None:
-            return  # it came to its own end meanwhile
+            return  # the trial has written its own record meanwhile
         try:
             results.write(self._run.trial(name), record)
         except OSError as error:
@@ -190,6 +207,7 @@ class TrialRunner:
 
 
 def _tail(log: Path, characters: int = 4000) -> str:
+    """Return the end of a log; empty if there is none."""
     return log.read_text(errors="replace")[-characters:] if log.exists() else ""
 
 

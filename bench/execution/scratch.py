@@ -1,4 +1,4 @@
-"""A folder of its own for the Ray of a run. Ray itself knows one place alone, whatever its length, owner and room."""
+"""A separate folder for the Ray of a run. By itself Ray uses one place, whatever its length, owner and free space."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 from bench.core import UsageError
 
 SOCKET_BYTES = 107
-"""The longest path of a Unix socket on Linux; see unix(7)."""
+"""Longest path of a Unix socket on Linux, in bytes; see unix(7)."""
 _SOCKET = "/session_2000-01-01_00-00-00_000000_1234567/sockets/plasma_store"
-"""The longest path that Ray makes under the folder that it is given; the last number is a process id."""
+"""Longest path that Ray makes below its folder; the last number is a process id."""
 _PREFIX, _INSIDE, _RANDOM = "ray-", "r", 8
 MOST_BYTES = SOCKET_BYTES - len(_SOCKET) - len(f"/{_PREFIX}/{_INSIDE}") - _RANDOM
-"""The longest path of a place in which the folder can be made."""
+"""Longest path of a place in which the folder can be made, in bytes."""
 _ROOM = 1 << 16
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -26,16 +26,16 @@ SHARED_MEMORY = Path("/dev/shm")
 def folder() -> Iterator[Path]:
     """Make a new folder for Ray, which no other user can enter, and remove it at the end.
 
-    It lies in the first place that is writable, has room, and is short enough for the paths of sockets: $RAY_TMPDIR,
-    the system's temporary folder ($TMPDIR), /tmp, /var/tmp, $XDG_RUNTIME_DIR, /dev/shm. What lies in it stays when the
-    block ends with `KeepFolder`.
+    It is made in the first of these places that is writable, has free space, and whose path is short enough for
+    sockets: $RAY_TMPDIR, the system's temporary folder ($TMPDIR), /tmp, /var/tmp, $XDG_RUNTIME_DIR, /dev/shm. The
+    folder is kept if the block ends with `KeepFolder`.
 
     Raises:
         UsageError: there is no such place.
     """
     made, keep = _made(), False
     try:
-        yield made / _INSIDE  # Ray opens to everybody what it is given
+        yield made / _INSIDE  # Ray makes its own folder accessible to everybody
     except KeepFolder:
         keep = True
         raise
@@ -46,10 +46,10 @@ def folder() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def temporary(prefix: str) -> Iterator[str]:
-    """Make a folder in the system's temporary one, and remove it at the end.
+    """Make a folder in the system's temporary folder, and remove it at the end.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no temporary folder.
     """
     try:
         made = tempfile.TemporaryDirectory(prefix=prefix)
@@ -60,15 +60,20 @@ def temporary(prefix: str) -> Iterator[str]:
 
 
 class KeepFolder(UsageError):
-    """A refusal whose reasons may stand in the files of the folder."""
+    """A refusal whose reasons may be found in the files of the folder."""
 
 
 def shared_memory() -> bool:
-    """Whether files can be written where Ray keeps what its processes share; where not, Ray dies at its start."""
+    """Return whether /dev/shm is writable. Ray shares memory there, and fails at its start if it cannot."""
     return os.access(SHARED_MEMORY, os.W_OK)
 
 
 def _made() -> Path:
+    """Make a folder in the first usable place and return it.
+
+    Raises:
+        UsageError: there is no usable place; the message says why for each.
+    """
     tried = []
     for place in _places():
         if len(os.fsencode(place)) > MOST_BYTES:
@@ -85,7 +90,11 @@ def _made() -> Path:
 
 
 def _new(place: Path) -> Path:
-    """A new folder that can be written, in this place; OSError when not."""
+    """Make a folder in this place, with free space, and return it.
+
+    Raises:
+        OSError: it cannot be made, or there is no space.
+    """
     made = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
     try:
         with open(made / "room", "wb") as file:
@@ -98,8 +107,9 @@ def _new(place: Path) -> Path:
 
 
 def _places() -> list[Path]:
+    """Return the places for the folder, the preferred one first."""
     named = [os.environ.get("RAY_TMPDIR")]
-    with contextlib.suppress(FileNotFoundError):  # Python's own list is looked through in vain
+    with contextlib.suppress(FileNotFoundError):  # Python finds no usable temporary folder
         named.append(tempfile.gettempdir())
     named += ["/tmp", "/var/tmp", os.environ.get("XDG_RUNTIME_DIR"), str(SHARED_MEMORY)]
     return list(dict.fromkeys(Path(os.path.abspath(name)) for name in named if name))

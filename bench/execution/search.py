@@ -1,7 +1,7 @@
-"""Fair tuning before the seeds are run: the same candidates and the same steps for every cell, none stopped early.
+"""Fair tuning before the seeds are run: the same candidates and steps for every cell. No candidate is stopped early.
 
-One shared learning rate compares learning rates, not losses. The search has seeds of its own, so that no reported seed
-has helped to choose.
+With one shared learning rate a grid compares learning rates, not losses. The search has separate seeds, so that no
+reported seed took part in the choice.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from bench.plan import Cell, Grid, Search
 from bench.spec import assign, parse
 
 SEED = 1000
-"""First seed of a search."""
+"""First seed of every search."""
 
 
 def candidates(grid: Grid) -> list[Trial]:
-    """The trials of a grid's search, one candidate of all cells after the other."""
+    """Return the trials of a grid's search: per seed, the first candidate of all cells, then the next, and so on."""
     assert grid.search is not None
     seeds = range(SEED, SEED + grid.search.seeds)
     cells = [_candidate(cell, grid.search, value) for value in grid.search.candidates for cell in grid.cells]
@@ -35,6 +35,7 @@ def _named(cell: Cell, seed: int) -> Trial:
 
 
 def _candidate(cell: Cell, search: Search, value: float) -> Cell:
+    """Return a cell with one candidate, which keeps no weights and no images and has no further views."""
     short = search.field.rpartition(".")[2]
     changes: dict[str, Any] = {
         search.field: value,
@@ -48,6 +49,7 @@ def _candidate(cell: Cell, search: Search, value: float) -> Cell:
 
 
 def _with(cell: Cell, changes: Mapping[str, Any]) -> Any:
+    """Return the validated spec of a cell with fields changed, by their dotted names."""
     values = cell.spec.model_dump(mode="json")
     for field, value in changes.items():
         assign(values, field, value, "search")
@@ -56,7 +58,13 @@ def _with(cell: Cell, changes: Mapping[str, Any]) -> Any:
 
 @dataclass(frozen=True)
 class TunedGrid:
-    """The grid with each cell's best candidate, what the record of each says of it, and notes for the user."""
+    """The result of a search.
+
+    Attributes:
+        grid: every cell with its best candidate.
+        facts: the record's `tuning`, by cell.
+        notes: for the user, one line each.
+    """
 
     grid: Grid
     facts: Mapping[str, Mapping[str, Any]]
@@ -64,7 +72,14 @@ class TunedGrid:
 
 
 def choose(grid: Grid, run: RunFolder) -> TunedGrid:
-    """For every cell the candidate with the highest validation mIoU, over the search's seeds; the smaller on a tie."""
+    """Choose for every cell the candidate with the highest validation mIoU, averaged over the search's seeds.
+
+    In a tie the smaller candidate is chosen. A cell without a scored candidate stays as it is.
+
+    Args:
+        grid: with a search.
+        run: folder of the search's trials.
+    """
     search = grid.search
     assert search is not None
     cells, facts, notes = [], {}, []
@@ -94,7 +109,7 @@ def choose(grid: Grid, run: RunFolder) -> TunedGrid:
 
 
 def _score(cell: Cell, search: Search, run: RunFolder) -> float | None:
-    """Mean validation mIoU over the seeds; None when one of them has none."""
+    """Return the mean validation mIoU over the search's seeds, or None if one of them has none."""
     found = []
     for seed in range(SEED, SEED + search.seeds):
         name, _ = cell.trial(seed)

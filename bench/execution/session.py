@@ -1,4 +1,4 @@
-"""A run from its request to its last record: `start` a new one or `resume` one; both end in `execute`."""
+"""A run from its request to its last record. `start` begins a new run, `resume` continues one; both call `execute`."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ class Frontend:
     """What a session needs of the command that calls it.
 
     Attributes:
-        console: where it prints.
-        report: writes tables and report of a run's folder; returns whether that went well.
-        ask: see `resumption.Ask`; None where there is nobody to ask.
+        console: where the session prints.
+        report: writes tables and report of a run's folder, and returns whether it could.
+        ask: see `resumption.Ask`; None if there is nobody to ask.
     """
 
     console: Console
@@ -62,14 +62,14 @@ class Frontend:
 
 
 def start(request: RunRequest, frontend: Frontend) -> Outcome:
-    """Plan a new run, make its folder and execute it; or show the plan alone, if that is what is asked for.
+    """Plan a new run, make its folder and execute it. For a dry run, show the plan only.
 
     Raises:
-        UsageError: any fault of the request. Nothing has been written then.
+        UsageError: the request has a fault. No folder of a run has been made then.
     """
     cluster_checks.check_trackers(request.track)
     what, out, console = request.what.begun(), request.storage, frontend.console
-    # With no cluster to ask, everything a user can get wrong is known before Ray starts.
+    # Without a cluster to join, every fault of the request is found before Ray starts.
     planned = _planned(what, [this_machine()], request) if request.address is None else None
     if planned is not None:
         if request.dry_run:
@@ -93,10 +93,15 @@ def start(request: RunRequest, frontend: Frontend) -> Outcome:
 
 
 def resume(path: Path, request: RunRequest, frontend: Frontend) -> Outcome:
-    """Execute what a run lacks. It may grow by seeds or by another grid's cells, and its data may have moved.
+    """Execute the missing trials of a run. It may grow by seeds or by another grid's cells, and its data may be moved.
+
+    Args:
+        path: folder of the run.
+        request: how to resume it.
+        frontend: of the command.
 
     Raises:
-        UsageError: any fault of the request, or of what the run needs. Nothing has been written then.
+        UsageError: the request has a fault, or data or weights are missing. The run has not been changed then.
     """
     cluster_checks.check_trackers(request.track)
     resumption.check_request(request)
@@ -116,11 +121,11 @@ def resume(path: Path, request: RunRequest, frontend: Frontend) -> Outcome:
             cluster_checks.check_nodes(path)
         data = checks.check_inputs(plan.grid)
         _check_cluster(plan, nodes, data)
-        # Nothing can be refused any more.
+        # From here on nothing is refused.
         _set_aside(found.redo, frontend.console)
         if grows or found.moved:
             folder.regrid(plan, resumption.overrides(what), request.address, found.moves)
-        if not grid.search:  # else its cells are known once the search has chosen
+        if not grid.search:  # else the cells are not known before the search has chosen
             kept = f"{_complete(folder, plan)} trials are complete and kept."
             frontend.console.print(kept, style="dim")
         plan = longest_first(plan, data, path.parent, nodes)
@@ -135,7 +140,16 @@ def execute(
     track: Sequence[str] = (),
     address: str | None = None,
 ) -> Outcome:
-    """Run what a folder lacks of its plan, the plan's search first, then have tables and report written."""
+    """Run the trials of a plan that a folder lacks, those of its search first; then have tables and report written.
+
+    Args:
+        plan: the placed trials.
+        folder: of the run.
+        policy: how failed trials are handled.
+        frontend: of the command.
+        track: names of services that track the run.
+        address: of the Ray cluster, for the command that resumes the run.
+    """
     from bench.execution.runner import TrialRunner  # imports Ray
 
     console, again = frontend.console, resume_command(folder.path, address)
@@ -183,14 +197,14 @@ def execute(
 def _search(
     plan: Plan, folder: RunFolder, train: Callable[[RunFolder, list[Trial]], None], console: Console
 ) -> TunedGrid | None:
-    """Run what the search of a grid lacks and choose among its candidates; None when some of its trials failed."""
+    """Run the missing trials of a search and choose among its candidates; return None if some of the trials failed."""
     assert plan.grid.search is not None
     search, wanted = RunFolder(folder.path / SEARCH), candidates(plan.grid)
     if missing := _without_score(search, wanted):
         console.print(f"Search over {plan.grid.search.field}: {len(missing)} trials to do.", soft_wrap=True)
         train(search, missing)
     if failed := len(_without_score(search, wanted)):
-        # Chosen among the others, the cell would be another one once the search is whole.
+        # A choice among the others could change once the search is complete, and with it the cell.
         folder.finish("incomplete")
         console.print(f"Incomplete: {failed} of {len(wanted)} trials of the search failed.", style="red")
         return None
@@ -199,15 +213,16 @@ def _search(
 
 @contextlib.contextmanager
 def _cluster(address: str | None) -> Iterator[list[Node]]:
-    """Start or join a cluster, see `ray_tune.cluster`."""
+    """Start or join a cluster and yield its nodes, see `ray_tune.cluster`."""
     from bench.execution import ray_tune  # imports Ray
 
     with ray_tune.cluster(address) as nodes:
-        signals.install()  # again: Ray took them over
+        signals.install()  # again, because Ray installs its own handlers
         yield nodes
 
 
 def _planned(what: GridRequest, nodes: Sequence[Machine], request: RunRequest) -> tuple[Plan, Datasets]:
+    """Return the plan for these nodes, and its data sets, with all inputs checked."""
     plan = make(what, nodes, request.max_concurrent)
     return plan, checks.check_inputs(plan.grid)
 
@@ -224,6 +239,7 @@ def _check_cluster(plan: Plan, nodes: Sequence[Node], data: Datasets) -> None:
 
 
 def _set_aside(redo: resumption.Redo, console: Console) -> None:
+    """Move the trials to redo out of their folders."""
     for folder, trials in redo.items():
         folder.set_aside(trials)
         left = f"what they left is in {folder.path / 'replaced'}"
@@ -231,11 +247,13 @@ def _set_aside(redo: resumption.Redo, console: Console) -> None:
 
 
 def _name(plan: Plan) -> str:
+    """Return the default name of a run: grid, data set and time."""
     data = plan.grid.cells[0].spec.data.name
     return f"{plan.grid.name}-{data}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def _manifest(request: RunRequest, what: GridRequest) -> dict[str, Any]:
+    """Return the content of run.json of a new run, without its cells."""
     return {
         "schema_version": 1,
         "name": what.grid,
@@ -249,13 +267,15 @@ def _manifest(request: RunRequest, what: GridRequest) -> dict[str, Any]:
 
 
 def _missing(folder: RunFolder, plan: Plan) -> list[Trial]:
+    """Return the trials of a plan that are not done."""
     return [trial for trial in plan.trials if not is_done(folder, trial)]
 
 
 def _complete(folder: RunFolder, plan: Plan) -> str:
+    """Return "N of M", the number of trials that are done."""
     return f"{sum(is_done(folder, trial) for trial in plan.trials)} of {len(plan.trials)}"
 
 
 def _without_score(search: RunFolder, trials: Sequence[Trial]) -> list[Trial]:
-    """Return the candidates of a search that have neither a score nor a reason of their own for having none."""
+    """Return the trials of a search that neither have a score nor failed for a reason of their own (NaN, memory)."""
     return [trial for trial in trials if search.status(trial[0]) not in ("ok", "diverged", "oom")]

@@ -1,7 +1,8 @@
-"""A job in a process of its own, watched from outside: what it emits, how long it may take, how it ended.
+"""Run a job in a separate process and supervise it: its events, its time limits, and how it ended.
 
-The parent is the worker that holds the job's devices. So the exit signal is known, a hang in native code can be ended
-whoever holds the interpreter lock, and what TensorFlow keeps (memory, precision policy, devices) goes with the process.
+The parent is the worker that holds the job's devices. So the exit signal is known, and a hang in native code can be
+ended even while it holds the interpreter lock. What TensorFlow keeps (memory, precision policy, devices) ends with the
+process.
 """
 
 from __future__ import annotations
@@ -18,14 +19,19 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 DUMP_SECONDS = 10.0
-"""How long a process that is being ended has to write its stacks into the log."""
+"""Time for a process that is being ended to write its stacks into the log."""
 Kind = Literal["returned", "raised", "died", "timeout", "stalled", "lost"]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds: `wall` for a whole attempt, `stall` without a sign of life, `exit` to end once the job is done, which
-    changes nothing about how it went. None is no limit."""
+    """Time limits of an attempt, in seconds; None for no limit.
+
+    Attributes:
+        wall: for the whole attempt.
+        stall: without a sign of life.
+        exit: for the process to exit once its job is done. The job counts as done even if this is exceeded.
+    """
 
     wall: float | None = None
     stall: float | None = None
@@ -37,9 +43,9 @@ class End:
     """How an attempt at a job ended.
 
     Attributes:
-        kind: "returned"; "raised" an exception; "died" by a signal or an exit status; "timeout" and "stalled", ended by
-            its limits; "lost" with its node or its worker.
-        message: one line, empty when it returned.
+        kind: "returned"; "raised" an exception; "died" by a signal or with an exit status; "timeout" or "stalled",
+            ended by a limit; "lost" with its node or worker.
+        message: the reason in one line; empty if it returned.
         signal: name of the signal that ended the process, such as SIGKILL.
     """
 
@@ -49,7 +55,7 @@ class End:
 
     @property
     def may_pass(self) -> bool:
-        """Whether another attempt may go better: the same exception or crash would come again."""
+        """Whether another attempt may succeed. An exception or a crash is expected to repeat."""
         return self.kind in ("timeout", "stalled", "lost")
 
 
@@ -61,15 +67,15 @@ def run(
     emit: Callable[[dict[str, Any]], None],
     folder: str = ".",
 ) -> End:
-    """Call "module:function" as function(payload, emit) in a new process and wait for its end.
+    """Call "module:function" as function(payload, emit) in a new process, and wait for its end.
 
     Args:
-        entry: importable in a new interpreter with this one's environment.
-        payload: plain data.
-        log: file to which the process's output is appended; its stacks too when a limit ends it.
-        limits: after which it is ended.
+        entry: "module:function", importable in a new interpreter with this one's environment.
+        payload: plain data that JSON can hold.
+        log: file to which the output of the process is appended, and its stacks if a limit ends it.
+        limits: after which the process is ended.
         emit: called here with each event that the function emits, except {"event": "alive"}, a bare sign of life.
-        folder: where it starts, if this machine has that folder.
+        folder: its working directory, if this machine has that folder.
     """
     receive, send = os.pipe()
     with open(log, "ab", buffering=0) as output:
@@ -83,9 +89,9 @@ def run(
         assert process.stdin is not None
         try:
             process.stdin.write(json.dumps(payload).encode() + b"\n")
-            process.stdin.flush()  # and left open: its end tells the process that its parent is gone
+            process.stdin.flush()  # and left open: the process ends when it is closed, as it is when this parent dies
         except BrokenPipeError:
-            pass  # it died at once; why is found below
+            pass  # the process died at once; the reason is read below
         outcome = _listen(process, receive, limits, emit, log)
         return outcome or _end_of(process)
     finally:
@@ -97,7 +103,7 @@ def run(
 def _listen(
     process: subprocess.Popen[bytes], receive: int, limits: Limits, emit: Callable[[dict[str, Any]], None], log: str
 ) -> End | None:
-    """Hand events on until the process ends; None when how it ended has to be read from its exit status."""
+    """Pass events on until the process ends; return its end, or None if only its exit status shows it."""
     wall, stall = limits.wall or float("inf"), limits.stall or float("inf")
     started = heard = done = time.monotonic()
     outcome = None
@@ -129,7 +135,7 @@ def _listen(
 
 
 def _received(process: subprocess.Popen[bytes], receive: int) -> Iterator[list[bytes]]:
-    """Whole lines as they come, and an empty list whenever none has come for a while, until the process ends."""
+    """Yield whole lines as they come, and an empty list if none came for 0.2 s, until the process ends."""
     rest = b""
     while True:
         ended = process.poll() is not None
@@ -139,14 +145,17 @@ def _received(process: subprocess.Popen[bytes], receive: int) -> Iterator[list[b
                 return
             *lines, rest = (rest + data).split(b"\n")
             yield lines
-        elif ended:  # a grandchild may hold the pipe open
+        elif ended:  # the pipe may still be open in a grandchild
             return
         else:
             yield []
 
 
 def _dump_and_end(process: subprocess.Popen[bytes]) -> None:
-    """SIGABRT makes `faulthandler` write the stacks of all threads, whatever they do; SIGKILL ends what is left."""
+    """End a process, after it has written the stacks of all its threads.
+
+    SIGABRT makes `faulthandler` write them, whatever the threads do. SIGKILL ends a process that does not exit then.
+    """
     process.send_signal(signal.SIGABRT)
     try:
         process.wait(DUMP_SECONDS)
@@ -155,6 +164,7 @@ def _dump_and_end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end_of(process: subprocess.Popen[bytes]) -> End:
+    """Return how a process ended, by its exit status."""
     status = process.wait()
     if status >= 0:
         return End("died", f"the process exited with status {status} without a word")

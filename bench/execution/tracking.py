@@ -1,7 +1,7 @@
-"""Where a run is tracked besides its records: TensorBoard files always, MLflow and Weights & Biases when asked.
+"""Tracking of a run besides its records: always TensorBoard files, and MLflow or Weights & Biases on request.
 
-Written by Ray's own loggers (`bench.execution.ray_tune.tracker`). Ray would hand them its own view of a
-trial, with the payload of a worker and its process id. Here they get the job's facts and its events.
+Ray's own loggers write (`bench.execution.ray_tune.tracker`). Ray would pass them its own view of a trial, with the
+payload and process id of a worker. Here they get the parameters of the job and its events.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from bench.execution.ray_tune import Event
 
 
 class Tracking:
-    """Hands the progress of jobs to Ray's own loggers: TensorBoard files in `folder`/JOB always, services by name.
+    """Passes the progress of jobs to Ray's own loggers: always to TensorBoard files in `folder`/JOB, and to services.
 
-    A listener. Every message of a job goes on with its numbers, at its "step"; `ended` says how the job ended.
-    A tracker that fails is left out from then on, and `failed` hears why: no run ends because a server is down.
+    It is a listener of `ray_tune.run`. The numbers of every message that has a "step" are passed on. A tracker that
+    fails is left out from then on, so that no run ends because a server is down.
 
     Args:
         folder: of the TensorBoard files.
-        title: of the run, where a service keeps several.
+        title: of the run, for services that hold several.
         services: "mlflow", "wandb".
-        facts: the parameters of each job that will be heard of, plain data.
-        failed: called with one line.
+        facts: the parameters of each job by its name, plain data.
+        failed: called with one line, the reason, when a tracker fails.
 
     Raises:
         UsageError: the package of a service is not installed, or the service refuses.
@@ -58,11 +58,16 @@ class Tracking:
             self._each(lambda logger: logger.log_trial_result(0, job, result))
 
     def ended(self, job: str, well: bool) -> None:
+        """Pass on that a job has ended, and whether it succeeded."""
         self._open.discard(job)
         self._each(lambda logger: logger.log_trial_end(self._jobs[job], failed=not well))
 
     def close(self, seconds: float | None = None) -> None:
-        """End what has not ended, and wait for what is still on its way to a service, so long at most."""
+        """End the jobs that have not ended, and wait for data on their way to a service.
+
+        Args:
+            seconds: longest wait; None for no limit.
+        """
         closing = threading.Thread(target=self._close, daemon=True)
         closing.start()
         closing.join(seconds)
@@ -73,6 +78,7 @@ class Tracking:
         self._each(lambda logger: logger.on_experiment_end([]))
 
     def _each(self, call: Callable[[Any], None]) -> None:
+        """Call a function with each logger, and drop a logger that raises an error."""
         for name, logger in [*self._loggers.items()]:
             try:
                 call(logger)

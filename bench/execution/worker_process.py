@@ -1,4 +1,4 @@
-"""The process in which a job runs.
+"""The main module of the process in which a job runs.
 
 `python -m bench.execution.worker_process MODULE:FUNCTION EVENTS_FD` reads its payload from standard input.
 """
@@ -20,13 +20,13 @@ from typing import Any
 
 
 def function(entry: str) -> Callable[..., Any]:
-    """The function that "module:function" names."""
+    """Import and return the function that "module:function" names."""
     module, _, name = entry.partition(":")
     return getattr(importlib.import_module(module), name)
 
 
 class _Emitter:
-    """Writes events as lines of JSON; bare signs of life at most once a second."""
+    """Writes events to a file descriptor as lines of JSON; a bare sign of life at most once per second."""
 
     def __init__(self, descriptor: int) -> None:
         os.set_inheritable(descriptor, False)
@@ -42,18 +42,19 @@ class _Emitter:
 
 
 def _end_with_parent() -> None:
-    """Never outlive the worker that holds the devices, even when native code holds the interpreter lock."""
+    """Make this process end with the worker that holds the devices, even if native code holds the interpreter lock."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
     def wait() -> None:
-        os.read(0, 1)  # nothing more is ever written there
+        os.read(0, 1)  # nothing more is written there, so this returns when the parent is gone
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
 
 
 def main() -> None:
+    """Run the job, and emit "returned" or "raised" at its end."""
     entry, descriptor = sys.argv[1], int(sys.argv[2])
     faulthandler.enable()
     payload = json.loads(_line())
@@ -69,7 +70,7 @@ def main() -> None:
 
 
 def _line() -> bytes:
-    """The first line of standard input, unbuffered: a thread will wait on the descriptor itself."""
+    """Return the first line of standard input, unbuffered, because a thread will wait on the descriptor."""
     parts: list[bytes] = []
     while not (parts and parts[-1].endswith(b"\n")) and (data := os.read(0, 1 << 16)):
         parts.append(data)

@@ -2,5 +2,5 @@
 
 from bench.core import prepare_process
 
-# Before TensorFlow comes in: the benchmarks run on the kernels that trials run on.
+# Before TensorFlow is imported, so that the benchmarks run on the same kernels as trials.
 prepare_process()

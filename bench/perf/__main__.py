@@ -1,8 +1,7 @@
-"""`python -m bench.perf [NAME ...]`: the benchmarks that hold the suite to its bars, one after another, as one table.
+"""`python -m bench.perf [NAME ...]`: run the benchmarks that have bars, one after another, and print one table.
 
-Each runs in a process of its own; nothing else should run on the machine. Those that only describe
-(`bench.perf.atrous`, `gate`, `generations`, `losses`, `lovasz`, `precision`, `profile`, `step`, `work`) are run by
-their own names.
+Each runs in a separate process; nothing else should run on the machine. Benchmarks without bars (`bench.perf.atrous`,
+`gate`, `generations`, `losses`, `lovasz`, `precision`, `profile`, `step`, `work`) are run by their own names.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from bench.core import UsageError, command, nearest, start
 from bench.perf.ratios import MISSED, Ratio, read, report
 
 LONGEST = 3600
-"""Seconds that one of them may take."""
+"""Time limit of one benchmark, in seconds."""
 BENCHMARKS = ("startup", "training", "models", "input", "tables", "schedule", "crf")
 
 
@@ -36,7 +35,7 @@ def main(
     for name in names or []:
         if name not in BENCHMARKS:
             raise UsageError(f"unknown benchmark {name!r}{nearest(name, BENCHMARKS)}")
-    if out is not None:  # an hour later is too late to find that there is no such folder
+    if out is not None:  # fail now, not after an hour, if the file cannot be written
         out.parent.mkdir(parents=True, exist_ok=True)
         out.touch()
     ratios: list[Ratio] = []
@@ -53,7 +52,7 @@ def main(
                 ratios += found
                 if complete and found:
                     missing.remove(name)
-    finally:  # what an interrupt leaves is half an hour's work, too
+    finally:  # after an interrupt, too: the ratios so far may be half an hour's work
         print()
         status = report(ratios, out, complete=not missing)
         if missing:

@@ -2,9 +2,10 @@
 
     python -m bench.perf.atrous [--step-only | --layers-only]
 
-Milliseconds of forward and backward, median. `keras` is what Keras's dilated layers call, `direct` is `tf.nn.conv2d`
-with dilations, `taps` the sum over the taps that land inside the map (slice, product, pad, add), `ours` what `models`
-uses: the kernel trimmed to the map, then direct. The ratio is `keras` to `ours`, of use on a busy machine too.
+The numbers are median milliseconds of forward and backward pass. `keras` is what Keras's dilated layers call. `direct`
+is `tf.nn.conv2d` with dilations. `taps` is the sum over the taps that land inside the map (slice, product, pad, add).
+`ours` is what `models` uses: the kernel is cut to the map, then `direct`. The ratio is `keras` / `ours`; it is
+meaningful on a busy machine, too.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ STEPS: list[dict[str, object]] = [  # fields of ModelSpec
 
 
 def taps(image: tf.Tensor, kernel: tf.Tensor, rate: int, depthwise: bool) -> tf.Tensor:
-    """The sum over the taps that land inside the map, for static (B, H, W, C) and an odd kernel."""
+    """Return the sum over the taps that land inside the map, for a static (B, H, W, C) and an odd kernel."""
     height, width = image.shape[1:3]
     reach = kernel.shape[0] // 2
     terms = []
@@ -63,7 +64,7 @@ def taps(image: tf.Tensor, kernel: tf.Tensor, rate: int, depthwise: bool) -> tf.
 
 
 def candidates(rate: int, depthwise: bool, dtype: str) -> Mapping[str, Callable]:
-    """Name -> function of (image, kernel)."""
+    """Return the convolutions by name, each a function of (image, kernel)."""
     arguments: dict[str, Any] = {
         "kernel_size": 3,
         "padding": "same",
@@ -95,6 +96,7 @@ def candidates(rate: int, depthwise: bool, dtype: str) -> Mapping[str, Callable]
 
 
 def layer_row(size: int, channels: int, rate: int, batch: int, depthwise: bool, dtype: str) -> None:
+    """Measure one layer in all ways and print a line."""
     image = tf.cast(tf.random.normal((batch, size, size, channels)), dtype)
     kernel = tf.cast(tf.random.normal((3, 3, channels, 1 if depthwise else FILTERS), stddev=0.02), dtype)
     steps = {}
@@ -119,6 +121,7 @@ def layer_row(size: int, channels: int, rate: int, batch: int, depthwise: bool, 
 
 
 def step_row(fields: Mapping[str, object], precision: str, size: int = 160, batch: int = 8, classes: int = 2) -> None:
+    """Measure the training step of one model and print a line."""
     keras.backend.clear_session()
     keras.mixed_precision.set_global_policy(precision)
     start = time.perf_counter()

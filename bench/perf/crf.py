@@ -2,12 +2,12 @@
 
     python -m bench.perf.crf [--size 512] [--classes 3,21] [--batches 1,4] [--image FILE] [--threads N] [--parts]
 
-Milliseconds an image from logits to marginals, lattices included, medians of rounds in which the sides take turns;
-the ratio is that of the medians, and one at most 1.5 is asked for. pydensecrf2 (the extra `oracle`) starts from
-unaries that are ready, its better case, and has one thread; so has TensorFlow unless `--threads` says otherwise.
-Agreement is the share of equal labels and the largest difference of a marginal.
-`--parts`: one call of each part of ours, a training step, and the two ways to splat and slice, which are products of
-a sparse and a dense matrix, or gathers and segment sums.
+The numbers are milliseconds per image from logits to marginals, including the lattices: medians of rounds in which the
+sides take turns. The ratio is that of the medians; the bar is at most 1.5. pydensecrf2 (the extra `oracle`) starts from
+prepared unaries, which favours it, and has one thread. TensorFlow also has one, unless `--threads` says otherwise.
+Agreement is the share of equal labels, and the largest difference of a marginal.
+`--parts` measures one call of each part of ours, a training step, and two ways to splat and slice: products of a sparse
+and a dense matrix, or gathers and segment sums.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BAR = 1.5
 
 
 def scene(size: int, path: str | None) -> np.ndarray:
-    """The image of a file, or blobs of colour under a little noise; uint8 (size, size, 3)."""
+    """Return the image of a file, or blobs of colour with a little noise: uint8 (size, size, 3)."""
     if path:
         image = tf.io.decode_image(tf.io.read_file(path), 3, expand_animations=False)
         return tf.cast(tf.round(tf.image.resize(image, (size, size))), tf.uint8).numpy()
@@ -46,14 +46,14 @@ def scene(size: int, path: str | None) -> np.ndarray:
 
 
 def scores(size: int, classes: int) -> np.ndarray:
-    """Logits (size, size, classes) of regions under noise."""
+    """Return logits (size, size, classes), float32, of regions with noise."""
     rng = np.random.default_rng(1)
     coarse = tf.image.resize(rng.normal(0, 2, (size // 32 + 1,) * 2 + (classes,)), (size, size))
     return (coarse + rng.normal(size=(size, size, classes))).numpy().astype("float32")
 
 
 def reference(image: np.ndarray, unaries: np.ndarray) -> np.ndarray:
-    """Marginals (C, N) by pydensecrf2 from unaries (C, N)."""
+    """Return the marginals (C, N) of pydensecrf2 for unaries (C, N)."""
     crf = densecrf.DenseCRF2D(image.shape[1], image.shape[0], len(unaries))
     crf.setUnaryEnergy(unaries)
     crf.addPairwiseGaussian(sxy=3, compat=3)
@@ -62,6 +62,7 @@ def reference(image: np.ndarray, unaries: np.ndarray) -> np.ndarray:
 
 
 def side_by_side(image: np.ndarray, logits: np.ndarray, batches: list[int], rounds: int) -> list[Ratio]:
+    """Measure ours at each batch size against pydensecrf2; without pydensecrf2 only print the times."""
     classes = logits.shape[-1]
     layer = models.DenseCRF()
     traced = tf.function(lambda image, logits: layer([image, logits]))
@@ -78,7 +79,7 @@ def side_by_side(image: np.ndarray, logits: np.ndarray, batches: list[int], roun
         unaries = np.ascontiguousarray(energies.reshape(-1, classes).T)
         calls["pydensecrf2"] = partial(reference, image, unaries)
     found = times(calls, rounds, warm_up=2)
-    for batch in batches:  # an image
+    for batch in batches:  # per image
         found[f"batch {batch}"] = [seconds / batch for seconds in found[f"batch {batch}"]]
     ms = {name: 1e3 * statistics.median(values) for name, values in found.items()}
     what = f"dense CRF, {image.shape[0]} x {image.shape[1]} x {classes}"
@@ -99,7 +100,7 @@ def side_by_side(image: np.ndarray, logits: np.ndarray, batches: list[int], roun
 
 
 def gathered(kernel: lattice.Lattice, order: int) -> tuple[Callable, Callable]:
-    """Splat and slice by gathers and segment sums."""
+    """Return splat and slice by gathers and segment sums."""
     columns = tf.reshape(kernel.shares.indices[:, 1], [-1, order])
     shares = tf.reshape(kernel.shares.values, [-1, order, 1])
     vertices = kernel.shares.dense_shape[1]
@@ -115,6 +116,7 @@ def gathered(kernel: lattice.Lattice, order: int) -> tuple[Callable, Callable]:
 
 
 def parts(image: np.ndarray, logits: np.ndarray, rounds: int) -> None:
+    """Measure the parts of the CRF and print a line per part."""
     layer = models.DenseCRF()
     pixels, classes = image.shape[0] * image.shape[1], logits.shape[-1]
     features = [tf.constant(values) for values in layer.features(tf.cast(image[None], tf.float32))]

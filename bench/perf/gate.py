@@ -1,6 +1,7 @@
 """`python -m bench.perf.gate`: simulate the gate of `bench.compare` and write docs/gate.md.
 
-False alarms in an unchanged release, and the power to find a loss in one cell, beside what the formulas say.
+It measures false alarms in an unchanged release, and the power to find a loss in one cell, and compares them with the
+formulas.
 """
 
 from __future__ import annotations
@@ -26,7 +27,14 @@ PAIRED = 0.6  # correlation of the seeds that base and head share
 
 @dataclass(frozen=True)
 class Found:
-    """Shares of simulated releases: any cell called regressed; the changed cell; cells by verdict."""
+    """Shares of simulated releases, 0..1.
+
+    Attributes:
+        alarms: releases in which an unchanged cell is called regressed.
+        power: releases in which the first cell, which may have changed, is called regressed.
+        inconclusive: cells with that verdict.
+        ok: cells with that verdict.
+    """
 
     alarms: float
     power: float
@@ -47,10 +55,13 @@ def simulate(
     """Simulate releases in which the first cell loses `loss`, and the others nothing.
 
     Args:
-        seeds: of each cell on each side.
-        loss, margin: in standard deviations of one seed.
-        draws: releases.
-        shared: correlation of base and head over the seeds that both ran; None when head ran other seeds.
+        seeds: number of seeds per cell on each side.
+        loss: of the first cell, in standard deviations of one seed.
+        margin: of the verdict, in the same unit.
+        draws: number of releases.
+        cells: number of cells.
+        shared: correlation of base and head over the seeds that both ran; None if head ran other seeds.
+        seed: of the random numbers.
     """
     offset = seeds if shared is None else 0
     rng = np.random.default_rng([seed, seeds, round(1000 * loss), round(1000 * (shared or 0)), offset])
@@ -74,6 +85,7 @@ def simulate(
 def _releases(
     rng: np.random.Generator, draws: int, cells: int, seeds: int, shared: float
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield base and head (cells, seeds) of each release: normal with deviation 1 and correlation `shared`."""
     for _ in range(draws):
         common = rng.normal(size=(cells, seeds)) * np.sqrt(shared)
         base, head = (common + rng.normal(size=(cells, seeds)) * np.sqrt(1 - shared) for _ in range(2))
@@ -81,7 +93,7 @@ def _releases(
 
 
 def formula(seeds: int, loss: float, cells: int = CELLS, margin: float = 0.5, shared: float | None = None) -> float:
-    """The power that theory gives: noncentral t at Holm's first step, and an estimate beyond the margin."""
+    """Return the power in theory: noncentral t at Holm's first step, with an estimate beyond the margin."""
     df, error = (1 if shared is not None else 2) * cells * (seeds - 1), float(np.sqrt(2 * (1 - (shared or 0)) / seeds))
     return power_of_t(df, 0.05 / cells, loss / error, least=margin / error)
 
@@ -95,7 +107,7 @@ def main(draws: Annotated[int, typer.Option(min=50, help="Simulated releases for
 
 
 def page(draws: int) -> str:
-    """The docs page; a power, which no promise hangs on, takes a fifth of the draws."""
+    """Return docs/gate.md. A power takes a fifth of the draws, because no guarantee depends on it."""
     quiet: list[list] = []
     fresh: list[list] = []
     paired: list[list] = []
@@ -121,6 +133,7 @@ def page(draws: int) -> str:
 
 
 def _table(head: list[str], rows: list[list]) -> str:
+    """Return a Markdown table."""
     lines = [["seeds", *head], ["---:"] * (len(head) + 1), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 

@@ -2,8 +2,9 @@
 
     python -m bench.perf.generations ../other/.venv/bin/python [--backbone NAME] [--rounds 5] [--json FILE]
 
-This process's interpreter is "ours". Each round starts a fresh process of either, in turns: it imports, builds the
-model of a quick trial, traces and runs the first step, then repeats it. Both run this very copy of the project.
+The interpreter of this process is "ours". Each round starts a fresh process of either, in turns. The process imports
+TensorFlow, builds the model of a quick trial, traces and runs the first step, and then repeats it. Both run this copy
+of the project.
 """
 
 from __future__ import annotations
@@ -52,10 +53,10 @@ UNITS = {
 
 
 def measure(python: str, arguments: list[str]) -> dict[str, float | str]:
-    """The figures of one fresh process.
+    """Return the figures of one fresh process, by name.
 
     Raises:
-        UsageError: that interpreter does not run it.
+        UsageError: the interpreter cannot run the measurement.
     """
     command_line = [python, "-c", MEASURE, *arguments]
     try:
@@ -81,7 +82,7 @@ def main(
     arguments = [backbone, str(size), str(batch), str(output_stride)]
     ours: list[dict[str, float | str]] = []
     others: list[dict[str, float | str]] = []
-    # Not resolved, which would leave its environment.
+    # The path is not resolved: behind a symbolic link lies the interpreter without its environment.
     sides = [(sys.executable, ours), (os.path.abspath(other), others)]
     for number in range(rounds):
         for python, found in sides if number % 2 == 0 else reversed(sides):

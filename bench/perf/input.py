@@ -1,11 +1,11 @@
-"""Images a second and core that the input makes, beside KerasCV's layers and a chain of tf.image a picture.
+"""Images per second and core of the input pipeline, against KerasCV's layers and a chain of tf.image per image.
 
     python -m bench.perf.input [--size 512] [--rounds 7] [--json FILE]
 
-All sides start from the same decoded uint8 pictures in memory, do the jobs of the policy `strong` and hand over uint8
-batches of tf.data, on one core, in rounds in which they take turns. KerasCV has no gamma and knows no void; neither it
-nor the chain mixes classes (ClassMix): these jobs are ours alone. After that our side runs for 20 epochs, and the
-resident memory after the first two stands beside that after the last.
+All sides start from the same decoded uint8 images in memory, apply the policy `strong`, and yield uint8 batches of
+tf.data, on one core, in rounds in which they take turns. KerasCV has no gamma and ignores void. Neither KerasCV nor the
+chain applies ClassMix. Only ours does all of it. After that our side runs for 20 epochs, and the resident memory after
+the second is compared with that after the last.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import statistics
 
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-if hasattr(os, "sched_setaffinity"):  # before TensorFlow makes its threads
+if hasattr(os, "sched_setaffinity"):  # before TensorFlow starts its threads
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ from bench.spec import DataSpec
 BATCH, PICTURES, EPOCHS = 8, 32, 20
 CALL = {"ours": 16, "keras_cv": 8, "tf.image": 16}  # batches of one measurement
 BARS = {"keras_cv": 8.0, "tf.image": 1.3}
-FLAT = 1.02  # memory after the last epoch by that after the second, at most
+FLAT = 1.02  # memory after the last epoch / memory after the second, at most
 Batches: TypeAlias = tf.data.Dataset
 
 
@@ -44,11 +44,11 @@ Batches: TypeAlias = tf.data.Dataset
 
 
 def with_keras_cv(pictures: Batches, size: int, classes: int) -> Batches:
-    """KerasCV's layers in the same order and strength, on batches, as its guides do it."""
+    """Return batches of KerasCV's layers, in the same order and strength, applied to batches as in its guides."""
     layers, full = keras_cv.layers, (0, 255)
 
     def sometimes(layer: Any, rate: float) -> Any:
-        """Of a whole batch, the cheaper way; KerasCV's own RandomApply cannot be traced under Keras 3."""
+        """Apply a layer to a whole batch, which is cheaper. KerasCV's RandomApply cannot be traced under Keras 3."""
         return lambda batch: tf.cond(tf.random.uniform(()) < rate, lambda: layer(dict(batch)), lambda: batch)
 
     chain = [
@@ -66,7 +66,7 @@ def with_keras_cv(pictures: Batches, size: int, classes: int) -> Batches:
 
     def augment(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         batch = {"images": tf.cast(image, tf.float32), "segmentation_masks": tf.cast(label[..., None], tf.float32)}
-        batch["labels"] = tf.zeros((BATCH, 1))  # CutMix wants some
+        batch["labels"] = tf.zeros((BATCH, 1))  # CutMix requires labels
         for layer in chain:
             batch = {name: tf.cast(value, tf.float32) for name, value in layer(batch).items()}
         image = tf.saturate_cast(batch["images"], tf.uint8)
@@ -79,16 +79,18 @@ def with_keras_cv(pictures: Batches, size: int, classes: int) -> Batches:
 
 
 def with_tf_image(pictures: Batches, size: int) -> Batches:
-    """The same jobs by tf.image, a picture at a time, and CutMix on the batch."""
+    """Return batches of the same policy by tf.image, one image at a time, and CutMix on the batch."""
     ones = pictures.map(lambda image, label: _one(image, label, size))
     return ones.batch(BATCH, drop_remainder=True).map(_cut_mix).prefetch(2)
 
 
 def _one(image: tf.Tensor, label: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Augment one image and its label."""
+
     def chance(probability: float) -> tf.Tensor:
         return tf.random.uniform(()) < probability
 
-    # Cut first, as a careful author does: what is not seen is not computed.
+    # Crop first, as a careful author would, so that only the crop is computed.
     scale = tf.random.uniform((), 0.5, 2.0)
     side = tf.minimum(size, tf.cast(size / scale, tf.int32))
     top, left = (tf.random.uniform((), 0, size - side + 1, tf.int32) for _ in range(2))
@@ -109,6 +111,7 @@ def _one(image: tf.Tensor, label: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.T
 
 
 def _blurred(image: tf.Tensor) -> tf.Tensor:
+    """Return an image (H, W, 3) after a Gaussian blur."""
     place = tf.range(-4.0, 5.0)
     weights = tf.nn.softmax(-0.5 * tf.square(place / tf.random.uniform((), 0.3, 1.5)))
     for shape in ((9, 1), (1, 9)):
@@ -118,7 +121,7 @@ def _blurred(image: tf.Tensor) -> tf.Tensor:
 
 
 def _resized(image: tf.Tensor, label: tf.Tensor, target: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Brought to `target` pixels a side, somewhere in `size`."""
+    """Scale image and label to `target` pixels per side, at a random place in a square of side `size`."""
     image = tf.saturate_cast(tf.image.resize(image, (target, target)), tf.uint8)
     label = tf.image.resize(label, (target, target), "nearest")
     top, left = (tf.random.uniform((), 0, size - target + 1, tf.int32) for _ in range(2))
@@ -128,6 +131,7 @@ def _resized(image: tf.Tensor, label: tf.Tensor, target: tf.Tensor, size: int) -
 
 
 def _rotated(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Rotate image and label by up to 10 degrees around the centre."""
     shape = tf.shape(image)[:2]
     angle = tf.random.uniform((), -np.pi / 18, np.pi / 18)
     cos, sin, middle = tf.cos(angle), tf.sin(angle), tf.cast(shape[0] - 1, tf.float32) / 2
@@ -143,6 +147,7 @@ def _rotated(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _cut_out(image: tf.Tensor, label: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Fill a random square with grey and void."""
     side = tf.cast(size * tf.random.uniform((), 0.1, 0.4), tf.int32)
     top, left = (tf.random.uniform((), 0, size - side + 1, tf.int32) for _ in range(2))
     mask = _box(size, top, left, side)
@@ -150,12 +155,14 @@ def _cut_out(image: tf.Tensor, label: tf.Tensor, size: int) -> tuple[tf.Tensor, 
 
 
 def _box(size: int, top: tf.Tensor, left: tf.Tensor, side: tf.Tensor) -> tf.Tensor:
+    """Return the mask (size, size, 1) of a square."""
     place = tf.range(size)
     rows, columns = ((place >= low) & (place < low + side) for low in (top, left))
     return (rows[:, None] & columns[None])[..., None]
 
 
 def _cut_mix(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Paste a rectangle of the previous sample into a fifth of the samples of a batch."""
     size = image.shape[1]
     side = tf.cast(size * tf.sqrt(tf.random.uniform(())), tf.int32)
     top, left = (tf.random.uniform((), 0, size - side + 1, tf.int32) for _ in range(2))
@@ -167,12 +174,12 @@ def _cut_mix(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def sides(crops: pipeline.Crops, images: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, Batches]:
-    """What each side makes: one batch and then `CALL` of them."""
+    """Return the finite data set of each side: one batch, and then `CALL` of them."""
     size = crops.crop
     pictures = tf.data.Dataset.from_tensor_slices((images, labels)).repeat().shuffle(PICTURES)
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
-    # Pictures are counted before they are augmented, or batches that nobody reads would be made ahead.
+    # Images are counted before they are augmented. Else batches that nobody reads would be made in advance.
     taken = {name: pictures.take(BATCH * (1 + CALL[name])) for name in ("keras_cv", "tf.image")}
     return {
         "ours": pipeline.train(crops, BATCH, 1 + CALL["ours"]),
@@ -182,8 +189,11 @@ def sides(crops: pipeline.Crops, images: np.ndarray, labels: np.ndarray, classes
 
 
 def drained(batches: Batches) -> Callable[[], Callable[[], None]]:
-    """Reads a finite data set from its start, so that nothing is made while others have their turn: the first batch
-    ahead of the clock, as TensorFlow sets every iterator's functions up anew, and the others in what is returned."""
+    """Return a function that begins to read a finite data set, and returns a function that reads the rest.
+
+    The first batch is not timed, because TensorFlow sets up the functions of every iterator again. The data set is read
+    from its start each time, so that nothing is computed while other sides have their turn.
+    """
 
     def begin() -> Callable[[], None]:
         iterator = iter(batches)
@@ -200,7 +210,7 @@ def drained(batches: Batches) -> Callable[[], Callable[[], None]]:
 
 
 def growth(size: int) -> list[float]:
-    """Resident memory in MiB after each of `EPOCHS` epochs of our side; of use in a fresh process."""
+    """Return the resident memory in MiB after each of `EPOCHS` epochs of our side. Call it in a fresh process."""
     _one_thread()
     spec = _spec(size)
     crops, steps = pipeline.Crops(load(spec).splits["train"], spec, 0), PICTURES // BATCH
@@ -212,11 +222,12 @@ def growth(size: int) -> list[float]:
 
 
 def _spec(size: int) -> DataSpec:
+    """Return the data section of the benchmark."""
     return DataSpec(size=size, crop=size, augment="strong", train_limit=PICTURES, cache="memory")
 
 
 def measured(size: int, rounds: int) -> list[Ratio]:
-    """Images a second of ours by theirs, and what our memory grows by."""
+    """Return the ratios of images per second, ours to theirs, and the growth of our memory."""
     spec = _spec(size)
     dataset = load(spec)
     split = dataset.splits["train"]
@@ -257,6 +268,7 @@ def main(
 
 
 def _one_thread() -> None:
+    """Give TensorFlow one thread."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
 

@@ -2,13 +2,15 @@
 
     python -m bench.perf.losses [--size 512] [--classes 3 21 150] [--losses dice focal] [--xla] [--json FILE]
 
-With --json a later run on the same machine adds to the file: time now, memory (--no-time) when the machine is busy.
+With --json a later run on the same machine adds to the file. So one can measure time now, and memory (--no-time) when
+the machine is busy.
 
-Milliseconds are of one `tf.function` of loss and gradient in the logits, the median of rounds in which the sides take
-turns. All sides start from labels that are class ids and from float32 logits, as a data pipeline and a model leave
-them; what a library wants instead (one-hot labels, probabilities) is part of its step. The ratio is ours to its
-fastest peer. Memory is the peak above labels and logits, the gradient included: on a CPU the growth of the largest
-resident set of a fresh process, on a GPU TensorFlow's own count. `nothing` is a step whose gradient is the logits.
+Milliseconds are the median of rounds in which the sides take turns, for one `tf.function` of the loss and its gradient
+with respect to the logits. All sides start from labels of class ids and float32 logits, as a data pipeline and a model
+produce them. Conversions that a library needs (one-hot labels, probabilities) are part of its step. The ratio is ours
+to the fastest peer. Memory is the peak above labels and logits, including the gradient: on a CPU the growth of the
+largest resident set of a fresh process, on a GPU TensorFlow's own count. `nothing` is a step whose gradient is the
+logits.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ OURS, NOTHING, VOID = "ours", "nothing", 255
 
 
 class Case(NamedTuple):
-    """What is measured: a loss on `batch` pictures."""
+    """What is measured: a loss on `batch` images of `size` x `size` pixels."""
 
     loss: str
     size: int
@@ -49,15 +51,16 @@ class Case(NamedTuple):
 
 
 def sides(loss: str) -> dict[str, Function]:
-    """Our loss and the public implementations of its formula that this stack has, as functions of ids and logits."""
+    """Return our loss and the installed public implementations of its formula, as functions of ids and logits."""
     if loss == NOTHING:
         return {OURS: lambda _, logits: tf.reduce_sum(tf.square(logits)) / 2.0}
     return {OURS: losses.get(loss, ignore_index=VOID), **peers().get(loss, {})}
 
 
 def peers() -> dict[str, dict[str, Function]]:
+    """Return the public implementations by the name of our loss and the name of the library."""
     known = keras.losses
-    axes = (0, 1, 2)  # Keras' own default sums over the classes too, which is no overlap
+    axes = (0, 1, 2)  # Keras' default also sums over the classes, which is no overlap
     bce = known.BinaryCrossentropy(from_logits=True)
     found: dict[str, dict[str, Function]] = {
         "cross_entropy": {
@@ -92,11 +95,12 @@ def peers() -> dict[str, dict[str, Function]]:
 
 
 def of_one_hot(loss: Function, activation: Callable[[tf.Tensor], tf.Tensor] = tf.identity) -> Function:
+    """Return a loss of one-hot labels as a function of ids and logits."""
     return lambda ids, logits: loss(tf.one_hot(ids, logits.shape[-1]), activation(logits))
 
 
 def step(function: Function, xla: bool) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """The gradient of the loss in the logits, traced."""
+    """Return a traced function from ids and logits to the gradient of the loss with respect to the logits."""
 
     @tf.function(jit_compile=xla)
     def gradient(ids: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -109,7 +113,7 @@ def step(function: Function, xla: bool) -> Callable[[tf.Tensor, tf.Tensor], tf.T
 
 
 def pictures(case: Case) -> tuple[tf.Tensor, tf.Tensor]:
-    """Ids (B,H,W) and logits (B,H,W,C) of a model that is sometimes right."""
+    """Return random ids (B,H,W) int32 and logits (B,H,W,C) float32."""
     rng = np.random.default_rng(0)
     shape = (case.batch, case.size, case.size)
     ids = rng.integers(0, case.classes, shape, np.int32)
@@ -117,7 +121,7 @@ def pictures(case: Case) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def times_of(case: Case, rounds: int) -> dict[str, float]:
-    """Median milliseconds of each side."""
+    """Return the median milliseconds of each side."""
     ids, logits = pictures(case)
     steps = {side: step(function, case.xla) for side, function in sides(case.loss).items()}
     runs = {side: partial(lambda run: finish(run(ids, logits)), run) for side, run in steps.items()}
@@ -130,7 +134,7 @@ def finish(gradient: tf.Tensor) -> None:
 
 
 def mebibytes(case: Case, side: str) -> float:
-    """Peak memory of one step; on a CPU of use in a fresh process only, where nothing that was freed is used again."""
+    """Return the peak memory of one step, in MiB. On a CPU use a fresh process, where no freed memory is reused."""
     run = step(sides(case.loss)[side], case.xla)
     finish(run(*pictures(case._replace(size=32))))
     ids, logits = pictures(case)
@@ -141,10 +145,10 @@ def mebibytes(case: Case, side: str) -> float:
         finish(run(ids, logits))
         return (tf.config.experimental.get_memory_info("GPU:0")["peak"] - before) / 2**20
     process, unit = psutil.Process(), 1 if sys.platform == "darwin" else 1024
-    # An allocation too large must fail here rather than take the machine down.
+    # An allocation that is too large must fail here, not bring the machine down.
     limit = process.memory_info().vms + int(0.8 * psutil.virtual_memory().available)
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    # Imports may have held more than there is now: filled up to that, any growth shows in the largest resident set.
+    # Imports may have held more than is held now. Filled up to that, any growth shows in the largest resident set.
     gap = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - process.memory_info().rss
     ballast = np.ones(max(gap, 0), np.uint8)
     before = process.memory_info().rss
@@ -155,7 +159,7 @@ def mebibytes(case: Case, side: str) -> float:
 
 
 def measured_memory(case: Case) -> dict[str, float | None]:
-    """`mebibytes` of each side, each in a process of its own on a CPU; None where memory did not suffice."""
+    """Return `mebibytes` of each side, on a CPU each in a fresh process; None if memory did not suffice."""
     found: dict[str, float | None] = {}
     for side in sides(case.loss):
         try:
@@ -169,6 +173,7 @@ def measured_memory(case: Case) -> dict[str, float | None]:
 
 
 def measure(cases: Iterable[Case], rounds: int, time: bool, memory: bool) -> Iterable[dict[str, Any]]:
+    """Yield one row per case. Times are measured only if the memory of all sides sufficed."""
     for case in cases:
         held = measured_memory(case) if memory else {}
         fits = all(value is not None for value in held.values())
@@ -177,7 +182,7 @@ def measure(cases: Iterable[Case], rounds: int, time: bool, memory: bool) -> Ite
 
 
 class Kept:
-    """The rows in a file, to which rows are added; what was measured before and not now stays."""
+    """The rows in a file, to which rows are added. Figures that are not measured again are kept."""
 
     def __init__(self, path: Path) -> None:
         gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
@@ -192,11 +197,13 @@ class Kept:
                 self.add(row)
 
     def add(self, row: dict[str, Any]) -> None:
+        """Add a row, or update the row of its case."""
         case = Case(*(row[name] for name in Case._fields))
         old = self.rows.get(case, {})
         self.rows[case] = row | {key: row[key] or old.get(key, {}) for key in ("milliseconds", "mebibytes")}
 
     def write(self) -> None:
+        """Write machine and rows to the file."""
         text = json.dumps({**self.machine, "rows": list(self.rows.values())}, indent=1)
         self.path.write_text(text + "\n", encoding="utf-8")
 
@@ -207,7 +214,7 @@ HEADER = (
 
 
 def line(row: dict[str, Any]) -> str:
-    """A row of the table, with the fastest peer."""
+    """Return a row of the table, with the fastest peer."""
     times, held = row["milliseconds"], row["mebibytes"]
     peer = min((side for side in times if side != OURS), key=times.get, default="")
     ratio = f"{times[OURS] / times[peer]:.2f}" if peer else ""
@@ -219,6 +226,7 @@ def line(row: dict[str, Any]) -> str:
 
 
 def number(value: float | None, digits: int = 0) -> str:
+    """Return a number as text, empty for None."""
     return "" if value is None else f"{value:.{digits}f}"
 
 
@@ -244,7 +252,7 @@ def main() -> None:
     kept = Kept(chosen.json) if chosen.json else None
     for row in measure(cases, chosen.rounds, not chosen.no_time, not chosen.no_memory):
         print(line(row), flush=True)
-        if kept:  # after each row: a long run that is stopped keeps what it has
+        if kept:  # after each row, so that a long run that is stopped keeps its rows
             kept.add(row)
             kept.write()
 

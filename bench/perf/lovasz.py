@@ -1,12 +1,12 @@
-"""Lovász losses, forward and backward, beside the sort a class that public code has.
+"""Lovász losses, forward and backward, against the sort per class of public code.
 
     python -m bench.perf.lovasz [--size 512] [--classes 3,21,150] [--rounds 7]
 
-Milliseconds from logits to their gradient, medians of rounds that alternate, because the machine's speed drifts; the
-ratio is that of the medians. `sort` is the algorithm of Berman's TensorFlow file: for each class in a Python loop a
-full descending sort of the errors of the flattened batch, the truth in that order, running sums, differences of the
-Jaccard loss. `exact` is `lovasz_softmax`, `histogram` is `lovasz_histogram`. The second table is one step of the
-latter, the weighted count of all errors in their bins, by the operations that can do it.
+The numbers are milliseconds from logits to their gradient: medians of rounds that alternate, because the machine's
+speed drifts. The ratio is that of the medians. `sort` is the algorithm of Berman's TensorFlow file: for each class, in
+a Python loop, a full descending sort of the errors of the flattened batch, the truth in that order, running sums, and
+differences of the Jaccard loss. `exact` is `lovasz_softmax`, `histogram` is `lovasz_histogram`. The second table is one
+step of the latter, the weighted count of all errors in their bins, by the operations that can do it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import losses
 from bench.perf.ratios import stack
 from bench.perf.rounds import milliseconds
 
-BINS = 1025  # 1024 and one for errors of 0
+BINS = 1025  # 1024, and one for errors of 0
 
 
 def sort_per_class(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """The mean over all classes, present or not; without void, which public code removes beforehand."""
+    """Return the mean over all classes, present or not. There is no void; public code removes it beforehand."""
     classes = logits.shape[-1]
     probabilities = tf.reshape(tf.nn.softmax(logits), [-1, classes])
     flat = tf.reshape(labels, [-1])
@@ -45,6 +45,8 @@ def sort_per_class(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 def step(
     loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], labels: tf.Tensor, logits: tf.Tensor, xla: bool
 ) -> Callable:
+    """Return a function that computes the gradient with respect to the logits and waits for it."""
+
     @tf.function(jit_compile=xla)
     def gradient(logits: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
@@ -56,13 +58,13 @@ def step(
 
 
 def counters(cells: tf.Tensor, weights: tf.Tensor) -> dict[str, Callable[[], tf.Tensor]]:
-    """Ways to sum weights (rows, P) in the bins given by cells (rows, P)."""
+    """Return ways to sum weights (rows, P) into the bins given by cells (rows, P), by name."""
     rows = cells.shape[0]
     flat = tf.reshape(cells + BINS * tf.range(rows)[:, tf.newaxis], [-1])
     weight = tf.reshape(weights, [-1])
     size = rows * BINS
 
-    def matmul() -> tf.Tensor:  # a bin is 32 * coarse + fine: the count is a product of two one-hot matrices
+    def matmul() -> tf.Tensor:  # a bin is 32 * coarse + fine, so the count is a product of two one-hot matrices
         fine, coarse = (tf.one_hot(part, 33) for part in (cells % 32, cells // 32))
         return tf.einsum("rpc,rpf,rp->rcf", coarse, fine, weights)
 

@@ -2,14 +2,16 @@
 
     python -m bench.perf.models [--cases efficientnetlite_b0:160:8 resnet50:512:2] [--precision float32] [--json FILE]
 
-All have the same backbone, random weights, size, batch and precision; a training step is the forward pass,
-cross-entropy, the backward pass and Adam. The tutorial, which ends its ResNet50 at conv4, is compared where the
-backbone is ResNet50. Images/s come from the median of rounds in which the sides take turns in one process. Memory is
-the peak of a fresh process that trains (on a CPU its largest resident set, TensorFlow and all, on a GPU TensorFlow's
-own count); that of decoder and head, the ASPP among them, is what it exceeds the same process with the backbone alone
-by. `kept` is what the backward pass keeps of decoder and head by the traced graph (see `models.inference.cost`). The
-share of the machine counts 3 forward passes' operations per training step and takes the faster of a matrix product and
-a 3x3 convolution, the best of the same rounds, as all there is. The bars on images/s are for a CPU.
+All have the same backbone, random weights, size, batch and precision. A training step is the forward pass,
+cross-entropy, the backward pass and Adam. The tutorial, which ends its ResNet50 at conv4, is compared if the backbone
+is ResNet50. Images/s come from the median of rounds in which the sides take turns in one process.
+
+Memory is the peak of a fresh process that trains: on a CPU its largest resident set, including TensorFlow, on a GPU
+TensorFlow's own count. Memory of decoder, ASPP and head is this peak minus the peak of a process with the backbone
+alone. `kept` is what the backward pass keeps of decoder and head, by the traced graph (see `models.inference.cost`).
+
+The share of the machine counts the operations of 3 forward passes per training step. Its maximum is the faster of a
+matrix product and a 3x3 convolution, the best of the same rounds. The bars on images/s are for a CPU.
 """
 
 from __future__ import annotations
@@ -40,14 +42,14 @@ SPECS = {
     OURS_16: {"architecture": "deeplabv3plus", "output_stride": 16},
 }
 PAIR = (OURS, STOCK)
-# What ours is held to: training images/s over the stock model's at least, memory of decoder and head at most.
+# Bars of ours / stock: least ratio of training images/s, and largest ratio of the memory of decoder and head.
 SPEED_BARS = {("efficientnetlite_b0", 160): 5.0, ("resnet50", 512): 1.5}
 MEMORY_BAR = 0.6
 PEAK = "the most this machine does"
 
 
 class Case(NamedTuple):
-    """What is measured."""
+    """What is measured: a backbone at `batch` images of `size` x `size` pixels."""
 
     backbone: str
     size: int
@@ -60,6 +62,7 @@ class Case(NamedTuple):
 
 
 def build(case: Case, side: str) -> keras.Model:
+    """Return the model of a side, with random weights."""
     keras.mixed_precision.set_global_policy(case.precision)
     if side == TUTORIAL:
         return tutorial.tutorial(case.size, case.classes)
@@ -67,7 +70,7 @@ def build(case: Case, side: str) -> keras.Model:
 
 
 def backbone(case: Case, side: str) -> keras.Model:
-    """What stands in front of decoder and head on that side."""
+    """Return the part of a side's model in front of decoder and head."""
     keras.mixed_precision.set_global_policy(case.precision)
     if side == OURS:
         return builder.front(models.ModelSpec.model_validate({**SPECS[OURS], "backbone": case.backbone}))
@@ -77,7 +80,10 @@ def backbone(case: Case, side: str) -> keras.Model:
 
 
 def training_step(model: keras.Model, case: Case) -> Callable[[], None]:
-    """One step on one batch; a model without logits, a backbone, is pulled to zero."""
+    """Return a function that does one training step on one batch.
+
+    The loss of a backbone, which has no logits, is the sum of the mean squares of its outputs.
+    """
     rng = np.random.default_rng(0)
     shape = (case.batch, case.size, case.size)
     image = tf.constant(rng.uniform(0, 255, (*shape, 3)), tf.float32)
@@ -101,13 +107,14 @@ def training_step(model: keras.Model, case: Case) -> Callable[[], None]:
 
 
 def inference_step(model: keras.Model, case: Case) -> Callable[[], None]:
+    """Return a function that does one forward pass on one batch."""
     image = tf.constant(np.random.default_rng(0).uniform(0, 255, (case.batch, case.size, case.size, 3)), tf.float32)
     step = tf.function(lambda image: model(image, training=False))
     return lambda: step(image)[0, 0, 0, 0].numpy()  # waits for the device without copying the logits
 
 
 def speed(case: Case, rounds: int) -> list[Ratio]:
-    """Images/s of ours over those of the others, and the share of what the machine does at most, taken in turns."""
+    """Return the ratios of images/s, ours to the others, and the share of the machine's maximum, measured in turns."""
     sides = [*PAIR, *((OURS_16, TUTORIAL) if case.backbone == tutorial.BACKBONE else ())]
     built = {side: build(case, side) for side in sides}
     kernels = peak.sides(case.precision)
@@ -124,6 +131,8 @@ def speed(case: Case, rounds: int) -> list[Ratio]:
 
 
 def _pairs(name: str, case: Case, seconds: dict[str, list[float]], bar: float | None) -> list[Ratio]:
+    """Return the ratios of ours to the stock model, and to the tutorial's if it was measured."""
+
     def ratio(what: str, ours: str, other: str, bar: float | None) -> Ratio:
         rates = [case.batch / statistics.median(seconds[side]) for side in (ours, other)]
         spread = quartiles(seconds[other], seconds[ours])
@@ -136,7 +145,7 @@ def _pairs(name: str, case: Case, seconds: dict[str, list[float]], bar: float | 
 
 
 def peak_memory(case: Case, side: str, whole: bool) -> float:
-    """Peak MiB of training steps of the model or of its backbone; of use in a fresh process only."""
+    """Return the peak MiB of training steps of the model, or of its backbone. Call it in a fresh process."""
     run = training_step((build if whole else backbone)(case, side), case)
     for _ in range(3):
         run()
@@ -146,14 +155,14 @@ def peak_memory(case: Case, side: str, whole: bool) -> float:
 
 
 def kept(case: Case, side: str) -> float:
-    """MiB that the backward pass keeps of decoder and head, by the traced graph."""
+    """Return the MiB that the backward pass keeps of decoder and head, by the traced graph."""
     sides = (case.size, case.size)
     whole, front = (cost_of(make(case, side), sides).activation_bytes for make in (build, backbone))
     return case.batch * (whole - front) / 2**20
 
 
 def memory(case: Case) -> list[Ratio]:
-    """MiB of ours over those of the stock model."""
+    """Return the ratios of MiB, ours to the stock model's."""
     found: dict[str, list[float]] = {"peak of a process that trains": [], "decoder and head": [], "kept": []}
     for side in PAIR:
         whole, front = (in_fresh_process(peak_memory, case, side, whole) for whole in (True, False))
@@ -169,6 +178,7 @@ def memory(case: Case) -> list[Ratio]:
 
 
 def _case(text: str, classes: int, precision: str) -> Case:
+    """Return the case of an argument BACKBONE:PIXELS:BATCH."""
     try:
         name, size, batch = text.split(":")
         return Case(name, int(size), int(batch), classes, precision)

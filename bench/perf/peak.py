@@ -1,4 +1,4 @@
-"""What this machine computes at most, as TensorFlow drives it: the rate that a model's own rate is a share of."""
+"""The highest rate of computation of this machine with TensorFlow. A model's rate is given as a share of it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import tensorflow as tf
 
 SIDE = 2048
 IMAGE = (8, 64, 64, 256)  # batch, height, width, channels of a 3x3 convolution that fills any machine
-QUEUED = 30  # kernels a call on a GPU, which would else wait for the host between two
+QUEUED = 30  # kernels per call on a GPU, which else would wait for the host between two
 
 
 def sides(precision: str = "float32") -> dict[str, tuple[Callable[[], float], float]]:
-    """{"matmul" or "convolution": (a call that returns when it is done, its floating point operations)}.
+    """Return "matmul" and "convolution", each a call that returns when it is done, and its floating point operations.
 
-    A multiply and add count as 2. To be measured in turns with what is compared to it.
+    A multiplication and an addition count as 2. Measure them in turns with what is compared to them.
 
     Args:
         precision: a Keras dtype policy; its compute type is measured.

@@ -1,7 +1,7 @@
 """Training steps in float32 against mixed_bfloat16, side by side: `python -m bench.perf.precision`.
 
-The rounds alternate, because the machine's speed drifts; the ratio is that of the medians. Behind
-`bench/precision.yaml`.
+The rounds alternate, because the machine's speed drifts. The ratio is that of the medians. `bench/plan/precision.yaml`
+is based on it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 
 
 def step(backbone: str, precision: str, crop: int, batch: int) -> Any:
-    """A traced training step as a function that returns when it is done."""
+    """Return a traced training step as a function that returns when it is done."""
     keras.mixed_precision.set_global_policy(precision)
     model = models.build(models.ModelSpec(backbone=backbone, output_stride=32), 8)
     model.compile(keras.optimizers.Adam(1e-3), losses.get("cross_entropy"), jit_compile=False)

@@ -1,7 +1,7 @@
 """Where a trial's time goes: `python -m bench.perf.profile [--preset quick] [--set FIELD=VALUE]`.
 
-One trial in this process, phase by phase, from the start of the process until the record is written, and what is in
-none of them. A steady step stands beside the whole; `bench.perf.step` takes one apart.
+It runs one trial in this process and prints the time of each phase, from the start of the process until the record is
+written, and the time in none of them. The time of a steady step is printed as well; `bench.perf.step` divides it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PARTS = {
     "weights": ("io", "weights written"),
     "pictures": ("io", "pictures"),
 }
-"""Parts that a trial's timer measures: the phase that each lies in, and its name in the table."""
+"""Parts that a trial's timer measures: the phase that contains each, and its name in the table."""
 PHASES = {
     "init": "the rest of what comes before the first step",
     "compile": "evaluation and training traced, with their first batches",
@@ -35,14 +35,18 @@ PHASES = {
     "eval": "evaluation",
     "io": "state of every epoch, and what else is written",
 }
-"""Phases of any trial; their rows leave out the parts."""
+"""Phases of any trial, and their names in the table, where the time of their parts is not included."""
 
 
 def profile(spec: TrialSpec) -> tuple[dict[str, float], dict[str, float]]:
-    """Run a trial.
+    """Run a trial and measure its phases.
 
     Returns:
-        Seconds of its phases; of a steady step {"step": ms, "input": %}, empty if there was no steady state.
+        The seconds of its phases by their names in the table; and of a steady step {"step": milliseconds,
+        "input": percent}, empty if there was no steady state.
+
+    Raises:
+        UsageError: the trial failed.
     """
     timer, seconds = PhaseTimer(), {}
     seconds["interpreter and the command's own imports"] = time.time() - psutil.Process().create_time()

@@ -1,4 +1,4 @@
-"""What a benchmark found, as ratios of two sides measured in one run, each with its bar, if there is one."""
+"""The result of a benchmark: ratios of two sides that were measured in one run, each with its bar, if there is one."""
 
 from __future__ import annotations
 
@@ -15,9 +15,17 @@ MISSED = 1
 
 
 class Ratio(NamedTuple):
-    """One comparison: `value` is `ours / other` in the unit both were measured in.
+    """One comparison of two figures in one unit.
 
-    `spread`: the quartiles of that ratio over the rounds, where there were any.
+    Attributes:
+        what: the subject of the measurement.
+        unit: of both figures.
+        ours: our figure.
+        against: name of the other side.
+        other: its figure.
+        at_least: bar: the least ratio.
+        at_most: bar: the largest ratio.
+        spread: quartiles of the ratio over the rounds, if there were rounds.
     """
 
     what: str
@@ -31,6 +39,7 @@ class Ratio(NamedTuple):
 
     @property
     def value(self) -> float:
+        """The ratio `ours / other`."""
         return self.ours / self.other
 
     @property
@@ -42,6 +51,7 @@ class Ratio(NamedTuple):
 
     @property
     def met(self) -> bool:
+        """Whether the ratio keeps its bars; true without any."""
         low, high = self.at_least, self.at_most
         return (low is None or self.value >= low) and (high is None or self.value <= high)
 
@@ -50,20 +60,20 @@ HEADER = "| what | unit | ours | against | | ratio | quartiles | bar |\n|---|---
 
 
 def line(ratio: Ratio) -> str:
-    """A row of the table under `HEADER`."""
+    """Return a row of the table under `HEADER`."""
     cells = [ratio.what, ratio.unit, f"{ratio.ours:.4g}", ratio.against, f"{ratio.other:.4g}", f"{ratio.value:.3g}"]
     spread = " to ".join(f"{value:.3g}" for value in ratio.spread or ())
     return f"| {' | '.join([*cells, spread, ratio.bar])} |"
 
 
 def stack() -> str:
-    """What is measured on, in a line."""
+    """Return the software and processor of the measurement in one line."""
     here = describe()
     return f"TensorFlow {here['tensorflow']}, Keras {here['keras']}, {here['cores']} cores of {here['processor']}"
 
 
 def report(ratios: Sequence[Ratio], out: Path | None, *, complete: bool = True) -> int:
-    """Print the table, `keep` it, and give the exit status: 1 when a bar is missed."""
+    """Print the table, `keep` it, and return the exit status: 1 if a bar is missed, else 0."""
     print(f"{stack()}; load {', '.join(f'{value:.1f}' for value in os.getloadavg())}")
     print("\n".join([HEADER, *map(line, ratios)]), flush=True)
     keep(ratios, out, complete)
@@ -71,7 +81,13 @@ def report(ratios: Sequence[Ratio], out: Path | None, *, complete: bool = True) 
 
 
 def keep(ratios: Sequence[Ratio], out: Path | None, complete: bool = False) -> None:
-    """Write figures and machine to `out`, with or without more to follow, which a crash then costs alone."""
+    """Write figures and machine to a file, if one is given, so that a crash loses only what follows.
+
+    Args:
+        ratios: the figures so far.
+        out: the JSON file; None to write nothing.
+        complete: whether no more figures follow.
+    """
     if out is not None:
         rows = [ratio._asdict() for ratio in ratios]
         found = {"environment": dict(describe()), "load": os.getloadavg(), "complete": complete, "ratios": rows}
@@ -79,7 +95,7 @@ def keep(ratios: Sequence[Ratio], out: Path | None, complete: bool = False) -> N
 
 
 def read(path: Path) -> tuple[list[Ratio], bool]:
-    """What `report` wrote, and whether it is complete; nothing where there is no file."""
+    """Return the ratios that `report` wrote, and whether they are complete; no ratios if there is no file."""
     if not path.is_file():
         return [], False
     found = json.loads(path.read_text(encoding="utf-8"))

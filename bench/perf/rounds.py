@@ -11,24 +11,28 @@ from typing import Any
 
 
 def milliseconds(sides: Mapping[str, Callable[[], object]], rounds: int, **options: Any) -> dict[str, float]:
-    """`medians` in milliseconds."""
+    """Return `medians` in milliseconds."""
     return {name: 1e3 * value for name, value in medians(sides, rounds, **options).items()}
 
 
 def medians(sides: Mapping[str, Callable[[], object]], rounds: int, **options: Any) -> dict[str, float]:
-    """Median seconds of one call of each side; see `times`."""
+    """Return the median seconds of one call of each side, see `times`."""
     return {name: statistics.median(values) for name, values in times(sides, rounds, **options).items()}
 
 
 def times(
     sides: Mapping[str, Callable[[], object]], rounds: int, *, warm_up: int = 1, seconds: float = float("inf")
 ) -> dict[str, list[float]]:
-    """Seconds of one call of each side, a call a round.
+    """Return the seconds of one call of each side per round.
 
-    A side returns once its work is done (it waits for the device itself), or returns a function, which is then what is
-    timed: what went before was preparation. After `warm_up` calls of each there are at
-    most `rounds` rounds, fewer (but three) when they would take longer than `seconds`. Every other round goes through
-    the sides backwards, so that none is always measured behind the same other.
+    Every other round calls the sides in reverse order, so that no side always follows the same other.
+
+    Args:
+        sides: functions by name. Each returns when its work is done (it waits for the device itself). If it returns a
+            function, only the call of that function is timed, and the first call was preparation.
+        rounds: most rounds.
+        warm_up: calls of each side before the first round.
+        seconds: no further round starts after this time, but at least three are done (or `rounds`, if fewer).
     """
     for _ in range(warm_up):
         for run in sides.values():
@@ -53,13 +57,16 @@ def _seconds(run: Callable[[], object]) -> float:
 
 
 def in_fresh_process(function: Callable[..., Any], *arguments: object) -> Any:
-    """What it returns in a process of its own: a child's largest resident set starts with its parent's, and what was
-    measured before leaves a heap behind."""
+    """Call a function in a fresh process and return its result.
+
+    For measurements of memory: the largest resident set of a forked child starts with its parent's, and earlier
+    measurements leave a heap behind.
+    """
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         return process.submit(function, *arguments).result()
 
 
 def quartiles(above: list[float], below: list[float]) -> tuple[float, float]:
-    """The quartiles of `above / below`, round by round: how far the ratio of the medians is to be trusted."""
+    """Return lower and upper quartile of `above / below` over the rounds, a measure of the spread of the ratio."""
     low, _, high = statistics.quantiles([a / b for a, b in zip(above, below, strict=True)], n=4, method="inclusive")
     return low, high

@@ -1,11 +1,11 @@
-"""`python -m bench.perf.schedule`: what scheduling costs, over Ray's own floor and over a plain loop of processes.
+"""`python -m bench.perf.schedule`: the cost of scheduling, against Ray's own overhead and a plain loop of processes.
 
-A no-op trial goes the whole way: its folder, Ray, a supervised process of its own, a record written by the driver. The
-floor is the same number of Tune trials that do nothing, in the same cluster: once as Tune runs them by
-default, each in an actor of its own, and once with actors used again, as ours are, which saves Ray most of its work
-but not us a process a trial. A trial of more than 200 is held to what one takes among few, so `--trials 24 --trials
-1000` shows how time and the driver's memory grow. `--whole` trains the whole quick losses grid, about half an hour on
-2 cores.
+A no-op trial has everything but the training: its folder, Ray, a separate supervised process, a record written by the
+driver. The floor is the same number of Tune trials that do nothing, in the same cluster. It is measured twice: as Tune
+runs trials by default, each in a new actor, and with actors that are reused, as ours are. Reuse saves Ray most of its
+work, but our trials still need one process each. With more than 200 trials, the time per trial is compared with that
+among few, so that `--trials 24 --trials 1000` shows how time and the driver's memory grow. `--whole` trains the whole
+quick losses grid, about half an hour on 2 cores.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from bench.plan import placement
 BAR = 1.15
 FLOOR_UP_TO = 200
 FLOORS = {"an empty Tune trial": False, "the same, actors used again": True}
-NOTHING = "operator:is_"  # a function of two arguments that does nothing, without an import of ours
+NOTHING = "operator:is_"  # a function of two arguments that does nothing and imports nothing of this project
 GRID = ("--grid", "losses", "--preset", "quick", "--gpus-per-trial", "0")
 TRIALS, SHORT = 21, ("--seeds", "1", "--only", "loss=cross_entropy,dice,focal")
 LOOP = """
@@ -50,7 +50,7 @@ sys.exit(run(spec, Path(sys.argv[1])).status != "ok")
 
 
 def ours(trials: int) -> None:
-    """As many no-op trials of a run, one CPU each."""
+    """Run no-op trials, one CPU each."""
     request = placement.GridRequest(
         grid="smoke", seeds=math.ceil(trials / 2), settings=("model.weights=none",), gpus_per_trial=0
     )
@@ -64,15 +64,15 @@ def ours(trials: int) -> None:
 
 
 def no_ops(counts: Sequence[int], out: Path | None = None) -> list[Ratio]:
-    """Seconds of a no-op trial, ours over the floor, for each number of trials; prints how memory grows.
+    """Return the seconds per no-op trial, ours to the floor, for each number of trials; print how memory grows.
 
-    Of many trials, over one among the fewest that were measured.
+    For more than `FLOOR_UP_TO` trials the comparison is with ours at the fewest trials that were measured.
     """
     runner.ENTRY = NOTHING
     found: list[Ratio] = []
     driver = psutil.Process()
     with ray_tune.cluster(None):
-        ray_tune.empty_trials(2)  # Ray's first start is neither's
+        ray_tune.empty_trials(2)  # Ray's first start counts for no side
         ours(2)
         for count in sorted(counts):
             few = count <= FLOOR_UP_TO or not found
@@ -97,13 +97,13 @@ def no_ops(counts: Sequence[int], out: Path | None = None) -> list[Ratio]:
 
 
 def grid(whole: bool) -> list[Ratio]:
-    """The losses grid by `bench.run`, report and all, over a loop that trains its cells in fresh processes.
+    """Return the seconds of the losses grid by `bench.run`, with its report, to a loop that trains in fresh processes.
 
-    The whole grid is estimated from some of its trials: what is paid once, and what each trial takes. The loop stands
-    between two runs, because the machine's speed drifts.
+    Without `whole` the grid is estimated from some of its trials: the time per run and the time per trial. The loop is
+    measured between two runs, because the machine's speed drifts.
     """
     with tempfile.TemporaryDirectory() as folder:
-        # TensorFlow's files and decoded pictures into the caches, which both sides read.
+        # Fills the caches of TensorFlow's files and of decoded images, which both sides read.
         warm_up = [*GRID, "--seeds", "1", "--only", "loss=cross_entropy", "--out", folder, "--name", "w"]
         _seconds([sys.executable, "-m", "bench.run", *warm_up])
         first = _run(folder, "first", whole)
@@ -121,18 +121,19 @@ def grid(whole: bool) -> list[Ratio]:
 
 
 def _run(folder: str, name: str, whole: bool) -> tuple[float, float]:
-    """Seconds that a run of the grid takes once, and for each of its trials."""
+    """Return the seconds of a run of the grid that are spent once, and those per trial."""
     arguments = [*GRID, *(() if whole else SHORT), "--out", folder, "--name", name]
     spent = _seconds([sys.executable, "-m", "bench.run", *arguments])
     records = RunFolder(Path(folder) / name).complete()
     starts = sorted(record.started for record in records if record.started)
     if len(starts) < (TRIALS if whole else len(SHORT[-1].split(","))):
         raise UsageError(f"a trial of {' '.join(arguments)} failed")
-    each = (starts[-1] - starts[0]).total_seconds() / (len(starts) - 1)  # from one to the next, the gap between too
+    each = (starts[-1] - starts[0]).total_seconds() / (len(starts) - 1)  # with the gap between trials
     return spent - len(starts) * each, each
 
 
 def _seconds(arguments: list[str], stdin: str = "") -> float:
+    """Return the seconds that a command takes."""
     began = time.perf_counter()
     subprocess.run(
         arguments, input=stdin, text=True, check=True, stdout=subprocess.DEVNULL, cwd=Path(__file__).parents[2]

@@ -1,11 +1,11 @@
-"""From the command to the first training step, beside the least that has to happen.
+"""The time from the command to the first training step, compared with the least that has to happen.
 
     python -m bench.perf.startup [--set FIELD=VALUE] [--rounds 3] [--json FILE]
 
 Ours is `python -m bench.trial` from the start of the process until it reports its first step, with data set, checks,
-strategy and record; once with the pictures in the cache, where the first trial of a grid leaves them, once with an
-empty cache. The other side is a script that imports TensorFlow, builds the same model and traces and runs one step on
-zeros, until it prints the loss. All run in fresh processes and take turns. `bench.perf.profile` has the phases.
+strategy and record. It is measured with the images in the cache, where the first trial of a grid leaves them, and with
+an empty cache. The other side is a script that imports TensorFlow, builds the same model, and traces and runs one step
+on zeros, until it prints the loss. All run in fresh processes and take turns. `bench.perf.profile` prints the phases.
 """
 
 from __future__ import annotations
@@ -51,10 +51,12 @@ ENVIRONMENT = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
 
 
 def until(line: str, arguments: Sequence[str], environment: dict[str, str]) -> float:
-    """Seconds from the start of a Python process to the first line that it prints that starts so; it runs to its end.
+    """Return the seconds from the start of a Python process to its first line of output that starts with `line`.
+
+    The process runs to its end.
 
     Raises:
-        UsageError: it fails, or prints no such line.
+        UsageError: the process fails, or prints no such line.
     """
     began = time.perf_counter()
     process = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=subprocess.PIPE, text=True)
@@ -97,7 +99,7 @@ def main(
         for number in range(rounds + 1):
             for name in sides if number % 2 == 0 else reversed(sides):
                 spent[name].append(sides[name](number))
-    took = {name: statistics.median(values[1:]) for name, values in spent.items()}  # the first filled the cache
+    took = {name: statistics.median(values[1:]) for name, values in spent.items()}  # the first round filled the cache
     against = "import, build and trace alone"
     return report(
         [

@@ -1,11 +1,11 @@
-"""One training step taken apart, such as that of a ResNet50 at 512 pixels: `python -m bench.perf.step`.
+"""The parts of one training step, such as that of a ResNet50 at 512 pixels: `python -m bench.perf.step`.
 
     python -m bench.perf.step [--backbone resnet50] [--size 512] [--batch 2] [--output-stride 16] [--rounds 7]
 
-Functions that each do a little more than the one before are timed in rounds in which they take turns; a part takes
-what its function takes more than the one before it, round by round, the median. All are one `tf.function` each, on one
-batch in memory: the backbone forward; the whole model forward; its loss; its gradients, in which the forward pass keeps
-what the backward pass needs; the update of the weights by AdamW; the running confusion matrix.
+Functions that each do more than the one before are timed in rounds in which they take turns. The time of a part is the
+median over the rounds of the difference between its function and the one before. Each is one `tf.function` on one batch
+in memory: the backbone forward; the whole model forward; its loss; its gradients, for which the forward pass keeps what
+the backward pass needs; the update of the weights by AdamW; the running confusion matrix.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from models import BACKBONE, cost_of
 
 
 def parts(model: keras.Model, batch: int, size: int, classes: int) -> dict[str, Callable[[], object]]:
-    """{what is added: a call that does it and all before}."""
+    """Return by the name of each part a call that does this part and all before it."""
     rng = np.random.default_rng(0)
     image = tf.constant(rng.uniform(0, 255, (batch, size, size, 3)), tf.float32)
     label = tf.constant(rng.integers(0, classes, (batch, size, size)), tf.int32)
@@ -55,7 +55,7 @@ def parts(model: keras.Model, batch: int, size: int, classes: int) -> dict[str, 
             optimizer.apply_gradients(zip(gradients, variables, strict=True))
         if count:
             metric.update_state(label, logits)
-        # A sum that needs each: what nothing needs is not computed, whatever its control dependencies.
+        # A sum that depends on each gradient, because TensorFlow does not compute what no result depends on.
         return value if update else tf.add_n([tf.reduce_sum(gradient) for gradient in gradients])
 
     added: dict[str, Callable[[], tf.Tensor]] = {
@@ -70,6 +70,7 @@ def parts(model: keras.Model, batch: int, size: int, classes: int) -> dict[str, 
 
 
 def _waits(call: Callable[[], tf.Tensor]) -> Callable[[], object]:
+    """Return a call that waits for its result."""
     return lambda: call().numpy()
 
 

@@ -1,8 +1,8 @@
-"""`python -m bench.perf.tables`: what reading many records and reporting a large run cost.
+"""`python -m bench.perf.tables`: the cost of reading many records and of reporting a large run.
 
-Records of an invented run, as large as those of a real one of 7 classes and 30 epochs, are read into a table (each by
-JSON and validation), then from the table that was kept beside them; a run of a tenth as many trials is made into a
-report. Each number is of a fresh process, its peak being the whole process's resident set.
+Records of an invented run, as large as those of a real one of 7 classes and 30 epochs, are read into a table: first
+from JSON with validation, then from the table that was kept beside them. A run with a tenth as many trials is made into
+a report. Each number is that of a fresh process; the peak is the resident set of the whole process.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 
 
 
 def made(folder: Path, trials: int) -> Path:
-    """An invented run of so many trials, `SEEDS` a cell."""
+    """Write an invented run of so many trials, `SEEDS` per cell, and return its folder."""
     rng = np.random.default_rng(0)
     cells = []
     for index in range(trials // SEEDS):
@@ -42,7 +42,7 @@ def made(folder: Path, trials: int) -> Path:
         cells.append({"cell": key, "label": label, "seeds": list(range(SEEDS))})
         for seed in range(SEEDS):
             record = _record(key, label, seed, 0.4 + 0.3 * index * SEEDS / trials + 0.01 * rng.normal(), rng)
-            # Without fsync: ten thousand of them are no part of what is measured.
+            # Without fsync, because the time to write ten thousand files is not measured.
             path = folder / "trials" / record.trial / "record.json"
             path.parent.mkdir(parents=True)
             path.write_text(record.model_dump_json())
@@ -52,6 +52,7 @@ def made(folder: Path, trials: int) -> Path:
 
 
 def _record(key: str, label: str, seed: int, miou: float, rng: np.random.Generator) -> results.Record:
+    """Return the record of an invented trial."""
     iou = np.clip(miou + np.linspace(0.2, -0.2, CLASSES), 0, 1).tolist()
     scores = {"miou": miou, "mean_dice": miou, "pixel_accuracy": 0.9, "boundary_iou": miou / 2, "loss": 0.5}
     history = [
@@ -85,7 +86,7 @@ def _record(key: str, label: str, seed: int, miou: float, rng: np.random.Generat
 
 
 def measured(what: str, folder: Path) -> tuple[float, float]:
-    """Seconds, and the process's peak in MiB, of "load" or of "report"."""
+    """Return the seconds and the peak of the process in MiB of "load" or "report", in a fresh process."""
     done = subprocess.run(
         [sys.executable, "-c", _MEASURE, what, str(folder)], check=True, capture_output=True, text=True,
         cwd=Path(__file__).resolve().parents[2],

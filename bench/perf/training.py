@@ -1,10 +1,11 @@
-"""A trial's `fit`, as the suite runs it, beside a bare loop over the same step; and what its metric costs.
+"""A trial's `fit` compared with a bare loop over the same step; and the cost of its metric.
 
     python -m bench.perf.training [--set FIELD=VALUE] [--steps 20] [--rounds 7] [--json FILE]
 
-Both sides train the same model with the same loss on one batch that lies in memory. `fit` is all the suite has: the
-strategy, the monitoring callback, the running confusion matrix. The bare side is a `tf.function` with a gradient tape,
-called in a loop. After that the confusion matrix alone, beside the step that it is part of and `keras.metrics.MeanIoU`.
+Both sides train the same model with the same loss on one batch in memory. `fit` is that of a trial, with the strategy,
+the monitoring callback and the running confusion matrix. The bare side is a `tf.function` with a gradient tape, called
+in a loop. After that the confusion matrix alone is compared with the step that it is part of, and with
+`keras.metrics.MeanIoU`.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from bench.trial.facts import Facts, ignore
 from bench.trial.monitor import TrainingHistory, TrainingMonitor
 from bench.trial.setup import Prepared, setup
 
-UPDATES = 20  # of the metric, for one measurement
+UPDATES = 20  # of the metric per measurement
 
 
 def with_fit(prepared: Prepared, facts: Facts, batch: tf.data.Dataset, steps: int) -> Callable[[], object]:
-    """An epoch of `steps` steps as a trial runs it, but for the evaluation at its end."""
+    """Return a function that runs an epoch of `steps` steps as a trial does, without the evaluation at its end."""
     batches = distribute(batch, prepared.strategy)
     scores = prepared.evaluator(prepared.evaluation["val"])
 
@@ -48,7 +49,10 @@ def with_fit(prepared: Prepared, facts: Facts, batch: tf.data.Dataset, steps: in
 
 
 def bare(prepared: Prepared, batch: tf.data.Dataset, steps: int) -> Callable[[], object]:
-    """`steps` steps in a loop over a model of its own: no Keras but the layers, no strategy, no callback, no metric."""
+    """Return a function that runs `steps` steps in a loop, on a separate model.
+
+    It uses nothing of Keras but layers and optimiser: no strategy, no callback, no metric.
+    """
     spec = prepared.spec
     model, _ = models.build_training(spec.model, prepared.classes, seed=spec.seed)
     labels = prepared.crops.labels()
@@ -72,7 +76,7 @@ def bare(prepared: Prepared, batch: tf.data.Dataset, steps: int) -> Callable[[],
 
 
 def metrics(prepared: Prepared, batch: tf.data.Dataset) -> dict[str, Callable[[], object]]:
-    """`UPDATES` updates of our metric and of Keras's, with the logits of the batch."""
+    """Return functions that do `UPDATES` updates of our metric and of Keras's, with the logits of the batch."""
     image, label = next(iter(batch))
     logits = prepared.model(image, training=False)
     sides: dict[str, Any] = {
@@ -83,7 +87,7 @@ def metrics(prepared: Prepared, batch: tf.data.Dataset) -> dict[str, Callable[[]
     def updates(metric: Any) -> Callable[[], object]:
         @tf.function
         def update(label: tf.Tensor, logits: tf.Tensor) -> None:
-            metric.update_state(label, logits)  # of Keras 2 it returns an operation, which a graph cannot
+            metric.update_state(label, logits)  # Keras 2 returns an operation, which a graph cannot
 
         return lambda: [update(label, logits) for _ in range(UPDATES)] and float(metric.result())
 
@@ -91,7 +95,7 @@ def metrics(prepared: Prepared, batch: tf.data.Dataset) -> dict[str, Callable[[]
 
 
 def compare(spec: TrialSpec, steps: int, rounds: int) -> list[Ratio]:
-    """Time both sides in turns, and the metric."""
+    """Time both sides and the metric in turns, and return the ratios."""
     facts = Facts()
     ours = setup(spec, facts)
     batch = ours.batches(1).cache().repeat()

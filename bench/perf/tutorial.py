@@ -1,8 +1,8 @@
-"""The DeepLabV3+ of the keras.io tutorial, rebuilt from its description as something to measure against.
+"""The DeepLabV3+ of the keras.io tutorial, rebuilt from its description as a side of comparisons.
 
-S. Rakshit, "Multiclass semantic segmentation using DeepLabV3+", keras.io, 2021: keras.applications' ResNet50 up to its
-conv4 (stride 16, so without the last and widest stage), five dilated branches of 256 channels, a decoder of two 3x3
-convolutions at 1/4, logits at full size.
+S. Rakshit, "Multiclass semantic segmentation using DeepLabV3+", keras.io, 2021. It has keras.applications' ResNet50 up
+to conv4 (stride 16, without the last and widest stage), five branches of 256 channels, three of them dilated, a decoder
+of two 3x3 convolutions at 1/4 of the size, and logits at full size.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ BACKBONE = "resnet50"
 
 
 def tutorial(size: int, classes: int) -> keras.Model:
-    """The model from random weights: images (B, size, size, 3) to logits (B, size, size, classes).
+    """Return the model with random weights, from images (B, size, size, 3) to logits (B, size, size, classes).
 
     Raises:
-        ValueError: `size` is no multiple of 16.
+        ValueError: `size` is not a multiple of 16.
     """
     if size % 16:
         raise ValueError(f"the tutorial's model takes sizes that are multiples of 16, got {size}")
@@ -32,6 +32,7 @@ def tutorial(size: int, classes: int) -> keras.Model:
 
 
 def _pyramid(features: keras.KerasTensor, side: int) -> keras.KerasTensor:
+    """Return the ASPP of features whose height and width are `side`."""
     pooled = _convolution(layers.AveragePooling2D(side)(features), kernel=1, bias=True)
     branches = [layers.UpSampling2D(side, interpolation="bilinear")(pooled), _convolution(features, kernel=1)]
     branches += [_convolution(features, rate=rate) for rate in (6, 12, 18)]
@@ -41,5 +42,6 @@ def _pyramid(features: keras.KerasTensor, side: int) -> keras.KerasTensor:
 def _convolution(
     values: keras.KerasTensor, filters: int = 256, kernel: int = 3, rate: int = 1, bias: bool = False
 ) -> keras.KerasTensor:
+    """Return values after convolution, batch normalisation and ReLU."""
     values = layers.Conv2D(filters, kernel, padding="same", dilation_rate=rate, use_bias=bias)(values)
     return layers.ReLU()(layers.BatchNormalization()(values))

@@ -1,10 +1,10 @@
-"""What a training step costs as the work grows: its time against crop, batch and classes, with the fitted exponents.
+"""How the time of a training step grows with crop, batch and classes, with the fitted exponents.
 
     python -m bench.perf.work [--backbone efficientnetlite_b0] [--output-stride 32] [--rounds 5] [--json FILE]
 
-One quantity grows, the others stay at those of a quick trial. Seconds grow as quantity^k: k is the slope of a straight
-line through the logarithms (least squares, with its standard error), and once more of the two largest values, where
-what is paid once a step no longer shows.
+One quantity grows, and the others stay at those of a quick trial. Seconds grow as quantity^k. k is the slope of a
+straight line through the logarithms (least squares, with its standard error). A second k is that of the two largest
+values, where costs per step that do not grow hardly matter.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ GROWING = {"size": (128, 192, 256, 384, 512), "batch": (1, 2, 4, 8, 16, 32), "cl
 
 
 def seconds(spec: models.ModelSpec, quantity: str, rounds: int) -> dict[int, float]:
-    """Median seconds of a training step for each value of a quantity, taken in turns."""
+    """Return the median seconds of a training step for each value of a quantity, measured in turns."""
     steps = {}
     for value in GROWING[quantity]:
         case = Case(spec.backbone, precision="float32", **{**USUAL, quantity: value})
@@ -40,7 +40,7 @@ def seconds(spec: models.ModelSpec, quantity: str, rounds: int) -> dict[int, flo
 
 
 def exponent(times: Mapping[int, float]) -> tuple[float, float, float]:
-    """(k, its standard error, k of the two largest values) of seconds = c * quantity^k."""
+    """Fit seconds = c * quantity^k; return k, its standard error, and the k of the two largest values."""
     line = stats.linregress([math.log(value) for value in times], [math.log(time) for time in times.values()])
     (small, less), (large, more) = sorted(times.items())[-2:]
     return float(line.slope), float(line.stderr), math.log(more / less) / math.log(large / small)

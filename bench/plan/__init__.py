@@ -1,4 +1,4 @@
-"""From a grid file to placed trials, and all that can be known before the first one. No TensorFlow, no Ray."""
+"""From a grid file to placed trials, and all that can be checked before the first one. No TensorFlow, no Ray."""
 
 from typing import TYPE_CHECKING
 

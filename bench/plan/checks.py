@@ -1,4 +1,4 @@
-"""What can be known before the first trial: weights, data sets, GPUs, nodes, and what changed since a run began."""
+"""Checks before the first trial: weights, data sets, and what changed since a run began."""
 
 from __future__ import annotations
 
@@ -28,11 +28,15 @@ if TYPE_CHECKING:
     from bench.data import Dataset
 
 Datasets = Mapping[DataSpec, "Dataset"]
-"""The data sets of a grid."""
+"""The data sets of a grid, by their section of the spec."""
 
 
 def check_inputs(grid: Grid) -> dict[DataSpec, Dataset]:
-    """Look at all weights and read every data set once, before any training; returns the data sets."""
+    """Check all weights and read every data set once, before any training; return the data sets.
+
+    Raises:
+        UsageError: weights or a data set are missing or do not fit.
+    """
     from bench.data import load
 
     labels: dict[tuple[str, str], str] = {}
@@ -46,7 +50,15 @@ def check_inputs(grid: Grid) -> dict[DataSpec, Dataset]:
 
 
 def check_weights(spec: TrialSpec, where: str) -> None:
-    """Refuse a trial whose weights are not there; `where` is said in the error."""
+    """Refuse a trial whose weights do not exist.
+
+    Args:
+        spec: of the trial; `model.weights` and `train.init_from` are checked.
+        where: the place that the error names.
+
+    Raises:
+        UsageError: there are no such weights.
+    """
     import models
 
     try:
@@ -57,11 +69,14 @@ def check_weights(spec: TrialSpec, where: str) -> None:
         initial_weights(spec.train.init_from)
 
 
-@functools.cache  # a run looks twice
+@functools.cache  # a run checks its inputs twice
 def _check_fit(backbone: str, weights: str, where: str) -> None:
-    """Refuse weights that do not fit, or cannot be downloaded: every trial would end so.
+    """Refuse weights that do not fit or cannot be downloaded, because every trial would fail on them.
 
-    In a process of its own, which imports TensorFlow.
+    The model is built in a separate process, which imports TensorFlow.
+
+    Raises:
+        UsageError: names `where` and the reason.
     """
     import models
 
@@ -74,12 +89,12 @@ def _check_fit(backbone: str, weights: str, where: str) -> None:
 
 
 def scored_otherwise(records: Iterable[results.Record]) -> set[int]:
-    """The versions of these records' scores that are not the present one."""
+    """Return the scoring versions of these records that differ from the present one."""
     return {record.scoring for record in records if record.views} - {results.SCORING_VERSION}
 
 
 def changed(records: Iterable[results.Record], data: Mapping[DataSpec, Dataset]) -> dict[str, list[str]]:
-    """By the trial's name, in what code, versions, data or scoring of complete records differ from those at hand."""
+    """Return how code, versions, data or scoring of complete records differ from the present ones, by trial name."""
     versions = {dataset.version for dataset in data.values()}
     found = {}
     for record in records:

@@ -1,4 +1,4 @@
-"""The dry run: cells, placement, what cannot fit, what the models cost and how long it may take."""
+"""The dry run: cells, placement, what does not fit, what the models cost and how long the run may take."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 def notes(plan: Plan, data: Mapping[DataSpec, Dataset], console: Console) -> None:
+    """Print the notes of a plan and of its data sets."""
     for note in (*plan.notes, *(note for dataset in data.values() for note in dataset.notes)):
         console.print(note, style="dim", soft_wrap=True)
 
@@ -28,10 +29,10 @@ def notes(plan: Plan, data: Mapping[DataSpec, Dataset], console: Console) -> Non
 def preview(
     plan: Plan, nodes: Sequence[Machine], data: Mapping[DataSpec, Dataset], earlier: Path, console: Console
 ) -> bool:
-    """Print what a run would be, train nothing, and return whether every trial fits on a node.
+    """Print what a run would do, without training, and return whether every trial fits on a node.
 
     Args:
-        earlier: folder of runs whose records give the speed.
+        earlier: folder of runs whose records give the speed of these devices.
     """
     notes(plan, data, console)
     with console.status("Working out what the models cost"):
@@ -47,10 +48,10 @@ def show(
     forecast: Forecast,
     console: Console,
 ) -> bool:
-    """Print it; whether every trial fits on a node.
+    """Print a plan with its costs and forecast, and return whether every trial fits on a node.
 
     Args:
-        costs: by cell, as `bench.plan.durations.costs` gives them.
+        costs: by cell, as `bench.plan.durations.costs` returns them.
     """
     _show_cells(plan, console)
     have = ", ".join(f"{node.cpus} CPUs + {node.gpus} GPUs" for node in nodes)
@@ -72,7 +73,7 @@ def show(
 
 
 def scoring(plan: Plan, data: Mapping[DataSpec, Dataset]) -> list[str]:
-    """A line for each way to score a data set: the memory that an evaluation takes beside the model's own."""
+    """Return one line per way to score a data set: the memory that an evaluation takes besides the model's own."""
     found: dict[str, None] = {}
     for cell in plan.grid.cells:
         spec, dataset = cell.spec, data[cell.spec.data]
@@ -108,7 +109,7 @@ def _show_cells(plan: Plan, console: Console) -> None:
 
 
 def _show_costs(costs: Mapping[str, tuple[Sized, Cost]], labels: Mapping[str, str], console: Console) -> None:
-    """A row for each distinct model: what one image costs."""
+    """Print a table of what one training image costs, one row per distinct model."""
     table = Table(title="Cost of one training image", title_justify="left", box=None, header_style="bold")
     for column in ("model of", "pixels", "parameters", "GFLOP forward", "MB of activations"):
         table.add_column(column, justify="left" if column == "model of" else "right")

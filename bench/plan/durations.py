@@ -1,4 +1,4 @@
-"""How long a run may take, from what its models cost and from earlier records on the same devices."""
+"""How long a run may take, estimated from the cost of its models and from earlier records on the same devices."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from models import Cost
 
 NEWEST = 200
-"""Earlier records that are looked at."""
+"""Most earlier records that are read, the newest ones."""
 BACKWARD = 2.0
-"""FLOPs of the backward pass over those of the forward pass: the gradients of inputs and of weights."""
+"""FLOPs of the backward pass divided by those of the forward pass: the gradients of inputs and of weights."""
 
 Interval = tuple[float, float, float]
 
@@ -32,11 +32,11 @@ class Forecast:
     """Device-hours of a run.
 
     Attributes:
-        flops: of all trainings together, those of a search among them.
-        hours: (least, typical, most), None when no earlier record tells the speed of these devices.
-        device: "GPU", or "trial" without GPUs, where several may share a machine.
-        records: how many earlier records it rests on.
-        seconds: of one trial, typically, by cell.
+        flops: of all trainings together, including those of a search.
+        hours: (least, typical, most) device-hours; None if earlier records do not give the speed of all cells.
+        device: the unit of `hours`: "GPU", or "trial" without GPUs, where several trials may share a machine.
+        records: number of earlier records that it is based on.
+        seconds: typical seconds of one trial, by cell; FLOPs instead if the speed is unknown.
     """
 
     flops: float
@@ -57,27 +57,27 @@ class Forecast:
 
 
 SCORING_PIXEL = 70
-"""Bytes that a pixel of a label takes while it is scored: ids, the two boundary bands and their integral images."""
+"""Bytes per pixel of a label while it is scored: ids, the two boundary bands and their integral images."""
 SCORING_STRIP = 80 << 20
-"""Bytes that `models.labels` takes for its strips, whatever the label."""
+"""Most bytes that `models.labels` takes for its strips, for a label of any size."""
 
 
 def scoring_bytes(size: int, batch: int, classes: int, pixels: int) -> int:
-    """Memory that an evaluation takes beside the model's own layers.
+    """Return the bytes that an evaluation takes besides the model's own layers.
 
     Args:
-        size: longest side of a picture as the model sees it, pixels.
-        batch: pictures at a time.
+        size: longest side of an image as the model sees it, in pixels.
+        batch: images per batch.
         classes: channels of the logits.
-        pixels: of the largest label, at its own size.
+        pixels: number of pixels of the largest label, at its own size.
     """
     seen = batch * size**2
-    scores = 4 * seen * (2 * classes + 3)  # the logits, those that are cut to the content, and the picture
+    scores = 4 * seen * (2 * classes + 3)  # the logits, the logits of the content, and the image
     return scores + min(SCORING_STRIP, 10 * pixels * classes) + SCORING_PIXEL * pixels + batch * pixels
 
 
 def costs(plan: Plan, found: Mapping[DataSpec, Dataset]) -> dict[str, tuple[Sized, Cost]]:
-    """What one training image costs, by cell; seconds for each distinct model, in other processes."""
+    """Return what one training image costs, by cell. This takes seconds per distinct model, in other processes."""
     from bench.plan.model_costs import Sized
     from bench.plan.model_costs import costs as worked_out
 
@@ -93,11 +93,13 @@ def costs(plan: Plan, found: Mapping[DataSpec, Dataset]) -> dict[str, tuple[Size
 def forecast(
     plan: Plan, costs: Mapping[str, tuple[Sized, Cost]], earlier: Path, accelerators: Collection[str] = ()
 ) -> Forecast:
-    """Device-hours of a plan.
+    """Return the device-hours of a plan.
 
     Args:
-        earlier: folder of runs whose records tell the speed.
-        accelerators: kinds of GPU that the trials will have, as this machine or the cluster calls them.
+        plan: the placed trials.
+        costs: by cell, as `costs` returns them.
+        earlier: folder of runs whose records give the speed.
+        accelerators: kinds of GPU that the trials will have, as this machine or the cluster names them.
     """
     specs = [cell.spec for cell in plan.grid.cells]
     work = {spec.cell: _flops(spec, costs[spec.cell][1].flops) for spec in specs}
@@ -116,9 +118,9 @@ def forecast(
 
 
 def longest_first(plan: Plan, found: Mapping[DataSpec, Dataset], earlier: Path, nodes: Sequence[Machine]) -> Plan:
-    """Return the plan with durations where the order of trials matters.
+    """Return the plan with a duration per cell, if the order of trials matters.
 
-    It does when models differ and several trials run at a time.
+    The order matters if cells differ in their work and several trials run at a time.
 
     Args:
         found: the data sets of the plan.
@@ -137,16 +139,21 @@ def accelerators(nodes: Sequence[Machine]) -> set[str]:
 
 
 def _work(spec: TrialSpec) -> str:
-    """Return all that a trial's length depends on, as far as it is known; a loss hardly matters."""
+    """Return what the duration of a trial depends on, as JSON. The loss is left out, because it hardly matters."""
     return spec.model_dump_json(include={"model", "data", "train", "eval", "placement"})
 
 
 def _seconds(spec: TrialSpec, work: Mapping[str, float], known: Sequence[results.Record]) -> Interval | None:
-    """Least, typical and most seconds of a trial: what such trials took; or else its FLOPs over the rate at which a
-    device did those of others, and what these took beside training. None when there are neither.
+    """Return the least, typical and most seconds of a trial.
+
+    They are those of earlier trials of this cell on as many devices. If there are none, they are the FLOPs of the trial
+    divided by the FLOP rate per device of earlier trials of any cell of the plan, plus the seconds that these took
+    besides training. If there are none of these either, the result is None.
 
     Args:
+        spec: of the trial.
         work: FLOPs of a training, by cell.
+        known: earlier records on the same devices.
     """
     devices = _devices(spec.placement.gpus)
     took = [r.clocks.total_s or 0.0 for r in known if (r.cell, _devices_of(r)) == (spec.cell, devices)]
@@ -162,7 +169,7 @@ def _seconds(spec: TrialSpec, work: Mapping[str, float], known: Sequence[results
 
 
 def _devices(gpus: int) -> int:
-    """GPUs, or one machine."""
+    """Return the number of devices of a trial: its GPUs, or 1 for a machine."""
     return max(1, gpus)
 
 
@@ -171,7 +178,7 @@ def _devices_of(record: results.Record) -> int:
 
 
 def _trainings(grid: Grid, spec: TrialSpec) -> float:
-    """How often a cell is trained: once a seed, and what its search comes to in whole trainings."""
+    """Return how often a cell is trained: once per seed, plus its search in units of whole trainings."""
     if grid.search is None:
         return grid.seeds
     epochs = grid.search.epochs or spec.train.epochs
@@ -179,11 +186,13 @@ def _trainings(grid: Grid, spec: TrialSpec) -> float:
 
 
 def _flops(spec: TrialSpec, forward: float) -> float:
+    """Return the FLOPs of a training, given those of the forward pass of one image."""
     train = spec.train
     return (1 + BACKWARD) * forward * train.epochs * train.steps_per_epoch * train.batch_size
 
 
 def _newest(folder: Path) -> Iterable[results.Record]:
+    """Yield the records of complete trials among the `NEWEST` newest records of a folder of runs."""
     files = sorted(folder.glob("*/trials/*/record.json"), key=lambda path: -path.stat().st_mtime)[:NEWEST]
     for path in files:
         try:
@@ -195,16 +204,17 @@ def _newest(folder: Path) -> Iterable[results.Record]:
 
 
 def _same_devices(record: results.Record, gpus: int, accelerators: Collection[str]) -> bool:
+    """Return whether a record was made on GPUs of these kinds, or on a CPU like this machine's if `gpus` is 0."""
     environment = record.environment
     if gpus:
         name = str((environment.get("gpu_names") or [""])[0])
         words = name.replace("-", " ").split()
-        # Ray says "A100" or "A100-40G" of what its driver calls "NVIDIA A100-SXM4-40GB".
+        # Ray names a GPU "A100" or "A100-40G" that its driver names "NVIDIA A100-SXM4-40GB".
         return environment.get("device") == "gpu" and any(
             kind == name or kind.partition("-")[0] in words for kind in accelerators
         )
     here = describe()
-    alike = {"instructions": here["instructions"], **environment}  # earlier records do not tell
+    alike = {"instructions": here["instructions"], **environment}  # early records lack the instructions
     return environment.get("device") == "cpu" and all(
         alike.get(name) == here[name] for name in ("processor", "instructions", "cores")
     )

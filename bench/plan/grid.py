@@ -1,4 +1,4 @@
-"""Grids: small YAML files that say what varies, made into validated trial specs before anything runs.
+"""Grids: small YAML files that say what varies. They are resolved into validated trial specs before anything runs.
 
 A grid file has these keys:
 
@@ -10,13 +10,14 @@ A grid file has these keys:
       loss: [cross_entropy, dice]     # an alias or a field of the spec, and its values
       optimizer:                      # or named bundles of fields
         - {label: sgd, set: {train.optimizer: sgd, train.learning_rate: 0.05}}
-    references:                       # further cells, no part of the combinations: what all are to be compared with
+    references:                       # further cells outside the combinations, with which all others are compared
       - {label: keras_cv, set: {model.architecture: keras_cv}}
     search: {field: train.learning_rate, values: [1.0e-4, 1.0e-3], epochs: 2}  # tune each cell before its seeds
 
 `loss: all` stands for every loss that a model can be trained with alone.
 
-Fields are set in this order, later ones win: the spec's defaults, preset, base, `--set`, axes.
+Fields are set in this order, and later ones win: the spec's defaults, preset, base, options of the command, `--set`,
+axes.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ ALIASES = {
 
 
 REFERENCE_AXIS = "beside"
-"""What records call the axis of cells that are no part of the combinations."""
+"""The name in records of the axis of cells that are no part of the combinations."""
 
 
 class _Choice(BaseModel):
@@ -64,10 +65,11 @@ class Search(BaseModel):
     """Tuning of one field before the seeds are run, with the same candidates and steps for every cell.
 
     Attributes:
-        field: of the spec; a number.
-        values: the candidates; or `log`: (least, greatest, how many), evenly spaced logarithms.
-        epochs: of a candidate's training; None is that of the grid.
-        seeds: of the search, apart from those that are reported.
+        field: dotted name of a field of the spec that holds a number.
+        values: the candidates.
+        log: (least, greatest, how many), in place of `values`: candidates with evenly spaced logarithms.
+        epochs: of a candidate's training; None for that of the grid.
+        seeds: number of seeds of the search, which are others than the reported ones.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -88,6 +90,7 @@ class Search(BaseModel):
 
     @property
     def candidates(self) -> tuple[float, ...]:
+        """The values to try, those of `log` rounded to three digits."""
         if self.log is None:
             return self.values
         low, high, count = self.log
@@ -95,6 +98,8 @@ class Search(BaseModel):
 
 
 class _File(BaseModel):
+    """A grid file as it is written, see the head of this module."""
+
     model_config = ConfigDict(extra="forbid")
     description: str = ""
     preset: str | None = None
@@ -114,20 +119,20 @@ class _File(BaseModel):
 
 @dataclass(frozen=True)
 class Cell:
-    """One combination of the axes: its label, the values by axis, and the spec at seed 0."""
+    """One combination of the axes: its label, its values by axis, and its spec at seed 0."""
 
     label: str
     axes: Mapping[str, Any]
     spec: TrialSpec
 
     def trial(self, seed: int) -> tuple[str, TrialSpec]:
-        """Name and spec of this cell's trial with a seed. The name is fit for a folder."""
+        """Return name and spec of this cell's trial with a seed. The name is valid for a folder."""
         return f"{slug(self.label)}-{self.spec.cell[:6]}-s{seed}", self.spec.model_copy(update={"seed": seed})
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A resolved grid: cells in the file's order, the number of seeds of each, and notes for the user."""
+    """A resolved grid: its cells in the file's order, the number of seeds per cell, and notes for the user."""
 
     name: str
     description: str
@@ -139,12 +144,13 @@ class Grid:
 
 
 def names() -> list[str]:
-    """The grids that come with the package."""
+    """Return the names of the grids that come with the package."""
     return sorted(path.stem for path in GRIDS.glob("*.yaml"))
 
 
 @cache
 def presets() -> dict[str, Any]:
+    """Return the presets of presets.yaml by name."""
     return yaml.safe_load(PRESETS.read_text())
 
 
@@ -163,15 +169,16 @@ def load(
 
     Args:
         source: a shipped grid's name, or a file ending in .yaml or .yml.
-        preset, default_preset: what the command asks for, and what holds when neither it nor the grid does.
-        seeds: seeds a cell, instead of the grid's or preset's own.
+        preset: the preset that the command names; None if it names none.
+        default_preset: the preset if neither the command nor the grid names one.
+        seeds: number of seeds per cell, in place of the grid's or preset's own.
         settings: `field=value` texts, as given to --set.
         fixed: fields that other options of the command set.
         only: `axis=value,value` texts that keep part of the grid.
         precision: what `train.precision: auto` stands for on the devices at hand.
 
     Raises:
-        UsageError: with the file, the path in it, the value and the nearest right name.
+        UsageError: names the file, the path in it, the value and the nearest right name.
     """
     path, file = _read(source)
     preset = _preset(preset or file.preset or default_preset)
@@ -190,17 +197,17 @@ def load(
 
 
 def single(settings: Sequence[str], preset: str, precision: str) -> TrialSpec:
-    """Return one trial outside any grid, of a preset and `field=value` settings."""
+    """Return the spec of one trial outside any grid, from a preset and `field=value` settings."""
     values = _with_fields({}, presets()[_preset(preset)]["set"].items(), f"preset {preset}")
     values = _with_fields(values, map(_setting, settings), "--set")
     return _precise(parse(values, "--set"), precision)
 
 
 def _preset(name: str) -> str:
-    """Return the name of a preset that exists.
+    """Return the name of a preset, which has to exist.
 
     Raises:
-        UsageError: it does not.
+        UsageError: there is no such preset.
     """
     if name not in presets():
         raise UsageError(f"unknown preset {name!r}{nearest(name, presets())}")
@@ -228,10 +235,10 @@ def _with_fields(values: Mapping[str, Any], fields: Iterable[tuple[str, Any]], w
 
 
 def _unvaried(setting: tuple[str, Any], varied: Collection[str]) -> tuple[str, Any]:
-    """Return a setting of a field that no axis varies.
+    """Return a setting, whose field no axis may vary.
 
     Raises:
-        UsageError: an axis does.
+        UsageError: an axis varies it.
     """
     if setting[0] in varied:
         raise UsageError(f"--set {setting[0]}: the grid varies this field; use --only, or leave it out")
@@ -239,7 +246,11 @@ def _unvaried(setting: tuple[str, Any], varied: Collection[str]) -> tuple[str, A
 
 
 def _refuse_given_elsewhere(base: Mapping[str, Any], varied: Iterable[str], where: str) -> None:
-    """What the plan overwrites, and would ignore in silence."""
+    """Refuse fields that the plan sets itself, because it would ignore their values silently.
+
+    Raises:
+        UsageError: the seed or the CPUs of a trial are among them.
+    """
     if "seed" in {*base, *varied}:
         raise UsageError(f"{where}: seed: the seeds are 0, 1, ...; --seeds says how many")
     if "cpus" in base.get("placement", {}) or "placement.cpus" in varied:
@@ -247,12 +258,18 @@ def _refuse_given_elsewhere(base: Mapping[str, Any], varied: Iterable[str], wher
 
 
 def _precise(spec: TrialSpec, precision: str) -> TrialSpec:
+    """Return a spec with `precision` in place of `auto`."""
     if spec.train.precision != "auto":
         return spec
     return spec.model_copy(update={"train": spec.train.model_copy(update={"precision": precision})})
 
 
 def _read(source: str) -> tuple[Path, _File]:
+    """Return path and content of a grid file, by its name or path.
+
+    Raises:
+        UsageError: there is no such file, or it is no valid grid.
+    """
     path = Path(source) if source.endswith((".yaml", ".yml")) else GRIDS / f"{source}.yaml"
     if not path.is_file():
         if path.parent == GRIDS:
@@ -274,6 +291,11 @@ def _read(source: str) -> tuple[Path, _File]:
 
 
 def _target(path: Path, axis: str) -> str:
+    """Return the dotted field that an axis of plain values sets.
+
+    Raises:
+        UsageError: the axis is neither an alias nor a field.
+    """
     dotted = ALIASES.get(axis, axis)
     known = [field for section in TrialSpec.model_fields for field in fields_of([section])]
     if dotted not in known:
@@ -282,13 +304,18 @@ def _target(path: Path, axis: str) -> str:
 
 
 def _fields(path: Path, axis: str, values: list[Any]) -> set[str]:
-    """The fields of the spec an axis sets."""
+    """Return the fields of the spec that an axis sets."""
     named = {field for value in values if isinstance(value, _Choice) for field in value.set}
     plain = any(not isinstance(value, _Choice) for value in values)
     return named | ({_target(path, axis)} if plain else set())
 
 
 def _setting(text: str) -> tuple[str, Any]:
+    """Return field and value of a `field=value` text. The value is YAML.
+
+    Raises:
+        UsageError: the text is not of that form.
+    """
     dotted, equals, value = text.partition("=")
     if not equals:
         raise UsageError(f"--set {text}: expected field=value, e.g. --set train.epochs=8")
@@ -303,6 +330,11 @@ def _name(value: Any) -> str:
 
 
 def _wanted(only: Sequence[str], file: _File) -> dict[str, set[str]]:
+    """Return the names of the values that `--only` keeps, by axis.
+
+    Raises:
+        UsageError: there is no such axis or value.
+    """
     wanted: dict[str, set[str]] = {}
     for text in only:
         axis, equals, names_ = text.partition("=")
@@ -317,13 +349,14 @@ def _wanted(only: Sequence[str], file: _File) -> dict[str, set[str]]:
 
 
 def _combine(file: _File, only: Sequence[str]) -> list[dict[str, Any]]:
-    """Return all combinations of the values of the axes, or of those that are kept."""
+    """Return all combinations of the values of the axes that `only` keeps."""
     wanted = _wanted(only, file)
     kept = {a: [v for v in values if a not in wanted or _name(v) in wanted[a]] for a, values in file.axes.items()}
     return [dict(zip(kept, values, strict=True)) for values in itertools.product(*kept.values())]
 
 
 def _cell(path: Path, base: Mapping[str, Any], combination: Mapping[str, Any], precision: str) -> Cell:
+    """Return the validated cell of one combination of values by axis."""
     values = dict(base)
     for axis, value in combination.items():
         fields = value.set if isinstance(value, _Choice) else {_target(path, axis): value}
@@ -338,10 +371,10 @@ def _cell(path: Path, base: Mapping[str, Any], combination: Mapping[str, Any], p
 def _references(
     path: Path, base: Mapping[str, Any], choices: Iterable[_Choice], precision: str, lenient: bool
 ) -> tuple[list[Cell], tuple[str, ...]]:
-    """Return the cells beside the combinations, and a note for each that is left out.
+    """Return the cells outside the combinations, and one note per cell that is left out.
 
     Args:
-        lenient: leave one out whose fields `--set` rules out, instead of refusing the grid.
+        lenient: leave out a cell that `--set` makes invalid, instead of refusing the grid.
     """
     cells, notes = [], []
     for choice in choices:
@@ -355,14 +388,14 @@ def _references(
 
 
 def _validate(path: Path, cells: Sequence[Cell]) -> tuple[Cell, ...]:
-    """Return the cells, which are all different trials.
+    """Return the cells, which have to be different trials.
 
     Raises:
-        UsageError: two are the same.
+        UsageError: two are the same trial.
     """
     seen: dict[Any, str] = {}
     for cell in cells:
-        # What is measured on other devices is another trial, though of the same cell.
+        # A trial on other devices is another trial, though of the same cell.
         trial = cell.spec.cell, cell.spec.placement
         if trial in seen:
             raise UsageError(f"{path}: cells {seen[trial]!r} and {cell.label!r} are the same trial")
@@ -371,5 +404,5 @@ def _validate(path: Path, cells: Sequence[Cell]) -> tuple[Cell, ...]:
 
 
 def slug(text: str) -> str:
-    """Letters, digits, dots, underscores and dashes only."""
+    """Return a text with letters, digits, dots, underscores and dashes only, fit for the name of a folder."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "cell"

@@ -1,6 +1,6 @@
-"""What the models of a plan cost, worked out in other processes: TensorFlow stays out of this one, and off the GPUs.
+"""What the models of a plan cost. Other processes compute it, so that this one imports no TensorFlow and uses no GPU.
 
-A cost is the same for ever, so it is kept in the user's cache folder, under a name that changes with all it depends on.
+A cost never changes, so it is kept in the user's cache folder, under a hash of all that it depends on.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Sized(NamedTuple):
 
 
 def costs(wanted: Iterable[Sized]) -> dict[Sized, Cost]:
-    """The cost of each distinct model, in seconds for each that is not kept, after some seconds of start.
+    """Return the cost of each distinct model. One that is not in the cache takes seconds, after seconds of start-up.
 
     Raises:
-        UsageError: a model that cannot be built or cannot take its image.
+        UsageError: a model cannot be built or cannot take its image.
     """
     distinct = list(dict.fromkeys(wanted))
     found = {one: cost for one in distinct if (cost := _kept(one))}
@@ -54,6 +54,7 @@ def costs(wanted: Iterable[Sized]) -> dict[Sized, Cost]:
 
 
 def _path(one: Sized) -> Path:
+    """Return the file of a model's cost in the cache."""
     model = one.model.model_dump(mode="json", exclude={"weights"})
     text = json.dumps([model, *one[1:], package_versions(), _source()], sort_keys=True)
     return cache_folder() / "costs" / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
@@ -61,11 +62,12 @@ def _path(one: Sized) -> Path:
 
 @functools.cache
 def _source() -> str:
-    """A hash of the code that builds models and counts."""
+    """Return a hash of the code that builds models and counts their cost."""
     return hash_of(Path(models.__file__).parent.rglob("*.py"))
 
 
 def _kept(one: Sized) -> Cost | None:
+    """Return the cost of a model from the cache, or None if it is not there."""
     try:
         return Cost(**json.loads(_path(one).read_text()))
     except (OSError, ValueError, TypeError):
@@ -73,15 +75,16 @@ def _kept(one: Sized) -> Cost | None:
 
 
 def _keep(one: Sized, cost: Cost) -> None:
-    """A folder that cannot be written costs the next run its seconds, and this one nothing."""
+    """Write a cost into the cache. A folder that cannot be written is ignored; the next run then computes it again."""
     with contextlib.suppress(OSError):
         results.write_bytes(_path(one), json.dumps(asdict(cost)).encode())
 
 
 def _prepare() -> None:
+    """Prepare a worker process: no GPU, no output."""
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     prepare_process()
-    # Imports greet; what goes wrong comes back as an exception.
+    # Imports print messages. An error comes back as an exception.
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)

@@ -1,4 +1,4 @@
-"""A run whose data lie elsewhere than when it was planned. A cell does not depend on the place, so its records stay."""
+"""A run whose data were moved since it was planned. A cell does not depend on their place: records stay valid."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from bench.data import Dataset
 
 Moves = Mapping[str, str]
-"""Where each `data.root` of a plan lies now."""
+"""The present folder of each `data.root` of a plan that was moved, by the old one."""
 
 
 def to(root: Path, grid: Grid) -> Moves:
-    """What `--data-root` on `--resume` means: where the folder of the run's data lies now.
+    """Return the moves that `--data-root` with `--resume` means: `root` is the present folder of the run's data.
 
-    A run on several folders moves with the folder that holds them all.
+    If the run reads several folders, `root` is the present place of the folder that holds them all.
 
     Raises:
-        UsageError: the run reads no folder, or one of its folders is not there.
+        UsageError: the run reads no folder, or one of its several folders is not under `root`.
     """
     before = list(dict.fromkeys(cell.spec.data.root for cell in grid.cells if cell.spec.data.root))
     if not before:
@@ -46,16 +46,17 @@ def to(root: Path, grid: Grid) -> Moves:
 
 
 def _apart(moves: Moves) -> Moves:
+    """Return the moves that change the folder."""
     return {old: new for old, new in moves.items() if old != new}
 
 
 def joined(first: Moves, then: Moves) -> dict[str, str]:
-    """Moves after earlier moves."""
+    """Return the moves that `first` and after it `then` amount to."""
     return {**{old: then.get(new, new) for old, new in first.items()}, **then}
 
 
 def moved(grid: Grid, moves: Moves) -> Grid:
-    """The grid with its data where they lie now; every cell keeps its hash."""
+    """Return the grid with the present folders of its data. Every cell keeps its hash."""
     return replace(grid, cells=tuple(replace(cell, spec=_moved(cell, moves)) for cell in grid.cells))
 
 
@@ -69,10 +70,10 @@ def _moved(cell: Cell, moves: Moves) -> TrialSpec:
 
 
 def check_places(grid: Grid) -> None:
-    """Refuse to go on with a run whose files are not where they were, with what helps.
+    """Refuse to resume a run whose data folders or weights are not where they were.
 
     Raises:
-        UsageError: naming the first.
+        UsageError: names the first that is missing, and what helps.
     """
     for cell in grid.cells:
         root = cell.spec.data.root
@@ -90,12 +91,18 @@ def check_places(grid: Grid) -> None:
 
 
 def check_content(root: Path, records: Iterable[results.Record], data: Mapping[DataSpec, Dataset]) -> None:
-    """Refuse another set under the name of the one that a run was made on.
+    """Refuse a folder with another data set than the one that the run was made on.
 
-    Records of other code say nothing, as it may read the same files otherwise; `--changed` asks about them.
+    Records of other code are not compared, because that code may read the same files differently. `--changed` decides
+    about them.
+
+    Args:
+        root: the folder that the error names.
+        records: of the run.
+        data: the data sets as they are now.
 
     Raises:
-        UsageError: naming both versions.
+        UsageError: names both versions.
     """
     versions = {dataset.version for dataset in data.values()}
     for record in records:

@@ -1,4 +1,4 @@
-"""From a request and the machines at hand to the trials: preset, precision and placement."""
+"""From a request and the available machines to the trials: preset, precision and placement."""
 
 from __future__ import annotations
 
@@ -43,11 +43,12 @@ class Plan:
     """What will run where.
 
     Attributes:
-        grid: the resolved grid, precision and placement set in every cell's spec.
-        concurrent: trials at a time, None for as many as there are GPUs.
-        shared: trials share CPU cores, so that their throughput says nothing.
+        grid: the resolved grid; every cell's spec has its precision and placement.
+        concurrent: trials at a time; None for as many as the GPUs allow.
+        shared: whether trials share CPU cores, so that their throughput is not comparable.
         notes: choices made for the user, one line each.
-        seconds: of a trial of each cell, by its hash, as far as they are known in advance.
+        seconds: expected seconds per trial by the hash of the cell, or FLOPs if the speed is unknown; empty if their
+            order does not matter.
     """
 
     grid: Grid
@@ -58,25 +59,28 @@ class Plan:
 
     @property
     def gpus(self) -> int:
-        """Of the trial that has most."""
+        """The GPUs of the trial that has most."""
         return max(gpus for _, gpus in self.needs)
 
     @property
     def cpus(self) -> int:
-        """Of the trial that has most."""
+        """The CPUs of the trial that has most."""
         return max(cpus for cpus, _ in self.needs)
 
     @property
     def needs(self) -> list[tuple[int, int]]:
-        """The different (CPUs, GPUs) of trials."""
+        """The distinct (CPUs, GPUs) of trials."""
         placements = [cell.spec.placement for cell in self.grid.cells]
         return list(dict.fromkeys((placement.cpus or 1, placement.gpus) for placement in placements))
 
     @property
     def trials(self) -> list[tuple[str, Cell, TrialSpec]]:
-        """(name, cell, spec) of every trial: all cells at the first seed, then all at the next, so that an early end
-        leaves a comparison with fewer seeds and not one with fewer cells. Within a seed the longest come first: a long
-        trial that starts last leaves devices idle."""
+        """(name, cell, spec) of every trial, in the order in which they start.
+
+        All cells at the first seed come first, then all at the next. So a run that ends early has fewer seeds, not
+        fewer cells. Within a seed the longest trials come first, because a long trial that starts last leaves devices
+        idle.
+        """
         cells = sorted(self.grid.cells, key=lambda cell: -self.seconds.get(cell.spec.cell, 0.0))
         return [(*_named(cell, seed),) for seed in range(self.grid.seeds) for cell in cells]
 
@@ -88,17 +92,18 @@ def _named(cell: Cell, seed: int) -> tuple[str, Cell, TrialSpec]:
 
 @dataclass(frozen=True)
 class GridRequest:
-    """Options that resolve a grid, None or empty where they are not given.
+    """The options that resolve a grid. An option that is not given is None or empty.
 
     Attributes:
         grid: a shipped grid's name, or a file ending in .yaml.
-        dataset, data_root: of the data set, by name and as a folder.
-        seeds: of each cell.
+        dataset: name of the data set.
+        data_root: folder of the data set.
+        seeds: number of seeds per cell.
         only: `axis=value,value` texts that keep part of the grid.
         preset: smoke, quick, study or full.
-        gpus_per_trial: GPUs of a trial.
+        gpus_per_trial: GPUs per trial.
         settings: `field=value` texts.
-        precision: what `train.precision: auto` stands for; None is what suits the machines.
+        precision: what `train.precision: auto` stands for; None for the default of the machines.
     """
 
     grid: str | None = None
@@ -113,13 +118,13 @@ class GridRequest:
 
     @classmethod
     def stored(cls, options: Mapping[str, Any]) -> GridRequest:
-        """Return the request that the manifest of a run holds, see `options`."""
+        """Return the request whose `options` the manifest of a run holds."""
         known = {item.name: options[item.name] for item in fields(cls) if options.get(item.name) is not None}
-        kinds: dict[str, Any] = {"only": tuple, "settings": tuple, "data_root": Path}  # plain data hold none of these
+        kinds: dict[str, Any] = {"only": tuple, "settings": tuple, "data_root": Path}  # JSON has none of these types
         return cls(**{name: kinds[name](value) if name in kinds else value for name, value in known.items()})
 
     def options(self) -> dict[str, Any]:
-        """Return the options as the manifest of a run keeps them, plain data."""
+        """Return the options as plain data, as the manifest of a run keeps them."""
         return {
             "grid": self.grid, "dataset": self.dataset, "data_root": self.data_root and str(self.data_root),
             "seeds": self.seeds, "only": [*self.only], "preset": self.preset, "gpus_per_trial": self.gpus_per_trial,
@@ -127,7 +132,7 @@ class GridRequest:
         }  # fmt: skip
 
     def begun(self) -> GridRequest:
-        """Return the request of a new run: with the default grid where none is given, and an absolute `data_root`."""
+        """Return the request of a new run, with the default grid if none is given, and an absolute `data_root`."""
         return replace(self, grid=self.grid or DEFAULT_GRID, data_root=self.data_root and self.data_root.resolve())
 
     @property
@@ -138,7 +143,7 @@ class GridRequest:
 
 
 def this_machine() -> Local:
-    """Return this machine as the planner sees it, before a cluster is started on it."""
+    """Return the CPUs and GPUs of this machine, before a cluster is started on it."""
     names = gpu_names()
     return Local(describe()["cores"], len(names), names[0] if names else None)
 
@@ -149,10 +154,10 @@ def make(request: GridRequest, nodes: Sequence[Machine], max_concurrent: int | N
     Args:
         request: what to resolve.
         nodes: the machines trials may run on.
-        max_concurrent: trials at a time as asked for, None for the default.
+        max_concurrent: trials at a time; None for the default.
 
     Raises:
-        UsageError: any fault of the grid or the options.
+        UsageError: the grid or the options have a fault.
     """
     with_gpu = [node for node in nodes if node.gpus]
     asked = request.gpus_per_trial
@@ -185,7 +190,7 @@ def make(request: GridRequest, nodes: Sequence[Machine], max_concurrent: int | N
 
 
 def _extent(grid: Grid) -> str:
-    """How much a grid trains, in a few words."""
+    """Return how much a grid trains, in a few words."""
     specs = [cell.spec for cell in grid.cells]
     steps = max(spec.train.epochs * spec.train.steps_per_epoch for spec in specs)
     crop = max(spec.data.crop for spec in specs)
@@ -193,7 +198,12 @@ def _extent(grid: Grid) -> str:
 
 
 def default_precision(gpus: int, nodes: Sequence[Machine]) -> str:
-    """What `train.precision: auto` means for trials with so many GPUs on these nodes, by the committed table."""
+    """Return what `train.precision: auto` means on these nodes, from precision.yaml.
+
+    Args:
+        gpus: of each trial; 0 for trials on CPUs.
+        nodes: the machines trials may run on.
+    """
     table = yaml.safe_load(PRECISION_FILE.read_text())
     if not gpus:
         return table["cpu"]
@@ -207,13 +217,16 @@ def _by_accelerator(table: Mapping[str, str], accelerator: str | None) -> str:
 
 
 def place(grid: Grid, gpus: int, nodes: Sequence[Machine], max_concurrent: int | None) -> Plan:
-    """Give every cell its devices on these nodes.
+    """Return the plan that gives every cell its devices on these nodes.
 
     Args:
-        gpus: of each trial, where the grid does not say; 0 turns GPUs that the grid asks for into logical CPU devices.
+        grid: the resolved grid.
+        gpus: of each trial if the grid does not say; 0 replaces GPUs that the grid asks for by logical CPU devices.
+        nodes: the machines trials may run on.
+        max_concurrent: trials at a time; None for the default.
 
     Raises:
-        UsageError: a batch does not split over the replicas, or the installed stack lacks something.
+        UsageError: a batch does not split over the replicas, or the installed packages lack an optimiser or wrapper.
     """
     cells, shared, concurrent = [], False, max_concurrent
     for cell in grid.cells:
@@ -226,32 +239,43 @@ def place(grid: Grid, gpus: int, nodes: Sequence[Machine], max_concurrent: int |
         shared |= sharing
         logical = wanted.gpus if wanted.gpus and not own else wanted.cpu_replicas
         placement = {**wanted.model_dump(), "cpus": cpus, "gpus": own, "cpu_replicas": logical}
-        # Validated again: the batch has to split over the replicas.
+        # Validated again, because the batch has to split over the replicas.
         values = {**cell.spec.model_dump(mode="json"), "placement": placement}
         cells.append(replace(cell, spec=grids.parse(values, f"grid {grid.name}: cell {cell.label!r}")))
     return Plan(replace(grid, cells=tuple(cells)), concurrent, shared)
 
 
 def merge_grids(old: Grid, new: Grid) -> Grid:
-    """Return a grid with the cells of both, and the seeds of the one that has more."""
+    """Return a grid with the cells of both, and the larger of the two numbers of seeds."""
     have = {(cell.spec.cell, cell.spec.placement.replicas) for cell in old.cells}
     more = [cell for cell in new.cells if (cell.spec.cell, cell.spec.placement.replicas) not in have]
     return replace(old, cells=(*old.cells, *more), seeds=max(old.seeds, new.seeds))
 
 
 def allocate(gpus: int, nodes: Sequence[Machine], max_concurrent: int | None) -> tuple[int, int | None, bool]:
-    """Return the CPUs of a trial, the trials at a time, and whether trials share cores."""
+    """Return the CPUs per trial, the trials at a time (None for as many as fit), and whether trials share cores.
+
+    Args:
+        gpus: of each trial; 0 for trials on CPUs.
+        nodes: the machines trials may run on.
+        max_concurrent: trials at a time; None for the default.
+    """
     if gpus:
         hosts = [node for node in nodes if node.gpus >= gpus] or list(nodes)
         return max(1, min(node.cpus * gpus // max(gpus, node.gpus) for node in hosts)), max_concurrent, False
-    # A CPU trial owns a machine: throughput means something only when nothing else runs on its cores.
+    # By default a CPU trial has a machine to itself: throughput is comparable only if nothing else runs on its cores.
     concurrency = max_concurrent or len(nodes)
     per_node = -(-concurrency // len(nodes))
     return max(1, min(node.cpus for node in nodes) // per_node), concurrency, per_node > 1
 
 
 def why_unplaceable(needs: Sequence[tuple[int, int]], nodes: Sequence[Machine]) -> str | None:
-    """Say why no single node can hold a trial of so many (CPUs, GPUs); None if one can. Ray would wait for ever."""
+    """Return why no single node can hold a trial, or None if each has a node. Ray would wait for ever.
+
+    Args:
+        needs: the distinct (CPUs, GPUs) of trials.
+        nodes: the machines trials may run on.
+    """
     most = max((node.gpus for node in nodes), default=0)
     for cpus, gpus in needs:
         if gpus > most:

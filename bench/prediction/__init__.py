@@ -1,4 +1,4 @@
-"""Images and videos through the weights of a trial."""
+"""Segmentation of images and videos with the weights of a trial."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What a prediction starts from: a trial, its checkpoint, images and videos; all checked before TensorFlow comes in."""
+"""The inputs of a prediction: trial, weights, images and videos. All are checked before TensorFlow is imported."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ from bench.spec import TrialSpec, parse
 def choose_trial(run: Path, name: str | None) -> results.Stored:
     """Return the only trial of a run, or the one of that name. Unreadable records of other trials are ignored.
 
+    Args:
+        run: folder of a run or of a trial.
+        name: of the trial; None for the only one.
+
     Raises:
-        UsageError: there is none, or there are several.
+        UsageError: there is no such trial, there are several, or its record cannot be read.
     """
     try:
         held = results.read_run(run)
@@ -36,12 +40,22 @@ def choose_trial(run: Path, name: str | None) -> results.Stored:
 
 
 def spec_of(stored: results.Stored) -> TrialSpec:
+    """Return the specification of a trial.
+
+    Raises:
+        UsageError: the trial ended before it read its data, or its specification is invalid.
+    """
     if stored.record.dataset is None:
         raise UsageError(f"{stored.folder}: trial {stored.record.trial} ({stored.record.status}) never saw its data")
     return parse(stored.record.spec, f"{stored.folder}: spec")
 
 
 def checkpoint_of(stored: results.Stored) -> Path:
+    """Return the file of a trial's weights.
+
+    Raises:
+        UsageError: the trial kept no weights, or their file is missing.
+    """
     record = stored.record
     kept = next((artefact for artefact in record.artefacts if artefact.kind == "checkpoint"), None)
     if kept is None:
@@ -56,10 +70,13 @@ def checkpoint_of(stored: results.Stored) -> Path:
 
 
 def list_sources(place: Path) -> list[Path | video.Video]:
-    """List images and videos; every image and the first frame of every video is decoded once.
+    """List images and videos. Every image and the first frame of every video is decoded once, as a check.
+
+    Args:
+        place: an image, a video, or a folder of them.
 
     Raises:
-        UsageError: nothing is there, a file cannot be read, or two would write one file.
+        UsageError: there are none, a file cannot be read, or two would write the same file.
     """
     suffixes = (*IMAGE_SUFFIXES, *video.SUFFIXES)
     if place.is_dir():
@@ -84,13 +101,15 @@ def list_sources(place: Path) -> list[Path | video.Video]:
 
 
 def _shown(path: Path) -> bool:
-    """Whether it is a file as people see them: not the `._NAME` that macOS leaves beside each."""
+    """Return whether a path is a visible file, unlike the `._NAME` that macOS writes beside files."""
     return path.is_file() and not path.name.startswith(".")
 
 
 def _moves(path: Path) -> bool:
+    """Return whether a path is a video, by its suffix."""
     return path.suffix.lower() in video.SUFFIXES
 
 
 def _outputs(path: Path) -> tuple[str, str]:
+    """Return the names of the files or folders that a prediction of this file writes: labels and overlay."""
     return (path.stem, f"{path.stem}-overlay.mp4") if _moves(path) else (f"{path.stem}.png", f"{path.stem}-overlay.png")

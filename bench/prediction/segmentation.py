@@ -1,4 +1,4 @@
-"""From an image to class ids by the weights of a trial, and what is written of them."""
+"""From an image to class ids with the weights of a trial, and the files written of them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,21 @@ def predictor(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from an image uint8 (H, W, 3) to class ids uint8 (H, W).
 
-    As in evaluation: the picture is brought to the trial's size, where the views are averaged and refined, and what
-    comes of it to the picture's own size. With a window the picture keeps its size, and the model sees a window at a
-    time.
+    As in evaluation, the image is scaled to the trial's size, where predictions are averaged over scales and flip and
+    refined by the CRF. The result is scaled to the image's own size. With a window the image keeps its size, and the
+    model is applied to one window at a time.
+
+    Args:
+        spec: of the trial.
+        checkpoint: file of its weights.
+        classes: number of classes.
+        scales: factors of the size over which predictions are averaged.
+        flip: average with the prediction of the mirrored image, too.
+        crf: refine with a dense CRF.
+        window: side of the windows in pixels; None for the whole image at once.
+
+    Raises:
+        UsageError: the weights do not fit the trial's model.
     """
     import tensorflow as tf
 
@@ -38,7 +50,7 @@ def predictor(
     square = BACKBONES[spec.model.backbone].one_size
     refine = models.DenseCRF(from_logits=False) if crf else None
 
-    # One trace for pictures of all sizes.
+    # One trace for images of all sizes.
     @tf.function(input_signature=[tf.TensorSpec((1, None, None, 3), tf.uint8), *[tf.TensorSpec((2,), tf.int32)] * 2])
     def segmented(image: tf.Tensor, content: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
         margins = content[None] if square else None
@@ -64,11 +76,18 @@ def predictor(
 
 
 def check_crf(sources: Sequence[Path | video.Video], classes: int, size: int | None) -> None:
-    """Refuse, before anything is written, what TensorFlow's sparse product on a GPU does not take: a pixel has six
-    neighbours in the lattice of place and colour.
+    """Refuse images that are too large for the CRF on a GPU, before anything is written.
+
+    A pixel has six neighbours in the lattice of position and colour, and TensorFlow's sparse product on a GPU needs
+    6 * pixels * classes < 2^31.
 
     Args:
-        size: of the longest side in the CRF, pixels; None: the picture's own.
+        sources: images and videos.
+        classes: number of classes.
+        size: longest side in the CRF, in pixels; None for the image's own.
+
+    Raises:
+        UsageError: names the first image or video that is too large.
     """
     import tensorflow as tf
 
@@ -91,20 +110,32 @@ def check_crf(sources: Sequence[Path | video.Video], classes: int, size: int | N
 
 
 def overlay(picture: np.ndarray, labels: np.ndarray, colors: np.ndarray) -> np.ndarray:
-    """Mix half image, half class colour: uint8 (H, W, 3) from an image of that shape, ids (H, W) and colours (C, 3)."""
+    """Mix half image and half class colour.
+
+    Args:
+        picture: uint8 (H, W, 3).
+        labels: class ids (H, W).
+        colors: uint8 (C, 3).
+
+    Returns:
+        uint8 (H, W, 3).
+    """
     return ((picture.astype(np.uint16) + colors[labels] + 1) // 2).astype(np.uint8)
 
 
 Segment = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""A function from an image uint8 (H, W, 3) to class ids uint8 (H, W) and overlay uint8 (H, W, 3)."""
 
 
 def segment_image(path: Path, out: Path, segment: Segment) -> None:
+    """Segment an image and write NAME.png (class ids) and NAME-overlay.png into the folder `out`."""
     labels, mixed = segment(read_image(path))
     Image.fromarray(labels).save(out / f"{path.stem}.png")
     Image.fromarray(mixed).save(out / f"{path.stem}-overlay.png")
 
 
 def segment_video(source: video.Video, out: Path, segment: Segment) -> None:
+    """Segment a video and write NAME/000000.png, ... (class ids) and NAME-overlay.mp4 into the folder `out`."""
     folder = out / source.path.stem
     folder.mkdir()
     with video.writer(out / f"{folder.name}-overlay.mp4", source) as append:

@@ -1,4 +1,4 @@
-"""Video files, frame by frame, through ffmpeg: the optional extra `video` (imageio-ffmpeg brings one along)."""
+"""Video files, frame by frame, through ffmpeg. It needs the extra `video` (imageio-ffmpeg, which contains ffmpeg)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,15 @@ SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 
 
 class Video(NamedTuple):
-    """A file that ffmpeg reads: frames of `width` x `height` pixels as they are shown, `frames` about as many."""
+    """A file that ffmpeg reads.
+
+    Attributes:
+        path: of the file.
+        width: of a frame as it is shown, in pixels.
+        height: of a frame as it is shown, in pixels.
+        per_second: frames per second.
+        frames: estimated number of frames.
+    """
 
     path: Path
     width: int
@@ -26,10 +34,10 @@ class Video(NamedTuple):
 
 
 def check(path: Path) -> Video:
-    """Open a video and look at its first frame.
+    """Open a video, read its first frame, and return its size and rate.
 
     Raises:
-        UsageError: the extra is not installed, or ffmpeg cannot read the file.
+        UsageError: the extra is not installed, ffmpeg cannot read the file, or the file states no frame rate.
     """
     if importlib.util.find_spec("imageio_ffmpeg") is None:
         raise UsageError(
@@ -41,7 +49,7 @@ def check(path: Path) -> Video:
     try:
         facts = next(reader)
         width, height = facts["size"]
-        # Read, not only opened: a file cut short may have a whole header.
+        # A frame is read, because a truncated file may have a complete header.
         if len(next(reader)) != 3 * width * height:
             raise ValueError("its frames are not of the size it states")
     except (OSError, RuntimeError, StopIteration, ValueError, KeyError):
@@ -54,10 +62,10 @@ def check(path: Path) -> Video:
 
 
 def frames(video: Video) -> Iterator[np.ndarray]:
-    """The frames of a video, uint8 RGB (height, width, 3)."""
+    """Yield the frames of a video, each uint8 RGB (height, width, 3)."""
     import imageio_ffmpeg
 
-    # At the one rate that the overlay is written at: ffmpeg would repeat frames to reach a finer one of its own.
+    # At the rate of the overlay. By itself ffmpeg might choose a higher rate and repeat frames to reach it.
     reader = imageio_ffmpeg.read_frames(str(video.path), output_params=["-r", f"{video.per_second:g}"])
     next(reader)
     for frame in reader:
@@ -66,9 +74,13 @@ def frames(video: Video) -> Iterator[np.ndarray]:
 
 @contextmanager
 def writer(path: Path, like: Video) -> Iterator[Callable[[np.ndarray], None]]:
-    """A function that appends a frame, uint8 (height, width, 3), to a new H.264 file with the size and speed of `like`.
+    """Yield a function that appends a frame, uint8 (height, width, 3), to a new H.264 file.
 
-    Odd sides grow by a pixel, because the usual players want even ones.
+    Odd sides grow by a pixel, because common players require even ones.
+
+    Args:
+        path: of the new file.
+        like: a video with the size and frame rate of the new one.
     """
     import imageio_ffmpeg
 

@@ -1,4 +1,4 @@
-"""What a trial is: every field of it, validated, and which of them make a cell. Imports no TensorFlow."""
+"""The specification of a trial: its validated fields, and which of them make a cell. Imports no TensorFlow."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Augmentation policies: which changes happen to a training picture, how often and how strongly. Plain data."""
+"""Augmentation policies as plain data: which changes are made to a training image, how often and how strongly."""
 
 from __future__ import annotations
 
@@ -16,16 +16,24 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Part(BaseModel):
+    """A part of a policy. It is frozen and refuses unknown fields."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Normal(_Part):
-    """A normal deviate about the neutral value, cut at three sigma; with `invert` it or its inverse, by a coin."""
+    """A spread of values: normal around the neutral value, cut at three sigma.
+
+    Attributes:
+        sigma: standard deviation, at least 0.
+        invert: take the value or its inverse, each with probability 1/2.
+    """
 
     sigma: float = Field(ge=0)
     invert: bool = False
 
     def at(self, share: float, neutral: float) -> float:
+        """Return the value at the quantile `share`, which lies in 0..1."""
         if self.invert:
             share, inverse = share * 2 % 1, share >= 0.5
         deviate = NormalDist().inv_cdf(min(max(share, 0.00135), 0.99865))
@@ -44,7 +52,13 @@ Spread = Ends | Normal
 
 
 def at(spread: Spread | None, share: float, neutral: float) -> float:
-    """The value of a spread at a uniform `share` in 0..1; neutral when there is none."""
+    """Return the value of a spread at the quantile `share`, or the neutral value if there is no spread.
+
+    Args:
+        spread: (low, high) of a uniform distribution, or a normal one.
+        share: a uniform number in 0..1.
+        neutral: the value that changes nothing.
+    """
     if spread is None:
         return neutral
     if isinstance(spread, Normal):
@@ -62,7 +76,7 @@ def _within(low: float, high: float) -> AfterValidator:
 
 
 class Blur(_Part):
-    """A Gaussian of `sigma` pixels."""
+    """Blur by a Gaussian whose standard deviation is drawn from `sigma`, in pixels."""
 
     probability: Share = 1.0
     sigma: Annotated[Ends, _within(0, 8)] = (0.3, 1.5)
@@ -71,7 +85,8 @@ class Blur(_Part):
 class Clahe(_Part):
     """Contrast limited adaptive histogram equalisation (Zuiderveld 1994) of the luma, in tiles x tiles regions.
 
-    With `evaluation` pictures are treated so when they are scored, too: what a network always sees it must always get.
+    With `evaluation` the images of an evaluation are equalised, too: a network needs at evaluation what it was always
+    given in training.
     """
 
     clip: float = Field(2.0, gt=0)
@@ -80,24 +95,27 @@ class Clahe(_Part):
 
 
 class Cutout(_Part):
-    """A square of `side` (share of the crop) is mean colour and void (DeVries and Taylor 2017, arXiv 1708.04552)."""
+    """Fill a square with the mean colour and mark it as void (DeVries and Taylor 2017, arXiv 1708.04552).
+
+    `side` is the side of the square as a share of the crop, 0..1.
+    """
 
     probability: Share = 1.0
     side: Annotated[Ends, _within(0, 1)] = (0.1, 0.4)
 
 
 def _off(default: Any = None) -> Any:
-    """A change that does not happen unless asked for; unasked for it takes no part in a cell's hash."""
+    """Declare a change that is off by default. While it is off, it is left out of the hash of a cell."""
     return added_later(default)
 
 
 class AugmentationPolicy(_Part):
-    """What happens to training pictures. Probabilities are shares of the pictures.
+    """The changes that are made to training images. Probabilities lie in 0..1 and are drawn per image.
 
     Attributes:
-        flip, vertical_flip: probability of a mirror image.
-        scale: factor of the picture's size.
-        rotate: degrees, about the middle of the crop.
+        flip, vertical_flip: probability of mirroring left to right, and top to bottom.
+        scale: factor of the image's size.
+        rotate: angle in degrees, around the centre of the crop.
         translate: the crop is moved by up to this share of its side, either way, on each axis.
         blur: see `Blur`.
         gamma: exponent of the share of full brightness.
@@ -105,9 +123,10 @@ class AugmentationPolicy(_Part):
         contrast: factor of the distance from middle grey.
         hue: turns of the colour circle.
         saturation: factor of the colourfulness.
-        clahe, cutout: see there.
+        clahe, cutout: see `Clahe` and `Cutout`.
         cutmix: probability that a rectangle of another sample is pasted in (Yun et al. 2019, arXiv 1905.04899).
-        classmix: probability that half of the classes of another sample are (Olsson et al. 2021, arXiv 2007.07936).
+        classmix: probability that half of the classes of another sample are pasted in (Olsson et al. 2021,
+            arXiv 2007.07936).
     """
 
     flip: Share = _off(0.0)
@@ -129,6 +148,6 @@ class AugmentationPolicy(_Part):
 
 @functools.cache
 def named() -> dict[str, AugmentationPolicy]:
-    """The policies of policies.yaml."""
+    """Return the policies of policies.yaml by name."""
     table = yaml.safe_load(Path(__file__).with_name("policies.yaml").read_text())
     return {name: AugmentationPolicy.model_validate(values) for name, values in table.items()}

@@ -1,4 +1,4 @@
-"""What a spec asks for and the installed stack lacks."""
+"""Which settings of a spec the installed packages cannot provide."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ ADDONS_ONLY = ("rectified_adam", "novograd", "lookahead", "swa")
 
 
 def check_available(train: TrainSpec) -> None:
-    """Refuse by name what the installed stack lacks.
+    """Refuse an optimiser or wrapper that the installed packages do not provide.
 
     Raises:
-        UsageError: with the ways out.
+        UsageError: names the setting and the alternatives.
     """
     for name in (train.optimizer, train.wrapper):
         if name in ADDONS_ONLY and not has_addons():

@@ -1,4 +1,4 @@
-"""What every section of a spec is made of, and which of its fields make a cell."""
+"""The base class of all sections of a spec, and which of their fields make a cell."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Spec(BaseModel):
-    """A section of a trial's spec: frozen, and without fields that it does not know."""
+    """A section of a trial's spec. It is frozen and refuses unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 def outside_cell(default: Any, **constraints: Any) -> Any:
-    """Declare a field that is no part of the cell: where or how a trial runs, not what it measures."""
+    """Declare a field that is no part of the cell. It says where or how a trial runs, not what it measures."""
     return Field(default, json_schema_extra={"identity": False}, **constraints)
 
 
 def added_later(default: Any, **constraints: Any) -> Any:
-    """Declare a field that was added after a release: at its default it is left out of the cell, so that old cells
-    keep their hash."""
+    """Declare a field that was added after a release.
+
+    At its default it is left out of the cell, so that old cells keep their hash.
+    """
     return Field(default, json_schema_extra={"neutral": default}, **constraints)
 
 
 def identity(spec: BaseModel) -> dict[str, Any]:
     """Return the fields that make the cell, as plain nested data.
 
-    A field that carries `identity: False` is never among them (see `outside_cell`); one that carries `neutral` is left
-    out while it has that value (see `added_later`).
+    A field with `identity: False` is never among them (see `outside_cell`). A field with `neutral` is left out while
+    it has that value (see `added_later`).
     """
     fields: dict[str, Any] = {}
     for name, field in type(spec).model_fields.items():

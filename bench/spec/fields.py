@@ -1,4 +1,4 @@
-"""Fields of a spec by their dotted names, and specs from nested mappings, with one line for what is wrong."""
+"""Fields of a spec by their dotted names, and specs from nested mappings. A fault is reported in one line."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def parse(values: Mapping[str, Any], where: str) -> TrialSpec:
 
     Args:
         values: sections and fields, as in a grid file.
-        where: what to name as the place of a fault, a file or `--set`.
+        where: the place that an error names, such as a file or `--set`.
 
     Raises:
-        UsageError: one line with the place, the path in the spec, the value and the nearest right name.
+        UsageError: names the place, the path in the spec, the value and the nearest right name.
     """
     try:
         return TrialSpec.model_validate(values)
@@ -39,7 +39,7 @@ def _in_words(fault: Fault) -> str:
 
 
 def _annotation(path: list[str]) -> Any:
-    """Return the type of a field, None where there is no such field."""
+    """Return the type of a field, or None if there is no such field."""
     found: Any = TrialSpec
     for part in path:
         field = getattr(found, "model_fields", {}).get(part)
@@ -57,10 +57,16 @@ def _choices(path: list[str]) -> list[str]:
 
 
 def assign(values: dict[str, Any], dotted: str, value: Any, where: str) -> None:
-    """Set `a.b` in nested mappings in place; the path has to be a field of the spec.
+    """Set a field of the spec, such as `train.epochs`, in nested mappings, in place.
+
+    Args:
+        values: sections and fields; changed in place.
+        dotted: the dotted name of a field of the spec, or of a parameter of the loss (`loss.params.NAME`).
+        value: what to set.
+        where: the place that an error names.
 
     Raises:
-        UsageError: no such field, with the nearest one.
+        UsageError: there is no such field (the nearest one is named), or it is a section.
     """
     *sections, name = dotted.split(".")
     inside_params = sections[:2] == ["loss", "params"]

@@ -1,6 +1,6 @@
-"""The rules that fields of several sections of a spec keep together, a function per rule.
+"""The rules that relate fields of several sections of a spec, one function per rule.
 
-The first line of a function's docstring is the rule as docs/grids.md lists it; a test holds the page to this file.
+The first line of a function's docstring is the rule as docs/grids.md lists it. A test compares the two.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from bench.spec.trial_spec import TrialSpec
 
 Rule = Callable[["TrialSpec"], "str | None"]
-RULES: list[Rule] = []  # in the order in which they are asked; the first that is broken is the one that is reported
+RULES: list[Rule] = []  # in the order in which they are checked; the first broken rule is reported
 
 
 def _rule(check: Rule) -> Rule:
-    """Enter a check into RULES. It returns what is wrong, in one line, or None."""
+    """Add a check to RULES. A check returns what is wrong, in one line, or None."""
     RULES.append(check)
     return check
 
 
 def stated() -> list[str]:
-    """Return the rules as sentences, in the order in which they are asked."""
+    """Return the rules as sentences, in the order in which they are checked."""
     return [str(check.__doc__).partition("\n")[0] for check in RULES]
 
 

@@ -1,7 +1,7 @@
-"""What a trial is: model, loss, data, training, evaluation, placement and seed, validated before anything runs.
+"""The specification of a trial: model, loss, data, training, evaluation, placement, seed. It is validated at once.
 
-A *cell* is what a benchmark compares: the hash of all fields that change the result in distribution. Seeds, placement,
-evaluation views and retention stay out of it, so that a cell means the same on a laptop and on a cluster.
+A *cell* is what a benchmark compares. Its hash covers all fields that change the distribution of the result. Seeds,
+placement, evaluation views and retention are left out, so that a cell means the same on a laptop and on a cluster.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 class LossSpec(Spec):
     """A loss by its registered name, with parameters of its constructor.
 
-    Class weights and priors may be names: the trial computes them from the training labels
-    (see `losses.core.class_weights`).
-    With `calibrated` the loss is divided by its gradient scale before training, so that one learning rate suits all.
+    Class weights and priors may be given by name (see `BY_NAME`). The trial then computes them from the training labels
+    (see `losses.core.class_weights`). With `calibrated` the loss is divided by its gradient scale before training, so
+    that one learning rate suits all losses.
     """
 
     BY_NAME: ClassVar[dict[str, tuple[str, ...]]] = {
@@ -76,8 +76,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _number(key: str, value: Any) -> int | float | None:
-    """A parameter whose default is a number; YAML 1.1 takes 1e-6, without a point, for text."""
-    if _is_number(value) or value is None:  # none: no pixel is void, say; a loss that cannot do without one says so
+    """Return a parameter whose default is a number. YAML 1.1 reads 1e-6, which has no point, as text."""
+    if _is_number(value) or value is None:  # None may have a meaning; else the loss refuses it
         return value  # type: ignore[no-any-return]
     with contextlib.suppress(ValueError):
         if isinstance(value, str):
@@ -86,11 +86,12 @@ def _number(key: str, value: Any) -> int | float | None:
 
 
 class DataSpec(Spec):
-    """A data set and how its pictures reach the model.
+    """A data set and how its images reach the model.
 
-    `size` is the longest side in pixels to which images are brought (training and evaluation alike), `crop` the square
-    training crop cut from that. Evaluation scores at each label's own size. `augment` is a policy by name
-    (bench/spec/policies.yaml) or the policy itself; `pixel_weights` see bench.data.pixel_weights.
+    `size` is the longest side in pixels to which images are scaled, in training and evaluation. `crop` is the side in
+    pixels of the square crop that is cut from that for training. Evaluation scores at each label's own size. `augment`
+    is the name of a policy (bench/spec/policies.yaml) or the policy itself. For `pixel_weights` see
+    `bench.data.pixel_weights`.
     """
 
     dataset: str = "scenes"
@@ -140,9 +141,12 @@ class DataSpec(Spec):
 
 
 class TrainSpec(Spec):
-    """Optimisation. `learning_rate` is meant for a global batch of 8 and scales linearly with it (Goyal et al. 2017,
-    arXiv 1706.02677); warm-up and decay are shares of the whole run. With `eager` steps are not compiled: slow, but
-    every label is checked and a debugger can step."""
+    """Optimisation.
+
+    `learning_rate` is that of a global batch of 8 and scales linearly with the batch (Goyal et al. 2017,
+    arXiv 1706.02677). `warmup` is a share of the whole run, and the decay takes the rest. With `eager` steps are not
+    compiled: this is slow, but every label is checked and a debugger can step.
+    """
 
     epochs: int = Field(4, ge=1)
     steps_per_epoch: int = Field(30, ge=1)
@@ -174,10 +178,10 @@ class TrainSpec(Spec):
 
 
 class EvalSpec(Spec):
-    """What is measured and kept beside training; none of it changes what is trained.
+    """What is measured and kept beside training. None of it changes what is trained.
 
-    `views` are further evaluations of the kept weights, each with its own mIoU and images/s in the record; `published`
-    adds the numbers that three earlier projects published as IoU (`bench.trial.legacy_iou`).
+    `views` are further evaluations of the reported weights, each with its own mIoU and images/s in the record.
+    `published` adds the numbers that three earlier projects published as IoU (`bench.trial.legacy_iou`).
     """
 
     batch_size: int = outside_cell(16, ge=1)
@@ -199,7 +203,8 @@ class EvalSpec(Spec):
 class Placement(Spec):
     """Devices of one trial: whole GPUs, or logical CPU devices to exercise replication without a GPU.
 
-    With `exclusive_node` it has all CPUs of its node, so that nothing else runs there: for grids that time.
+    With `exclusive_node` the trial gets all CPUs of its node, so that nothing else runs there. Grids that measure time
+    need this.
     """
 
     gpus: Annotated[int, Field(ge=0)] = outside_cell(0)
@@ -209,11 +214,12 @@ class Placement(Spec):
 
     @property
     def replicas(self) -> int:
+        """The number of replicas: one per GPU, or per logical CPU device."""
         return self.gpus or self.cpu_replicas
 
 
 class TrialSpec(Spec):
-    """Everything one trial needs; equal specs give equal trials."""
+    """Everything that one trial needs. Equal specs give equal trials."""
 
     model: ModelSpec = ModelSpec()
     loss: LossSpec = LossSpec()
@@ -231,23 +237,23 @@ class TrialSpec(Spec):
         return self
 
     def model_copy(self, **changes: Any) -> TrialSpec:
-        """A copy with changes, which does not keep the cell of the original."""
+        """Return a copy with changes, whose cell is computed again."""
         made = super().model_copy(**changes)
         made.__dict__.pop("cell", None)
         return made
 
     @cached_property
     def cell(self) -> str:
-        """Twelve hexadecimal digits: equal for trials that differ in seed, placement, evaluation or retention only."""
+        """Twelve hexadecimal digits, equal for trials that differ only in seed, placement, evaluation or retention."""
         text = json.dumps(identity(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def initial_weights(source: str) -> Path:
-    """The weights file that `train.init_from` means: a file, or the checkpoint in an earlier trial's folder.
+    """Return the weights file that `train.init_from` names: a file, or the weights in an earlier trial's folder.
 
     Raises:
-        UsageError: nothing there.
+        UsageError: there is no such file.
     """
     path = Path(source).expanduser()
     path = path / WEIGHTS_FILE if path.is_dir() else path

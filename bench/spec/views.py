@@ -11,7 +11,7 @@ from models import OUTPUT_STRIDES
 
 
 class CRF(Spec):
-    """Parameters of the dense CRF (`models.DenseCRF`); what is left out is as published, for pictures of 500 pixels."""
+    """Parameters of the dense CRF (`models.DenseCRF`). One left out is as published, for images of 500 pixels."""
 
     iterations: int | None = Field(None, ge=1, description="updates")
     gaussian_sxy: float | None = Field(None, gt=0, description="width of the smoothness kernel, pixels")
@@ -22,18 +22,18 @@ class CRF(Spec):
 
     @property
     def chosen(self) -> dict[str, Any]:
-        """The parameters that are given."""
+        """The parameters that are given, by name."""
         return self.model_dump(exclude_none=True)
 
     @property
     def name(self) -> str:
-        """Such as `crf(bilateral_sxy=26)`."""
+        """The name of the CRF in a record, such as `crf(bilateral_sxy=26)`."""
         values = ",".join(f"{name}={value:g}" for name, value in self.chosen.items())
         return f"crf({values})" if values else "crf"
 
 
 class View(Spec):
-    """A way to evaluate the trained weights; what is left out is as in training."""
+    """A way to evaluate the trained weights. What is left out is as in training."""
 
     output_stride: int | None = None
     flip: bool = False
@@ -53,12 +53,12 @@ class View(Spec):
 
     @property
     def plain(self) -> bool:
-        """Whether one pass of the model is all there is."""
+        """Whether the view is one pass of the model, without flip, scales or CRF."""
         return not self.flip and self.crf is None and self.scales == (1.0,)
 
     @property
     def name(self) -> str:
-        """Such as `os16+flip+x0.5,1,1.5+crf`; `default` when nothing is chosen."""
+        """The name of the view in a record, such as `os16+flip+x0.5,1,1.5+crf`; `default` if nothing is chosen."""
         parts = [f"os{self.output_stride}"] if self.output_stride else []
         parts += ["flip"] if self.flip else []
         parts += [f"x{','.join(f'{scale:g}' for scale in self.scales)}"] if self.scales != (1.0,) else []

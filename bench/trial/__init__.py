@@ -1,4 +1,4 @@
-"""One trial: set up, fit, score, save. It meets the driver in its specification, its events and its record only."""
+"""One trial: set up, fit, score, save. It shares only files and events with the driver."""
 
 from typing import TYPE_CHECKING
 

@@ -26,6 +26,7 @@ from bench.trial.trial import run
 
 
 def _show(event: dict[str, Any]) -> None:
+    """Print a progress event in one line."""
     if event["event"] == "alive":
         return
     parts = [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in event.items()]

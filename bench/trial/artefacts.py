@@ -1,4 +1,4 @@
-"""Files that a trial leaves beside its record: the reported weights, and pictures of its predictions."""
+"""Files that a trial writes beside its record: the reported weights, and images of its predictions."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from bench.trial.setup import Prepared
 
 
 def save(prepared: Prepared, reported: Reported, folder: Path, facts: Facts) -> None:
-    """Write the weights that the model has, and the pictures; list each file in the facts."""
+    """Write the present weights of the model, and the images of predictions; list each file in the facts."""
     with facts.timer.phase("io"):
         with facts.timer.part("weights"):
             save_weights(prepared, reported, folder, facts)
         try:
             with facts.timer.part("pictures"):
                 save_pictures(prepared, folder, facts)
-        except Exception:  # a picture that is gone by now costs the pictures, not the scores
+        except Exception:  # an image that cannot be read any more costs the images, not the scores
             traceback.print_exc()
 
 
 def save_weights(prepared: Prepared, reported: Reported, folder: Path, facts: Facts) -> None:
-    """Write the weights, unless `eval.keep_checkpoint` is "none"."""
+    """Write the present weights of the model, unless `eval.keep_checkpoint` is "none"."""
     if prepared.spec.eval.keep_checkpoint != "none":
         path = folder / WEIGHTS_FILE
         prepared.model.save_weights(str(path))
@@ -37,7 +37,7 @@ def save_weights(prepared: Prepared, reported: Reported, folder: Path, facts: Fa
 
 
 def save_pictures(prepared: Prepared, folder: Path, facts: Facts) -> None:
-    """Write evenly spaced images of the validation split, their truth and what was predicted, for the report."""
+    """Write evenly spaced images of the validation split, their truth and their prediction as PNG, for the report."""
     split = prepared.dataset.splits["val"]
     count = min(len(split), prepared.spec.eval.pictures)
     wanted = np.unique(np.linspace(0, len(split) - 1, count).round().astype(int)).tolist()

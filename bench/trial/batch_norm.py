@@ -1,4 +1,4 @@
-"""Running statistics of batch normalisation: shared between replicas, and computed again for averaged weights."""
+"""Running statistics of batch normalisation: shared between replicas, and recomputed for averaged weights."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from bench.trial.strategy import distribute
 
 
 def share_statistics(model: keras.Model, strategy: tf.distribute.Strategy) -> None:
-    """Give every replica the mean of all replicas' running statistics, which is what weights on disk hold.
+    """Give every replica the mean of all replicas' running statistics, as it is saved in the weights.
 
-    Each replica's own differ, as it sees images of its own: scores would depend on which replica scored an image, and
-    a training that goes on from its weights would not be the one that never stopped.
+    Replicas see different images, so that their statistics differ. Without this, scores would depend on which replica
+    scored an image, and a training resumed from its weights would differ from one that never stopped.
     """
     if strategy.num_replicas_in_sync == 1:
         return
@@ -26,14 +26,19 @@ def share_statistics(model: keras.Model, strategy: tf.distribute.Strategy) -> No
 
 
 RECALIBRATION = 0.95
-"""Momentum of normalisation while its statistics are made anew: of 20 batches the last counts 2.6 times the first."""
+"""Momentum of normalisation while its statistics are recomputed. Of 20 batches the last weighs 2.6 times the first."""
 
 
 def recalibrate(model: keras.Model, dataset: tf.data.Dataset, strategy: tf.distribute.Strategy) -> None:
     """Compute batch-norm statistics by forward passes over a few batches.
 
-    Averaged weights have none of their own (Izmailov et al. 2018, arXiv 1803.05407), and those of the weights that were
-    averaged say nothing of them.
+    Averaged weights need this (Izmailov et al. 2018, arXiv 1803.05407): the statistics of the weights that were
+    averaged do not hold for the average.
+
+    Args:
+        model: its statistics are replaced in place.
+        dataset: finite global batches whose first element is the images (B, H, W, 3).
+        strategy: the strategy the model lives in.
     """
     layers = [layer for layer in model._flatten_layers() if hasattr(layer, "moving_variance") and layer.trainable]
     momenta = [layer.momentum for layer in layers]
@@ -50,9 +55,10 @@ def recalibrate(model: keras.Model, dataset: tf.data.Dataset, strategy: tf.distr
             batches += 1
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
-            _scale_statistics(layer, 1 / (1 - RECALIBRATION**batches))  # as Adam does for its start at zero
+            _scale_statistics(layer, 1 / (1 - RECALIBRATION**batches))  # the correction for a start at zero, as in Adam
 
 
 def _scale_statistics(layer: Any, factor: float) -> None:
+    """Multiply the running mean and variance of a layer."""
     for statistic in (layer.moving_mean, layer.moving_variance):
         statistic.assign(np.asarray(statistic) * np.float32(factor))

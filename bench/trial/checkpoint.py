@@ -1,4 +1,4 @@
-"""From a training to its checkpoint and back: weights, optimiser, dropout, and what the training has seen."""
+"""From a training to its checkpoint and back: weights, optimiser, dropout and history."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _SCORES = ("best_scores", "last_scores")
 
 
 def write(folder: Path, checkpoint: Checkpoint) -> None:
-    """Replace the checkpoint of a trial in one step."""
+    """Replace the checkpoint of a trial atomically."""
     results.write_bytes(folder / CHECKPOINT_FILE, as_bytes(checkpoint))
 
 
 def of_training(model: Any) -> dict[str, list[np.ndarray]]:
-    """Return weights, optimizer with its loss scale and step, and steps of the dropout of a compiled model."""
+    """Return a compiled model's weights, its optimiser with loss scale and step, and the steps of its dropouts."""
     return {
         "model": model.get_weights(),
         "optimizer": [np.asarray(variable.numpy()) for variable in _variables(model.optimizer)],
@@ -34,10 +34,12 @@ def of_training(model: Any) -> dict[str, list[np.ndarray]]:
 
 
 def restore_training(model: Any, arrays: Mapping[str, Sequence[np.ndarray]]) -> None:
-    """Put `of_training` back into a model built and compiled in the same way; under a strategy, in its scope.
+    """Put the arrays of `of_training` back into a model that was built and compiled in the same way.
+
+    Call it in the scope of the model's strategy.
 
     Raises:
-        ValueError: it was not.
+        ValueError: the model was built or compiled in another way.
     """
     model.set_weights(arrays["model"])
     make_variables(model.optimizer, model.trainable_variables)
@@ -48,7 +50,8 @@ def restore_training(model: Any, arrays: Mapping[str, Sequence[np.ndarray]]) -> 
 
 
 def _variables(optimizer: Any) -> list[Any]:
-    # Of Keras's older kind, tensorflow-addons' wrappers hold those of the optimiser inside in `weights` alone.
+    """Return all variables of an optimiser, with those of its loss scale."""
+    # Wrappers of tensorflow-addons have Keras's legacy API: the inner optimiser's variables are in `weights` alone.
     found = optimizer.weights if hasattr(optimizer, "_create_all_weights") else optimizer.variables
     scale: Any = getattr(optimizer, "_loss_scale", None)  # Keras 2.15 leaves it out of the variables
     extra = [scale.current_loss_scale, scale.counter] if hasattr(scale, "counter") else []
@@ -56,7 +59,7 @@ def _variables(optimizer: Any) -> list[Any]:
 
 
 def of_history(history: TrainingHistory) -> Checkpoint:
-    """Return what a training has seen so far, as plain data and arrays."""
+    """Return a history as plain data and arrays."""
     state = {field.name: getattr(history, field.name) for field in dataclasses.fields(history)}
     arrays = {"best": state.pop("best_weights") or []}
     for name in _SCORES:
@@ -68,7 +71,7 @@ def of_history(history: TrainingHistory) -> Checkpoint:
 
 
 def history_of(checkpoint: Checkpoint) -> TrainingHistory:
-    """Return the history that `of_history` wrote; other state is passed over."""
+    """Return the history that `of_history` wrote; other state is ignored."""
     fields = {field.name for field in dataclasses.fields(TrainingHistory)}
     state = {name: value for name, value in checkpoint.state.items() if name in fields}
     for name in _SCORES:
@@ -77,6 +80,7 @@ def history_of(checkpoint: Checkpoint) -> TrainingHistory:
 
 
 def _scores(values: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> Any:
+    """Return `Scores` from its plain values and its arrays, or None if there are no values."""
     if not values:
         return None
     of_arrays = [field.name for field in dataclasses.fields(Scores) if "ndarray" in str(field.type)]

@@ -1,4 +1,4 @@
-"""Where the time of a trial goes."""
+"""The wall-clock time of a trial by phase."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class PhaseTimer:
-    """Wall-clock seconds by phase. Phases nest: time inside an inner phase is not counted in the outer one."""
+    """Measures wall-clock seconds by phase. Phases nest: time inside an inner phase is not counted in the outer one."""
 
     PHASES = ("init", "compile", "train", "eval", "io")
 
@@ -21,7 +21,7 @@ class PhaseTimer:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Book the time inside to a phase."""
+        """Count the time inside the block in a phase."""
         self._charge()
         self._stack.append(name)
         try:
@@ -32,7 +32,7 @@ class PhaseTimer:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Measure a part of the phase that it lies in, which has these seconds too."""
+        """Measure a part of a phase. Its seconds are counted in the phase, too."""
         started = time.perf_counter()
         try:
             yield
@@ -40,32 +40,33 @@ class PhaseTimer:
             self._parts[name] += time.perf_counter() - started
 
     def _charge(self) -> None:
+        """Count the time since the last call in the innermost phase."""
         now = time.perf_counter()
         if self._stack:
             self._spent[self._stack[-1]] += now - self._since
         self._since = now
 
     def add(self, name: str, seconds: float) -> None:
-        """Book seconds spent before this object existed, such as those of an earlier attempt."""
+        """Count seconds in a phase that were spent before this object existed, such as those of an earlier attempt."""
         self._spent[name] += seconds
         self._started -= seconds
 
     def move(self, source: str, target: str, seconds: float) -> None:
-        """Book seconds to another phase, such as those of the first step, which is mostly tracing."""
+        """Move seconds from one phase to another, such as those of the first step, which is mostly tracing."""
         self._spent[source] -= seconds
         self._spent[target] += seconds
 
     def elapsed(self, name: str) -> float:
-        """Return the seconds booked to a phase up to now."""
+        """Return the seconds of a phase up to now."""
         self._charge()
         return self._spent[name]
 
     def of_part(self, name: str) -> float:
-        """Return the seconds of a part, 0 if the trial did not come to it."""
+        """Return the seconds of a part; 0 if it has not begun."""
         return self._parts[name]
 
     def as_dict(self) -> dict[str, float]:
-        """Return the record's `clocks`: seconds of each phase, and of all since the start."""
+        """Return the record's `clocks`: the seconds of each phase (`NAME_s`), and `total_s` since the start."""
         self._charge()
         return {f"{name}_s": self._spent[name] for name in self.PHASES} | {
             "total_s": time.perf_counter() - self._started

@@ -1,4 +1,4 @@
-"""The entry point of a scheduled trial, called in a process of its own."""
+"""The entry point of a scheduled trial, called in a separate process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from bench.trial.trial import now, run
 
 
 def worker(payload: dict[str, Any], emit: Emit) -> None:
-    """Run the scheduled trial of a payload, in a process of its own."""
+    """Run the scheduled trial of a payload in this process, which runs no other.
+
+    Args:
+        payload: plain data of `bench.execution.runner`: specification, folder, CPUs and what the record says besides.
+        emit: called with progress events, and with "result" at the end.
+    """
     prepare_process(payload["cpus"])
     spec = parse(payload["spec"], f"trial {payload['trial']}")
     names = {name: payload[name] for name in ("trial", "label", "axes", "shared", "tuning")}
@@ -25,7 +30,7 @@ def worker(payload: dict[str, Any], emit: Emit) -> None:
 
 
 def _numbers(record: results.Record) -> dict[str, Any]:
-    """Return what a tracker should show of a trial in the end."""
+    """Return the final numbers of a trial that a tracker shows."""
     last = record.history[-1] if record.history else None
     found: dict[str, Any] = {"epoch": last and last.epoch, "step": last.step if last else 0}
     if record.views:
@@ -37,7 +42,7 @@ def _numbers(record: results.Record) -> dict[str, Any]:
 
 
 def _attempt(folder: Path) -> int:
-    """Count the starts of this trial's process, this one included; every start leaves a line."""
+    """Add a line for this start of the trial's process to the file of attempts, and return the number of lines."""
     path = folder / ATTEMPTS_FILE
     with open(path, "a") as file:
         file.write(f"{now()} {platform.node()} {os.getpid()}\n")

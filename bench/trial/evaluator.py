@@ -1,4 +1,4 @@
-"""Scoring: one integer confusion matrix over a whole split, every image counted once, at its label's own size."""
+"""Scoring: one integer confusion matrix over a whole split. Every image counts once, at its label's own size."""
 
 from __future__ import annotations
 
@@ -21,10 +21,17 @@ from results import class_iou
 
 @dataclass(frozen=True)
 class Scores:
-    """What one pass over a split gives.
+    """The result of one pass over a split.
 
-    `confusion` is (C, C) int64 with rows = truth; `boundary` the same with one more class for "not near a boundary";
-    `image_mious` holds the mIoU of each image; `published` is that of `bench.trial.legacy_iou`, where asked for."""
+    Attributes:
+        confusion: (C, C) int64, rows = truth.
+        boundary: (C+1, C+1) int64, the same with one more class for "not near a boundary".
+        image_mious: (N,) float64, the mIoU of each image; NaN where an image has no labelled pixel.
+        loss: mean over the labelled images.
+        images: number of images N.
+        seconds: of the pass.
+        published: numbers of `bench.trial.legacy_iou`; None if they are not asked for.
+    """
 
     confusion: np.ndarray
     boundary: np.ndarray
@@ -35,6 +42,11 @@ class Scores:
     published: Mapping[str, float] | None = None
 
     def as_dict(self, class_names: tuple[str, ...] = ()) -> dict[str, Any]:
+        """Return a row of the record's `views` without view and split. IoU, Dice and accuracy are in 0..1 or NaN.
+
+        Args:
+            class_names: of all classes, for the list of those that occur neither in truth nor in prediction.
+        """
         iou, dice = class_iou(self.confusion), class_dice(self.confusion)
         edge = class_iou(self.boundary)[: len(self.confusion)]
         total = self.confusion.sum()
@@ -57,19 +69,19 @@ class Scores:
 
 
 class Evaluator:
-    """Scores a model on any split; traced once for all splits whose batches have the same static shape.
+    """Scores a model on any split. It is traced once for all splits whose batches have the same static shape.
 
-    The confusion matrix of a picture is a function of the weights and of that picture: batches hold one shape of image,
-    so that nothing has a margin that another picture made.
+    The confusion matrix of an image depends on the weights and on that image alone: all images of a batch have the
+    same shape, so that no image gets a margin because of another.
 
     Args:
         model: logits (B,H,W,C) from images (B,H,W,3) in 0..255: a Keras model, or any function called like one.
         loss: a loss with average="image", whose mean over a split does not depend on the batch size.
         classes: number of classes C.
         strategy: the strategy the model lives in; batches are split over its replicas.
-        as_published: also give the numbers of `bench.trial.legacy_iou`.
+        as_published: also compute the numbers of `bench.trial.legacy_iou`.
         alive: called after every batch, as a sign of life.
-        sized: the model takes `sizes` (B,2) too: height and width of each image without its margin.
+        sized: the model also takes `sizes` (B,2), height and width of each image without its margin.
     """
 
     def __init__(
@@ -87,7 +99,7 @@ class Evaluator:
         self._steps: dict[str, Callable[..., dict[str, Any]]] = {}
 
     def of(self, model: Callable[..., tf.Tensor], sized: bool = False) -> Evaluator:
-        """Return an evaluator of another model of the same trial, with the same loss and signs of life."""
+        """Return an evaluator of another model of the same trial, with the same loss, strategy and signs of life."""
         return Evaluator(model, self._loss, self._classes, self._strategy, self._as_published, self._alive, sized)
 
     def __call__(self, dataset: tf.data.Dataset) -> Scores:
@@ -106,7 +118,7 @@ class Evaluator:
         for outcome in self._outcomes(dataset):
             for name, found_so_far in parts.items():
                 found_so_far.append(outcome[name].numpy())
-            # The mean of a batch is one over its labelled images, whatever filler it has.
+            # The mean of a batch is over its labelled images; filler images do not count.
             loss += float(outcome["loss"].numpy().mean()) * int(parts["labelled"][-1].sum())
         seconds = time.perf_counter() - started
         found = {name: np.concatenate(values) for name, values in parts.items()}
@@ -126,11 +138,11 @@ class Evaluator:
         )
 
     def warm(self, dataset: tf.data.Dataset) -> None:
-        """Trace and run one batch, so that the next pass is timed without it. Costs little where that is traced."""
+        """Trace and run one batch, so that the time of the next pass contains no tracing. Cheap if traced already."""
         next(self._outcomes(dataset))
 
     def predict(self, dataset: tf.data.Dataset, wanted: set[int]) -> dict[int, np.ndarray]:
-        """Return label maps, uint8 at each label's own size, of the images with these indices."""
+        """Return the predicted label maps of the images with these indices: uint8 (H, W), at each label's own size."""
         found: dict[int, np.ndarray] = {}
         for outcome in self._outcomes(dataset):
             for row, index in enumerate(outcome["index"].numpy().tolist()):
@@ -140,7 +152,7 @@ class Evaluator:
         return found
 
     def _outcomes(self, dataset: tf.data.Dataset) -> Iterator[dict[str, tf.Tensor]]:
-        """Yield what became of each global batch. Tensors stay on the device until somebody reads them."""
+        """Yield the outcome of each global batch by name. Tensors stay on the device until they are read."""
         batches = distribute(dataset, self._strategy)
         step = self._step(batches.element_spec)
         for batch in batches:
@@ -150,17 +162,18 @@ class Evaluator:
             self._alive()
 
     def _step(self, spec: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
-        """Return the traced scoring of global batches of this kind: one trace for all shapes of a split."""
+        """Return the traced scoring of global batches with this element spec: one trace for all shapes of a split."""
         if (key := str(spec)) not in self._steps:
             self._steps[key] = tf.function(
                 lambda batch: self._strategy.run(self._score_batch, args=(batch,)),
                 input_signature=[spec],
-                # Nothing here or in the models is written for AutoGraph, which takes most of a second to find out.
+                # Nothing here or in the models needs AutoGraph, which would take most of a second to find that out.
                 autograph=False,
             )
         return self._steps[key]
 
     def _score_batch(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Return the outcome of one replica's batch, by name; the first axis of each tensor is that of the images."""
         sizes = {"sizes": batch["image_size"]} if self._sized else {}
         logits = self._model(tf.cast(batch["image"], tf.float32), training=False, **sizes)
         confusion, boundary, at_model_size, prediction = tf.map_fn(
@@ -187,6 +200,7 @@ class Evaluator:
     def _score_one(
         self, logits: tf.Tensor, label: tf.Tensor, image_size: tf.Tensor, label_size: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return confusion, boundary confusion, label at the model's size, and prediction of one image, padded."""
         own = tf.cast(label[: label_size[0], : label_size[1]], tf.int32)
         at_model_size = tf.image.resize(own[..., None], image_size, "nearest")[..., 0]
         prediction = label_map(logits, image_size, label_size)
@@ -200,13 +214,18 @@ class Evaluator:
 
 
 def _pad_like(labels: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-    """Fill up with `IGNORE_INDEX` below and to the right, to the height and width of another."""
+    """Pad labels (h, w) with `IGNORE_INDEX` below and to the right, to the height and width of `like`."""
     missing = tf.shape(like)[:2] - tf.shape(labels)
     padding = tf.stack([tf.zeros_like(missing), missing], axis=1)
     return tf.ensure_shape(tf.pad(labels, padding, constant_values=IGNORE_INDEX), like.shape[:2])
 
 
 def label_map(logits: tf.Tensor, image_size: tf.Tensor, label_size: tf.Tensor) -> tf.Tensor:
-    """Return the class ids (LH, LW) int32 of one image: those of `models.labels` for the logits of the content, without
-    the margin that a model of one size has."""
+    """Return the class ids (LH, LW) int32 of one image, see `models.labels`.
+
+    Args:
+        logits: (H, W, C); those of the margin, which images of a model of fixed size have, are cut off.
+        image_size: (2,) height and width of the image without its margin.
+        label_size: (2,) height LH and width LW of the label.
+    """
     return labels(logits[None, : image_size[0], : image_size[1]], label_size)[0]

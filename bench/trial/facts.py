@@ -1,4 +1,4 @@
-"""What is known of a trial so far: whatever ends the trial, it reaches the record. Imports no TensorFlow by itself."""
+"""What is known of a trial so far. It reaches the record however the trial ends. Imports no TensorFlow by itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bench.trial.monitor import TrainingHistory
 
 Emit = Callable[[dict[str, Any]], None]
-"""Takes progress events: "step", "epoch", and "alive", a bare sign of life."""
+"""A function that takes progress events: "step", "epoch", and "alive", a bare sign of life."""
 
 
 def ignore(event: dict[str, Any]) -> None:
@@ -23,7 +23,7 @@ def ignore(event: dict[str, Any]) -> None:
 
 @dataclass
 class Facts:
-    """Collects fields of the record while a trial runs. A failed trial leaves those that it came to."""
+    """Collects fields of the record while a trial runs. A failed trial has those that were known when it failed."""
 
     timer: PhaseTimer = field(default_factory=PhaseTimer)
     environment: dict[str, Any] = field(default_factory=lambda: dict(describe()))
@@ -38,7 +38,7 @@ class Facts:
         """Return the fields of the record that are known.
 
         Args:
-            gpus: of the trial; the memory of each counts, unless `memory` is set already.
+            gpus: number of GPUs of the trial, whose memory is measured now unless `memory` is set.
         """
         return {
             "environment": self.environment,
@@ -53,11 +53,16 @@ class Facts:
 
 
 def memory_peaks(gpus: int) -> dict[str, float | None]:
-    """Return the most memory in use so far, in MiB: of this process, and of TensorFlow over all GPUs of the trial."""
+    """Return the peak memory so far in MiB: of this process, and of TensorFlow summed over the GPUs of the trial.
+
+    Args:
+        gpus: number of GPUs of the trial; at 0 the peak of the GPUs is None.
+    """
     return {"peak_rss_mb": peak_rss_mb(), "peak_gpu_mb": _gpu_peak() if gpus else None}
 
 
 def _gpu_peak() -> float:
+    """Return the sum of TensorFlow's memory peaks on all GPUs of this process, in MiB."""
     import tensorflow as tf
 
     gpus = range(len(tf.config.list_logical_devices("GPU")))

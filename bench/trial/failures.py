@@ -8,8 +8,11 @@ from typing import Any
 
 
 def failure(error: BaseException) -> dict[str, Any]:
-    """Status and error fields of the record for what went wrong."""
-    # By name, because the classes live in modules that import TensorFlow.
+    """Return the record's `status` and `error` for an exception.
+
+    The status is "oom", "invalid" (a UsageError), "diverged" or "crashed".
+    """
+    # By name, because the modules of these classes import TensorFlow.
     known = {"UsageError": "invalid", "Diverged": "diverged"}
     status = "oom" if _out_of_memory(error) else known.get(type(error).__name__, "crashed")
     return {
@@ -26,7 +29,10 @@ def failure(error: BaseException) -> dict[str, Any]:
 
 
 def error_line(error: BaseException) -> str:
-    """What went wrong in one line: TensorFlow and Keras wrap an exception of a graph in pages of their own."""
+    """Return what went wrong, in one line.
+
+    TensorFlow and Keras wrap an exception inside a graph in pages of text. The innermost exception is returned.
+    """
     wrapper = "(?!Exception encountered)"
     inside = re.findall(rf"^ *(?:\S*}}}} )?(\w+(?:Error|Exception): {wrapper}.+)$", str(error), re.MULTILINE)
     lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -34,10 +40,10 @@ def error_line(error: BaseException) -> str:
 
 
 def _out_of_memory(error: BaseException | None) -> bool:
-    """Whether it, or what caused it, is an allocation that failed on a device or on the host."""
+    """Return whether an exception, or one of its causes, is a failed allocation on a device or on the host."""
     seen = set()
     while error is not None and id(error) not in seen:
-        # cuDNN and XLA fail to allocate under other types.
+        # Allocations of cuDNN and XLA fail with other types.
         if type(error).__name__ in ("ResourceExhaustedError", "MemoryError") or any(
             sign in str(error) for sign in ("CUDA_ERROR_OUT_OF_MEMORY", "RESOURCE_EXHAUSTED", "OOM when allocating")
         ):

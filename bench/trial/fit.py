@@ -16,12 +16,12 @@ from bench.trial.strategy import distribute
 
 
 def fit(prepared: Prepared, folder: Path, facts: Facts, emit: Emit = ignore) -> TrainingHistory:
-    """Train to the last epoch, from the checkpoint that an earlier attempt left in the folder if there is one.
+    """Train to the last epoch. If an earlier attempt left a checkpoint in the folder, the training resumes from it.
 
     Args:
         prepared: the trial; its models are trained in place.
         folder: holds the checkpoint, which is written after every epoch.
-        facts: the history is added, and grows while the training runs.
+        facts: gets the history, which grows while the training runs.
         emit: called with progress events.
 
     Raises:
@@ -30,12 +30,12 @@ def fit(prepared: Prepared, folder: Path, facts: Facts, emit: Emit = ignore) -> 
     """
     train = prepared.spec.train
     history = facts.training = restore_checkpoint(prepared, folder, facts) or TrainingHistory()
-    if not train.eager:  # else the images/s of the first evaluation would hold its tracing
+    if not train.eager:  # else the time of the first evaluation would include its tracing
         with facts.timer.phase("compile"):
             prepared.evaluator.warm(prepared.evaluation["val"])
     steps = train.epochs * train.steps_per_epoch
     batches = distribute(prepared.batches(steps, history.steps), prepared.strategy)
-    # As it was at the last step: of an attempt that ended after it, only the scoring is left.
+    # The progress at the last step that was done. After the last epoch nothing sets it again: only scoring is left.
     prepared.objective.set_progress(max(0, history.steps - train.steps_per_execution) / steps)
     if history.epochs < train.epochs:
         prepared.training_model.fit(

@@ -13,14 +13,18 @@ from losses import bincount
 
 
 def mean_of_known(values: np.ndarray) -> float:
-    """Return the mean of what is not NaN, NaN if there is nothing else."""
+    """Return the mean of the values that are not NaN; NaN if there are none."""
     values = np.asarray(values, float)
     values = values[~np.isnan(values)]
     return float(values.mean()) if values.size else float("nan")
 
 
 def class_dice(confusion: np.ndarray) -> np.ndarray:
-    """Return 2 TP / (2 TP + FP + FN) per class, (C,) float64; NaN where the class occurs nowhere."""
+    """Return Dice, 2 TP / (2 TP + FP + FN), per class: (C,) float64 in 0..1.
+
+    Args:
+        confusion: (C, C) counts, rows = truth. A class with neither truth nor prediction gets NaN.
+    """
     confusion = np.asarray(confusion, np.float64)
     hit = np.diag(confusion)
     mass = confusion.sum(0) + confusion.sum(1)
@@ -28,7 +32,7 @@ def class_dice(confusion: np.ndarray) -> np.ndarray:
 
 
 def confusion_matrix(truth: tf.Tensor, prediction: tf.Tensor, classes: int) -> tf.Tensor:
-    """Count (truth, prediction) pairs, pixels with truth outside 0..classes-1 left out.
+    """Count (truth, prediction) pairs. Pixels with truth outside 0..classes-1 are left out.
 
     Args:
         truth, prediction: integer class ids of one shape.
@@ -48,17 +52,17 @@ def pairs(truth: tf.Tensor, prediction: tf.Tensor, classes: int) -> tf.Tensor:
 
 
 def count_pairs(found: tf.Tensor, classes: int) -> tf.Tensor:
-    """Return the confusion matrix (C, C) int32 of what `pairs` gave."""
-    # What is ignored has one bin past the end, which is cut off: cheaper than a boolean mask, and of static shape.
+    """Return the confusion matrix (C, C) int32 of the result of `pairs`."""
+    # Ignored pixels have one bin past the end, which is cut off: cheaper than a boolean mask, and of static shape.
     return tf.reshape(bincount(found, classes * classes + 1)[:-1], [classes, classes])
 
 
 def boundary_band(labels: tf.Tensor, distance: tf.Tensor) -> tf.Tensor:
-    """Find the pixels within `distance` (Chebyshev, pixels) of another label or of the picture's edge.
+    """Find the pixels within `distance` (Chebyshev, pixels) of another label or of the image's edge.
 
-    This is the region of Boundary IoU (Cheng et al. 2021, arXiv 2103.16562), the mask less its erosion by a square, for
-    all classes at once: a window lies inside one label exactly when no two neighbours in it differ, and differences are
-    counted with integral images, so that the cost does not grow with the distance.
+    This is the region of Boundary IoU (Cheng et al. 2021, arXiv 2103.16562), the mask without its erosion by a square,
+    for all classes at once. A window lies inside one label if and only if no two neighbours in it differ. Differences
+    are counted with integral images, so that the cost does not grow with the distance.
 
     Args:
         labels: (H, W) integer ids.
@@ -74,17 +78,26 @@ def boundary_band(labels: tf.Tensor, distance: tf.Tensor) -> tf.Tensor:
 
 
 def _window_sums(mask: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-    """Return the sums of `mask` over all (height, width) windows that lie inside it."""
+    """Return the sums of a bool `mask` (H, W) over all (height, width) windows inside it: int32."""
     total = tf.pad(tf.cumsum(tf.cumsum(tf.cast(mask, tf.int32), 0), 1), [[1, 0], [1, 0]])
     return total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]
 
 
 def score_image(truth: tf.Tensor, prediction: tf.Tensor, classes: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the confusion matrices of one image: over all pixels (C, C), and over the boundary bands (C+1, C+1).
+    """Return two confusion matrices of one image: over all pixels, and over the boundary bands.
 
     In the second, pixels outside their own band count as an extra class, so that row and column sums of the first C
-    classes are the two bands of Boundary IoU. The band is 2 % of the image diagonal wide, as in the paper. Where the
-    truth is void the prediction is taken to be, too, so that a border with void lies in both bands or in neither.
+    classes are the two bands of Boundary IoU. The band is 2 % of the image diagonal wide, as in the paper, and at least
+    1 pixel. Where the truth is void, the prediction is treated as void, too, so that a border with void lies in both
+    bands or in neither.
+
+    Args:
+        truth: (H, W) integer ids; those outside 0..C-1 are void.
+        prediction: (H, W) integer class ids.
+        classes: number of classes C.
+
+    Returns:
+        (C, C) and (C+1, C+1) int32, rows = truth.
     """
     truth, prediction = tf.cast(truth, tf.int32), tf.cast(prediction, tf.int32)
     diagonal = tf.norm(tf.cast(tf.shape(truth), tf.float32))
@@ -98,13 +111,18 @@ def score_image(truth: tf.Tensor, prediction: tf.Tensor, classes: int) -> tuple[
 
 @keras.utils.register_keras_serializable(package="segmentation_bench")
 class RunningConfusion(keras.metrics.Metric):
-    """Counts an integer confusion matrix over the batches of an epoch, on all replicas; its result is the mIoU."""
+    """Counts an integer confusion matrix over the batches of an epoch, on all replicas. Its result is the mIoU, 0..1.
+
+    Args:
+        classes: number of classes C.
+        name: of the metric in Keras's logs.
+    """
 
     def __init__(self, classes: int, name: str = "miou", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         self.classes = classes
         self.matrix = self.add_weight(name="matrix", shape=(classes, classes), initializer="zeros", dtype="int64")
-        # On a CPU the arg-max takes most of this metric's time; XLA makes one pass of it and what follows.
+        # On a CPU the arg-max takes most of this metric's time. XLA fuses it with what follows into one pass.
         self._pairs = tf.function(
             lambda truth, logits: pairs(truth, _arg_max(logits), classes),
             autograph=False,
@@ -112,12 +130,20 @@ class RunningConfusion(keras.metrics.Metric):
         )
 
     def update_state(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: Any = None) -> None:
-        del sample_weight  # weights steer the training; every labelled pixel counts once
+        """Count a batch.
+
+        Args:
+            y_true: (B, H, W) integer ids; those outside 0..C-1 are ignored.
+            y_pred: (B, H, W, C) logits, or (B, 2, H, W, C) with those of an auxiliary head second.
+            sample_weight: ignored.
+        """
+        del sample_weight  # weights are for training; every labelled pixel counts once
         y_pred = y_pred[:, 0] if len(y_pred.shape) == 5 else y_pred  # an auxiliary head's logits come second
         self.matrix.assign_add(tf.cast(count_pairs(self._pairs(y_true, y_pred), self.classes), tf.int64))
 
     def result(self) -> tf.Tensor:
-        # `class_iou` in float32 and in the graph: Keras asks after every batch, of matrices that stay on the device.
+        """Return the mIoU over the classes that occur in truth or prediction; 0 if there are none."""
+        # `class_iou` in float32 and in the graph: Keras calls this after every batch; the matrix stays on the device.
         matrix = tf.cast(tf.convert_to_tensor(self.matrix), tf.float32)
         hit = tf.linalg.diag_part(matrix)
         union = tf.reduce_sum(matrix, 0) + tf.reduce_sum(matrix, 1) - hit
@@ -125,6 +151,7 @@ class RunningConfusion(keras.metrics.Metric):
         return tf.reduce_sum(tf.math.divide_no_nan(hit, union)) / tf.maximum(1.0, tf.reduce_sum(seen))
 
     def reset_state(self) -> None:
+        """Set all counts to zero."""
         self.matrix.assign(tf.zeros((self.classes, self.classes), tf.int64))
 
     def counts(self) -> np.ndarray:
@@ -136,12 +163,13 @@ class RunningConfusion(keras.metrics.Metric):
 
 
 UNROLLED = 32
+"""Most classes of the unrolled arg-max."""
 
 
 def _arg_max(logits: tf.Tensor) -> tf.Tensor:
-    """Bring (..., C) to (...) int32, the first among equals.
+    """Return the arg-max over the last axis, (..., C) to (...) int32; the first one among equals.
 
-    Of up to 32 classes it is an unrolled chain, which XLA vectorises.
+    On a CPU, for up to 32 classes, it is an unrolled chain of comparisons, which XLA vectorises.
     """
     classes = logits.shape[-1]
     if classes > UNROLLED or tf.config.list_logical_devices("GPU"):

@@ -1,4 +1,4 @@
-"""Keras callbacks of a training: what it has seen, the monitor that sees it, and the progress of its loss."""
+"""The history of a training and its Keras callbacks: the monitor that records it, and the schedule of its loss."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EPOCH_METRICS = ("loss", "miou", "mean_dice", "pixel_accuracy", "mean_image_iou"
 
 
 class Diverged(Exception):
-    """Says that the loss stopped being finite."""
+    """The loss is not finite. `epoch`, `step` and `detail` (last finite loss, loss scale) reach the record."""
 
     def __init__(self, epoch: int, step: int, last_finite: float | None, loss_scale: float | None) -> None:
         super().__init__(f"the loss is not finite at step {step} (epoch {epoch}); last finite value {last_finite}")
@@ -32,9 +32,18 @@ class Diverged(Exception):
 
 @dataclass
 class TrainingHistory:
-    """What a training has seen: its epochs, its rates, its best weights. A checkpoint holds all of it, by these names.
+    """What was measured during a training. A checkpoint holds all of it, under these names.
 
-    `history` has the record's entry of each epoch; `windows` the images/s of each window of steps.
+    Attributes:
+        history: the record's entry of each epoch.
+        windows: images/s of each window of steps.
+        best_epoch: epoch of the highest validation mIoU, counted from 1.
+        best_scores: validation scores of that epoch.
+        best_weights: weights of that epoch, if `eval.keep_checkpoint` is "best".
+        last_scores: validation scores of the last epoch.
+        seconds_to_target: seconds of training until the mIoU reached `eval.target_miou`.
+        epoch_of_target: the epoch in which it did.
+        last_finite_loss: the newest loss that was read.
     """
 
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -49,15 +58,23 @@ class TrainingHistory:
 
     @property
     def epochs(self) -> int:
+        """The number of epochs that are done."""
         return len(self.history)
 
     @property
     def steps(self) -> int:
+        """The number of steps that are done."""
         return self.history[-1]["step"] if self.history else 0
 
 
 class LossSchedule(keras.callbacks.Callback):
-    """Gives a loss that changes in the course of training the share of it that is done, before every step."""
+    """Tells a loss that changes during training the progress of the training, before every step.
+
+    Args:
+        set_progress: called with the share of all steps that is done, 0..1.
+        train: section of the spec.
+        done: steps that an earlier attempt did.
+    """
 
     _supports_tf_logs = True  # as in `TrainingMonitor`
 
@@ -73,20 +90,22 @@ class LossSchedule(keras.callbacks.Callback):
 
 
 class TrainingMonitor(keras.callbacks.Callback):
-    """Times windows of steps with one host sync each, scores every epoch, keeps the best weights, stops on a NaN.
+    """Times windows of steps, scores every epoch, keeps the best weights, and stops if the loss is not finite.
+
+    A window has one synchronisation with the host.
 
     Args:
         spec: of the trial.
-        score: scores the weights as they are on the validation split.
+        score: scores the present weights on the validation split.
         running: the confusion matrix of the epoch's training batches.
-        learning_rate: step -> rate.
-        timer: the seconds of tracing and of evaluation are booked here.
+        learning_rate: function from the step to the rate.
+        timer: counts the seconds of tracing and of evaluation.
         emit: called with progress events.
-        history: what was seen before, of a training that is resumed; added to.
-        keep: called after every epoch, when all of it is in the history.
+        history: of a training that is resumed, or an empty one; it is extended in place.
+        keep: called after every epoch, once the history contains it.
     """
 
-    # Without this Keras 2 copies all logs to the host after every batch: the watching would slow what it times.
+    # Without this Keras 2 copies all logs to the host after every batch, which would slow the steps that are timed.
     _supports_tf_logs = True
 
     def __init__(
@@ -130,7 +149,7 @@ class TrainingMonitor(keras.callbacks.Callback):
         """Wait for the device and read the epoch's mean loss so far.
 
         Raises:
-            Diverged: it is not finite.
+            Diverged: the loss is not finite.
         """
         loss = float(np.asarray(logs["loss"]))
         if not math.isfinite(loss):
@@ -141,6 +160,7 @@ class TrainingMonitor(keras.callbacks.Callback):
         return loss
 
     def _close_window(self, loss: float) -> None:
+        """Add the images/s of the window that ends to the history, and begin the next."""
         assert self._window_start is not None
         step, since = self._window_start
         now = time.perf_counter()
@@ -178,6 +198,7 @@ class TrainingMonitor(keras.callbacks.Callback):
         )
 
     def _remember(self, scores: Scores) -> None:
+        """Update the best and last scores, the best weights and the target."""
         history, miou = self.history, scores.as_dict()["miou"]
         history.last_scores = scores
         best = history.best_scores.as_dict()["miou"] if history.best_scores else -math.inf
@@ -188,5 +209,5 @@ class TrainingMonitor(keras.callbacks.Callback):
         target = self._spec.eval.target_miou
         if target is not None and history.epoch_of_target is None and miou >= target:
             history.epoch_of_target = self._epoch
-            # Training time alone, as AlgoPerf counts it: compile and evaluation have phases of their own.
+            # Training time alone, as in AlgoPerf: compilation and evaluation are separate phases.
             history.seconds_to_target = self._timer.elapsed("train")

@@ -1,4 +1,4 @@
-"""The loss of a trial, with what depends on its data resolved to numbers."""
+"""The loss of a trial. Weights and priors that depend on its data are resolved to numbers."""
 
 from __future__ import annotations
 
@@ -15,29 +15,35 @@ if TYPE_CHECKING:
 
 
 class Objective(NamedTuple):
-    """The loss that is trained, the same with one value per image for scoring, and what the record says about it."""
+    """The loss of a trial.
+
+    Attributes:
+        train_loss: the loss that is trained.
+        eval_loss: the same loss with one value per image, for scoring.
+        facts: the record's `objective`: parameters and gradient scale.
+    """
 
     train_loss: Any
     eval_loss: Any
     facts: dict[str, Any]
 
     def set_progress(self, share: float) -> None:
-        """Give both the share of the training that is done, 0..1."""
+        """Set the progress of the training, 0..1, in both losses."""
         self.train_loss.set_progress(share)
         self.eval_loss.set_progress(share)
 
 
 def build(spec: LossSpec, labels: Iterable[np.ndarray], classes: int, auxiliary_weight: float = 0.0) -> Objective:
-    """Build the loss; under a strategy, in its scope.
+    """Build the loss. Call it in the scope of the strategy.
 
     Args:
         spec: the loss; weights given by name are computed here.
-        labels: the training labels, uint8, of any sizes.
-        classes: how many there are; other ids do not count.
-        auxiliary_weight: of the same loss at the auxiliary head, which a model trained with one has beside its own.
+        labels: the training labels, each (H, W) uint8 of any size.
+        classes: number of classes; labels with other ids are not counted.
+        auxiliary_weight: of the same loss at the auxiliary head; 0 for a model without one.
 
     Raises:
-        UsageError: a parameter out of its range, or weights for another number of classes.
+        UsageError: a parameter is out of its range, or weights are for another number of classes.
     """
     params = resolved(spec, labels, classes)
     # An average over the global batch would make the validation loss depend on the batch size.
@@ -58,7 +64,7 @@ def build(spec: LossSpec, labels: Iterable[np.ndarray], classes: int, auxiliary_
 
 
 def resolved(spec: LossSpec, labels: Iterable[np.ndarray], classes: int) -> dict[str, Any]:
-    """Return the parameters of the loss, weights and priors as numbers."""
+    """Return the parameters of the loss, with numbers for weights and priors that are given by name."""
     named = {name: value for name, value in spec.params.items() if isinstance(value, str) and name in spec.BY_NAME}
     if not named:
         return dict(spec.params)
@@ -75,7 +81,15 @@ def resolved(spec: LossSpec, labels: Iterable[np.ndarray], classes: int) -> dict
 
 
 def census(labels: Iterable[np.ndarray], classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Count per class its pixels, all labelled pixels of the images where it is, and these images: (C,) each."""
+    """Count per class its pixels, the labelled pixels of the images that contain it, and these images.
+
+    Args:
+        labels: each (H, W) uint8.
+        classes: number of classes C; other ids are not counted.
+
+    Returns:
+        Three integer arrays (C,).
+    """
     counts = np.stack([np.bincount(label.ravel(), minlength=256)[:classes] for label in labels])
     present = counts > 0
     return counts.sum(axis=0), (present * counts.sum(axis=1, keepdims=True)).sum(axis=0), present.sum(axis=0)

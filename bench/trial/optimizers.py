@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules by name, on either generation of Keras."""
+"""Optimisers and learning-rate schedules by name, for Keras 2 and Keras 3."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from bench.core import KERAS_3
 from bench.spec import TrainSpec, check_available
 
 REFERENCE_BATCH = 8
+"""The global batch that `train.learning_rate` is meant for."""
 _NOT_DECAYED = ["bias", "gamma", "beta"]  # parts of a variable's name
 
 
@@ -62,10 +63,10 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class _OneOperation:
-    """Adam's update of a variable by TensorFlow's one operation for it, in place of a chain of elementwise ones.
+    """Adam's update of a variable by TensorFlow's single operation for it, in place of a chain of elementwise ones.
 
-    Equal to Keras's to the rounding of 1 - beta_2, which it takes in float32: 1.3e-5 of the second moment. The training
-    step is traced sooner and dispatches fewer operations (docs/speed.md).
+    It equals Keras's update up to the rounding of 1 - beta_2, which is done in float32: 1.3e-5 of the second moment.
+    The training step is traced faster and dispatches fewer operations (docs/speed.md).
     """
 
     amsgrad: bool
@@ -78,7 +79,7 @@ class _OneOperation:
     _velocities: Any
 
     def update_step(self, gradient: Any, variable: Any, *rate: Any) -> None:
-        """As in Keras, whose second generation finds the learning rate itself and whose third hands it over."""
+        """Update one variable. Keras 2 leaves the learning rate to the optimiser; Keras 3 passes it as `rate`."""
         if isinstance(gradient, tf.IndexedSlices) or self.amsgrad:
             super().update_step(gradient, variable, *rate)  # type: ignore[misc]
             return
@@ -100,6 +101,7 @@ class _OneOperation:
         )
 
     def _moments(self: Any, variable: Any) -> tuple[tf.Variable, tf.Variable]:
+        """Return first and second moment of a variable."""
         if KERAS_3:
             index = self._get_variable_index(variable)
             return self._momentums[index].value, self._velocities[index].value
@@ -121,9 +123,12 @@ if KERAS_3:
 
     @keras.utils.register_keras_serializable(package="segmentation_bench")
     class Lamb(keras.optimizers.Lamb):
-        """LAMB as published and as in tensorflow-addons (You et al. 2019, arXiv 1904.00962): the decay is part of the
-        update whose norm is compared, and biases and normalisation are neither decayed nor rescaled. Keras decays
-        beside it and rescales all: a bias that starts at zero then hardly moves."""
+        """LAMB as published and as in tensorflow-addons (You et al. 2019, arXiv 1904.00962).
+
+        The decay is part of the update whose norm is compared. Biases and normalisation are neither decayed nor
+        rescaled. Keras's own LAMB decays outside the update and rescales all variables, so that a bias that starts at
+        zero hardly moves.
+        """
 
         def __init__(self, learning_rate: Any, decay: float, **kwargs: Any) -> None:
             super().__init__(learning_rate, **kwargs)
@@ -151,8 +156,11 @@ if KERAS_3:
 
     @keras.utils.register_keras_serializable(package="segmentation_bench")
     class LossScale(keras.optimizers.LossScaleOptimizer):
-        """Loss scaling that skips a step when any replica's gradients overflow. Keras asks the first replica alone, as
-        if the gradients were summed by then, which the optimiser inside does later."""
+        """Loss scaling that skips a step if the gradients of any replica overflow.
+
+        Keras checks those of the first replica only, as if they were summed already; but the inner optimiser sums them
+        later.
+        """
 
         def check_finite(self, grads: Any) -> tf.Tensor:
             finite = super().check_finite(grads)
@@ -163,17 +171,17 @@ if KERAS_3:
 
 
 def learning_rate(train: TrainSpec) -> WarmupDecay:
-    """The schedule of a trial, its peak scaled linearly with the global batch."""
+    """Return the learning-rate schedule of a trial. Its peak scales linearly with the global batch."""
     steps = train.epochs * train.steps_per_epoch
     peak = train.learning_rate * train.batch_size / REFERENCE_BATCH
     return WarmupDecay(peak, steps, round(train.warmup * steps), train.schedule, train.power, train.final)
 
 
 def build(train: TrainSpec) -> keras.optimizers.Optimizer:
-    """The optimiser of a trial. Adam has no weight decay; of the others, normalisation and biases are not decayed.
+    """Return the optimiser of a trial. Adam has no weight decay; the others do not decay normalisation and biases.
 
     Raises:
-        UsageError: the installed stack lacks it.
+        UsageError: the installed packages lack it.
     """
     check_available(train)
     rate = learning_rate(train)
@@ -191,17 +199,17 @@ def build(train: TrainSpec) -> keras.optimizers.Optimizer:
         base = _from_addons(train, rate)
     if isinstance(base, keras.optimizers.Optimizer):
         base.exclude_from_weight_decay(var_names=_NOT_DECAYED)
-        if not KERAS_3:  # which turns it on where it sees a GPU: a program of XLA's for every variable
+        if not KERAS_3:  # Keras 2 turns it on if there is a GPU: one XLA program per variable
             base.jit_compile = False
     base = _wrap(base, train)
     return LossScale(base) if KERAS_3 and train.precision == "mixed_float16" else base
 
 
 def make_variables(optimizer: Any, variables: Sequence[Any]) -> None:
-    """Make the optimiser's variables now: a training step that makes variables itself is traced twice.
+    """Create the optimiser's variables now, because a training step that creates them is traced twice.
 
-    Under a distribution strategy, in its scope. Where they are made already nothing happens; Keras 3's loss scaling
-    would make them again.
+    Call it in the scope of the distribution strategy. It does nothing if the variables exist; Keras 3's loss scaling
+    would create them a second time.
     """
     if getattr(optimizer, "built", False):
         return
@@ -210,19 +218,20 @@ def make_variables(optimizer: Any, variables: Sequence[Any]) -> None:
 
 
 def average_weights(optimizer: Any, variables: Sequence[Any]) -> None:
-    """Give the variables the averages that SWA has kept of them."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)  # in half precision a loss scale is around it
+    """Set the variables to their averages, which the optimiser SWA has kept."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)  # in half precision a loss-scaling optimiser wraps it
     inner.assign_average_vars(variables)
 
 
 def _legacy(train: TrainSpec, rate: WarmupDecay) -> Any:
-    """The wrappers of tensorflow-addons take optimisers of Keras's older kind only."""
+    """Return an optimiser of Keras's legacy API, the only kind that the wrappers of tensorflow-addons take."""
     if train.optimizer == "adam":
         return keras.optimizers.legacy.Adam(rate)
     return _decoupled(keras.optimizers.legacy.SGD)(rate, momentum=train.momentum, decoupled_decay=train.weight_decay)
 
 
 def _from_addons(train: TrainSpec, rate: WarmupDecay) -> Any:
+    """Return an optimiser of tensorflow-addons."""
     addons = _addons()
     if train.optimizer == "lamb":
         return addons.LAMB(rate, weight_decay=train.weight_decay, exclude_from_weight_decay=_NOT_DECAYED)
@@ -232,11 +241,12 @@ def _from_addons(train: TrainSpec, rate: WarmupDecay) -> Any:
 
 
 def _spared(variable: Any) -> bool:
+    """Return whether a variable is not decayed: a bias or a parameter of normalisation."""
     return any(part in variable.name for part in _NOT_DECAYED)
 
 
 def _decoupled(kind: Any) -> Any:
-    """An optimiser of Keras's older kind that takes rate * decay of a kernel off it, as Keras's newer ones do."""
+    """Return a legacy optimiser class that subtracts rate * decay * kernel per step, as Keras's newer optimisers do."""
 
     class Decoupled(kind):
         def __init__(self, *args: Any, decoupled_decay: float, **kwargs: Any) -> None:
@@ -252,7 +262,10 @@ def _decoupled(kind: Any) -> Any:
 
 
 def _sparing(kind: Any) -> Any:
-    """NovoGrad, whose decay is part of the normalised gradient (Ginsburg et al. 2019, arXiv 1905.11286), of kernels."""
+    """Return a NovoGrad class that decays kernels only.
+
+    The decay is part of the normalised gradient (Ginsburg et al. 2019, arXiv 1905.11286).
+    """
 
     class Sparing(kind):
         _spares = False
@@ -269,6 +282,7 @@ def _sparing(kind: Any) -> Any:
 
 
 def _wrap(base: Any, train: TrainSpec) -> Any:
+    """Return an optimiser inside the wrapper that the spec names. SWA averages over the last quarter of the steps."""
     if train.wrapper == "lookahead":
         return _addons().Lookahead(base)
     if train.wrapper == "swa":
@@ -278,6 +292,7 @@ def _wrap(base: Any, train: TrainSpec) -> Any:
 
 
 def _addons() -> Any:
+    """Import the optimisers of tensorflow-addons without their warning."""
     import warnings
 
     with warnings.catch_warnings():

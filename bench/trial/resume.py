@@ -1,4 +1,4 @@
-"""The checkpoint of a trial after each epoch: written while it trains, restored by the next attempt."""
+"""The checkpoint of a trial: written after each epoch, restored by the next attempt."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bench.trial.setup import Prepared
 
 
 def restore_checkpoint(prepared: Prepared, folder: Path, facts: Facts) -> TrainingHistory | None:
-    """Put back what an earlier attempt left after its last epoch: weights, optimiser, clocks.
+    """Restore the checkpoint of an earlier attempt: weights, optimiser, dropout, clocks.
 
     Returns:
-        The history of that attempt; None when it left nothing that fits.
+        The history of that attempt. None if there is no checkpoint, or one of another spec, code, version or data.
     """
     kept = read_checkpoint(folder)
     if kept is None:
@@ -31,13 +31,13 @@ def restore_checkpoint(prepared: Prepared, folder: Path, facts: Facts) -> Traini
         facts.timer.add(name, kept.state["clocks"][f"{name}_s"])
     history = checkpoint.history_of(kept)
     if kept.state.get("machine") != _machine(facts):
-        history.windows.clear()  # of another machine's speed
+        history.windows.clear()  # the images/s of another machine
     facts.environment["resumed_after_epoch"] = history.epochs
     return history
 
 
 def write_checkpoint(prepared: Prepared, history: TrainingHistory, folder: Path, facts: Facts) -> None:
-    """Replace the checkpoint of the trial by its present state."""
+    """Replace the checkpoint of the trial with its present state."""
     with facts.timer.phase("io"):
         seen = checkpoint.of_history(history)
         state = {**seen.state, "made_by": _made_by(prepared), "machine": _machine(facts)}
@@ -52,7 +52,7 @@ def _machine(facts: Facts) -> dict[str, Any]:
 
 
 def _made_by(prepared: Prepared) -> dict[str, Any]:
-    """Return what has to be equal for a training to go on as if it had never stopped."""
+    """Return what has to be equal so that a training can resume as if it had never stopped."""
     spec = prepared.spec.model_dump(mode="json")
     spec["placement"].pop("cpus")
     return {"spec": spec, "data": prepared.dataset.version, **{name: describe().get(name) for name in MADE_BY}}

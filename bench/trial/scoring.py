@@ -1,4 +1,4 @@
-"""The scores of a trial: of each epoch on the validation split, and of the reported weights on every split and view."""
+"""The scores of a trial: of each epoch on the validation split, and of the reported weights on all splits and views."""
 
 from __future__ import annotations
 
@@ -25,9 +25,12 @@ RECALIBRATION_BATCHES = 20
 
 @dataclass(frozen=True)
 class Reported:
-    """The weights that a trial reports, all of the training model in Keras's order.
+    """The weights that a trial reports.
 
-    `scores` are theirs on the validation split; `epoch` is None for an average over epochs.
+    Attributes:
+        weights: all of the training model, in Keras's order.
+        scores: theirs on the validation split.
+        epoch: after which epoch they were taken; None for an average over epochs.
     """
 
     weights: list[np.ndarray]
@@ -36,10 +39,10 @@ class Reported:
 
 
 def score_validation(prepared: Prepared) -> Scores:
-    """Score the weights as they are on the validation split.
+    """Score the present weights on the validation split.
 
     Raises:
-        UsageError: no pixel of the split has a label, so that training on would measure nothing.
+        UsageError: no pixel of the split has a label, so that the trial would measure nothing.
     """
     share_statistics(prepared.training_model, prepared.strategy)
     scores = prepared.evaluator(prepared.evaluation["val"])
@@ -52,7 +55,7 @@ def score_validation(prepared: Prepared) -> Scores:
 
 
 def choose_reported(prepared: Prepared, history: TrainingHistory, timer: PhaseTimer) -> Reported:
-    """Choose the weights of the best epoch, of the last, or their average over epochs, as the spec has it."""
+    """Choose the weights that the spec asks for: of the best epoch, of the last, or an average over epochs (SWA)."""
     model = prepared.training_model
     if prepared.spec.train.wrapper == "swa":
         with timer.phase("eval"):
@@ -66,21 +69,22 @@ def choose_reported(prepared: Prepared, history: TrainingHistory, timer: PhaseTi
 
 
 def _average_over_epochs(prepared: Prepared) -> Scores:
+    """Put the averaged weights into the model, recompute its batch-norm statistics, and score it."""
     average_weights(prepared.training_model.optimizer, prepared.training_model.trainable_variables)
     recalibrate(prepared.model, prepared.batches(RECALIBRATION_BATCHES), prepared.strategy)
     return score_validation(prepared)
 
 
 def score_reported_weights(prepared: Prepared, reported: Reported, facts: Facts) -> list[dict[str, Any]]:
-    """Put the reported weights into the model and score them: validation, the test split once, then the other views.
+    """Put the reported weights into the model and score them on the test split, once, and in the other views.
 
     Args:
-        prepared: the trial, trained.
+        prepared: the trial, after training.
         reported: the weights, and their scores on the validation split.
-        facts: views that fail are added, each with its reason.
+        facts: gets the views that fail, each with its reason.
 
     Returns:
-        One row of the record's `views` per view and split.
+        One row of the record's `views` per view and split; the first is that of the validation split.
     """
     prepared.training_model.set_weights(reported.weights)
     names, val = prepared.dataset.class_names, prepared.evaluation["val"]
@@ -88,28 +92,29 @@ def score_reported_weights(prepared: Prepared, reported: Reported, facts: Facts)
     if (test := prepared.evaluation.get("test")) is not None:
         with facts.timer.phase("eval"):
             if test.element_spec != val.element_spec:
-                prepared.evaluator.warm(test)  # traced for labels of another shape
+                prepared.evaluator.warm(test)  # labels of another shape need another trace
             found.append({"view": "default", "split": "test", **prepared.evaluator(test).as_dict(names)})
     return found + _other_views(prepared, found, facts)
 
 
 def _other_views(prepared: Prepared, default: list[dict[str, Any]], facts: Facts) -> list[dict[str, Any]]:
-    """Evaluate the reported weights in the other ways that were asked for."""
+    """Score the reported weights in each view of `eval.views`, and return one row per view and split."""
     found = []
     for view in prepared.spec.eval.views:
-        if view.plain and view.output_stride == prepared.spec.model.output_stride:  # as in training, by its full name
+        if view.plain and view.output_stride == prepared.spec.model.output_stride:  # as the default view
             found += [{**scores, "view": view.name} for scores in default]
             continue
         try:
             with facts.timer.phase("eval"):
                 found += _view(prepared, view)
-        except Exception as error:  # a finished training is worth more than one more way to look at it
+        except Exception as error:  # a view that fails must not cost a finished training
             traceback.print_exc()
             facts.failed_views[view.name] = error_line(error)[:500]
     return found
 
 
 def _view(prepared: Prepared, view: View) -> list[dict[str, Any]]:
+    """Score one view and return one row per split."""
     with prepared.strategy.scope():
         predict = views.predictor(view, prepared.model, prepared.spec, prepared.classes)
     evaluator = prepared.evaluator.of(predict, sized=view.crf is not None)

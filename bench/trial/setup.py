@@ -24,8 +24,18 @@ from bench.trial.strategy import make_strategy
 class Prepared:
     """A trial before its first step.
 
-    `training_model` is what `fit` sees, compiled; `model` is what everything else sees. They share their layers.
-    `evaluation` has the finite batches of each split that is scored, by name.
+    Attributes:
+        spec: the whole specification.
+        strategy: the devices.
+        dataset: all splits.
+        crops: the samples of the training split.
+        evaluation: finite batches of each split that is scored, by name.
+        training_model: the compiled model for `fit`.
+        model: the model for everything else; it shares the layers of `training_model`.
+        objective: the loss.
+        learning_rate: its schedule.
+        running: the confusion matrix of the training batches of an epoch.
+        evaluator: scores `model`.
     """
 
     spec: TrialSpec
@@ -46,7 +56,7 @@ class Prepared:
         return len(self.dataset.class_names)
 
     def batches(self, steps: int, first: int = 0) -> tf.data.Dataset:
-        """Return the training batches `first` to `steps` of the trial, of all replicas together."""
+        """Return the global training batches of the steps from `first` up to, but not including, `steps`."""
         return pipeline.train(self.crops, self.spec.train.batch_size, steps, first=first)
 
 
@@ -55,11 +65,11 @@ def setup(spec: TrialSpec, facts: Facts, emit: Emit = ignore) -> Prepared:
 
     Args:
         spec: the whole specification; `train.precision` must be resolved.
-        facts: the environment, the data set and the loss are added.
+        facts: gets the environment, the data set and the loss.
         emit: called with a sign of life after each batch of an evaluation.
 
     Raises:
-        UsageError: devices, data, weights or a parameter of the loss are not as the spec has them.
+        UsageError: devices, data, weights or a parameter of the loss are not as the spec requires.
     """
     strategy = _start(spec, facts)
     with facts.timer.part("data"):
@@ -71,7 +81,7 @@ def setup(spec: TrialSpec, facts: Facts, emit: Emit = ignore) -> Prepared:
 
 
 def _start(spec: TrialSpec, facts: Facts) -> tf.distribute.Strategy:
-    """Set what holds for the whole process: seed, determinism, precision, devices."""
+    """Set seed, determinism, precision and devices of the whole process; return the strategy."""
     keras.utils.set_random_seed(spec.seed)
     if spec.train.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -84,12 +94,13 @@ def _start(spec: TrialSpec, facts: Facts) -> tf.distribute.Strategy:
         "precision": spec.train.precision,
         "gpu_names": [tf.config.experimental.get_device_details(gpu).get("device_name", "unknown") for gpu in gpus],
     }
-    if spec.placement.gpus:  # on which float32 may be computed with 10 bits
+    if spec.placement.gpus:  # on GPUs float32 products may be computed with 10 bits of mantissa
         facts.environment["tensor_float_32"] = tf.config.experimental.tensor_float_32_execution_enabled()
     return strategy
 
 
 def _load(spec: TrialSpec, facts: Facts) -> Dataset:
+    """Load the data set and print its notes."""
     dataset = data.load(spec.data)
     for note in dataset.notes:
         print(note, flush=True)
@@ -105,7 +116,8 @@ def _load(spec: TrialSpec, facts: Facts) -> Dataset:
 
 
 def _evaluation(spec: TrialSpec, dataset: Dataset) -> dict[str, tf.data.Dataset]:
-    # Filled up to a multiple of the replicas: a shorter last batch crashes the strategy.
+    """Return the finite batches of each split that is scored, by name."""
+    # The batch size is rounded up to a multiple of the replicas: a shorter last batch crashes the strategy.
     replicas = spec.placement.replicas
     batch = -(-spec.eval.batch_size // replicas) * replicas
     square = models.BACKBONES[spec.model.backbone].one_size
@@ -125,6 +137,7 @@ def _build(
     facts: Facts,
     emit: Emit,
 ) -> Prepared:
+    """Build model, loss, optimiser and evaluator in the scope of the strategy."""
     classes = len(dataset.class_names)
     with strategy.scope():
         training_model, model = _models(spec, classes)
@@ -152,7 +165,7 @@ def _build(
 
 
 def _models(spec: TrialSpec, classes: int) -> tuple[keras.Model, keras.Model]:
-    """Build the model that is trained and the one that is scored, with their first weights."""
+    """Build the model that is trained and the model that is scored, with their initial weights."""
     try:
         training_model, model = models.build_training(spec.model, classes, seed=spec.seed)
     except ValueError as error:  # such as weights of another architecture
@@ -165,10 +178,10 @@ def _models(spec: TrialSpec, classes: int) -> tuple[keras.Model, keras.Model]:
 
 
 def _load_weights(model: Any, source: str) -> None:
-    """Start from a weights file or an earlier trial's folder.
+    """Load weights from a file or from an earlier trial's folder.
 
     Raises:
-        UsageError: nothing there, or weights of another architecture.
+        UsageError: there are none, or they are of another architecture.
     """
     path = initial_weights(source)
     try:

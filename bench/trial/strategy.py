@@ -14,7 +14,7 @@ def visible_gpus() -> int:
 
 
 def make_strategy(placement: Placement) -> tf.distribute.Strategy:
-    """Return a MirroredStrategy over exactly the devices the trial was given.
+    """Return a MirroredStrategy over exactly the devices that the trial was given.
 
     Raises:
         UsageError: TensorFlow does not see them.
@@ -43,9 +43,9 @@ def make_strategy(placement: Placement) -> tf.distribute.Strategy:
 def distribute(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy) -> tf.distribute.DistributedDataset:
     """Split each batch of a data set over the replicas.
 
-    GPUs have their share fetched ahead. One replica on a CPU has nothing to split and nowhere to fetch to, so it reads
-    the data set itself: the iterator that fetches has a tuning thread that no option turns off, and that the end of a
-    training waited for in a third of the runs, 6 s of 40 (seen in TensorFlow 2.15).
+    GPUs prefetch their share. One replica on a CPU has nothing to split and no device to prefetch to, so it reads the
+    data set directly. The prefetching iterator would start a tuning thread that no option turns off. In a third of the
+    runs the end of a training waited for that thread, 6 s of 40 s (seen in TensorFlow 2.15).
     """
     on_gpu = "GPU" in strategy.extended.worker_devices[0].upper()
     one = strategy.num_replicas_in_sync == 1 and isinstance(strategy, tf.distribute.MirroredStrategy)

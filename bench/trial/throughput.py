@@ -15,18 +15,18 @@ from bench.trial.setup import Prepared
 from bench.trial.strategy import distribute
 
 DRIFT = 0.05
-"""Largest relative difference between the two halves of a steady state that is not noise."""
+"""Relative difference between the two halves of the windows above which they may drift."""
 ONE_WAY = 0.1
-"""Level of the test whether rates only rise or only fall."""
+"""Significance level of the test for a monotonic trend of the rates."""
 
 
 def steady_windows(rates: list[float]) -> list[float]:
-    """Drop warm-up windows from the front, by MSER (White 1997, Simulation 69(6)).
+    """Return the windows of the steady state, without warm-up windows, by MSER (White 1997, Simulation 69(6)).
 
-    The cut d, at most half of the windows, is where the squared standard error of the mean of what is left,
-    s^2(d) / (n - d), is least. If what is left still drifts, there is no steady state, and the list is empty. It drifts
-    when its halves differ by more than 5 % and the windows go one way (Kendall's tau, Mann 1945, p below 10 %): on a
-    machine where a window varies by 8 % the halves of nine differ by more than 5 % more than a quarter of the time.
+    The first d windows are dropped, at most half. d minimises the squared standard error of the mean of the rest,
+    s^2(d) / (n - d). If the rest still drifts, there is no steady state, and the list is empty. It drifts if its halves
+    differ by more than 5 % and the rates have a trend (Kendall's tau, Mann 1945, p below 10 %). The difference alone is
+    not enough: if windows vary by 8 %, the halves of nine windows differ by more than 5 % in over a quarter of cases.
 
     Args:
         rates: images/s of consecutive windows.
@@ -42,18 +42,21 @@ def steady_windows(rates: list[float]) -> list[float]:
 
 
 def _one_way(rates: np.ndarray) -> bool:
-    from scipy import stats  # here, not above: most trials can do without, and it costs them most of a second
+    """Return whether rates have a monotonic trend; always true for fewer than four."""
+    from scipy import stats  # imported here, because most trials do not need it, and it takes most of a second
 
-    # Of three windows no order is rare enough to say anything.
+    # With three windows no order is rare enough to be significant.
     return len(rates) < 4 or float(stats.kendalltau(np.arange(len(rates)), rates).pvalue) < ONE_WAY
 
 
 def steps_per_second(model: keras.Model, dataset: tf.distribute.DistributedDataset, steps: int, at_once: int) -> float:
-    """Measure training steps per second on `dataset`, by a second `fit` of the compiled model, which trains on.
+    """Measure training steps per second, by another `fit` of the compiled model, which changes its weights.
 
     Args:
-        steps: to time, or the next multiple of `at_once`.
-        at_once: steps of one execution.
+        model: compiled.
+        dataset: enough global batches for `steps` steps and a first execution that is not timed.
+        steps: number of steps to time, rounded up to a multiple of `at_once`.
+        at_once: steps per execution.
     """
     executions = -(-steps // at_once)
     times: list[float] = []
@@ -74,9 +77,10 @@ def steps_per_second(model: keras.Model, dataset: tf.distribute.DistributedDatas
 
 
 def resident_rate(prepared: Prepared, timer: PhaseTimer, shared: bool) -> float | None:
-    """Measure images/s of the training step on one batch held in memory; the difference is what the input costs.
+    """Measure images/s of the training step on one batch held in memory, which has no cost of input.
 
-    The model trains on meanwhile. None if other trials share the cores, or the training is too short.
+    This changes the weights of the model. Returns None if other trials share the cores, or if the training is shorter
+    than four windows.
     """
     spec = prepared.spec
     if shared or spec.train.epochs * spec.train.steps_per_epoch < 4 * spec.eval.window_steps:
@@ -91,8 +95,8 @@ def throughput(spec: TrialSpec, windows: list[float], resident: float | None, sh
     """Return the record's throughput: median of the steady windows, and the share of a step that waits for input.
 
     Args:
-        windows: images/s of each window, in order.
-        resident: images/s of the same step on one batch kept in memory, None when not measured.
+        windows: images/s of each window of the training, in order.
+        resident: images/s of the same step on one batch kept in memory; None if not measured.
         shared: whether other trials ran on the same cores.
     """
     steady = steady_windows(windows)

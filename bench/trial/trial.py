@@ -1,4 +1,4 @@
-"""One trial: set up, fit, score, save, and the record of it.
+"""One trial: set up, fit, score, save, and its record.
 
 `python -m bench.trial --set loss.name=dice` runs one in the foreground.
 """
@@ -37,19 +37,21 @@ def run(
     emit: Emit = ignore,
     timer: PhaseTimer | None = None,
 ) -> results.Record:
-    """Run one trial and write its record, whatever happens short of the death of the process.
+    """Run one trial and write its record, whatever happens, unless the process dies.
 
-    When the folder holds the checkpoint of an earlier attempt, the training goes on from there.
+    If the folder holds the checkpoint of an earlier attempt, the training resumes from it.
 
     Args:
         spec: the whole specification; `train.precision` must be resolved.
-        folder: where record, checkpoint and pictures go; made when missing.
-        trial, label, axes: the trial's name, its cell's name and what the grid varies.
-        shared: whether other trials share this machine's cores, which spoils throughput.
+        folder: for record, checkpoint and images; made if missing.
+        trial: name of the trial.
+        label: name of its cell.
+        axes: values of its cell by axis of the grid.
+        shared: whether other trials share this machine's cores, so that its throughput is not comparable.
         attempt: number of this process start, for the record.
         tuning: what a search found for this cell, for the record.
         emit: called with progress events ("step", "epoch", and "alive", a bare sign of life).
-        timer: of a caller who measured what came before, or wants the parts of the phases; default: a new one.
+        timer: of a caller that measured earlier phases or reads the parts of the phases; default: a new one.
 
     Returns:
         The record, also written to `folder/record.json`.
@@ -73,11 +75,11 @@ def run(
 
 
 def _complete(spec: TrialSpec, folder: Path, facts: Facts, shared: bool, emit: Emit) -> dict[str, Any]:
-    """Go through the phases in order; return the fields of the record that only a complete trial has."""
+    """Run the phases in order, and return the fields of the record that only a complete trial has."""
     timer = facts.timer
     with timer.phase("init"):
-        # Imported here, not above: the process prepares itself before TensorFlow is imported, the import counts as
-        # set-up, and when it fails or is interrupted the record says so.
+        # Imported here for three reasons: the process has to be prepared before TensorFlow is imported, the import
+        # counts as set-up, and the record reports an import that fails or is interrupted.
         from bench.trial.artefacts import save
         from bench.trial.fit import fit
         from bench.trial.scoring import choose_reported, score_reported_weights
@@ -87,9 +89,9 @@ def _complete(spec: TrialSpec, folder: Path, facts: Facts, shared: bool, emit: E
         prepared = setup(spec, facts, emit)
     with timer.phase("train"):
         history = fit(prepared, folder, facts, emit)
-    facts.memory = memory_peaks(spec.placement.gpus)  # of training and its validation, whatever else is evaluated
+    facts.memory = memory_peaks(spec.placement.gpus)  # of training and validation, before anything else is evaluated
     reported = choose_reported(prepared, history, timer)
-    resident = resident_rate(prepared, timer, shared)  # the model trains on; the next line puts the weights back
+    resident = resident_rate(prepared, timer, shared)  # changes the weights; the next line sets them again
     views = score_reported_weights(prepared, reported, facts)
     save(prepared, reported, folder, facts)
     speed = throughput(spec, history.windows, resident, shared)
@@ -97,7 +99,7 @@ def _complete(spec: TrialSpec, folder: Path, facts: Facts, shared: bool, emit: E
 
 
 def _milestones(spec: TrialSpec, history: TrainingHistory) -> dict[str, Any]:
-    """Return the record's `target`, when its mIoU was reached, and `best`, the best epoch."""
+    """Return the record's `target` (when the target mIoU was reached) and `best` (the best epoch)."""
     target, best = spec.eval.target_miou, history.best_scores
     return {
         "target": None

@@ -19,17 +19,17 @@ Predictor = Callable[..., tf.Tensor]
 
 
 def predictor(view: View, model: keras.Model, spec: TrialSpec, classes: int) -> Predictor:
-    """A function from images (B,H,W,3) in 0..255 to logits (B,H,W,C), or log-probabilities, which serve as logits.
+    """Return a function from images (B,H,W,3) in 0..255 to logits (B,H,W,C), or to log-probabilities in their place.
 
-    A CRF asks for the `sizes` (B,2) too, height and width of each picture in its margins.
+    With a CRF the function also takes `sizes` (B,2), height and width of each image without its margin.
 
-    The weights are those that `model` has now. To be called in the strategy's scope.
+    The weights are the present ones of `model`. Call this in the scope of the strategy.
 
     Args:
         view: how to evaluate.
         model: the trained model.
         spec: of the trial.
-        classes: C.
+        classes: number of classes C.
     """
     dense = _at_stride(view.output_stride, model, spec, classes)
     if view.plain:
@@ -43,7 +43,7 @@ def predictor(view: View, model: keras.Model, spec: TrialSpec, classes: int) -> 
 
 
 def _at_stride(stride: int | None, model: keras.Model, spec: TrialSpec, classes: int) -> Any:
-    """The same weights on denser or coarser maps: kernels keep their shape, only their rates change."""
+    """Return the model at another output stride, with the same weights: only the dilation rates of kernels change."""
     if stride in (None, spec.model.output_stride):
         return model
     other = models.build(spec.model.model_copy(update={"output_stride": stride, "weights": "none"}), classes)

@@ -64,15 +64,15 @@ class SegmentationLoss(keras.losses.Loss):
         """Raise ValueError for a parameter out of its range."""
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> tf.Tensor:
-        """The reduced loss. Weights travel with the labels, because Keras would broadcast them against (B,) values."""
+        """Return the reduced loss. Weights travel with the labels: Keras would broadcast them against (B,) values."""
         return super().__call__(y_true if sample_weight is None else (y_true, sample_weight), y_pred)
 
     def call(self, y_true: Any, y_pred: Any) -> tf.Tensor:
-        """Values (B,) float32; `y_true` is the labels or a pair of labels and pixel weights."""
+        """Return values (B,) float32; `y_true` is the labels, or a pair of labels and pixel weights."""
         raise NotImplementedError
 
     def set_progress(self, share: float) -> None:
-        """Tell a loss that changes in the course of training which share of it is done, 0 to 1; others do not care."""
+        """Set the share of the training that is done, 0 to 1. Losses that do not change in training ignore it."""
 
     def get_config(self) -> dict[str, Any]:
         return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
@@ -127,7 +127,7 @@ class FormulaLoss(SegmentationLoss):
         return values * replicas.shares(image_weights(weight)) if self.average == "image" else values
 
     def per_image(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-        """Values (B,) of targets (see `inputs.as_targets`), float32 logits (B,H,W,C) and pixel weights (B,H,W).
+        """Return values (B,) from targets (see `inputs.as_targets`), float32 logits (B,H,W,C) and weights (B,H,W).
 
         With `average="image"`: the loss of each image, zero if it has no pixel. With `average="batch"`: values whose
         mean over the global batch is the loss.
@@ -135,11 +135,15 @@ class FormulaLoss(SegmentationLoss):
         raise NotImplementedError
 
     def spread(self, values: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """Values (B,) from values (groups,): as they are for images, the one of the batch for each image."""
+        """Return values (B,) from values (groups,): unchanged per image, or the batch's value for each image."""
         return values if self.average == "image" else tf.fill([tf.shape(logits)[0]], values[0])
 
     def weights_of_classes(self, channels: int) -> tf.Tensor:
-        """Class weights (C,), ones when there are none; ValueError when their number is wrong."""
+        """Return class weights (C,), ones when there are none.
+
+        Raises:
+            ValueError: their number is not `channels`.
+        """
         if self.class_weights is None:
             return tf.ones([channels])
         if len(self.class_weights) != channels:
@@ -148,18 +152,18 @@ class FormulaLoss(SegmentationLoss):
 
 
 def require(holds: bool, parameter: str, value: Any, wanted: str) -> None:
-    """ValueError that names the parameter, the value received and what is wanted, unless the condition holds."""
+    """Raise a ValueError with the parameter, the value received and what is wanted, unless the condition holds."""
     if not holds:
         raise ValueError(f"{parameter} must be {wanted}, got {value!r}")
 
 
 def image_weights(weight: tf.Tensor) -> tf.Tensor:
-    """Mean weight (B,) of the pixels that count, zero for an image that has none."""
+    """Return the mean weight (B,) of the pixels that count, zero for an image that has none."""
     return tf.math.divide_no_nan(over_pixels(weight), over_pixels(tf.cast(weight > 0.0, tf.float32)))
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON knows it."""
+    """Return a value as JSON can hold it."""
     if isinstance(value, SegmentationLoss):
         return keras.saving.serialize_keras_object(value)
     if isinstance(value, list | tuple):

@@ -1,8 +1,8 @@
 """Class weights and priors from the pixel counts of a data set: plain NumPy, for `class_weights` of a loss.
 
-Counts are numbers >= 0, one a class (C,); results are float64 (C,). A class without a pixel has weight 0: its
-frequency says nothing (each formula would give it infinity or the largest weight of all), and no pixel would carry the
-weight but in losses that ask each channel about every pixel, where it would outweigh the classes that exist.
+Counts have shape (C,), one number >= 0 per class. Results are float64 (C,). A class without a pixel has weight 0: its
+frequency is not known, and each formula would give it infinity or the largest weight of all. No pixel would carry that
+weight, except in losses that ask each channel about every pixel, where it would outweigh the classes that exist.
 """
 
 import numpy as np
@@ -12,13 +12,19 @@ Weights = NDArray[np.float64]
 
 
 def median_frequency(pixels: ArrayLike, present_pixels: ArrayLike) -> Weights:
-    """median(f) / f_c, f_c = pixels of c / pixels of the images that have c (Eigen and Fergus 2015, arXiv 1411.4734).
+    """Return median(f) / f_c, where f_c = pixels of c / pixels of the images that have c.
 
     Args:
         pixels: the valid pixels of each class.
         present_pixels: the valid pixels, of any class, of the images in which the class occurs.
 
+    Raises:
+        ValueError: counts that are no finite numbers >= 0 or all 0, or `present_pixels` of another shape or below
+            `pixels`.
+
     Convention: the median is taken over the classes that occur.
+
+    Source: Eigen and Fergus (2015, arXiv 1411.4734).
     """
     counts, of_images = _counts(pixels), _counts(present_pixels)
     if counts.shape != of_images.shape or (of_images < counts).any():
@@ -29,9 +35,16 @@ def median_frequency(pixels: ArrayLike, present_pixels: ArrayLike) -> Weights:
 
 
 def enet(pixels: ArrayLike, c: float = 1.02) -> Weights:
-    """1 / ln(c + f_c), f_c the share of class c of all pixels (Paszke et al. 2016, arXiv 1606.02147).
+    """Return 1 / ln(c + f_c), where f_c is the share of class c in all pixels.
 
-    c bounds the weights: with 1.02 they go from 1.4 to 50.
+    Args:
+        pixels: the valid pixels of each class.
+        c: above 1; it bounds the weights: with 1.02 they go from 1.4 to 50.
+
+    Raises:
+        ValueError: counts that are no finite numbers >= 0 or all 0, or `c` out of range.
+
+    Source: Paszke et al. (2016, arXiv 1606.02147).
     """
     if not c > 1.0:
         raise ValueError(f"c must be a number > 1, got {c!r}")
@@ -41,13 +54,21 @@ def enet(pixels: ArrayLike, c: float = 1.02) -> Weights:
 
 
 def effective_number(pixels: ArrayLike, beta: float = 0.999) -> Weights:
-    """(1 - beta) / (1 - beta^n_c), brought to the sum C (Cui et al. 2019, arXiv 1901.05555).
+    """Return (1 - beta) / (1 - beta^n_c), scaled so that the weights sum to C.
 
-    beta = 0 weighs all classes alike, beta -> 1 by inverse frequency; the paper tries 0.9, 0.99, 0.999 and 0.9999.
+    Args:
+        pixels: the valid pixels n_c of each class.
+        beta: in [0, 1). With 0 all classes weigh the same; towards 1 the weights approach inverse frequency. The paper
+            tries 0.9, 0.99, 0.999 and 0.9999.
 
-    Convention: the paper counts images; n_c pixels are many and alike, so beta = 1 - 1/N with N far larger, such as
-    the pixels of an image, may be needed for any effect. The sum C counts all classes, the weight is that of those
-    that occur.
+    Raises:
+        ValueError: counts that are no finite numbers >= 0 or all 0, or `beta` out of range.
+
+    Convention: the paper counts images. Pixels are far more numerous and much alike, so beta = 1 - 1/N with a far
+    larger N, such as the number of pixels in an image, may be needed for any effect. The sum C counts all classes;
+    only those that occur share it.
+
+    Source: Cui et al. (2019, arXiv 1901.05555).
     """
     if not 0.0 <= beta < 1.0:
         raise ValueError(f"beta must be a number in [0, 1), got {beta!r}")
@@ -59,7 +80,11 @@ def effective_number(pixels: ArrayLike, beta: float = 0.999) -> Weights:
 
 
 def priors(pixels: ArrayLike) -> Weights:
-    """The share of each class of all pixels, 0 for one that is absent."""
+    """Return the share of each class in all pixels, 0 for a class that is absent.
+
+    Raises:
+        ValueError: counts that are no finite numbers >= 0, or all 0.
+    """
     counts = _counts(pixels)
     return counts / counts.sum()
 
@@ -72,7 +97,7 @@ def _counts(pixels: ArrayLike) -> Weights:
 
 
 def _spread(weights: Weights, some: NDArray[np.bool_]) -> Weights:
-    """Weights of the classes that occur as weights of all, 0 for the others."""
+    """Return the weights of all classes (C,) from those of the classes that occur; the others get 0."""
     full = np.zeros(some.shape)
     full[some] = weights
     return full

@@ -1,24 +1,26 @@
-"""Euclidean distances in pixels, exact, computed where the tensors are: no call back to the host."""
+"""Exact Euclidean distances in pixels, computed on the device that holds the tensors, without a call to the host."""
 
 import tensorflow as tf
 
-# In the place of the square of an infinite distance: adding a square of pixels to it is exact enough to stay above it.
+# Stands for the square of an infinite distance. Adding a square of pixels to it is exact enough to stay above it.
 FAR = 2.0**30
-# Columns taken together. A loop ends with the column that needs it longest, and 128 x 512 numbers fit the cache of a
-# CPU; a GPU takes all columns at once, as each operation costs it a launch.
+# Columns processed together. The loop ends with the column that takes longest, and 128 x 512 numbers fit the cache of a
+# CPU. A GPU processes all columns at once, because each operation costs it a kernel launch.
 COLUMNS = 128
-UNROLLED = 4  # shifts a turn of the loop; each turn pays for one test whether it may end
+UNROLLED = 4  # shifts per iteration of the loop; each iteration tests once whether the loop may end
 
 
 def distance_to(mask: tf.Tensor) -> tf.Tensor:
-    """Distance (B,H,W,C) float32 of each pixel to the nearest True of its channel, 0 on True, +inf without any.
+    """Return the distance (B,H,W,C) float32 of each pixel to the nearest True of its channel, in pixels.
+
+    It is 0 where the mask is True, and +inf where the channel has no True.
 
     The square is min over rows k of (i - k)^2 + r(k)^2, where r(k) is the distance along row k: two separable passes
-    (Felzenszwalb & Huttenlocher 2012). Squares are integers in float32, hence exact below 2^24: to 2896 x 2896.
+    (Felzenszwalb and Huttenlocher 2012). Squares are integers in float32, hence exact below 2^24, up to 2896 x 2896.
 
-    The first pass is a scan, the second a minimum over shifts, which ends when no longer shift can help any column.
-    That is more work than the lower envelope of the parabolas, whose data-dependent steps no tensor operation can take
-    at once, but it is three dense operations a shift, and each channel ends by itself.
+    The first pass is a scan. The second is a minimum over shifts, and ends when no longer shift can help any column.
+    That is more work than the lower envelope of the parabolas, but the envelope takes data-dependent steps, which no
+    tensor operation can batch. Here a shift costs three dense operations, and each group of columns ends by itself.
 
     Args:
         mask: bool (B,H,W,C); H and W may be unknown when traced, except under XLA.
@@ -36,15 +38,16 @@ def distance_to(mask: tf.Tensor) -> tf.Tensor:
 
 
 def distance_to_other_kind(regions: tf.Tensor, valid: tf.Tensor, partition: bool) -> tf.Tensor:
-    """Distance (B,H,W,C) float32 of each pixel to the nearest valid one on the other side of a region's border.
+    """Return the distance (B,H,W,C) float32 of each pixel to the nearest valid one across its region's border.
 
-    That is, to the region from outside and to its complement from inside, 1 or more; +inf where there is none.
+    That is the distance to the region from outside, and to its complement from inside. It is in pixels, 1 or more;
+    +inf where there is no such pixel.
 
     Args:
-        regions: bool (B,H,W,C), one region a channel, False on invalid pixels.
+        regions: bool (B,H,W,C), one region per channel, False on invalid pixels.
         valid: bool (B,H,W); other pixels are neither in a region nor in its complement.
-        partition: whether each valid pixel is in one region. Then the complement of one is the union of the others, and
-            C transforms do the work of 2 C.
+        partition: whether each valid pixel is in exactly one region. Then the complement of a region is the union of
+            the others, and C transforms do the work of 2 C.
     """
     if not partition:
         rest = valid[..., tf.newaxis] & ~regions
@@ -56,7 +59,7 @@ def distance_to_other_kind(regions: tf.Tensor, valid: tf.Tensor, partition: bool
 
 
 def _distance_in_row(mask: tf.Tensor) -> tf.Tensor:
-    """Distance along the first axis to the nearest True, FAR or more if there is none."""
+    """Return the distance along the first axis to the nearest True, FAR or more if there is none."""
 
     def step(before: tf.Tensor, here: tf.Tensor) -> tf.Tensor:
         return tf.minimum(before + 1.0, here)
@@ -65,10 +68,10 @@ def _distance_in_row(mask: tf.Tensor) -> tf.Tensor:
 
 
 def _min_over_rows(squares: tf.Tensor) -> tf.Tensor:
-    """min over k of squares[k] + (i - k)^2 for each row i of an array (H,W)."""
+    """Return, for each row i of an array (H,W), the minimum over k of squares[k] + (i - k)^2."""
     height, width = tf.unstack(tf.shape(squares))
     least = tf.reduce_min(squares, axis=0)
-    squares -= least  # of a column: what is left to gain from a shift, nothing where the channel is empty
+    squares -= least  # per column: what a shift can still gain; zero where the channel is empty
     margin = height + UNROLLED
     padded = tf.pad(squares, [[margin, margin], [0, 0]], constant_values=FAR)
 

@@ -1,10 +1,14 @@
-"""What comes in, brought to one form: labels, float32 logits and pixel weights that are zero on void."""
+"""Inputs of a loss in one form: labels, float32 logits, and pixel weights that are zero on void."""
 
 import tensorflow as tf
 
 
 def as_logits(predictions: tf.Tensor, from_logits: bool, activation: str) -> tf.Tensor:
-    """float32 logits (B,H,W,C) from logits of any float type, or from probabilities of the given activation."""
+    """Return float32 logits (B,H,W,C) from logits of any float type, or from probabilities of the given activation.
+
+    Raises:
+        ValueError: predictions that are not (B,H,W,C), or one channel with a softmax.
+    """
     logits = tf.convert_to_tensor(predictions)
     if logits.shape.rank != 4:
         raise ValueError(f"predictions must have shape (B,H,W,C), got {logits.shape}")
@@ -19,10 +23,14 @@ def as_logits(predictions: tf.Tensor, from_logits: bool, activation: str) -> tf.
 
 
 def as_targets(labels: tf.Tensor, logits: tf.Tensor, ignore_index: int | None) -> tuple[tf.Tensor, tf.Tensor]:
-    """Targets and the float32 mask (B,H,W) of the pixels that are not void.
+    """Return the targets, and the float32 mask (B,H,W) that is 1 on pixels that are not void.
 
     Targets are int32 class ids (B,H,W), 0 under void, or float32 shares (B,H,W,C). A pixel of soft labels is void
-    when its shares are all zero. With one channel the target is the share of foreground, so ids 0/1 serve as they are.
+    when its shares are all zero. With one channel the target is the share of foreground, so ids 0 and 1 need no change.
+
+    Raises:
+        ValueError: labels of a shape that does not fit the logits. Eagerly also: class ids outside 0..C-1, or shares
+            outside 0..1 with one channel.
     """
     labels = tf.convert_to_tensor(labels)
     channels = logits.shape[-1]
@@ -50,13 +58,13 @@ def as_targets(labels: tf.Tensor, logits: tf.Tensor, ignore_index: int | None) -
     ids = tf.cast(ids, tf.int32)
     valid = tf.ones_like(ids, tf.bool) if ignore_index is None else tf.not_equal(ids, ignore_index)
     ids = tf.where(valid, ids, 0)
-    if tf.executing_eagerly():  # a check that a compiled step must not pay for
+    if tf.executing_eagerly():  # a compiled step must not pay for this check
         check_ids(ids, channels, ignore_index)
     return ids, tf.cast(valid, tf.float32)
 
 
 def check_ids(ids: tf.Tensor, channels: int, ignore_index: int | None) -> None:
-    """ValueError that names the class ids outside 0..channels-1, if there are any (eagerly only)."""
+    """Raise a ValueError that names the class ids outside 0..channels-1, if there are any (eager mode only)."""
     strange = tf.boolean_mask(ids, (ids < 0) | (ids >= channels))
     if tf.size(strange) > 0:
         found = ", ".join(str(i) for i in sorted(set(strange.numpy().tolist()))[:5])
@@ -64,7 +72,13 @@ def check_ids(ids: tf.Tensor, channels: int, ignore_index: int | None) -> None:
 
 
 def as_pixel_weights(sample_weight: tf.Tensor | None, valid: tf.Tensor) -> tf.Tensor:
-    """Weights (B,H,W), zero on void, from none, one a batch, one an image (B,) or one a pixel (B,H,W), (B,H,W,1)."""
+    """Return pixel weights (B,H,W), zero on void.
+
+    `sample_weight` is None, one number for the batch, (B,) per image, or (B,H,W) or (B,H,W,1) per pixel.
+
+    Raises:
+        ValueError: weights of another shape.
+    """
     if sample_weight is None:
         return valid
     weight = tf.cast(tf.convert_to_tensor(sample_weight), tf.float32)
@@ -85,5 +99,5 @@ def as_pixel_weights(sample_weight: tf.Tensor | None, valid: tf.Tensor) -> tf.Te
 
 
 def one_hot(targets: tf.Tensor, channels: int) -> tf.Tensor:
-    """Targets of `as_targets` as float32 shares (B,H,W,C)."""
+    """Return the targets of `as_targets` as float32 shares (B,H,W,C)."""
     return targets if targets.dtype.is_floating else tf.one_hot(targets, channels, dtype=tf.float32)

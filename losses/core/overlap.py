@@ -1,4 +1,4 @@
-"""Overlap of predicted and true regions: the statistics and the losses that are functions of them."""
+"""Overlap of predicted and true regions: its soft counts, and the losses that are functions of them."""
 
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ class Overlap(NamedTuple):
     tn: tf.Tensor
 
 
-MANY = 64  # channels above which the soft confusion matrix costs more than it saves: it grows with their square
+MANY = 64  # above so many channels the soft confusion matrix costs more than it saves: its size grows with their square
 
 
 def overlap(
@@ -31,16 +31,16 @@ def overlap(
     squared: bool = False,
     exclusive: bool = False,
 ) -> Overlap:
-    """Soft counts of each class from probabilities p (B,H,W,C) and pixel weights (B,H,W), a constant.
+    """Return the soft counts per class of probabilities p (B,H,W,C), with pixel weights (B,H,W) that are constants.
 
-    Targets are ids (B,H,W) or shares g (B,H,W,C), see `inputs.as_targets`.
+    Targets are class ids (B,H,W) or shares g (B,H,W,C), see `inputs.as_targets`.
 
     tp = sum min(p,g), fp = sum max(p-g,0), fn = sum max(g-p,0), tn = sum 1-max(p,g). For hard labels these are the
-    usual sums of p g, p(1-g), (1-p)g and (1-p)(1-g); for soft ones they vanish where they should, at p = g, which the
-    products do not (Wang et al. 2023, arXiv 2302.05666). Each is a sum of terms >= 0: nothing cancels.
+    usual sums of p g, p(1-g), (1-p)g and (1-p)(1-g). For soft labels fp and fn vanish at p = g, as they should; those
+    products do not (Wang et al. 2023, arXiv 2302.05666). Each count is a sum of terms >= 0, so nothing cancels.
     With `squared`, tp = sum p g and fp, fn are sums of squares, so that 2 tp + fp + fn = sum p^2 + sum g^2 (V-Net).
     With `average="batch"` the sums run over the global batch: one all-reduce of (4, C) numbers.
-    `exclusive` says that the probabilities of a pixel sum to 1, as a softmax's do, which takes less time.
+    `exclusive` states that the probabilities of a pixel sum to 1, as those of a softmax do; this takes less time.
     """
     crossed = exclusive and targets.dtype.is_integer and probabilities.shape[-1] <= MANY and _products_are_exact()
     counts = _squared_counts if squared else _crossed_counts if crossed else _counts
@@ -50,20 +50,20 @@ def overlap(
 
 
 def _products_are_exact() -> bool:
-    """Whether a matrix product of float32 is one: GPUs since Ampere round its factors to ten bits (TensorFloat-32)."""
+    """Return whether a float32 matrix product is exact: since Ampere, GPUs round factors to ten bits (TF32)."""
     return not (tf.config.experimental.tensor_float_32_execution_enabled() and tf.config.list_physical_devices("GPU"))
 
 
 @tf.custom_gradient
 def _counts(p: tf.Tensor, targets: tf.Tensor, weight: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Any]:
-    """tp, fp and fn of each image, (B,C), with the gradient in p by hand: half the passes over the pixels."""
+    """Return tp, fp and fn per image, (B,C); a hand-written gradient in p halves the passes over the pixels."""
     weight = weight[..., tf.newaxis]
     truth = one_hot(targets, p.shape[-1])
     found, true = weight * p, weight * truth
     common = tf.minimum(found, true)
 
     def gradient(of_tp: tf.Tensor, of_fp: tf.Tensor, of_fn: tf.Tensor) -> tuple[tf.Tensor, None, None]:
-        inside = of_tp - of_fn  # the slope where p < g; where p > g it is that of fp
+        inside = of_tp - of_fn  # the slope where p < g; where p > g, the slope is that of fp
         if targets.dtype.is_integer:
             return weight * tf.gather(_slopes(of_fp, inside), targets, batch_dims=1), None, None
         of_fp, inside = (slope[:, tf.newaxis, tf.newaxis] for slope in (of_fp, inside))
@@ -74,10 +74,10 @@ def _counts(p: tf.Tensor, targets: tf.Tensor, weight: tf.Tensor) -> tuple[tuple[
 
 @tf.custom_gradient
 def _crossed_counts(p: tf.Tensor, ids: tf.Tensor, weight: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Any]:
-    """The same counts of ids and a softmax, read off M_tc = sum of w p_c over pixels of class t: a matrix product.
+    """Return the same counts for ids and a softmax, from M_tc = sum of w p_c over pixels of class t: a matrix product.
 
-    tp is the diagonal, fp the rest of a column, and fn the rest of a row, because what p lacks the others have. An
-    image has one product a row of pixels: sums of sums, see `over_pixels`.
+    tp is the diagonal and fp the rest of a column. fn is the rest of a row, because the probabilities sum to 1. There
+    is one product per row of pixels, and their results are added: see `over_pixels`.
     """
     true = weight[..., tf.newaxis] * one_hot(ids, p.shape[-1])
     matrix = tf.reduce_sum(tf.matmul(true, p, transpose_a=True), axis=1)
@@ -91,7 +91,7 @@ def _crossed_counts(p: tf.Tensor, ids: tf.Tensor, weight: tf.Tensor) -> tuple[tu
 
 
 def _slopes(outside: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:
-    """Slopes (B,C,C) in each probability for each true class: `inside` (B,C) on the diagonal, `outside` elsewhere."""
+    """Return the slopes (B,C,C) per probability and true class: `inside` (B,C) on the diagonal, `outside` elsewhere."""
     return tf.linalg.set_diag(tf.repeat(outside[:, tf.newaxis], outside.shape[-1], axis=1), inside)
 
 
@@ -106,9 +106,9 @@ class OverlapLoss(ClassLoss):
     """A mean over classes of a function of tp, fp, fn and tn; subclasses write `per_class`.
 
     Convention: classes and activation as in `ClassLoss`. Under a softmax, mass put on an absent class is missing from
-    the true ones, so "present" still punishes it. With "all" an absent class needs `smooth` > 0: without it its loss
+    the true ones, so "present" still punishes it. With "all", an absent class needs `smooth` > 0: without it, its loss
     is 1 for any mass above 0 and has no gradient. Losses are written as errors over a total, with `smooth` in the
-    denominator alone, which equals (tp + smooth)/(total + smooth) taken from 1 and is 0, not 0/0, for an empty class.
+    denominator alone. That equals 1 - (tp + smooth)/(total + smooth), and is 0, not 0/0, for an empty class.
     """
 
     smooth: float = 0.0
@@ -118,15 +118,16 @@ class OverlapLoss(ClassLoss):
         require(self.smooth >= 0.0, "smooth", self.smooth, "a number >= 0")
 
     def per_class(self, counts: Overlap) -> tf.Tensor:
-        """Losses (groups, C)."""
+        """Return the losses (groups, C)."""
         raise NotImplementedError
 
     def counts(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> Overlap:
+        """Return the soft counts of targets, logits (B,H,W,C) and pixel weights (B,H,W)."""
         exclusive = self.activation == "softmax"
         return overlap(self.probabilities(logits), targets, weight, self.average, exclusive=exclusive)
 
     def of_counts(self, counts: Overlap) -> tf.Tensor:
-        """Losses (groups,): the mean over classes."""
+        """Return the losses (groups,): the means over classes."""
         return self.mean_over_classes(self.per_class(counts), counts.tp + counts.fn)
 
     def per_image(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
@@ -134,6 +135,6 @@ class OverlapLoss(ClassLoss):
 
 
 def positive_power(base: tf.Tensor, exponent: float) -> tf.Tensor:
-    """base ** exponent for base >= 0, with gradient 0 where the base is 0 (an exponent below 1 has none there)."""
+    """Return base ** exponent for base >= 0; the gradient is 0 at base 0, where an exponent below 1 has none."""
     positive = base > 1e-30
     return tf.where(positive, tf.pow(tf.where(positive, base, 1.0), exponent), 0.0)

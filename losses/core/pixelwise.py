@@ -14,7 +14,7 @@ class PixelLoss(FormulaLoss):
     """Weighted mean over pixels: sum(w l) / sum(w)."""
 
     def per_pixel(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """Values (B,H,W)."""
+        """Return the values (B,H,W)."""
         raise NotImplementedError
 
     def per_image(self, targets: tf.Tensor, logits: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
@@ -25,7 +25,7 @@ class PixelLoss(FormulaLoss):
         return sums * tf.math.divide_no_nan(replicas.global_batch(sums), replicas.global_sum(tf.reduce_sum(mass)))
 
     def weights_of_pixels(self, targets: tf.Tensor, channels: int) -> tf.Tensor:
-        """Factors, broadcastable to (B,H,W), that the class weights give to pixels."""
+        """Return the factors, broadcastable to (B,H,W), that the class weights give to pixels."""
         raise NotImplementedError
 
 
@@ -39,7 +39,7 @@ class SoftmaxLoss(PixelLoss):
     activation: ClassVar[str] = "softmax"
 
     def of_surprisal(self, surprisal: tf.Tensor) -> tf.Tensor:
-        """f, elementwise, of surprisals >= 0 (nats)."""
+        """Return f, elementwise, of surprisals >= 0 in nats."""
         raise NotImplementedError
 
     def per_pixel(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -65,11 +65,15 @@ class SigmoidLoss(PixelLoss):
     activation: ClassVar[str] = "sigmoid"
 
     def of_margin(self, margin: tf.Tensor) -> tf.Tensor:
-        """The value, elementwise, of a channel that is right when its logit, or minus that if it is off, is above 0."""
+        """Return the loss of margins, elementwise.
+
+        The margin is the logit of a channel that is on, or minus the logit of one that is off. A channel is right when
+        its margin is above 0.
+        """
         raise NotImplementedError
 
     def sides(self) -> tuple[float, float]:
-        """Factors of the channels that are on and of those that are off."""
+        """Return the factors of the channels that are on and of those that are off."""
         return 1.0, 1.0
 
     def per_pixel(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:

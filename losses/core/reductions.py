@@ -1,4 +1,4 @@
-"""Sums over pixels, of images and of the global batch."""
+"""Sums over pixels, per image and over the global batch."""
 
 import contextlib
 from collections.abc import Sequence
@@ -10,18 +10,18 @@ from losses.core.replicas import global_sum
 
 
 def over_pixels(terms: tf.Tensor) -> tf.Tensor:
-    """Sums (B,...) of terms (B,H,W,...), a column and then the row.
+    """Return the sums (B,...) of terms (B,H,W,...), first along H and then along W.
 
-    Taken at once, those of 512 x 512 float32 pixels are slower and wrong by up to 2e-5 of their value; so, by 1e-6.
+    One sum over both axes is slower, and for 512 x 512 float32 pixels its relative error is up to 2e-5; here, 1e-6.
     """
     return tf.reduce_sum(tf.reduce_sum(terms, axis=1), axis=1)
 
 
 def bincount(bins: tf.Tensor, size: int | tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
-    """Sums of weights, or int32 counts, of each bin 0..size-1: of bins (N,), or of each row of bins (rows, N).
+    """Return the sum of weights per bin 0..size-1, or int32 counts, for bins (N,) or for each row of bins (rows, N).
 
-    The operation itself, because tf.math.bincount first looks for the largest value. Where bits have to repeat it is
-    done on the host: a GPU refuses it then.
+    It calls the raw operation, because tf.math.bincount first searches for the largest value. Where operations have to
+    be deterministic it runs on the host, because a GPU then refuses it.
     """
     weights = tf.zeros((0,), tf.int32) if weights is None else weights
     with tf.device("CPU:0") if config.is_op_determinism_enabled() else contextlib.nullcontext():
@@ -29,9 +29,9 @@ def bincount(bins: tf.Tensor, size: int | tf.Tensor, weights: tf.Tensor | None =
 
 
 def over_groups(sums: Sequence[tf.Tensor], average: str) -> list[tf.Tensor]:
-    """Sums of images (B,...) as sums of groups (groups,...): the same for "image", for "batch" one of all images.
+    """Return sums per group (groups,...) from sums per image (B,...): unchanged for "image", one sum for "batch".
 
-    The batch is the global one, in one all-reduce for all sums, which therefore have one shape.
+    The batch is the global one. All sums go through one all-reduce, so they must have the same shape.
     """
     if average == "image":
         return list(sums)

@@ -1,7 +1,7 @@
-"""The losses by name. Names and parameters are read from the source, so that listing them imports no TensorFlow.
+"""Registry of the losses by name. Names and parameters are read from the source: listing them imports no TensorFlow.
 
-A loss is a class with `@register("name")` anywhere in this package; its parameters are its annotated class
-attributes with literal defaults, its own and its bases'.
+A loss is a class with `@register("name")` anywhere in this package. Its parameters are its annotated class attributes
+with literal defaults, and those of its bases.
 """
 
 import ast
@@ -17,7 +17,7 @@ _HOME = Path(__file__).resolve().parents[1]
 
 
 def register(name: str) -> Callable[[T], T]:
-    """Class decorator that makes a loss known as `name`; the name must be a literal, for it is read from the source."""
+    """Register a loss as `name` (class decorator). The name must be a literal, because it is read from the source."""
 
     def mark(cls: T) -> T:
         cls.loss_name = name  # type: ignore[attr-defined]
@@ -27,17 +27,20 @@ def register(name: str) -> Callable[[T], T]:
 
 
 def names() -> tuple[str, ...]:
-    """The names of all losses, sorted."""
+    """Return the names of all losses, sorted."""
     return tuple(sorted(_registered()))
 
 
 def names_alone() -> tuple[str, ...]:
-    """The names of the losses that a model can be trained with and nothing else, sorted."""
+    """Return the names of the losses that can train a model alone, sorted."""
     return tuple(name for name in names() if _literal(_entry(name).cls, "trains_alone"))
 
 
 def parameters(name: str) -> dict[str, Any]:
-    """The parameters of a loss with their defaults; ValueError for an unknown name.
+    """Return the parameters of a loss with their defaults.
+
+    Raises:
+        ValueError: unknown name (the message has the nearest right one).
 
     >>> parameters("tversky")["alpha"], parameters("tversky")["beta"]
     (0.3, 0.7)
@@ -86,7 +89,7 @@ def _nearest(word: str, known: Iterable[str]) -> str:
 
 @cache
 def _classes() -> dict[str, tuple[str, ast.ClassDef]]:
-    """Every class of the package: name -> (module, syntax tree)."""
+    """Return {name: (module, syntax tree)} of every class of the package."""
     found: dict[str, tuple[str, ast.ClassDef]] = {}
     for path in sorted(_HOME.rglob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -111,7 +114,7 @@ def _registered() -> dict[str, _Entry]:
 
 
 def _literal(cls: str, attribute: str) -> Any:
-    """The value of a class attribute that is a literal, found in the class or, left to right, in its bases."""
+    """Return the value of a class attribute that is a literal, from the class or, left to right, from its bases."""
     _, node = _classes()[cls]
     for item in node.body:
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and item.target.id == attribute:
@@ -121,7 +124,7 @@ def _literal(cls: str, attribute: str) -> Any:
 
 
 def _parameters(cls: str) -> dict[str, Any]:
-    """Annotated attributes with defaults of a class and, before them, of its bases in this package."""
+    """Return the annotated attributes that have defaults: those of the bases in this package, then the class's own."""
     if cls not in _classes():
         return {}
     _, node = _classes()[cls]

@@ -1,4 +1,4 @@
-"""The surprisal of the true class, which every softmax loss of hard labels begins with."""
+"""The surprisal of the true class, the first step of every softmax loss on hard labels."""
 
 from typing import Any
 
@@ -6,9 +6,10 @@ import tensorflow as tf
 
 
 def surprisal(ids: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """-ln p of the class `ids` (B,H,W), int32, under the softmax of float32 logits (B,H,W,C); values (B,H,W) >= 0.
+    """Return -ln p of the class `ids` (B,H,W), int32, under the softmax of float32 logits (B,H,W,C).
 
-    On a GPU TensorFlow's op is one kernel; on a CPU the same from its parts takes a third of the time at 150 classes.
+    Values are float32 (B,H,W), >= 0, in nats. On a GPU, TensorFlow's operation is one kernel. On a CPU, computing it
+    from parts takes a third of the time at 150 classes.
     """
     if tf.config.list_logical_devices("GPU"):
         return tf.nn.sparse_softmax_cross_entropy_with_logits(ids, logits)
@@ -17,7 +18,7 @@ def surprisal(ids: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 @tf.custom_gradient
 def surprisal_from_parts(ids: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, Any]:
-    """(max z - z_y) - ln max p: exact where p_y is 0 in float32 and where it is almost 1."""
+    """Return (max z - z_y) - ln max p, which is exact where p_y is 0 in float32 and where it is almost 1."""
     p = tf.nn.softmax(logits)
     behind = tf.reduce_max(logits, axis=-1) - tf.gather(logits, ids, batch_dims=3)
 

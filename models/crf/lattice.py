@@ -1,11 +1,12 @@
 """Gaussian filtering in d dimensions on the permutohedral lattice (Adams, Baek and Davis 2010), in TensorFlow.
 
-Points of feature space lie in simplices of a lattice. A value is spread over the d + 1 vertices of its simplex (splat),
-the vertices are blurred with (1/2, 1, 1/2) along each of the d + 1 axes, and the point reads its vertices back (slice):
-convolution with a Gaussian of unit variance, approximately and up to a constant, in time linear in the points.
+Points of feature space lie in simplices of a lattice. The value of a point is spread over the d + 1 vertices of its
+simplex (splat). The vertices are blurred with (1/2, 1, 1/2) along each of the d + 1 axes. Then the point reads its
+vertices back (slice). Up to a constant, this approximates convolution with a Gaussian of unit variance, in time linear
+in the points.
 
-Splat and slice are one sparse matrix and its transpose. The lattice has a size that depends on the data, so that graphs
-and SavedModels can hold it and XLA cannot.
+Splat and slice are one sparse matrix and its transpose. The size of the lattice depends on the data: graphs and
+SavedModels can hold it, XLA cannot.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Lattice(NamedTuple):
 
     Attributes:
         shares: sparse float32 (N, M), the share of each point in its vertices.
-        blurs: one sparse float32 (M, M) an axis, symmetric: each vertex and half of its two neighbours.
+        blurs: one symmetric sparse float32 (M, M) per axis: each vertex and half of its two neighbours.
     """
 
     shares: tf.SparseTensor
@@ -32,10 +33,10 @@ class Lattice(NamedTuple):
 
 
 def build(features: tf.Tensor, inside: tf.Tensor | None = None) -> Lattice:
-    """The lattice of float32 features (B, P, d), in standard deviations, for B * P points.
+    """Build the lattice of float32 features (B, P, d), in standard deviations, for B * P points.
 
-    The B images share no vertex, so that one product filters them all. Points that are not `inside` (B, P), which holds
-    the first of each image, send nothing, receive nothing and make no vertex.
+    The B images share no vertex, so one product filters them all. Points that are not `inside` (B, P) send nothing,
+    receive nothing and make no vertex. The first point of each image must be inside.
     """
     if inside is not None:
         features = tf.where(inside[..., None], features, features[:, :1])
@@ -44,7 +45,7 @@ def build(features: tf.Tensor, inside: tf.Tensor | None = None) -> Lattice:
     codes, shares, steps = _simplices(features)
     vertices, columns = tf.unique(tf.reshape(codes, [-1]), tf.int64)
     rows = tf.repeat(tf.range(points), dimensions + 1)
-    # The factor 1 / (1 + 2 ** -d) of Adams's code, half of it (as a root) at the splat and half at the slice.
+    # The factor 1 / (1 + 2 ** -d) of Adams's code: its square root at the splat, and again at the slice.
     values = tf.reshape(shares, [-1]) / math.sqrt(1 + 2**-dimensions)
     if inside is not None:
         values = tf.where(tf.repeat(tf.reshape(inside, [-1]), dimensions + 1), values, 0.0)
@@ -53,10 +54,11 @@ def build(features: tf.Tensor, inside: tf.Tensor | None = None) -> Lattice:
 
 
 def _elevated(features: tf.Tensor) -> tf.Tensor:
-    """Features (B, P, d) in the hyperplane of coordinates (B, P, d + 1) with sum 0 (page 5 of the paper).
+    """Return features (B, P, d) as coordinates (B, P, d + 1) in the hyperplane of sum 0 (page 5 of the paper).
 
-    Scaled so that splat, blur and slice together have unit variance. Which vertices exist hangs on single bits, above
-    all where colours are whole numbers, so the roundings are those of Adams's code: this order of float32 operations.
+    They are scaled so that splat, blur and slice together have unit variance. Which vertices exist depends on single
+    bits, above all where colours are whole numbers. So the roundings are those of Adams's code: do not change this
+    order of float32 operations.
     """
     order = features.shape[-1] + 1
     ranks = np.arange(1, order)
@@ -66,7 +68,7 @@ def _elevated(features: tf.Tensor) -> tf.Tensor:
 
 
 def _sum_of_later(values: tf.Tensor) -> tf.Tensor:
-    """At each place of the last axis the sum of those behind it, from the end on: a cumsum in half the time."""
+    """Return, at each place of the last axis, the sum of the later ones, from the end on: a cumsum in half the time."""
     columns = tf.unstack(values, axis=-1)
     sums = [tf.zeros_like(columns[0])]
     for column in columns[:0:-1]:
@@ -75,9 +77,9 @@ def _sum_of_later(values: tf.Tensor) -> tf.Tensor:
 
 
 def _simplices(features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Codes and shares (B, P, d + 1) of the vertices around each point, and the code steps (d + 1,) along the axes.
+    """Return codes and shares (B, P, d + 1) of the vertices around each point, and the code steps (d + 1,) of the axes.
 
-    A code packs the image and the first d coordinates of a vertex, of which the last follows, into one int64.
+    A code packs the image and the first d coordinates of a vertex into one int64. The last one follows from them.
     """
     order = features.shape[-1] + 1
     position = _elevated(features)
@@ -88,8 +90,8 @@ def _simplices(features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     cell = tf.cast(nearest, tf.int64)
     strides, image_stride = _strides(cell)
     images = tf.range(tf.shape(features, tf.int64)[0])[:, None, None] * image_stride
-    # Vertex s is `order * cell` with the coordinates of smaller residual than the s-th lowered by `order`, and then all
-    # moved by as much as brings it back to the hyperplane of sum 0.
+    # Vertex s is `order * cell`, with the coordinates whose residual is smaller than the s-th lowered by `order`. Then
+    # all coordinates are shifted equally, back to the hyperplane of sum 0.
     total = tf.reduce_sum(strides)
     lowered = order * _sum_of_later(tf.gather(strides, ranking))
     moved = (tf.range(order - 1, -1, -1, tf.int64) - tf.reduce_sum(cell, -1, keepdims=True)) * total
@@ -98,7 +100,7 @@ def _simplices(features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
 
 
 def _strides(cell: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Factors (d + 1,) of the coordinates in a code, that of the last one 0, and the factor of the image."""
+    """Return the factors (d + 1,) of the coordinates in a code (0 for the last one), and the factor of the image."""
     order = cell.shape[-1]
     flat = tf.reshape(cell, [-1, order])
     # No coordinate of a vertex is 3/2 `order` away from `order * cell`, and a neighbour's is less than `order` further.
@@ -111,7 +113,7 @@ def _strides(cell: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _blurs(vertices: tf.Tensor, steps: tf.Tensor) -> tuple[tf.SparseTensor, ...]:
-    """For each axis the matrix (M, M) with 1 for a vertex and 1/2 for the last and the next one, where they exist."""
+    """Return per axis the matrix (M, M): 1 for a vertex, 1/2 for the previous and the next one, where they exist."""
     count = tf.size(vertices, tf.int64)
     _, found = tf.unique(tf.concat([vertices, tf.reshape(vertices + steps[:, None], [-1])], 0), tf.int64)
     blurs = []
@@ -125,7 +127,7 @@ def _blurs(vertices: tf.Tensor, steps: tf.Tensor) -> tuple[tf.SparseTensor, ...]
 
 
 def filtered(lattice: Lattice, values: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-    """`weight` times the filtered float32 values (N, C), differentiable in both."""
+    """Return `weight` times the filtered float32 values (N, C), differentiable in both."""
 
     @tf.custom_gradient
     def apply(values: tf.Tensor, weight: tf.Tensor) -> Any:
@@ -142,30 +144,30 @@ def filtered(lattice: Lattice, values: tf.Tensor, weight: tf.Tensor) -> tf.Tenso
 
 
 def splat(lattice: Lattice, values: tf.Tensor) -> tf.Tensor:
-    """Values of points (N, C) to values of vertices (M, C)."""
+    """Return values of vertices (M, C) from values of points (N, C)."""
     return _product(lattice.shares, values, adjoint_a=True)
 
 
 def slice_(lattice: Lattice, values: tf.Tensor) -> tf.Tensor:
-    """Values of vertices (M, C) to values of points (N, C)."""
+    """Return values of points (N, C) from values of vertices (M, C)."""
     return _product(lattice.shares, values)
 
 
 def _product(matrix: tf.SparseTensor, values: tf.Tensor, adjoint_a: bool = False) -> tf.Tensor:
-    """On the host where bits have to repeat: a GPU refuses it then."""
+    """Multiply a sparse matrix by values; on the host where operations must be deterministic: a GPU then refuses it."""
     with tf.device("CPU:0") if config.is_op_determinism_enabled() else contextlib.nullcontext():
         return tf.sparse.sparse_dense_matmul(matrix, values, adjoint_a=adjoint_a)
 
 
 def blur(lattice: Lattice, values: tf.Tensor, reverse: bool = False) -> tf.Tensor:
-    """Axis after axis, which do not commute where vertices are missing: reversed it is the transpose."""
+    """Blur along the axes in order. They do not commute where vertices are missing: reversed, it is the transpose."""
     for matrix in reversed(lattice.blurs) if reverse else lattice.blurs:
         values = _product(matrix, values)
     return values
 
 
 def normalised(lattice: Lattice) -> Lattice:
-    """The lattice whose filter K becomes D K D with D = diag(K 1) ** -1/2 (`NORMALIZE_SYMMETRIC` of pydensecrf)."""
+    """Return the lattice of filter D K D from that of K; D = diag(K 1) ** -1/2 (pydensecrf's `NORMALIZE_SYMMETRIC`)."""
     ones = tf.ones([lattice.shares.dense_shape[0], 1])
     factors = tf.math.rsqrt(filtered(lattice, ones, tf.constant(1.0)) + 1e-20)[:, 0]
     values = lattice.shares.values * tf.gather(factors, lattice.shares.indices[:, 0])
@@ -173,12 +175,12 @@ def normalised(lattice: Lattice) -> Lattice:
 
 
 def repeated(lattice: Lattice, times: tf.Tensor) -> Lattice:
-    """The lattice of `times` images that have the same features."""
+    """Return the lattice of `times` images that have the same features."""
     return Lattice(_diagonal(lattice.shares, times), tuple(_diagonal(blur, times) for blur in lattice.blurs))
 
 
 def _diagonal(matrix: tf.SparseTensor, times: tf.Tensor) -> tf.SparseTensor:
-    """The block diagonal matrix of `times` equal blocks."""
+    """Return the block diagonal matrix of `times` equal blocks."""
     corners = tf.range(tf.cast(times, tf.int64))[:, None, None] * matrix.dense_shape
     indices = tf.reshape(matrix.indices + corners, [-1, 2])
     return tf.SparseTensor(indices, tf.tile(matrix.values, [times]), matrix.dense_shape * tf.cast(times, tf.int64))

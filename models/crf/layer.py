@@ -14,18 +14,18 @@ from models.crf.meanfield import mean_field
 
 @register
 class DenseCRF(keras.layers.Layer):
-    """Refines a segmentation by mean field in a fully connected CRF (Krähenbühl and Koltun 2011, arXiv 1210.5644).
+    """Refine a segmentation by mean field in a fully connected CRF (Krähenbühl and Koltun 2011, arXiv 1210.5644).
 
-    Takes `[image, scores]`: the RGB image (B, H, W, 3), any integer or float type, 0..255, and logits or probabilities
-    (B, H, W, C). Returns probabilities (B, H, W, C), float32 under every dtype policy. Any sizes, dynamic too, and in a
-    SavedModel; not under XLA, because the lattice has a size that depends on the image.
+    The layer takes `[image, scores]`: the RGB image (B, H, W, 3), any integer or float type, 0..255, and logits or
+    probabilities (B, H, W, C). It returns probabilities (B, H, W, C), float32 under every dtype policy. Any sizes work,
+    dynamic ones too, and in a SavedModel. XLA does not work, because the size of the lattice depends on the image.
 
-    Pictures of several shapes, padded below and to the right, need `[image, scores, sizes]` with their own heights and
-    widths, integers (B, 2): each is then refined as if it were alone. What is returned of the margins means nothing.
+    Images of several sizes, padded below and to the right, need `[image, scores, sizes]` with their own heights and
+    widths, integers (B, 2). Each is then refined as if it were alone. The result in the padding has no meaning.
 
     Two kernels connect every pair of pixels: a Gaussian of their distance, and a bilateral one of distance and colour.
     Both are normalised symmetrically and filtered on the permutohedral lattice. Their weights are the trainable
-    `kernel_weights` (2,); gradients flow to them, to the scores and to the compatibility, not to the image.
+    `kernel_weights` (2,). Gradients flow to them, to the scores and to the compatibility, but not to the image.
 
     Args:
         iterations: mean field updates.
@@ -34,13 +34,13 @@ class DenseCRF(keras.layers.Layer):
         bilateral_sxy: standard deviation of the bilateral kernel in space, pixels.
         bilateral_srgb: standard deviation of the bilateral kernel in colour, grey levels.
         bilateral_compat: weight at which the bilateral kernel starts.
-        learn_compatibility: a trainable (C, C) penalty of label l beside label l' that starts as Potts, 1 where they
-            differ; otherwise Potts.
-        from_logits: the scores are logits; else probabilities.
-        clip: probabilities are raised to at least this before the logarithm that makes them unaries.
+        learn_compatibility: train the (C, C) penalty of label l beside label l', which starts as the Potts model: 1
+            where they differ. Otherwise it stays that of Potts.
+        from_logits: the scores are logits; otherwise probabilities.
+        clip: probabilities are raised to at least this value before the logarithm that makes them unaries.
 
     Raises:
-        ValueError: parameters out of range, or inputs that are not an image and scores of one size.
+        ValueError: parameters out of range, or inputs that are not an image and scores of the same size.
     """
 
     def __init__(
@@ -110,7 +110,10 @@ class DenseCRF(keras.layers.Layer):
         return tf.ensure_shape(tf.reshape(marginals, shape), scores.shape)
 
     def features(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Of an image (B, H, W, 3): place (1, H * W, 2), and place and colour (B, H * W, 5); float32, in deviations."""
+        """Return features of an image (B, H, W, 3): place (1, H * W, 2), and place with colour (B, H * W, 5).
+
+        Both are float32, in standard deviations of their kernel.
+        """
         batch, height, width = tf.unstack(tf.shape(image)[:3])
         columns, rows = tf.meshgrid(tf.range(width), tf.range(height))
         # Graph optimisation turns division by a constant into a product. In float64 that leaves the rounded quotient.
@@ -139,7 +142,7 @@ class DenseCRF(keras.layers.Layer):
 
 
 def _kernels(place: tf.Tensor, both: tf.Tensor, shape: tf.Tensor, sizes: Any) -> list[lattice.Lattice]:
-    """The lattices of place alone and of place and colour, for scores of this shape."""
+    """Return the lattices of place, and of place with colour, for scores of this shape."""
 
     def shared() -> lattice.Lattice:  # by all images, which have all pixels
         return lattice.repeated(lattice.normalised(lattice.build(place)), shape[0])
@@ -158,7 +161,11 @@ def _kernels(place: tf.Tensor, both: tf.Tensor, shape: tf.Tensor, sizes: Any) ->
 
 
 def _scores_shape(shapes: Any) -> Any:
-    """The second of two shapes that fit together, or ValueError."""
+    """Return the shape of the scores.
+
+    Raises:
+        ValueError: the inputs' shapes do not fit together.
+    """
     image, scores = (tuple(shape) for shape in (shapes[:2] if len(shapes) in (2, 3) else ((), ())))
     if len(image) != 4 or len(scores) != 4 or image[3] != 3:
         raise ValueError(f"DenseCRF takes [image, scores] of shapes (B, H, W, 3) and (B, H, W, C), got {shapes}")

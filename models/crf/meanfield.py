@@ -13,14 +13,14 @@ def mean_field(
     iterations: int,
     compatibility: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Approximate marginals (N, C) after parallel updates of all N pixels.
+    """Return approximate marginals (N, C) after parallel updates of all N pixels.
 
     Args:
-        scores: float32 (N, C), the negative unary energies, up to a constant for each pixel.
+        scores: float32 (N, C), the negative unary energies, up to a constant per pixel.
         message: (N, C) to (N, C), the weighted sum of the filters over the marginals.
         iterations: number of updates.
-        compatibility: float32 (C, C), the penalty of label l beside label l'; by default that of Potts, 1 where they
-            differ, which is the same as a reward where they agree.
+        compatibility: float32 (C, C), the penalty of label l beside label l'. Default: the Potts model, 1 where they
+            differ, which is equivalent to a reward where they agree.
     """
     marginals = tf.nn.softmax(scores)
     for _ in range(iterations):

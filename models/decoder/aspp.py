@@ -12,10 +12,10 @@ from models.spec import ModelSpec
 
 
 def aspp(features: Any, spec: ModelSpec, seed: int | None) -> Any:
-    """(B, h, w, C) at the output stride to (B, h, w, spec.aspp_channels).
+    """Pool features (B, h, w, C) at the output stride into (B, h, w, spec.aspp_channels).
 
-    A 1x1 branch, three 3x3 branches at `spec.rates`, and a pooled branch, joined and projected. The branches are
-    normalised after they are joined: batch normalisation acts on each channel alone, so one operation stands for five.
+    A 1x1 branch, three 3x3 branches at `spec.rates` and a pooled branch are joined and projected. They are normalised
+    after they are joined: batch normalisation acts on each channel alone, so one operation replaces five.
     """
     channels = spec.aspp_channels
     branches = [convolution(features, channels, "aspp_point")]

@@ -1,4 +1,4 @@
-"""The decoder of DeepLabV3+ (Chen et al. 2018, arXiv 1802.02611), and what DeepLabV3 has in its place."""
+"""The decoder of DeepLabV3+ (Chen et al. 2018, arXiv 1802.02611), and its counterpart in DeepLabV3."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from models.spec import ModelSpec
 
 
 def decoder(context: Any, low_level: Any, spec: ModelSpec) -> Any:
-    """Context (B, h, w, A) and low-level features (B, H/4, W/4, P) to (B, H/4, W/4, spec.decoder_channels).
+    """Fuse context (B, h, w, A) and low-level features (B, H/4, W/4, P) into (B, H/4, W/4, spec.decoder_channels).
 
-    The low-level features are projected to few channels so that they do not outweigh the context; two 3x3 convolutions
-    refine.
+    The low-level features are projected to few channels, so that they do not outweigh the context. Two 3x3 convolutions
+    refine the result.
     """
     low_level = normalise(convolution(low_level, spec.low_level_channels, "low_level"), "low_level", spec)
     context = ResizeLike(name="context_resize")([context, low_level])
@@ -26,6 +26,6 @@ def decoder(context: Any, low_level: Any, spec: ModelSpec) -> Any:
 
 
 def refine(context: Any, spec: ModelSpec) -> Any:
-    """Context (B, h, w, A) to (B, h, w, spec.decoder_channels), by one 3x3 convolution: the whole tail of DeepLabV3."""
+    """Refine context (B, h, w, A) to (B, h, w, spec.decoder_channels) by one 3x3 convolution: the tail of DeepLabV3."""
     x = convolution(context, spec.decoder_channels, "refine", kernel=3, separable=spec.separable)
     return normalise(x, "refine", spec)

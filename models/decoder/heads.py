@@ -1,7 +1,7 @@
-"""From features at 1/4 to logits at full size: classification first, then upsampling.
+"""Heads: from features at 1/4 to logits at full size, classification first, then upsampling.
 
-A 1x1 convolution commutes with bilinear resizing, whose weights sum to one, so classifying at 1/4 is the same function
-as classifying at full size with far less memory.
+A 1x1 convolution commutes with bilinear resizing, because the weights of the latter sum to one. So classifying at 1/4
+is the same function as classifying at full size, and takes far less memory.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ FACTOR = 4
 
 @register
 class ICNR(keras.initializers.Initializer):
-    """Initialiser with which a subpixel convolution starts as nearest-neighbour upsampling (Aitken et al. 2017,
-    arXiv 1707.02937): all `factor ** 2` kernels of an output channel are equal.
+    """Initialise a subpixel convolution as nearest-neighbour upsampling (Aitken et al. 2017, arXiv 1707.02937).
+
+    All `factor ** 2` kernels of an output channel are equal.
 
     Args:
         factor: upsampling factor r; the kernel has shape (kh, kw, C_in, r * r * C).
-        base: initialiser of the (kh, kw, C_in, C) kernel, which therefore sees a fan-out of C and not of r * r * C.
+        base: initialiser of the (kh, kw, C_in, C) kernel; it sees a fan-out of C and not of r * r * C.
     """
 
     def __init__(self, factor: int, base: Any = "glorot_uniform") -> None:
@@ -49,17 +50,20 @@ class ICNR(keras.initializers.Initializer):
 
 @register
 class SubpixelUpsampling(keras.layers.Layer):
-    """Convolution to `factor ** 2` values a class and a periodic shuffle (Shi et al. 2016, arXiv 1609.05158).
+    """Upsample by a convolution to `factor ** 2` values per output channel and a periodic shuffle.
 
-    (B, H, W, C_in) to (B, H * factor, W * factor, filters), compute dtype. Starts as convolution and nearest neighbour.
+    It takes (B, H, W, C_in) and returns (B, H * factor, W * factor, filters) in the compute dtype. It starts as a
+    convolution with nearest-neighbour upsampling.
 
     Args:
         filters: output channels.
         factor: upsampling factor.
-        kernel_size: of the convolution at low resolution.
-        blur: average each 2x2 window of the result, its edge repeated above and to the left: no single sub-kernel is
-            then alone responsible for a pixel (Sugawara et al. 2018, arXiv 1806.02658).
-        kernel_initializer: of the base kernel, see `ICNR`.
+        kernel_size: size of the convolution's kernel at low resolution.
+        blur: average each 2x2 window of the result, with its edge repeated above and to the left. Then no single
+            sub-kernel determines a pixel (Sugawara et al. 2018, arXiv 1806.02658).
+        kernel_initializer: initialiser of the base kernel, see `ICNR`.
+
+    Source: Shi et al. (2016, arXiv 1609.05158).
     """
 
     def __init__(
@@ -111,12 +115,12 @@ class SubpixelUpsampling(keras.layers.Layer):
 
 
 def head(features: Any, image: Any, spec: ModelSpec, num_classes: int) -> Any:
-    """Features (B, h, w, D) to float32 logits (B, H, W, num_classes), where `image` (B, H, W, 3) gives the size.
+    """Turn features (B, h, w, D) into float32 logits (B, H, W, num_classes); `image` (B, H, W, 3) gives the size.
 
     The features of DeepLabV3+ are at 1/4, so a subpixel head ends at full size: feature j stands for pixels 4j to
-    4j + 3. What is beyond the image is cut off; where a backbone pads little, as EfficientNet's or Xception's stem, the
-    last pixels at the right and below are mirrored. The features of DeepLabV3, at the output stride, are enlarged
-    bilinearly for the rest.
+    4j + 3. Pixels beyond the image are cut off. Where a backbone pads little, as the stem of EfficientNet or Xception
+    does, the last pixels at the right and below are mirrored. The features of DeepLabV3 are at the output stride; the
+    rest of the enlargement is bilinear.
     """
     if spec.head == "subpixel":
         logits = SubpixelUpsampling(num_classes, blur=spec.blur, name="classifier")(features)
@@ -128,10 +132,11 @@ def head(features: Any, image: Any, spec: ModelSpec, num_classes: int) -> Any:
 
 
 def auxiliary(features: Any, image: Any, spec: ModelSpec, num_classes: int, seed: int | None) -> Any:
-    """The head that helps in training (Zhao et al. 2017, arXiv 1612.01105), in the form of FCN (Long et al. 2015, arXiv
-    1411.4038): one 3x3 convolution and a classifier.
+    """Turn features (B, h, w, C) into auxiliary float32 logits (B, H, W, num_classes), for training only.
 
-    Features (B, h, w, C) to float32 logits (B, H, W, num_classes), where `image` (B, H, W, 3) gives the size.
+    `image` (B, H, W, 3) gives the size. The head is that of FCN: one 3x3 convolution and a classifier.
+
+    Sources: Zhao et al. (2017, arXiv 1612.01105); Long et al. (2015, arXiv 1411.4038).
     """
     x = convolution(features, spec.decoder_channels, "auxiliary", kernel=3, separable=spec.separable)
     x = normalise(x, "auxiliary", spec)

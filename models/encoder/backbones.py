@@ -1,10 +1,11 @@
-"""Table of backbones: plain data, readable without TensorFlow and without a network.
+"""Table of backbones: plain data, which needs neither TensorFlow nor a network connection.
 
 KerasCV 0.9 fetches a configuration file for every named class (`ResNet18Backbone()`), with weights or without. Its
-general classes with explicit arguments do not, so each row gives those arguments. VGG16 and Xception, which KerasCV has
-without weights or not at all, are those of keras.applications.
+general classes with explicit arguments do not, so each row gives those arguments. VGG16 and Xception are those of
+keras.applications: KerasCV has the first without weights, and the second not at all.
 
-Stochastic depth is off throughout: in runs of a few hundred steps it costs accuracy, and a step could not be replayed.
+Stochastic depth is off throughout: in runs of a few hundred steps it costs accuracy, and a step could not be repeated
+exactly.
 """
 
 from __future__ import annotations
@@ -17,22 +18,22 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Backbone:
-    """One row.
+    """One row of the table.
 
     Attributes:
         constructor: a class of `keras_cv.models`, or a function of `keras.applications`, with its module.
         arguments: keyword arguments that build it offline, for an input of any size and without scaling, which is ours.
-        parameters: trainable and not, without a classifier.
+        parameters: number of parameters, trainable or not, without a classifier.
         package: installed Python package that carries ImageNet weights, or None.
         preset: name of the ImageNet weights that KerasCV or keras.applications would download, or None. A download
-            happens only where a spec names it.
-        scale, offset: what the backbone expects is `image * scale + offset` for RGB in 0..255; one offset or one each.
+            happens only if a spec names the preset.
+        scale, offset: the backbone expects `image * scale + offset` for RGB in 0..255; one offset, or one per channel.
         bgr: whether it expects blue first.
-        levels: layers whose outputs are the last at stride 4, 8, 16 and 32, by KerasCV's level names where it has them.
-        strides: output strides that it can be given.
-        multiple: sides of the image have to be multiples of it.
-        one_size: whether it is another function at every size of the image, so that a model trained at one is of no use
-            at another.
+        levels: layers with the last outputs at stride 4, 8, 16 and 32, by KerasCV's level names where it has them.
+        strides: output strides that the backbone supports.
+        multiple: the sides of the image must be multiples of it.
+        one_size: whether it is another function at every size of the image. Then a model trained at one size is of no
+            use at another.
     """
 
     constructor: str
@@ -50,7 +51,7 @@ class Backbone:
 
     @property
     def scaling(self) -> str:
-        """What it expects for an input x in 0..255, in words."""
+        """Describe the input that it expects, as a formula of an image x in 0..255."""
         factor = "x" if self.scale == 1 else f"x / {1 / self.scale:g}"
         offsets = self.offset if isinstance(self.offset, tuple) else (self.offset,)
         shift = ", ".join(f"{offset:+g}" for offset in offsets) if any(offsets) else ""
@@ -58,12 +59,12 @@ class Backbone:
 
     @property
     def feature_pyramid(self) -> bool:
-        """Whether the levels are known to KerasCV's own heads."""
+        """Return whether KerasCV's own heads know the levels."""
         return self.levels == ("P2", "P3", "P4", "P5")
 
     @property
     def imagenet(self) -> str | None:
-        """Where its ImageNet weights come from."""
+        """Return where its ImageNet weights come from, None if nowhere."""
         return f"package {self.package}" if self.package else self.preset and f"download {self.preset}"
 
 
@@ -176,12 +177,15 @@ _MOBILENET_LARGE = {
 
 
 def _densenet(repeats: tuple[int, ...], parameters: int, preset: str) -> Backbone:
-    """Huang et al. 2017, arXiv 1608.06993."""
+    """Make a row of DenseNet (Huang et al. 2017, arXiv 1608.06993)."""
     return _row("DenseNet", {"stackwise_num_repeats": repeats}, parameters, preset=preset)
 
 
 def _csp_darknet(width: int, depth: int, parameters: int, preset: str | None = None) -> Backbone:
-    """Wang et al. 2020, arXiv 1911.11929, as in YOLOX (arXiv 2107.08430). The stem joins every second pixel."""
+    """Make a row of CSPDarkNet (Wang et al. 2020, arXiv 1911.11929), as in YOLOX (arXiv 2107.08430).
+
+    Its stem joins four slices of every second pixel.
+    """
     arguments = {
         "stackwise_channels": (width, 2 * width, 4 * width, 8 * width),
         "stackwise_depth": (depth, 3 * depth, 3 * depth, depth),
@@ -190,9 +194,10 @@ def _csp_darknet(width: int, depth: int, parameters: int, preset: str | None = N
 
 
 def _mit(width: int, depths: tuple[int, ...], parameters: int, preset: str | None = None) -> Backbone:
-    """Mix transformer of SegFormer (Xie et al. 2021, arXiv 2105.15203). Attention is global: no stride but its own.
+    """Make a row of the mix transformer of SegFormer (Xie et al. 2021, arXiv 2105.15203).
 
-    KerasCV exchanges channels and places in it (see models.encoder.mix_transformer), in a way that depends on the size.
+    Attention is global, so it supports no output stride but its own. KerasCV exchanges channels and places in it, in a
+    way that depends on the size (see models.encoder.mix_transformer).
     """
     arguments = {"depths": depths, "embedding_dims": (width, 2 * width, 5 * width, 8 * width)}
     own = {"levels": ("P1", "P2", "P3", "P4"), "strides": (32,), "multiple": 32, "one_size": True}
@@ -273,12 +278,12 @@ BACKBONES: Mapping[str, Backbone] = MappingProxyType(
 
 
 def names() -> tuple[str, ...]:
-    """The backbones that `ModelSpec.backbone` accepts."""
+    """Return the backbones that `ModelSpec.backbone` accepts."""
     return tuple(BACKBONES)
 
 
 def offline_ways() -> str:
-    """What an error says where weights cannot be had."""
+    """Return what an error message suggests where weights are not available."""
     packaged = ", ".join(name for name, row in BACKBONES.items() if row.package)
     return (
         f"use weights 'none', the path of a weights file, or 'imagenet' with a backbone that has a package: {packaged}"

@@ -1,13 +1,13 @@
 """KerasCV's mix transformer, built for images of any size.
 
-KerasCV 0.9 fixes the size at construction and takes the root of a sequence's length for the height of a square map.
-Here the layers keep maps (B, H, W, C), with KerasCV's weights and, at its sizes, its values. That includes a slip of
-KerasCV: before and after the strided convolution of its attention it reshapes between sequence and map with channels
-and places exchanged. Its ImageNet weights were trained so. What lies beside what in the reshaped map depends on the
-number of places, so the model takes any size, but is another function at each: train and evaluate it at one
-(`Backbone.one_size`). Its GELU is by the hyperbolic tangent.
+KerasCV 0.9 fixes the size at construction, and takes the root of a sequence's length as the height of a square map.
+Here the layers keep maps (B, H, W, C), with KerasCV's weights. At KerasCV's sizes they have its values. That includes a
+mistake of KerasCV: before and after the strided convolution of its attention, it reshapes between sequence and map with
+channels and places exchanged. Its ImageNet weights were trained that way. Which values are neighbours in the reshaped
+map depends on the number of places. So the model takes any size, but is another function at each: train and evaluate it
+at one size (`Backbone.one_size`). Its GELU is the approximation by the hyperbolic tangent.
 
-Mix transformer: SegFormer, Xie et al. 2021, arXiv 2105.15203. Stochastic depth is off.
+Source: SegFormer, Xie et al. 2021, arXiv 2105.15203. Stochastic depth is off.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from models.compat import register
 
 
 def of_any_size(model: Any) -> Any:
-    """The four maps of a KerasCV `MiTBackbone` as a model with its weights, for sides that are multiples of 32.
+    """Build a model of the four maps of a KerasCV `MiTBackbone` with its weights, for sides that are multiples of 32.
 
-    Attribute `pyramid_level_inputs` is as KerasCV's.
+    Its attribute `pyramid_level_inputs` is that of KerasCV.
     """
     image = keras.Input((None, None, 3))
     x = image
@@ -45,7 +45,7 @@ def of_any_size(model: Any) -> Any:
 
 @register
 class PatchEmbedding(keras.layers.Layer):
-    """Strided convolution and layer normalisation, (B, H, W, C) to (B, H/stride, W/stride, channels)."""
+    """Strided convolution and layer normalisation, from (B, H, W, C) to (B, H/stride, W/stride, channels)."""
 
     def __init__(self, channels: int, patch: int, stride: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -69,7 +69,7 @@ class PatchEmbedding(keras.layers.Layer):
 class TransformerBlock(keras.layers.Layer):
     """Attention to a map reduced `reduction` times, and a two-layer perceptron around a 3x3 depthwise convolution.
 
-    (B, H, W, channels) to the same.
+    Input and output are (B, H, W, channels).
     """
 
     def __init__(self, channels: int, heads: int, reduction: int, **kwargs: Any) -> None:
@@ -120,7 +120,7 @@ class TransformerBlock(keras.layers.Layer):
         return self.projection(tf.reshape(tf.transpose(mixed, (0, 2, 1, 3)), shape))
 
     def _reduced(self, x: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
-        """(B, h * w, C) of the reduced map; both reshapes are KerasCV's, see the head of this file."""
+        """Return the reduced map as (B, h * w, C); both reshapes are KerasCV's, see the head of this file."""
         swapped = tf.transpose(tf.reshape(x, (shape[0], -1, self.channels)), (0, 2, 1))
         reduced = self.reduce(tf.reshape(swapped, shape))
         return self.reduce_norm(tf.transpose(tf.reshape(reduced, (shape[0], self.channels, -1)), (0, 2, 1)))

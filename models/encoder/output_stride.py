@@ -1,13 +1,13 @@
-"""Output stride of a backbone by rewriting its graph: the same weights on a denser map.
+"""Change the output stride of a backbone by rewriting its graph: the same weights on a denser map.
 
-Every stride beyond the wanted one is set to 1, and all layers behind it are dilated by that factor instead, so that the
+Every stride beyond the wanted one is set to 1, and all layers behind it are dilated by that factor instead. So the
 dense map holds the original features at every `factor`-th position (Chen et al. 2017, arXiv 1706.05587). The layer that
-loses its stride keeps the dilation that reached it, and the borders it had (see `models.layers.atrous.Border`): that
-the features are the same holds at every size of the image. Means over the map, as in squeeze-and-excitation, are taken
-over the original positions.
+loses its stride keeps the dilation that reached it and the borders it had (see `models.layers.atrous.Border`), so the
+features are the same at every size of the image. Means over the map, as in squeeze-and-excitation, are taken over the
+original positions.
 
-Blocks that are one layer to Keras (KerasCV's MBConv, FusedMBConv, cross-stage, squeeze-and-excitation; sequences) are
-opened: their calls, made on a symbolic input, are a functional model, to which the same is done.
+Some blocks are one layer to Keras: KerasCV's MBConv, FusedMBConv, cross-stage and squeeze-and-excitation, and
+sequences. They are opened: their calls on a symbolic input make a functional model, which is rewritten in the same way.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DENSE = {
     **dict.fromkeys((keras.layers.DepthwiseConv2D, AtrousDepthwiseConv2D), AtrousDepthwiseConv2D),
 }
 _POOLS = {keras.layers.MaxPooling2D: "max", keras.layers.AveragePooling2D: "average"}
-_BLOCKS: dict[str, Callable[[Any, Any], Any]] = {  # by class name: the block's calls on a symbolic input
+_BLOCKS: dict[str, Callable[[Any, Any], Any]] = {  # {class name: calls of the block on a symbolic input}
     "MBConvBlock": lambda block, x: block.call(x),
     "FusedMBConvBlock": lambda block, x: block.call(x),
     "CrossStagePartial": lambda block, x: block.call(x),
@@ -42,10 +42,10 @@ _BLOCKS: dict[str, Callable[[Any, Any], Any]] = {  # by class name: the block's 
 
 class _Scale(NamedTuple):
     stride: int = 1  # of the rewritten graph, in pixels
-    dilation: int = 1  # what later layers have to make up for
+    dilation: int = 1  # for later layers to apply
 
     def behind(self, factor: int, drop: bool) -> _Scale:
-        """Behind a layer of stride `factor`, which it keeps or not."""
+        """Return the scale behind a layer of stride `factor`, which the layer keeps unless `drop`."""
         return _Scale(self.stride, self.dilation * factor) if drop else _Scale(self.stride * factor, self.dilation)
 
 
@@ -63,7 +63,7 @@ class _Wish:
     synchronised: bool | None
 
     def drops(self, factor: int, scale: _Scale) -> bool:
-        """Whether a stride goes: one behind a dropped stride always does, because no layer has both."""
+        """Return whether a stride is dropped; one behind a dropped stride always is, because no layer has both."""
         return factor > 1 and (scale.dilation > 1 or scale.stride * factor > self.output_stride)
 
 
@@ -73,14 +73,14 @@ def with_output_stride(
     batch_norm_momentum: float | None = None,
     sync_batch_norm: bool | None = None,
 ) -> keras.Model:
-    """A functional model whose maps are never smaller than 1/`output_stride` of the input, with the weights of `model`.
+    """Return a functional model with the weights of `model`, whose maps are at least 1/`output_stride` of the input.
 
     Args:
         model: functional model of convolutions, pooling and element-wise layers, such as a KerasCV CNN backbone.
-        output_stride: power of two; a stride the model does not reach leaves it as it is.
-        batch_norm_momentum: of every batch normalisation; None keeps what the model has.
-        sync_batch_norm: whether batch normalisation takes its statistics over all replicas; None keeps what the model
-            has.
+        output_stride: power of two; a stride that the model does not reach leaves it unchanged.
+        batch_norm_momentum: momentum of every batch normalisation; None keeps the model's.
+        sync_batch_norm: whether batch normalisation takes its statistics over all replicas; None keeps the model's
+            setting.
 
     Raises:
         ValueError: `output_stride` is no power of two, or a layer with a stride has no dilated counterpart.
@@ -95,9 +95,9 @@ def with_output_stride(
 
 
 def _replayed(model: keras.Model, inputs: Sequence[_Place], wish: _Wish) -> list[_Place]:
-    """The outputs of `model` on other inputs, with the dense counterparts of its layers."""
+    """Return the outputs of `model` on other inputs, with the dense counterparts of its layers."""
     places = {id(tensor): place for tensor, place in zip(model.inputs, inputs, strict=True)}
-    makers: dict[int, Call] = {}  # by identity of the symbolic tensor
+    makers: dict[int, Call] = {}  # by id of the symbolic tensor
     layers: dict[str, Any] = {}
     for call in calls(model):
         layer, scale = call.layer, max(places[id(tensor)].scale for tensor in call.inputs)
@@ -113,7 +113,7 @@ def _replayed(model: keras.Model, inputs: Sequence[_Place], wish: _Wish) -> list
             if layer.name not in layers:
                 layers[layer.name] = _counterpart(layer, scale.dilation, drop, padding, wish)
             sources = {id(tensor): places[id(tensor)].tensor for tensor in call.inputs}
-            if padding:  # the dense layer pads by itself: it reads what the padding read
+            if padding:  # the dense layer pads by itself, so it reads the input of the padding
                 sources[id(call.inputs[0])] = places[id(padding.inputs[0])].tensor
             tensors = call.again(layers[layer.name], sources)
             results = [_Place(tensor, scale.behind(factor, drop)) for tensor in tensors]
@@ -125,7 +125,7 @@ def _replayed(model: keras.Model, inputs: Sequence[_Place], wish: _Wish) -> list
 
 
 def primitives(model: keras.Model) -> list[Any]:
-    """The layers of a functional model and of its blocks in the order of their calls, blocks themselves left out."""
+    """Return the layers of a functional model and of its blocks in call order, without the blocks themselves."""
     found: dict[int, Any] = {}
     for call in calls(model):
         block = _opened(call)
@@ -134,7 +134,7 @@ def primitives(model: keras.Model) -> list[Any]:
 
 
 def _opened(call: Call) -> keras.Model | None:
-    """A block's inside as a functional model that shares its weights."""
+    """Return the inside of a block as a functional model that shares its weights; None if it is no such block."""
     layer = call.layer
     if call_inside := _BLOCKS.get(type(layer).__name__):
         image = keras.Input(call.inputs[0].shape[1:], dtype=call.inputs[0].dtype)
@@ -150,7 +150,7 @@ def _stride(layer: Any) -> int:
 
 
 def _padding_before(call: Call, makers: Mapping[int, Call], changes: bool) -> Call | None:
-    """The padding layer whose job the dense counterpart of a 'valid' layer has to take over."""
+    """Return the padding layer that the dense counterpart of a 'valid' layer has to replace, if there is one."""
     maker = makers.get(id(call.inputs[0]))
     if not (changes and maker and isinstance(maker.layer, keras.layers.ZeroPadding2D)):
         return None
@@ -162,7 +162,7 @@ def _padding_before(call: Call, makers: Mapping[int, Call], changes: bool) -> Ca
 
 
 def _counterpart(layer: Any, dilation: int, drop: bool, padding: Call | None, wish: _Wish) -> Any:
-    """A new layer of the same name and weight shapes, dilated, and with stride 1 where the stride is dropped."""
+    """Make a layer of the same name and weight shapes, dilated, and with stride 1 where the stride is dropped."""
     kind, config = type(layer), layer.get_config()
     if "dilation_rate" in config and max(layer.kernel_size) > 1:
         config["dilation_rate"] = tuple(rate * dilation for rate in layer.dilation_rate)

@@ -12,29 +12,29 @@ from models.compat import register
 from models.encoder.backbones import Backbone
 from models.layers.blocks import PadToMultiple
 
-STRIDES = (4, 8, 16, 32)  # of a row's four levels
+STRIDES = (4, 8, 16, 32)  # strides of the four levels of a row
 
 
 @register
 class ReverseChannels(keras.layers.Layer):
-    """RGB to BGR, or back."""
+    """Reverse the channels (B, H, W, 3): RGB to BGR, or back."""
 
     def call(self, inputs: Any) -> Any:
         return inputs[..., ::-1]
 
 
 def bare(row: Backbone) -> Any:
-    """The backbone of a row: random weights, for images of any size that are scaled as the row says.
+    """Build the backbone of a row with random weights, for images of any size that are scaled as the row says.
 
-    Sides that the row's `multiple` does not divide are the caller's to pad.
+    The caller pads sides that are no multiples of the row's `multiple`.
     """
-    import keras_cv  # here, not above: it costs seconds
+    import keras_cv  # here, not above: importing it takes seconds
 
     arguments = {key: list(value) if isinstance(value, tuple) else value for key, value in row.arguments.items()}
     if row.constructor == "keras_cv.models.MiTBackbone":
         from models.encoder.mix_transformer import of_any_size
 
-        side = 2 * row.multiple  # KerasCV's is for one size of square images
+        side = 2 * row.multiple  # KerasCV's model is for square images of one size
         return of_any_size(keras_cv.models.MiTBackbone(input_shape=(side, side, 3), **arguments))
     home = keras_cv if row.constructor.startswith("keras_cv.") else keras
     _, module, constructor = row.constructor.split(".")
@@ -42,14 +42,14 @@ def bare(row: Backbone) -> Any:
 
 
 def maps(backbone: Any, row: Backbone, strides: Iterable[int]) -> list[Any]:
-    """Symbolic outputs (B, H/stride, W/stride, C) of a model that `bare` made, before its output stride is changed."""
+    """Return symbolic outputs (B, H/stride, W/stride, C) of a model from `bare`; its output stride is unchanged yet."""
     layers = getattr(backbone, "pyramid_level_inputs", {})
     levels = [row.levels[STRIDES.index(stride)] for stride in strides]
     return [backbone.get_layer(layers.get(level, level)).output for level in levels]
 
 
 def scaled(image: Any, row: Backbone) -> Any:
-    """RGB in 0..255 to what the backbone expects, in float32: half precision would round pixels before centring."""
+    """Scale RGB in 0..255 as the backbone expects, in float32: half precision would round pixels before centring."""
     offset = list(row.offset) if isinstance(row.offset, tuple) else row.offset
     image = keras.layers.Rescaling(row.scale, offset, dtype="float32", name="input_scaling")(image)
     return ReverseChannels(dtype="float32", name="input_bgr")(image) if row.bgr else image
@@ -57,7 +57,7 @@ def scaled(image: Any, row: Backbone) -> Any:
 
 @register
 class CropToStride(keras.layers.Layer):
-    """The upper left of a map (B, h, w, C) that is the image's (B, H, W, 3): ceil(H/stride) by ceil(W/stride)."""
+    """Crop a map (B, h, w, C), upper left, to the size of an image (B, H, W, 3): ceil(H/stride) by ceil(W/stride)."""
 
     def __init__(self, stride: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -80,7 +80,7 @@ class CropToStride(keras.layers.Layer):
 
 
 def for_any_size(dense: keras.Model, row: Backbone, strides: Iterable[int], title: str) -> keras.Model:
-    """A model named `title` from a scaled image of any size to the maps of `dense`, which were at `strides`."""
+    """Build a model named `title` from a scaled image of any size to the maps of `dense`, which were at `strides`."""
     multiple = row.multiple
     if multiple == 1:
         return keras.Model(dense.input, dense.outputs, name=title)

@@ -1,7 +1,7 @@
-"""Tensors of a PyTorch state dict, read without PyTorch and without running what a pickle may ask for.
+"""Read the tensors of a PyTorch state dict without PyTorch, and without running code that a pickle names.
 
-The file is in PyTorch's format before 1.6: five pickles (magic number, protocol, system, state dict, storage keys),
-then the raw storages in the order of the keys, each behind its element count.
+The file has PyTorch's format from before 1.6: five pickles (magic number, protocol, system, state dict, storage keys),
+then the raw storages in the order of the keys, each after its element count.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _STORAGES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
 class _View:
-    """A tensor that waits for its storage."""
+    """A tensor whose storage is not read yet."""
 
     def __init__(self, storage: tuple[str, np.dtype], offset: int, shape: tuple, strides: tuple, *_: Any) -> None:
         (self.key, self.dtype), self.offset, self.shape, self.strides = storage, offset, shape, strides
@@ -51,10 +51,10 @@ class _TensorsOnly(pickle.Unpickler):
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """Name -> array, copied.
+    """Return {name: array}, copied.
 
     Raises:
-        ValueError: not such a file, or it holds anything but tensors.
+        ValueError: the file has another format, or holds anything but tensors.
     """
     try:
         with path.open("rb") as file:

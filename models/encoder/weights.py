@@ -1,4 +1,4 @@
-"""Weights for a backbone: from an installed package or a file, and from a network only where a spec names a preset."""
+"""Weights for a backbone: from an installed package or a file, and from a network only if a spec names a preset."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _AUTOMATIC = re.compile(r"(?<=conv_block)\d+|_\d+$")
 
 
 def check_weights(backbone: str, source: str) -> None:
-    """Whether `load` will find its weights, without TensorFlow: to be asked before any training.
+    """Check that `load` will find its weights, without TensorFlow, so that it can be done before any training.
 
     Args:
-        backbone: name of a row of the table.
+        backbone: name of a row in the table.
         source: `none`, `imagenet`, the preset of the row, or a path.
 
     Raises:
@@ -53,16 +53,18 @@ def check_weights(backbone: str, source: str) -> None:
 
 
 def load(model: Any, backbone: str, source: str) -> None:
-    """Fill a whole KerasCV backbone in place.
+    """Fill a whole backbone with weights, in place.
 
     Args:
         model: the backbone, as `models.encoder.pyramid.bare` makes it.
         backbone: name of its row in the table.
-        source: `imagenet`, the preset of the row, or a path: HDF5 weights (`.h5` by layer name, `.weights.h5` as Keras
-            saves them) or a Keras model (`.keras`, whole `.h5`), this backbone or one with it as its layer "backbone".
+        source: `imagenet`, the preset of the row, or a path. A path names HDF5 weights (`.h5` by layer name,
+            `.weights.h5` as Keras saves them) or a Keras model (`.keras`, whole `.h5`). The model is this backbone, or
+            has it as its layer "backbone".
 
     Raises:
-        ValueError: not found, download refused, or of another architecture, naming the first layer that differs.
+        ValueError: weights that are not found, a refused download, or weights of another architecture; the message
+            names the first layer that differs.
     """
     check_weights(backbone, source)
     if source == "imagenet":
@@ -92,7 +94,7 @@ def _package_file(backbone: str) -> Path:
 
 
 def _efficientnet_lite(state: dict[str, np.ndarray], layers: list[str]) -> Arrays:
-    """The arrays of a PyTorch EfficientNet-Lite by KerasCV layer; everything but the classifier has to be used."""
+    """Return the arrays of a PyTorch EfficientNet-Lite by KerasCV layer; all but the classifier's must be used."""
     blocks = list(dict.fromkeys(match[0] for name in layers if (match := re.match(r"block\d+[a-z]_", name))))
     arrays: Arrays = {}
     for name in layers:
@@ -114,7 +116,7 @@ def _efficientnet_lite(state: dict[str, np.ndarray], layers: list[str]) -> Array
 
 
 def _hdf5(path: Path) -> Arrays:
-    """Layer arrays of a Keras HDF5 file, weights only or a whole model; nested models are opened by `_layer_arrays`."""
+    """Return the layer arrays of a Keras HDF5 file, weights or a whole model; `_layer_arrays` opens nested models."""
     import h5py
 
     try:
@@ -161,7 +163,7 @@ def _of_layers(model: Any) -> Arrays:
 
 
 def _downloaded(backbone: str) -> Any:
-    """The backbone with the weights of its preset, from the network or the cache of an earlier download."""
+    """Return the backbone with the weights of its preset, from the network or the cache of an earlier download."""
     import keras
     import keras_cv
 
@@ -189,12 +191,15 @@ def _load_keras_weights(model: Any, backbone: str, path: Path) -> None:
 
 
 def in_a_line(error: BaseException) -> str:
-    """The message of Keras about weights that do not fit, on one line: Keras 3 puts the reason after the first."""
+    """Return Keras's message about weights that do not fit, on one line; Keras 3 puts the reason after line one."""
     return " ".join(str(error).split())[:400]
 
 
 def _keys(names: Iterable[str]) -> list[tuple[str, int]]:
-    """Names less what Keras and KerasCV number by the process (`conv2d_7`, `conv_block3_conv`), and the rank by it."""
+    """Return names without the numbers that Keras and KerasCV count per process, and each name's rank by that number.
+
+    Such names are `conv2d_7` and `conv_block3_conv`.
+    """
     numbered = []
     for name in names:
         found = _AUTOMATIC.search(name)
@@ -205,7 +210,7 @@ def _keys(names: Iterable[str]) -> list[tuple[str, int]]:
 
 
 def _assign(model: Any, arrays: Arrays, source: str) -> None:
-    """Set the weights layer by layer after checking all of them, so that a misfit leaves the model untouched."""
+    """Set the weights layer by layer after checking all of them, so that a mismatch leaves the model unchanged."""
     from models.encoder.output_stride import primitives
 
     layers = [layer for layer in primitives(model) if layer.weights]
@@ -220,7 +225,7 @@ def _assign(model: Any, arrays: Arrays, source: str) -> None:
                 f"weights {source!r} are of another architecture: layer {layer.name!r} {found}, expected {wanted}"
             )
     used = set(_keys(layer.name for layer in layers))
-    # A classifier, dense, is left out; more convolutions are those of a deeper network.
+    # Dense layers are those of a classifier and are skipped. Further convolutions belong to a deeper network.
     for (key, values), name in zip(given.items(), arrays, strict=True):
         if key not in used and any(value.ndim == 4 for value in values):
             raise ValueError(f"weights {source!r} are of another architecture: this one has no layer {name!r}")

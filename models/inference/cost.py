@@ -1,6 +1,6 @@
-"""What a model costs before it is trained: parameters, operations, and the memory of a training step.
+"""Cost of a model before it is trained: parameters, operations, and the memory of a training step.
 
-Nothing is computed: the model is traced at the wanted size, where all shapes are known, and the operations of its graph
+Nothing is computed. The model is traced at the wanted size, where all shapes are known, and the operations of its graph
 are counted one by one, whatever layers they come from.
 """
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one model and one image.
+    """The cost of one model for one image.
 
     Attributes:
-        parameters: numbers in the weights, moving statistics included.
+        parameters: number of weights, moving statistics included.
         flops: floating point operations of the forward pass in inference. A multiply and add counts as 2. Taps of an
             atrous kernel that lie outside the map at every position are not computed and not counted.
-        activation_bytes: what the forward pass of a training step keeps for the backward pass, the logits included, at
-            the dtypes of the policy in force. Times the batch it is the memory that grows with the batch, less what
-            an operation needs while it runs.
+        activation_bytes: bytes that the forward pass of a training step keeps for the backward pass, logits included,
+            at the dtypes of the policy in force. Multiplied by the batch size it is the memory that grows with the
+            batch, without what an operation needs while it runs.
     """
 
     parameters: int
@@ -36,7 +36,7 @@ class Cost:
 
 
 def model_cost(spec: ModelSpec, num_classes: int, size: int | tuple[int, int]) -> Cost:
-    """The cost of a model for one image.
+    """Compute the cost of a model for one image.
 
     Args:
         spec: the model; its weights are not loaded.
@@ -44,12 +44,12 @@ def model_cost(spec: ModelSpec, num_classes: int, size: int | tuple[int, int]) -
         size: height and width of the image, pixels; one number for both.
 
     Raises:
-        ValueError: as `models.build`, or an image that the model cannot take.
+        ValueError: as for `models.build`, or an image that the model cannot take.
     """
     sides = (size, size) if isinstance(size, int) else size
     if 0 < min(sides) < spec.output_stride:
         raise ValueError(f"an image of {sides[0]} x {sides[1]} is too small for output_stride {spec.output_stride}")
-    # Here, not above, so that a cost worked out elsewhere can be received without TensorFlow.
+    # Here, not above, so that a process without TensorFlow can receive a cost computed by another.
     from models.builder import build_training
 
     trained, model = build_training(spec.model_copy(update={"weights": "none"}), num_classes)
@@ -57,7 +57,7 @@ def model_cost(spec: ModelSpec, num_classes: int, size: int | tuple[int, int]) -
 
 
 def cost_of(model: Any, size: tuple[int, int], trained: Any = None) -> Cost:
-    """The same for a model that is there, (B, H, W, 3) to (B, H, W, C), and what is trained in its place, if not it."""
+    """Compute the cost of a built model, (B, H, W, 3) to (B, H, W, C); `trained` is the model to train, if another."""
     import tensorflow as tf
 
     if min(size) < 1:
@@ -124,18 +124,18 @@ _FLOPS: dict[str, Callable[[Any], int]] = {
 
 
 def _flops(op: Any) -> int:
-    """Operations on floating point numbers; those on sizes and indices cost nothing worth counting."""
+    """Count the floating point operations; the cost of operations on sizes and indices is negligible."""
     return _FLOPS[op.type](op) if op.type in _FLOPS and op.outputs[0].dtype.is_floating else 0
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------
 
-# Their output is their input's memory under another name.
+# Their output is the memory of their input under another name.
 _ALIASES = {"ExpandDims", "Identity", "IdentityN", "PreventGradient", "Reshape", "Squeeze", "StopGradient"}
 
 
 def _kept_for_backward(model: Any, image: tf.TensorSpec) -> int:
-    """Bytes of forward tensors that depend on the image and that the backward pass reads."""
+    """Count the bytes of forward tensors that depend on the image and that the backward pass reads."""
     import tensorflow as tf
 
     boundary: list[int] = []
@@ -158,7 +158,7 @@ def _kept_for_backward(model: Any, image: tf.TensorSpec) -> int:
 
 
 def _reached(operations: Iterable[Any], start: Any) -> set[Any]:
-    """References to the tensors that depend on `start`, of operations in the order they were made."""
+    """Return references to the tensors that depend on `start`, from operations in the order of their creation."""
     found = {start.ref()}
     for op in operations:
         if any(tensor.ref() in found for tensor in op.inputs):
@@ -167,7 +167,7 @@ def _reached(operations: Iterable[Any], start: Any) -> set[Any]:
 
 
 def _memory(tensor: Any) -> Any:
-    """A reference to the tensor that owns the memory."""
+    """Return a reference to the tensor that owns the memory."""
     while tensor.op.type in _ALIASES:
         tensor = tensor.op.inputs[tensor.value_index if tensor.op.type == "IdentityN" else 0]
     return tensor.ref()

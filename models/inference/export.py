@@ -1,4 +1,4 @@
-"""A SavedModel that needs nothing but TensorFlow: pictures in, labels and probabilities out."""
+"""Export a SavedModel that needs TensorFlow only: images in, labels and probabilities out."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def export(
 ) -> None:
     """Write a model as a SavedModel with one signature, "serving_default".
 
-    The signature takes `images`, uint8 RGB (B, H, W, 3) of any size, and gives `labels` (B, H, W), uint8 (int32 past
+    The signature takes `images`, uint8 RGB (B, H, W, 3) of any size. It returns `labels` (B, H, W), uint8 (int32 above
     256 classes), and `probabilities` (B, H, W, C) float32. It needs neither this package nor Keras:
     `tf.saved_model.load(path).signatures["serving_default"](images=...)`.
 
     Args:
         model: images (B, H, W, 3) in 0..255 to logits (B, H, W, C), with its input scaling inside.
         path: folder to write.
-        scales, flip: views to average, as in `models.inference.predict.probabilities`.
+        scales, flip: the views to average, as in `models.inference.predict.probabilities`.
         crf: refines `[images, probabilities]` into probabilities, such as `models.DenseCRF(from_logits=False)`.
 
     Raises:
-        ValueError: a path that is taken, scales that are not positive, or a CRF that expects logits.
+        ValueError: a path that exists already, scales that are not positive, or a CRF that expects logits.
     """
     check_scales(scales)
     if Path(path).exists():
@@ -42,7 +42,7 @@ def export(
     if getattr(crf, "from_logits", False):
         raise ValueError("an exported CRF is given probabilities: make it with from_logits=False")
     if crf is not None:
-        # Layers make their variables at their first call, which has to come before the tracing.
+        # Layers make their variables at their first call, which has to precede tracing.
         sample = np.zeros((1, 8, 8, 3), np.uint8)
         crf([sample, probabilities(model, sample)])
 

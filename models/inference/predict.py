@@ -1,4 +1,4 @@
-"""From images to class probabilities and label maps: several scales, mirror images, windows of a large image."""
+"""Predict class probabilities and label maps of images: several scales, mirror images, windows of a large image."""
 
 from __future__ import annotations
 
@@ -17,23 +17,26 @@ def probabilities(
     flip: bool = False,
     size: Any = None,
 ) -> tf.Tensor:
-    """Class probabilities, averaged over scaled and mirrored views of the images (Chen et al. 2017, arXiv 1706.05587).
+    """Compute class probabilities, averaged over scaled and mirrored views of the images.
 
-    Each view's logits are resized bilinearly to the wanted size before softmax (sigmoid where there is one channel), so
-    that every view counts the same at every pixel. Works eagerly and inside a `tf.function`, sizes dynamic too.
+    The logits of each view are resized bilinearly to the wanted size before the softmax (sigmoid for one channel), so
+    that every view has the same weight at every pixel. It works eagerly and inside a `tf.function`, with dynamic sizes
+    too.
 
     Args:
-        model: images float32 (B, h, w, 3) and `training=False` to logits (B, h, w, C), for any h and w.
+        model: takes float32 images (B, h, w, 3) and `training=False`, and returns logits (B, h, w, C), for any h and w.
         images: RGB (B, H, W, 3), any integer or float type, 0..255.
         scales: factors on height and width; views are resized bilinearly.
-        flip: also see each view mirrored left to right.
+        flip: also predict each view mirrored left to right.
         size: height and width of the result; None: those of the images.
 
     Returns:
-        (B, *size, C) float32.
+        Probabilities (B, *size, C) float32.
 
     Raises:
-        ValueError: images of another shape, or no scale, or one that is not positive.
+        ValueError: images of another shape, no scale, or a scale that is not positive and finite.
+
+    Source: Chen et al. (2017, arXiv 1706.05587).
     """
     images = tf.cast(tf.convert_to_tensor(images), tf.float32)
     if images.shape.rank != 4 or images.shape[3] not in (3, None):
@@ -49,7 +52,7 @@ def probabilities(
 
 
 def check_scales(scales: Sequence[float]) -> None:
-    """Raises ValueError unless there is a scale and all are positive and finite."""
+    """Raise ValueError unless there is a scale and all scales are positive and finite."""
     if not len(scales) or not all(0 < scale < float("inf") for scale in scales):
         raise ValueError(f"scales must be positive factors, at least one, got {list(scales)}")
 
@@ -64,7 +67,7 @@ def _view(model: Callable[..., Any], images: tf.Tensor, scale: float, mirrored: 
 
 
 def _size(images: tf.Tensor, scale: float = 1.0) -> Any:
-    """Height and width times `scale`, at least 1: numbers where they are known, else a tensor."""
+    """Return height and width times `scale`, at least 1: numbers if they are known, else a tensor."""
     sides = images.shape[1:3]
     if None not in sides:
         return [max(1, round(side * scale)) for side in sides]
@@ -81,18 +84,19 @@ def scores(
     crf: Callable[[list[Any]], Any] | None = None,
     sizes: Any = None,
 ) -> tf.Tensor:
-    """What `labels` takes: the logits where the model is asked once; else the logarithms of the probabilities, averaged
-    over the views and then refined.
+    """Compute the scores that `labels` takes.
 
-    Evaluation, `bench.predict` and `models.inference.export` all take it: so a picture has one label map, whoever asks.
+    With one view at scale 1 and no CRF they are the logits. Otherwise they are the logarithms of the probabilities,
+    which are averaged over the views and then refined. Evaluation, `bench.predict` and `models.inference.export` all
+    use this, so an image has the same label map in each of them.
 
     Args:
-        model, images, scales, flip: as of `probabilities`.
-        crf: takes [images, probabilities], and the `sizes` where there are some, such as a `models.DenseCRF`.
-        sizes: height and width of each picture in its margins, integers (B, 2); None: there are no margins.
+        model, images, scales, flip: as for `probabilities`.
+        crf: takes [images, probabilities], and `sizes` if given, such as a `models.DenseCRF`.
+        sizes: height and width of each image without its padding, integers (B, 2); None: no image is padded.
 
     Returns:
-        (B, H, W, C) float32. With one channel the log-odds.
+        (B, H, W, C) float32; with one channel, the log-odds.
     """
     if crf is None and not flip and tuple(scales) == (1.0,):
         images = tf.cast(tf.convert_to_tensor(images), tf.float32)
@@ -109,23 +113,24 @@ def _log(probabilities: tf.Tensor) -> tf.Tensor:
 
 
 def labels(scores: tf.Tensor, size: Any = None) -> tf.Tensor:
-    """Class ids at a size of one's own, of the scores at the model's: resized bilinearly, then arg-maxed, because
-    resizing ids would invent shapes. Of equal scores the first class has it.
+    """Compute class ids at any size from scores at the model's size.
 
-    Equal on a CPU to `tf.argmax(tf.image.resize(scores, size), -1)` in every pixel (on a GPU but for its rounding), in
-    the memory of a few rows: what is larger than `STRIP` is done a strip of rows after the other.
+    The scores are resized bilinearly before the arg-max, because resizing ids would invent shapes. Of equal scores the
+    first class wins. On a CPU the result equals `tf.argmax(tf.image.resize(scores, size), -1)` in every pixel; on a GPU
+    it does up to rounding. It takes the memory of a few rows: a result larger than `STRIP` is computed in strips of
+    rows, one after the other.
 
     Args:
-        scores: (B, h, w, C) float32, logits or logarithms of probabilities; of one channel: class 1 where above 0.
+        scores: (B, h, w, C) float32, logits or logarithms of probabilities. With one channel: class 1 where above 0.
         size: height and width of the result, numbers or a tensor; None: those of the scores.
 
     Returns:
-        (B, *size) int32.
+        Class ids (B, *size) int32.
     """
     if size is None:
         return _winners(scores)
     height, width = tf.unstack(tf.cast(size, tf.int32))
-    # In whole numbers, and as TensorFlow's kernel has it: a strip has to fall on the same places.
+    # In whole numbers, as in TensorFlow's kernel: a strip has to sample the same places.
     rows = tf.maximum(1, STRIP // (tf.shape(scores)[0] * scores.shape[3] * width))
     return tf.cond(
         rows >= height,
@@ -144,7 +149,7 @@ def _by_strips(scores: tf.Tensor, height: tf.Tensor, width: tf.Tensor, rows: tf.
     kept = tf.uint8 if scores.shape[3] <= 256 else tf.int32
 
     def strip(start: tf.Tensor) -> tf.Tensor:
-        # All strips have as many rows: those past the end are the last one again.
+        # All strips have the same number of rows: rows past the end repeat the last one.
         row = tf.cast(tf.minimum(start + tf.range(rows), height - 1), tf.float32)
         place = (row + 0.5) * scale - 0.5
         below = tf.floor(place)
@@ -166,14 +171,14 @@ def _by_strips(scores: tf.Tensor, height: tf.Tensor, width: tf.Tensor, rows: tf.
 
 
 def _winners(scores: tf.Tensor) -> tf.Tensor:
-    """(B, H, W) int32 of (B, H, W, C)."""
+    """Return the ids (B, H, W) int32 of the highest scores (B, H, W, C)."""
     if scores.shape[-1] == 1:
         return tf.cast(scores[..., 0] > 0, tf.int32)
     return tf.argmax(scores, axis=-1, output_type=tf.int32)
 
 
 def label_map(probabilities: Any) -> tf.Tensor:
-    """Class ids (B, H, W) int32 of the largest of C probabilities (B, H, W, C); of one channel: 1 where above 1/2."""
+    """Return the ids (B, H, W) int32 of the largest of probabilities (B, H, W, C); one channel: 1 where above 1/2."""
     probabilities = tf.convert_to_tensor(probabilities)
     if probabilities.shape[-1] == 1:
         return tf.cast(probabilities[..., 0] > 0.5, tf.int32)
@@ -183,20 +188,20 @@ def label_map(probabilities: Any) -> tf.Tensor:
 def sliding(
     predict: Callable[[np.ndarray], Any], images: Any, window: int | tuple[int, int], overlap: int
 ) -> np.ndarray:
-    """Predict large images window by window, so that the model's memory follows the window and not the image.
+    """Predict large images window by window, so that the model's memory depends on the window and not on the image.
 
-    Neighbouring windows share at least `overlap` pixels. At a border inside the image a window's outer `overlap // 4`
-    pixels, which lack their surroundings, are left out, and over the rest of the overlap one window fades into the
-    next. So where `predict` looks no further than `overlap // 4` pixels, the result is that of the whole image.
+    Neighbouring windows share at least `overlap` pixels. At a border inside the image the outer `overlap // 4` pixels
+    of a window lack their surroundings and are left out. Over the rest of the overlap one window fades into the next.
+    So if `predict` looks no further than `overlap // 4` pixels, the result is that of the whole image.
 
     Args:
-        predict: (B, h, w, 3) to (B, h, w, C), such as probabilities; called with one size only.
+        predict: takes (B, h, w, 3) and returns (B, h, w, C), such as probabilities; called with one size only.
         images: (B, H, W, 3).
-        window: height and width of the windows, pixels; where the image is smaller, the image's.
-        overlap: least number of pixels shared by neighbours, below the window.
+        window: height and width of the windows, pixels; a smaller image is one window along that axis.
+        overlap: least number of pixels that neighbours share, 0 or more and below the window.
 
     Returns:
-        (B, H, W, C) float32, every pixel a weighted mean of the windows over it.
+        (B, H, W, C) float32; every pixel is a weighted mean of the windows that cover it.
 
     Raises:
         ValueError: overlap below 0, or not below the window.
@@ -219,7 +224,7 @@ def sliding(
 
 
 def _profiles(side: int, extent: int, overlap: int) -> list[tuple[int, np.ndarray]]:
-    """Along one axis: where each window starts and the weights (side,) of its pixels, which sum to 1 at every pixel."""
+    """Return per window of an axis its start and the weights (side,) of its pixels; they sum to 1 at every pixel."""
     count = 1 if side == extent else -(-(extent - overlap) // (side - overlap))
     starts = [i * (extent - side) // max(1, count - 1) for i in range(count)]
     blank = overlap // 4

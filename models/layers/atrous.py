@@ -1,16 +1,16 @@
-"""Atrous layers: convolution that does not go through space-to-batch, and the dense counterparts of strided layers.
+"""Atrous layers: convolution without space-to-batch, and the dense counterparts of strided layers.
 
-Keras hands a dilated `Conv2D` to `tf.nn.convolution`, which on a CPU rearranges the map into `rate ** 2` small maps.
-Two facts make that needless. Taps that fall outside the map at every position multiply padding only, so rows and
-columns of the kernel that are a map's size away from the centre can be left out: at the small maps of training crops
-most of a wide-rate kernel goes. And `tf.nn.conv2d` takes dilations directly. The sum over the taps that land inside
-(slice, 1x1 product, pad, add) took up to 2.4 times as long: `python -m bench.perf.atrous`.
+Keras passes a dilated `Conv2D` to `tf.nn.convolution`, which on a CPU rearranges the map into `rate ** 2` small maps.
+Two facts make that unnecessary. First, taps that fall outside the map at every position multiply padding only, so rows
+and columns of the kernel that are a map's size away from the centre can be left out. At the small maps of training
+crops most of a wide-rate kernel is left out. Second, `tf.nn.conv2d` takes dilations directly. A sum over the taps that
+land inside (slice, 1x1 product, pad, add) took up to 2.4 times as long: `python -m bench.perf.atrous`.
 
-Depthwise is different: `DepthwiseConv2dNative` accepts dilations on a CPU and computes the right values, but gradients
-as if there were no dilation (seen in TensorFlow 2.15 and 2.21). `tf.nn.depthwise_conv2d` is right and cheap enough, so
-there only the trimming is added.
+Depthwise convolution is different. On a CPU `DepthwiseConv2dNative` accepts dilations and computes the right values,
+but its gradients are those without dilation (seen in TensorFlow 2.15 and 2.21). `tf.nn.depthwise_conv2d` is right and
+cheap enough, so only the trimming is added there.
 
-A layer that had a stride and lost it keeps the borders it had: `Border`.
+A layer that had a stride and lost it keeps the borders it had: see `Border`.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ from models.compat import depthwise_kernel, register
 
 
 class Border(NamedTuple):
-    """How a layer of stride 1 computes what a strided one computed, at every `stride * rate`-th place, for one axis.
+    """The borders of one axis with which a layer of stride 1 computes what a strided one computed.
 
-    TensorFlow's 'same' padding depends on size and stride: before an even map a 3x3 of stride 2 pads nothing. So the
-    dense layer has to pad what the strided one padded, times the rate, whatever the size; and where the strided layer
-    made fewer places than fit, later layers saw zeros behind them, so the dense map has to end there too.
+    It does so at every `stride * rate`-th place. TensorFlow's 'same' padding depends on size and stride: before an even
+    map a 3x3 kernel of stride 2 pads nothing. So the dense layer has to pad as much as the strided one, times the rate,
+    at any size. Where the strided layer made fewer places than fit, later layers saw zeros behind them, so the dense
+    map has to end there too.
 
     Attributes:
-        before, after: what to pad, pixels.
+        before, after: padding, pixels.
         kept: size of the result, at most that of the input.
     """
 
@@ -44,7 +45,10 @@ class Border(NamedTuple):
 
     @classmethod
     def of(cls, size: Any, taps: int, rate: int, stride: int, padding: str | Sequence[int]) -> Border:
-        """Of an axis of `size` places, a number or a scalar tensor; `padding` is 'same', 'valid' or (before, after)."""
+        """Return the border of an axis of `size` places, a number or a scalar tensor.
+
+        `padding` is 'same', 'valid' or (before, after).
+        """
         ours = isinstance(size, int)
         original = -(-size // rate)
         if padding == "same":
@@ -62,12 +66,12 @@ Padding = str | tuple[Sequence[int], Sequence[int]]
 
 
 def _fixed(borders: Any) -> Padding:
-    """Tuples, also of what a file gives as lists: Keras would watch a list."""
+    """Return borders as tuples, also when a file gives lists: Keras would track a list."""
     return borders if isinstance(borders, str) else (tuple(borders[0]), tuple(borders[1]))
 
 
 class _Dense:
-    """What the dense counterparts share: the stride they had, and the borders that follow from it."""
+    """Base of the dense counterparts: the stride they had, and the borders that follow from it."""
 
     dropped_stride: int
     borders: Padding
@@ -103,9 +107,10 @@ def _cut(values: tf.Tensor, borders: Sequence[Border]) -> tf.Tensor:
 
 
 def _trim(kernel: tf.Tensor, inputs: tf.Tensor, rates: tuple[int, int]) -> tf.Tensor:
-    """The kernel (kh, kw, ...) without the rows and columns that only ever meet the zeros of 'same' padding.
+    """Return the kernel (kh, kw, ...) without the rows and columns that only meet the zeros of 'same' padding.
 
-    Needs static height and width and odd kernel sizes; otherwise the kernel comes back whole: as right, and slower.
+    It needs static height and width and odd kernel sizes. Otherwise it returns the whole kernel, which is equally right
+    but slower.
     """
     for axis, rate in enumerate(rates):
         size, taps = inputs.shape[1 + axis], kernel.shape[axis]
@@ -121,10 +126,13 @@ def _rates(kernel: tf.Tensor, rates: Sequence[int]) -> list[int]:
 
 @functools.cache
 def _half_gradients(dtype: tf.DType) -> bool:
-    """Whether this machine differentiates a dilated `tf.nn.conv2d` in half precision, which a CPU without AVX-512
-    refuses to. Without oneDNN it refuses in single precision too: `bench.core.prepare_process` asks for it."""
+    """Return whether this machine differentiates a dilated `tf.nn.conv2d` in this type.
+
+    A CPU without AVX-512 refuses half precision. Without oneDNN it refuses single precision too, so
+    `bench.core.prepare_process` turns oneDNN on.
+    """
     try:
-        with tf.init_scope():  # in which no tape records
+        with tf.init_scope():  # no tape records here
             image, kernel = tf.ones((1, 3, 3, 1), dtype), tf.ones((3, 3, 1, 1), dtype)
             tf.raw_ops.Conv2DBackpropInput(
                 input_sizes=image.shape, filter=kernel, out_backprop=image,
@@ -137,12 +145,14 @@ def _half_gradients(dtype: tf.DType) -> bool:
 
 @register
 class AtrousConv2D(_Dense, keras.layers.Conv2D):
-    """`Conv2D` of stride 1 with a dilation rate: function, arguments, weights and checkpoint layout of Keras's, faster.
+    """`Conv2D` of stride 1 with a dilation rate, faster than the Keras layer.
 
-    (B, H, W, C) to (B, H, W, filters) of the compute dtype. Equal to the Keras layer to rounding, value and gradient.
+    Function, arguments, weights and checkpoint layout are those of Keras. It takes (B, H, W, C) and returns (B, H, W,
+    filters) in the compute dtype. Value and gradient equal those of the Keras layer up to rounding.
 
     Args:
-        dropped_stride: of the layer that this is the dense counterpart of, see `Border`; the result may then end early.
+        dropped_stride: stride of the layer that this one is the dense counterpart of, see `Border`. The result may then
+            be smaller than the input.
         borders: 'same', 'valid' or explicit ((top, bottom), (left, right)) padding of that layer; None: `padding`.
     """
 
@@ -185,10 +195,11 @@ def _convolved(inputs: tf.Tensor, kernel: tf.Tensor, rates: Sequence[int], paddi
 class AtrousDepthwiseConv2D(_Dense, keras.layers.DepthwiseConv2D):
     """`DepthwiseConv2D` of stride 1 with a dilation rate.
 
-    (B, H, W, C) to (B, H, W, C * depth_multiplier) of the compute dtype; weights and checkpoint layout of Keras's.
+    It takes (B, H, W, C) and returns (B, H, W, C * depth_multiplier) in the compute dtype. Weights and checkpoint
+    layout are those of Keras.
 
     Args:
-        dropped_stride, borders: as of `AtrousConv2D`.
+        dropped_stride, borders: as for `AtrousConv2D`.
     """
 
     def __init__(self, *args: Any, dropped_stride: int = 1, borders: Padding | None = None, **kwargs: Any) -> None:
@@ -223,13 +234,15 @@ class AtrousDepthwiseConv2D(_Dense, keras.layers.DepthwiseConv2D):
 
 @register
 class AtrousPooling2D(_Dense, keras.layers.Layer):
-    """Pooling of stride 1 over taps that are `rate` places apart, (B, H, W, C) to the same or, see `Border`, less.
+    """Pooling of stride 1 over taps that are `rate` places apart.
+
+    It takes (B, H, W, C) and returns the same shape, or a smaller map (see `Border`).
 
     Args:
-        mode: `max` or `average`; what lies outside the map counts for neither.
-        pool_size: taps of either axis.
+        mode: `max` or `average`; places outside the map do not count.
+        pool_size: number of taps along each axis.
         rate: dilation.
-        dropped_stride, borders: as of `AtrousConv2D`.
+        dropped_stride, borders: as for `AtrousConv2D`.
     """
 
     def __init__(
@@ -265,10 +278,10 @@ class AtrousPooling2D(_Dense, keras.layers.Layer):
 def _windowed(
     values: tf.Tensor, taps: int, rate: int, axis: int, join: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 ) -> tf.Tensor:
-    """`join` over windows of `taps` places `rate` apart, by windows twice as long as long as they fit."""
+    """Apply `join` over windows of `taps` places that are `rate` apart, doubling the windows as long as they fit."""
 
     def both(left: tf.Tensor, right: tf.Tensor, places: int, width: int) -> tf.Tensor:
-        """Windows of `places` joined with the windows of `width` behind them."""
+        """Join windows of `places` with the windows of `width` behind them."""
         starts = (slice(None),) * axis
         return join(left[(*starts, slice(-width * rate))], right[(*starts, slice(places * rate, None))])
 
@@ -285,7 +298,7 @@ def _windowed(
 
 @register
 class AtrousGlobalAveragePooling2D(keras.layers.GlobalAveragePooling2D):
-    """The mean over every `rate`-th place: of a map that has become denser, the mean before."""
+    """Mean over every `rate`-th place: on a map that became denser, this is the mean of the original map."""
 
     def __init__(self, rate: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -1,4 +1,4 @@
-"""Small parts shared by ASPP, decoder and heads."""
+"""Small layers shared by ASPP, decoder and heads."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from models.spec import ModelSpec
 
 @register
 class ResizeLike(keras.layers.Layer):
-    """Bilinear resize, half-pixel centres, of the first input (B, h, w, C) to the height and width of the second.
+    """Resize the first input (B, h, w, C) to the height and width of the second, bilinearly, with half-pixel centres.
 
-    Any sizes, dynamic too. The result has the layer's compute dtype.
+    Sizes are any, dynamic ones too. The result has the layer's compute dtype.
     """
 
     def call(self, inputs: Any) -> tf.Tensor:
@@ -36,13 +36,13 @@ class ResizeLike(keras.layers.Layer):
 
 @register
 class PadToMultiple(keras.layers.Layer):
-    """Images (B, H, W, C) padded right and below with their mean colour until both sides are multiples of `multiple`.
+    """Pad images (B, H, W, C) right and below with their mean colour until both sides are multiples of `multiple`.
 
-    Any sizes, dynamic too; sides that are multiples already stay as they are.
+    Sizes are any, dynamic ones too. Sides that are multiples already are not padded.
 
     Args:
-        multiple: of pixels.
-        least: the sides also become at least so long, pixels; a multiple of `multiple`.
+        multiple: pixels.
+        least: least length of the sides after padding, pixels; a multiple of `multiple`.
     """
 
     def __init__(self, multiple: int, least: int = 0, **kwargs: Any) -> None:
@@ -72,9 +72,9 @@ class PadToMultiple(keras.layers.Layer):
 
 @register
 class CropLike(keras.layers.Layer):
-    """The upper left of the first input (B, h, w, C), of the height and width of the second.
+    """Crop the first input (B, h, w, C) to its upper left part of the height and width of the second.
 
-    What it lacks there, at most its own size, is its mirror image: the last rows and columns again.
+    Where it is smaller, it is extended by its mirror image, by at most its own size: the last rows and columns again.
     """
 
     def call(self, inputs: Any) -> tf.Tensor:
@@ -94,7 +94,7 @@ class CropLike(keras.layers.Layer):
 
 @register
 class Slice(keras.layers.Layer):
-    """`x[start:stop:step, ...]`, with (start, stop, step) for every axis; no file of Keras 2.15 holds the operator."""
+    """Slice `x[start:stop:step, ...]`, (start, stop, step) per axis; Keras 2.15 cannot save the operator itself."""
 
     def __init__(self, slices: Sequence[Sequence[int | None]], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -109,7 +109,7 @@ class Slice(keras.layers.Layer):
 
 @register
 class Stack(keras.layers.Layer):
-    """N inputs (B, ...) of one shape to (B, N, ...)."""
+    """Stack N inputs (B, ...) of one shape to (B, N, ...)."""
 
     def call(self, inputs: Any) -> tf.Tensor:
         return tf.stack(inputs, axis=1)
@@ -121,19 +121,19 @@ class Stack(keras.layers.Layer):
 
 @register
 class HardSigmoid(keras.layers.Layer):
-    """relu6(x + 3) / 6 (Howard et al. 2019, arXiv 1905.02244); Keras 2.15's `hard_sigmoid` has another slope."""
+    """relu6(x + 3) / 6 (Howard et al. 2019, arXiv 1905.02244); `hard_sigmoid` of Keras 2.15 has another slope."""
 
     def call(self, inputs: Any) -> tf.Tensor:
         return tf.nn.relu6(inputs + 3.0) / 6.0
 
 
 def convolution(x: Any, channels: int, name: str, *, kernel: int = 1, rate: int = 1, separable: bool = False) -> Any:
-    """Convolution 'same' without bias, (B, H, W, C) to (B, H, W, channels); a normalisation is meant to follow.
+    """Convolve (B, H, W, C) to (B, H, W, channels) with 'same' padding and no bias; a normalisation should follow.
 
     Separable: a depthwise convolution, then a 1x1 one, with nothing between.
     """
     if separable and kernel > 1:
-        # Each channel has its own kernel, so its fan is kernel**2; Keras would count the other channels in.
+        # Each channel has its own kernel, so its fan is kernel**2; Keras would count the other channels too.
         start = keras.initializers.RandomNormal(stddev=1 / kernel)
         x = AtrousDepthwiseConv2D(
             kernel,
@@ -156,7 +156,7 @@ def convolution(x: Any, channels: int, name: str, *, kernel: int = 1, rate: int 
 
 
 def normalise(x: Any, name: str, spec: ModelSpec) -> Any:
-    """Batch normalisation and ReLU."""
+    """Apply batch normalisation and ReLU."""
     momentum, synchronized = spec.batch_norm_momentum, spec.sync_batch_norm
     x = BatchNormalization(momentum=momentum, synchronized=synchronized, name=f"{name}_bn")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)

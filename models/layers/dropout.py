@@ -18,21 +18,24 @@ _REPLICAS = 1 << 16
 
 
 class _Steps:
-    """Training calls so far. In an object of its own: a layer would take the variable for one of its weights."""
+    """Count of training calls so far, in an object of its own: a layer would track the variable as a weight."""
 
     def __init__(self) -> None:
-        # Every replica counts for itself, without a merge in the middle of a step.
+        # Each replica counts its own calls, without a merge in the middle of a step.
         self.taken = tf.Variable(0, trainable=False, dtype=tf.int64, name="dropout_steps")
 
 
 @register
 class Dropout(keras.layers.Layer):
-    """Inverted dropout (Srivastava et al. 2014, JMLR 15): a unit is 0 with probability `rate`, else over 1 - rate.
+    """Inverted dropout (Srivastava et al. 2014, JMLR 15).
+
+    A unit is set to 0 with probability `rate`; otherwise it is divided by 1 - rate.
 
     Args:
         rate: in [0, 1).
-        noise_shape: shape of the mask, None where it is that of the input; (None, 1, 1, 1) drops whole images.
-        seed: with the layer's name and the number of the training call it decides what is dropped.
+        noise_shape: shape of the mask, None on an axis where it is that of the input; (None, 1, 1, 1) drops whole
+            images.
+        seed: together with the layer's name and the number of the training call, it determines what is dropped.
     """
 
     def __init__(
@@ -44,7 +47,7 @@ class Dropout(keras.layers.Layer):
 
     @property
     def steps(self) -> tf.Variable:
-        """int64: training calls so far. To be set when a training is taken up again."""
+        """Return the int64 count of training calls so far; a resumed training has to set it."""
         return self._steps.taken
 
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
@@ -71,7 +74,7 @@ class Dropout(keras.layers.Layer):
 
 
 def dropouts(model: keras.Model) -> Iterator[Dropout]:
-    """All layers of this kind in a model, nested models included, in an order that does not change."""
+    """Yield all layers of this kind in a model, nested models included, in a fixed order."""
     for layer in model.layers:
         if isinstance(layer, Dropout):
             yield layer
@@ -80,6 +83,6 @@ def dropouts(model: keras.Model) -> Iterator[Dropout]:
 
 
 def seed_dropout(model: keras.Model, seed: int | None) -> None:
-    """Give all layers of this kind one seed; before the model is first trained."""
+    """Set one seed for all layers of this kind; call this before the model is first trained."""
     for layer in dropouts(model):
         layer.seed = seed

@@ -1,9 +1,9 @@
-"""Batch normalisation by one fused operation on both stacks, over one replica's batch or over that of all.
+"""Batch normalisation by one fused operation on Keras 2 and 3, over the batch of one replica or of all replicas.
 
-Keras 2.15 fuses by itself, unless it synchronises. Keras 3 composes it of some thirty operations, which cost time at
-every step and, with fifty normalisations in a backbone, seconds of tracing. Synchronised, both sum in half precision
-and reduce three times over the replicas; here it is float32 and twice. Double precision, which the fused operation does
-not know, is left to Keras.
+Keras 2.15 fuses by itself, unless it synchronises. Keras 3 composes batch normalisation of some thirty operations. They
+cost time at every step and, with fifty normalisations in a backbone, seconds of tracing. If synchronised, both sum in
+half precision and reduce three times over the replicas; here the sums are float32 and there are two reductions. The
+fused operation does not support double precision, which is left to Keras.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from models.compat import KERAS_3, register
 
 
 def _summed(values: tf.Tensor) -> tf.Tensor:
-    """Over the replicas of a distribution strategy, if this is one."""
+    """Sum values over the replicas of a distribution strategy, if there is one."""
     context = tf.distribute.get_replica_context()
     return context.all_reduce(tf.distribute.ReduceOp.SUM, values) if context else values
 
 
 def _mean_of_replicas(create: Callable[..., tf.Variable], **kwargs: Any) -> tf.Variable:
-    """As in Keras 2, each replica follows its own images, and whoever reads or saves gets the mean of all.
+    """Create a variable that each replica updates by its own images; reading or saving it gives the mean of all.
 
-    Keras 3 has no argument for it and gives what the first replica has seen.
+    This is the behaviour of Keras 2. Keras 3 has no argument for it, and gives the value of the first replica.
     """
     kwargs |= {"synchronization": tf.VariableSynchronization.ON_READ, "aggregation": tf.VariableAggregation.MEAN}
     return create(**kwargs)
@@ -34,10 +34,10 @@ def _mean_of_replicas(create: Callable[..., tf.Variable], **kwargs: Any) -> tf.V
 
 @register
 class BatchNormalization(keras.layers.BatchNormalization):
-    """`BatchNormalization` of (B, H, W, C) over its last axis: function, arguments, weights of the Keras layer.
+    """`BatchNormalization` of (B, H, W, C) over its last axis, with function, arguments and weights of the Keras layer.
 
-    With `synchronized` the statistics are those of the global batch of a distribution strategy: N replicas compute what
-    one device computes that sees all their images. The running variance takes the unbiased estimate of the batch, as in
+    With `synchronized` the statistics are those of the global batch of a distribution strategy: N replicas compute the
+    same as one device that sees all their images. The running variance takes the unbiased estimate of the batch, as in
     Keras 2.15.
     """
 
@@ -49,8 +49,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> tf.Tensor:
         learning = bool(training and self.trainable)
-        double = self.compute_dtype == "float64"  # which the fused operation does not know
-        fuses_itself = not KERAS_3 and not self.synchronized  # Keras 2.15 never fuses a synchronised one
+        double = self.compute_dtype == "float64"  # not supported by the fused operation
+        fuses_itself = not KERAS_3 and not self.synchronized  # Keras 2.15 never fuses if synchronised
         if fuses_itself or (double and not (learning and self.synchronized)):
             return super().call(inputs, training=training)
         inputs = tf.cast(inputs, self.compute_dtype)
@@ -74,14 +74,14 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return normalised
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "synchronized": self.synchronized}  # which Keras 2.15 leaves out
+        return {**super().get_config(), "synchronized": self.synchronized}  # missing in Keras 2.15
 
     def _over_replicas(self, inputs: tf.Tensor) -> tf.Tensor:
-        """The corrected two-pass algorithm (Chan, Golub and LeVeque 1983): a rough mean, then both moments about it.
+        """Compute the moments by the corrected two-pass algorithm (Chan, Golub and LeVeque 1983).
 
-        E[x^2] - E[x]^2, in one pass, cancels where the mean is large, and a mean of large values is itself off by many
-        roundings. What the rough mean is does not matter to the result, so no gradient goes through it, nor a third
-        reduction over the replicas.
+        The first pass gives a rough mean, the second both moments about it. One pass with E[x^2] - E[x]^2 would cancel
+        where the mean is large, and a mean of large values is itself off by many roundings. The result does not depend
+        on the rough mean, so it needs no gradient and no third reduction over the replicas.
         """
         values = tf.cast(inputs, tf.float32)
         count = tf.cast(tf.reduce_prod(tf.shape(values)[:-1]), tf.float32)

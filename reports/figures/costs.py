@@ -1,4 +1,4 @@
-"""Figures of what the cells cost: time by phase, memory, scaling."""
+"""Figures of the costs of the cells: time by phase, memory, scaling."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from reports.figures.theme import INK, MOST_ROWS, SOFT, legend, say_cut, short, style
 from reports.summary import Cell, Summary
 
-# Phase, colour and hatch: told apart in grey, too.
+# Phase, colour and hatch; the hatches keep phases distinct in grey.
 _PHASES = {
     "start": ("#949494", ""), "compile": ("#de8f05", "//"), "waiting for input": ("#d55e00", "xx"),
     "training step": ("#0173b2", ""), "evaluation": ("#029e73", ".."), "reading, writing": ("#cc78bc", "\\\\"),
@@ -15,7 +15,7 @@ _PHASES = {
 
 
 def steps(summary: Summary) -> Figure | None:
-    """Draw the seconds of a trial by phase; training that waited for input stands apart where that was measured."""
+    """Draw the seconds of a trial by phase; time that training waited for input is separate if it was measured."""
     timed = [cell for cell in summary.measured if cell.clocks["train"] > 0]
     cells = timed[:MOST_ROWS]
     if not cells:
@@ -50,7 +50,7 @@ def _phases(cell: Cell) -> dict[str, float]:
 
 
 def memory(summary: Summary) -> Figure | None:
-    """Draw the peaks of the process and, where there is one, of the GPU."""
+    """Draw the peak memory of the process and, if there is one, of the GPU."""
     kinds = [
         (name, title)
         for name, title in (("peak_gpu_mb", "GPU"), ("peak_rss_mb", "process"))
@@ -76,7 +76,7 @@ def memory(summary: Summary) -> Figure | None:
 
 
 def scaling(summary: Summary) -> Figure | None:
-    """Draw throughput over replicas beside the ideal, and the efficiency T(n) / (n T(1))."""
+    """Draw throughput over replicas with the ideal line, and the efficiency T(n) / (n T(1))."""
     if not summary.scaling:
         return None
     figure, (rate, share) = plt.subplots(1, 2, figsize=(11, 4.8))
@@ -97,7 +97,7 @@ def scaling(summary: Summary) -> Figure | None:
         axes.set(xlabel="replicas", ylabel=label)
         axes.set_ylim(bottom=0)
     legend(share, len(names))
-    # The labels belong to the curves of the left panel, the legend stands at the right one.
+    # The labels belong to the curves of the left panel, but the legend is at the right one.
     handles, labels = rate.get_legend_handles_labels()
     share.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, borderaxespad=0)
     figure.tight_layout()

@@ -16,7 +16,7 @@ from results import Margins
 
 
 def draw(run: results.Run, summary: Summary) -> tuple[dict[str, bytes], list[str]]:
-    """Return all figures that these records allow, {file name: PNG}, and a line per thing that could not be drawn."""
+    """Return all figures that these records allow, {file name: PNG}, and a line per figure that could not be drawn."""
     notes: list[str] = []
     makers: dict[str, Callable[[], Figure | None]] = {
         "miou.png": lambda: scores.miou(summary),
@@ -43,11 +43,11 @@ def _themed(make: Callable[[], Figure | None]) -> bytes | None:
 
 
 def forest(comparison: results.Comparison) -> bytes | None:
-    """Return a panel per guarded metric: its changes with intervals and margins. None without such a metric."""
+    """Draw a panel per guarded metric: its changes with intervals and margins. None without such a metric."""
     return _themed(lambda: _forest(comparison))
 
 
-# By verdict: colour, marker, whether filled.
+# {verdict: colour, marker, whether it is filled}
 _LOOKS = {
     "regressed": ("#d55e00", "X", True), "improved": ("#029e73", "^", True), "ok": ("#0173b2", "o", True),
     "inconclusive": ("#7a5195", "o", False),
@@ -87,7 +87,7 @@ def _forest(comparison: results.Comparison) -> Figure | None:
 
 
 def _worst(place: tuple[str, str], rows: list[results.ComparisonRow], rules: Margins) -> tuple[float, str, str]:
-    """Return the sort key of a cell: its worst change in margins, so that the worst stands on top."""
+    """Return the sort key of a cell, its worst change in units of the margin, so that the worst cell is on top."""
     return min(
         rules.metrics[row.metric].sign * row.change / row.margin for row in rows if (row.label, row.view) == place
     ), *place

@@ -1,4 +1,4 @@
-"""Prediction panels: image, truth, what each cell predicted, and where the cells are wrong."""
+"""Prediction panels: image, truth, the prediction of each cell, and where the cells are wrong."""
 
 import math
 
@@ -13,7 +13,7 @@ from reports.figures.theme import SOFT, short
 from reports.summary import Summary
 
 _MOST_PER_ROW = 9
-# Pixels of a panel, of the gap between two, and of a title.
+# Pixels of a panel, of the gap between two panels, and of a title.
 _WIDE, _GAP, _TITLE, _DPI = 280, 10, 34, 110
 _MOST_CELLS = 25
 
@@ -51,7 +51,7 @@ def _per_row(most: int) -> int:
 
 
 def _tiled(rows: list[list[Tile]]) -> Figure:
-    """Draw rows of titled RGB pictures as one image with text: an axes for each would take seconds."""
+    """Draw rows of titled RGB pictures as one image with text: separate axes would take seconds."""
     heights = [max(_WIDE * pixels.shape[0] // pixels.shape[1] for _, pixels, _ in row) for row in rows]
     size = max(map(len, rows)) * (_WIDE + _GAP) - _GAP, sum(heights) + len(rows) * _TITLE
     canvas = Image.new("RGB", size, "white")
@@ -75,7 +75,7 @@ def _tiled(rows: list[list[Tile]]) -> Figure:
 
 
 def _best_median_worst(shown: list[list[Panel]], void: int) -> list[tuple[str, list[Panel]]]:
-    """Return the images on which the cells do best, middling and worst, by their mean mIoU over the cells."""
+    """Return the best, median and worst image by mean mIoU over the cells."""
 
     def score(panels: list[Panel]) -> float:
         truth = dict(panels).get("truth")
@@ -90,7 +90,7 @@ def _best_median_worst(shown: list[list[Panel]], void: int) -> list[tuple[str, l
 
 
 def _titled(panel: Panel, panels: list[Panel], colors: np.ndarray, void: int) -> Tile:
-    """Return the panel in colours; a prediction's title holds its mIoU."""
+    """Return the panel in colours; the title of a prediction contains its mIoU."""
     name, pixels = panel
     if pixels.ndim == 3:
         return name, pixels, True
@@ -99,7 +99,7 @@ def _titled(panel: Panel, panels: list[Panel], colors: np.ndarray, void: int) ->
 
 
 def _errors(panels: list[Panel], void: int) -> list[Tile]:
-    """Return the share of cells that are wrong at each pixel: white none, black all; void is grey."""
+    """Return the share of cells that are wrong at each pixel: white none, black all, grey void."""
     truth = dict(panels).get("truth")
     guesses = [
         pixels
@@ -124,7 +124,7 @@ def _legend(dataset: results.Dataset, colors: np.ndarray, used: set[int]) -> lis
 
 
 def _artefacts(run: results.Run, summary: Summary, notes: list[str]) -> list[list[Panel]]:
-    """Return [(name, pixels)] per picture: image, truth, cells from best to worst; of the lowest seed that has it."""
+    """Return [(name, pixels)] per picture: image, truth, cells from best to worst; the lowest seed that has it."""
     found: dict[tuple[int, str], dict[str, np.ndarray]] = {}
     labels = {cell.key: cell.label for cell in summary.cells[:_MOST_CELLS]}
     for stored in sorted(run.trials, key=lambda one: (one.record.seed, one.record.trial)):
@@ -146,7 +146,7 @@ def _artefacts(run: results.Run, summary: Summary, notes: list[str]) -> list[lis
 
 
 def _image_miou(truth: np.ndarray | None, predicted: np.ndarray, void: int) -> float | None:
-    """Return the mIoU of one picture in percent, void left out; None when the sizes differ or all is void."""
+    """Return the mIoU of one picture in percent, without void; None if the sizes differ or all pixels are void."""
     if truth is None or truth.shape != predicted.shape or not (truth != void).any():
         return None
     pairs = 256 * truth[truth != void].astype(int) + predicted[truth != void]

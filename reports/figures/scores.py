@@ -1,4 +1,4 @@
-"""Figures of what the cells score."""
+"""Figures of the scores of the cells."""
 
 import math
 
@@ -18,7 +18,7 @@ MOST_CURVES = 10
 
 
 def miou(summary: Summary) -> Figure | None:
-    """Draw every seed, mean and interval of each cell, best on top."""
+    """Draw the seeds, mean and interval of each cell, best on top."""
     cells = summary.measured[:MOST_ROWS]
     if not cells:
         return None
@@ -26,7 +26,7 @@ def miou(summary: Summary) -> Figure | None:
     for row, cell in enumerate(cells):
         look, interval = style(row), cell.interval
         seeds = [100 * value for value in cell.miou.values()]
-        # Seeds lie on a fixed ladder about the line, so that equal values do not hide each other.
+        # Seeds have fixed offsets from the line, so that equal values do not hide each other.
         offsets = np.linspace(-0.16, 0.16, len(seeds)) if len(seeds) > 1 else [0.0]
         if not math.isnan(interval.low):
             axes.plot([100 * interval.low, 100 * interval.high], [row, row], color=look["color"], lw=7, alpha=0.3)
@@ -68,7 +68,7 @@ def best(summary: Summary) -> Figure | None:
 
 
 def throughput(summary: Summary) -> Figure | None:
-    """Draw throughput against mIoU, and the frontier of the cells that no other beats in both."""
+    """Draw throughput against mIoU, and the Pareto frontier: the cells that no other cell matches in both."""
     timed = [(rank, cell) for rank, cell in enumerate(summary.measured) if cell.rates]
     cells = timed[:MOST_ROWS]
     if not cells or (summary.incomparable and not summary.timed):
@@ -93,7 +93,7 @@ def throughput(summary: Summary) -> Figure | None:
 
 
 def _frontier(cells: list[Cell]) -> list[Cell]:
-    """Return the cells that no other matches in both speed and mIoU, from slow to fast."""
+    """Return the cells that no other cell matches in both speed and mIoU, from slow to fast."""
     kept: list[Cell] = []
     for cell in sorted(cells, key=lambda cell: (-cell.images_per_second, -cell.interval.mean)):
         if not kept or cell.interval.mean > kept[-1].interval.mean:
@@ -102,7 +102,7 @@ def _frontier(cells: list[Cell]) -> list[Cell]:
 
 
 def _plain_log(axes: plt.Axes) -> None:
-    """Make the x-axis logarithmic, labelled in plain numbers, as many as there is room for."""
+    """Make the x-axis logarithmic, with as many plain numbers as labels as there is room for."""
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     decades = math.log10(high / low)
@@ -114,7 +114,7 @@ def _plain_log(axes: plt.Axes) -> None:
 
 
 def views(summary: Summary) -> Figure | None:
-    """Draw evaluation speed against mIoU of the same weights in several views, each view by its number."""
+    """Draw evaluation speed against mIoU of the same weights in several views, each marked by its number."""
     timed = [view for view in summary.views if not math.isnan(view.images_per_second)]
     if not timed:
         return None
@@ -129,7 +129,7 @@ def views(summary: Summary) -> Figure | None:
         label = short(next(view.label for view in timed if view.key == key))
         axes.plot(*zip(*own.values(), strict=True), ls="none", ms=8, label=label, **look)
         for name, place in own.items():
-            if "default" in own:  # what the view brings and costs
+            if "default" in own:  # the gain and the cost of the view
                 axes.plot(*zip(own["default"], place, strict=True), color=look["color"], lw=1, alpha=0.4, zorder=1)
             axes.annotate(str(numbers.get(name, "")), place, xytext=(6, 5), textcoords="offset points", fontsize=11)
     _plain_log(axes)
@@ -146,7 +146,7 @@ def views(summary: Summary) -> Figure | None:
 
 
 def _numbered(views: list[View]) -> dict[str, int]:
-    """Number the views of a cell from 1 on; the stride of training is a view by two names, and has one number."""
+    """Number the views of a cell from 1 on; the stride of training is one view under two names, with one number."""
     places: dict[tuple[float, float], int] = {}
     return {
         view.name: places.setdefault((view.images_per_second, view.interval.mean), len(places) + 1) for view in views
@@ -154,7 +154,7 @@ def _numbered(views: list[View]) -> dict[str, int]:
 
 
 def _name_numbers(axes: plt.Axes, numbers: dict[str, int]) -> None:
-    """Write below the axes what the numbers beside the points mean."""
+    """Write the meaning of the numbers beside the points below the axes."""
     names = {number: [name for name, own in numbers.items() if own == number] for number in numbers.values()}
     legend_text = "\n".join(f"{number}  {' = '.join(same)}" for number, same in names.items())
     axes.annotate(
@@ -169,7 +169,7 @@ def _name_numbers(axes: plt.Axes, numbers: dict[str, int]) -> None:
 
 
 def curves(run: results.Run, summary: Summary) -> Figure | None:
-    """Draw validation mIoU over training images, mean and range of the seeds."""
+    """Draw validation mIoU over training images, as mean and range of the seeds."""
     frame = results.history(run.trials)
     frame = frame[frame["val_miou"].notna()]
     cells = [(rank, cell) for rank, cell in enumerate(summary.cells) if (frame["cell"] == cell.key).any()]
@@ -195,7 +195,7 @@ def curves(run: results.Run, summary: Summary) -> Figure | None:
 
 
 def classes(run: results.Run, summary: Summary) -> Figure | None:
-    """Draw IoU per cell and class, and per view where there is room, as a heat map."""
+    """Draw IoU per cell and class, and per view if there is room, as a heat map."""
     frame = results.classes(run.trials)
     frame = frame[frame["split"] == "val"]
     rows = {(cell.key, "default"): short(cell.label) for cell in summary.measured[:MOST_ROWS]}
@@ -240,7 +240,7 @@ def classes(run: results.Run, summary: Summary) -> Figure | None:
 
 
 def confusion(run: results.Run, summary: Summary) -> Figure | None:
-    """Draw where the best cell's pixels of each class go, over all of its seeds."""
+    """Draw the confusion matrix of the best cell over all of its seeds."""
     if not summary.measured:
         return None
     key = summary.measured[0].key
@@ -273,7 +273,7 @@ def confusion(run: results.Run, summary: Summary) -> Figure | None:
 
 
 def gradient(summary: Summary) -> Figure | None:
-    """Draw how strongly each loss pulls, before training and once the answer is right."""
+    """Draw the gradient scale of each loss, before training and when the prediction is right."""
     scaled = [(rank, cell) for rank, cell in enumerate(summary.measured) if cell.gradient[0] > 0]
     cells = scaled[:MOST_ROWS]
     if len({cell.gradient for _, cell in cells}) < 2:

@@ -14,9 +14,9 @@ from results.statistics import between, rank
 
 
 def losses_against(runs: Mapping[str, results.Run], reference: str) -> Figure | None:
-    """Draw mIoU of each loss less that of the reference, with 95 % intervals: a panel per part, rows by mean order.
+    """Draw mIoU of each loss minus that of the reference, with 95 % intervals: a panel per part, rows by mean order.
 
-    None where no part has the reference.
+    Returns None if no part has the reference.
     """
     found = {name: values(run, "miou") for name, run in runs.items()}
     found = {name: cells for name, cells in found.items() if reference in cells}

@@ -1,4 +1,4 @@
-"""One look for all figures: colours fit for the colour-blind, markers besides, equal bytes for equal data."""
+"""The style of all figures: colours for the colour-blind, distinct markers, and equal bytes for equal data."""
 
 import io
 from typing import Any
@@ -26,13 +26,13 @@ THEME: Any = {
     "text.color": INK,
     "figure.dpi": 110,
 }
-# Seaborn's colour-blind palette, its two palest colours darkened.
+# Seaborn's colour-blind palette with its two palest colours darkened.
 _COLORS = ["#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#56b4e9", "#ca9161", "#444444", "#949494", "#b59b00"]
 _MARKERS = "osD^vPXp<>"
 
 
 def png(figure: Figure) -> bytes:
-    """Return the figure's PNG; the figure is closed."""
+    """Return the figure as PNG bytes, and close it."""
     out = io.BytesIO()
     # Without the Software entry the bytes do not depend on the version of matplotlib's own name tag.
     figure.savefig(
@@ -43,17 +43,17 @@ def png(figure: Figure) -> bytes:
 
 
 def style(index: int) -> dict[str, Any]:
-    """Return colour and marker of the cell at this rank, the same in every figure; markers differ, too."""
+    """Return colour and marker of the cell at this rank, the same in every figure; markers differ as well."""
     return {"color": _COLORS[index % 10], "marker": _MARKERS[(index + index // 10) % len(_MARKERS)]}
 
 
 def short(label: str, most: int = 28) -> str:
-    """Return a label that fits, cut in the middle: labels of several axes differ at their ends."""
+    """Return a label of at most `most` characters, cut in the middle: labels of several axes differ at their ends."""
     return label if len(label) <= most else label[: (most - 1) // 2] + "…" + label[-(most // 2) :]
 
 
 def say_cut(axes: plt.Axes, there: int, shown: int, which: str = "best") -> None:
-    """Say in the title how many cells a figure leaves out."""
+    """Write in the title how many cells a figure leaves out."""
     if there > shown:
         axes.set_title(f"the {which} {shown} cells; {there - shown} more in the tables", loc="left")
 

@@ -1,4 +1,4 @@
-"""Turns of phrase that the sentences of several pages share."""
+"""Phrases that the sentences of several pages share."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def listed(items: Sequence[str], most: int = 10) -> str:
-    """Return names joined by commas; those beyond `most` are counted only.
+    """Return names joined by commas; names beyond `most` are only counted.
 
     >>> listed(["a", "b", "c"], most=2)
     'a, b and 1 more'

@@ -1,4 +1,4 @@
-"""Every cell over the published releases: as a document, as a table for a terminal, and as plain values for JSON."""
+"""History of every cell over the published releases: as a document, as a terminal table, and as values for JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from results import CellHistory, Verdict
 if TYPE_CHECKING:
     from rich.table import Table as TerminalTable
 
-# One mark per verdict, for a table that has room for one.
+# One character per verdict, for a narrow table.
 MARKS: dict[Verdict, str] = {
     "regressed": "▼", "improved": "▲", "ok": "=", "inconclusive": "?", "not comparable": "≠", "missing": "∅",
     "newly failing": "!", "fixed": "✓",
@@ -42,7 +42,7 @@ def terminal_table(history: CellHistory, runs: Sequence[str], metric: str) -> Te
 
 
 def plain(history: CellHistory, runs: Sequence[str]) -> list[dict[str, object]]:
-    """Return a history as values for JSON; what a run does not have is None."""
+    """Return a history as values for JSON; values that a run lacks are None."""
     return [
         {
             "cell": label,

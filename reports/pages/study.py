@@ -1,4 +1,4 @@
-"""The page of a study: a table of its claims, and of each part the tables of its cells, views and classes."""
+"""The page of a study: a table of its claims, and per part the tables of its cells, views and classes."""
 
 import math
 from collections import Counter
@@ -25,11 +25,11 @@ from reports.pages.run import throughput
 from reports.summary import ALPHA, Summary, summarize
 from results.statistics import Difference, Interval, intervals, pool, probability_best, rank
 
-FEWEST = 3  # seeds that a claim may rest on
+FEWEST = 3  # least number of seeds for a claim
 
 
 def claims_table(found: Sequence[Answer]) -> Table:
-    """Return a row per claim: the difference in points with its 95 % interval, and in words what it allows to say."""
+    """Return a row per claim: the difference in points with its 95 % interval, and its conclusion in words."""
     rows: list[list[Field | Text]] = [
         [
             one.claim.ask,
@@ -62,12 +62,12 @@ def _in_words(one: Answer) -> Text:
         return "no noise estimate"
     if one.p <= ALPHA:
         return Bold("better" if one.found.estimate > 0 else "worse")
-    # What was not seen is told apart from what is not there by how large it may still be.
+    # How large a difference may still be separates "not detected" from "absent".
     return f"not told apart; at most {percent(max(-one.found.low, one.found.high))} apart"
 
 
 def part(run: results.Run, rare: Sequence[str] = (), classes: bool = False) -> list[Block]:
-    """Return one part: cells from best to worst, views, on request the IoU per class, and where it was trained."""
+    """Return one part: cells from best to worst, views, the IoU per class on request, and where it was trained."""
     summary = summarize(run)
     blocks: list[Block] = [_cells(run, summary, rare), _limits(summary, rare), *throughput(summary)]
     if summary.views:
@@ -78,7 +78,7 @@ def part(run: results.Run, rare: Sequence[str] = (), classes: bool = False) -> l
 
 
 def _limits(summary: Summary, rare: Sequence[str]) -> Paragraph:
-    """Return what the table cannot show, and what it calls rare."""
+    """Return what the table cannot show, and which classes it calls rare."""
     notes = []
     if summary.ranking.p and not math.isnan(summary.smallest):
         notes.append(f"A true difference below {percent(summary.smallest)} points of mIoU would probably not be seen.")
@@ -88,7 +88,7 @@ def _limits(summary: Summary, rare: Sequence[str]) -> Paragraph:
 
 
 def _about(run: results.Run) -> Paragraph:
-    """Return the code and the machines that the part's numbers come from."""
+    """Return the code and the machines of the part's numbers."""
     counts = Counter(
         tuple(str(one.record.environment.get(name, "unknown")) for name in ("code", "tensorflow", "cores", "processor"))
         for one in run.trials
@@ -135,7 +135,7 @@ def _views(summary: Summary) -> Table:
 
 
 def _classes(run: results.Run, summary: Summary) -> Table:
-    """Return the IoU per class: of each cell as trained, and the mean change over the cells that each view makes."""
+    """Return the IoU per class: per cell as trained, and the mean change over the cells per view."""
     frame = results.classes(ended_well(run))
     frame = frame[frame["split"] == "val"]
     pixels = frame.groupby("class_name")["pixels"].max().astype("int64")
@@ -164,6 +164,6 @@ def _estimate(interval: Interval | None) -> str:
 
 
 def _change(found: Difference) -> str:
-    """Return a change in points with half of its interval's width; a dash without an interval."""
+    """Return a change in points with the half width of its interval; a dash without an interval."""
     half = (found.high - found.low) / 2
     return DASH if math.isnan(half) else f"{points(found.estimate)} {plus_minus(half, 2)}"

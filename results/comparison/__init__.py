@@ -1,4 +1,4 @@
-"""One run against another: what may be compared, and the verdict per cell."""
+"""Comparison of two runs: which numbers may be compared, and the verdict per cell."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

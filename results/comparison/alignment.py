@@ -12,7 +12,7 @@ from results.store import Run, read_manifest, read_run, with_labels
 
 @dataclass(frozen=True)
 class Alignment:
-    """Two runs whose cells go by the same keys, base's.
+    """Two runs whose cells have the same keys: those of base.
 
     Attributes:
         base, head: the runs.
@@ -25,7 +25,7 @@ class Alignment:
 
     @property
     def cells(self) -> list[Aligned]:
-        """List the cells of base, and what head has of each."""
+        """List the cells of base, each with what head has of it."""
         return [Aligned(cell, self.base, self.head) for cell in self.base.labels]
 
     @property
@@ -61,7 +61,7 @@ def align(base: Run, head: Run, only: str = "*") -> Alignment:
 
 
 def _same_grid(base: Run, head: Run) -> tuple[Run, Run]:
-    """The two sides; of a release of several grids, when the other is a run of one of them, that grid alone."""
+    """Return the two sides; a release of several grids is cut to one grid if the other side is a run of that grid."""
     old, new = split_alike([_narrowed(base, head), _narrowed(head, base)])
     return old, new
 
@@ -81,7 +81,7 @@ def _narrowed(one: Run, other: Run) -> Run:
 
 
 def split_alike(sides: Sequence[Run]) -> list[Run]:
-    """Return the runs; a cell that one of them splits by its number of replicas is split in the others too."""
+    """Return the runs; a cell that one of them splits by its number of replicas is split in all of them."""
     keys = {one.record.cell for run in sides for one in run.trials}
     keys |= {cell for run in sides for cell in planned_cells(run.manifest)}
     several = {key.partition(" ")[0] for key in keys if " " in key}
@@ -89,7 +89,7 @@ def split_alike(sides: Sequence[Run]) -> list[Run]:
 
 
 def _retuned_cells(base: LoadedRun, head: LoadedRun) -> dict[str, str]:
-    """{cell of head: cell of base} where a search chose another value."""
+    """Return {cell of head: cell of base} where a search chose another value."""
     names = {label: cell for cell, label in head.labels.items() if cell not in base.labels}
     return {
         names[label]: cell

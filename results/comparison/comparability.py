@@ -1,4 +1,4 @@
-"""Which numbers of a cell may be compared at all, and why the others may not."""
+"""Which numbers of a cell may be compared, and why the others may not."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -7,7 +7,8 @@ from results.comparison.explanations import HOW_RUN, as_text, listed
 from results.comparison.types import SCORES, Aligned, ComparisonRow
 from results.record import Record
 
-# What speed and memory depend on besides the software, which is what a comparison is about.
+# Fields of the environment, besides the software, on which speed and memory depend. The software itself is the object
+# of a comparison.
 _MACHINE = (
     "processor", "instructions", "onednn", "cores", "gpus", "gpu_names", "device", "replicas", "precision",
     "tensor_float_32",
@@ -15,15 +16,15 @@ _MACHINE = (
 
 
 def not_comparable(pair: Aligned, view: str, metric: str, gate: bool) -> ComparisonRow | None:
-    """Make the row that says why a metric cannot be judged.
+    """Make the row that states why a metric cannot be judged.
 
     Args:
         pair: the cell.
-        view, metric: what was measured.
+        view, metric: view and metric of the row.
         gate: whether the metric can fail the gate.
 
     Returns:
-        None when the metric can be judged, and when nobody measured it.
+        The row. None if the metric can be judged, or if neither side measured it.
     """
     old, new = pair.seeds(view, metric)
     seeds = (len(old), len(new))
@@ -41,7 +42,7 @@ def not_comparable(pair: Aligned, view: str, metric: str, gate: bool) -> Compari
 
 
 def why_not_comparable(pair: Aligned, metric: str) -> str:
-    """Say why a metric of the two sides cannot be compared; empty when it can."""
+    """Return why a metric of the two sides cannot be compared; empty if it can."""
     if metric in SCORES:
         return why_scores_differ(pair)
     reason = _machines_differ(pair)
@@ -49,10 +50,10 @@ def why_not_comparable(pair: Aligned, metric: str) -> str:
 
 
 def why_scores_differ(pair: Aligned) -> str:
-    """Say why the scores of a cell are of different things; empty when they are of the same.
+    """Return why the scores of a cell cannot be compared; empty if they can.
 
-    They may have been made by another version of the scoring, on a data set that changed under the same name, or with
-    the weights of another epoch.
+    They may come from another version of the scoring, from a data set that changed under the same name, or from the
+    weights of another epoch.
     """
     versions = {one.scoring for found in pair.records for one in found if one.views}
     if len(versions) > 1:
@@ -70,7 +71,7 @@ def why_scores_differ(pair: Aligned) -> str:
 
 
 def _machines_differ(pair: Aligned) -> str:
-    """In what the machines or the ways to run differ."""
+    """Return how the machines or the run settings differ."""
     for what in _MACHINE:
         if reason := _differ(what, _values(pair, what, lambda record: record.environment)):
             return reason
@@ -85,18 +86,18 @@ def _section(name: str) -> Callable[[Record], Mapping[str, Any]]:
 
 
 def _values(pair: Aligned, name: str, of: Callable[[Record], Mapping[str, Any]]) -> list[set[str]]:
-    """The values of a field of trials that ended well, on each side; records that lack the field say nothing."""
+    """Return the values of a field in trials that ended well, per side; records that lack the field are skipped."""
     return [{as_text(of(record)[name]) for record in well if name in of(record)} for well in pair.well]
 
 
 def _differ(name: str, found: Iterable[set[str]]) -> str:
-    """Empty too where a side says nothing: that is no difference."""
+    """Describe a difference; empty also if one side has no value, which is no difference."""
     old, new = found
     return f"{name} differs: {listed(old)} / {listed(new)}" if old and new and old != new else ""
 
 
 def _without_throughput(pair: Aligned) -> str:
-    """Why one side's throughput means nothing, when none of its trials has one that can be compared."""
+    """Return why a side has no comparable throughput, if none of its trials has one."""
     for name, records in zip(("base", "head"), pair.records, strict=True):
         found = [record.throughput for record in records if record.throughput]
         if found and not any(one.comparable and one.images_per_second for one in found):

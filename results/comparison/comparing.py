@@ -1,4 +1,4 @@
-"""Base against head, cell by cell: load, align, ask what is comparable, judge, explain."""
+"""Compare base with head, cell by cell: load, align, find what is comparable, judge, explain."""
 
 import math
 
@@ -21,12 +21,12 @@ def compare(
 ) -> Comparison:
     """Judge head against base.
 
-    Rows join on cell and view. The machine may differ: then speed and memory are not comparable, and mIoU is judged all
-    the same. A run of one grid is judged against that grid of a release that holds several.
+    Rows join on cell and view. If the machine differs, speed and memory are not comparable, but mIoU is still judged. A
+    run of one grid is judged against that grid of a release that holds several.
 
     Args:
         base, head: run folders, published releases (by version), globs, or runs already read.
-        margins: which loss matters; a YAML file, or its content. Default: results/comparison/margins.yaml.
+        margins: the losses that matter; a YAML file, or its content. Default: results/comparison/margins.yaml.
         only: keep the cells whose label matches this pattern.
 
     Raises:

@@ -1,4 +1,4 @@
-"""In words: what differs between two runs, and what no verdict speaks of."""
+"""Describe in words what differs between two runs, and which cells have no verdict."""
 
 import json
 import math
@@ -8,19 +8,19 @@ from typing import Any
 from results.comparison.types import FAILING, SCORES, Aligned, ComparisonRow, LoadedRun
 from results.record import Record
 
-# What is no part of a cell and changes what is measured all the same: how steps are run.
+# Settings that are no part of a cell but still change what is measured: how steps are run.
 HOW_RUN = ("train.deterministic", "train.jit_compile", "train.steps_per_execution", "train.eager", "placement.cpus")
-# What is no part of a cell.
+# Settings that are no part of a cell.
 _ASIDE = ("seed", "data.root", "data.planned_root", "data.cache", *HOW_RUN)
 
 
 def as_text(value: Any) -> str:
-    """Write a value: a string as it is, everything else as JSON."""
+    """Return a value as text: a string unchanged, everything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
 def listed(values: set[str]) -> str:
-    """Write values one after the other, sorted, in at most 80 characters."""
+    """Return values as one text, sorted, in at most 80 characters."""
     text = ", ".join(sorted(values))
     return text if len(text) <= 80 else text[:79] + "…"
 
@@ -44,7 +44,7 @@ def differing_settings(old: Record, new: Record) -> list[str]:
 
 
 def explain_retuned(old: Sequence[Record], new: Sequence[Record]) -> str:
-    """Name the field that a search chose, with both values, where two cells differ in nothing else; otherwise empty."""
+    """Return the field that a search chose, with both values, if two cells differ in nothing else; otherwise empty."""
     if not (old and new and old[0].tuning and new[0].tuning):
         return ""
     differ = differing_settings(old[0], new[0])
@@ -52,7 +52,7 @@ def explain_retuned(old: Sequence[Record], new: Sequence[Record]) -> str:
 
 
 def explain_same_label(cell: str, base: LoadedRun, head: LoadedRun) -> str:
-    """Say in what head's cell of the same label differs, when there is one; otherwise empty."""
+    """Return how head's cell of the same label differs, if there is one; otherwise empty."""
     label = base.labels[cell]
     other = next((key for key, name in head.labels.items() if name == label), None)
     if other is None or not base.of(cell) or not head.of(other):
@@ -62,7 +62,7 @@ def explain_same_label(cell: str, base: LoadedRun, head: LoadedRun) -> str:
 
 
 def explain_nothing_shared(base: LoadedRun, head: LoadedRun) -> str:
-    """Say that two runs share no cell, and why."""
+    """Return the message that two runs share no cell, and why."""
     text = f"{base.side.folder} and {head.side.folder} share no cell"
     for cell in base.labels:
         if same := explain_same_label(cell, base, head):
@@ -71,7 +71,7 @@ def explain_nothing_shared(base: LoadedRun, head: LoadedRun) -> str:
 
 
 def remarks(pair: Aligned, view: str, metric: str) -> str:
-    """Say what else to know of a row: another value that a search chose, and trials without a value of this metric."""
+    """Return remarks on a row: another value that a search chose, and trials without a value of this metric."""
     said = [explain_retuned(*pair.records)]
     for name, well, values in zip(("base", "head"), pair.well, pair.seeds(view, metric), strict=True):
         ended = {record.seed for record in well}
@@ -81,7 +81,7 @@ def remarks(pair: Aligned, view: str, metric: str) -> str:
 
 
 def environment_differences(base: LoadedRun, head: LoadedRun) -> dict[str, tuple[str, str]]:
-    """Return {name: (base, head)} of what differs in the environments."""
+    """Return {name: (base, head)} of the differences between the environments."""
     both = [[record.environment for found in side.records.values() for record in found] for side in (base, head)]
     names = sorted({name for side in both for one in side for name in one})
     found = {}
@@ -93,10 +93,10 @@ def environment_differences(base: LoadedRun, head: LoadedRun) -> dict[str, tuple
 
 
 def unjudged(rows: Sequence[ComparisonRow], base: LoadedRun, head: LoadedRun, guarded: Sequence[str]) -> list[str]:
-    """List the planned cells, and views of cells, that nothing decides, one line each.
+    """List the planned cells, and views of cells, that have no decision, one line each.
 
-    A cell is decided by a verdict on a guarded score, or by how its trials ended. What failed on both sides in the same
-    way is no regression, and no proof that head is as good.
+    A cell is decided by a verdict on a guarded score, or by how its trials ended. A cell that failed in the same way on
+    both sides is no regression, but also no proof that head is as good.
 
     Args:
         rows: all rows of the comparison.
@@ -122,7 +122,7 @@ def _unjudged_cell(pair: Aligned, rows: Sequence[ComparisonRow], guarded: Sequen
     if not any(pair.cell in side.planned for side in sides):
         return ""
     if sides == [pair.base] or all(pair.cell in side.shrunk for side in sides):
-        return ""  # only base has it, which a row says; or its smaller cell stands for it
+        return ""  # only base has it, which a row states; or its smaller cell replaces it
     measured = [side for side in sides if any(side.seeds(pair.cell, "default", name) for name in guarded)]
     if measured == [pair.head]:
         return ""  # more than base has

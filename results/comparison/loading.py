@@ -1,4 +1,4 @@
-"""A run folder's records as a comparison needs them."""
+"""Load the records of a run folder as a comparison needs them."""
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -13,7 +13,7 @@ from results.table import VIEW_METRICS, trials
 
 
 def load(run: Run, only: str = "*") -> LoadedRun:
-    """Take from a run what a comparison needs.
+    """Extract from a run what a comparison needs.
 
     Args:
         run: the run.
@@ -47,7 +47,7 @@ def planned_cells(manifest: Mapping[str, Any]) -> set[str]:
 
 
 def _labels(run: Run) -> dict[str, str]:
-    """{cell: label}, planned cells first; several grids may hold a cell, and the first names it."""
+    """Return {cell: label}, planned cells first; if several grids hold a cell, the first one names it."""
     labels: dict[str, str] = {}
     for cell in run.manifest.get("cells", []):
         labels.setdefault(cell["cell"], str(cell.get("label", cell["cell"])))
@@ -84,7 +84,7 @@ def _name(run: Run) -> str:
 
 
 def _measured(run: Run) -> dict[Key, Seeds]:
-    """Each metric's value by seed, of the trials that ended well; repeated seeds are averaged."""
+    """Return {seed: value} per metric, of the trials that ended well; repeated seeds are averaged."""
     frame = trials(run.trials)
     frame = frame[(frame["status"] == "ok") & (frame["split"] == "val")]
     frame = frame.assign(

@@ -1,4 +1,4 @@
-"""Which loss matters: the margins of a comparison, from YAML, per metric and per cell pattern."""
+"""Margins of a comparison, that is, the losses that matter: from YAML, per metric and per cell pattern."""
 
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -19,7 +19,7 @@ class _Part(BaseModel):
 
 
 class Metric(_Part):
-    """How a metric is judged; `margin` and `floor` are the loss that matters, see `results/comparison/margins.yaml`."""
+    """How a metric is judged; `margin` and `floor` give the loss that matters, see results/comparison/margins.yaml."""
 
     scale: Literal["difference", "ratio"]
     better: Literal["higher", "lower"]
@@ -29,7 +29,7 @@ class Metric(_Part):
 
     @property
     def sign(self) -> int:
-        """1 or -1: times a change it is above zero where the change is for the better."""
+        """Return 1 or -1: the factor that makes a change for the better positive."""
         return 1 if self.better == "higher" else -1
 
     @model_validator(mode="after")
@@ -67,7 +67,7 @@ class Margins(_Part):
         return self
 
     def of(self, metric: str, label: str) -> float:
-        """The margin of a metric in the cell of this label."""
+        """Return the margin of a metric in the cell of this label."""
         for cell in self.cells:
             if metric in cell.margins and fnmatchcase(label, cell.match):
                 return cell.margins[metric]

@@ -1,4 +1,4 @@
-"""What a comparison is made of: runs as loaded, one cell of both, rows with verdicts, and the whole."""
+"""Types of a comparison: a loaded run, one cell of both runs, a row with its verdict, and the whole comparison."""
 
 import math
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ VERDICTS: tuple[Verdict, ...] = (
 )  # fmt: skip
 FAILING = ("regressed", "newly failing", "missing")
 TRIALS = "trials"
-# Metrics that say how good the predictions are; the others say how fast, or with how much memory.
+# Metrics of the quality of predictions; the others measure speed or memory.
 SCORES = (
     "miou", "mean_dice", "pixel_accuracy", "mean_image_iou", "boundary_iou", "soft_iou", "class_recall", "soft_dice",
     "loss_value", "best_miou",
@@ -34,24 +34,23 @@ Key = tuple[str, str, str]  # cell, view, metric
 class ComparisonRow:
     """One cell in one view and one metric. The metric "trials" counts how the cell's trials ended.
 
-    Numbers that were not measured or not tested are NaN. The sign of a change is that of the value: +5 % seconds is
-    slower.
+    Numbers that were not measured or not tested are NaN. A change has the sign of the value: +5 % seconds is slower.
 
     Attributes:
-        cell, label: the cell's key, and its name for people.
-        view, metric: what was measured. The view of "trials" is empty.
-        verdict, reason: the verdict, and what to know of it.
+        cell, label: the cell's key, and its readable name.
+        view, metric: view and metric of the row. The view of "trials" is empty.
+        verdict, reason: the verdict, and remarks on it.
         base, head: means in the metric's own unit; geometric means where `scale` is "ratio".
         seeds: numbers of seeds with a value, of base and head.
-        change, low, high: the change and its 90 % interval; a difference, or a ratio - 1, as `scale` says.
+        change, low, high: the change and its 90 % interval; a difference, or a ratio - 1, depending on `scale`.
         p: Holm-adjusted p-value of being worse.
-        margin: the loss that matters, above zero, as `change`.
-        smallest: the true loss that would have been seen, above zero, as `change`.
+        margin: the loss that matters, above zero, in the unit of `change`.
+        smallest: the smallest true loss that would have been detected, above zero, in the unit of `change`.
         more_seeds: further seeds per side that would decide an inconclusive row; 0: decided, or unknown.
         suspect: worse at the false discovery rate of the margins.
         gate: whether this metric can fail the gate.
         scale: "difference" or "ratio".
-        method: of the test, see `results.statistics.Change`.
+        method: the method of the test, see `results.statistics.Change`.
     """
 
     cell: str
@@ -78,7 +77,7 @@ class ComparisonRow:
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: its name, its folder, what it ran on, and what it lacks."""
+    """One side of a comparison: its name, its folder, its environment, and what it lacks."""
 
     name: str
     folder: str
@@ -96,12 +95,12 @@ class Comparison:
         base, head: the two sides.
         rows: one per cell, view and metric.
         headline: the change of the mean mIoU over the cells of both, in fractions.
-        improvement: chance that a trial of head beats one of base, 0 to 1, averaged over the cells.
+        improvement: probability that a trial of head beats one of base, 0 to 1, averaged over the cells.
         margins: the rules.
-        differences: {name: (base, head)} of what differs in the environments.
+        differences: {name: (base, head)} of the differences between the environments.
         added: labels of the cells that only head has.
         retuned: {cell of head: cell of base} where a search chose another value; they are judged as one cell.
-        unjudged: one line per planned cell or view that no guarded score speaks of.
+        unjudged: one line per planned cell or view without a verdict on a guarded score.
         require_conclusive: undecided cells fail the gate.
         allow_incomplete: missing trials do not fail the gate.
     """
@@ -121,7 +120,7 @@ class Comparison:
 
     @property
     def outcome(self) -> Outcome:
-        """Say what the gate says; head may be released when it is "ok". The first that applies, in this order."""
+        """Return the outcome of the gate; head may be released if it is "ok". The first case that applies decides."""
         if (self.gaps and not self.allow_incomplete) or (not self.measured and not self.failing):
             return "incomplete"
         if self.failing:
@@ -130,9 +129,9 @@ class Comparison:
 
     @property
     def gaps(self) -> tuple[str, ...]:
-        """List why this comparison is not complete, one line each.
+        """List why this comparison is incomplete, one line per reason.
 
-        It is empty when both sides hold every trial that was planned, and every planned cell was judged.
+        It is empty if both sides hold every planned trial, and every planned cell was judged.
         """
         lacking = (f"{side.name}: {gap}" for side in (self.base, self.head) for gap in side.gaps)
         return (*lacking, *self.unjudged)
@@ -149,14 +148,14 @@ class Comparison:
 
     @property
     def measured(self) -> bool:
-        """Say whether every guarded score that both have was compared in some cell, and any guarded metric at all."""
+        """Return whether each guarded score that both have was compared in some cell, and any guarded metric at all."""
         guarded = [row for row in self.rows if row.gate and row.metric != TRIALS]
         compared = {row.metric for row in guarded if not math.isnan(row.change)}
         both = {row.metric for row in guarded if row.metric in SCORES and min(row.seeds)}
         return bool(compared) and both <= compared
 
     def count(self, gate: bool = True) -> dict[Verdict, int]:
-        """Count the rows of each verdict, those that can fail the gate or the others."""
+        """Count the rows per verdict: those that can fail the gate, or the others."""
         found = [row.verdict for row in self.rows if row.gate == gate]
         return {verdict: found.count(verdict) for verdict in VERDICTS if verdict in found}
 
@@ -170,12 +169,12 @@ class LoadedRun:
     """A run as a comparison needs it.
 
     Attributes:
-        side: what is shown of it.
+        side: its description.
         labels: {cell: label}, planned cells first.
         records: {cell: its records}.
         measured: {(cell, view, metric): {seed: value}} of the trials that ended well.
-        planned: cells that were asked for; others are what became of them with less memory.
-        shrunk: cells of which every trial ran out of memory, and ended well as such a smaller one.
+        planned: cells that were planned; others are their versions with a smaller batch.
+        shrunk: cells whose trials all ran out of memory, and ended well with a smaller batch.
     """
 
     side: Side
@@ -194,11 +193,11 @@ class LoadedRun:
         return [record for record in self.of(cell) if record.status == "ok"]
 
     def seeds(self, cell: str, view: str, metric: str) -> Seeds:
-        """Return {seed: value}, empty where nothing was measured."""
+        """Return {seed: value}, empty if nothing was measured."""
         return self.measured.get((cell, view, metric), {})
 
     def owed(self, cell: str) -> set[str]:
-        """Return the views that trials of the cell that ended well had to measure, whether they did or not."""
+        """Return the views that the trials which ended well had to measure, whether they did or not."""
         views = (
             name
             for one in self.well(cell)
@@ -221,7 +220,7 @@ class Aligned:
 
     @property
     def label(self) -> str:
-        """Return the cell's name for people, base's where both have one."""
+        """Return the cell's readable name, base's if both have one."""
         return (self.base if self.cell in self.base.labels else self.head).labels[self.cell]
 
     @property

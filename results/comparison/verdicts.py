@@ -13,11 +13,11 @@ from results.record import Record
 from results.statistics.gate import Change, Decision, changes, decide
 from results.table import VIEW_METRICS
 
-_Pairs = Mapping[Key, Aligned]  # what is judged together
+_Pairs = Mapping[Key, Aligned]  # the cells that are judged together
 
 
 def trial_rows(pair: Aligned) -> Iterable[ComparisonRow]:
-    """Make the row of how the trials of a cell ended, where that changed."""
+    """Make the row on how the trials of a cell ended, if that changed."""
     cell, label = pair.cell, pair.label
     if cell not in pair.head.labels:
         owed = cell in pair.base.planned
@@ -49,7 +49,7 @@ def _kinds(failed: list[Record]) -> str:
 
 
 def metric_rows(pairs: Sequence[Aligned], margins: Margins) -> list[ComparisonRow]:
-    """Make a row per metric of the margins, cell and view: why it cannot be judged, or its verdict."""
+    """Make a row per metric of the margins, cell and view: its verdict, or why it cannot be judged."""
     rows: list[ComparisonRow] = []
     judged: dict[Key, Aligned] = {}
     for pair in pairs:
@@ -59,7 +59,7 @@ def metric_rows(pairs: Sequence[Aligned], margins: Margins) -> list[ComparisonRo
                     rows.append(row)
                 elif all(pair.seeds(view, name)):
                     judged[pair.cell, view, name] = pair
-    for gate in (True, False):  # what can fail the gate pays for its own tests alone
+    for gate in (True, False):  # metrics that can fail the gate are corrected for their own tests alone
         rows += _judge({key: pair for key, pair in judged.items() if margins.metrics[key[2]].gate == gate}, margins)
     return rows
 
@@ -81,7 +81,7 @@ def _judge(pairs: _Pairs, margins: Margins) -> list[ComparisonRow]:
 
 
 def stratum(pair: Aligned, view: str, metric: str) -> tuple[str, ...]:
-    """Name what cells that may share one noise have in common: metric, view, data set and length of training."""
+    """Return the key of the cells that share one noise: metric, view, data set and length of training."""
     spec = next((record.spec for record in pair.base.of(pair.cell)), {})
     train, data = spec.get("train", {}), spec.get("data", {})
     steps = train.get("epochs", 0) * train.get("steps_per_epoch", 0) * train.get("batch_size", 0)
@@ -89,7 +89,7 @@ def stratum(pair: Aligned, view: str, metric: str) -> tuple[str, ...]:
 
 
 def _on_scale(pair: Aligned, key: Key, margins: Margins) -> tuple[Seeds, Seeds]:
-    """The values of both sides on the scale of the test, where more is better."""
+    """Return the values of both sides on the scale of the test, where more is better."""
     old, new = pair.seeds(*key[1:])
     return _scaled(old, margins.metrics[key[2]]), _scaled(new, margins.metrics[key[2]])
 
@@ -111,7 +111,7 @@ def _mean(seeds: Seeds, metric: Metric) -> float:
 
 
 def _limit(margin: float, metric: Metric, base: float) -> float:
-    """The margin on the scale of the test."""
+    """Return the margin on the scale of the test."""
     if metric.scale == "difference":
         return margin
     share = max(margin, metric.floor / base)

@@ -1,4 +1,4 @@
-"""Statistics of cells over seeds: pure functions of arrays and mappings. No records, no files."""
+"""Statistics of cells over seeds: pure functions of arrays and mappings, without records or files."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -1,8 +1,8 @@
-"""One number over several cells: who is probably best, and how methods do over several data sets. Pure functions.
+"""Statistics over several cells: which is probably best, and how methods do over several data sets. Pure functions.
 
-A mean over data sets lets the easiest to improve, or one outlier, decide; and a mean over seeds alone hides how often
-the winner would win again. Agarwal et al. (2021, arXiv 2108.13264) recommend interquartile means with stratified
-bootstrap intervals, performance profiles and probabilities of improvement; their rules are restated here.
+In a mean over data sets, the one that is easiest to improve, or one outlier, dominates. A mean over seeds alone does
+not show how often the winner would win again. Agarwal et al. (2021, arXiv 2108.13264) recommend interquartile means
+with stratified bootstrap intervals, performance profiles and probabilities of improvement. This file implements these.
 """
 
 import warnings
@@ -18,7 +18,7 @@ from results.statistics.pooling import Pool, Values
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic with its interval; `low` and `high` are NaN when the values do not vary or are too few."""
+    """A statistic with its interval; `low` and `high` are NaN if the values do not vary or are too few."""
 
     value: float
     low: float
@@ -28,20 +28,20 @@ class Estimate:
 def probability_best(
     means: Mapping[str, Interval], shared: Pool | None, draws: int = 10_000, seed: int = 0
 ) -> dict[str, float]:
-    """Estimate each cell's chance of having the highest true mean, given all seeds: the share of draws in which it has.
+    """Estimate each cell's probability of having the highest true mean, given all seeds, as a share of draws.
 
-    Under flat priors the shared variance is `df s^2 / chi2(df)`, and a true mean is normal about the observed one with
-    that variance over its seeds. An outlier draws its own variance. A cell whose seeds are all equal has its mean for
-    sure. Of equal draws the first wins.
+    Under flat priors the shared variance is `df s^2 / chi2(df)`. A true mean is normal around the observed one, with
+    that variance divided by the number of its seeds. An outlier draws its own variance. If all seeds of a cell are
+    equal, every draw is its mean. Of equal draws the first wins.
 
     Args:
         means: {name: interval}, as `intervals` gives them.
         shared: the noise of the run.
         draws: number of draws per cell.
-        seed: of the random numbers.
+        seed: seed of the random numbers.
 
     Returns:
-        {name: probability}; they sum to 1. NaN each without any noise estimate.
+        {name: probability}; they sum to 1. All are NaN without a noise estimate.
 
     Source: Box and Tiao (1973), section 2.4.
     """
@@ -65,7 +65,7 @@ def probability_best(
 
 
 def probability_of_improvement(first: Values, second: Values) -> float:
-    """Compute the chance that a run of the second beats one of the first, U / (n m); a tie counts half.
+    """Compute the probability that a run of the second beats one of the first, U / (n m); a tie counts half.
 
     Args:
         first, second: shapes (n,) and (m,).
@@ -88,8 +88,8 @@ def interquartile_mean(tasks: Sequence[Values], level: float = 0.95, draws: int 
     """Compute the mean of the middle half of all runs of all tasks, with a bias-corrected and accelerated interval.
 
     Args:
-        tasks: per task (data set) its runs, shape (seeds,); they are resampled inside their task.
-        level, draws, seed: of the bootstrap. Plain percentiles cover too little below 6 seeds.
+        tasks: per task (data set) its runs, shape (seeds,); they are resampled within their task.
+        level, draws, seed: parameters of the bootstrap. Plain percentiles have too low a coverage below 6 seeds.
 
     Sources: Agarwal et al. (2021, arXiv 2108.13264); Efron (1987).
     """
@@ -105,7 +105,7 @@ def interquartile_mean(tasks: Sequence[Values], level: float = 0.95, draws: int 
         return stats.trim_mean(np.concatenate(samples, axis=axis), 0.25, axis=axis)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a degenerate interval is NaN, which says it
+        warnings.simplefilter("ignore")  # a degenerate interval is NaN
         found = stats.bootstrap(
             kept, statistic, n_resamples=draws, confidence_level=level, method="BCa", vectorized=True,
             rng=np.random.default_rng(seed),
@@ -114,7 +114,7 @@ def interquartile_mean(tasks: Sequence[Values], level: float = 0.95, draws: int 
 
 
 def performance_profile(tasks: Sequence[Values], thresholds: Values) -> np.ndarray:
-    """Compute the share of runs that reach more than each threshold; every task has the same weight.
+    """Compute the share of runs above each threshold; every task has the same weight.
 
     Args:
         tasks: per task (data set) its runs, shape (seeds,).
@@ -123,7 +123,7 @@ def performance_profile(tasks: Sequence[Values], thresholds: Values) -> np.ndarr
     Returns:
         Shares of shape (thresholds,), 0 to 1; NaN when no task has a run.
 
-    Source: Agarwal et al. (2021, arXiv 2108.13264). No outlier can bend it.
+    Source: Agarwal et al. (2021, arXiv 2108.13264). The profile is robust to outliers.
     """
     grid = np.asarray(thresholds, float)
     shares = [(np.asarray(task, float)[:, None] > grid).mean(axis=0) for task in tasks if len(task)]

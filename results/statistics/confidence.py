@@ -57,7 +57,7 @@ def intervals(cells: Mapping[str, Values] | Mapping[str, Seeds], level: float = 
 
     Args:
         cells: {name: array of shape (seeds,)} or {name: {seed: value}}.
-        level: of confidence, 0 to 1.
+        level: confidence level, 0 to 1.
     """
     lists = {name: np.array([*_values(values)], float) for name, values in cells.items()}
     shared = pool(lists)
@@ -91,8 +91,8 @@ def difference(first: Values, second: Values, shared: Pool | None = None, *, lev
 
     Args:
         first, second: shapes (n,) and (m,).
-        shared: the noise of their run; without it the test is Welch's (1947).
-        level: of the interval, 0 to 1.
+        shared: the noise of their run; without it the test is that of Welch (1947).
+        level: level of the interval, 0 to 1.
     """
     a, b = np.asarray(first, float), np.asarray(second, float)
     nan = float("nan")
@@ -101,7 +101,7 @@ def difference(first: Values, second: Values, shared: Pool | None = None, *, lev
     d = float(b.mean() - a.mean())
     error, df, method = standard_error(a, b, shared)
     if not (error > 0 and df > 0):
-        # Nothing speaks of noise. A difference of zero is a fact all the same.
+        # There is no estimate of noise. A difference of zero is still a fact.
         same = error == 0 and d == 0
         return Difference(d, *((0.0, 0.0, 1.0) if same else (nan, nan, nan)), df, method if same else "none")
     half = float(stats.t.ppf((1 + level) / 2, df)) * error
@@ -117,7 +117,7 @@ def between(
         cells: {name: array of shape (seeds,)}.
         first, second: names of cells.
         shared: the noise of the run; None: Welch's test.
-        level: of the interval, 0 to 1.
+        level: level of the interval, 0 to 1.
     """
     alone = shared is not None and {first, second} & set(shared.unpooled)
     return difference(cells[first], cells[second], None if alone else shared, level=level)
@@ -143,5 +143,5 @@ def standard_error(a: np.ndarray, b: np.ndarray, shared: Pool | None) -> tuple[f
 
 
 def _error_of_mean(values: np.ndarray) -> float:
-    """Standard error of the mean; NaN for one value."""
+    """Compute the standard error of the mean; NaN for one value."""
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")

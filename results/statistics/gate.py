@@ -1,14 +1,14 @@
 """The gate between two releases: is a cell worse by more than the noise, and by a margin? Pure functions on arrays.
 
-The unit is a seed (a process start). The cells lend each other their variance, as in `results.statistics`; Holm's
-method keeps the chance of any false alarm in an unchanged release below `alpha`. A cell ends in one of four verdicts:
+The unit is a seed (a process start). The cells share their variance, as in `results.statistics`. Holm's method keeps
+the probability of any false alarm in an unchanged release below `alpha`. A cell gets one of four verdicts:
 
     regressed      worse by more than the noise (after Holm) and by at least the margin
     improved       better by more than the noise (after Holm) and by at least the margin
-    ok             surely not worse by the margin: the interval's lower end lies above it (non-inferiority)
-    inconclusive   the seeds cannot tell; says how many more could
+    ok             not worse by the margin: the interval's lower end lies above minus the margin (non-inferiority)
+    inconclusive   the seeds cannot decide; the number of further seeds that could is given
 
-What it promises and misses, simulated: docs/gate.md.
+Its error rates, by simulation: docs/gate.md.
 """
 
 from collections.abc import Hashable, Mapping
@@ -26,9 +26,10 @@ from results.statistics.power import detectable_shift
 Verdict = Literal["ok", "improved", "regressed", "inconclusive"]
 Key = TypeVar("Key", bound=Hashable)
 
-# Base and head on the same seeds are paired from this many degrees of freedom of the differences on, which is where
-# halving them costs less than a correlation of .3 wins. The values have no say: pairing only where they happen to
-# correlate picks the releases whose error is underestimated, one in six of which was a false alarm (docs/gate.md).
+# Base and head on the same seeds are paired if the differences have at least this many degrees of freedom. From there
+# on, halving them costs less than a correlation of .3 gains. The values themselves do not decide: pairing only where
+# they happen to correlate selects the releases whose error is underestimated; one in six was a false alarm
+# (docs/gate.md).
 PAIRED_DF = 4
 
 
@@ -37,9 +38,9 @@ class Change:
     """One cell's change from base to head on the scale of the test, where more is better.
 
     Attributes:
-        estimate: in the unit of the values; NaN when one side has none.
-        low, high: its interval, with 5 % on each side; NaN when there is no estimate of noise.
-        p_worse, p_better: one-sided p-values; NaN when no test was possible.
+        estimate: the change, in the unit of the values; NaN if one side has none.
+        low, high: its interval, with 5 % on each side; NaN if there is no estimate of noise.
+        p_worse, p_better: one-sided p-values; NaN if no test was possible.
         error: standard error of `estimate`.
         df: degrees of freedom of `error`.
         seeds: numbers of seeds of base and head.
@@ -64,8 +65,8 @@ class Decision:
     Attributes:
         verdict: see the head of this file.
         p: Holm-adjusted p-value of being worse.
-        suspect: whether it is worse at a false discovery rate (default 10 %), and did not regress.
-        smallest: the true loss that the gate would have called with the stated power, on the scale of the test.
+        suspect: whether it is worse at a false discovery rate (default 10 %), but did not regress.
+        smallest: the true loss that the gate would have detected with the stated power, on the scale of the test.
         more_seeds: further seeds per side that would decide an inconclusive cell (0: decided, or unknown).
     """
 
@@ -80,11 +81,11 @@ def changes(cells: Mapping[Key, tuple[Seeds, Seeds]], level: float = 0.90) -> di
     """Compute the change of each cell in one metric, more being better.
 
     All cells given here share one noise: pass those of one data set and one schedule. Cells whose base and head ran the
-    same seeds are paired when all of them together have `PAIRED_DF` degrees of freedom.
+    same seeds are paired if together they have at least `PAIRED_DF` degrees of freedom.
 
     Args:
         cells: {name: (base {seed: value}, head {seed: value})}.
-        level: of the intervals, 0 to 1; 0.90 leaves 5 % on each side.
+        level: level of the intervals, 0 to 1; 0.90 leaves 5 % on each side.
     """
     steps = _steps(cells)
     shared, unpooled = _pool(*({(name, side): pair[side] for name, pair in cells.items()} for side in (0, 1)))
@@ -93,7 +94,7 @@ def changes(cells: Mapping[Key, tuple[Seeds, Seeds]], level: float = 0.90) -> di
     for name, pair in cells.items():
         a, b = map(_values, pair)
         if cells[name][0] == cells[name][1] and len(a):
-            # The same software on the same seeds may repeat itself to the bit; nothing is left to estimate.
+            # The same software on the same seeds may give identical values; there is nothing to estimate then.
             found[name] = Change(0.0, 0.0, 0.0, 1.0, 1.0, 0.0, np.inf, (len(a), len(b)), "identical")
         elif common and name in steps and np.ptp(_values(steps[name])) > 0:
             found[name] = _paired(_values(steps[name]), None if name in unpooled_steps else common, level)
@@ -107,7 +108,7 @@ def _values(seeds: Seeds) -> np.ndarray:
 
 
 def _steps(cells: Mapping[Key, tuple[Seeds, Seeds]]) -> dict[Key, Seeds]:
-    """Head less base, seed by seed, of the cells that are to be paired."""
+    """Return head minus base, seed by seed, of the cells that are to be paired."""
     steps: dict[Key, Seeds] = {
         name: {seed: head[seed] - base[seed] for seed in base}
         for name, (base, head) in cells.items()
@@ -119,7 +120,7 @@ def _steps(cells: Mapping[Key, tuple[Seeds, Seeds]]) -> dict[Key, Seeds]:
 def _pool(*sides: Mapping[Key, Seeds]) -> tuple[Pool | None, set[Key]]:
     """Pool the variance of the cells of all sides, and name the cells that `pool` left out of it.
 
-    The degrees of freedom are the sum of those of each side: within one side, cells of a seed may move together.
+    The degrees of freedom are summed over the sides: within one side, the cells of a seed may be correlated.
     """
     names = [(side, name) for side, cells in enumerate(sides) for name in cells]
     shared = pool({f"{index}": _values(sides[side][name]) for index, (side, name) in enumerate(names)})
@@ -147,14 +148,14 @@ def _unpaired(a: np.ndarray, b: np.ndarray, shared: Pool | None, level: float) -
     if shared is None and (len(a) < 2 or len(b) < 2):
         return Change(d, nan, nan, nan, nan, nan, nan, seeds, "none")
     if shared is None and np.ptp(a) == np.ptp(b) == 0:
-        # Every seed gives the same number (a collapsed training does): the difference is a fact, not an estimate.
+        # Every seed gives the same number, as a collapsed training does: the difference is a fact, not an estimate.
         return Change(d, d, d, float(d >= 0), float(d <= 0), 0.0, np.inf, seeds, "constant")
     error, df, method = standard_error(a, b, shared)
     return _change(d, error, df, seeds, method, level)
 
 
 def _change(d: float, error: float, df: float, seeds: tuple[int, int], method: str, level: float) -> Change:
-    # Student's t by SciPy's plain functions: the distribution objects would take most of a comparison's time.
+    # Student's t by SciPy's plain functions: the distribution objects would take most of the time of a comparison.
     half, t = float(special.stdtrit(df, (1 + level) / 2)) * error, d / error
     p_worse, p_better = float(special.stdtr(df, t)), float(special.stdtr(df, -t))
     return Change(d, d - half, d + half, p_worse, p_better, float(error), float(df), seeds, method)
@@ -168,14 +169,15 @@ def decide(
     suspects: float = 0.10,
     power: float = 0.8,
 ) -> dict[Key, Decision]:
-    """Give a verdict per change, over all cells and metrics that guard one release, corrected together.
+    """Decide a verdict per change, over all cells and metrics that guard one release, corrected together.
 
     Args:
         found: {name: change} of all cells and metrics, each on its own scale.
         margins: {name: the loss that matters}, positive, on the same scale.
-        alpha: chance of any false alarm; that of calling one lost margin ok is that of the changes' intervals.
+        alpha: probability of any false alarm. The probability of calling a lost margin ok is that of the intervals of
+            the changes.
         suspects: false discovery rate of the suspects (Benjamini and Hochberg 1995).
-        power: of `smallest` and `more_seeds`, 0 to 1.
+        power: power of `smallest` and `more_seeds`, 0 to 1.
     """
     names = list(found)
     worse = holm([found[name].p_worse for name in names])
@@ -203,7 +205,7 @@ def _decide(
         smallest = margin
     elif one.error > 0:
         strict = detectable_shift(one.df, alpha / tests, power)
-        # To be called, the estimate must also lie beyond the margin.
+        # To be detected, the estimate must also lie beyond the margin.
         smallest = max(strict * one.error, margin + float(special.stdtrit(one.df, power)) * one.error)
         if verdict == "inconclusive":
             a, b = one.seeds
@@ -219,17 +221,17 @@ def headline(
 ) -> Change:
     """Test the grid as a whole: the mean over its cells of (mean of head - mean of base).
 
-    Noise is pooled within each stratum; an outlier keeps its own; cells count as independent. Cells of one seed may
-    move together, since they share initial weights and the order of data. When the deviations of a seed averaged over
-    the cells are larger than independence explains (`seed_effect`), the seeds' own averages are compared instead, with
+    Noise is pooled within each stratum; an outlier keeps its own. Cells count as independent. But cells of one seed may
+    be correlated, since they share initial weights and the order of data. If the deviations of a seed, averaged over
+    the cells, are larger than independence explains (`seed_effect`), the means per seed are compared instead, with
     their fewer degrees of freedom. Cells without a value on both sides are left out.
 
     Args:
         cells: {name: (base {seed: value}, head {seed: value})}.
         strata: {name: the stratum that shares one noise}; default: all cells are one.
-        level: of the interval, 0 to 1.
+        level: level of the interval, 0 to 1.
 
-    Source of the degrees of freedom of a sum of variances: Satterthwaite (1946).
+    Source: Satterthwaite (1946), for the degrees of freedom of a sum of variances.
     """
     kept = {name: pair for name, pair in cells.items() if pair[0] and pair[1]}
     nan = float("nan")
@@ -259,7 +261,7 @@ def headline(
 
 
 def _variance_of_sum(pairs: list[tuple[Seeds, Seeds]]) -> list[tuple[float, float]]:
-    """(variance, degrees of freedom) of the parts of a sum of changes' error; empty without any noise estimate."""
+    """Return (variance, degrees of freedom) per part of the error of a sum of changes; empty without noise estimate."""
     sides = [{(row, side): pair[side] for row, pair in enumerate(pairs)} for side in (0, 1)]
     shared, unpooled = _pool(*sides)
     if shared is None:
@@ -271,13 +273,13 @@ def _variance_of_sum(pairs: list[tuple[Seeds, Seeds]]) -> list[tuple[float, floa
 
 
 def _means(sides: list[Seeds]) -> np.ndarray:
-    """Averages over the cells of each seed that all of them ran."""
+    """Return the mean over the cells per seed that all of them ran."""
     common = sorted(set.intersection(*(set(side) for side in sides)))
     return np.array([np.mean([side[seed] for side in sides]) for seed in common], float)
 
 
 def _seed_means_together(sides: list[Seeds]) -> np.ndarray | None:
-    """Averages over the cells of each seed that all of them ran when the cells of a seed move together, else None."""
+    """Return the mean over the cells per seed that all of them ran if the cells of a seed are correlated, else None."""
     common = sorted(set.intersection(*(set(side) for side in sides)))
     if len(sides) < 2 or len(common) < 2:
         return None

@@ -1,4 +1,4 @@
-"""Many tests at once: corrections of their p-values."""
+"""Corrections of p-values for many tests at once."""
 
 import numpy as np
 from scipy import stats
@@ -7,7 +7,7 @@ from results.statistics.pooling import Values
 
 
 def holm(p: Values) -> np.ndarray:
-    """Adjust p-values by Holm's step-down: rejecting those <= alpha, any false alarm has a chance of at most alpha.
+    """Adjust p-values by Holm's step-down: if those <= alpha are rejected, any false alarm has probability <= alpha.
 
     Args:
         p: shape (tests,); NaN (no test was possible) stays NaN and does not count.

@@ -1,10 +1,9 @@
-"""The noise that cells share: its pooled variance, its degrees of freedom, and what the seeds have in common.
+"""The noise that cells share: its pooled variance, its degrees of freedom, and the common effect of the seeds.
 
 A cell is a setting, a seed is a repetition, a value is a trial's score (mIoU: a fraction in 0..1). With the usual
-3 seeds a cell alone knows almost nothing of its own noise (2 degrees of freedom), so the cells of one run lend each
-other their variance, as the one-way analysis of variance does (Fisher 1925; Box, Hunter and Hunter 2005, chapter 4). An
-outlier, a cell that is far noisier than the rest, keeps its own variance. What each rule can and cannot say:
-docs/statistics.md.
+3 seeds the noise of one cell is hardly known (2 degrees of freedom). So the cells of one run share their variance, as
+in the one-way analysis of variance (Fisher 1925; Box, Hunter and Hunter 2005, chapter 4). An outlier, a cell that is
+far noisier than the rest, keeps its own variance. What each rule can and cannot show: docs/statistics.md.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,9 +16,9 @@ from scipy import stats
 Values = Sequence[float] | np.ndarray
 Seeds = Mapping[int, float]
 
-# A cell whose standard deviation is this many times the median cell's, and surely so, does not share its variance.
+# A cell whose standard deviation is significantly above this many times the median cell's does not share its variance.
 OUTLIER = 3.0
-# Taking shared seeds out as blocks pays only when the cells' values go up and down together, by this much.
+# Blocking by shared seeds pays only if the correlation of the cells is above this.
 CORRELATED = 0.3
 
 
@@ -39,13 +38,13 @@ class Pool:
 
     @property
     def sd(self) -> float:
-        """The standard deviation, in the unit of the values."""
+        """Return the standard deviation, in the unit of the values."""
         return float(np.sqrt(self.variance))
 
 
 @dataclass(frozen=True)
 class SeedEffect:
-    """What the cells of one seed have in common: mean squares of the seeds and of the rest, and the latter's df."""
+    """The common effect of a seed on its cells: mean squares of the seeds and of the rest, and the df of the rest."""
 
     seeds: float
     rest: float
@@ -55,10 +54,10 @@ class SeedEffect:
 def pool(cells: Mapping[str, Values], outlier: float = OUTLIER) -> Pool | None:
     """Pool the variance within cells: `sum (n_c - 1) s_c^2 / sum (n_c - 1)`.
 
-    Two kinds of cells are left out. Outliers: their standard deviation exceeds `outlier` times the median cell's, and
-    an F-test against the other cells' variance rejects at 1 % (Bonferroni over the cells; with 2 seeds a factor of 3
-    alone is chance). Constant cells: all their seeds are equal (a collapsed training repeats itself exactly; its zero
-    would make the others look surer).
+    Two kinds of cells are left out. Outliers have a standard deviation above `outlier` times the median cell's, and an
+    F-test against the variance of the other cells rejects at 1 % (Bonferroni over the cells). The test is needed
+    because with 2 seeds a factor of 3 may be chance. Constant cells have equal values for all seeds: a collapsed
+    training repeats itself exactly, and its variance of zero would make the others look too certain.
 
     Args:
         cells: {name: array of shape (seeds,)}; cells may have different numbers of seeds.
@@ -92,8 +91,8 @@ def _within(cells: Sequence[np.ndarray]) -> tuple[float, int]:
 def degrees_of_freedom(cells: Mapping[Any, Seeds]) -> float:
     """Count the degrees of freedom of the variance that cells share.
 
-    They are n - 1 of each cell. They are fewer where the cells of a seed move together (`seed_effect`), because then
-    each cell repeats in part what the others say.
+    They are n - 1 per cell. They are fewer if the cells of a seed are correlated (`seed_effect`), because each cell
+    then repeats part of the information of the others.
 
     Args:
         cells: {name: {seed: value}}.
@@ -111,7 +110,7 @@ def degrees_of_freedom(cells: Mapping[Any, Seeds]) -> float:
 def table_of(cells: Mapping[Any, Seeds]) -> np.ndarray | None:
     """Arrange cells {name: {seed: value}} as an array of shape (cells, seeds), seeds in ascending order.
 
-    Returns None where cells ran other seeds than each other, or where there are fewer than two cells or seeds.
+    Returns None if the cells did not all run the same seeds, or if there are fewer than two cells or seeds.
     """
     seeds = [set(values) for values in cells.values()]
     if len(cells) < 2 or any(one != seeds[0] for one in seeds) or len(seeds[0]) < 2:
@@ -120,16 +119,16 @@ def table_of(cells: Mapping[Any, Seeds]) -> np.ndarray | None:
 
 
 def seed_effect(table: np.ndarray, above: float = CORRELATED) -> SeedEffect | None:
-    """Say what the seeds explain when the cells of a seed move together, else None.
+    """Return what the seeds explain if the cells of a seed are correlated, else None.
 
-    Cells move together when the F-test of the seeds rejects at 5 % and `seed_correlation` is larger than `above`. Where
-    cells are compared with each other (`rank`, `degrees_of_freedom`) a weak correlation is not worth the degrees of
-    freedom that blocks cost, hence `CORRELATED`. A mean over many cells is another matter: the noise of its cells
-    averages out and the seeds' common part stays, so the gate's `headline` passes 0.
+    Cells are correlated if the F-test of the seeds rejects at 5 % and `seed_correlation` is larger than `above`. If
+    cells are compared with each other (`rank`, `degrees_of_freedom`), a weak correlation is not worth the degrees of
+    freedom that blocks cost, hence `CORRELATED`. In a mean over many cells the noise of the cells averages out, but the
+    common effect of the seeds stays, so the gate's `headline` passes 0.
 
     Args:
         table: shape (cells, seeds).
-        above: 0 to 1.
+        above: threshold of the correlation, 0 to 1.
 
     Source: Box, Hunter and Hunter (2005), chapter 4.
     """
@@ -144,7 +143,7 @@ def seed_effect(table: np.ndarray, above: float = CORRELATED) -> SeedEffect | No
 
 
 def seed_correlation(table: np.ndarray | Sequence[Sequence[float]]) -> float:
-    """Compute how strongly cells move together over shared seeds: the intraclass correlation of the seeds.
+    """Compute the correlation of cells over shared seeds: the intraclass correlation of the seeds.
 
     Args:
         table: shape (cells, seeds).

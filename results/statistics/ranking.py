@@ -1,4 +1,4 @@
-"""Cells from best to worst, and which of them the seeds cannot distinguish."""
+"""Ranking of cells from best to worst, and which of them the seeds cannot distinguish."""
 
 import math
 import string
@@ -22,9 +22,9 @@ class Ranking:
         groups: {name: its letters}.
         p: {(better, worse): two-sided p-value, Holm-adjusted}; the pair differs where it is `alpha` or less.
         pool: the noise of the tests; None without any estimate.
-        method: "blocked" (the seeds' common effect is taken out), "pooled" or "none".
-        correlation: of the cells over shared seeds; NaN when they share none.
-        alpha: chance of any false alarm, 0 to 1.
+        method: "blocked" (the common effect of the seeds is removed), "pooled" or "none".
+        correlation: correlation of the cells over shared seeds; NaN if they share none.
+        alpha: probability of any false alarm, 0 to 1.
     """
 
     order: tuple[str, ...]
@@ -36,23 +36,23 @@ class Ranking:
     alpha: float = 0.05
 
     def indistinguishable(self, one: str, other: str) -> bool:
-        """Say whether the test of two cells, in either order, finds no difference."""
+        """Return whether the test of two cells, in either order, finds no difference."""
         return not self.p.get((one, other), self.p.get((other, one), math.nan)) <= self.alpha
 
     alike = indistinguishable  # its former name
 
 
 def rank(cells: Mapping[str, Seeds], alpha: float = 0.05) -> Ranking:
-    """Order cells from best (largest mean) to worst and say which of them are indistinguishable.
+    """Order cells from best (largest mean) to worst, and find which of them are indistinguishable.
 
-    All pairs are tested and Holm-adjusted, which also pays for picking the winner after the fact. The error is the
-    pooled one. When all cells ran the same seeds and move together (`seed_effect`), the seeds are taken out as blocks.
-    Pairs with an outlier or a constant cell are tested by Welch's t. Where no test is possible (one seed everywhere)
-    all cells are indistinguishable.
+    All pairs are tested and Holm-adjusted, which also corrects for choosing the winner after the fact. The error is the
+    pooled one. If all cells ran the same seeds and are correlated (`seed_effect`), the seeds are removed as blocks.
+    Pairs with an outlier or a constant cell are tested by Welch's t. If no test is possible (one seed everywhere), all
+    cells are indistinguishable.
 
     Args:
         cells: {name: {seed: value}}; cells without values are left out.
-        alpha: chance of any false alarm, 0 to 1.
+        alpha: probability of any false alarm, 0 to 1.
     """
     kept = {name: values for name, values in cells.items() if values}
     order = tuple(sorted(kept, key=lambda name: (-float(np.mean([*kept[name].values()])), name)))
@@ -69,7 +69,7 @@ def rank(cells: Mapping[str, Seeds], alpha: float = 0.05) -> Ranking:
 
 
 def _blocks(cells: Mapping[str, Seeds], shared: Pool | None) -> tuple[Pool | None, float]:
-    """The error with the seeds' common effect removed, when there is one; and the seeds' correlation."""
+    """Return the noise without the common effect of the seeds, if there is one, and the correlation of the seeds."""
     table = table_of({name: values for name, values in cells.items() if shared and name not in shared.unpooled})
     if table is None:
         return None, float("nan")
@@ -80,7 +80,7 @@ def _blocks(cells: Mapping[str, Seeds], shared: Pool | None) -> tuple[Pool | Non
 
 
 def letters(order: Sequence[str], differ: set[tuple[str, str]]) -> dict[str, str]:
-    """Give each cell the letters of its groups; a letter is a largest set of cells no two of which differ.
+    """Assign each cell the letters of its groups; a letter is a maximal set of cells no two of which differ.
 
     Args:
         order: names of the cells; the letters follow it.
@@ -102,7 +102,7 @@ def letters(order: Sequence[str], differ: set[tuple[str, str]]) -> dict[str, str
 
     grow(set(), set(order), set())
     sets.sort(key=lambda group: sorted(order.index(name) for name in group))
-    # No symbol is part of another: a cell shows several side by side.
+    # No symbol is part of another, because a cell shows several side by side.
     numbered = (f"({number})" for number in count(len(string.ascii_letters) + 1))
     symbols = chain(string.ascii_letters, numbered)
     named = dict(zip(symbols, sets, strict=False))

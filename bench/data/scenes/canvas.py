@@ -1,7 +1,7 @@
-"""A small painter in NumPy: antialiased shapes from signed distances, class labels and depth order beside the colours.
+"""A small painter in NumPy: antialiased shapes from signed distances, with class labels and depth order.
 
-Only + - * /, square root, comparison and rounding touch arrays. These are exact under IEEE 754, so the same seed gives
-the same bytes on every NumPy and processor (sine, exponent or dot products differ in the last bit).
+Arrays are changed by + - * /, square root, comparison and rounding only. These are exact under IEEE 754, so the same
+seed gives the same bytes on every NumPy and processor. Sine, exponential or dot products differ in the last bit.
 """
 
 from __future__ import annotations
@@ -17,30 +17,40 @@ Color = np.ndarray | tuple[float, float, float]
 
 
 class Dice:
-    """Random choices from one stream of uniform numbers, the part of NumPy's generators that stays the same."""
+    """Random choices from one stream of uniform numbers, the part of NumPy's generators that never changes."""
 
     def __init__(self, *key: int) -> None:
         self._random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(key))).random
 
     def between(self, low: float, high: float) -> float:
+        """Return a uniform number in [low, high)."""
         return low + (high - low) * self._random()
 
     def whole(self, low: int, high: int) -> int:
-        """An integer in low..high, both included."""
+        """Return a uniform integer in low..high, both included."""
         return low + int((high - low + 1) * self._random())
 
     def chance(self, probability: float) -> bool:
+        """Return True with this probability."""
         return self._random() < probability
 
     def pick(self, options):  # type: ignore[no-untyped-def]
+        """Return one of the options, all equally likely."""
         return options[int(len(options) * self._random())]
 
     def array(self, *shape: int) -> np.ndarray:
+        """Return uniform numbers in [0, 1), float32 of this shape."""
         return self._random(shape, dtype=np.float32)
 
 
 class Canvas:
-    """Colours float32 (H, W, 3) in 0..1, class labels uint8 (H, W) and `order` (H, W), greater = nearer to the eye."""
+    """An image that is being painted, `height` x `width` pixels.
+
+    Attributes:
+        rgb: colours in 0..1, float32 (H, W, 3).
+        label: class ids, uint8 (H, W).
+        order: depth order, int16 (H, W); greater is nearer to the eye.
+    """
 
     def __init__(self, height: int, width: int) -> None:
         self.rgb = np.zeros((height, width, 3), np.float32)
@@ -49,11 +59,14 @@ class Canvas:
         self._thing, self._count = 0, 0
 
     def begin(self, label: int) -> None:
-        """What is painted from here on is one thing of this class, in front of all before."""
+        """Begin an object of class `label`: what is painted from now on belongs to it, in front of all before."""
         self._thing, self._count = label, self._count + 1
 
     def paint(self, box: Box, cover: np.ndarray, color: Color, solid: bool = True) -> None:
-        """Blend `color` into the box by `cover` in 0..1; where a solid covers half of a pixel, the label is its."""
+        """Blend `color` into the box by `cover` in 0..1.
+
+        With `solid`, pixels that are covered by half or more get the label and the order of the current object.
+        """
         if box.empty:
             return
         place = box.place
@@ -65,12 +78,12 @@ class Canvas:
             self.order[place][inside] = self._count
 
     def shade(self, box: Box, cover: np.ndarray, factor: float) -> None:
-        """Multiply the colours towards `factor`, labels untouched: shadows and highlights."""
+        """Multiply the colours by `factor` where `cover` is 1, by less of it below. Labels do not change."""
         if not box.empty:
             self.rgb[box.place] *= (1 - np.float32(1 - factor) * cover)[..., None]
 
     def voided(self) -> np.ndarray:
-        """Labels with a void band, one pixel wide, on the far side of every edge between things."""
+        """Return the labels uint8 (H, W), void in a band of one pixel on the far side of every edge between objects."""
         near = self.order.copy()
         for here, there in (
             ((slice(1, None),), (slice(None, -1),)),
@@ -82,7 +95,10 @@ class Canvas:
 
 
 class Box:
-    """The pixels of a canvas between two corners, with the coordinates of their centres: x (1, w) and y (h, 1)."""
+    """The pixels of a canvas between two corners, with the coordinates of their centres: x (1, w) and y (h, 1).
+
+    Coordinates are in pixels from the upper left corner of the canvas.
+    """
 
     def __init__(self, canvas: Canvas, left: float, top: float, right: float, bottom: float) -> None:
         height, width = canvas.label.shape
@@ -94,7 +110,7 @@ class Box:
         self.y = np.arange(self.top, self.bottom, dtype=np.float32)[:, None] + np.float32(0.5)
 
     def texture(self, name: int, dice: Dice, step: int = 1) -> np.ndarray:
-        """A patch of a noise tile in 0..1, (h, w), from a random place; `step` > 1 makes it finer."""
+        """Return a patch of a noise tile in 0..1, float32 (h, w), from a random position. `step` > 1 makes it finer."""
         return tile(name, dice.whole(0, _TILE - 1), dice.whole(0, _TILE - 1), self.y.size, self.x.size, step)
 
 
@@ -102,12 +118,12 @@ class Box:
 
 
 def soft(distance: np.ndarray) -> np.ndarray:
-    """Cover of a shape with an antialiased edge, from its signed distance."""
+    """Return the cover in 0..1 of a shape with an antialiased edge, from its signed distance."""
     return np.clip(np.float32(0.5) - distance, 0, 1)
 
 
 def block(box: Box, left: float, top: float, right: float, bottom: float, radius: float = 0.0) -> np.ndarray:
-    """A rectangle, its corners rounded by `radius`."""
+    """Return the signed distance of a rectangle, (h, w), with corners rounded by `radius` pixels."""
     dx = np.abs(box.x - (left + right) / 2) - (right - left) / 2 + radius
     dy = np.abs(box.y - (top + bottom) / 2) - (bottom - top) / 2 + radius
     if radius == 0:
@@ -117,11 +133,12 @@ def block(box: Box, left: float, top: float, right: float, bottom: float, radius
 
 
 def oval(box: Box, x: float, y: float, rx: float, ry: float) -> np.ndarray:
+    """Return the signed distance of an ellipse, (h, w), approximate unless it is a circle."""
     return (np.sqrt(((box.x - x) / rx) ** 2 + ((box.y - y) / ry) ** 2) - 1) * min(rx, ry)
 
 
 def convex(box: Box, corners: list[tuple[float, float]]) -> np.ndarray:
-    """A convex polygon whose corners go clockwise as seen (y down)."""
+    """Return the signed distance of a convex polygon, (h, w). Its corners go clockwise as seen (y down)."""
     distance = np.full((box.y.size, box.x.size), -np.inf, np.float32)
     for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):
         length = max(((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5, 1e-6)
@@ -138,7 +155,7 @@ _OCTAVES = {CLOUD: (4, 8, 16, 32, 64), LEAF: (32, 64, 128), GRAIN: (64, 128, 256
 
 @functools.cache
 def _noise(name: int) -> np.ndarray:
-    """Tileable value noise in 0..1, three by three tiles, so that every patch is one slice."""
+    """Return tileable value noise in 0..1 as 3 x 3 tiles, float32 (768, 768), so every patch is one slice."""
     dice = Dice(7, name)
     total = np.zeros((_TILE, _TILE), np.float32)
     weight = 1.0
@@ -150,7 +167,7 @@ def _noise(name: int) -> np.ndarray:
 
 
 def _smooth(grid: np.ndarray) -> np.ndarray:
-    """A small periodic grid enlarged to a tile with smooth steps between its values."""
+    """Enlarge a small periodic grid to a tile with smooth steps between its values."""
     for axis in (0, 1):
         grid = np.moveaxis(grid, axis, 0)
         place = np.arange(_TILE, dtype=np.float32) * np.float32(len(grid) / _TILE)
@@ -163,9 +180,10 @@ def _smooth(grid: np.ndarray) -> np.ndarray:
 
 
 def tile(name: int, top: int, left: int, height: int, width: int, step: int = 1) -> np.ndarray:
+    """Return a patch (height, width) of noise in 0..1, every `step`-th value."""
     return _noise(name)[top : top + height * step : step, left : left + width * step : step]
 
 
 def tile_at(name: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Noise at integer coordinates of any size and sign; used where the ground runs away in perspective."""
+    """Return noise in 0..1 at integer coordinates of any size and sign, for a ground in perspective."""
     return _noise(name)[rows & (_TILE - 1), columns & (_TILE - 1)]

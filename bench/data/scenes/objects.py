@@ -1,7 +1,7 @@
-"""What stands in the embedded scenes, each drawn at its foot point (x, y) in the scale that the ground has there.
+"""The objects of the embedded scenes. Each is drawn at its foot point (x, y), in the scale of the ground there.
 
-All things take their colours from one small set of surfaces: a wall, a car, a coat and a sign may have the same colour,
-and only shape, texture and place tell them apart.
+All objects take their colours from one small set of surfaces. So a wall, a car, a coat and a sign may have the same
+colour, and only shape, texture and position tell them apart.
 """
 
 from __future__ import annotations
@@ -37,7 +37,14 @@ LAMPLIGHT = (1.0, 0.84, 0.52)
 
 @dataclasses.dataclass(frozen=True)
 class Light:
-    """A time of day: sky colours (top, horizon), colour of the light, haze, and whether lamps are lit."""
+    """A time of day.
+
+    Attributes:
+        top, low: sky colours at the top and at the horizon.
+        tint: colour of the light.
+        haze: strength of the haze, 0..1.
+        lamps: whether lamps are lit.
+    """
 
     top: Color
     low: Color
@@ -48,7 +55,13 @@ class Light:
 
 @dataclasses.dataclass
 class Scene:
-    """Where the parts are drawn. `horizon` is its row, `camera` the eye's height in metres, `sun` -1 (left) or 1."""
+    """The scene that objects are drawn in.
+
+    Attributes:
+        horizon: row of the horizon in pixels.
+        camera: height of the camera in metres.
+        sun: side of the sun, -1 (left) or 1 (right).
+    """
 
     canvas: Canvas
     dice: Dice
@@ -58,25 +71,26 @@ class Scene:
     sun: int
 
     def scale(self, y: float) -> float:
-        """Pixels a metre for things that stand at row y."""
+        """Return the pixels per metre of objects that stand at row y."""
         return max(y - self.horizon, 1.0) / self.camera
 
     def box(self, left: float, top: float, right: float, bottom: float) -> Box:
+        """Return a box of the canvas, in pixels."""
         return Box(self.canvas, left, top, right, bottom)
 
     def lit(self, color: Color, scale: float, shade: float = 1.0) -> np.ndarray:
-        """A surface colour in this light, paler with distance."""
+        """Return a surface colour in this light, paler with distance."""
         haze = np.float32(self.light.haze * max(0.0, 1 - scale / 14))
         color = np.asarray(color, np.float32) * np.asarray(self.light.tint, np.float32) * np.float32(shade)
         return color * (1 - haze) + np.asarray(self.light.low, np.float32) * haze
 
     def surface(self) -> np.ndarray:
-        """A colour of the common set, a little off."""
+        """Return a random colour near one of `SURFACES`."""
         base = np.asarray(self.dice.pick(SURFACES), np.float32)
         return np.clip(base + (self.dice.array(3) - 0.5) * np.float32(0.12), 0.05, 0.98)
 
     def shadow(self, x: float, y: float, width: float, scale: float) -> None:
-        """A soft shadow on the ground, cast away from the sun. It changes no label."""
+        """Draw a soft shadow on the ground, away from the sun. It changes no label."""
         reach = width * (0.5 if self.light.haze > 0.3 else 1.1)
         x -= self.sun * reach * 0.5
         rx, ry = width / 2 + reach / 2, max(1.0, 0.16 * scale)
@@ -85,14 +99,14 @@ class Scene:
         self.canvas.shade(box, cover, 0.62)
 
     def glow(self, x: float, y: float, radius: float, strength: float = 0.55) -> None:
-        """Light around a lamp; it changes no label."""
+        """Draw the light around a lamp. It changes no label."""
         box = self.box(x - radius, y - radius, x + radius, y + radius)
         cover = np.clip(-oval(box, x, y, radius, radius) / radius, 0, 1)
         self.canvas.paint(box, cover * cover * np.float32(strength), LAMPLIGHT, solid=False)
 
 
 def building(scene: Scene, left: float, right: float, foot: float, top: float) -> None:
-    """A front with a material and rows of windows, perhaps a roof, a billboard and a climbing plant (vegetation)."""
+    """Draw a front with rows of windows, and by chance a roof, a billboard and a climbing plant (vegetation)."""
     canvas, dice, scale = scene.canvas, scene.dice, scene.scale(foot)
     wall = scene.surface()
     canvas.begin(BUILDING)
@@ -116,7 +130,7 @@ def building(scene: Scene, left: float, right: float, foot: float, top: float) -
 
 
 def _courses(box: Box, foot: float, dice: Dice) -> np.ndarray:
-    """Brick courses, panels or plain plaster as a factor a pixel."""
+    """Return brick courses, panels or plain plaster as a factor per pixel, (h, w)."""
     kind = dice.whole(0, 2)
     if kind == 0:
         return np.where(np.mod(foot - box.y, 3) < 1, np.float32(0.86), np.float32(1)) + 0 * box.x
@@ -147,7 +161,7 @@ def _roof(scene: Scene, left: float, right: float, top: float, scale: float) -> 
 
 
 def _windows(scene: Scene, box: Box, left: float, right: float, foot: float, top: float, scale: float) -> None:
-    """A grid of windows; glass mirrors the sky, some rooms are lit. Wide ones make a glass front."""
+    """Draw a grid of windows: glass mirrors the sky, and some rooms are lit. Wide windows make a glass front."""
     dice = scene.dice
     pitch_x, pitch_y = dice.between(4.5, 9.0), dice.between(5.5, 10.0)
     open_x, open_y = dice.between(0.35, 0.8), dice.between(0.4, 0.75)
@@ -168,7 +182,7 @@ def _windows(scene: Scene, box: Box, left: float, right: float, foot: float, top
 
 
 def _billboard(scene: Scene, left: float, right: float, foot: float, scale: float) -> None:
-    """A poster on the wall: sign-like in all but its place, and it is building."""
+    """Draw a poster on the wall. It looks like a sign but its class is building."""
     dice = scene.dice
     width, height = dice.between(1.0, 2.4) * scale, dice.between(0.7, 1.4) * scale
     x, y = (
@@ -186,7 +200,7 @@ def _billboard(scene: Scene, left: float, right: float, foot: float, scale: floa
 def _leafy(
     scene: Scene, box: Box, distance: np.ndarray, color: Color, scale: float, x: float, y: float, radius: float
 ) -> None:
-    """Foliage: an edge frayed by noise, clumps of leaves, brighter towards the sun and the top."""
+    """Draw foliage: an edge frayed by noise, clumps of leaves, brighter towards the sun and the top."""
     leaf = box.texture(LEAF, scene.dice)
     clump = box.texture(CLOUD, scene.dice, step=2)
     fray = np.float32(min(5.0, 0.5 * radius))
@@ -202,6 +216,7 @@ def _leafy(
 
 
 def tree(scene: Scene, x: float, y: float) -> None:
+    """Draw a broadleaf tree or a conifer."""
     dice, scale = scene.dice, scene.scale(y)
     height = dice.between(4.5, 8.0) * scale
     if dice.chance(0.28):
@@ -229,6 +244,7 @@ def _broadleaf(scene: Scene, x: float, y: float, height: float) -> None:
 
 
 def conifer(scene: Scene, x: float, y: float, height: float) -> None:
+    """Draw a conifer, `height` pixels high."""
     scale, radius = scene.scale(y), height * 0.22
     scene.shadow(x, y, 1.5 * radius, scale)
     scene.canvas.begin(VEGETATION)
@@ -242,7 +258,7 @@ def conifer(scene: Scene, x: float, y: float, height: float) -> None:
 
 
 def hedge(scene: Scene, x: float, y: float, width: float, tall: float = 1.1) -> None:
-    """A hedge or a bush about `tall` metres high; its colours are those of the lawn under it."""
+    """Draw a hedge or bush, about `tall` metres high and at least `width` pixels wide, in the colours of the lawn."""
     scale = scene.scale(y)
     height = scene.dice.between(0.65, 1.35) * tall * scale
     width = max(width, height)
@@ -254,6 +270,7 @@ def hedge(scene: Scene, x: float, y: float, width: float, tall: float = 1.1) -> 
 
 
 def ivy(scene: Scene, left: float, right: float, foot: float, height: float) -> None:
+    """Draw a climbing plant on a wall, `height` pixels high."""
     width = (right - left) * scene.dice.between(0.25, 0.6)
     x = scene.dice.between(left + width / 2, right - width / 2)
     scene.canvas.begin(VEGETATION)
@@ -273,7 +290,7 @@ def ivy(scene: Scene, left: float, right: float, foot: float, height: float) -> 
 
 
 def car(scene: Scene, x: float, y: float) -> None:
-    """A car or a van from the side."""
+    """Draw a car or a van from the side."""
     canvas, dice, scale = scene.canvas, scene.dice, scene.scale(y)
     van = dice.chance(0.25)
     length, height = (5.4 if van else 4.3) * scale, (2.3 if van else 1.5) * scale
@@ -320,7 +337,7 @@ def car(scene: Scene, x: float, y: float) -> None:
 
 
 def bus(scene: Scene, x: float, y: float) -> None:
-    """A bus from the side: as large and as windowed as a house, on wheels."""
+    """Draw a bus from the side. It is as large as a house, with as many windows, but on wheels."""
     canvas, dice, scale = scene.canvas, scene.dice, scene.scale(y)
     length, height = dice.between(8.5, 11) * scale, 3.1 * scale
     left, right, lower = x - length / 2, x + length / 2, y - 0.3 * scale
@@ -349,7 +366,7 @@ def bus(scene: Scene, x: float, y: float) -> None:
 
 
 def car_behind(scene: Scene, x: float, y: float) -> None:
-    """A car seen from behind or from the front."""
+    """Draw a car from behind or from the front."""
     canvas, scale = scene.canvas, scene.scale(y)
     width, height = 1.85 * scale, 1.5 * scale
     paint, away = scene.surface(), scene.dice.chance(0.5)
@@ -384,6 +401,7 @@ def car_behind(scene: Scene, x: float, y: float) -> None:
 
 
 def pedestrian(scene: Scene, x: float, y: float) -> None:
+    """Draw a walking person."""
     canvas, dice, scale = scene.canvas, scene.dice, scene.scale(y)
     height = dice.between(1.55, 1.9) * scale
     width, stride = 0.58 * scale, dice.between(0.05, 0.22) * scale
@@ -433,7 +451,7 @@ def _post(scene: Scene, x: float, y: float, height: float, metal: Color, thick: 
 
 
 def lamp(scene: Scene, x: float, y: float) -> None:
-    """A street lamp with an arm, one or two pixels thick."""
+    """Draw a street lamp with an arm, one or two pixels thick."""
     scale, metal = scene.scale(y), scene.dice.pick(METALS)
     height, arm = scene.dice.between(4.5, 6.5) * scale, scene.dice.between(0.7, 1.4) * scale
     side = 1 if scene.dice.chance(0.5) else -1
@@ -453,6 +471,7 @@ def lamp(scene: Scene, x: float, y: float) -> None:
 
 
 def bollards(scene: Scene, x: float, y: float) -> None:
+    """Draw a row of three to five bollards."""
     scale, metal = scene.scale(y), scene.dice.pick(METALS)
     scene.canvas.begin(POLE)
     for step in range(scene.dice.whole(3, 5)):
@@ -460,7 +479,7 @@ def bollards(scene: Scene, x: float, y: float) -> None:
 
 
 def sign(scene: Scene, x: float, y: float) -> None:
-    """The rare class: a round, pointed or square board on a post."""
+    """Draw a sign, the rare class: a round, triangular or square board on a post."""
     canvas, dice, scale = scene.canvas, scene.dice, scene.scale(y)
     height, radius = dice.between(2.3, 3.0) * scale, max(3.0, 0.55 * scale)
     canvas.begin(POLE)

@@ -1,6 +1,6 @@
-"""`scenes`, the embedded data set: streets and parks painted from a seed, with nothing to download.
+"""The embedded data set `scenes`: streets and parks painted from a seed. Nothing is downloaded.
 
-Each image is a pure function of (seed, split, index) and the same bytes on every NumPy and processor.
+Each image is a pure function of (seed, split, index), with the same bytes on every NumPy and processor.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SEED = 2026
 COUNTS = {"train": 320, "val": 64, "test": 64}
 
 VERSION = "9c3c0f9360a6"
-"""Of the pixels: what the tests hash. It changes with any change that shows in an image or a label."""
+"""Version of the pixels, a hash that the tests verify. Any change of an image or a label changes it."""
 
 CLASS_NAMES = ("ground", "sky", "building", "vegetation", "vehicle", "pole", "pedestrian", "sign")
 COLORS = (
@@ -42,10 +42,10 @@ LIGHTS = (
 
 
 def load(spec: DataSpec) -> Dataset:
-    """The data set; images are painted when read (milliseconds each).
+    """Return the data set. Images are painted when they are read (milliseconds each).
 
     Raises:
-        UsageError: a folder was given, which this set does not read.
+        UsageError: `spec.root` is set, but this data set reads no folder.
     """
     if spec.root is not None:
         raise UsageError(f"dataset 'scenes' is embedded and reads no folder; for {spec.root} set data.dataset=folder")
@@ -56,13 +56,21 @@ def load(spec: DataSpec) -> Dataset:
 
 
 def read(key: str) -> Pair:
-    """Image uint8 (160, 160, 3) and label uint8 (160, 160) for a key such as "val-0007"."""
+    """Return image uint8 (160, 160, 3) and label uint8 (160, 160) for a key such as "val-0007"."""
     split, _, index = key.partition("-")
     return paint(SEED, list(COUNTS).index(split), int(index))
 
 
 def paint(seed: int, split: int, index: int) -> Pair:
-    """Compose one scene: sky, ground, then all things from far to near, then the camera."""
+    """Paint one scene: sky, ground, objects from far to near, then the effects of the camera.
+
+    Args:
+        split: index of the split in `COUNTS`.
+        index: index of the image in the split.
+
+    Returns:
+        Image uint8 (160, 160, 3) and label uint8 (160, 160), with edges between objects void.
+    """
     dice = Dice(seed, split, index)
     scene = Scene(
         canvas=Canvas(SIZE, SIZE),
@@ -79,7 +87,7 @@ def paint(seed: int, split: int, index: int) -> Pair:
 
 
 def _sky(scene: Scene) -> None:
-    """A gradient with clouds, as grey or as warm as the walls below it."""
+    """Paint a gradient with clouds, as grey or as warm as the walls below it."""
     dice, light = scene.dice, scene.light
     scene.canvas.begin(SKY)
     box = scene.box(0, 0, SIZE, SIZE)
@@ -93,7 +101,14 @@ def _sky(scene: Scene) -> None:
 
 
 class _Floor:
-    """The ground's pixels with their place in metres: `across` from the vanishing point and `away` from the eye."""
+    """The pixels of the ground and their positions.
+
+    Attributes:
+        scale: pixels per metre, (h, 1).
+        across: metres to the right of the vanishing point, (h, w).
+        away: metres from the camera, for a focal length of 60 pixels, (h, w).
+        near: 0 at the horizon to 1 close to the camera, (h, 1).
+    """
 
     def __init__(self, scene: Scene, vanishing: float) -> None:
         self.scene, self.box = scene, scene.box(0, scene.horizon, SIZE, SIZE)
@@ -104,7 +119,15 @@ class _Floor:
         scene.canvas.begin(GROUND)
 
     def lay(self, cover: np.ndarray, color: canvas.Color, rough: float, name: int, grid: float = 6.0) -> None:
-        """Cover a part with a material whose texture runs away in perspective."""
+        """Cover a part of the ground with a material whose texture is in perspective.
+
+        Args:
+            cover: in 0..1, (h, w) or (h, 1).
+            color: RGB in 0..1.
+            rough: strength of the texture.
+            name: noise of the texture.
+            grid: cells of the texture per metre.
+        """
         rows, columns = np.floor(self.away * np.float32(grid)), np.floor(self.across * np.float32(grid))
         noise = tile_at(name, rows.astype(np.int32), columns.astype(np.int32)) - np.float32(0.5)
         far = np.clip(self.scale / 14, 0, 1)[..., None]
@@ -115,7 +138,7 @@ class _Floor:
         self.scene.canvas.paint(self.box, cover.astype(np.float32) + 0 * self.across, shaded)
 
     def band(self, low: np.ndarray | float, high: np.ndarray | float, of: np.ndarray) -> np.ndarray:
-        """Cover of low <= of <= high with an edge one pixel soft."""
+        """Return the cover in 0..1 of the part where low <= of <= high, with an edge one pixel soft."""
         middle, half = (np.asarray(low) + high) / 2, (np.asarray(high) - low) / 2
         return np.clip(np.float32(0.5) - (np.abs(of - middle) - half) * self.scale, 0, 1).astype(np.float32)
 
@@ -127,7 +150,7 @@ PAINT = (0.88, 0.87, 0.82)
 
 
 def _street(scene: Scene) -> None:
-    """A street seen across: houses, pavement, traffic from the side, pavement."""
+    """Compose a street seen from its side: houses, pavement, traffic from the side, pavement."""
     dice, h = scene.dice, scene.horizon
     floor = _Floor(scene, SIZE / 2)
     everywhere = np.ones((floor.box.y.size, SIZE), np.float32)
@@ -163,7 +186,7 @@ def _street(scene: Scene) -> None:
 
 
 def _avenue(scene: Scene) -> None:
-    """A road running away between houses and trees, traffic from behind and ahead."""
+    """Compose a road that leads away between houses and trees, with traffic from behind and ahead."""
     dice, h = scene.dice, scene.horizon
     vanishing = dice.between(50, 110)
     floor = _Floor(scene, vanishing)
@@ -203,7 +226,7 @@ def _avenue(scene: Scene) -> None:
 
 
 def _park(scene: Scene) -> None:
-    """A lawn with a winding path and a pond that mirrors the sky; houses only far away."""
+    """Compose a lawn with, by chance, a winding path and a pond that mirrors the sky. Houses are far away."""
     dice, h = scene.dice, scene.horizon
     floor = _Floor(scene, dice.between(40, 120))
     everywhere = np.ones((floor.box.y.size, SIZE), np.float32)
@@ -230,7 +253,7 @@ def _park(scene: Scene) -> None:
 
 
 def _skyline(scene: Scene) -> None:
-    """Far trees and houses in the haze."""
+    """Draw far trees and houses in the haze."""
     dice, h = scene.dice, scene.horizon
     for _ in range(dice.whole(2, 5)):
         x, width = dice.between(0, SIZE), dice.between(14, 50)
@@ -241,7 +264,7 @@ def _skyline(scene: Scene) -> None:
 
 
 def _houses(scene: Scene, start: float, end: float, foot: float) -> None:
-    """A row of fronts with gaps."""
+    """Draw a row of fronts with gaps."""
     dice, scale, x = scene.dice, scene.scale(foot), start
     while x < end:
         width = max(10.0, dice.between(5, 11) * scale)
@@ -251,10 +274,12 @@ def _houses(scene: Scene, start: float, end: float, foot: float) -> None:
 
 
 def _scatter(scene: Scene, thing, count: int, low: float, high: float) -> list:  # type: ignore[no-untyped-def, type-arg]
+    """Return `count` random places (y, thing, x) with y in [low, high)."""
     return [(scene.dice.between(low, high), thing, scene.dice.between(-2, SIZE + 2)) for _ in range(count)]
 
 
 def _hedges(scene: Scene, count: int, low: float, high: float) -> list:  # type: ignore[type-arg]
+    """Return `count` random places of hedges of random width, as `_scatter` does."""
     found = []
     for y, _, x in _scatter(scene, objects.hedge, count, low, high):
         width = scene.dice.between(1.5, 5) * scene.scale(y)
@@ -263,25 +288,25 @@ def _hedges(scene: Scene, count: int, low: float, high: float) -> list:  # type:
 
 
 def _signs(scene: Scene, *rows: float) -> list:  # type: ignore[type-arg]
-    """At most one sign, in about a third of the images."""
+    """Return the place of a sign with probability 0.4, else none. About a third of the images show a sign."""
     low, high = rows[:2] if scene.dice.chance(0.6) else rows[2:]
     return _scatter(scene, objects.sign, int(scene.dice.chance(0.4)), low, high)
 
 
 def _spaced(dice: Dice, gap: float, share: float) -> list[float]:
-    """Places along a lane, `gap` apart, each taken with probability `share`."""
+    """Return columns along a lane, about `gap` pixels apart, each taken with probability `share`."""
     start = dice.between(-gap / 2, gap / 2)
     return [start + i * gap + dice.between(0, gap * 0.3) for i in range(int(SIZE / gap) + 2) if dice.chance(share)]
 
 
 def _stand(scene: Scene, placed: list) -> None:  # type: ignore[type-arg]
-    """Draw from far to near."""
+    """Draw the placed objects from far to near."""
     for y, thing, x in sorted(placed, key=lambda entry: entry[0]):
         thing(scene, x, y)
 
 
 def _camera(scene: Scene) -> np.ndarray:
-    """Exposure, contrast, colour cast, vignette, a touch of blur and noise, then 8 bits."""
+    """Apply blur, colour cast, vignette, exposure, contrast and noise, and return the image uint8 (160, 160, 3)."""
     dice, rgb = scene.dice, scene.canvas.rgb
     if dice.chance(0.4):
         soft = np.float32(dice.between(0.1, 0.3))
@@ -291,7 +316,7 @@ def _camera(scene: Scene) -> np.ndarray:
     place = (np.arange(SIZE, dtype=np.float32) + np.float32(0.5)) / SIZE * 2 - 1
     vignette = 1 - np.float32(dice.between(0.0, 0.12)) * (place[:, None] ** 2 + place[None] ** 2)
     rgb = np.clip(rgb * vignette[..., None] * cast * np.float32(dice.between(0.78, 1.16)), 0, 1)
-    bend = np.float32(dice.between(-0.3, 0.3))  # a gamma of sorts: x + b x (1 - x) keeps 0 and 1
+    bend = np.float32(dice.between(-0.3, 0.3))  # similar to a gamma: x + b x (1 - x) keeps 0 and 1
     rgb = rgb + bend * rgb * (1 - rgb)
     noise = dice.array(SIZE, SIZE, 3) + dice.array(SIZE, SIZE, 1) - np.float32(1)
     return np.rint(np.clip(rgb + noise * np.float32(dice.between(0.015, 0.06)), 0, 1) * 255).astype(np.uint8)

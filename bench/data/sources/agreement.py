@@ -1,7 +1,7 @@
-"""Whether the masks of a set agree on what their values mean: as ids, or by the colors in which they are shown.
+"""Decide whether the values in the masks of a data set are class ids, or whether their colors give the class.
 
-A program that makes pictures smaller keeps their colors and numbers them anew, file by file. So where a value is shown
-in two colors, or a color has two values, values are no ids. It takes all files of a set to see that.
+A program that reduces the size of image files keeps the colors but renumbers them per file. So if a value has two
+colors, or a color has two values, the values are not ids. Only all files of a data set together show that.
 """
 
 from __future__ import annotations
@@ -23,19 +23,26 @@ _TO_SPARE = 16
 
 
 class Look(NamedTuple):
-    """What one mask shows: each value that it has, with its color (None: its palette does not say)."""
+    """What one mask shows.
+
+    Attributes:
+        source: the mask, named in messages.
+        shown: color of each value in the mask; None if the palette does not define it.
+        palette: whether the file has a palette.
+        ids: whether the values may be class ids.
+    """
 
     source: Source
     shown: dict[int, Color | None]
     table: bytes
-    """RGB of all values that it could show; empty where each value is its grey."""
+    """RGB bytes of all values of the color table; empty if each value is shown as its own grey."""
     palette: bool
     ids: bool
     colors: bool = False
-    """It has several channels; nothing else is known of it then."""
+    """Whether the mask has several channels. Then the other fields carry no information."""
 
     def color(self, value: int) -> Color | None:
-        """The color of a value that it has or could have."""
+        """Return the color of a value that the mask has or could have; None if that is not defined."""
         if value in self.shown or not self.table:
             return self.shown.get(value, (value, value, value))
         found = tuple(self.table[3 * value : 3 * value + 3])
@@ -43,21 +50,23 @@ class Look(NamedTuple):
 
     @property
     def grey(self) -> bool:
+        """Whether all values in the mask are shown as greys."""
         return all(color is not None and len(set(color)) == 1 for color in self.shown.values())
 
 
 def code_of(
     root: object, masks: Iterable[Source], coded: Colors | None, mask_values: str, *, greys_are_ids: bool = False
 ) -> tuple[MaskCode, tuple[str, ...]]:
-    """How the masks of a set are read, and notes on that. Those that cannot be read are left aside here.
+    """Return how the masks of a data set are read, and notes on it. Unreadable masks are skipped, and reported later.
 
     Args:
-        coded: the colors of all classes, where they are known.
+        root: the data set, named in messages.
+        coded: the colors of all classes; None if they are not known.
         mask_values: auto, ids, binary or colors.
-        greys_are_ids: in a file of grey values they are ids, whatever colors classes have.
+        greys_are_ids: whether values of grey files are ids, whatever the colors of the classes.
 
     Raises:
-        UsageError: the set does not say for certain.
+        UsageError: the masks are ambiguous, or `mask_values` is colors and the colors of the classes are not known.
     """
     if mask_values == "colors":
         if coded is None:
@@ -82,10 +91,10 @@ def code_of(
 
 
 def agreed(root: object, masks: Iterable[Source]) -> None:
-    """Refuse a set of known ids, published or exported by a tool, in which an index stands for two classes.
+    """Refuse a data set of known ids (published, or exported by a tool) if its masks no longer agree on them.
 
     Raises:
-        UsageError: then.
+        UsageError: a value has two colors, or a color has two values.
     """
     if conflict := _conflict(look for look in _looks(masks, plain=False) if look.table):
         raise UsageError(
@@ -94,16 +103,22 @@ def agreed(root: object, masks: Iterable[Source]) -> None:
 
 
 def sparse(ids: Collection[int]) -> bool:
-    """Whether values are too few for their largest to be class ids that nobody has declared.
+    """Return whether values are too few, compared with the largest, to be undeclared class ids.
 
-    Then more than four classes for each that is there would stand up to the largest, and 16 besides.
+    That is so if the ids 0..largest would be more than 4 per value present, plus 16. Void is not counted.
     """
     ids = set(ids) - {IGNORE_INDEX}
     return max(ids, default=0) + 1 > 4 * len(ids) + _TO_SPARE
 
 
 def _values(root: object, looks: list[Look], mask_values: str) -> Values | Shown:
-    """The code of masks that no list of colors reads. Those whose values are no ids for certain are refused by it."""
+    """Return the code of masks that are not read by class colors.
+
+    The code itself refuses a mask whose values cannot be ids, such as a GIF in colors.
+
+    Raises:
+        UsageError: the values cannot be taken for ids, or the masks are ambiguous.
+    """
     tabled = [look for look in looks if look.table and look.ids]
     if not tabled:
         return Values()
@@ -139,7 +154,7 @@ _TODO_GREY = (
 
 
 def _looks(masks: Iterable[Source], plain: bool) -> Iterator[Look]:
-    """Of each mask; of those in which each value is its grey only with `plain`, as they are many."""
+    """Yield the look of each mask. Masks in which each value is its own grey are included only with `plain`."""
 
     def look(source: Source) -> Look | None:
         def read(image: Image.Image, source: Source) -> Look | None:
@@ -151,7 +166,7 @@ def _looks(masks: Iterable[Source], plain: bool) -> Iterator[Look]:
 
         try:
             return decoded(source, encoded(source), read)
-        except UsageError:  # told when the pairs are examined
+        except UsageError:  # reported when the pairs are examined
             return None
 
     rest = iter(masks)
@@ -167,7 +182,7 @@ def _look(source: Source, stored: Stored) -> Look:
 
 
 def _conflict(looks: Iterable[Look]) -> str:
-    """In words, the first value with two colors or color with two values; empty where all agree."""
+    """Describe the first value with two colors, or color with two values; empty if all masks agree."""
     first: dict[int, Look] = {}
     values: dict[Color | None, dict[int, Look]] = {}
     different = {(look.table, tuple(look.shown)): look for look in reversed(list(looks))}.values()
@@ -192,17 +207,17 @@ def _conflict(looks: Iterable[Look]) -> str:
 
 
 def _only_greys_of(coded: Colors, looks: list[Look]) -> bool:
-    """Whether the grey masks of a set, if it has any, show nothing but greys that are colors of classes.
+    """Return whether a data set has grey masks and these contain only greys that are colors of classes.
 
-    It takes the whole set: one mask of 0 may be class 0 or black. All masks of ids show other values than declared
-    greys, unless ids and greys are the same numbers.
+    A single mask does not show it: a 0 may be class 0 or black. Masks of class ids, taken together, contain values that
+    are no declared grey, unless the ids equal the greys.
     """
     shown = {color for look in looks if not look.palette for color in look.shown.values()}
     return bool(shown) and all(color in coded.ids for color in shown)
 
 
 def _numbered_otherwise(coded: Colors, palettes: list[Look]) -> bool:
-    """Whether palettes hold the colors of classes under other indices than their ids."""
+    """Return whether palettes have colors of classes at indices that are not the ids of these classes."""
     known = any(
         color in coded.ids and coded.ids[color] != value
         for look in palettes

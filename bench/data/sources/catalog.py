@@ -1,4 +1,4 @@
-"""What is known of the data sets by name: plain data, without NumPy."""
+"""The catalog of data sets by name, read from catalog.yaml. Imports no NumPy."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from bench.data.sources import palette
 
 
 class Entry(NamedTuple):
-    """A data set as its source states it.
+    """A data set as its source describes it.
 
     Attributes:
-        splits: images of each as published; none for a set of the user's own.
-        classes, colors: empty where the files say.
-        download: the builder of tensorflow-datasets that can fetch it.
-        absent: values of the masks, between the ids of classes, that no class has.
-        ignore_index: the id of void once read, in every set.
+        name: name for `--dataset`.
+        title: full name.
+        licence: licence as its source states it.
+        source: where it can be obtained.
+        layout: how its folders have to be arranged.
+        splits: number of images per published split; empty for the user's own data.
+        classes, colors: name and RGB 0..255 per class; empty if the files define them.
+        download: the tensorflow-datasets builder that can fetch it; None if there is none.
+        absent: mask values between the class ids that belong to no class.
+        ignore_index: label value of void after reading, equal for all data sets.
     """
 
     name: str
@@ -38,7 +43,7 @@ class Entry(NamedTuple):
 
 @functools.cache
 def entries() -> dict[str, Entry]:
-    """The sets of catalog.yaml, by name."""
+    """Return the data sets of catalog.yaml by name."""
     table = yaml.safe_load(Path(__file__).with_name("catalog.yaml").read_text())
     return {name: _entry(name, row) for name, row in table.items()}
 

@@ -1,4 +1,4 @@
-"""Class lists: `classes.yaml` with names and colours, `classes.txt` with names, and those of annotation tools."""
+"""Read class lists: `classes.yaml` (names and colours), `classes.txt` (names), and the lists of annotation tools."""
 
 from __future__ import annotations
 
@@ -18,26 +18,28 @@ from bench.data.sources.layout import text_of
 from bench.data.sources.mask_codes import Color, Colors
 
 _CVAT = re.compile(r"(?P<name>.+?):(?P<color>\d+,\d+,\d+)?:[^:]*:[^:]*")
-_IGNORED = "__ignore__"  # labelme: shapes of this label are void, and it has no id
+_IGNORED = "__ignore__"  # labelme: shapes with this label are void; the label has no id
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 class Declared(NamedTuple):
+    """The content of a class list."""
+
     classes: Classes
     coded: Colors | None
-    """How colour masks are read, where every class has a colour."""
+    """How colour masks are read; None unless every class has a colour."""
 
 
 def unnamed(count: int) -> Classes:
-    """class_0, class_1, ..."""
+    """Return `count` classes named class_0, class_1, ..."""
     return Classes(tuple(f"class_{index}" for index in range(count)), palette.colors(count))
 
 
 def declared(root: Path) -> Declared | None:
-    """What the first class list of a folder says, in the order of `LISTS`; None where there is none.
+    """Return the first class list of a folder, in the order of `LISTS`; None if there is none.
 
     Raises:
-        UsageError: a faulty list.
+        UsageError: the list is faulty.
     """
     for name, read in LISTS.items():
         if (root / name).is_file():
@@ -46,7 +48,7 @@ def declared(root: Path) -> Declared | None:
 
 
 def written(classes: Classes) -> str:
-    """The text of a classes.yaml."""
+    """Return the text of a classes.yaml with these names and colours."""
     entries = {
         index: {"name": name, "color": list(color)}
         for index, (name, color) in enumerate(zip(classes.names, classes.colors, strict=True))
@@ -55,10 +57,14 @@ def written(classes: Classes) -> str:
 
 
 def in_order(path: Path, names: Sequence[str], colors: Mapping[str, Color] | None = None) -> Declared:
-    """Classes whose ids are their places, with the colours of all of them or of none.
+    """Return classes whose ids are their positions in `names`.
+
+    Args:
+        path: the list, named in messages.
+        colors: a colour per name. None or empty: generated colours, and masks are not read by colour.
 
     Raises:
-        UsageError: no name, too many, one twice, or one colour for two classes.
+        UsageError: no name, more than 255 names, a name twice, or one colour for two classes.
     """
     if not colors:
         return Declared(_distinct(path, tuple(names), palette.colors(len(names))), None)
@@ -69,8 +75,11 @@ def in_order(path: Path, names: Sequence[str], colors: Mapping[str, Color] | Non
 
 
 def _of_text(path: Path) -> Declared:
-    """A name a line, the first is class 0; lines that begin with # are comments. labelme's `__ignore__` is void and has
-    no id. CVAT's lines are `name:red,green,blue:parts:actions`; without colours those of VOC are meant."""
+    """Read one name per line; the first is class 0. Lines that begin with # are comments.
+
+    labelme's `__ignore__` on the first line is void and has no id. Lines of CVAT (`name:red,green,blue:parts:actions`)
+    give colours; if none does, the colours of PASCAL VOC apply.
+    """
     lines = [line.strip() for line in text_of(path).splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if lines and all(_CVAT.fullmatch(line) for line in lines):
         return _of_cvat(path, [match for line in lines if (match := _CVAT.fullmatch(line))])
@@ -79,7 +88,7 @@ def _of_text(path: Path) -> Declared:
 
 def _of_cvat(path: Path, lines: Sequence[re.Match[str]]) -> Declared:
     codes = [line["color"] for line in lines]
-    if not any(codes):  # as Datumaro writes labels that have none, and draws them by VOC's palette
+    if not any(codes):  # Datumaro writes labels without colours this way, and draws them in VOC's palette
         names = [line["name"] for line in lines]
         _distinct(path, tuple(names), palette.colors(len(names)))
         return in_order(path, names, dict(zip(names, palette.voc(len(names)), strict=True)))
@@ -89,7 +98,7 @@ def _of_cvat(path: Path, lines: Sequence[re.Match[str]]) -> Declared:
 
 
 def _of_pixel_values(path: Path) -> Declared:
-    """Roboflow's `_classes.csv`: a header, then `value, name` a line."""
+    """Read Roboflow's `_classes.csv`: a header, then `value, name` per line."""
     rows = [[cell.strip() for cell in row] for row in csv.reader(text_of(path).splitlines()) if row]
     entries = {row[0]: row[1] for row in rows[1:] if len(row) == 2}
     if len(entries) < max(1, len(rows) - 1):
@@ -98,7 +107,7 @@ def _of_pixel_values(path: Path) -> Declared:
 
 
 def _of_color_table(path: Path) -> Declared:
-    """`class_dict.csv`: a header, then `name, red, green, blue` a line."""
+    """Read `class_dict.csv`: a header, then `name, red, green, blue` per line."""
     rows = [[cell.strip() for cell in row] for row in csv.reader(text_of(path).splitlines()) if row]
     if any(len(row) != 4 for row in rows):
         raise UsageError(f"{path}: expected a header and then lines of `name, red, green, blue`")
@@ -112,9 +121,12 @@ def _colored(path: Path, rows: Sequence[tuple[str, Sequence[str]]]) -> Declared:
 
 
 def _of_yaml(path: Path) -> Declared:
-    """`0: sky`, or `0: {name: sky, color: [70, 130, 180]}` (or "#4682b4", or a list of colours, the first of which is
-    shown); ids run from 0 without a gap, and 255 may name the colours of void. So does JSON, which is YAML: `{"0":
-    "sky"}`, `{"sky": 0}` or `["sky"]`. Names are taken as they are written, `no` and `off` too."""
+    """Read a class list in YAML or JSON (JSON is YAML).
+
+    An entry is `0: sky` or `0: {name: sky, color: [70, 130, 180]}`. A color may also be "#4682b4" or a list of
+    colours, of which the first is shown for the class. Ids run from 0 without a gap; 255 may give the colours of
+    void. JSON may be `{"0": "sky"}`, `{"sky": 0}` or `["sky"]`. Names are taken as written, including `no` and `off`.
+    """
     try:
         entries = _Strings(text_of(path)).get_single_data()
     except yaml.YAMLError as error:
@@ -127,7 +139,7 @@ def _of_yaml(path: Path) -> Declared:
 
 
 class _Strings(yaml.BaseLoader):
-    """YAML whose scalars are all text: YAML 1.1 makes truth values of `no`, `off`, `on` and `y`."""
+    """Load YAML with all scalars as text, because YAML 1.1 reads `no`, `off`, `on` and `y` as booleans."""
 
 
 def _mapping(loader: yaml.BaseLoader, node: yaml.MappingNode) -> dict[Hashable, Any]:
@@ -143,7 +155,7 @@ _Strings.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
 def _of_entries(path: Path, entries: Mapping[str, Any]) -> Declared:
-    """Text of an id -> a name, or its fields; or a name -> text of its id."""
+    """Read entries from the text of an id to a name or to its fields, or from a name to the text of its id."""
     if not any(_is_id(key) for key in entries) and all(isinstance(value, str) for value in entries.values()):
         entries = {str(value): name for name, value in entries.items()}
     count = len(entries) - (str(IGNORE_INDEX) in entries)
@@ -211,4 +223,4 @@ LISTS: Mapping[str, Callable[[Path], Declared]] = {
     "_classes.csv": _of_pixel_values,
     "class_dict.csv": _of_color_table,
 }
-"""The names of class lists, the first that is there holds, and their readers."""
+"""Class list files and their readers. The first file that exists is used."""

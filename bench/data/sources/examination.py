@@ -1,4 +1,4 @@
-"""From pairs of encoded picture and mask to a checked data set, whatever they lie in."""
+"""From pairs of encoded image and mask, of any source, to a checked data set."""
 
 from __future__ import annotations
 
@@ -18,29 +18,35 @@ from bench.data.image_io import Source, decoded, encoded, image_of, upright_size
 from bench.data.sources.mask_codes import MaskCode, label_of
 
 _ABREAST = 256
-_NAMED = 10  # names in a line; a list of a hundred says less
+_NAMED = 10  # names per line; a list of a hundred would not be read
 
 
 class Pair(NamedTuple):
+    """The encoded image and mask of one sample."""
+
     image: Source
     mask: Source
 
 
 Splits = Mapping[str, Mapping[str, Pair]]
-"""Split -> key -> pair, in order."""
+"""From split to key to pair; both in order."""
 
 
 class Faults:
-    """What is wrong with a set: the first ends it, or all are gathered and what they are about is left out."""
+    """Faults of a data set.
+
+    With `stop` the first raises. Otherwise all are collected, and the files concerned are skipped.
+    """
 
     def __init__(self, stop: bool) -> None:
         self.stop, self.found = stop, list[str]()
-        self.refused = set[str]()  # keys of files that may not be read: that they are missing then is no second fault
+        self.refused = set[str]()  # keys of refused files, which are not reported again as missing
 
     def add(self, message: str) -> None:
-        """
+        """Add a fault.
+
         Raises:
-            UsageError: faults stop.
+            UsageError: `stop` is set.
         """
         if self.stop:
             raise UsageError(message)
@@ -48,22 +54,33 @@ class Faults:
 
 
 class Facts(NamedTuple):
+    """What decoding one pair found."""
+
     values: np.ndarray
-    """Pixels a class id, int64 (256,)."""
+    """Number of pixels per class id, int64 (256,)."""
     digest: bytes
-    """Of the bytes of picture and mask."""
+    """Digest of the bytes of image and mask."""
     image: bytes
-    """Of the bytes of the picture."""
+    """Digest of the bytes of the image."""
 
 
 class Classes(NamedTuple):
+    """Names and colours (RGB 0..255) of the classes; the index is the class id."""
+
     names: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Examined:
-    """Pairs that are whole, and what is known of each."""
+    """The pairs without a fault, and the facts of each.
+
+    Attributes:
+        splits: from split to key to pair.
+        facts: from key to what was found.
+        code: how the masks are read.
+        faults: where further faults are added.
+    """
 
     splits: dict[str, dict[str, Pair]]
     facts: dict[str, Facts]
@@ -71,7 +88,11 @@ class Examined:
     faults: Faults
 
     def drop(self, key: str, message: str) -> None:
-        """Leave a pair out for a fault."""
+        """Skip a pair because of a fault.
+
+        Raises:
+            UsageError: faults stop.
+        """
         self.faults.add(message)
         for pairs in self.splits.values():
             pairs.pop(key, None)
@@ -79,9 +100,13 @@ class Examined:
 
 
 def examine(splits: Splits, code: MaskCode, faults: Faults) -> Examined:
-    """Decode every picture and mask once, in threads; the fingerprint is taken from the same bytes.
+    """Decode every image and mask once, in threads. The fingerprint is computed from the same bytes.
 
-    A picture may be in one split only. Where the folders of two splits number alike, the later has keys "val/0001".
+    An image may be in one split only. If the folders of two splits contain different images of one key, the later split
+    gets keys such as "val/0001".
+
+    Raises:
+        UsageError: the first fault, if faults stop.
     """
     found = Examined({name: {} for name in splits}, {}, code, faults)
     owner: dict[str, tuple[str, Pair]] = {}
@@ -107,7 +132,7 @@ def examine(splits: Splits, code: MaskCode, faults: Faults) -> Examined:
 
 
 def _facts(pair: Pair, code: MaskCode) -> Facts | UsageError:
-    """What decoding a pair tells, or its fault."""
+    """Decode a pair and return what was found, or its fault."""
     try:
         image, mask = encoded(pair.image), encoded(pair.mask)
         width, height = decoded(pair.image, image, upright_size)
@@ -126,7 +151,14 @@ def _facts(pair: Pair, code: MaskCode) -> Facts | UsageError:
 
 
 def in_range(found: Examined, classes: int, more: str = "") -> None:
-    """Class ids that no class has are faults; `more` is what else their lines say."""
+    """Report masks with a class id outside 0..classes - 1 (void, 255, is allowed) as faults.
+
+    Args:
+        more: text that is appended to each message.
+
+    Raises:
+        UsageError: the first fault, if faults stop.
+    """
     for key, facts in list(found.facts.items()):
         present = np.flatnonzero(facts.values[:IGNORE_INDEX])
         if (wrong := present[present >= classes]).size:
@@ -139,10 +171,10 @@ def in_range(found: Examined, classes: int, more: str = "") -> None:
 
 
 def something_left(root: Path | str, found: Examined) -> None:
-    """Refuse a set that has a split without a pair, with what was wrong with the first.
+    """Refuse a data set with an empty split.
 
     Raises:
-        UsageError: nothing is left of a split.
+        UsageError: a split has no pair left; the message includes the first fault.
     """
     for split, pairs in found.splits.items():
         if not pairs:
@@ -159,11 +191,12 @@ def dataset(
     finish: Callable[[np.ndarray], np.ndarray] | None = None,
     notes: tuple[str, ...] = (),
 ) -> Dataset:
-    """The data set of what was examined, of which something is left in every split.
+    """Return the data set of examined pairs. Every split has to have a pair.
 
     Args:
-        finish: what is still done to a label.
-        notes: what else the user should be told.
+        root: the data set, named in notes.
+        finish: a last map of label values, uint8 (H, W) to uint8 (H, W).
+        notes: further notes for the user.
     """
     version = _version(found)
     how = f"{found.code} {finish.__name__ if finish else ''}"
@@ -189,7 +222,7 @@ def dataset(
 
 
 def absent(root: Path | str, found: Examined, names: tuple[str, ...]) -> tuple[str, ...]:
-    """A note on the classes that no mask has."""
+    """Return a note on the classes that no mask contains; empty if there is none."""
     pixels = np.sum([facts.values for facts in found.facts.values()], axis=0)
     missing = [name for index, name in enumerate(names) if not pixels[index]]
     more = f" and {len(missing) - _NAMED} more classes" if len(missing) > _NAMED else ""
@@ -199,7 +232,7 @@ def absent(root: Path | str, found: Examined, names: tuple[str, ...]) -> tuple[s
 def _present(
     found: Examined, pairs: Mapping[str, Pair], classes: int, finish: Callable[[np.ndarray], np.ndarray] | None
 ) -> np.ndarray:
-    """Which classes each picture of a split has, bool (N, C), after what is still done to its label."""
+    """Return which classes each image of a split contains after `finish`, bool (N, C)."""
     ids = np.arange(256, dtype=np.uint8)
     becomes = finish(ids) if finish else ids
     present = np.zeros((len(pairs), 256), bool)
@@ -238,7 +271,7 @@ def _version(found: Examined) -> str:
 
 
 def _twins(root: Path | str, found: Examined) -> tuple[str, ...]:
-    """A note on pictures that are in two splits under two names."""
+    """Return a note on images that are in two splits under two keys."""
     first: dict[bytes, tuple[str, str]] = {}
     twins = []
     for split, pairs in found.splits.items():

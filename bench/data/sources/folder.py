@@ -1,4 +1,4 @@
-"""A segmentation set in a local folder, in any layout that bench.data.sources.exports knows (docs/data.md)."""
+"""Load a data set from a local folder in any layout that bench.data.sources.exports knows (docs/data.md)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bench.data.sources.palette import colors
 if TYPE_CHECKING:
     from bench.spec import DataSpec
 
-_GAPS = 8  # ids that no mask has, below the largest that one has
+_GAPS = 8  # tolerated number of unused ids below the largest id in use
 _MIDDLE = IGNORE_INDEX // 2
 _USES = {"train": "train", "val": "validate", "test": "test"}
 
@@ -30,10 +30,12 @@ def load(spec: DataSpec, division: tuple[float, int] = (0.2, 0)) -> Dataset:
     """Find, pair, read and check every file of `spec.root`.
 
     Args:
-        division: where the layout has no splits, the share of the pictures that validate, and the seed of that choice.
+        division: share of the images used for validation, in (0, 1), and seed of that choice. Used if the layout has no
+            splits.
 
     Raises:
-        UsageError: the first fault, naming the file and what to do; with `spec.on_error` skip what ends the set.
+        UsageError: the first fault, with its file and what to do. With `spec.on_error` skip: only a fault of the data
+            set as a whole.
     """
     faults = Faults(spec.on_error == "stop")
     root = root_of("folder", spec.root)
@@ -51,7 +53,7 @@ def load(spec: DataSpec, division: tuple[float, int] = (0.2, 0)) -> Dataset:
 
 
 def _named(root: Path, export: exports.Export, found: Dataset) -> Dataset:
-    """The same with a note on what was read."""
+    """Return the data set with a note on the layout that was read."""
     counts = ", ".join(f"{len(split)} to {_USES[name]}" for name, split in found.splits.items())
     said = f"{root}: read as {export.kind}: {len(found.class_names)} classes, {counts}"
     return dataclasses.replace(found, notes=(said, *found.notes))
@@ -60,7 +62,16 @@ def _named(root: Path, export: exports.Export, found: Dataset) -> Dataset:
 def checked(
     root: Path, spec: DataSpec, found: examination.Examined, known: Declared | None, notes: tuple[str, ...] = ()
 ) -> Dataset:
-    """The data set of a user's pairs: its classes are those declared, or those found."""
+    """Return the data set of a user's pairs. Its classes are those declared, else those found in the masks.
+
+    Args:
+        known: the class list; None if there is none.
+        notes: notes so far; those made here are appended.
+
+    Raises:
+        UsageError: the first fault, if faults stop; an empty split; fewer than two classes; masks whose values cannot
+            be taken for class ids; or masks declared binary with other than two classes.
+    """
     examination.something_left(root, found)
     pixels = np.sum([facts.values for facts in found.facts.values()], axis=0, dtype=np.int64)
     values = np.flatnonzero(pixels)
@@ -93,12 +104,12 @@ def checked(
 
 
 def as_foreground(values: np.ndarray) -> np.ndarray:
-    """1 and 255 of a binary mask as class 1."""
+    """Map 1 and 255 of a binary mask to class 1; 0 stays class 0."""
     return np.minimum(values, 1)
 
 
 def _is_binary(mask_values: str, found: set[int], known: Declared | None, code: MaskCode) -> bool:
-    """Whether 255 is the foreground of a two-class set."""
+    """Return whether 255 is the foreground of a data set of two classes, instead of void."""
     if isinstance(code, ValuesOrColors) and code.any_color:
         return False
     two_classes = known is None or len(known.classes.names) == 2
@@ -106,13 +117,13 @@ def _is_binary(mask_values: str, found: set[int], known: Declared | None, code: 
 
 
 def _soft_edges(root: Path, pixels: np.ndarray) -> tuple[str, ...]:
-    """A note where values between 0 and 255 may be the soft edges of a mask in black and white.
+    """Return a note if values between 0 and 255 may be the soft edges of a black and white mask.
 
-    Class ids may leave gaps and void may cover much. But where they go beyond the middle grey, and 255 covers more
-    pixels than all of them, 255 is no void.
+    Class ids may have gaps, and void may cover a large area. But if values reach the middle grey, 127, and 255 covers
+    more pixels than all values between, then 255 is the foreground and not void.
 
     Raises:
-        UsageError: then.
+        UsageError: 255 is the foreground, so the values between are soft edges.
     """
     between = np.flatnonzero(pixels[1:IGNORE_INDEX]) + 1
     if not (between.size and pixels[0] and pixels[IGNORE_INDEX]):
@@ -128,10 +139,10 @@ def _soft_edges(root: Path, pixels: np.ndarray) -> tuple[str, ...]:
 
 
 def no_greys(root: Path, found: examination.Examined) -> None:
-    """Refuse greys that would be taken for ids nobody has declared: levels, or colors turned grey.
+    """Refuse grey levels, or colors converted to grey, that would be read as undeclared class ids.
 
     Raises:
-        UsageError: the values are too few for their largest.
+        UsageError: the values are too few compared with the largest, see `sparse`.
     """
     ids = np.flatnonzero(np.sum([facts.values[:IGNORE_INDEX] for facts in found.facts.values()], axis=0)).tolist()
     if not sparse(ids):

@@ -1,4 +1,4 @@
-"""Finding and pairing files under a root, which nothing may leave."""
+"""Find and pair files under a root folder. Every file has to lie inside it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from bench.data.sources.made_masks import OTHER_MASK_SUFFIXES, mask_of
 
 
 def root_of(name: str, root: str | None, what: str = "a folder") -> Path:
-    """The resolved folder of a data set.
+    """Return the folder of a data set as a resolved path.
+
+    Args:
+        name: the data set, named in messages.
+        root: the folder as the user gave it; None if not given.
+        what: words for what is needed, in messages.
 
     Raises:
-        UsageError: none given, or none there.
+        UsageError: no folder was given, it does not exist, or it is a file.
     """
     if root is None:
         raise UsageError(f"dataset {name!r} needs {what}: give data.root (--data-root PATH)")
@@ -30,10 +35,10 @@ def root_of(name: str, root: str | None, what: str = "a folder") -> Path:
 
 
 def text_of(path: Path) -> str:
-    """A list that a user wrote, without the byte order mark that some editors put before it.
+    """Return the text of a file in UTF-8, without the byte order mark that some editors write.
 
     Raises:
-        UsageError: it cannot be read, or is no UTF-8.
+        UsageError: it cannot be read, or is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
@@ -42,10 +47,12 @@ def text_of(path: Path) -> str:
 
 
 def keys(path: Path, faults: Faults) -> Iterator[tuple[str, str]]:
-    """(place, key) for every filled line of a split file; an image suffix is taken off.
+    """Yield (place, key) for every non-empty line of a split file. `place` is its file and line number, for messages.
+
+    An image suffix is removed from the key. A key that leaves the data folder is a fault.
 
     Raises:
-        UsageError: no such file, or no text.
+        UsageError: the file does not exist or is not UTF-8 text.
     """
     if not path.exists():
         raise UsageError(f"{path}: no such split file; it lists one key (image name without ending) a line")
@@ -60,12 +67,14 @@ def keys(path: Path, faults: Faults) -> Iterator[tuple[str, str]]:
 
 
 def index(root: Path, folder: str, suffixes: tuple[str, ...], faults: Faults, ending: str = "") -> dict[str, Path]:
-    """Key -> file for all files of a kind under a folder, sorted by key; every file has to lie inside the root.
+    """Return the files with these suffixes under a folder by key, sorted. A file outside the root is a fault.
 
-    Hidden files and folders are left aside, such as the .ipynb_checkpoints/ of notebooks.
+    The key is the path below the folder without the suffix. Hidden files and folders, such as the .ipynb_checkpoints/
+    of notebooks, are ignored.
 
     Args:
-        ending: end of the name before its suffix; only such files are taken, and it is no part of the key.
+        suffixes: lower-case file suffixes, with the dot.
+        ending: end of the name before its suffix. Only such files are taken, and it is not part of the key.
     """
     found: dict[str, Path] = {}
     top = root / folder
@@ -88,7 +97,7 @@ def index(root: Path, folder: str, suffixes: tuple[str, ...], faults: Faults, en
 
 
 def inside(root: Path, path: Path, faults: Faults) -> bool:
-    """Whether a file, links followed, lies under the root; a fault when not."""
+    """Return whether a file, links followed, lies under the root. If not, a fault is added."""
     target = path.resolve()
     if not target.is_relative_to(root):
         faults.add(f"{path}: links to {target}, outside the data folder; copy the file in")
@@ -97,13 +106,13 @@ def inside(root: Path, path: Path, faults: Faults) -> bool:
 
 
 class Endings(NamedTuple):
-    """What follows the key in the names of images and of masks, before the suffix."""
+    """The text between the key and the suffix in the file names of images and of masks."""
 
     image: str = ""
     mask: str = ""
 
     def of_mask(self, key: str) -> str:
-        """The name of the mask of a key, which may have the ending of images already."""
+        """Return the name of the mask of a key, without suffix. The key may end in the ending of images."""
         return key.removesuffix(self.image) + self.mask
 
 
@@ -111,7 +120,7 @@ PLAIN = Endings()
 
 
 class Masks(NamedTuple):
-    """The masks of a folder by the keys of their images, and a note where their names have an ending of their own."""
+    """The masks of a folder by the keys of their images, their endings, and a note if mask names have an ending."""
 
     files: dict[str, Source]
     endings: Endings
@@ -123,8 +132,11 @@ def masks_of(
 ) -> Masks:
     """Find the masks of images.
 
-    Masks are called as their images, or all end alike (`0_mask`), and so may the images (`0_sat`). Where no lossless
-    file is, an array is read, and a JPEG as far as it can be.
+    A mask has the name of its image. All masks may have a common ending (`0_mask`), and so may all images (`0_sat`). An
+    image without a lossless mask may have an array (.npy), or a JPEG, which is read as black and white or refused.
+
+    Args:
+        black_and_white: whether JPEG masks may be read by a threshold.
 
     Raises:
         UsageError: no mask belongs to an image.
@@ -155,7 +167,7 @@ def masks_of(
 
 
 def _endings(images: Mapping[str, Path], masks: Mapping[str, Path]) -> Endings:
-    """The ending that all images have, and that all masks have, where only without them the names agree."""
+    """Return the common endings of images and masks without which most names agree; empty if names agree already."""
     if set(images) & set(masks):
         return Endings()
 
@@ -173,7 +185,7 @@ def _endings(images: Mapping[str, Path], masks: Mapping[str, Path]) -> Endings:
 def all_pictured(
     masks: Mapping[str, Source], images: Mapping[str, Path], folder: str, faults: Faults, endings: Endings
 ) -> None:
-    """Every mask has an image in that folder."""
+    """Report masks without an image as faults. `folder` is the image folder, named in messages."""
     for key, path in masks.items():
         if key not in images and key not in faults.refused:
             name = key + endings.image
@@ -183,7 +195,7 @@ def all_pictured(
 def all_masked(
     images: Mapping[str, Path], masks: Mapping[str, Source], folder: str, faults: Faults, endings: Endings
 ) -> None:
-    """Every image has a mask in that folder."""
+    """Report images without a mask as faults. `folder` is the mask folder, named in messages."""
     for key, path in images.items():
         if key not in masks and key not in faults.refused:
             name = endings.of_mask(key)
@@ -198,10 +210,15 @@ def listed(
     faults: Faults,
     endings: Endings = PLAIN,
 ) -> dict[str, Pair]:
-    """The pairs whose keys a split file lists, in its order.
+    """Return the pairs whose keys a split file lists, in its order.
+
+    A key without image or mask, or listed twice, is a fault and is skipped, so the result may be empty.
+
+    Args:
+        folders: of images and of masks, named in messages.
 
     Raises:
-        UsageError: it lists no key. What is left of those that it lists may be none.
+        UsageError: the file lists no key, or the first fault, if faults stop.
     """
     pairs: dict[str, Pair] = {}
     if not (wanted := list(keys(path, faults))):
@@ -228,10 +245,15 @@ def matched(
     faults: Faults,
     endings: Endings = PLAIN,
 ) -> dict[str, Pair]:
-    """All pairs of two folders by name.
+    """Return all pairs of two folders, matched by name.
+
+    An image without a mask, or a mask without an image, is a fault and is skipped, so the result may be empty.
+
+    Args:
+        folders: of images and of masks, relative to `root`, named in messages.
 
     Raises:
-        UsageError: there are no images. Those that have a mask may be none.
+        UsageError: there are no images, or the first fault, if faults stop.
     """
     if not images:
         raise UsageError(f"{root / folders[0]}: the split is empty; put images in it")

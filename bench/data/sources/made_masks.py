@@ -1,4 +1,4 @@
-"""Masks that are no pictures of ids as they lie there, handed on as such: arrays, JPEGs, drawn shapes."""
+"""Convert masks that are not stored as images of class ids (arrays, JPEGs, drawn shapes) to PNGs of class ids."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from bench.data.image_io import MAX_BYTES, Source, decoded
 from bench.data.sources.stored import upright
 
 OTHER_MASK_SUFFIXES = (".jpg", ".jpeg", ".npy")
-"""What else may lie in a mask folder: arrays are read, and JPEGs where they are black and white."""
+"""Further suffixes in a mask folder. Arrays are read; JPEGs are read only as black and white."""
 _MIDDLE = 128
-_BLOCK = 0xFFFF  # bytes of a stored block of deflate
+_BLOCK = 0xFFFF  # largest stored block of deflate, in bytes
 
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-    """A mask that `make` makes of the bytes of a file: class ids, uint8 (H, W). Its text is the file."""
+    """A mask, class ids uint8 (H, W), that `make` computes from path and bytes of a file. Its `str()` is the path."""
 
     path: Path
     make: Callable[[Path, bytes], np.ndarray]
@@ -37,10 +37,10 @@ class Made:
         return str(self.path)
 
     def read_bytes(self) -> bytes:
-        """The ids as a PNG.
+        """Return the class ids as a grey PNG.
 
         Raises:
-            UsageError: the file is too large, or no such mask.
+            UsageError: the file is larger than `MAX_BYTES`, or `make` refuses it.
         """
         if (size := self.path.stat().st_size) > MAX_BYTES:
             raise UsageError(f"{self.path}: {size >> 20} MiB; at most {MAX_BYTES >> 20} are read, remove the file")
@@ -48,7 +48,11 @@ class Made:
 
 
 def mask_of(path: Path, black_and_white: bool) -> Source:
-    """A file of a mask folder as a picture of ids; `black_and_white` says that JPEGs may be read by a threshold."""
+    """Return a mask file as a source of an image of class ids.
+
+    Args:
+        black_and_white: whether JPEGs may be read by a threshold; otherwise reading one raises UsageError.
+    """
     suffix = path.suffix.lower()
     if suffix == ".npy":
         return Made(path, _array)
@@ -58,9 +62,12 @@ def mask_of(path: Path, black_and_white: bool) -> Source:
 
 
 def plain_png(ids: np.ndarray) -> bytes:
-    """uint8 (H, W) as a grey PNG, not compressed: the same bytes on every machine, so that versions of a set agree."""
+    """Return class ids uint8 (H, W) as an uncompressed grey PNG.
+
+    It has the same bytes on every machine, so versions of a data set agree.
+    """
     height, width = ids.shape
-    rows = np.insert(ids, 0, 0, axis=1).tobytes()  # each row after the number of its filter
+    rows = np.insert(ids, 0, 0, axis=1).tobytes()  # each row starts with its filter type, 0
     blocks = [rows[at : at + _BLOCK] for at in range(0, len(rows), _BLOCK)]
     stored = b"".join(
         struct.pack("<BHH", at == len(blocks) - 1, len(block), len(block) ^ 0xFFFF) + block
@@ -79,7 +86,11 @@ def plain_png(ids: np.ndarray) -> bytes:
 
 
 def _array(path: Path, data: bytes) -> np.ndarray:
-    """A NumPy file of class ids (H, W), of any type; -1, as labelme writes it, is void."""
+    """Read a NumPy file of class ids (H, W), of any numeric type. -1, as labelme writes it, is void.
+
+    Raises:
+        UsageError: it is not such an array, or has a value other than -1 and 0..255.
+    """
     try:
         values = np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, OSError, EOFError, MemoryError) as error:
@@ -88,7 +99,7 @@ def _array(path: Path, data: bytes) -> np.ndarray:
         shape = getattr(values, "shape", "several arrays")
         raise UsageError(f"{path}: a mask is an array of numbers (height, width), this is {shape}; save the class ids")
     ids = np.where(values == -1, IGNORE_INDEX, values)
-    if (wrong := ids[~((ids >= 0) & (ids <= IGNORE_INDEX) & (ids == np.floor(ids)))]).size:  # NaN, too
+    if (wrong := ids[~((ids >= 0) & (ids <= IGNORE_INDEX) & (ids == np.floor(ids)))]).size:  # includes NaN
         raise UsageError(
             f"{path}: the mask holds the value {wrong[0]}; class ids are whole numbers, 0..254, 255 is void"
         )
@@ -103,7 +114,7 @@ def _refused(path: Path, data: bytes) -> np.ndarray:
 
 
 def _threshold(path: Path, data: bytes) -> np.ndarray:
-    """Black and white as 0 and 255: JPEG has greys about the edges, which go to the nearer of both."""
+    """Read black and white as 0 and 255. Greys, which JPEG adds at edges, become the nearer of both."""
 
     def read(image: Image.Image, source: Source) -> np.ndarray:
         upright(image, source)

@@ -1,7 +1,7 @@
-"""How the masks of a set say their classes: by values, through a table, by colours, or in a MATLAB file.
+"""Codes that read masks: by values, through a table, by colours, or from a MATLAB file.
 
-A code turns the encoded mask into class ids uint8 (H, W), 255 = void. Its text tells sets of equal bytes and different
-classes apart.
+A code turns an encoded mask into class ids uint8 (H, W), 255 = void. Its `str()` is part of the version of a data set,
+so data sets with equal bytes and different classes differ.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from bench.core import UsageError
 from bench.data.image_io import Source, decoded, encoded
 from bench.data.sources.stored import Stored, in_colors, is_colors, one_channel
 
-_MATLAB_BYTES = 1 << 20  # compressed a thousand to one this is still no bomb
+_MATLAB_BYTES = 1 << 20  # even compressed a thousand to one, the content fits into memory
 Color = tuple[int, int, int]
 
 
 class MaskCode(Protocol):
+    """From a source (for messages) and its encoded bytes to class ids uint8 (H, W). Raises UsageError on a fault."""
+
     def __call__(self, source: Source, data: bytes) -> np.ndarray: ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Values:
-    """One channel of values; `table` maps value -> class id, None = as it is. Values that it lacks are faults."""
+    """Masks of one channel. `table` maps value to class id; other values are faults. None: values are class ids."""
 
     table: Mapping[int, int] | None = None
 
@@ -36,6 +38,11 @@ class Values:
         return self.of(source, decoded(source, data, one_channel))
 
     def of(self, source: Source, stored: Stored) -> np.ndarray:
+        """Return the class ids, uint8 (H, W), of a mask of one channel.
+
+        Raises:
+            UsageError: a GIF in colors, or a value that `table` lacks.
+        """
         if not stored.ids:
             raise UsageError(
                 f"{source}: a GIF in colors, whose indices are no class ids; save the mask as PNG, or set "
@@ -44,6 +51,11 @@ class Values:
         return self.ids(source, stored.values)
 
     def ids(self, source: Source, values: np.ndarray) -> np.ndarray:
+        """Return the class ids of values, both uint8 (H, W).
+
+        Raises:
+            UsageError: a value that `table` lacks.
+        """
         if self.table is None:
             return values
         lookup = np.full(256, -1, np.int16)
@@ -62,7 +74,7 @@ class Values:
 
 @dataclasses.dataclass(frozen=True)
 class Colors:
-    """RGB colours, one or more a class id."""
+    """Masks in RGB. `ids` maps colour to class id; a class may have several colours. Other colours are faults."""
 
     ids: Mapping[Color, int]
 
@@ -70,6 +82,11 @@ class Colors:
         return self.of(source, decoded(source, data, in_colors))
 
     def of(self, source: Source, rgb: np.ndarray) -> np.ndarray:
+        """Return the class ids, uint8 (H, W), of colours uint8 (H, W, 3).
+
+        Raises:
+            UsageError: a colour that is no class.
+        """
         packed = (rgb.astype(np.uint32) * np.array([1 << 16, 1 << 8, 1], np.uint32)).sum(axis=-1, dtype=np.uint32)
         known = np.array(sorted(_packed(color) for color in self.ids), np.uint32)
         values = {_packed(color): value for color, value in self.ids.items()}
@@ -88,12 +105,17 @@ class Colors:
 
 @dataclasses.dataclass(frozen=True)
 class Shown:
-    """The greys that are shown, whatever the values behind them."""
+    """Masks of one channel, read by the grey that is shown for a value instead of the value."""
 
     def __call__(self, source: Source, data: bytes) -> np.ndarray:
         return self.of(source, decoded(source, data, one_channel))
 
     def of(self, source: Source, stored: Stored) -> np.ndarray:
+        """Return the shown greys, uint8 (H, W), as class ids.
+
+        Raises:
+            UsageError: a color is shown that is not grey, or that is not defined.
+        """
         return stored.greys(source)
 
     def __str__(self) -> str:
@@ -102,13 +124,14 @@ class Shown:
 
 @dataclasses.dataclass(frozen=True)
 class ValuesOrColors:
-    """For a set whose classes have colors: masks of several channels hold those, and others if `grey` or `palette`.
+    """Masks of a data set whose classes have colors. Masks of several channels are read by color.
 
     Attributes:
-        grey: whether files of grey values are read by color.
-        palette: whether files with a palette are.
-        values: how the rest is read.
-        any_color: whether any mask of the set is read by color.
+        colors: class id per color.
+        grey: whether grey files are read by color, too.
+        palette: whether files with a palette are read by color, too.
+        values: how all other files are read.
+        any_color: whether any mask of the data set is read by color.
     """
 
     colors: Colors
@@ -135,7 +158,7 @@ class ValuesOrColors:
 
 @dataclasses.dataclass(frozen=True)
 class Matlab:
-    """The MATLAB files of the Semantic Boundaries Dataset: ids in GTcls.Segmentation."""
+    """MATLAB files of the Semantic Boundaries Dataset (SBD), with class ids in GTcls.Segmentation."""
 
     def __call__(self, source: Source, data: bytes) -> np.ndarray:
         from scipy.io import loadmat
@@ -155,7 +178,7 @@ class Matlab:
 
 @dataclasses.dataclass(frozen=True)
 class ByKey:
-    """A table of its own for each mask, found by the name of its file: breeds of pets."""
+    """Masks that each have their own table, found by file name: the breeds of Oxford-IIIT Pet."""
 
     tables: Mapping[str, Values]
 
@@ -167,7 +190,11 @@ class ByKey:
 
 
 def label_of(source: Source, code: MaskCode) -> np.ndarray:
-    """The class ids of a mask, uint8 (H, W)."""
+    """Read a mask and return its class ids, uint8 (H, W).
+
+    Raises:
+        UsageError: it cannot be read, or has a value or colour that is no class.
+    """
     return code(source, encoded(source))
 
 

@@ -1,12 +1,12 @@
-"""Class colours that stay apart for colour-blind readers too."""
+"""Class colours that colour-blind readers can tell apart, too."""
 
 from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
 
-# Found by greedy search over RGB: each has the greatest least OKLab distance to those before it, under normal vision
-# and under simulated protanopia and deuteranopia (Machado, Oliveira and Fernandes 2009).
+# Found by greedy search over RGB: each colour maximises its smallest OKLab distance to the earlier ones, under normal
+# vision and under simulated protanopia and deuteranopia (Machado, Oliveira and Fernandes 2009).
 _DISTINCT: tuple[tuple[int, int, int], ...] = (
     (75, 75, 105), (255, 150, 0), (180, 135, 255), (195, 240, 255), (0, 0, 240),
     (150, 105, 0), (255, 75, 150), (240, 240, 105), (45, 60, 0), (60, 0, 150),
@@ -16,14 +16,14 @@ _DISTINCT: tuple[tuple[int, int, int], ...] = (
 
 
 def colors(count: int) -> tuple[tuple[int, int, int], ...]:
-    """RGB 0..255 of the first `count` classes; past the distinct ones hues go round by the golden angle."""
+    """Return RGB 0..255 of the first `count` classes. After the 20 listed, hues advance by the golden angle."""
     return tuple(_DISTINCT[i] if i < len(_DISTINCT) else _generated(i) for i in range(count))
 
 
 def told_apart(shown: Sequence[tuple[int, int, int]]) -> tuple[tuple[int, int, int], ...]:
-    """The same colors, but where one stands twice the later class gets another.
+    """Return the colors with repeated ones replaced: the first class keeps its color, later ones get new colors.
 
-    Mapillary Vistas 2.0 has nine labels in white.
+    Mapillary Vistas 2.0, for example, has nine labels in white.
     """
     spare = iter(dict.fromkeys(color for color in colors(4 * len(shown)) if color not in shown))
     found: list[tuple[int, int, int]] = []
@@ -33,9 +33,9 @@ def told_apart(shown: Sequence[tuple[int, int, int]]) -> tuple[tuple[int, int, i
 
 
 def voc(count: int) -> tuple[tuple[int, int, int], ...]:
-    """RGB of PASCAL VOC's first `count` indices, as its development kit makes them.
+    """Return RGB 0..255 of the first `count` indices of PASCAL VOC, as its development kit defines them.
 
-    The bits of the index go to red, green and blue in turn, each to the highest bit that is left.
+    The bits of the index go to red, green and blue in turn, from the highest bit of a channel down.
     """
 
     def part(index: int, channel: int) -> int:

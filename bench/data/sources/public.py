@@ -1,4 +1,4 @@
-"""Published data sets in the layouts in which their sources give them out, with their official ids."""
+"""Load published data sets in the layouts in which their sources distribute them, with their official ids."""
 
 from __future__ import annotations
 
@@ -24,15 +24,18 @@ if TYPE_CHECKING:
 
 
 class Found(NamedTuple):
+    """The pairs of a published data set by split and key, and how its masks are read."""
+
     splits: Mapping[str, Mapping[str, Pair]]
     code: MaskCode
 
 
 def load(spec: DataSpec) -> Dataset:
-    """Open a published set by its name.
+    """Open a published data set by its name, `spec.dataset`.
 
     Raises:
-        UsageError: it is not there (with where to get it), or its first fault.
+        UsageError: it is not found (the message says where to get it), or the first fault. With `spec.on_error` skip:
+            only a fault of the data set as a whole.
     """
     entry = entries()[spec.dataset]
     try:
@@ -45,10 +48,10 @@ def load(spec: DataSpec) -> Dataset:
 
 
 def find(root: Path, name: str, faults: Faults) -> Found:
-    """The pairs of a published set, and how its masks are read.
+    """Return the pairs of a published data set, and how its masks are read.
 
     Raises:
-        UsageError: it is not there, or its first fault.
+        UsageError: it is not found, the first fault (if faults stop), or masks that disagree on their ids.
     """
     found = _FINDERS[name](root, entries()[name], faults)
     agreed(root, (pair.mask for part in found.splits.values() for pair in part.values()))
@@ -56,7 +59,11 @@ def find(root: Path, name: str, faults: Faults) -> Found:
 
 
 def checked(root: Path, spec: DataSpec, entry: Entry, found: examination.Examined) -> Dataset:
-    """The data set of a published set's pairs."""
+    """Return the data set of the examined pairs of a published data set.
+
+    Raises:
+        UsageError: a class id out of range, if faults stop, or an empty split.
+    """
     examination.in_range(found, len(entry.classes))
     examination.something_left(root, found)
     planned = Path(spec.planned_root or root).name
@@ -66,16 +73,20 @@ def checked(root: Path, spec: DataSpec, entry: Entry, found: examination.Examine
 
 
 def how_to_get(entry: Entry, by_hand: bool = False) -> str:
-    """Where a set comes from and how it has to lie."""
+    """Return words that say where to get a data set, how its folders have to be arranged, and its licence.
+
+    Args:
+        by_hand: whether to leave out the command that downloads it.
+    """
     by_command = f"run `python -m bench.data download {entry.name}`, or " if entry.download and not by_hand else ""
     return f"{by_command}get it from {entry.source}, unpacked as {entry.layout} (licence: {entry.licence})"
 
 
 def _folder(root: Path, entry: Entry, *choices: str) -> str:
-    """The first of these folders that is there.
+    """Return the first of these folders that exists below `root`.
 
     Raises:
-        UsageError: none is.
+        UsageError: none exists.
     """
     for choice in choices:
         if (root / choice).is_dir():
@@ -93,7 +104,7 @@ _TRIMAPS = {
 
 
 def pets_code(entry: Entry, breeds: Mapping[str, int]) -> MaskCode:
-    """How the trimaps of a variant are read; `breeds` gives 1..37 for each key."""
+    """Return how the trimaps of a variant of Oxford-IIIT Pet are read. `breeds` maps each key to its breed, 1..37."""
     if entry.name in _TRIMAPS:
         return _TRIMAPS[entry.name]
     codes = {breed: Values({PET: breed, BACKGROUND: 0, BORDER: IGNORE_INDEX}) for breed in sorted(set(breeds.values()))}
@@ -101,7 +112,10 @@ def pets_code(entry: Entry, breeds: Mapping[str, int]) -> MaskCode:
 
 
 def pets_splits(trainval: Mapping[str, Pair], test: Mapping[str, Pair]) -> dict[str, dict[str, Pair]]:
-    """Of the published trainval every fifth picture of each breed is for validation, by number."""
+    """Return the splits train, val and test.
+
+    The validation split is every fifth image of each breed in the published trainval, in numeric order.
+    """
 
     def number(key: str) -> int:
         digits = re.search(r"\d+$", key)
@@ -125,7 +139,7 @@ def _pets(root: Path, entry: Entry, faults: Faults) -> Found:
         return pets(root, entry, faults)
     _folder(root, entry, "annotations/trimaps")
     images = index(root, _folder(root, entry, "images"), IMAGE_SUFFIXES, faults)
-    # The archive has macOS's ._NAME.png beside the trimaps; `index` leaves hidden files out.
+    # The archive contains macOS's ._NAME.png files beside the trimaps; `index` ignores hidden files.
     masks = index(root, "annotations/trimaps", MASK_SUFFIXES, faults)
     folders = root / "images", root / "annotations/trimaps"
     breeds: dict[str, int] = {}
@@ -165,7 +179,7 @@ def _voc(root: Path, entry: Entry, faults: Faults) -> Found:
     if entry.name == "voc2012":
         return Found(splits, Values())
     boundaries = _sbd(root, entry, faults)
-    # trainaug: all that either set has, less what validates. Where both have a mask, VOC's own is finer.
+    # trainaug: the images of both data sets except VOC's val. If both have a mask, VOC's own is taken, as it is finer.
     extra = {key: pair for key, pair in boundaries.items() if key not in splits["train"] and key not in splits["val"]}
     return Found({"train": {**splits["train"], **extra}, "val": splits["val"]}, _ByEnding())
 
@@ -182,7 +196,7 @@ def _sbd(root: Path, entry: Entry, faults: Faults) -> dict[str, Pair]:
 
 
 class _ByEnding:
-    """A MATLAB file or a picture of ids."""
+    """Masks that are MATLAB files (.mat) or images of class ids."""
 
     def __call__(self, source: Source, data: bytes) -> np.ndarray:
         return (Matlab() if source.name.endswith(".mat") else Values())(source, data)
@@ -218,19 +232,19 @@ def _side_by_side(root: Path, entry: Entry, images: str, masks: str, faults: Fau
     )  # fmt: skip
 
 
-# The official id of each class in turn (cityscapesScripts, labels.py); the other ids up to 33 are void, and so is the
-# licence plate, id -1, which a byte holds as 255.
+# The official id of each class, in order (cityscapesScripts, labels.py). The other ids up to 33 are void. So is the
+# licence plate: its id -1 is 255 as a byte.
 _CITYSCAPES = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 
 
 def _cityscapes(root: Path, entry: Entry, faults: Faults) -> Found:
-    """The official ids, or where there are none those to train with, as the scripts of Cityscapes write them."""
+    """Read masks of official ids (labelIds); if there are none, the training ids that Cityscapes' scripts write."""
     splits = {}
     by_train_ids = not any((root / "gtFine").rglob("*_gtFine_labelIds.png")) and any(
         (root / "gtFine").rglob("*_gtFine_labelTrainIds.png")
     )
     endings = Endings("_leftImg8bit", "_gtFine_labelTrainIds" if by_train_ids else "_gtFine_labelIds")
-    for split in ("train", "val"):  # the labels of test are not public
+    for split in ("train", "val"):  # the test labels are not public
         folders = _folder(root, entry, f"leftImg8bit/{split}"), _folder(root, entry, f"gtFine/{split}")
         images = index(root, folders[0], IMAGE_SUFFIXES, faults, endings.image)
         masks = index(root, folders[1], MASK_SUFFIXES, faults, endings.mask)
@@ -253,7 +267,7 @@ def _ade20k(root: Path, entry: Entry, faults: Faults) -> Found:
         split: _side_by_side(root, entry, f"{base}images/{folder}", f"{base}annotations/{folder}", faults)
         for split, folder in (("train", "training"), ("val", "validation"))
     }
-    # 0 is what is none of the classes.
+    # 0 marks pixels of no class.
     return Found(splits, Values({0: IGNORE_INDEX} | {value: value - 1 for value in range(1, len(entry.classes) + 1)}))
 
 

@@ -1,7 +1,7 @@
-"""What one mask stores: its values, and the color in which a viewer shows each.
+"""Read the values that a mask stores, and the color in which a viewer shows each.
 
-Pillow hands on what is fit to look at. Whatever it changes on the way is undone here, or the mask is refused: it
-stretches greys of 2 and 4 bits to 0..255, inverts a TIFF in which 0 is white, drops further channels and pages.
+Pillow decodes for viewing: it stretches greys of 2 and 4 bits to 0..255, inverts a TIFF in which 0 is white, and drops
+further channels and pages. Such changes are undone here, or the mask is refused.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Stored(NamedTuple):
     """A mask of one channel.
 
     Attributes:
-        values: as the file holds them, uint8 (H, W).
-        shown: RGB in which each value is shown, uint8 (N, 3). None: each value is its grey.
-        palette: whether the file says so itself; else it follows from the number of bits.
-        ids: whether the values may be class ids. Those of a GIF in colors are what its writer made of them.
-        hidden: values whose color is in doubt, since the palette makes them transparent.
+        values: the values in the file, uint8 (H, W).
+        shown: RGB in which each value is shown, uint8 (N, 3). None: each value is shown as its own grey.
+        palette: whether `shown` is a palette of the file; otherwise it follows from the number of bits.
+        ids: whether the values may be class ids. Those of a GIF in colors may not: its writer chose the numbers.
+        hidden: values whose color is uncertain because the palette makes them transparent.
     """
 
     values: np.ndarray
@@ -38,11 +38,11 @@ class Stored(NamedTuple):
     hidden: tuple[int, ...] = ()
 
     def used(self) -> list[int]:
-        """The values that some pixel has, in order."""
+        """Return the values that occur in the mask, sorted."""
         return np.flatnonzero(np.bincount(self.values.ravel(), minlength=256)).tolist()
 
     def color(self, value: int) -> tuple[int, int, int] | None:
-        """What is shown for a value; None where the palette does not say."""
+        """Return the RGB color of a value; None if the palette does not define it."""
         if self.shown is None:
             return value, value, value
         if value >= len(self.shown) or value in self.hidden:
@@ -51,10 +51,10 @@ class Stored(NamedTuple):
         return red, green, blue
 
     def greys(self, source: Source) -> np.ndarray:
-        """The greys that are shown, uint8 (H, W).
+        """Return the greys that are shown, uint8 (H, W).
 
         Raises:
-            UsageError: colors are.
+            UsageError: a color is shown that is not grey, or that is not defined.
         """
         rgb = self.rgb(source)
         if (rgb != rgb[..., :1]).any():
@@ -62,10 +62,10 @@ class Stored(NamedTuple):
         return rgb[..., 0]
 
     def rgb(self, source: Source) -> np.ndarray:
-        """What is shown, uint8 (H, W, 3).
+        """Return the colors that are shown, uint8 (H, W, 3).
 
         Raises:
-            UsageError: the palette does not say for all.
+            UsageError: the palette does not define the color of a value in use.
         """
         if self.shown is None:
             return np.repeat(self.values[..., None], 3, axis=-1)
@@ -76,25 +76,25 @@ class Stored(NamedTuple):
 
 
 def is_colors(image: Image.Image) -> bool:
-    """Whether a mask has several channels, besides one of opacity."""
+    """Return whether a mask has several channels, not counting opacity."""
     return len(image.getbands()) - _alpha(image) > 1
 
 
 def shows_otherwise(image: Image.Image) -> bool:
-    """Whether a mask of one channel, not loaded yet, may show a value in another color than its grey."""
+    """Return whether a mask of one channel, not yet loaded, may show a value in a color other than its own grey."""
     return image.mode in ("P", "PA") or _bits(image) < 8
 
 
 def one_channel(image: Image.Image, source: Source) -> Stored:
-    """A mask of one channel.
+    """Read a mask of one channel.
 
     Raises:
-        UsageError: it has more, holds what is no class id, or does not say for certain what it holds.
+        UsageError: it has more channels, contains values that are not class ids (0..255), or is ambiguous.
     """
     bits = _bits(image)
     _checked(image, source)
     tags: Any = getattr(image, "tag_v2", {})
-    # Pillow drops what a TIFF has beyond the first, where the file does not say what it is.
+    # Pillow drops further channels of a TIFF if the file does not say what they mean.
     if (count := max(len(image.getbands()), int(tags.get(_CHANNELS, 1))) - _alpha(image)) != 1:
         raise UsageError(
             f"{source}: the mask has {count} channels; it needs one, of class ids (255 = void), or "
@@ -123,10 +123,10 @@ def one_channel(image: Image.Image, source: Source) -> Stored:
 
 
 def in_colors(image: Image.Image, source: Source) -> np.ndarray:
-    """A mask as uint8 RGB (H, W, 3).
+    """Read a mask as RGB, uint8 (H, W, 3).
 
     Raises:
-        UsageError: its colors are not stored as RGB of 8 bits, or hidden in part.
+        UsageError: its colors are not stored as RGB of 8 bits, or some are hidden by transparency.
     """
     if not is_colors(image):
         return one_channel(image, source).rgb(source)
@@ -146,9 +146,13 @@ def in_colors(image: Image.Image, source: Source) -> np.ndarray:
 
 
 def _checked(image: Image.Image, source: Source) -> None:
-    """Asked before the mask is loaded, as Pillow forgets how it is stored.
+    """Refuse a mask that is not a single upright image in a lossless format.
 
-    The mask is one picture that lies as it is stored, in a format that keeps values as they were drawn."""
+    Call it before the mask is loaded, because loading discards how the mask is stored.
+
+    Raises:
+        UsageError: it is not such an image.
+    """
     within = str(image.info.get("compression", "")) if image.format == "TIFF" else ""
     if image.format in JPEG or "jpeg" in within:
         raise UsageError(f"{source}: the mask is a JPEG, which invents class ids; draw it again as PNG")
@@ -162,10 +166,10 @@ def _checked(image: Image.Image, source: Source) -> None:
 
 
 def upright(image: Image.Image, source: Source) -> None:
-    """Refuse a mask with an orientation: Pillow heeds it in a TIFF and not in a PNG, other readers do as they like.
+    """Refuse a mask with an orientation tag. Pillow applies it in a TIFF and not in a PNG; other readers differ.
 
     Raises:
-        UsageError: it has one.
+        UsageError: its orientation is not upright.
     """
     if (orientation := orientation_of(image)) != 1:
         raise UsageError(
@@ -175,7 +179,7 @@ def upright(image: Image.Image, source: Source) -> None:
 
 
 def _pages(image: Image.Image) -> int:
-    """Pictures in a file, without the smaller copies that a TIFF may hold of its first."""
+    """Return the number of images in a file, not counting reduced copies in a TIFF."""
     count: int = getattr(image, "n_frames", 1)
     if image.format != "TIFF" or count == 1:
         return count
@@ -192,7 +196,7 @@ def _alpha(image: Image.Image) -> bool:
 
 
 def _raw_mode(image: Image.Image) -> str:
-    """What Pillow's decoder is told to unpack, such as "L;4"; it is known until the picture is loaded."""
+    """Return the raw mode of Pillow's decoder, such as "L;4". It is known only until the image is loaded."""
     for tile in _tiles(image):
         return str(tile.args[0] if isinstance(tile.args, tuple) else tile.args)
     return ""
@@ -203,7 +207,7 @@ def _tiles(image: Image.Image) -> list[Any]:
 
 
 def _bits(image: Image.Image) -> int:
-    """Bits of a grey value; 8 stands for more, too."""
+    """Return the bits per grey value: 1, 2, 4, or 8 for 8 and more."""
     if image.mode == "1":
         return 1
     found = re.match(r"L;([24])", _raw_mode(image))
@@ -213,20 +217,20 @@ def _bits(image: Image.Image) -> int:
 def _of_palette(image: Image.Image, source: Source, indices: np.ndarray) -> Stored:
     table = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
     if image.format == "TIFF" and max(colors := image.tag_v2[_COLOR_MAP]) <= IGNORE_INDEX:  # type: ignore[attr-defined]
-        table = np.array(colors, np.uint8).reshape(3, -1).T  # written with 8 bits a color instead of 16
+        table = np.array(colors, np.uint8).reshape(3, -1).T  # written with 8 bits per color instead of 16
     found = Stored(indices, table, palette=True)
     if (opacity := image.info.get("transparency")) is not None:
         found = found._replace(hidden=_hidden(table, opacity, found.used()))
     if image.format != "GIF":
         return found
-    # Whoever writes a GIF may number its colors anew, as Pillow does, so the indices are no ids; greys may be.
+    # A GIF writer may renumber the colors, as Pillow does, so the indices are not ids. The greys may be.
     used = found.used()
     grey = all((color := found.color(value)) is not None and len(set(color)) == 1 for value in used)
     return Stored(found.greys(source)) if grey else found._replace(ids=False)
 
 
 def _hidden(table: np.ndarray, opacity: int | bytes, used: list[int]) -> tuple[int, ...]:
-    """Of the values that are used, those not opaque; but one that is clear, in a color of its own, hides nothing."""
+    """Return the used values that are not opaque, except fully transparent ones whose color no opaque value has."""
     alpha = np.full(256, IGNORE_INDEX, np.uint8)
     if isinstance(opacity, bytes):
         alpha[: len(opacity)] = np.frombuffer(opacity, np.uint8)[:256]
@@ -238,7 +242,7 @@ def _hidden(table: np.ndarray, opacity: int | bytes, used: list[int]) -> tuple[i
 
 
 def _ids(values: np.ndarray, source: Source) -> None:
-    wrong = values[~((values >= 0) & (values <= IGNORE_INDEX) & (values == np.floor(values)))]  # NaN, too
+    wrong = values[~((values >= 0) & (values <= IGNORE_INDEX) & (values == np.floor(values)))]  # includes NaN
     if wrong.size:
         raise UsageError(
             f"{source}: the mask holds the value {wrong[0]}; class ids are whole numbers, 0..254, and 255 is void"
@@ -254,7 +258,14 @@ def _opaque(alpha: np.ndarray, source: Source) -> None:
 
 
 def _nothing_hidden(rgb: np.ndarray, alpha: np.ndarray, source: Source) -> None:
-    """Pixels are opaque or clear, and what is clear has a color that nothing opaque has: it tells them apart."""
+    """Refuse a mask with hidden colors.
+
+    Every pixel has to be opaque or fully transparent. The transparent ones need a color that no opaque pixel has, so
+    that colors alone tell them apart.
+
+    Raises:
+        UsageError: it has hidden colors.
+    """
     clear = alpha == 0
     if clear.any() and clear.sum() + (alpha == IGNORE_INDEX).sum() == alpha.size:
         packed = rgb.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)

@@ -1,8 +1,8 @@
-"""Sets in shards of tf.train.Example, written so that a run, TFX and TensorFlow Data Validation read them.
+"""Data sets in shards of tf.train.Example, in a form that a run, TFX and TensorFlow Data Validation read.
 
 Files: SPLIT-00000-of-00004.tfrecord (not compressed), `schema.pbtxt` (tensorflow-metadata), `classes.yaml`. The
-features of an example are those of `SCHEMA`, named as in DeepLab's own data sets. Reading is by position, so nothing
-needs shuffling through a buffer. TensorFlow is imported when records are read or written.
+features of an example are those of `SCHEMA`, named as in DeepLab's own data sets. Examples are read by position, so no
+shuffle buffer is needed. TensorFlow is imported when records are read or written.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ MANIFEST = "prepared.json"
 
 
 class Fields(NamedTuple):
-    """Names of the features that are read."""
+    """Names of the features of an example that are read."""
 
     image: str
     mask: str
@@ -65,10 +65,11 @@ _BREED = "label"
 
 
 def load(spec: DataSpec) -> Dataset:
-    """Open a set of records by its folder.
+    """Open a data set of TFRecords from its folder, `spec.root`.
 
     Raises:
-        UsageError: no shards, or the first fault.
+        UsageError: train or val has no examples, or the first fault. With `spec.on_error` skip: only a fault of the
+            data set as a whole.
     """
     root = root_of("tfrecord", spec.root)
     faults = Faults(spec.on_error == "stop")
@@ -81,7 +82,7 @@ def load(spec: DataSpec) -> Dataset:
             )
     splits, known = {name: part for name, part in splits.items() if part}, declared(root)
     masks = (pair.mask for part in splits.values() for pair in part.values())
-    # Greys of 0 and 255, or of the colors of classes, are a matter of files that users draw: `prepare` writes ids.
+    # Only files that users draw have greys of 0 and 255, or in the colors of classes: `prepare` writes ids.
     how = "ids" if spec.mask_values == "binary" else spec.mask_values
     code, notes = code_of(root, masks, known.coded if known else None, how, greys_are_ids=True)
     found = examination.examine(splits, code, faults)
@@ -91,7 +92,11 @@ def load(spec: DataSpec) -> Dataset:
 
 
 def pets(root: Path, entry: Entry, faults: Faults) -> Found:
-    """Oxford-IIIT Pet as tensorflow-datasets keeps it."""
+    """Return the pairs of Oxford-IIIT Pet as stored by tensorflow-datasets, and how its masks are read.
+
+    Raises:
+        UsageError: it is not found, or the first fault, if faults stop.
+    """
     versions = sorted(path.parent for path in root.rglob("oxford_iiit_pet-train.tfrecord-*"))
     if not versions:
         raise UsageError(f"{root}: no oxford_iiit_pet-train.tfrecord-*; {how_to_get(entry)}")
@@ -108,7 +113,7 @@ def pets(root: Path, entry: Entry, faults: Faults) -> Found:
 
 
 class Field:
-    """A feature of bytes of one example, read when asked for."""
+    """A bytes feature of one example, read on demand. `place` is (offset, length) of the example in its file."""
 
     def __init__(self, path: Path, number: int, place: tuple[int, int], feature: str, key: str) -> None:
         self.path, self.number, self.place, self.feature, self.name = path, number, place, feature, key
@@ -117,7 +122,7 @@ class Field:
         return f"{self.path}, record {self.number} ({self.name}), {self.feature}"
 
     def example(self) -> Mapping:  # type: ignore[type-arg]
-        """All features of its example."""
+        """Read its example and return all features by name."""
         import tensorflow as tf
 
         with open(self.path, "rb") as file:
@@ -125,11 +130,16 @@ class Field:
             return tf.train.Example.FromString(file.read(self.place[1])).features.feature
 
     def read_bytes(self) -> bytes:
+        """Read its example and return the bytes of the feature."""
         return self.example()[self.feature].bytes_list.value[0]
 
 
 def _shards(folder: Path, pattern: str, faults: Faults) -> list[Path]:
-    """Files of one split in order; a missing number is a fault."""
+    """Return the shards of one split in order. A missing number is a fault.
+
+    Raises:
+        UsageError: shards of several data sets, or the first fault, if faults stop.
+    """
     found, of = {}, set()
     for path in folder.iterdir():
         if match := re.fullmatch(pattern, path.name):
@@ -144,7 +154,7 @@ def _shards(folder: Path, pattern: str, faults: Faults) -> list[Path]:
 
 
 def _pairs(root: Path, shards: list[Path], fields: Fields, faults: Faults) -> dict[str, Pair]:
-    """Key -> pair for all examples of some shards."""
+    """Return the pairs of all examples in some shards, by key. Faulty examples are faults and are skipped."""
     import tensorflow as tf
 
     found: dict[str, Pair] = {}
@@ -170,17 +180,17 @@ def _pairs(root: Path, shards: list[Path], fields: Fields, faults: Faults) -> di
 
 
 def _records(path: Path, faults: Faults) -> Iterator[tuple[tuple[int, int], bytes]]:
-    """((offset, length), bytes) of each record; checksums are checked, and after a damaged one there is nothing."""
+    """Yield ((offset, length), bytes) of each record. Checksums are verified; reading stops at a damaged record."""
     import tensorflow as tf
 
-    # Not tf.data: it would start the devices, and a command that only looks at data would take a GPU's memory.
+    # Not tf.data: it would initialise the devices, so a command that only reads data would take GPU memory.
     logger = tf.get_logger()
     level = logger.level
     logger.setLevel("ERROR")  # the iterator is deprecated in favour of tf.data
     try:
         offset, records = 0, tf.compat.v1.io.tf_record_iterator(str(path))
         for record in records:
-            yield (offset + 12, len(record)), record  # length and its checksum; the record; its checksum
+            yield (offset + 12, len(record)), record  # 12 bytes: length and its checksum; a checksum of 4 follows
             offset += 12 + len(record) + 4
     except (tf.errors.DataLossError, tf.errors.OutOfRangeError) as error:
         faults.add(f"{path}: damaged after {offset} bytes ({error.message}); make the set again")
@@ -192,17 +202,22 @@ def _records(path: Path, faults: Faults) -> Iterator[tuple[tuple[int, int], byte
 
 
 def shard_names(split: str, count: int, per_shard: int) -> list[str]:
+    """Return the file names of the shards of a split with `count` examples, at least one."""
     shards = max(1, -(-count // per_shard))
     return [f"{split}-{number:05}-of-{shards:05}.tfrecord" for number in range(shards)]
 
 
 def write(dataset: Dataset, out: Path, per_shard: int) -> Iterator[int]:
-    """Write a set in shards, yielding the number of examples that each step added; what is there already is kept.
+    """Write a data set in shards, yielding the number of examples that each step added.
 
-    A shard is written under another name and renamed, so an interrupted call goes on where it was.
+    Existing shards are kept. A shard is written under a temporary name and renamed, so an interrupted call can be
+    continued.
+
+    Args:
+        per_shard: examples per shard.
 
     Raises:
-        UsageError: the folder holds something else, or cannot be written.
+        UsageError: the folder contains something else, or cannot be written.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -216,14 +231,18 @@ def write(dataset: Dataset, out: Path, per_shard: int) -> Iterator[int]:
                     yield len(positions)
                 else:
                     yield from _write_shard(out / shard, split, positions)
-        for left in out.glob("*.part"):  # of a call that was killed
+        for left in out.glob("*.part"):  # left by a killed call
             left.unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(f"{out}: cannot be written ({error.strerror or error})") from None
 
 
 def _claim(dataset: Dataset, out: Path, per_shard: int) -> None:
-    """Note what the folder is for, or see that it is for this."""
+    """Write the plan of the shards into the folder, or check that the plan there is the same.
+
+    Raises:
+        UsageError: the folder contains something else, another plan, or a damaged one.
+    """
     plan = {
         "version": dataset.version,
         "per_shard": per_shard,
@@ -231,7 +250,7 @@ def _claim(dataset: Dataset, out: Path, per_shard: int) -> None:
     }
     path = out / MANIFEST
     if not path.exists():
-        if any(file.suffix != ".tmp" for file in out.iterdir()):  # of a plan that was not finished
+        if any(file.suffix != ".tmp" for file in out.iterdir()):  # .tmp: a plan that was not finished
             raise UsageError(f"{out} holds something already; name a new or an empty folder")
         results.write_bytes(path, json.dumps(plan).encode())
         return
@@ -247,7 +266,7 @@ def _claim(dataset: Dataset, out: Path, per_shard: int) -> None:
 
 
 def _content(split: Split) -> str:
-    """Of how the pictures and labels of a split are read, and of its keys in their order."""
+    """Return the number of keys, and a digest of the version of a split and of its keys in order."""
     text = "\n".join((split.version, *split.keys))
     return f"{len(split)} {hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
 
@@ -292,8 +311,10 @@ def _example(split: Split, position: int) -> bytes:
 
 
 def _picture(split: Split, key: str, image: np.ndarray) -> tuple[bytes, str]:
-    """A picture and its format: as it was stored, or else PNG. The decoders of others leave EXIF aside and do not make
-    three channels of grey."""
+    """Return an encoded image and its format: the stored bytes if every decoder reads them alike, else PNG.
+
+    Other decoders ignore EXIF and do not convert grey to three channels.
+    """
     if split.stored and (kind := plain_format(stored := split.stored(key))):
         return stored, kind
     return _png(image), "png"
@@ -306,7 +327,7 @@ def _png(array: np.ndarray) -> bytes:
 
 
 def schema_text() -> str:
-    """`SCHEMA` as a tensorflow-metadata Schema in text form: each feature once in every example."""
+    """Return `SCHEMA` as a tensorflow-metadata Schema in text form: each feature has one value in every example."""
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
 

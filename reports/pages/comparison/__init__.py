@@ -1,4 +1,4 @@
-"""A comparison of two runs as a page: the verdict first, then every row, the forest plot and what differs."""
+"""Page of a comparison of two runs: the verdict first, then every row, the forest plot and the differences."""
 
 from reports.pages.comparison.page import document, forest
 from reports.pages.comparison.sentences import reasons, sentence, verdict

@@ -1,4 +1,4 @@
-"""A comparison for a terminal, for JSON, and as annotations of a GitHub job."""
+"""Formats of a comparison: for a terminal, as JSON, and as annotations of a GitHub job."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ COLORS = {"bad": "red", "unsure": "yellow", "good": "green", "": ""}
 
 
 def terminal_rows(comparison: Comparison) -> list[ComparisonRow]:
-    """List the rows that a terminal shows: those that can fail the gate, and of the others what is not ok."""
+    """List the rows that a terminal shows: those that can fail the gate, and those of the others that are not ok."""
     return [row for row in comparison.rows if row.gate or row.verdict != "ok"]
 
 
 def terminal_table(rows: Sequence[ComparisonRow], reasons: bool) -> Table:
-    """Make the table for a terminal, verdicts with or without their reasons."""
+    """Make the table for a terminal, with or without the reasons of the verdicts."""
     from rich.table import Table
     from rich.text import Text
 

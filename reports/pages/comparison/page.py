@@ -1,4 +1,4 @@
-"""The page of a comparison as a whole, and its forest plot."""
+"""The whole page of a comparison, and its forest plot."""
 
 import math
 
@@ -28,7 +28,7 @@ def document(comparison: results.Comparison, figures: bool = True) -> Document:
 
 
 def _watched(comparison: results.Comparison) -> list[Block]:
-    """Return the rows that are no reason to fail; of those that are ok, only how many there are."""
+    """Return the rows that cannot fail the gate; those that are ok are only counted."""
     watched = [row for row in comparison.rows if not row.gate]
     if not watched:
         return []
@@ -43,7 +43,7 @@ def _watched(comparison: results.Comparison) -> list[Block]:
 
 def forest(comparison: results.Comparison) -> list[Block]:
     """Return the changes of the guarded metrics with their intervals and margins, a panel per metric."""
-    from reports.figures.drawing import forest as draw  # matplotlib, which the tables of the terminal do without
+    from reports.figures.drawing import forest as draw  # imports matplotlib, which terminal tables do not need
 
     png = draw(comparison)
     if png is None:

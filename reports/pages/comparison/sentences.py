@@ -1,4 +1,4 @@
-"""The verdict of a comparison in words: whether head is blessed, why not, and what could not have been seen."""
+"""The verdict of a comparison in words: whether head is blessed, why not, and which losses could not be detected."""
 
 import math
 
@@ -12,7 +12,7 @@ from results import ComparisonRow as Row
 
 
 def reasons(comparison: results.Comparison) -> list[str]:
-    """Return why head is not blessed, a line per reason."""
+    """Return why head is not blessed, one line per reason."""
     lines = [] if comparison.allow_incomplete else [f"incomplete: {gap}" for gap in comparison.gaps]
     if not comparison.measured:
         lines.append("nothing measured: a guarded score, or every guarded metric, could not be compared")
@@ -21,7 +21,7 @@ def reasons(comparison: results.Comparison) -> list[str]:
 
 
 def sentence(row: Row) -> str:
-    """Return one row in words."""
+    """Describe one row in words."""
     where = f"{row.label} ({row.view})" if row.view not in ("", "default") else row.label
     if math.isnan(row.change):
         return f"{row.verdict}: {where}, {name(row.metric)}: {row.reason}"
@@ -33,7 +33,7 @@ def sentence(row: Row) -> str:
 
 
 def verdict(comparison: results.Comparison) -> list[Block]:
-    """Return the verdict, the headline over the grid, and what could not have been seen, in words."""
+    """Return in words the verdict, the headline over the grid, and which losses could not be detected."""
     blocks: list[Block] = [Paragraph(_blessing(comparison), "good" if comparison.outcome == "ok" else "bad")]
     if failing := comparison.failing:
         blocks.append(Items([sentence(row) for row in failing[:20]]))
@@ -41,7 +41,7 @@ def verdict(comparison: results.Comparison) -> list[Block]:
 
 
 def _blessing(comparison: results.Comparison) -> list[Inline]:
-    """Return whether head is blessed, and how many rows have which verdict."""
+    """Return whether head is blessed, and the number of rows per verdict."""
     counts = ", ".join(f"{n} {verdict}" for verdict, n in comparison.count().items())
     cells = counted(len({row.cell for row in comparison.rows if row.metric != TRIALS}), "cell")
     if comparison.outcome == "incomplete" and comparison.gaps and not comparison.allow_incomplete:
@@ -75,7 +75,7 @@ def _headline(comparison: results.Comparison) -> list[Block]:
 
 
 def _smallest_losses(comparison: results.Comparison) -> list[Block]:
-    """Return the smallest loss of each metric that these seeds would have shown."""
+    """Return the smallest loss per metric that these seeds would have detected."""
     seen = [seen for metric in comparison.margins.metrics if (seen := _smallest_loss(comparison, metric))]
     if not seen:
         return []
@@ -95,7 +95,7 @@ def _smallest_loss(comparison: results.Comparison, metric: str) -> str:
 
 
 def _suspects(comparison: results.Comparison) -> list[Block]:
-    """Return the guarded rows that look worse, but not surely enough to fail."""
+    """Return the guarded rows that look worse, but not significantly enough to fail."""
     suspects = [row for row in comparison.rows if row.suspect and row.gate]
     if not suspects:
         return []
@@ -109,7 +109,7 @@ def _suspects(comparison: results.Comparison) -> list[Block]:
 
 
 def rules(comparison: results.Comparison) -> str:
-    """Return what the verdicts mean."""
+    """Return the meaning of the verdicts."""
     margins = comparison.margins
     return (
         f"Regressed: worse by more than the noise and by the margin or more; ok: surely not worse by the margin. Holm "

@@ -1,4 +1,4 @@
-"""The tables of a comparison: every row that was judged, and in what the environments differ."""
+"""The tables of a comparison: every row that was judged, and the differences between the environments."""
 
 from collections.abc import Sequence
 
@@ -43,7 +43,7 @@ def _line(row: Row, views: bool) -> list[Field | Text]:
 
 
 def environment(comparison: results.Comparison) -> list[Block]:
-    """Return what the two sides are, and a row for each thing in which their environments differ."""
+    """Return what the two sides are, and a row per difference between their environments."""
     base, head = comparison.base, comparison.head
     sides = Paragraph(
         [

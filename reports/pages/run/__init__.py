@@ -1,4 +1,4 @@
-"""The report of a run, a file per section of the page."""
+"""The report of a run, with one file per section of the page."""
 
 from reports.pages.run.cells import throughput
 from reports.pages.run.page import document

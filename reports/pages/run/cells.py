@@ -1,4 +1,4 @@
-"""The table of results: a row per cell from best to worst, how to read it, and whether its speeds can be compared."""
+"""The table of results: a row per cell from best to worst, how to read it, and whether speeds can be compared."""
 
 import math
 
@@ -12,7 +12,7 @@ def table(summary: Summary) -> list[Block]:
     """Return the table of results and how to read it; with several data sets, one table per data set."""
     if summary.parts:
         return [block for name, part in summary.parts.items() for block in (Heading(name, level=3), *table(part))]
-    chosen = "best" in summary.weights  # else the best epoch is not that of the weights that were scored
+    chosen = "best" in summary.weights  # otherwise the scored weights are not those of the best epoch
     scaled = len({cell.gradient for cell in summary.measured if not math.isnan(cell.gradient[0])}) > 1
     head = ["cell", "mIoU, %", "group", "P(best)", "seeds", "images/s", "input share, %"]
     head += [*(["best epoch"] if chosen else []), "training, s", *(["gradient"] if scaled else []), "trials"]
@@ -62,7 +62,7 @@ def _how(summary: Summary, scaled: bool) -> str:
 
 
 def throughput(summary: Summary) -> list[Block]:
-    """Return why images/s leave trials out, or cannot be compared at all; empty where they can."""
+    """Return why images/s leave trials out, or cannot be compared at all; empty if they can."""
     if not summary.incomparable:
         return []
     reasons = "; ".join(summary.incomparable)

@@ -1,4 +1,4 @@
-"""What a run was measured on: a line at the top of the page, the environment and the command at its end."""
+"""Environment of a run: a line at the top of the page, the environment and the command at its end."""
 
 import json
 from collections import Counter
@@ -12,7 +12,7 @@ from reports.summary import Summary
 
 
 def setting(run: results.Run, summary: Summary) -> list[Block]:
-    """Return what was measured, on what and when, in a line."""
+    """Return in one line what was measured, on what and when."""
     records = [stored.record for stored in run.trials]
     data = sorted({record.dataset.name for record in records if record.dataset})
     seeds = f" of {counted(summary.seeds, 'seed')}" if summary.seeds else ""
@@ -56,6 +56,6 @@ def about(run: results.Run) -> list[Block]:
 
 
 def _most_frequent(run: results.Run) -> tuple[dict[str, Any], int]:
-    """Return the environment that most trials ran in, and how many environments there were."""
+    """Return the environment that most trials ran in, and the number of environments."""
     counts = Counter(json.dumps(one.record.environment, sort_keys=True, ensure_ascii=False) for one in run.trials)
     return json.loads(counts.most_common(1)[0][0]), len(counts)

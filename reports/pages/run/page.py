@@ -1,4 +1,4 @@
-"""The report of a run as a whole: the verdict in words first, then tables, figures, failures, environment, command."""
+"""The whole report of a run: first the verdict in words, then tables, figures, failures, environment and command."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from reports.pages import comparison as changes
 from reports.pages.run import cells, environment, published, sentences, tables, trials
 from reports.summary import Summary
 
-# Figures in the order of the page: heading, and what the caption says.
+# Figures in the order of the page: heading and caption.
 _FIGURES = {
     "miou.png": (
         "mIoU by cell",
@@ -56,11 +56,11 @@ def document(
     """Return the report of a run.
 
     Args:
-        run: its records.
-        summary: of these records.
+        run: the run.
+        summary: the summary of its records.
         drawn: its figures, {file name: PNG}.
-        notes: what could not be drawn, and why.
-        comparison: with an earlier run; the page then also says what regressed since.
+        notes: which figures could not be drawn, and why.
+        comparison: the comparison with an earlier run; the page then also lists what regressed since.
     """
     blocks: list[Block] = [
         *environment.setting(run, summary),
@@ -96,7 +96,7 @@ def _figures(summary: Summary, drawn: dict[str, bytes]) -> list[Block]:
 
 
 def _alt(name: str, summary: Summary) -> str:
-    """Return what a figure shows, for readers who cannot see it; empty where its caption says it all."""
+    """Return the text alternative of a figure; empty if its caption suffices."""
     measured = summary.measured
     if name in ("miou.png", "best.png") and measured:
         first, last = measured[0], measured[-1]

@@ -1,4 +1,4 @@
-"""What earlier projects would have published for these very weights, beside the true mIoU."""
+"""What earlier projects would have published for the same weights, beside the true mIoU."""
 
 import math
 
@@ -17,16 +17,16 @@ _NOTE = (
 
 
 def section(run: results.Run, summary: Summary) -> list[Block]:
-    """Return the section on what others published as IoU, each number with the place it would give the cell.
+    """Return the section on what others published as IoU, each number with the rank that it would give the cell.
 
-    Empty where no trial has such numbers.
+    It is empty if no trial has such numbers.
     """
     tables = _tables(summary, _values(run))
     return [Heading("As others published it"), Paragraph(_NOTE), *tables] if tables else []
 
 
 def _values(run: results.Run) -> dict[str, dict[str, list[float]]]:
-    """Return {cell: {number's name: values of the seeds}} on the validation split, as trained."""
+    """Return {cell: {name of the number: values of the seeds}} on the validation split, as trained."""
     values: dict[str, dict[str, list[float]]] = {}
     for record in (stored.record for stored in run.trials if stored.record.status == "ok"):
         for view in record.views:
@@ -38,7 +38,7 @@ def _values(run: results.Run) -> dict[str, dict[str, list[float]]]:
 
 
 def _tables(summary: Summary, values: dict[str, dict[str, list[float]]]) -> list[Block]:
-    """Return the table, or with several data sets a table under the heading of each that has values."""
+    """Return the table, or, with several data sets, a heading and a table per data set that has values."""
     if summary.parts:
         parts = {name: _tables(part, values) for name, part in summary.parts.items()}
         return [block for name, tables in parts.items() if tables for block in (Heading(name, level=3), *tables)]
@@ -57,5 +57,5 @@ def _tables(summary: Summary, values: dict[str, dict[str, list[float]]]) -> list
 
 
 def _placed(value: float, column: list[float]) -> Field:
-    """Return a value with its place in its column, 1 for the highest."""
+    """Return a value with its rank in its column, 1 for the highest."""
     return Field(f"{percent(value)} ({1 + sum(other > value for other in column)})", value)

@@ -1,4 +1,4 @@
-"""The verdict on a run in words, and what the run lacks."""
+"""The verdict on a run in words, and the gaps of the run."""
 
 import math
 from collections import Counter
@@ -11,7 +11,7 @@ from reports.summary import ALPHA, POWER, Summary
 
 
 def verdict(summary: Summary) -> list[Block]:
-    """Return who wins, whether by more than the noise, and what these seeds could not have shown; per data set."""
+    """Return, per data set, which cell wins, whether by more than the noise, and what these seeds could not detect."""
     if summary.parts:
         return [
             block for name, part in summary.parts.items() for block in (Paragraph([Bold(f"{name}:")]), *verdict(part))
@@ -40,7 +40,7 @@ def verdict(summary: Summary) -> list[Block]:
 
 
 def _standing(summary: Summary) -> tuple[bool, list[Inline]]:
-    """Return whether the best cell stands apart from all others, and how in words."""
+    """Return whether the best cell is distinguishable from all others, and a sentence on it."""
     best, second, *_ = cells = summary.measured
     alike = [cell for cell in cells[1:] if summary.ranking.alike(best.key, cell.key)]
     gap = percent(best.interval.mean - second.interval.mean)
@@ -55,7 +55,7 @@ def _standing(summary: Summary) -> tuple[bool, list[Inline]]:
 
 
 def _chances(summary: Summary) -> list[Block]:
-    """Return the chances of having the highest true mIoU, of the best cell and of its rivals."""
+    """Return the probabilities of the highest true mIoU, for the best cell and its rivals."""
     best, *others = summary.measured
     if not best.chance < 1:
         return []
@@ -64,7 +64,7 @@ def _chances(summary: Summary) -> list[Block]:
 
 
 def _sensitivity(summary: Summary) -> list[Block]:
-    """Return the smallest difference that so many seeds would probably have shown."""
+    """Return the smallest difference that this number of seeds would probably have detected."""
     if math.isnan(summary.smallest):
         return []
     least = "" if summary.fewest == summary.seeds else "at least "
@@ -106,7 +106,7 @@ def gaps(run: results.Run, summary: Summary) -> list[Block]:
 
 
 def outdated(summary: Summary) -> list[Block]:
-    """Return how many trials have scores that cannot stand beside those of the others."""
+    """Return how many trials have scores that cannot be compared with those of the others."""
     count = max(part.outdated for part in [summary, *summary.parts.values()])
     if not count:
         return []

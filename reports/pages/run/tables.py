@@ -1,4 +1,4 @@
-"""The tables beside that of the cells: several data sets, the test split, views, replicas."""
+"""Further tables of a run: several data sets, the test split, views, replicas."""
 
 from reports.document import Block, Code, Field, Heading, Paragraph, Table, Text
 from reports.format import DASH, estimate, number, percent, percent_range
@@ -12,7 +12,7 @@ _WEIGHTS = {
 
 
 def across(summary: Summary) -> list[Block]:
-    """Return interquartile means and profiles over several data sets, never a bare mean; empty with one data set."""
+    """Return interquartile means and profiles over several data sets, never a plain mean; empty with one data set."""
     if not summary.across:
         return []
     thresholds = summary.across[0].thresholds
@@ -60,7 +60,7 @@ def views(summary: Summary) -> Table:
 
 
 def scaling(summary: Summary) -> Table:
-    """Return a row per series and number of replicas: throughput, efficiency with its interval, share of input."""
+    """Return a row per series and number of replicas: throughput, efficiency with its interval, share of input wait."""
     rows: list[list[Field | Text]] = []
     for row in summary.scaling:
         ends = "" if row.low is None or row.high is None else f" ({number(row.low, 2)} to {number(row.high, 2)})"

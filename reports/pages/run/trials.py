@@ -1,4 +1,4 @@
-"""Every trial of a run with its record and log; those that failed with their reasons."""
+"""Every trial of a run with its record and log, and the failed trials with their reasons."""
 
 import math
 from urllib.parse import quote
@@ -11,7 +11,7 @@ from results import LOG
 
 
 def failures(run: results.Run) -> list[Block]:
-    """Return a row per trial that did not end well, with the reason; empty where all did."""
+    """Return a row per trial that did not end well, with the reason; empty if all did."""
     rows: list[list[Field | Text]] = []
     for stored in run.trials:
         record = stored.record
@@ -27,7 +27,7 @@ def failures(run: results.Run) -> list[Block]:
 
 
 def every_trial(run: results.Run, summary: Summary) -> list[Block]:
-    """Return a row per trial, in the order of the cells; the cells of the table of results link here."""
+    """Return a row per trial, in the order of the cells; the table of results links to them."""
     ranks = {cell.key: rank for rank, cell in enumerate(summary.cells)}
     anchored: set[str] = set()
     rows: list[list[Field | Text]] = []
@@ -52,7 +52,7 @@ def every_trial(run: results.Run, summary: Summary) -> list[Block]:
 
 
 def _links(run: results.Run, stored: results.Stored) -> Text:
-    """Return links to a trial's record and log, as far as they lie in the run's folder."""
+    """Return links to a trial's record and log, if they are in the run's folder."""
     try:
         folder = quote(stored.folder.resolve().relative_to(run.folder.resolve()).as_posix())
     except ValueError:

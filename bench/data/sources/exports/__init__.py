@@ -1,6 +1,7 @@
-"""Folders as users have them: the project's own layouts, exports of annotation tools, published sets; a file a family.
+"""Read the folders that users have: the project's own layouts, exports of annotation tools, published data sets.
 
-To read another layout, write its file with a `LAYOUTS` and name that in `ALL`. The first whose `here` says so reads.
+There is one file per family of layouts. To add a layout, write a file with `LAYOUTS` and add it to `ALL`. The first
+layout whose `here` returns true reads the folder.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ ALL: tuple[Layout, ...] = (
 
 
 def read(root: Path, request: Request) -> Export:
-    """What lies in a folder.
+    """Read a folder by the first layout that recognises it.
 
     Raises:
-        UsageError: no layout that is known, or the first fault.
+        UsageError: no known layout, or the first fault.
     """
     for layout in ALL:
         if layout.here(root):

@@ -1,4 +1,4 @@
-"""What a reader of a layout gives, and how pictures come into splits that the layout does not name."""
+"""The types that readers of layouts share, and the division of images into splits that a layout does not name."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ _SPLITS = {
 
 
 class Request(NamedTuple):
-    """What is asked for.
+    """The options with which a folder is read.
 
     Attributes:
-        masks: the mask folder of the folder layout.
-        black_and_white: whether the user says that masks are (`data.mask_values=binary`).
-        share: of the pictures, for validation, where the layout has no splits.
-        seed: of that choice.
+        faults: where faults are added.
+        masks: name of the mask folder in the folder layout.
+        black_and_white: whether the user declared the masks black and white (`data.mask_values=binary`).
+        share: share of the images used for validation, in (0, 1), if the layout has no splits.
+        seed: seed of that choice.
     """
 
     faults: Faults
@@ -38,12 +39,14 @@ class Request(NamedTuple):
 
 
 class Export(NamedTuple):
-    """What lies in a folder.
+    """The content of a folder.
 
     Attributes:
-        code: how masks are read; None as those of the folder layout are, by `data.mask_values` and `known`.
-        known: the class list.
-        kind: the layout's name; empty for the project's own.
+        splits: from split to key to pair.
+        known: the class list; None if there is none.
+        code: how masks are read. None: by `data.mask_values` and `known`, as in the folder layout.
+        notes: notes for the user, one line each.
+        kind: name of the layout; empty for the project's own.
     """
 
     splits: Mapping[str, Mapping[str, Pair]]
@@ -54,27 +57,33 @@ class Export(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """A layout: its name (empty for the project's own), how it is told from others, and its reader."""
+    """A layout.
+
+    Attributes:
+        name: its name; empty for the project's own layouts.
+        here: returns whether a folder has this layout.
+        read: reads such a folder.
+    """
 
     name: str
     here: Callable[[Path], bool]
     read: Callable[[Path, Request], Export]
     wanted: bool = True
-    """Whether it can be read; what is known but cannot is refused with the reason."""
+    """Whether it can be read. `read` of a layout that cannot be read raises UsageError with the reason."""
 
 
 def split_name(name: str) -> str | None:
-    """The split that a folder or list of this name is: "Train", "valid", "validation", ...; None of others."""
+    """Return the split for the name of a folder or list, such as "Train" or "valid"; None if the name is no split."""
     return _SPLITS.get(name.lower())
 
 
 def divided(root: Path, pairs: Pairs, request: Request) -> tuple[dict[str, Pairs], tuple[str, ...]]:
-    """Pictures without splits: a share validates, chosen by a hash of seed and key.
+    """Divide pairs without splits into train and val, and return both with a note.
 
-    More pictures change that choice little.
+    The validation images are those with the smallest hashes of seed and key, so adding images changes few of them.
 
     Raises:
-        UsageError: fewer than two pictures.
+        UsageError: fewer than two pairs.
     """
     if len(pairs) < 2:
         raise UsageError(f"{root}: pictures with labels: {len(pairs)}; it takes two, one to train, one to validate")
@@ -95,7 +104,14 @@ def divided(root: Path, pairs: Pairs, request: Request) -> tuple[dict[str, Pairs
 
 
 def in_splits(root: Path, found: Mapping[str, Pairs], request: Request) -> tuple[dict[str, Pairs], tuple[str, ...]]:
-    """Pictures by what their folder or list is called: as it says where there are train and val, else divided."""
+    """Return pairs by split, and notes. `found` maps the name of a folder or list to its pairs.
+
+    If the names include train and val, they decide. Otherwise the pairs are divided, see `divided`; a test split is
+    kept if there is a train split, too.
+
+    Raises:
+        UsageError: fewer than two pairs to divide.
+    """
     splits: dict[str, Pairs] = {}
     for name, pairs in found.items():
         if pairs and (split := split_name(name)):
@@ -109,10 +125,13 @@ def in_splits(root: Path, found: Mapping[str, Pairs], request: Request) -> tuple
 
 
 def json_of(path: Path, data: bytes | None = None) -> Any:
-    """What a JSON file holds.
+    """Return the content of a JSON file.
+
+    Args:
+        data: the bytes of the file, if they have been read already.
 
     Raises:
-        UsageError: it cannot be read.
+        UsageError: it cannot be read, or is not JSON.
     """
     try:
         return json.loads(path.read_bytes() if data is None else data)

@@ -1,4 +1,4 @@
-"""Annotations that are shapes: each picture of class ids is drawn from a file of them when it is read."""
+"""Draw masks from annotations that are shapes, when a mask is read."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from bench.data.image_io import MAX_PIXELS, MAX_SIDE
 
 Points = Sequence[Sequence[float]]
 _WIDTH = 10
-"""Pixels of a line, and twice the radius of a point, as labelme draws them."""
+"""Width of a line and diameter of a point in pixels, as in labelme."""
 
 
 def canvas(path: Path, height: Any, width: Any, value: int) -> np.ndarray:
-    """A picture of one class id, uint8 (H, W).
+    """Return a mask filled with one class id, uint8 (H, W).
+
+    Args:
+        path: the annotation, named in messages.
 
     Raises:
-        UsageError: no such size, or beyond the limits of pictures.
+        UsageError: height or width is not a positive integer, or exceeds `MAX_SIDE` or `MAX_PIXELS`.
     """
     if not (type(height) is int and type(width) is int and height > 0 and width > 0):
         raise UsageError(f"{path}: no size of its picture ({height!r} x {width!r}); export it again")
@@ -32,18 +35,18 @@ def canvas(path: Path, height: Any, width: Any, value: int) -> np.ndarray:
 
 
 def mask(over: np.ndarray, kind: str, points: Points) -> np.ndarray:
-    """The pixels of a shape, bool (H, W).
+    """Return the pixels of a shape, bool (H, W).
 
-    The rules are those of Pillow's `ImageDraw` with outline, which labelme draws with: pixels that an edge touches
-    belong to the shape.
+    The rules are those of Pillow's `ImageDraw` with outline, which labelme uses: pixels that an edge touches belong to
+    the shape.
 
     Args:
-        over: the picture (H, W) that it is drawn on; it stays as it is.
-        kind: polygon, rectangle, circle (centre and a point of its edge), line or point.
-        points: (x, y) each.
+        over: an array (H, W) that gives the size; it is not changed.
+        kind: polygon, rectangle, circle (centre and a point on its edge), line or point.
+        points: (x, y) in pixels each.
 
     Raises:
-        ValueError: no such kind, or not the points that it needs.
+        ValueError: an unknown kind, a wrong number of points, or a point that is not finite.
     """
     height, width = over.shape
     page = Image.new("1", (width, height))
@@ -74,7 +77,10 @@ def _disc(draw: ImageDraw.ImageDraw, center: tuple[float, float], radius: float)
 
 
 def paste(page: np.ndarray, patch: np.ndarray, left: int, top: int, value: int) -> None:
-    """Set the pixels of a patch, bool (h, w), that lie on the page."""
+    """Set the pixels of a patch, bool (h, w), at (left, top) of a page, uint8 (H, W), to `value`.
+
+    Pixels outside the page are ignored.
+    """
     height, width = page.shape
     y0, x0 = max(0, top), max(0, left)
     y1, x1 = min(height, top + patch.shape[0]), min(width, left + patch.shape[1])

@@ -1,4 +1,4 @@
-"""labelme: a JSON file per picture, with shapes; https://github.com/wkentaro/labelme."""
+"""Read labelme annotations: one JSON file of shapes per image; https://github.com/wkentaro/labelme."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bench.data.sources.layout import inside
 from bench.data.sources.made_masks import Made
 from bench.data.sources.mask_codes import Values
 
-_LOOK = 20  # JSON files that are opened to tell the layout
+_LOOK = 20  # JSON files that are opened to recognise the layout
 _IGNORED, _BACKGROUND = "__ignore__", "_background_"
 _KINDS = {
     "polygon": "polygon", "oriented_rectangle": "polygon", "rectangle": "rectangle", "circle": "circle", "line": "line",
@@ -50,7 +50,7 @@ def _here(root: Path) -> bool:
 
 
 def _shapes(path: Path) -> Mapping[str, Any] | None:
-    """The content of a file of labelme; None of other JSON.
+    """Return the content of a labelme file; None for other JSON.
 
     Raises:
         UsageError: it cannot be read.
@@ -87,7 +87,7 @@ def _read(root: Path, request: Request) -> Export:
 
 
 def _left_aside(root: Path, sources: Mapping[str, tuple[Path, Source]]) -> tuple[str, ...]:
-    """A note on the pictures that lie beside annotations and have none."""
+    """Return a note on images beside the annotated ones that have no annotation."""
     used = {image for _, image in sources.values()}
     folders = {image.parent for image in used if isinstance(image, Path)}
     there = (path for folder in folders for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
@@ -96,7 +96,10 @@ def _left_aside(root: Path, sources: Mapping[str, tuple[Path, Source]]) -> tuple
 
 
 def _image(root: Path, path: Path, found: Mapping[str, Any], request: Request) -> Source | None:
-    """The picture of a file: the one that it names, else one beside it of the same name, else the one within it."""
+    """Return the image of an annotation: the file it names, else a file beside it of its name, else the one within it.
+
+    None, with a fault, if there is no such image or it lies outside the root.
+    """
     named = path.parent / PureWindowsPath(str(found["imagePath"])).as_posix()
     beside = (path.with_suffix(suffix) for suffix in IMAGE_SUFFIXES)
     for image in (named, *beside):
@@ -110,7 +113,7 @@ def _image(root: Path, path: Path, found: Mapping[str, Any], request: Request) -
 
 @dataclasses.dataclass(frozen=True)
 class Within:
-    """The picture that a file of labelme holds. Its text is the file."""
+    """The image embedded in a labelme file. Its `str()` is the path."""
 
     path: Path
 
@@ -122,6 +125,11 @@ class Within:
         return str(self.path)
 
     def read_bytes(self) -> bytes:
+        """Return the encoded bytes of the image.
+
+        Raises:
+            UsageError: the file or the image in it cannot be read.
+        """
         return _decoded(self.path, json_of(self.path)["imageData"])
 
 
@@ -133,12 +141,13 @@ def _decoded(path: Path, text: Any) -> bytes:
 
 
 def _classes(root: Path, labels: Mapping[str, Path]) -> tuple[Declared, dict[str, int]]:
-    """Class list and label -> id: by a list of labels there or beside, else all labels in alphabetical order.
+    """Return the class list, and the id of each label.
 
-    What no shape covers is `_background_`, which is class 0 where no list says otherwise. `__ignore__` is void.
+    The class list is a list in the folder, else labels.txt beside the folder, else all labels in alphabetical order.
+    Pixels without a shape are `_background_`; it is class 0 unless a list gives it another id. `__ignore__` is void.
 
     Raises:
-        UsageError: a label that the list lacks.
+        UsageError: a label is not in the list.
     """
     beside = root.parent / "labels.txt"
     path = next((root / name for name in LISTS if (root / name).is_file()), beside if beside.is_file() else None)
@@ -158,7 +167,7 @@ def _classes(root: Path, labels: Mapping[str, Path]) -> tuple[Declared, dict[str
 
 @dataclasses.dataclass(frozen=True)
 class _Drawing:
-    """Draw a file's shapes in their order; later ones cover earlier ones, as in labelme's own conversion."""
+    """Draw the shapes of a file in order. Later ones cover earlier ones, as in labelme's own conversion."""
 
     labels: tuple[tuple[str, int], ...]
 
@@ -180,7 +189,7 @@ class _Drawing:
 
 
 def _paste(path: Path, page: np.ndarray, shape: Mapping[str, Any], value: int) -> None:
-    """A shape that is a picture, placed by its corners."""
+    """Draw a shape that is a bitmap, placed by its upper left corner."""
 
     def read(image: Image.Image, source: Source) -> np.ndarray:
         return np.asarray(image.convert("L")) > 0

@@ -1,4 +1,4 @@
-"""The project's own layouts: `images/` + `masks/` with split files, or `Train_Images/`, `Train_Masks/`, ..."""
+"""Read the project's own layouts: `images/` + `masks/` with split files, or `Train_Images/`, `Train_Masks/`, ..."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.data.sources.layout import all_masked, all_pictured, index, listed, m
 
 
 def _listed(root: Path, request: Request) -> Export:
-    """images/ + masks/: splits by their files, or a choice where there is none of them."""
+    """Read images/ + masks/. Splits are those of train.txt, val.txt and test.txt; without these, see `divided`."""
     faults, folders = request.faults, (root / "images", root / request.masks)
     if not folders[1].is_dir():
         raise UsageError(f"{root}: no folder {request.masks}/ beside images/; put the masks there or set data.masks")
@@ -34,7 +34,7 @@ def _listed(root: Path, request: Request) -> Export:
 
 
 def _paired(root: Path, request: Request) -> Export:
-    """Train_Images/, Train_Masks/, Val_Images/, ...: all pairs by name."""
+    """Read Train_Images/, Train_Masks/, Val_Images/, ...: pairs by name."""
     splits: dict[str, Pairs] = {}
     notes: tuple[str, ...] = ()
     for split in ("Train", "Val", *(["Test"] if (root / "Test_Images").is_dir() else [])):

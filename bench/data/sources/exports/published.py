@@ -1,4 +1,4 @@
-"""Public sets as they are unpacked: Cityscapes, ADE20K, CamVid, Oxford-IIIT Pet, COCO-Stuff, and Mapillary Vistas."""
+"""Read public data sets as unpacked: Cityscapes, ADE20K, CamVid, Oxford-IIIT Pet, COCO-Stuff, Mapillary Vistas."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.data.sources.public import find
 
 
 def _named(name: str) -> Callable[[Path, Request], Export]:
-    """The reader of a set that has a name of its own."""
+    """Return the reader of a data set that the catalog knows by this name."""
 
     def read(root: Path, request: Request) -> Export:
         entry = entries()[name]
@@ -51,11 +51,14 @@ def _refuse_full_ade20k(root: Path, request: Request) -> Export:
 # --- Mapillary Vistas ------------------------------------------------------------------------------------------------
 
 _VERSIONS = ("v2.0", "v1.2")
-_VISTAS = {"train": "training", "val": "validation"}  # the labels of testing are not public
+_VISTAS = {"train": "training", "val": "validation"}  # the test labels are not public
 
 
 def _vistas(root: Path, request: Request) -> Export:
-    """By its config: the labels in their order are the values of the masks; those that are not evaluated are void."""
+    """Read Mapillary Vistas by its config file.
+
+    The position of a label in the config is its value in the masks. Labels that are not evaluated are void.
+    """
     version = next((one for one in _VERSIONS if (root / "training" / one / "labels").is_dir()), "")
     config = next((path for path in _configs(root) if version in path.name or path.name == "config.json"), None)
     if config is None:

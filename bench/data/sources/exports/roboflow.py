@@ -1,4 +1,4 @@
-"""Roboflow's "semantic segmentation masks": `NAME.jpg` and `NAME_mask.png` side by side, names in `_classes.csv`."""
+"""Read Roboflow's "semantic segmentation masks": `NAME.jpg` beside `NAME_mask.png`, class names in `_classes.csv`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LIST, _ENDING = "_classes.csv", "_mask"
 
 
 def _folders(root: Path) -> list[Path]:
-    """Those with a list: below the root, or else the root."""
+    """Return the folders with a class list: those directly below the root, else the root itself."""
     below = [path.parent for path in sorted(root.glob(f"*/{_LIST}"))]
     return below or ([root] if (root / _LIST).is_file() else [])
 

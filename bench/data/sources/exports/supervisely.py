@@ -1,4 +1,4 @@
-"""Supervisely: meta.json, and per data set `img/NAME` with `ann/NAME.json`; its polygons and bitmaps."""
+"""Read Supervisely projects: meta.json, and per data set `img/NAME` with shapes and bitmaps in `ann/NAME.json`."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def _read(root: Path, request: Request) -> Export:
 
 
 def _image(path: Path) -> Path:
-    """The picture of an annotation: img/NAME.jpg of ann/NAME.jpg.json, or of ann/NAME.json as older exports have it."""
+    """Return the image of an annotation: img/NAME.jpg for ann/NAME.jpg.json, or for ann/NAME.json of older exports."""
     named = path.parent.parent / "img" / path.stem
     others = (named.with_name(named.name + suffix) for suffix in IMAGE_SUFFIXES)
     return named if named.is_file() else next((other for other in others if other.is_file()), named)
 
 
 def _tagged(path: Path) -> str | None:
-    """The split that an image's tag names."""
+    """Return the split that a tag of the image names; None if no tag does."""
     found = json_of(path)
     tags = found.get("tags", ()) if isinstance(found, dict) else ()
     names = (split_name(str(tag.get("name"))) for tag in tags if isinstance(tag, dict))
@@ -67,10 +67,12 @@ def _tagged(path: Path) -> str | None:
 
 
 def _classes(path: Path) -> tuple[Declared, dict[str, int]]:
-    """Class list and title -> id. What no object covers is the class called background, or class 0 of that name.
+    """Return the class list, and the id of each title.
+
+    Pixels without an object are class 0. It is the project's class named background, or one added with that name.
 
     Raises:
-        UsageError: no such list.
+        UsageError: there is no list of classes with titles, or a colour is faulty.
     """
     try:
         rows = [(str(row["title"]), str(row.get("color", ""))) for row in json_of(path)["classes"]]
@@ -96,7 +98,7 @@ def _color(path: Path, title: str, code: str) -> tuple[int, int, int]:
 
 @dataclasses.dataclass(frozen=True)
 class _Drawing:
-    """Draw an annotation's objects in their order; later ones cover earlier ones."""
+    """Draw the objects of an annotation in order. Later ones cover earlier ones."""
 
     titles: tuple[tuple[str, int], ...]
 
@@ -128,7 +130,14 @@ def _draw(path: Path, page: np.ndarray, thing: Mapping[str, Any], ids: Mapping[s
 
 
 def _bitmap(path: Path, text: str) -> np.ndarray:
-    """base64 of zlib of a PNG, whose alpha channel, or else whose value, says what belongs to the object."""
+    """Decode a bitmap to bool (h, w): base64 of zlib of a PNG.
+
+    Pixels with a non-zero alpha value belong to the object; without an alpha channel, those with a non-zero grey value.
+
+    Raises:
+        ValueError: it cannot be decompressed.
+        UsageError: it is not an image.
+    """
     try:
         data = zlib.decompressobj().decompress(base64.b64decode(text), MAX_PIXELS)
     except zlib.error as error:

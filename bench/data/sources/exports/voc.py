@@ -1,6 +1,7 @@
-"""Folders in the form of PASCAL VOC: CVAT's "Segmentation mask 1.1", labelme's own conversion, VOC itself.
+"""Read folders in the layout of PASCAL VOC: CVAT's "Segmentation mask 1.1", labelme's own conversion, VOC itself.
 
-`JPEGImages/`, `SegmentationClass/` and, but for labelme, `ImageSets/Segmentation/*.txt`. The class lists differ.
+All have `JPEGImages/` and `SegmentationClass/`. All but labelme's have `ImageSets/Segmentation/*.txt`. The class lists
+differ.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from bench.data.sources.exports.common import Export, Layout, Pairs, Request, in
 from bench.data.sources.layout import index, keys, listed, masks_of
 
 _BELOW = ("", "VOCdevkit/VOC2012", "VOC2012")
-_MASKS = ("SegmentationClassPNG", "SegmentationClass")  # the first is that of earlier versions of labelme
+_MASKS = ("SegmentationClassPNG", "SegmentationClass")  # the first is from earlier versions of labelme
 
 
 def _base(root: Path) -> Path | None:
-    """Where the folders of masks lie."""
+    """Return the folder that contains the mask folder; None if there is none."""
     bases = (root / below for below in _BELOW)
     return next((base for base in bases if any((base / name).is_dir() for name in _MASKS)), None)
 
 
 def _is(*lists: str) -> Callable[[Path], bool]:
-    """Whether a folder has the form and one of these class lists."""
+    """Return a test whether a folder has the layout and one of these class lists."""
 
     def here(root: Path) -> bool:
         base = _base(root)
@@ -50,7 +51,7 @@ def _read(root: Path, request: Request) -> Export:
     for path in sorted((base / "ImageSets/Segmentation").glob("[!.]*.txt")):
         chosen = [key for _, key in keys(path, Faults(stop=False))]
         if path.stem == "trainval" or (path.stem == "test" and not any(key in masks for key in chosen)):
-            continue  # both of VOC itself: the first is train and val again, the second has no masks
+            continue  # lists of VOC itself: trainval repeats train and val, and test has no masks
         found[path.stem] = listed(path, images, masks, folders, request.faults, endings) if chosen else {}
     if not found:
         found = {"": {key: Pair(path, masks[key]) for key, path in images.items() if key in masks}}
