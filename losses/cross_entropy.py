@@ -45,7 +45,7 @@ class LogitAdjusted(CrossEntropy):
 
     Only training sees the adjustment; the arg-max of the plain logits is then that of balanced classes.
 
-    Convention: `priors` are shares or counts of pixels, one a class, divided by their sum here; none means equal
+    Convention: `priors` are shares or counts of pixels, one per class, divided by their sum here; none means equal
     shares, which is plain cross-entropy. tau = 1, the paper's. A class that never occurs gets the share of half a
     pixel in 10^8, not zero.
 
@@ -62,7 +62,7 @@ class LogitAdjusted(CrossEntropy):
         if self.priors is not None:
             self.priors = tuple(float(prior) for prior in self.priors)
             positive = min(self.priors, default=-1.0) >= 0.0 and sum(self.priors) > 0.0
-            require(positive, "priors", self.priors, "one number >= 0 a class, not all 0")
+            require(positive, "priors", self.priors, "one number >= 0 per class, not all 0")
 
     def per_pixel(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         if self.priors is None:

@@ -84,7 +84,7 @@ class HardMining(CrossEntropy):
 class TopK(HardMining):
     """The mean of the share k of largest cross-entropies, -ln p_t, of each image (Wu et al. 2016, arXiv 1605.06885).
 
-    Convention: k = .1, of the valid pixels; see `HardMining`. k = 1 is cross-entropy, the mean an image.
+    Convention: k = .1, of the valid pixels; see `HardMining`. k = 1 is cross-entropy, the mean per image.
 
     Use: a few hard pixels among many easy ones, with labels that can be trusted: wrong labels are the hardest.
     """
@@ -109,7 +109,7 @@ class OHEM(HardMining):
 
     Convention: threshold = .7 as in public code. `min_kept` is a share of the image's valid pixels, .1, where public
     code has a number of pixels of the batch (100 000 of two crops of 512 x 1024: about .1). The bound is included,
-    so that threshold = 1 is cross-entropy, the mean an image, even if p_t is 1 in float32. With `anneal` it is
+    so that threshold = 1 is cross-entropy, the mean per image, even if p_t is 1 in float32. With `anneal` it is
     `min_kept` that falls. The rest: see `HardMining`.
 
     Use: as `top_k`, when the number of hard pixels differs from image to image and falls in training.

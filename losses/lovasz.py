@@ -108,7 +108,7 @@ class LovaszSoftmax(SortedLovasz):
     Berman et al. 2018 (arXiv 1705.08790): sum_i e_i (J_i - J_(i-1)), the errors from the largest on, J_i the Jaccard
     loss if the first i pixels are wrong and the others right. At p of 0 and 1 alone it is 1 - IoU itself.
 
-    Convention: one loss an image (the paper's "per image"), the default and only average, as the global batch would
+    Convention: one loss per image (the paper's "per image"), the default and only average, as the global batch would
     have to be sorted across replicas: `lovasz_histogram` has both. Equal errors and soft labels: see `Lovasz`; p = g
     has no loss. An absent class (with `classes="all"`) has the loss of its largest p. Sums are exact to about 1e-6.
 

@@ -27,9 +27,9 @@ class RegionMutualInformation(ClassLoss):
     everywhere or nowhere. M is a Schur complement of the joint covariance of (p, y), so its determinant is read off one
     Cholesky factor and no difference is taken. The covariances are in float64: float32 has no more than five digits of
     a gradient that goes as 1 / M. The sum over classes is a mean here, over "all" classes by default, with one sigmoid
-    a class. A window counts with the mean weight of its pixels, and not at all if it touches void. The pooling is
-    smaller where it would leave less than 12 cells a side; an image with no window has BCE alone. At the truth M is up
-    to 2 epsilon, so RMI up to (ln 2) / 2 and not 0.
+    per class. A window counts with the mean weight of its pixels, and not at all if it touches void. The pooling is
+    smaller where it would leave less than 12 cells per side; an image with no window has BCE alone. At the truth M is
+    up to 2 epsilon, so RMI up to (ln 2) / 2 and not 0.
 
     Use: where neighbouring pixels should agree. Nothing is added to the model, but on a CPU it costs five to eight
     times as much as BCE.

@@ -38,7 +38,7 @@ class ScheduledMix(Compound):
     """a L_1 + (1 - a) L_2 with a on a line from `start` to `end` over the training.
 
     Kervadec et al. 2018 (arXiv 1812.07032) go from generalized Dice alone to the boundary loss, which alone would begin
-    at the empty prediction, in steps of .01 an epoch.
+    at the empty prediction, in steps of .01 per epoch.
 
     Convention: `losses` names two losses of this package, with their defaults and the parameters given here; a goes
     from 1 to .01. The trial calls `set_progress` with the share of steps that is done; without it a stays at `start`.
@@ -100,7 +100,7 @@ class DeepSupervision(SegmentationLoss):
         require(isinstance(self.loss, SegmentationLoss), "loss", self.loss, "a loss of this package")
         if self.weights is not None:
             self.weights = tuple(float(weight) for weight in self.weights)
-            require(min(self.weights, default=-1.0) >= 0.0, "weights", self.weights, "one number >= 0 an output")
+            require(min(self.weights, default=-1.0) >= 0.0, "weights", self.weights, "one number >= 0 per output")
 
     @property
     def scheduled(self) -> bool:  # type: ignore[override]

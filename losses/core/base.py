@@ -115,7 +115,7 @@ class FormulaLoss(SegmentationLoss):
         if self.class_weights is not None:
             self.class_weights = tuple(float(weight) for weight in self.class_weights)
             positive = min(self.class_weights, default=-1.0) >= 0.0 and sum(self.class_weights) > 0.0
-            require(positive, "class_weights", self.class_weights, "one number >= 0 a class, not all 0")
+            require(positive, "class_weights", self.class_weights, "one number >= 0 per class, not all 0")
 
     @tf.autograph.experimental.do_not_convert
     def call(self, y_true: Any, y_pred: Any) -> tf.Tensor:

@@ -92,7 +92,7 @@ def priors(pixels: ArrayLike) -> Weights:
 def _counts(pixels: ArrayLike) -> Weights:
     counts = np.asarray(pixels, np.float64)
     if counts.ndim != 1 or not np.isfinite(counts).all() or (counts < 0).any() or counts.sum() == 0:
-        raise ValueError(f"pixel counts must be one number >= 0 a class, not all 0, got {pixels!r}")
+        raise ValueError(f"pixel counts must be one number >= 0 per class, not all 0, got {pixels!r}")
     return counts
 
 
