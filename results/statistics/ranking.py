@@ -39,8 +39,6 @@ class Ranking:
         """Return whether the test of two cells, in either order, finds no difference."""
         return not self.p.get((one, other), self.p.get((other, one), math.nan)) <= self.alpha
 
-    alike = indistinguishable  # its former name
-
 
 def rank(cells: Mapping[str, Seeds], alpha: float = 0.05) -> Ranking:
     """Order cells from best (largest mean) to worst, and find which of them are indistinguishable.

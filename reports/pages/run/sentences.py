@@ -42,7 +42,7 @@ def verdict(summary: Summary) -> list[Block]:
 def _standing(summary: Summary) -> tuple[bool, list[Inline]]:
     """Return whether the best cell is distinguishable from all others, and a sentence on it."""
     best, second, *_ = cells = summary.measured
-    alike = [cell for cell in cells[1:] if summary.ranking.alike(best.key, cell.key)]
+    alike = [cell for cell in cells[1:] if summary.ranking.indistinguishable(best.key, cell.key)]
     gap = percent(best.interval.mean - second.interval.mean)
     following = f"the next is {second.label}, {gap} points below."
     if not alike:
