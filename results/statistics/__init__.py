@@ -11,6 +11,14 @@ if TYPE_CHECKING:
         probability_best,
         probability_of_improvement,
     )
+    from results.statistics.bisection import (
+        Effect,
+        Search,
+        SearchPlan,
+        SearchStep,
+        effect_across,
+        replay,
+    )
     from results.statistics.confidence import (
         Difference,
         Interval,
@@ -47,15 +55,20 @@ _HOMES = {
     "Change": "results.statistics.gate",
     "Decision": "results.statistics.gate",
     "Difference": "results.statistics.confidence",
+    "Effect": "results.statistics.bisection",
     "Estimate": "results.statistics.aggregates",
     "Interval": "results.statistics.confidence",
     "Pool": "results.statistics.pooling",
     "Ranking": "results.statistics.ranking",
+    "Search": "results.statistics.bisection",
+    "SearchPlan": "results.statistics.bisection",
+    "SearchStep": "results.statistics.bisection",
     "between": "results.statistics.confidence",
     "changes": "results.statistics.gate",
     "decide": "results.statistics.gate",
     "degrees_of_freedom": "results.statistics.pooling",
     "difference": "results.statistics.confidence",
+    "effect_across": "results.statistics.bisection",
     "headline": "results.statistics.gate",
     "holm": "results.statistics.multiplicity",
     "interquartile_mean": "results.statistics.aggregates",
@@ -66,6 +79,7 @@ _HOMES = {
     "probability_best": "results.statistics.aggregates",
     "probability_of_improvement": "results.statistics.aggregates",
     "rank": "results.statistics.ranking",
+    "replay": "results.statistics.bisection",
     "seed_correlation": "results.statistics.pooling",
     "smallest_detectable": "results.statistics.power",
 }
