@@ -124,7 +124,8 @@ def summarize(run: results.Run) -> Summary:
     ranking = rank(values, ALPHA)
     order = [*ranking.order, *sorted((key for key in planned if not values[key]), key=lambda key: planned[key][0])]
     labels = {key: planned[key][0] for key in order}
-    incomparable = ~frame["throughput_comparable"].fillna(True).astype(bool)
+    # A trial that ended well and does not say whether its speed is comparable has none that is.
+    incomparable = ~frame["throughput_comparable"].fillna(frame["status"] != "ok").astype(bool)
     rated = _comparable_rates(frame, incomparable)
     counts = [len(seeds) for seeds in values.values() if seeds]
     summary = Summary(

@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 SCORING_VERSION = 2
 """Of the rule that gives a picture its label map. Scores of two versions are of two things, and are not compared.
@@ -32,12 +32,26 @@ SCORING_VERSION = 2
 2: a picture is seen as it is, whatever else is in its split; equal to `bench.predict`.
 """
 
+UNKNOWN_STATE = "the record does not say what else ran on the machine"
+"""Why the speed of a record of schema version 4 or older cannot be compared."""
+
+
+def _without_state(old: dict[str, Any]) -> dict[str, Any]:
+    """Return a record of version 4 as one of version 5: its speed was measured, but nobody knows beside what."""
+    speed = old.get("throughput")
+    if speed and speed.get("comparable", True):
+        speed = {**speed, "comparable": False, "reason": UNKNOWN_STATE}
+    return {**old, "schema_version": 5, "throughput": speed}
+
+
 # Version n -> a function that turns the JSON object of version n into that of version n + 1.
 # 2: views may hold `published`. 3: failed views. 4: the version of the scoring, which was 1 until then.
+# 5: the state of the machine during each window, and the reference.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: lambda old: {**old, "schema_version": 2},
     2: lambda old: {**old, "schema_version": 3},
     3: lambda old: {**old, "schema_version": 4, "scoring": 1},
+    4: _without_state,
 }
 
 Status = Literal["ok", "oom", "diverged", "timeout", "crashed", "interrupted", "invalid"]
@@ -203,21 +217,77 @@ class View(ValMetrics):
         return self
 
 
+class GpuState(_Part):
+    """One GPU of the trial at the end of a window, by NVML. `other_processes` counts those besides the trial's own."""
+
+    clock_mhz: Real = None
+    temperature_c: Real = None
+    power_limit_w: Real = None
+    other_processes: Count = None
+
+
+class WindowState(_Part):
+    """The machine during one window; null is unknown.
+
+    `own`, `others`, `steal` and `throttled` are shares of wall-clock seconds times the cores that the trial may use:
+    the CPU seconds of the trial with its children; those that other processes took from its cores; those that the
+    hypervisor gave to others; those that a CPU quota withheld. `stood_still_s` counts the seconds in which the whole
+    process stood still. `cores` is the number of cores that the trial could use at the window's end. `disturbed` states
+    why the window is left out of the median; null if it is not.
+    """
+
+    seconds: Real = None
+    own: Real = None
+    others: Real = None
+    steal: Real = None
+    throttled: Real = None
+    stood_still_s: Real = None
+    cores: Count = None
+    gpus: list[GpuState] = []
+    disturbed: str | None = None
+
+
+class Reference(_Part):
+    """Speed of the trial's own devices on fixed work, GFLOP/s, measured before and after the windows.
+
+    Each list has one value per measurement, in order; an attempt that resumed adds its own. `gflops` is the rate of the
+    convolution and the matrix product together. `version` is that of their shapes; rates of two versions cannot be
+    compared.
+    """
+
+    version: Annotated[int, Field(ge=1)]
+    gflops: Reals = []
+    convolution: Reals = []
+    product: Reals = []
+
+
 class Throughput(_Part):
     """Training speed in the steady state: the median of `windows` (images/s over `window_steps` steps each).
 
+    Windows whose entry in `states` says `disturbed` are left out of it. `images_per_100_gflop` is the speed relative to
+    the trial's own reference: the images that are trained in the time in which the reference computes 100 GFLOP.
     `input_share` is the share of a step that waits for input. If the speed cannot be compared with that of other trials
-    (for example because they shared the machine), `comparable` is false and `reason` states why.
+    (for example because they shared the machine), `comparable` is false and `reason` states why. A section that does
+    not say whether it is comparable is not.
     """
 
     images_per_second: Real = None
+    images_per_100_gflop: Real = None
     windows: Reals = []
+    states: list[WindowState] = []
     window_steps: Count = None
     batch_size: Count = None
     replicas: Count = None
     input_share: Real = None
-    comparable: bool = True
+    reference: Reference | None = None
+    comparable: bool = False
     reason: str | None = None
+
+    @model_validator(mode="after")
+    def _one_state_a_window(self) -> "Throughput":
+        if self.states and len(self.states) != len(self.windows):
+            raise ValueError(f"{len(self.windows)} windows, {len(self.states)} states")
+        return self
 
 
 class Memory(_Part):
@@ -264,7 +334,7 @@ class Record(_Part):
     `SCORING_VERSION` of its scores.
     """
 
-    schema_version: Literal[4] = 4
+    schema_version: Literal[5] = 5
     scoring: Annotated[int, Field(ge=1)] = SCORING_VERSION
     trial: str
     cell: str

@@ -26,6 +26,7 @@ _NUMBERS = (
     "loss_value",
     "eval_images_per_second",
     "images_per_second",
+    "images_per_100_gflop",
     "input_share",
     "init_s",
     "compile_s",
@@ -66,9 +67,9 @@ def load(path: StrPath | Sequence[StrPath]) -> pd.DataFrame:
         - Fractions of the view: `miou`, `mean_dice`, `pixel_accuracy`, `mean_image_iou`, `boundary_iou`, and, computed
           as others published them, `soft_iou`, `class_recall`, `soft_dice`.
         - Other numbers of the view: `loss_value`, `eval_images_per_second`, `images`.
-        - Numbers of the trial: `images_per_second` in training, `throughput_comparable`, `input_share`, seconds `*_s`,
-          `target_seconds`, peaks in MiB, `gradient_scale`, ... `scoring` is the version of the scores; scores are
-          comparable within one version only.
+        - Numbers of the trial: `images_per_second` in training and `images_per_100_gflop`, the same relative to its
+          reference, `throughput_comparable`, `input_share`, seconds `*_s`, `target_seconds`, peaks in MiB,
+          `gradient_scale`, ... `scoring` is the version of the scores; scores are comparable within one version only.
 
         Values that were not measured are NaN or NA.
 
@@ -133,6 +134,7 @@ def _of_trial(record: Record) -> dict[str, Any]:
         "error": record.error and record.error.message,
         "scoring": record.scoring,
         "images_per_second": throughput and throughput.images_per_second,
+        "images_per_100_gflop": throughput and throughput.images_per_100_gflop,
         "throughput_comparable": throughput and throughput.comparable,
         "throughput_reason": throughput and throughput.reason,
         "input_share": throughput and throughput.input_share,

@@ -79,7 +79,8 @@ def _record(key: str, label: str, seed: int, miou: float, rng: np.random.Generat
                 "confusion": (np.eye(CLASSES, dtype=int) * 90_000 + 900).tolist(),
             }
         ],
-        "throughput": {"images_per_second": rate, "windows": [rate] * 20, "batch_size": 8, "replicas": 1},
+        "throughput": {"images_per_second": rate, "windows": [rate] * 20, "batch_size": 8, "replicas": 1,
+                       "comparable": True},
         "clocks": {"init_s": 5.0, "compile_s": 20.0, "train_s": 90.0, "eval_s": 10.0, "total_s": 125.0},
         "memory": {"peak_rss_mb": 2000.0}, "best": {"epoch": EPOCHS, "miou": miou},
     })  # fmt: skip

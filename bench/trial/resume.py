@@ -30,8 +30,9 @@ def restore_checkpoint(prepared: Prepared, folder: Path, facts: Facts) -> Traini
     for name in PhaseTimer.PHASES:
         facts.timer.add(name, kept.state["clocks"][f"{name}_s"])
     history = checkpoint.history_of(kept)
-    if kept.state.get("machine") != _machine(facts):
-        history.windows.clear()  # the images/s of another machine
+    machine = _machine(facts)
+    if kept.state.get("machine") != machine or any(value in (None, "") for value in machine.values()):
+        history.windows.clear()  # the images/s of another machine, or of one that is unknown
     facts.environment["resumed_after_epoch"] = history.epochs
     return history
 

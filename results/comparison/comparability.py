@@ -1,18 +1,19 @@
 """Which numbers of a cell may be compared, and why the others may not."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from results.comparison.explanations import HOW_RUN, as_text, listed
-from results.comparison.types import SCORES, Aligned, ComparisonRow
+from results.comparison.types import SCORES, SPEEDS, Aligned, ComparisonRow
 from results.record import Record
 
 # Fields of the environment, besides the software, on which speed and memory depend. The software itself is the object
-# of a comparison.
+# of a comparison. A field that a record lacks, or has empty, is unknown, and so equal to nothing.
 _MACHINE = (
     "processor", "instructions", "onednn", "cores", "gpus", "gpu_names", "device", "replicas", "precision",
     "tensor_float_32",
 )  # fmt: skip
+_Field = tuple[str, str, Callable[[Record], Mapping[str, Any]]]
 
 
 def not_comparable(pair: Aligned, view: str, metric: str, gate: bool) -> ComparisonRow | None:
@@ -46,7 +47,7 @@ def why_not_comparable(pair: Aligned, metric: str) -> str:
     if metric in SCORES:
         return why_scores_differ(pair)
     reason = _machines_differ(pair)
-    return reason or (_without_throughput(pair) if metric == "images_per_second" else "")
+    return reason or (_without_throughput(pair) if metric in SPEEDS else "")
 
 
 def why_scores_differ(pair: Aligned) -> str:
@@ -71,27 +72,53 @@ def why_scores_differ(pair: Aligned) -> str:
 
 
 def _machines_differ(pair: Aligned) -> str:
-    """Return how the machines or the run settings differ."""
-    for what in _MACHINE:
-        if reason := _differ(what, _values(pair, what, lambda record: record.environment)):
-            return reason
-    for section, name in (path.split(".") for path in HOW_RUN):
-        if reason := _differ(f"{section}.{name}", _values(pair, name, _section(section))):
-            return reason
+    """Return how the machines or the run settings differ, or what of them is unknown; empty if they are the same."""
+    fields = _fields()
+    reasons = (_differ(path, _values(pair, name, of)) for path, name, of in fields)
+    return next(filter(None, reasons), "") or _unknown(pair, fields)
+
+
+def _unknown(pair: Aligned, fields: Sequence[_Field]) -> str:
+    """Return what the records of a side leave open; empty if they say everything."""
+    for side, well in zip(("base", "head"), pair.well, strict=True):
+        silent = [
+            path for path, name, of in fields if any(name not in of(record) and _needs(record, name) for record in well)
+        ]
+        if silent:
+            return f"{side} does not say its {', '.join(silent)}"
     return ""
 
 
+def _fields() -> list[_Field]:
+    """List the fields on which speed and memory depend: path, name, and how to get its section of a record."""
+    return [
+        *((name, name, _environment) for name in _MACHINE),
+        *((path, path.split(".")[1], _section(path.split(".")[0])) for path in HOW_RUN),
+    ]
+
+
+def _environment(record: Record) -> Mapping[str, Any]:
+    """Return what a record says of its machine, without what it has as null or empty."""
+    return {name: value for name, value in record.environment.items() if value not in (None, "")}
+
+
+def _needs(record: Record, name: str) -> bool:
+    """Return whether a record that lacks a field leaves something open."""
+    return name != "tensor_float_32" or record.environment.get("device") == "gpu"
+
+
 def _section(name: str) -> Callable[[Record], Mapping[str, Any]]:
+    """Return how to get a section of a spec, in which null is a setting and only a field that is absent is unknown."""
     return lambda record: record.spec.get(name, {})
 
 
 def _values(pair: Aligned, name: str, of: Callable[[Record], Mapping[str, Any]]) -> list[set[str]]:
-    """Return the values of a field in trials that ended well, per side; records that lack the field are skipped."""
+    """Return the known values of a field in trials that ended well, per side."""
     return [{as_text(of(record)[name]) for record in well if name in of(record)} for well in pair.well]
 
 
 def _differ(name: str, found: Iterable[set[str]]) -> str:
-    """Describe a difference; empty also if one side has no value, which is no difference."""
+    """Describe a difference; empty also if one side has no known value."""
     old, new = found
     return f"{name} differs: {listed(old)} / {listed(new)}" if old and new and old != new else ""
 

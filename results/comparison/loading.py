@@ -6,7 +6,7 @@ from typing import Any
 
 from results.comparison import margins as rules
 from results.comparison.explanations import as_text
-from results.comparison.types import Key, LoadedRun, Seeds, Side
+from results.comparison.types import SPEEDS, Key, LoadedRun, Seeds, Side
 from results.record import Record
 from results.store import Run, failed, missing, release_of
 from results.table import VIEW_METRICS, trials
@@ -87,9 +87,8 @@ def _measured(run: Run) -> dict[Key, Seeds]:
     """Return {seed: value} per metric, of the trials that ended well; repeated seeds are averaged."""
     frame = trials(run.trials)
     frame = frame[(frame["status"] == "ok") & (frame["split"] == "val")]
-    frame = frame.assign(
-        images_per_second=frame["images_per_second"].where(frame["throughput_comparable"].fillna(True))
-    )
+    comparable = frame["throughput_comparable"].fillna(False)
+    frame = frame.assign(**{name: frame[name].where(comparable) for name in SPEEDS})
     found: dict[Key, Seeds] = {}
     names = [name for name in rules.METRICS if name in frame]
     means = frame.groupby(["cell", "view", "seed"])[names].mean()

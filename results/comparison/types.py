@@ -25,6 +25,8 @@ SCORES = (
     "miou", "mean_dice", "pixel_accuracy", "mean_image_iou", "boundary_iou", "soft_iou", "class_recall", "soft_dice",
     "loss_value", "best_miou",
 )  # fmt: skip
+# Metrics of the speed of training, which other work on the machine spoils.
+SPEEDS = ("images_per_second", "images_per_100_gflop")
 
 Seeds = dict[int, float]
 Key = tuple[str, str, str]  # cell, view, metric

@@ -66,6 +66,12 @@ def test_without_something_to_compare_there_is_no_efficiency(measured, message):
         rows(measured)
 
 
+MACHINE = {
+    "processor": "p", "instructions": "avx2", "onednn": "1", "cores": 8, "device": "gpu", "precision": "float32",
+    "tensor_float_32": True,
+}  # fmt: skip
+
+
 @pytest.fixture
 def run(tmp_path):
     """The shipped grid, each cell with two seeds at 100 images/s a GPU, less a tenth for every doubling."""
@@ -78,6 +84,7 @@ def run(tmp_path):
             record = results.Record(
                 trial=name, cell=spec.cell, label=cell.label, axes=dict(cell.axes), seed=seed, status="ok",
                 spec=spec.model_dump(mode="json"),
+                environment={**MACHINE, "gpus": ["H"] * gpus, "gpu_names": ["H"] * gpus, "replicas": gpus},
                 dataset={"name": "d", "version": "v", "class_names": ["a", "b"], "colors": [(0, 0, 0), (9, 9, 9)]},
                 views=[{"images": 3, "miou": 0.5 + 0.01 * seed, "iou": [0.5, 0.5]}, {"view": "flip", "images": 3}],
                 throughput={"images_per_second": rate, "windows": [rate] * 3, "comparable": True, "replicas": gpus,

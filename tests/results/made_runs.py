@@ -6,7 +6,11 @@ from pathlib import Path
 
 import results
 
-MACHINE = {"python": "3.12.1", "tensorflow": "2.21.0", "processor": "AMD EPYC", "cores": 2, "device": "cpu"}
+MACHINE = {
+    "python": "3.12.1", "tensorflow": "2.21.0", "processor": "AMD EPYC", "instructions": "avx512f", "onednn": "1",
+    "cores": 2, "gpus": [], "gpu_names": [], "device": "cpu", "replicas": 1, "precision": "float32",
+}  # fmt: skip
+HOW = {"deterministic": False, "jit_compile": False, "steps_per_execution": 1, "eager": False}
 
 
 def made_run(folder: Path, cells, machine=MACHINE, version="v1", planned=None, grid="losses", epochs=3, **more) -> Path:
@@ -38,7 +42,8 @@ def record(label, seed, pair, machine=MACHINE, version="v1", epochs=3, **more):
     }
     base["dataset"] = {"name": "d", "version": version, "class_names": ["a", "b"], "colors": [(0, 0, 0), (9, 9, 9)]}
     base["environment"] = machine
-    base["spec"] = {"loss": {"name": label}, "train": {"epochs": epochs, "steps_per_epoch": 5, "batch_size": 8}}
+    base["spec"] = {"loss": {"name": label}, "train": {"epochs": epochs, "steps_per_epoch": 5, "batch_size": 8, **HOW}}
+    base["spec"]["placement"] = {"cpus": 2}
     if pair is None:
         error = {"kind": "Diverged", "message": "NaN at step 3"}
         return results.Record(**base, status="diverged", error=error, **more)

@@ -171,7 +171,8 @@ def test_a_seed_without_a_value_is_told(base, tmp_path):
 
 def test_other_weights_scored_are_not_comparable_and_other_ways_to_run_not_in_speed(tmp_path):
     def run(name, keep, deterministic):
-        spec = {"eval": {"keep_checkpoint": keep}, "train": {"epochs": 3, "deterministic": deterministic}}
+        train = {**made.HOW, "epochs": 3, "deterministic": deterministic}
+        spec = {"eval": {"keep_checkpoint": keep}, "train": train, "placement": {"cpus": 2}}
         return made.made_run(tmp_path / name, numbers(0), spec=spec)
 
     base = run("base", "best", False)
@@ -354,7 +355,7 @@ def test_scores_of_two_versions_are_not_compared(base, tmp_path):
 
 
 @pytest.mark.parametrize("what", [("instructions", "avx2", "avx512f"), ("onednn", "0", "1")])
-def test_a_machine_that_differs_in_what_only_newer_records_say_is_not_comparable_in_speed(base, tmp_path, what):
+def test_machines_that_differ_are_not_comparable_in_speed(tmp_path, what):
     name, *values = what
     old, new = (made.made_run(tmp_path / value, numbers(5), machine={**made.MACHINE, name: value}) for value in values)
     found = results.compare(old, new)
@@ -362,7 +363,53 @@ def test_a_machine_that_differs_in_what_only_newer_records_say_is_not_comparable
         f"{name} differs: {values[0]} / {values[1]}"
     }
     assert "not comparable" not in verdicts(found).values()
-    assert set(verdicts(results.compare(base, new), "images_per_second").values()) == {"ok"}, "base does not say"
+
+
+SPOKEN = ("processor", "instructions", "onednn", "cores", "gpus", "gpu_names", "device", "replicas", "precision")
+
+
+@pytest.mark.parametrize(("name", "said"), [*zip(SPOKEN, ["nothing", None, ""] * 3, strict=True)])
+def test_what_a_record_does_not_say_is_unknown_and_not_equal(base, tmp_path, name, said):
+    """Neither beside a record that says it nor beside one that does not say it either; mIoU is judged all the same."""
+    machine = {field: value for field, value in made.MACHINE.items() if field != name}
+    machine |= {} if said == "nothing" else {name: said}
+    silent = made.made_run(tmp_path / "silent", {"ce": numbers(5)["ce"]}, machine=machine)
+    for pair, side in (((base, silent), "head"), ((silent, base), "base"), ((silent, silent), "base")):
+        found = results.compare(*pair, only="ce")
+        for metric in ("images_per_second", "peak_rss_mb"):
+            (row,) = [row for row in found.rows if row.metric == metric]
+            assert (row.verdict, row.reason) == ("not comparable", f"{side} does not say its {name}")
+        assert set(verdicts(found).values()) == {"ok"}
+
+
+def test_on_gpus_a_record_has_to_say_whether_products_were_rounded(tmp_path):
+    machine = {**made.MACHINE, "device": "gpu", "gpus": ["H"], "gpu_names": ["H"]}
+    silent = made.made_run(tmp_path / "silent", {"ce": numbers(5)["ce"]}, machine=machine)
+    spoken = made.made_run(tmp_path / "spoken", {"ce": numbers(5)["ce"]}, machine={**machine, "tensor_float_32": False})
+    (row,) = [row for row in results.compare(silent, spoken).rows if row.metric == "images_per_second"]
+    assert (row.verdict, row.reason) == ("not comparable", "base does not say its tensor_float_32")
+    assert set(verdicts(results.compare(spoken, spoken), "images_per_second").values()) == {"ok"}
+
+
+@pytest.mark.parametrize("path", ["train.deterministic", "train.eager", "placement.cpus"])
+def test_a_way_to_run_that_a_record_does_not_say_is_unknown(base, tmp_path, path):
+    head = made.made_run(tmp_path / "head", {"ce": numbers(5)["ce"]})
+    section, name = path.split(".")
+    for trial in (head / "trials").iterdir():
+        record = results.read(trial)
+        kept = {field: value for field, value in record.spec[section].items() if field != name}
+        results.write(trial, record.model_copy(update={"spec": {**record.spec, section: kept}}))
+    (row,) = [row for row in results.compare(base, head, only="ce").rows if row.metric == "images_per_second"]
+    assert (row.verdict, row.reason) == ("not comparable", f"head does not say its {path}")
+
+
+def test_speed_and_memory_of_a_published_release_are_not_comparable_and_its_miou_is():
+    found = results.compare("0.1.0", "0.1.0", only="cross_entropy*")
+    for metric in ("images_per_second", "peak_rss_mb"):
+        assert {(row.verdict, row.reason) for row in found.rows if row.metric == metric} == {
+            ("not comparable", "base does not say its instructions, onednn")
+        }
+    assert set(verdicts(found).values()) <= {"ok", "inconclusive"}
 
 
 def test_a_throughput_that_never_settled_is_not_comparable(base, tmp_path):
