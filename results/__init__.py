@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from results.comparison.comparing import compare
     from results.comparison.margins import Margins
     from results.comparison.types import TRIALS, VERDICTS, Comparison, ComparisonRow, Verdict
+    from results.lines import History, Line, Point, Step, cell_history, distinct_names
     from results.record import (
         SCHEMA_VERSION,
         SCORING_VERSION,
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
         View,
         plain,
     )
-    from results.release import publish, published
-    from results.release_history import CellHistory, cell_history, distinct_names
+    from results.release import publish, published, published_runs
     from results.scaling import Row, rows, starts
     from results.scores import class_iou, mean_iou
     from results.store import (
@@ -62,21 +62,24 @@ _HOMES = {
     "Artefact": "results.record",
     "ArtefactKind": "results.record",
     "Best": "results.record",
-    "CellHistory": "results.release_history",
     "Clocks": "results.record",
     "Comparison": "results.comparison.types",
     "ComparisonRow": "results.comparison.types",
     "Dataset": "results.record",
     "Epoch": "results.record",
     "Failure": "results.record",
+    "History": "results.lines",
     "LOG": "results.store",
+    "Line": "results.lines",
     "Margins": "results.comparison.margins",
     "Memory": "results.record",
+    "Point": "results.lines",
     "Record": "results.record",
     "Row": "results.scaling",
     "Run": "results.store",
     "SCHEMA_VERSION": "results.record",
     "SCORING_VERSION": "results.record",
+    "Step": "results.lines",
     "Stored": "results.store",
     "TRIALS": "results.comparison.types",
     "Target": "results.record",
@@ -90,10 +93,10 @@ _HOMES = {
     "artefact": "results.store",
     "artefact_path": "results.store",
     "class_iou": "results.scores",
-    "cell_history": "results.release_history",
+    "cell_history": "results.lines",
     "classes": "results.table",
     "compare": "results.comparison.comparing",
-    "distinct_names": "results.release_history",
+    "distinct_names": "results.lines",
     "find": "results.store",
     "history": "results.table",
     "iterate": "results.store",
@@ -104,6 +107,7 @@ _HOMES = {
     "plain": "results.record",
     "publish": "results.release",
     "published": "results.release",
+    "published_runs": "results.release",
     "read": "results.store",
     "read_manifest": "results.store",
     "read_run": "results.store",

@@ -20,6 +20,7 @@ from results.store import (
     Run,
     StrPath,
     failed,
+    locate,
     missing,
     read_run,
     release_of,
@@ -165,6 +166,22 @@ def verify(folder: StrPath) -> None:
         actual = dict(line.split("  ", 1)[::-1] for line in sums.splitlines())
         names = sorted(name for name in {*listed, *actual} if listed.get(name) != actual.get(name))
         raise ValueError(f"{folder}: {', '.join(names[:3])} changed after publishing; restore the release")
+
+
+def published_runs(more: Sequence[StrPath] = ()) -> list[Run]:
+    """Read all published releases, oldest first, and then further runs or releases; each release is verified.
+
+    Raises:
+        ValueError: there is nothing to read, one of them cannot be read, or a release was changed; one line.
+    """
+    sources: list[StrPath] = [*(releases_folder() / version for version in published()), *more]
+    if not sources:
+        raise ValueError(
+            "no release is published yet (`python -m bench.publish RUN --release 0.1.0`), and no run is named"
+        )
+    for source in sources:
+        verify(locate(source))
+    return [read_run(source) for source in sources]
 
 
 def published() -> list[str]:

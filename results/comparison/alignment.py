@@ -53,7 +53,7 @@ def align(base: Run, head: Run, only: str = "*") -> Alignment:
         ValueError: no cell in common, or none whose label matches; one line.
     """
     old, new = (load(run, only) for run in _same_grid(base, head))
-    retuned = _retuned_cells(old, new)
+    retuned = retuned_cells(old, new)
     found = Alignment(old, rename_cells(retuned, new), retuned)
     if not found.shared:
         raise ValueError(explain_nothing_shared(found.base, found.head))
@@ -88,7 +88,7 @@ def split_alike(sides: Sequence[Run]) -> list[Run]:
     return [with_labels(run, several) for run in sides]
 
 
-def _retuned_cells(base: LoadedRun, head: LoadedRun) -> dict[str, str]:
+def retuned_cells(base: LoadedRun, head: LoadedRun) -> dict[str, str]:
     """Return {cell of head: cell of base} where a search chose another value."""
     names = {label: cell for cell, label in head.labels.items() if cell not in base.labels}
     return {

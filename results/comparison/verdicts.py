@@ -60,11 +60,12 @@ def metric_rows(pairs: Sequence[Aligned], margins: Margins) -> list[ComparisonRo
                 elif all(pair.seeds(view, name)):
                     judged[pair.cell, view, name] = pair
     for gate in (True, False):  # metrics that can fail the gate are corrected for their own tests alone
-        rows += _judge({key: pair for key, pair in judged.items() if margins.metrics[key[2]].gate == gate}, margins)
+        rows += judge({key: pair for key, pair in judged.items() if margins.metrics[key[2]].gate == gate}, margins)
     return rows
 
 
-def _judge(pairs: _Pairs, margins: Margins) -> list[ComparisonRow]:
+def judge(pairs: _Pairs, margins: Margins) -> list[ComparisonRow]:
+    """Make a row per line that both sides measured; the lines given here are corrected together."""
     strata = {key: stratum(pair, key[1], key[2]) for key, pair in pairs.items()}
     found: dict[Key, Change] = {}
     for one in sorted(set(strata.values())):

@@ -736,17 +736,21 @@ def test_a_run_is_compared_with_the_run_of_its_cells_in_a_release(base, tmp_path
         assert found.headline.method == "identical"
 
 
+def _lines(runs, only="*"):
+    return [line for line in results.cell_history(runs, only).lines if line.metric == "miou"]
+
+
 def test_history_follows_cells_through_searches_and_failures(tmp_path):
     runs = [results.read_run(_tuned(tmp_path / f"{rate}", start, rate)) for start, rate in ((0, 1e-3), (5, 1e-2))]
-    table = results.cell_history(runs, "miou", "dice")
-    assert list(table) == [("dice", "default")], "one cell, whatever its search chose"
-    assert [verdict for _, verdict in table["dice", "default"]] == [None, "ok"]
+    (line,) = _lines(runs, "dice")
+    assert (line.label, line.view) == ("dice", "default"), "one cell, whatever its search chose"
+    assert [point.verdict for point in line.points] == [None, "ok"]
 
     failing = made.made_run(tmp_path / "failing", {"dice": dict.fromkeys(range(3))}, epochs=5)
     before = made.made_run(tmp_path / "before", {"dice": dict.fromkeys(range(3), (0.7, 40.0))}, epochs=5)
     runs = [results.read_run(one) for one in (before, failing)]
-    ((_, verdict),) = results.cell_history(runs, "miou", "*")["dice", "default"][1:]
-    assert verdict == "newly failing"
+    (line,) = _lines(runs)
+    assert line.points[1].verdict == "newly failing"
     assert results.distinct_names(runs) == ["before", "failing"]
 
 
@@ -757,12 +761,12 @@ def test_history_marks_the_view_that_changed_and_no_other(tmp_path):
     head = made.made_run(tmp_path / "head", {"dice": cells["dice"] | {4: None}}, views=views[:2])
     record = results.read(head / "trials" / "dice-s4")
     results.write(head / "trials" / "dice-s4", record.model_copy(update={"views": []}))
-    table = results.cell_history([results.read_run(one) for one in (old, head)], "miou", "*")
-    last = {view: line[1] for (_, view), line in table.items()}
-    assert last["default"] == (pytest.approx(0.7), "newly failing"), "how trials ended goes before what others measured"
-    assert last["flip"] == (pytest.approx(0.7), "ok")
-    assert np.isnan(last["crf"][0])
-    assert last["crf"][1] == "missing"
+    last = {line.view: line.points[1] for line in _lines([results.read_run(one) for one in (old, head)])}
+    assert last["default"].mean == last["flip"].mean == pytest.approx(0.7)
+    assert last["default"].verdict == "newly failing", "how trials ended goes before what others measured"
+    assert last["flip"].verdict == "ok"
+    assert np.isnan(last["crf"].mean)
+    assert last["crf"].verdict == "missing"
 
 
 def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path):
