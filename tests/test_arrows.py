@@ -19,6 +19,7 @@ MAY = {
     "trial": {"core", "spec", "data", "losses", "models", "results"},
     "execution": {"core", "spec", "plan", "results"},
     "prediction": {"core", "spec", "data", "models", "results"},
+    "revisions": {"core", "plan", "results", "spec"},
     "losses": set(),
     "models": set(),
     "results": set(),
