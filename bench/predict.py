@@ -54,7 +54,7 @@ def main(
     factors = _scales(scales)
     stored = choose_trial(run, trial)
     spec, checkpoint = spec_of(stored), checkpoint_of(stored)
-    if BACKBONES[spec.model.backbone].one_size and (factors != [1] or window):
+    if BACKBONES[spec.model.backbone].fixed_size and (factors != [1] or window):
         raise UsageError(
             f"backbone {spec.model.backbone!r} is another function at every size of image: "
             "leave out --scales and --window"

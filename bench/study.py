@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bench.core import (
     EXIT_INCOMPLETE,
@@ -69,7 +69,12 @@ class Part(_Strict):
     only: str | None = None
     settings: list[str] = []
     classes: bool = False
-    abreast: int = Field(1, ge=1, description="trials at a time without GPUs; several have no comparable speed")
+    trials_at_once: int = Field(
+        1,
+        ge=1,
+        validation_alias=AliasChoices("trials_at_once", "abreast"),  # the old name
+        description="number of trials that run at the same time without GPUs; several have no comparable speed",
+    )
 
 
 class Study(_Strict):
@@ -125,16 +130,17 @@ def arguments(study: Study, name: str, data_root: Path, out: Path) -> list[str]:
         out: folder of the study's runs.
     """
     part = study.parts[name]
-    abreast = ["--max-concurrent", str(part.abreast)] if part.abreast > 1 and not gpu_names() else []
+    at_once = part.trials_at_once
+    several = ["--max-concurrent", str(at_once)] if at_once > 1 and not gpu_names() else []
     data = study.data[part.data]
     if (out / name).is_dir():
         resumed = ["--resume", str(out / name), "--data-root", str(data_root / data.folder)]
-        return [*resumed, "--changed", "keep", "--seeds", str(part.seeds), *abreast]
+        return [*resumed, "--changed", "keep", "--seeds", str(part.seeds), *several]
     settings = [option for setting in (*data.settings, *part.settings) for option in ("--set", setting)]
     return [
         "--grid", part.grid, "--preset", study.preset, "--seeds", str(part.seeds), "--dataset", data.dataset,
         "--data-root", str(data_root / data.folder), *(("--only", part.only) if part.only else ()), *settings,
-        "--out", str(out), "--name", name, *abreast,
+        "--out", str(out), "--name", name, *several,
     ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from models.decoder.heads import auxiliary, head
 from models.encoder import weights
 from models.encoder.backbones import BACKBONES
 from models.encoder.output_stride import with_output_stride
-from models.encoder.pyramid import bare, for_any_size, maps, scaled
+from models.encoder.pyramid import build_backbone, feature_maps, for_any_size, scaled
 from models.layers.blocks import CropLike, PadToMultiple, Stack
 from models.layers.dropout import seed_dropout
 from models.spec import BACKBONE, ModelSpec
@@ -55,7 +55,7 @@ def build_training(spec: ModelSpec, num_classes: int, *, seed: int | None = None
     else:
         # Smaller images would leave nothing of the deepest maps of backbones that pad as Caffe did.
         padded = PadToMultiple(1, least=32, dtype="float32", name="padding")(scaled(image, BACKBONES[spec.backbone]))
-        low_level, features, *middle = front(spec)(padded)
+        low_level, features, *middle = build_encoder(spec)(padded)
         context = aspp(features, spec, seed)
         refined = decoder(context, low_level, spec) if spec.architecture == "deeplabv3plus" else refine(context, spec)
         logits = CropLike(dtype="float32", name="logits")([head(refined, padded, spec, num_classes), image])
@@ -70,7 +70,7 @@ def build_training(spec: ModelSpec, num_classes: int, *, seed: int | None = None
     return keras.Model(image, both, name=spec.architecture), used
 
 
-def front(spec: ModelSpec) -> keras.Model:
+def build_encoder(spec: ModelSpec) -> keras.Model:
     """Build what comes before decoder and head.
 
     It takes RGB that is scaled already. It returns the maps at stride 4, at `spec.output_stride`, and the one that an
@@ -78,13 +78,13 @@ def front(spec: ModelSpec) -> keras.Model:
     """
     row, backbone = BACKBONES[spec.backbone], _weighted(spec)
     strides = (4, 32, *([16] if spec.auxiliary_weight else []))
-    levels = keras.Model(backbone.input, maps(backbone, row, strides))
+    levels = keras.Model(backbone.input, feature_maps(backbone, row, strides))
     dense = with_output_stride(levels, spec.output_stride, spec.batch_norm_momentum, spec.sync_batch_norm)
     return for_any_size(dense, row, strides, BACKBONE)
 
 
 def _weighted(spec: ModelSpec) -> Any:
-    backbone = bare(BACKBONES[spec.backbone])
+    backbone = build_backbone(BACKBONES[spec.backbone])
     if spec.weights != "none":
         weights.load(backbone, spec.backbone, spec.weights)
     return backbone

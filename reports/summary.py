@@ -57,7 +57,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class View:
+class ViewSummary:
     """The weights of a cell in one evaluation: validation mIoU with its interval, Boundary IoU, evaluation images/s."""
 
     key: str
@@ -104,7 +104,7 @@ class Summary:
     timed: bool
     trials: pd.DataFrame
     test: dict[str, Interval] = field(default_factory=dict)
-    views: list[View] = field(default_factory=list)
+    views: list[ViewSummary] = field(default_factory=list)
     across: list[Across] = field(default_factory=list)
     scaling: list[ScalingRow] = field(default_factory=list)
     outdated: int = 0
@@ -308,7 +308,7 @@ def _scaling(run: results.Run) -> list[ScalingRow]:
         return []  # a run with one number of replicas, as most are
 
 
-def _views(frame: pd.DataFrame, labels: dict[str, str]) -> list[View]:
+def _views(frame: pd.DataFrame, labels: dict[str, str]) -> list[ViewSummary]:
     """Return every view of each cell's weights, cells in the order of `labels`, views in the order of the records."""
     frame = frame[(frame["split"] == "val") & (frame["status"] == "ok") & frame["miou"].notna()]
     names = list(dict.fromkeys(frame["view"]))
@@ -321,7 +321,7 @@ def _views(frame: pd.DataFrame, labels: dict[str, str]) -> list[View]:
         name: intervals({key: _by_seed(group) for (key, view), group in rows.items() if view == name}) for name in names
     }
     return [
-        View(
+        ViewSummary(
             key,
             labels[key],
             name,

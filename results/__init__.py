@@ -3,8 +3,7 @@
 Names are resolved at their first use (PEP 562), so `import results` loads nothing.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from results import release, scaling, statistics
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
         Throughput,
         TrainMetrics,
         ValMetrics,
-        View,
+        ViewScores,
         plain,
     )
     from results.release import publish, published, published_runs
@@ -57,88 +56,7 @@ if TYPE_CHECKING:
         writing,
     )
     from results.table import VIEW_METRICS, classes, history, load, trials, write_tables
+else:
+    from faces import face
 
-_HOMES = {
-    "Artefact": "results.record",
-    "ArtefactKind": "results.record",
-    "Best": "results.record",
-    "Clocks": "results.record",
-    "Comparison": "results.comparison.types",
-    "ComparisonRow": "results.comparison.types",
-    "Dataset": "results.record",
-    "Epoch": "results.record",
-    "Failure": "results.record",
-    "History": "results.lines",
-    "LOG": "results.store",
-    "Line": "results.lines",
-    "Margins": "results.comparison.margins",
-    "Memory": "results.record",
-    "Point": "results.lines",
-    "Record": "results.record",
-    "Row": "results.scaling",
-    "Run": "results.store",
-    "SCHEMA_VERSION": "results.record",
-    "SCORING_VERSION": "results.record",
-    "Step": "results.lines",
-    "Stored": "results.store",
-    "TRIALS": "results.comparison.types",
-    "Target": "results.record",
-    "Throughput": "results.record",
-    "TrainMetrics": "results.record",
-    "VERDICTS": "results.comparison.types",
-    "VIEW_METRICS": "results.table",
-    "ValMetrics": "results.record",
-    "Verdict": "results.comparison.types",
-    "View": "results.record",
-    "artefact": "results.store",
-    "artefact_path": "results.store",
-    "class_iou": "results.scores",
-    "cell_history": "results.lines",
-    "classes": "results.table",
-    "compare": "results.comparison.comparing",
-    "distinct_names": "results.lines",
-    "find": "results.store",
-    "history": "results.table",
-    "iterate": "results.store",
-    "load": "results.table",
-    "locate": "results.store",
-    "mean_iou": "results.scores",
-    "missing": "results.store",
-    "plain": "results.record",
-    "publish": "results.release",
-    "published": "results.release",
-    "published_runs": "results.release",
-    "read": "results.store",
-    "read_manifest": "results.store",
-    "read_run": "results.store",
-    "release_of": "results.store",
-    "releases_folder": "results.store",
-    "rows": "results.scaling",
-    "sha256": "results.store",
-    "split_alike": "results.comparison.alignment",
-    "starts": "results.scaling",
-    "trials": "results.table",
-    "write": "results.store",
-    "write_bytes": "results.store",
-    "write_tables": "results.table",
-    "writing": "results.store",
-}
-_MODULES = {
-    "margins": "results.comparison.margins",
-    "release": "results.release",
-    "scaling": "results.scaling",
-    "statistics": "results.statistics",
-}
-__all__ = sorted((*_HOMES, *_MODULES))
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(_MODULES[name])
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+    __getattr__, __dir__, __all__ = face(__name__, __file__)

@@ -116,7 +116,7 @@ class Dataset(_Part):
     images: dict[str, NonNegativeInt] = {}
 
     @model_validator(mode="after")
-    def _one_color_a_class(self) -> "Dataset":
+    def _one_color_per_class(self) -> "Dataset":
         if len(self.colors) != len(self.class_names):
             raise ValueError(f"{len(self.class_names)} class names, {len(self.colors)} colours")
         return self
@@ -140,7 +140,7 @@ class GradientScale(_Part):
     at_margin_3: Real = None
 
 
-class Objective(_Part):
+class TrainedLoss(_Part):
     """The loss as it was trained: its parameters with all weights as numbers; the scale includes the calibration."""
 
     params: Object = {}
@@ -189,7 +189,7 @@ class Published(_Part):
     soft_dice: Real = None
 
 
-class View(ValMetrics):
+class ViewScores(ValMetrics):
     """One evaluation of the chosen weights on one split.
 
     `confusion` is C x C, rows truth, columns prediction, in pixels, without void pixels. `iou`, `dice` and `boundary`
@@ -207,7 +207,7 @@ class View(ValMetrics):
     published: Published | None = None
 
     @model_validator(mode="after")
-    def _one_value_a_class(self) -> "View":
+    def _one_value_per_class(self) -> "ViewScores":
         classes = len(self.confusion) or len(self.iou)
         for name in ("iou", "dice", "boundary", *(["confusion"] if self.confusion else [])):
             if len(getattr(self, name)) not in (0, classes):
@@ -347,11 +347,11 @@ class Record(_Part):
     started: Time | None = None
     finished: Time | None = None
     dataset: Dataset | None = None
-    objective: Objective | None = None
+    objective: TrainedLoss | None = None
     environment: Object = {}
     clocks: Clocks = Clocks()
     history: list[Epoch] = []
-    views: list[View] = []
+    views: list[ViewScores] = []
     failed_views: dict[str, str] = {}
     throughput: Throughput | None = None
     memory: Memory = Memory()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from results.record import Published, Record, View
+from results.record import Published, Record, ViewScores
 from results.store import Run, Stored, StrPath, find, iterate, locate, read_run, release_of, write_bytes
 
 _IDENTITY = ("trial", "cell", "label", "seed", "status", "error")
@@ -153,7 +153,7 @@ def _of_trial(record: Record) -> dict[str, Any]:
     }
 
 
-def _of_view(record: Record, view: View | None) -> dict[str, Any]:
+def _of_view(record: Record, view: ViewScores | None) -> dict[str, Any]:
     if view is None:
         return dict(zip(("view", "split"), _OWED, strict=True))
     names = ("view", "split", "images", "miou", "mean_dice", "pixel_accuracy", "mean_image_iou", "boundary_iou")
@@ -198,7 +198,7 @@ def classes(stored: Iterable[Stored]) -> pd.DataFrame:
     return frame.astype({"seed": "int64", "class_id": "int64", "pixels": "Int64", **dict.fromkeys(real, "float64")})
 
 
-def _of_classes(record: Record, view: View) -> Iterator[dict[str, Any]]:
+def _of_classes(record: Record, view: ViewScores) -> Iterator[dict[str, Any]]:
     names = record.dataset.class_names if record.dataset else []
     for index in range(max(len(view.iou), len(view.confusion))):
         yield {

@@ -40,9 +40,8 @@ if TYPE_CHECKING:
     )
     from bench.core.keras_version import KERAS_3, has_addons
     from bench.core.labels import IGNORE_INDEX
-    from bench.core.lazy import face, homes
     from bench.core.trial_files import ATTEMPTS_FILE, CHECKPOINT_FILE, SPEC_FILE, WEIGHTS_FILE
 else:
-    from bench.core.lazy import face
+    from faces import face
 
     __getattr__, __dir__, __all__ = face(__name__, __file__)

@@ -33,7 +33,7 @@ COMMIT_VARIABLE = "SEGMENTATION_BENCH_COMMIT"
 """Environment variable: the commit of a copy of the project that is no git checkout."""
 CACHE_VARIABLE = "SEGMENTATION_BENCH_CACHE"
 """Environment variable: the folder of the caches of decoded images and of model costs."""
-ROOMS = ("bench", "losses", "models", "results", "reports")
+ROOMS = ("bench", "faces", "losses", "models", "results", "reports")
 PACKAGES = ("tensorflow", "keras", "keras-cv", "tensorflow-addons", "ray", "numpy", "pandas")
 
 MADE_BY = ("code", "python", "tensorflow", "keras", "keras_cv", "tensorflow_addons")
@@ -41,7 +41,7 @@ MADE_BY = ("code", "python", "tensorflow", "keras", "keras_cv", "tensorflow_addo
 
 
 def check_rooms() -> None:
-    """Check that Python finds the five packages in this project, because other projects may use their generic names.
+    """Check that Python finds the packages of `ROOMS` in this project; others may have packages of these generic names.
 
     Raises:
         UsageError: a package is found elsewhere, or not at all. The message names it.

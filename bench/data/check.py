@@ -15,7 +15,7 @@ from bench.data.dataset import Dataset, Split
 
 NEAR = 10
 """Images whose 256-bit difference hashes differ in at most this many bits are reported as near-duplicates."""
-_ABREAST = 128
+_AT_ONCE = 128
 
 
 class Twin(NamedTuple):
@@ -53,9 +53,9 @@ class _Seen(NamedTuple):
     hash: np.ndarray
 
 
-def look(dataset: Dataset, tell: Callable[[], None] = lambda: None) -> Findings:
-    """Read every pair of a data set and return the findings. `tell` is called after each pair."""
-    seen = {name: list(_seen(split, tell)) for name, split in dataset.splits.items()}
+def look(dataset: Dataset, on_read: Callable[[], None] = lambda: None) -> Findings:
+    """Read every pair of a data set and return the findings. `on_read` is called after each pair."""
+    seen = {name: list(_seen(split, on_read)) for name, split in dataset.splits.items()}
     classes = len(dataset.class_names)
     pixels, images, sizes = {}, {}, {}
     for name, some in seen.items():
@@ -69,7 +69,7 @@ def look(dataset: Dataset, tell: Callable[[], None] = lambda: None) -> Findings:
     return Findings(pixels, images, sizes, _twins(names, owner, flat))
 
 
-def _seen(split: Split, tell: Callable[[], None]) -> Iterator[_Seen]:
+def _seen(split: Split, on_read: Callable[[], None]) -> Iterator[_Seen]:
     def one(index: int) -> _Seen:
         image, label = split.read(index)
         values, (height, width) = np.bincount(label.ravel(), minlength=256), label.shape
@@ -77,9 +77,9 @@ def _seen(split: Split, tell: Callable[[], None]) -> Iterator[_Seen]:
         return _Seen(values, (height, width), digest, difference_hash(image))
 
     with ThreadPoolExecutor() as pool:
-        for first in range(0, len(split), _ABREAST):
-            for found in pool.map(one, range(first, min(first + _ABREAST, len(split)))):
-                tell()
+        for first in range(0, len(split), _AT_ONCE):
+            for found in pool.map(one, range(first, min(first + _AT_ONCE, len(split)))):
+                on_read()
                 yield found
 
 

@@ -29,7 +29,7 @@ MEMORY_LIMIT = 2 << 30
 """Bytes up to which `auto` keeps arrays in memory if no other process can share a file of them."""
 FORGET = 30 * 24 * 3600
 """Seconds without a read after which a file is removed, when another file is written."""
-_ABREAST = 64
+_AT_ONCE = 64
 
 Item = tuple[np.ndarray, ...]
 Shapes = list[list[list[int]]]
@@ -71,8 +71,8 @@ def _fits(count: int, make: Callable[[int], Item]) -> bool:
 def _made(count: int, make: Callable[[int], Item]) -> Iterator[Item]:
     """Yield the items in order. They are computed in small groups, so few wait in memory."""
     with ThreadPoolExecutor() as pool:
-        for first in range(0, count, _ABREAST):
-            yield from pool.map(make, range(first, min(first + _ABREAST, count)))
+        for first in range(0, count, _AT_ONCE):
+            yield from pool.map(make, range(first, min(first + _AT_ONCE, count)))
 
 
 class _Mapped(Sequence):  # type: ignore[type-arg]

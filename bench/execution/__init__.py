@@ -10,6 +10,6 @@ if TYPE_CHECKING:
     from bench.execution.runner import TrialRunner
     from bench.execution.search import candidates, choose
 else:
-    from bench.core import face
+    from faces import face
 
     __getattr__, __dir__, __all__ = face(__name__, __file__)

@@ -33,7 +33,7 @@ from bench.perf import peak, tutorial
 from bench.perf.ratios import Ratio, keep, report, stack
 from bench.perf.rounds import in_fresh_process, quartiles, times
 from models import BACKBONES, builder, cost_of
-from models.encoder.pyramid import bare
+from models.encoder.pyramid import build_backbone
 
 OURS, STOCK, OURS_16, TUTORIAL = "ours", "KerasCV", "ours, stride 16", "the keras.io tutorial"
 SPECS = {
@@ -73,8 +73,8 @@ def backbone(case: Case, side: str) -> keras.Model:
     """Return the part of a side's model in front of decoder and head."""
     keras.mixed_precision.set_global_policy(case.precision)
     if side == OURS:
-        return builder.front(models.ModelSpec.model_validate({**SPECS[OURS], "backbone": case.backbone}))
-    whole = bare(BACKBONES[case.backbone])
+        return builder.build_encoder(models.ModelSpec.model_validate({**SPECS[OURS], "backbone": case.backbone}))
+    whole = build_backbone(BACKBONES[case.backbone])
     levels = (whole.pyramid_level_inputs[name] for name in ("P2", "P5"))
     return keras.Model(whole.input, [whole.get_layer(name).output for name in levels])
 

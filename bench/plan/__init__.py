@@ -20,6 +20,6 @@ if TYPE_CHECKING:
         why_unplaceable,
     )
 else:
-    from bench.core import face
+    from faces import face
 
     __getattr__, __dir__, __all__ = face(__name__, __file__)

@@ -47,7 +47,7 @@ def predictor(
         model.load_weights(str(checkpoint))
     except (ValueError, KeyError, OSError) as error:
         raise UsageError(f"{checkpoint} does not fit the trial's model: {in_a_line(error)}") from None
-    square = BACKBONES[spec.model.backbone].one_size
+    square = BACKBONES[spec.model.backbone].fixed_size
     refine = models.DenseCRF(from_logits=False) if crf else None
 
     # One trace for images of all sizes.

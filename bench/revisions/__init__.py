@@ -8,6 +8,6 @@ if TYPE_CHECKING:
     from bench.revisions.naming import Revision, resolve
     from bench.revisions.worktrees import Checkout, Worktrees
 else:
-    from bench.core import face
+    from faces import face
 
     __getattr__, __dir__, __all__ = face(__name__, __file__)

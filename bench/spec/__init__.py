@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from bench.spec.fields import assign, fields_of, parse
     from bench.spec.settings import as_settings
     from bench.spec.trial_spec import DataSpec, LossSpec, Placement, TrainSpec, TrialSpec, initial_weights
-    from bench.spec.views import View
+    from bench.spec.views import ViewSpec
 else:
-    from bench.core import face
+    from faces import face
 
     __getattr__, __dir__, __all__ = face(__name__, __file__)

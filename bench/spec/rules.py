@@ -89,9 +89,9 @@ def keras_cv_has_one_stride(spec: TrialSpec) -> str | None:
 def fixed_size_of_some_backbones(spec: TrialSpec) -> str | None:
     """A backbone that is another function at every size has `data.crop` equal to `data.size`, and views without scales.
 
-    See `one_size` in `models.encoder.backbones`.
+    See `fixed_size` in `models.encoder.backbones`.
     """
-    if not BACKBONES[spec.model.backbone].one_size:
+    if not BACKBONES[spec.model.backbone].fixed_size:
         return None
     if spec.data.crop == spec.data.size and all(view.scales == (1.0,) for view in spec.eval.views):
         return None

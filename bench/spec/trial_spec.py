@@ -22,7 +22,7 @@ from bench.spec.augmentation import AugmentationPolicy
 from bench.spec.augmentation import named as named_policies
 from bench.spec.base import Spec, added_later, identity, outside_cell
 from bench.spec.rules import RULES
-from bench.spec.views import View
+from bench.spec.views import ViewSpec
 from models import ModelSpec
 
 OptimizerName = Literal["adam", "adamw", "sgd", "lamb", "rectified_adam", "novograd"]
@@ -189,7 +189,7 @@ class EvalSpec(Spec):
     pictures: int = outside_cell(6, ge=0, le=64)
     keep_checkpoint: Literal["best", "last", "none"] = outside_cell("best")
     window_steps: int = outside_cell(10, ge=1)
-    views: tuple[View, ...] = outside_cell(())
+    views: tuple[ViewSpec, ...] = outside_cell(())
     published: bool = outside_cell(False)
 
     @model_validator(mode="after")

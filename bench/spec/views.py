@@ -32,7 +32,7 @@ class CRF(Spec):
         return f"crf({values})" if values else "crf"
 
 
-class View(Spec):
+class ViewSpec(Spec):
     """A way to evaluate the trained weights. What is left out is as in training."""
 
     output_stride: int | None = None
@@ -46,7 +46,7 @@ class View(Spec):
         return {True: {}, False: None}[value] if isinstance(value, bool) else value
 
     @model_validator(mode="after")
-    def _known(self) -> View:
+    def _known(self) -> ViewSpec:
         if self.output_stride not in (None, *OUTPUT_STRIDES):
             raise ValueError(f"output_stride {self.output_stride}: known are {', '.join(map(str, OUTPUT_STRIDES))}")
         return self

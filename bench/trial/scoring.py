@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.core import UsageError
-from bench.spec import View
+from bench.spec import ViewSpec
 from bench.trial import views
 from bench.trial.batch_norm import recalibrate, share_statistics
 from bench.trial.clocks import PhaseTimer
@@ -113,7 +113,7 @@ def _other_views(prepared: Prepared, default: list[dict[str, Any]], facts: Facts
     return found
 
 
-def _view(prepared: Prepared, view: View) -> list[dict[str, Any]]:
+def _view(prepared: Prepared, view: ViewSpec) -> list[dict[str, Any]]:
     """Score one view and return one row per split."""
     with prepared.strategy.scope():
         predict = views.predictor(view, prepared.model, prepared.spec, prepared.classes)

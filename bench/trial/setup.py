@@ -120,7 +120,7 @@ def _evaluation(spec: TrialSpec, dataset: Dataset) -> dict[str, tf.data.Dataset]
     # The batch size is rounded up to a multiple of the replicas: a shorter last batch crashes the strategy.
     replicas = spec.placement.replicas
     batch = -(-spec.eval.batch_size // replicas) * replicas
-    square = models.BACKBONES[spec.model.backbone].one_size
+    square = models.BACKBONES[spec.model.backbone].fixed_size
     return {
         name: pipeline.evaluation(split, spec.data, batch, square, replicas)
         for name, split in dataset.splits.items()

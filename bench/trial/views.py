@@ -13,12 +13,12 @@ from models import scores
 if TYPE_CHECKING:
     import keras
 
-    from bench.spec import TrialSpec, View
+    from bench.spec import TrialSpec, ViewSpec
 
 Predictor = Callable[..., tf.Tensor]
 
 
-def predictor(view: View, model: keras.Model, spec: TrialSpec, classes: int) -> Predictor:
+def predictor(view: ViewSpec, model: keras.Model, spec: TrialSpec, classes: int) -> Predictor:
     """Return a function from images (B,H,W,3) in 0..255 to logits (B,H,W,C), or to log-probabilities in their place.
 
     With a CRF the function also takes `sizes` (B,2), height and width of each image without its margin.

@@ -32,7 +32,7 @@ class Backbone:
         levels: layers with the last outputs at stride 4, 8, 16 and 32, by KerasCV's level names where it has them.
         strides: output strides that the backbone supports.
         multiple: the sides of the image must be multiples of it.
-        one_size: whether it is another function at every size of the image. Then a model trained at one size is of no
+        fixed_size: whether it is another function at every size of the image. Then a model trained at one size is of no
             use at another.
     """
 
@@ -47,7 +47,7 @@ class Backbone:
     levels: tuple[str, str, str, str] = ("P2", "P3", "P4", "P5")
     strides: tuple[int, ...] = (8, 16, 32)
     multiple: int = 1
-    one_size: bool = False
+    fixed_size: bool = False
 
     @property
     def scaling(self) -> str:
@@ -200,7 +200,7 @@ def _mit(width: int, depths: tuple[int, ...], parameters: int, preset: str | Non
     way that depends on the size (see models.encoder.mix_transformer).
     """
     arguments = {"depths": depths, "embedding_dims": (width, 2 * width, 5 * width, 8 * width)}
-    own = {"levels": ("P1", "P2", "P3", "P4"), "strides": (32,), "multiple": 32, "one_size": True}
+    own = {"levels": ("P1", "P2", "P3", "P4"), "strides": (32,), "multiple": 32, "fixed_size": True}
     return _row("MiT", arguments, parameters, preset=preset, **own)
 
 

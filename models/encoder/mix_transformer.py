@@ -5,7 +5,7 @@ Here the layers keep maps (B, H, W, C), with KerasCV's weights. At KerasCV's siz
 mistake of KerasCV: before and after the strided convolution of its attention, it reshapes between sequence and map with
 channels and places exchanged. Its ImageNet weights were trained that way. Which values are neighbours in the reshaped
 map depends on the number of places. So the model takes any size, but is another function at each: train and evaluate it
-at one size (`Backbone.one_size`). Its GELU is the approximation by the hyperbolic tangent.
+at one size (`Backbone.fixed_size`). Its GELU is the approximation by the hyperbolic tangent.
 
 Source: SegFormer, Xie et al. 2021, arXiv 2105.15203. Stochastic depth is off.
 """

@@ -23,7 +23,7 @@ class ReverseChannels(keras.layers.Layer):
         return inputs[..., ::-1]
 
 
-def bare(row: Backbone) -> Any:
+def build_backbone(row: Backbone) -> Any:
     """Build the backbone of a row with random weights, for images of any size that are scaled as the row says.
 
     The caller pads sides that are no multiples of the row's `multiple`.
@@ -41,8 +41,8 @@ def bare(row: Backbone) -> Any:
     return getattr(getattr(home, module), constructor)(input_shape=(None, None, 3), **arguments)
 
 
-def maps(backbone: Any, row: Backbone, strides: Iterable[int]) -> list[Any]:
-    """Return symbolic outputs (B, H/stride, W/stride, C) of a model from `bare`; its output stride is unchanged yet."""
+def feature_maps(backbone: Any, row: Backbone, strides: Iterable[int]) -> list[Any]:
+    """Return outputs (B, H/stride, W/stride, C) of a model from `build_backbone`, symbolic, at the given strides."""
     layers = getattr(backbone, "pyramid_level_inputs", {})
     levels = [row.levels[STRIDES.index(stride)] for stride in strides]
     return [backbone.get_layer(layers.get(level, level)).output for level in levels]

@@ -56,7 +56,7 @@ def load(model: Any, backbone: str, source: str) -> None:
     """Fill a whole backbone with weights, in place.
 
     Args:
-        model: the backbone, as `models.encoder.pyramid.bare` makes it.
+        model: the backbone, as `models.encoder.pyramid.build_backbone` makes it.
         backbone: name of its row in the table.
         source: `imagenet`, the preset of the row, or a path. A path names HDF5 weights (`.h5` by layer name,
             `.weights.h5` as Keras saves them) or a Keras model (`.keras`, whole `.h5`). The model is this backbone, or

@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 import results
 from reports.figures.theme import INK, MOST_ROWS, SOFT, legend, say_cut, short, style
-from reports.summary import Cell, Summary, View
+from reports.summary import Cell, Summary, ViewSummary
 from results.statistics import between
 
 MOST_CLASSES = 30
@@ -145,7 +145,7 @@ def views(summary: Summary) -> Figure | None:
     return figure
 
 
-def _numbered(views: list[View]) -> dict[str, int]:
+def _numbered(views: list[ViewSummary]) -> dict[str, int]:
     """Number the views of a cell from 1 on; the stride of training is one view under two names, with one number."""
     places: dict[tuple[float, float], int] = {}
     return {

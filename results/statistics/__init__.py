@@ -1,7 +1,6 @@
 """Statistics of cells over seeds: pure functions of arrays and mappings, without records or files."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from results.statistics.aggregates import (
@@ -50,47 +49,7 @@ if TYPE_CHECKING:
         Ranking,
         rank,
     )
+else:
+    from faces import face
 
-_HOMES = {
-    "Change": "results.statistics.gate",
-    "Decision": "results.statistics.gate",
-    "Difference": "results.statistics.confidence",
-    "Effect": "results.statistics.bisection",
-    "Estimate": "results.statistics.aggregates",
-    "Interval": "results.statistics.confidence",
-    "Pool": "results.statistics.pooling",
-    "Ranking": "results.statistics.ranking",
-    "Search": "results.statistics.bisection",
-    "SearchPlan": "results.statistics.bisection",
-    "SearchStep": "results.statistics.bisection",
-    "between": "results.statistics.confidence",
-    "changes": "results.statistics.gate",
-    "decide": "results.statistics.gate",
-    "degrees_of_freedom": "results.statistics.pooling",
-    "difference": "results.statistics.confidence",
-    "effect_across": "results.statistics.bisection",
-    "headline": "results.statistics.gate",
-    "holm": "results.statistics.multiplicity",
-    "interquartile_mean": "results.statistics.aggregates",
-    "intervals": "results.statistics.confidence",
-    "performance_profile": "results.statistics.aggregates",
-    "pool": "results.statistics.pooling",
-    "power_of_t": "results.statistics.power",
-    "probability_best": "results.statistics.aggregates",
-    "probability_of_improvement": "results.statistics.aggregates",
-    "rank": "results.statistics.ranking",
-    "replay": "results.statistics.bisection",
-    "seed_correlation": "results.statistics.pooling",
-    "smallest_detectable": "results.statistics.power",
-}
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+    __getattr__, __dir__, __all__ = face(__name__, __file__)

@@ -7,38 +7,38 @@ from pathlib import Path
 import psutil
 
 
-def nothing(payload, tell):
+def nothing(payload, emit):
     pass
 
 
-def visible(payload, tell):
-    tell({"event": "step", "epoch": 1, "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", ""), "pid": os.getpid()})
+def visible(payload, emit):
+    emit({"event": "step", "epoch": 1, "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", ""), "pid": os.getpid()})
     print("printed by the worker")
 
 
-def die(payload, tell):
+def die(payload, emit):
     if payload.get("die"):
         os.kill(os.getpid(), payload["die"])
     if payload.get("raise"):
         raise RuntimeError("raised in the worker")
 
 
-def wait_at_first(payload, tell):
+def wait_at_first(payload, emit):
     """Hang in the first attempt, return in the next."""
     mark = Path(payload["mark"])
-    tell({"event": "step", "epoch": 1, "attempt": 2 if mark.exists() else 1})
+    emit({"event": "step", "epoch": 1, "attempt": 2 if mark.exists() else 1})
     if not mark.exists():
         mark.touch()
         time.sleep(600)
 
 
-def holds_gpus(payload, tell):
+def holds_gpus(payload, emit):
     node = psutil.Process().parents()[1].pid  # the raylet, which starts the worker that starts this process
     since = time.time()
-    tell({"event": "step", "node": node})
+    emit({"event": "step", "node": node})
     time.sleep(1)
     gpus = os.environ["CUDA_VISIBLE_DEVICES"]
-    tell({"event": "step", "gpus": gpus, "node": node, "since": since, "until": time.time()})
+    emit({"event": "step", "gpus": gpus, "node": node, "since": since, "until": time.time()})
 
 
 def where():

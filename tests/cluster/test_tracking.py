@@ -1,4 +1,4 @@
-"""Ray's loggers, fed with what jobs tell: what arrives in TensorBoard files and in a local MLflow store."""
+"""Ray's loggers, fed with events of jobs: what arrives in TensorBoard files and in a local MLflow store."""
 
 import importlib.util
 import struct
@@ -13,7 +13,7 @@ from bench.execution.tracking import Tracking
 FACTS = {"label": "dice", "model": {"backbone": "resnet18"}, "train": {"epochs": 2}}
 
 
-def told(tracking, job, miou):
+def emit_job(tracking, job, miou):
     from bench.execution.ray_tune import Event
 
     tracking(Event("started", job))
@@ -27,9 +27,9 @@ def told(tracking, job, miou):
 def tracked(folder, services=(), notes=None):
     facts = dict.fromkeys(("dice-s0", "dice-s1"), FACTS)
     tracking = Tracking(folder, "losses", services, facts, (notes if notes is not None else []).append)
-    told(tracking, "dice-s0", 0.5)
+    emit_job(tracking, "dice-s0", 0.5)
     tracking.ended("dice-s0", True)
-    told(tracking, "dice-s1", 0.4)  # and is cut off
+    emit_job(tracking, "dice-s1", 0.4)  # and is cut off
     tracking.close()
 
 

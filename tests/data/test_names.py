@@ -12,7 +12,7 @@ from bench.core import UsageError
 from bench.data import load
 from bench.data.__main__ import app
 from bench.data.sources.classes import declared
-from bench.data.sources.made_masks import plain_png
+from bench.data.sources.derived_files import plain_png
 from bench.spec import DataSpec
 
 LABEL = np.repeat(np.array([0, 1, 2, 255], np.uint8), 5)[:, None].repeat(30, 1)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from bench.core import UsageError
 from bench.data import image_io
-from bench.data.sources.made_masks import mask_of
+from bench.data.sources.derived_files import mask_of
 from bench.data.sources.mask_codes import Colors, Shown, Values
 
 TWO = np.resize(np.array([0, 1, 1, 0, 1, 0, 0], np.uint8), (6, 8))

@@ -21,11 +21,11 @@ from bench.spec import parse
 ENTRY = "fault_trials:worker"
 
 
-def worker(payload, tell):
+def worker(payload, emit):
     faults = Path(os.environ.get("FAULTS", "absent"))
     loss = payload["spec"]["loss"]["name"]
     behaviour = json.loads(faults.read_text()).get(loss, "") if faults.exists() else ""
-    tell({"event": "step", "epoch": 1, "step": 1, "loss": 1.0})
+    emit({"event": "step", "epoch": 1, "step": 1, "loss": 1.0})
     if behaviour == "wait":
         time.sleep(600)
     if behaviour == "kill":

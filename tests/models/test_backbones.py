@@ -16,7 +16,7 @@ import models
 from models import BACKBONES
 from models.encoder.backbones import Backbone
 from models.encoder.mix_transformer import TransformerBlock
-from models.encoder.pyramid import STRIDES, ReverseChannels, bare, for_any_size, maps, scaled
+from models.encoder.pyramid import STRIDES, ReverseChannels, build_backbone, feature_maps, for_any_size, scaled
 
 SMALL = {"aspp_channels": 8, "decoder_channels": 8, "low_level_channels": 8}
 # The families of KerasCV 0.9 that classify and have a map at each of the strides 4 to 32; YOLOv8 is made for detection.
@@ -90,7 +90,7 @@ def test_the_mix_transformer_is_that_of_keras_cv() -> None:
     row = replace(row, arguments={**row.arguments, "depths": (1, 1, 1, 1)})
     arguments = {key: list(value) if isinstance(value, tuple) else value for key, value in row.arguments.items()}
     theirs = keras_cv.models.MiTBackbone(input_shape=(64, 64, 3), **arguments)
-    ours = bare(row)
+    ours = build_backbone(row)
     assert ours.count_params() == theirs.count_params()
     rng = np.random.default_rng(2)
     values = [rng.normal(0, 0.1, value.shape) for value in theirs.get_weights()]
@@ -98,21 +98,23 @@ def test_the_mix_transformer_is_that_of_keras_cv() -> None:
     theirs.set_weights(values)
     image = rng.uniform(0, 1, (2, 64, 64, 3)).astype("float32")
     pyramid = keras.Model(theirs.input, [theirs.get_layer(n).output for n in theirs.pyramid_level_inputs.values()])
-    for mine, other in zip(keras.Model(ours.input, maps(ours, row, STRIDES))(image), pyramid(image), strict=True):
+    for mine, other in zip(
+        keras.Model(ours.input, feature_maps(ours, row, STRIDES))(image), pyramid(image), strict=True
+    ):
         np.testing.assert_allclose(np.asarray(mine), np.asarray(other), rtol=0, atol=1e-4 * np.std(other))
 
 
-@pytest.mark.parametrize(("reduction", "one_size"), [(2, True), (1, False)])
-def test_the_mix_transformer_is_another_function_at_every_size(reduction: int, one_size: bool) -> None:
+@pytest.mark.parametrize(("reduction", "fixed_size"), [(2, True), (1, False)])
+def test_the_mix_transformer_is_another_function_at_every_size(reduction: int, fixed_size: bool) -> None:
     """On a map that is the same everywhere attention has nothing to tell places apart by, whatever their number."""
     keras.utils.set_random_seed(0)
     block = TransformerBlock(channels=6, heads=2, reduction=reduction)
     pixel = np.random.default_rng(0).normal(size=6).astype("float32")
     small, large = (np.asarray(block(np.broadcast_to(pixel, (1, side, side, 6))))[0, 3, 3] for side in (8, 16))
-    assert (np.abs(small - large).max() > 1e-3) == one_size
-    if not one_size:
+    assert (np.abs(small - large).max() > 1e-3) == fixed_size
+    if not fixed_size:
         np.testing.assert_allclose(small, large, atol=1e-5)
-    assert all(row.one_size == (row.constructor == "keras_cv.models.MiTBackbone") for row in BACKBONES.values())
+    assert all(row.fixed_size == (row.constructor == "keras_cv.models.MiTBackbone") for row in BACKBONES.values())
 
 
 @pytest.mark.parametrize(
@@ -124,8 +126,8 @@ def test_the_mix_transformer_is_another_function_at_every_size(reduction: int, o
 )
 def test_backbones_of_whole_multiples_take_any_size(name: str, small: dict) -> None:
     row = replace(BACKBONES[name], arguments={**BACKBONES[name].arguments, **small})
-    backbone = bare(row)
-    dense = models.with_output_stride(keras.Model(backbone.input, maps(backbone, row, (4, 32))), 32)
+    backbone = build_backbone(row)
+    dense = models.with_output_stride(keras.Model(backbone.input, feature_maps(backbone, row, (4, 32))), 32)
     model = for_any_size(dense, row, (4, 32), "backbone")
     low_level, context = model(np.random.default_rng(0).uniform(0, 1, (1, 65, 97, 3)).astype("float32"))
     assert (tuple(low_level.shape[1:3]), tuple(context.shape[1:3])) == ((17, 25), (3, 4))

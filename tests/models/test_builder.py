@@ -175,9 +175,9 @@ def test_the_seed_fixes_weights_and_dropout() -> None:
 
 def test_a_weights_file_fills_the_backbone(tmp_path: Path) -> None:
     from models.encoder.backbones import BACKBONES
-    from models.encoder.pyramid import bare
+    from models.encoder.pyramid import build_backbone
 
-    whole = bare(BACKBONES["resnet18"])
+    whole = build_backbone(BACKBONES["resnet18"])
     whole.save(tmp_path / "resnet18.keras")
     built = _build(weights=str(tmp_path / "resnet18.keras"), output_stride=16).get_layer("backbone")
     name = "v2_stack_3_block1_2_conv"

@@ -13,7 +13,7 @@ import models
 from models import BACKBONES
 from models.encoder.backbones import Backbone
 from models.encoder.output_stride import primitives
-from models.encoder.pyramid import STRIDES, bare, maps
+from models.encoder.pyramid import STRIDES, build_backbone, feature_maps
 from models.layers.normalisation import BatchNormalization
 
 TOLERANCE = 1e-11  # of the map's deviation; in double precision thin backbones are off by 4e-15 at most
@@ -37,8 +37,8 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
 
 def _levels(row: Backbone) -> keras.Model:
     keras.utils.set_random_seed(1)
-    backbone = bare(row)
-    return keras.Model(backbone.input, maps(backbone, row, STRIDES))
+    backbone = build_backbone(row)
+    return keras.Model(backbone.input, feature_maps(backbone, row, STRIDES))
 
 
 def _image(row: Backbone) -> np.ndarray:
@@ -74,7 +74,7 @@ def test_dense_map_holds_the_original(name: str) -> None:
 @pytest.mark.parametrize("name", BACKBONES)
 def test_dense_map_holds_the_original_of_every_backbone(name: str) -> None:
     row = BACKBONES[name]
-    assert bare(row).count_params() == row.parameters
+    assert build_backbone(row).count_params() == row.parameters
     _assert_consistent(row, row.strides)
 
 

@@ -12,14 +12,14 @@ import pytest
 import models
 from models import BACKBONES
 from models.encoder import torch_state, weights
-from models.encoder.pyramid import bare
+from models.encoder.pyramid import build_backbone
 
 CONVERTED = Path(__file__).parents[3] / "shared/weights"
 
 
 @pytest.fixture(scope="module")
 def b0() -> keras.Model:
-    model = bare(BACKBONES["efficientnetlite_b0"])
+    model = build_backbone(BACKBONES["efficientnetlite_b0"])
     weights.load(model, "efficientnetlite_b0", "imagenet")
     return model
 
@@ -30,7 +30,7 @@ def test_package_equals_the_converted_file(size: str) -> None:
     if not path.exists():
         pytest.skip(f"no independently converted weights at {path}")
     name = f"efficientnetlite_{size}"
-    model = bare(BACKBONES[name])
+    model = build_backbone(BACKBONES[name])
     weights.load(model, name, "imagenet")
     ours = model.get_weights()
     weights.load(model, name, str(path))
@@ -75,12 +75,12 @@ def test_anything_but_tensors_is_refused(tmp_path: Path) -> None:
 def test_a_saved_backbone_loads_and_does_not_fit_another(suffix: str, tmp_path: Path, b0: keras.Model) -> None:
     path = tmp_path / f"saved{suffix}"
     (b0.save_weights if suffix == ".weights.h5" else b0.save)(path)
-    fresh = bare(BACKBONES["efficientnetlite_b0"])
+    fresh = build_backbone(BACKBONES["efficientnetlite_b0"])
     weights.load(fresh, "efficientnetlite_b0", str(path))
     for one, other in zip(fresh.get_weights(), b0.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     with pytest.raises(ValueError, match="conv1_conv"):
-        weights.load(bare(BACKBONES["resnet18"]), "resnet18", str(path))
+        weights.load(build_backbone(BACKBONES["resnet18"]), "resnet18", str(path))
 
 
 def test_missing_files_are_named_before_anything_is_built(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_weights_of_blocks_and_of_unnamed_layers_go_by_order(tmp_path: Path) -> 
     """KerasCV numbers parts of CSPDarkNet by the process; a file of another process has other numbers."""
     row = BACKBONES["csp_darknet_s"]
     small = {**row.arguments, "stackwise_channels": (8, 16, 24, 32), "stackwise_depth": (1, 1, 1, 1)}
-    one, other = (bare(replace(row, arguments=small)) for _ in range(2))
+    one, other = (build_backbone(replace(row, arguments=small)) for _ in range(2))
     for suffix in (".h5", ".weights.h5"):
         (one.save if suffix == ".h5" else one.save_weights)(tmp_path / f"one{suffix}")
         other.set_weights([np.zeros(value.shape) for value in other.get_weights()])
@@ -113,7 +113,8 @@ def test_a_deeper_network_is_another_architecture(tmp_path: Path) -> None:
     row = BACKBONES["resnet18"]
     thin = {**row.arguments, "stackwise_filters": (64, 8, 16, 16)}
     shallow, deep = (
-        bare(replace(row, arguments={**thin, "stackwise_blocks": blocks})) for blocks in ((1, 1, 1, 1), (1, 1, 1, 2))
+        build_backbone(replace(row, arguments={**thin, "stackwise_blocks": blocks}))
+        for blocks in ((1, 1, 1, 1), (1, 1, 1, 2))
     )
     before = shallow.get_weights()
     for suffix in (".h5", ".keras"):
@@ -131,7 +132,7 @@ def test_of_a_whole_model_the_backbone_is_taken(suffix: str, tmp_path: Path) -> 
     small = {"aspp_channels": 8, "decoder_channels": 8, "low_level_channels": 8}
     whole = models.build(models.ModelSpec(backbone="resnet18", **small), 3)
     whole.save(tmp_path / f"whole{suffix}")
-    fresh = bare(BACKBONES["resnet18"])
+    fresh = build_backbone(BACKBONES["resnet18"])
     weights.load(fresh, "resnet18", str(tmp_path / f"whole{suffix}"))
     for ours, theirs in zip(whole.get_layer("backbone").get_weights(), fresh.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)

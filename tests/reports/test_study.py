@@ -223,6 +223,17 @@ def test_a_part_is_begun_once_and_then_resumed(tmp_path, monkeypatch):
     assert not command.complete(planned, "parts-losses", tmp_path / "runs")
 
 
+def test_the_old_key_for_trials_at_once_is_still_read(tmp_path):
+    text = "preset: a\ndata: {{d: {{dataset: s, folder: f}}}}\nclaims: []\n"
+    text += "parts: {{p: {{data: d, grid: g, seeds: 3, {}}}}}\n"
+    for key in ("trials_at_once", "abreast"):
+        (tmp_path / "s.yaml").write_text(text.format(f"{key}: 2"))
+        assert command.read(tmp_path / "s.yaml").parts["p"].trials_at_once == 2
+    (tmp_path / "s.yaml").write_text(text.format("abreast: 2, trials_at_once: 2"))
+    with pytest.raises(UsageError, match=r"abreast"):
+        command.read(tmp_path / "s.yaml")
+
+
 def test_a_part_with_a_trial_that_failed_is_shown_with_the_seeds_it_has(run, tmp_path):
     planned = command.Study.model_validate({
         "preset": "smoke", "data": {"d": {"dataset": "scenes", "folder": "x"}},

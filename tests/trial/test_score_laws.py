@@ -19,7 +19,7 @@ from bench import prediction
 from bench.core import IGNORE_INDEX
 from bench.data import pipeline
 from bench.data.dataset import Split
-from bench.spec import TrialSpec, View, parse
+from bench.spec import TrialSpec, ViewSpec, parse
 from bench.trial import views
 from bench.trial.evaluator import Evaluator
 from models.inference.export import export
@@ -77,7 +77,7 @@ def trained(
     return request.param, spec, model, path
 
 
-def _evaluator(spec: TrialSpec, model: Any, view: View) -> Evaluator:
+def _evaluator(spec: TrialSpec, model: Any, view: ViewSpec) -> Evaluator:
     loss = losses.get("cross_entropy", average="image")
     shown = views.predictor(view, model, spec, CLASSES)
     return Evaluator(shown, loss, CLASSES, tf.distribute.OneDeviceStrategy("CPU:0"), sized=view.crf is not None)
@@ -99,7 +99,7 @@ def test_a_label_map_hangs_on_the_weights_and_the_picture_alone(trained: Trained
     which, spec, model, weights = trained
     if (which, name) in IMPOSSIBLE:
         pytest.skip("refused by the spec")
-    view, square, every = View(**VIEWS[name]), which == "one size", range(len(PAIRS))
+    view, square, every = ViewSpec(**VIEWS[name]), which == "one size", range(len(PAIRS))
     evaluator = _evaluator(spec, model, view)
     beside = _maps(evaluator, _split(*every), 4, square)
     assert len(np.unique(np.concatenate([one.ravel() for one in beside]))) > 1
@@ -122,7 +122,7 @@ def test_a_label_map_hangs_on_the_weights_and_the_picture_alone(trained: Trained
 
 def test_a_split_s_matrix_is_the_sum_of_those_of_its_parts(trained: Trained) -> None:
     which, spec, model, _ = trained
-    evaluator = _evaluator(spec, model, View())
+    evaluator = _evaluator(spec, model, ViewSpec())
 
     def scored(split: Split, batch: int) -> Any:
         return evaluator(pipeline.evaluation(split, spec.data, batch, which == "one size", 1))

@@ -56,10 +56,10 @@ class Done(NamedTuple):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, thin_resnet):
     """A trial on two replicas in mixed precision with a frozen, pretrained backbone and an auxiliary head."""
-    from models.encoder.pyramid import bare
+    from models.encoder.pyramid import build_backbone
 
     home = tmp_path_factory.mktemp("trial")
-    bare(thin_resnet).save(home / "pretrained.keras")
+    build_backbone(thin_resnet).save(home / "pretrained.keras")
     settings = (
         "placement.cpu_replicas=2",
         "train.precision=mixed_bfloat16",

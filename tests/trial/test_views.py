@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import losses
 import models
-from bench.spec import View, parse
+from bench.spec import ViewSpec, parse
 from bench.trial import views
 from models import probabilities
 
@@ -32,7 +32,7 @@ SIZES = np.array([[64, 96]] * 2, "int32")
 
 def _seen(model, **view):
     sizes = {"sizes": SIZES} if view.get("crf") else {}
-    return np.asarray(views.predictor(View(**view), model, SPEC, 3)(IMAGES, training=False, **sizes))
+    return np.asarray(views.predictor(ViewSpec(**view), model, SPEC, 3)(IMAGES, training=False, **sizes))
 
 
 def test_another_stride_has_the_weights_of_the_model(model):
@@ -82,7 +82,7 @@ def test_the_score_of_a_picture_under_the_crf_does_not_hang_on_the_shapes_of_oth
             "image_size": np.array([32, 48], "int32"), "label_size": np.array([32, 48], "int32"),
         }  # fmt: skip
         dataset = tf.data.Dataset.from_tensors({name: value[None] for name, value in row.items()})
-        predict = views.predictor(View(**view), pixelwise, SPEC, 3)
+        predict = views.predictor(ViewSpec(**view), pixelwise, SPEC, 3)
         loss = losses.get("cross_entropy", average="image", reduction="none")
         strategy = tf.distribute.OneDeviceStrategy("CPU:0")
         return Evaluator(predict, loss, 3, strategy, sized="crf" in view)(dataset).confusion
@@ -94,9 +94,9 @@ def test_the_score_of_a_picture_under_the_crf_does_not_hang_on_the_shapes_of_oth
 
 
 def test_a_view_is_named_by_what_is_chosen():
-    assert View(crf=True).name == View(crf={}).name == "crf"
-    assert View(crf=False).name == "default"
-    assert View(flip=True, crf={"bilateral_sxy": 26}).name == "flip+crf(bilateral_sxy=26)"
-    assert View.model_validate(View(crf={}).model_dump(mode="json")) == View(crf=True)
+    assert ViewSpec(crf=True).name == ViewSpec(crf={}).name == "crf"
+    assert ViewSpec(crf=False).name == "default"
+    assert ViewSpec(flip=True, crf={"bilateral_sxy": 26}).name == "flip+crf(bilateral_sxy=26)"
+    assert ViewSpec.model_validate(ViewSpec(crf={}).model_dump(mode="json")) == ViewSpec(crf=True)
     with pytest.raises(ValueError, match="greater than 0"):
-        View(crf={"bilateral_sxy": 0})
+        ViewSpec(crf={"bilateral_sxy": 0})

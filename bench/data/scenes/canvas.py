@@ -16,7 +16,7 @@ _TILE = 256
 Color = np.ndarray | tuple[float, float, float]
 
 
-class Dice:
+class Rng:
     """Random choices from one stream of uniform numbers, the part of NumPy's generators that never changes."""
 
     def __init__(self, *key: int) -> None:
@@ -109,9 +109,9 @@ class Box:
         self.x = np.arange(self.left, self.right, dtype=np.float32)[None] + np.float32(0.5)
         self.y = np.arange(self.top, self.bottom, dtype=np.float32)[:, None] + np.float32(0.5)
 
-    def texture(self, name: int, dice: Dice, step: int = 1) -> np.ndarray:
+    def texture(self, name: int, rng: Rng, step: int = 1) -> np.ndarray:
         """Return a patch of a noise tile in 0..1, float32 (h, w), from a random position. `step` > 1 makes it finer."""
-        return tile(name, dice.whole(0, _TILE - 1), dice.whole(0, _TILE - 1), self.y.size, self.x.size, step)
+        return tile(name, rng.whole(0, _TILE - 1), rng.whole(0, _TILE - 1), self.y.size, self.x.size, step)
 
 
 # --- signed distances in pixels, negative inside ---------------------------------------------------------------------
@@ -156,11 +156,11 @@ _OCTAVES = {CLOUD: (4, 8, 16, 32, 64), LEAF: (32, 64, 128), GRAIN: (64, 128, 256
 @functools.cache
 def _noise(name: int) -> np.ndarray:
     """Return tileable value noise in 0..1 as 3 x 3 tiles, float32 (768, 768), so every patch is one slice."""
-    dice = Dice(7, name)
+    rng = Rng(7, name)
     total = np.zeros((_TILE, _TILE), np.float32)
     weight = 1.0
     for cells in _OCTAVES[name]:
-        total += weight * _smooth(dice.array(cells, cells))
+        total += weight * _smooth(rng.array(cells, cells))
         weight *= 0.55 if name == CLOUD else 0.8
     low, high = np.min(total), np.max(total)
     return np.tile((total - low) / (high - low), (3, 3))

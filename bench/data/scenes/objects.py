@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from bench.data.scenes.canvas import CLOUD, GRAIN, LEAF, Box, Canvas, Color, Dice, block, convex, oval, soft
+from bench.data.scenes.canvas import CLOUD, GRAIN, LEAF, Box, Canvas, Color, Rng, block, convex, oval, soft
 
 GROUND, SKY, BUILDING, VEGETATION, VEHICLE, POLE, PEDESTRIAN, SIGN = range(8)
 
@@ -64,7 +64,7 @@ class Scene:
     """
 
     canvas: Canvas
-    dice: Dice
+    rng: Rng
     light: Light
     horizon: float
     camera: float
@@ -86,8 +86,8 @@ class Scene:
 
     def surface(self) -> np.ndarray:
         """Return a random colour near one of `SURFACES`."""
-        base = np.asarray(self.dice.pick(SURFACES), np.float32)
-        return np.clip(base + (self.dice.array(3) - 0.5) * np.float32(0.12), 0.05, 0.98)
+        base = np.asarray(self.rng.pick(SURFACES), np.float32)
+        return np.clip(base + (self.rng.array(3) - 0.5) * np.float32(0.12), 0.05, 0.98)
 
     def shadow(self, x: float, y: float, width: float, scale: float) -> None:
         """Draw a soft shadow on the ground, away from the sun. It changes no label."""
@@ -107,41 +107,41 @@ class Scene:
 
 def building(scene: Scene, left: float, right: float, foot: float, top: float) -> None:
     """Draw a front with rows of windows, and by chance a roof, a billboard and a climbing plant (vegetation)."""
-    canvas, dice, scale = scene.canvas, scene.dice, scene.scale(foot)
+    canvas, rng, scale = scene.canvas, scene.rng, scene.scale(foot)
     wall = scene.surface()
     canvas.begin(BUILDING)
-    if dice.chance(0.45):
+    if rng.chance(0.45):
         _roof(scene, left, right, top, scale)
     box = scene.box(left, top, right, foot)
     if box.empty:
         return
-    grain = box.texture(dice.pick((CLOUD, GRAIN, GRAIN)), dice)[..., None]
+    grain = box.texture(rng.pick((CLOUD, GRAIN, GRAIN)), rng)[..., None]
     face = scene.lit(wall, scale) * (1 - np.float32(0.26) * grain)
-    face = face * _courses(box, foot, dice)[..., None]
+    face = face * _courses(box, foot, rng)[..., None]
     canvas.paint(box, soft(block(box, left, top, right, foot)), face)
     side = left if scene.sun > 0 else right  # the wall away from the sun
-    width = (right - left) * dice.between(0.1, 0.28)
+    width = (right - left) * rng.between(0.1, 0.28)
     canvas.shade(box, soft(np.abs(box.x - side) - width + 0 * box.y), 0.74)
     _windows(scene, box, left, right, foot, top, scale)
-    if dice.chance(0.35) and scale > 3.5:
+    if rng.chance(0.35) and scale > 3.5:
         _billboard(scene, left, right, foot, scale)
-    if dice.chance(0.2):
-        ivy(scene, left, right, foot, (foot - top) * dice.between(0.3, 0.8))
+    if rng.chance(0.2):
+        ivy(scene, left, right, foot, (foot - top) * rng.between(0.3, 0.8))
 
 
-def _courses(box: Box, foot: float, dice: Dice) -> np.ndarray:
+def _courses(box: Box, foot: float, rng: Rng) -> np.ndarray:
     """Return brick courses, panels or plain plaster as a factor per pixel, (h, w)."""
-    kind = dice.whole(0, 2)
+    kind = rng.whole(0, 2)
     if kind == 0:
         return np.where(np.mod(foot - box.y, 3) < 1, np.float32(0.86), np.float32(1)) + 0 * box.x
     if kind == 1:
-        return np.where(np.mod(box.x, dice.whole(4, 7)) < 1, np.float32(0.88), np.float32(1)) + 0 * box.y
+        return np.where(np.mod(box.x, rng.whole(4, 7)) < 1, np.float32(0.88), np.float32(1)) + 0 * box.y
     return np.ones((box.y.size, box.x.size), np.float32)
 
 
 def _roof(scene: Scene, left: float, right: float, top: float, scale: float) -> None:
-    rise = (right - left) * scene.dice.between(0.18, 0.4)
-    shift = (right - left) * scene.dice.between(0.2, 0.5)
+    rise = (right - left) * scene.rng.between(0.18, 0.4)
+    shift = (right - left) * scene.rng.between(0.2, 0.5)
     box = scene.box(left - 2, top - rise, right + 2, top + 1)
     if box.empty:
         return
@@ -157,21 +157,21 @@ def _roof(scene: Scene, left: float, right: float, top: float, scale: float) -> 
             ],
         )
     )
-    scene.canvas.paint(box, cover, scene.lit(scene.dice.pick(SURFACES[:4] + SURFACES[6:9]), scale, 0.8) * tiles)
+    scene.canvas.paint(box, cover, scene.lit(scene.rng.pick(SURFACES[:4] + SURFACES[6:9]), scale, 0.8) * tiles)
 
 
 def _windows(scene: Scene, box: Box, left: float, right: float, foot: float, top: float, scale: float) -> None:
     """Draw a grid of windows: glass mirrors the sky, and some rooms are lit. Wide windows make a glass front."""
-    dice = scene.dice
-    pitch_x, pitch_y = dice.between(4.5, 9.0), dice.between(5.5, 10.0)
-    open_x, open_y = dice.between(0.35, 0.8), dice.between(0.4, 0.75)
+    rng = scene.rng
+    pitch_x, pitch_y = rng.between(4.5, 9.0), rng.between(5.5, 10.0)
+    open_x, open_y = rng.between(0.35, 0.8), rng.between(0.4, 0.75)
     column, row = (box.x - left) / pitch_x, (foot - box.y) / pitch_y
     inside = soft((np.abs(column - np.floor(column) - 0.5) - open_x / 2) * pitch_x)
     inside = inside * soft((np.abs(row - np.floor(row) - 0.5) - open_y / 2) * pitch_y)
     inside = inside * (
         (box.y > top + 2) & (box.y < foot - 0.35 * pitch_y) & (box.x > left + 1.5) & (box.x < right - 1.5)
     )
-    rooms = dice.array(64)[(np.floor(column).astype(int) * 7 + np.floor(row).astype(int) * 13) & 63][..., None]
+    rooms = rng.array(64)[(np.floor(column).astype(int) * 7 + np.floor(row).astype(int) * 13) & 63][..., None]
     sky = np.asarray(scene.light.low, np.float32) * np.float32(0.55) + np.asarray(
         scene.light.top, np.float32
     ) * np.float32(0.2)
@@ -183,11 +183,11 @@ def _windows(scene: Scene, box: Box, left: float, right: float, foot: float, top
 
 def _billboard(scene: Scene, left: float, right: float, foot: float, scale: float) -> None:
     """Draw a poster on the wall. It looks like a sign but its class is building."""
-    dice = scene.dice
-    width, height = dice.between(1.0, 2.4) * scale, dice.between(0.7, 1.4) * scale
+    rng = scene.rng
+    width, height = rng.between(1.0, 2.4) * scale, rng.between(0.7, 1.4) * scale
     x, y = (
-        dice.between(left + width / 2, max(right - width / 2, left + width / 2 + 1)),
-        foot - dice.between(2.6, 3.6) * scale,
+        rng.between(left + width / 2, max(right - width / 2, left + width / 2 + 1)),
+        foot - rng.between(2.6, 3.6) * scale,
     )
     box = scene.box(x - width, y - height, x + width, y + height)
     cover = soft(block(box, x - width / 2, y - height / 2, x + width / 2, y + height / 2))
@@ -201,8 +201,8 @@ def _leafy(
     scene: Scene, box: Box, distance: np.ndarray, color: Color, scale: float, x: float, y: float, radius: float
 ) -> None:
     """Draw foliage: an edge frayed by noise, clumps of leaves, brighter towards the sun and the top."""
-    leaf = box.texture(LEAF, scene.dice)
-    clump = box.texture(CLOUD, scene.dice, step=2)
+    leaf = box.texture(LEAF, scene.rng)
+    clump = box.texture(CLOUD, scene.rng, step=2)
     fray = np.float32(min(5.0, 0.5 * radius))
     cover = soft(distance + fray * (leaf - np.float32(0.45)))
     toward = ((box.x - x) * np.float32(0.6 * scene.sun) - (box.y - y)) / np.float32(2 * radius)
@@ -217,28 +217,28 @@ def _leafy(
 
 def tree(scene: Scene, x: float, y: float) -> None:
     """Draw a broadleaf tree or a conifer."""
-    dice, scale = scene.dice, scene.scale(y)
-    height = dice.between(4.5, 8.0) * scale
-    if dice.chance(0.28):
+    rng, scale = scene.rng, scene.scale(y)
+    height = rng.between(4.5, 8.0) * scale
+    if rng.chance(0.28):
         conifer(scene, x, y, height)
     else:
         _broadleaf(scene, x, y, height)
 
 
 def _broadleaf(scene: Scene, x: float, y: float, height: float) -> None:
-    dice, scale = scene.dice, scene.scale(y)
-    color = BLOSSOM if dice.chance(0.1) else dice.pick(LEAVES)
-    radius, trunk = height * dice.between(0.24, 0.34), max(1.2, 0.26 * scale)
+    rng, scale = scene.rng, scene.scale(y)
+    color = BLOSSOM if rng.chance(0.1) else rng.pick(LEAVES)
+    radius, trunk = height * rng.between(0.24, 0.34), max(1.2, 0.26 * scale)
     scene.shadow(x, y, 1.4 * radius, scale)
     scene.canvas.begin(VEGETATION)
     box = scene.box(x - trunk, y - height, x + trunk, y)
-    bark = scene.lit(BARK, scale) * (np.float32(0.75) + np.float32(0.5) * box.texture(GRAIN, dice)[..., None])
+    bark = scene.lit(BARK, scale) * (np.float32(0.75) + np.float32(0.5) * box.texture(GRAIN, rng)[..., None])
     scene.canvas.paint(box, soft(block(box, x - trunk / 2, y - height * 0.6, x + trunk / 2, y)), bark)
     top = y - height + radius
     box = scene.box(x - 2 * radius, top - 1.4 * radius, x + 2 * radius, top + 1.5 * radius)
     distance = oval(box, x, top, radius, radius)
     for _ in range(4):
-        dx, dy, part = dice.between(-0.7, 0.7), dice.between(-0.35, 0.5), dice.between(0.5, 0.75)
+        dx, dy, part = rng.between(-0.7, 0.7), rng.between(-0.35, 0.5), rng.between(0.5, 0.75)
         distance = np.minimum(distance, oval(box, x + dx * radius, top + dy * radius, part * radius, part * radius))
     _leafy(scene, box, distance, color, scale, x, top, radius)
 
@@ -260,19 +260,19 @@ def conifer(scene: Scene, x: float, y: float, height: float) -> None:
 def hedge(scene: Scene, x: float, y: float, width: float, tall: float = 1.1) -> None:
     """Draw a hedge or bush, about `tall` metres high and at least `width` pixels wide, in the colours of the lawn."""
     scale = scene.scale(y)
-    height = scene.dice.between(0.65, 1.35) * tall * scale
+    height = scene.rng.between(0.65, 1.35) * tall * scale
     width = max(width, height)
     scene.shadow(x, y, width, scale)
     scene.canvas.begin(VEGETATION)
     box = scene.box(x - width / 2 - 3, y - height - 3, x + width / 2 + 3, y + 1)
     distance = block(box, x - width / 2, y - height, x + width / 2, y, min(height, width) * 0.45)
-    _leafy(scene, box, distance, scene.dice.pick(LEAVES[:4]), scale, x, y - height / 2, height)
+    _leafy(scene, box, distance, scene.rng.pick(LEAVES[:4]), scale, x, y - height / 2, height)
 
 
 def ivy(scene: Scene, left: float, right: float, foot: float, height: float) -> None:
     """Draw a climbing plant on a wall, `height` pixels high."""
-    width = (right - left) * scene.dice.between(0.25, 0.6)
-    x = scene.dice.between(left + width / 2, right - width / 2)
+    width = (right - left) * scene.rng.between(0.25, 0.6)
+    x = scene.rng.between(left + width / 2, right - width / 2)
     scene.canvas.begin(VEGETATION)
     box = scene.box(x - width / 2, foot - height, x + width / 2, foot)
     if not box.empty:
@@ -281,7 +281,7 @@ def ivy(scene: Scene, left: float, right: float, foot: float, height: float) -> 
             scene,
             box,
             distance,
-            scene.dice.pick(LEAVES),
+            scene.rng.pick(LEAVES),
             scene.scale(foot),
             x,
             foot - height / 2,
@@ -291,10 +291,10 @@ def ivy(scene: Scene, left: float, right: float, foot: float, height: float) -> 
 
 def car(scene: Scene, x: float, y: float) -> None:
     """Draw a car or a van from the side."""
-    canvas, dice, scale = scene.canvas, scene.dice, scene.scale(y)
-    van = dice.chance(0.25)
+    canvas, rng, scale = scene.canvas, scene.rng, scene.scale(y)
+    van = rng.chance(0.25)
     length, height = (5.4 if van else 4.3) * scale, (2.3 if van else 1.5) * scale
-    facing = 1 if dice.chance(0.5) else -1
+    facing = 1 if rng.chance(0.5) else -1
     paint = scene.surface()
     scene.shadow(x, y, length, scale)
     canvas.begin(VEHICLE)
@@ -338,8 +338,8 @@ def car(scene: Scene, x: float, y: float) -> None:
 
 def bus(scene: Scene, x: float, y: float) -> None:
     """Draw a bus from the side. It is as large as a house, with as many windows, but on wheels."""
-    canvas, dice, scale = scene.canvas, scene.dice, scene.scale(y)
-    length, height = dice.between(8.5, 11) * scale, 3.1 * scale
+    canvas, rng, scale = scene.canvas, scene.rng, scene.scale(y)
+    length, height = rng.between(8.5, 11) * scale, 3.1 * scale
     left, right, lower = x - length / 2, x + length / 2, y - 0.3 * scale
     scene.shadow(x, y, length, scale)
     canvas.begin(VEHICLE)
@@ -369,7 +369,7 @@ def car_behind(scene: Scene, x: float, y: float) -> None:
     """Draw a car from behind or from the front."""
     canvas, scale = scene.canvas, scene.scale(y)
     width, height = 1.85 * scale, 1.5 * scale
-    paint, away = scene.surface(), scene.dice.chance(0.5)
+    paint, away = scene.surface(), scene.rng.chance(0.5)
     scene.shadow(x, y, width, scale)
     canvas.begin(VEHICLE)
     box = scene.box(x - width, y - height - 2, x + width, y + 2)
@@ -402,9 +402,9 @@ def car_behind(scene: Scene, x: float, y: float) -> None:
 
 def pedestrian(scene: Scene, x: float, y: float) -> None:
     """Draw a walking person."""
-    canvas, dice, scale = scene.canvas, scene.dice, scene.scale(y)
-    height = dice.between(1.55, 1.9) * scale
-    width, stride = 0.58 * scale, dice.between(0.05, 0.22) * scale
+    canvas, rng, scale = scene.canvas, scene.rng, scene.scale(y)
+    height = rng.between(1.55, 1.9) * scale
+    width, stride = 0.58 * scale, rng.between(0.05, 0.22) * scale
     coat, trousers = scene.lit(scene.surface(), scale), scene.lit(scene.surface(), scale, 0.75)
     hip, neck, head = y - 0.48 * height, y - 0.83 * height, y - 0.9 * height
     scene.shadow(x, y, width, scale)
@@ -415,7 +415,7 @@ def pedestrian(scene: Scene, x: float, y: float) -> None:
         canvas.paint(
             box, soft(convex(box, [(x - leg, hip), (x + leg, hip), (x + foot + leg, y), (x + foot - leg, y)])), trousers
         )
-    long_coat = dice.chance(0.3)
+    long_coat = rng.chance(0.3)
     canvas.paint(
         box,
         soft(
@@ -433,14 +433,14 @@ def pedestrian(scene: Scene, x: float, y: float) -> None:
     canvas.paint(
         box,
         soft(oval(box, x, head, max(0.75, 0.125 * scale), max(0.85, 0.15 * scale))),
-        scene.lit(dice.pick(SKINS), scale),
+        scene.lit(rng.pick(SKINS), scale),
     )
     canvas.paint(
         box,
         soft(
             np.maximum(oval(box, x, head, max(0.8, 0.14 * scale), max(0.9, 0.165 * scale)), box.y - head + 0.03 * scale)
         ),
-        scene.lit(dice.pick((BARK, SURFACES[11], SURFACES[0], LAMPLIGHT)), scale, 0.7),
+        scene.lit(rng.pick((BARK, SURFACES[11], SURFACES[0], LAMPLIGHT)), scale, 0.7),
     )
 
 
@@ -452,9 +452,9 @@ def _post(scene: Scene, x: float, y: float, height: float, metal: Color, thick: 
 
 def lamp(scene: Scene, x: float, y: float) -> None:
     """Draw a street lamp with an arm, one or two pixels thick."""
-    scale, metal = scene.scale(y), scene.dice.pick(METALS)
-    height, arm = scene.dice.between(4.5, 6.5) * scale, scene.dice.between(0.7, 1.4) * scale
-    side = 1 if scene.dice.chance(0.5) else -1
+    scale, metal = scene.scale(y), scene.rng.pick(METALS)
+    height, arm = scene.rng.between(4.5, 6.5) * scale, scene.rng.between(0.7, 1.4) * scale
+    side = 1 if scene.rng.chance(0.5) else -1
     scene.shadow(x, y, 0.3 * scale, scale)
     scene.canvas.begin(POLE)
     _post(scene, x, y, height, metal)
@@ -472,16 +472,16 @@ def lamp(scene: Scene, x: float, y: float) -> None:
 
 def bollards(scene: Scene, x: float, y: float) -> None:
     """Draw a row of three to five bollards."""
-    scale, metal = scene.scale(y), scene.dice.pick(METALS)
+    scale, metal = scene.scale(y), scene.rng.pick(METALS)
     scene.canvas.begin(POLE)
-    for step in range(scene.dice.whole(3, 5)):
+    for step in range(scene.rng.whole(3, 5)):
         _post(scene, x + step * 1.5 * scale, y, 1.0 * scale, metal, 0.16)
 
 
 def sign(scene: Scene, x: float, y: float) -> None:
     """Draw a sign, the rare class: a round, triangular or square board on a post."""
-    canvas, dice, scale = scene.canvas, scene.dice, scene.scale(y)
-    height, radius = dice.between(2.3, 3.0) * scale, max(3.0, 0.55 * scale)
+    canvas, rng, scale = scene.canvas, scene.rng, scene.scale(y)
+    height, radius = rng.between(2.3, 3.0) * scale, max(3.0, 0.55 * scale)
     canvas.begin(POLE)
     _post(scene, x, y, height, METALS[1])
     canvas.begin(SIGN)
@@ -492,10 +492,10 @@ def sign(scene: Scene, x: float, y: float) -> None:
         lambda r: convex(box, [(x - r, top + r * 0.8), (x, top - r), (x + r, top + r * 0.8)]),
         lambda r: block(box, x - r * 0.85, top - r * 0.85, x + r * 0.85, top + r * 0.85),
     )
-    shape = dice.pick(shapes)
+    shape = rng.pick(shapes)
     rim, field = (
         scene.lit(scene.surface(), scale, 1.1),
-        scene.lit(dice.pick((SURFACES[9], SURFACES[2], SURFACES[5])), scale, 1.1),
+        scene.lit(rng.pick((SURFACES[9], SURFACES[2], SURFACES[5])), scale, 1.1),
     )
     canvas.paint(box, soft(shape(radius)), rim)
     canvas.paint(box, soft(shape(radius * 0.68)), field)

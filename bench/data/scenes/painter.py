@@ -12,7 +12,7 @@ import numpy as np
 from bench.core import UsageError
 from bench.data.dataset import Dataset, Pair, Split
 from bench.data.scenes import canvas, objects
-from bench.data.scenes.canvas import CLOUD, GRAIN, Canvas, Dice, tile, tile_at
+from bench.data.scenes.canvas import CLOUD, GRAIN, Canvas, Rng, tile, tile_at
 from bench.data.scenes.objects import GROUND, SKY, Light, Scene
 
 if TYPE_CHECKING:
@@ -71,30 +71,30 @@ def paint(seed: int, split: int, index: int) -> Pair:
     Returns:
         Image uint8 (160, 160, 3) and label uint8 (160, 160), with edges between objects void.
     """
-    dice = Dice(seed, split, index)
+    rng = Rng(seed, split, index)
     scene = Scene(
         canvas=Canvas(SIZE, SIZE),
-        dice=dice,
-        light=dice.pick(LIGHTS),
-        horizon=dice.between(58, 84),
-        camera=dice.between(2.2, 3.0),
-        sun=dice.pick((-1, 1)),
+        rng=rng,
+        light=rng.pick(LIGHTS),
+        horizon=rng.between(58, 84),
+        camera=rng.between(2.2, 3.0),
+        sun=rng.pick((-1, 1)),
     )
     _sky(scene)
-    layout = dice.pick((_street, _avenue, _park))
+    layout = rng.pick((_street, _avenue, _park))
     layout(scene)
     return _camera(scene), scene.canvas.voided()
 
 
 def _sky(scene: Scene) -> None:
     """Paint a gradient with clouds, as grey or as warm as the walls below it."""
-    dice, light = scene.dice, scene.light
+    rng, light = scene.rng, scene.light
     scene.canvas.begin(SKY)
     box = scene.box(0, 0, SIZE, SIZE)
     down = np.clip(box.y / np.float32(scene.horizon), 0, 1)[..., None]
     top, low = np.asarray(light.top, np.float32), np.asarray(light.low, np.float32)
-    cloud = tile(CLOUD, dice.whole(0, 255), dice.whole(0, 255), SIZE, SIZE)
-    amount = np.clip((cloud - np.float32(dice.between(0.4, 0.62))) * 4, 0, 1)[..., None] * np.float32(0.7)
+    cloud = tile(CLOUD, rng.whole(0, 255), rng.whole(0, 255), SIZE, SIZE)
+    amount = np.clip((cloud - np.float32(rng.between(0.4, 0.62))) * 4, 0, 1)[..., None] * np.float32(0.7)
     white = low * np.float32(0.5) + np.float32(0.45) * np.asarray(light.tint, np.float32)
     color = (top * (1 - down) + low * down) * (1 - amount) + white * amount
     scene.canvas.paint(box, np.ones((SIZE, SIZE), np.float32), color)
@@ -151,152 +151,152 @@ PAINT = (0.88, 0.87, 0.82)
 
 def _street(scene: Scene) -> None:
     """Compose a street seen from its side: houses, pavement, traffic from the side, pavement."""
-    dice, h = scene.dice, scene.horizon
+    rng, h = scene.rng, scene.horizon
     floor = _Floor(scene, SIZE / 2)
     everywhere = np.ones((floor.box.y.size, SIZE), np.float32)
-    kerb, edge = h + dice.between(14, 20), h + dice.between(44, 62)
-    floor.lay(everywhere, dice.pick(PAVINGS + LAWNS), 0.5, GRAIN, 4)
+    kerb, edge = h + rng.between(14, 20), h + rng.between(44, 62)
+    floor.lay(everywhere, rng.pick(PAVINGS + LAWNS), 0.5, GRAIN, 4)
     rows = floor.box.y + 0 * floor.box.x
-    floor.lay(np.clip(np.minimum(rows - kerb, edge - rows) + 0.5, 0, 1), dice.pick(ASPHALTS), 0.5, GRAIN, 10)
+    floor.lay(np.clip(np.minimum(rows - kerb, edge - rows) + 0.5, 0, 1), rng.pick(ASPHALTS), 0.5, GRAIN, 10)
     floor.lay(np.clip(1 - np.abs(rows - edge), 0, 1), PAINT, 0.2, GRAIN)
     dash = (np.mod(floor.across, 3) < 1.4) & (np.abs(rows - (kerb + edge) / 2) < 1)
     floor.lay(dash, PAINT, 0.3, GRAIN)
-    if dice.chance(0.4):  # zebra crossing
-        middle = dice.between(-6, 6)
+    if rng.chance(0.4):  # zebra crossing
+        middle = rng.between(-6, 6)
         stripes = (np.mod(floor.across, 0.9) < 0.45) & (np.abs(floor.across - middle) < 2.2)
         floor.lay(stripes & (rows > kerb) & (rows < edge), PAINT, 0.3, GRAIN)
     _skyline(scene)
-    _houses(scene, -8, SIZE + 8, h + dice.between(7, 12))
+    _houses(scene, -8, SIZE + 8, h + rng.between(7, 12))
     lanes = (kerb + (edge - kerb) * 0.3, kerb + (edge - kerb) * 0.82)
     placed = [
-        (y, objects.bus if dice.chance(0.12) else objects.car, x)
+        (y, objects.bus if rng.chance(0.12) else objects.car, x)
         for y in lanes
-        for x in _spaced(dice, scene.scale(y) * 7, 0.5)
+        for x in _spaced(rng, scene.scale(y) * 7, 0.5)
     ]
-    placed += _scatter(scene, objects.tree, dice.whole(0, 3), h + 12, kerb - 1)
-    placed += _scatter(scene, objects.lamp, dice.whole(1, 3), h + 12, kerb - 1) + _scatter(
-        scene, objects.lamp, dice.whole(0, 2), edge + 2, edge + 8
+    placed += _scatter(scene, objects.tree, rng.whole(0, 3), h + 12, kerb - 1)
+    placed += _scatter(scene, objects.lamp, rng.whole(1, 3), h + 12, kerb - 1) + _scatter(
+        scene, objects.lamp, rng.whole(0, 2), edge + 2, edge + 8
     )
-    placed += _scatter(scene, objects.pedestrian, dice.whole(1, 6), h + 12, kerb) + _scatter(
-        scene, objects.pedestrian, dice.whole(0, 3), edge + 2, SIZE - 2
+    placed += _scatter(scene, objects.pedestrian, rng.whole(1, 6), h + 12, kerb) + _scatter(
+        scene, objects.pedestrian, rng.whole(0, 3), edge + 2, SIZE - 2
     )
-    placed += _scatter(scene, objects.bollards, int(dice.chance(0.3)), edge + 2, edge + 6)
-    placed += _hedges(scene, dice.whole(0, 2), edge + 6, SIZE + 8)
+    placed += _scatter(scene, objects.bollards, int(rng.chance(0.3)), edge + 2, edge + 6)
+    placed += _hedges(scene, rng.whole(0, 2), edge + 6, SIZE + 8)
     _stand(scene, placed + _signs(scene, kerb - 3, kerb, edge + 1, edge + 10))
 
 
 def _avenue(scene: Scene) -> None:
     """Compose a road that leads away between houses and trees, with traffic from behind and ahead."""
-    dice, h = scene.dice, scene.horizon
-    vanishing = dice.between(50, 110)
+    rng, h = scene.rng, scene.horizon
+    vanishing = rng.between(50, 110)
     floor = _Floor(scene, vanishing)
-    half = dice.between(3.2, 4.6)
-    walk = half + dice.between(1.5, 2.6)
+    half = rng.between(3.2, 4.6)
+    walk = half + rng.between(1.5, 2.6)
     everywhere = np.ones((floor.box.y.size, SIZE), np.float32)
-    floor.lay(everywhere, dice.pick(LAWNS + PAVINGS[:2]), 0.6, GRAIN, 4)
-    floor.lay(floor.band(-walk, walk, floor.across), dice.pick(PAVINGS), 0.4, GRAIN, 4)
-    floor.lay(floor.band(-half, half, floor.across), dice.pick(ASPHALTS), 0.5, GRAIN, 8)
+    floor.lay(everywhere, rng.pick(LAWNS + PAVINGS[:2]), 0.6, GRAIN, 4)
+    floor.lay(floor.band(-walk, walk, floor.across), rng.pick(PAVINGS), 0.4, GRAIN, 4)
+    floor.lay(floor.band(-half, half, floor.across), rng.pick(ASPHALTS), 0.5, GRAIN, 8)
     floor.lay(floor.band(-0.12, 0.12, floor.across) * (np.mod(floor.away, 6) < 3), PAINT, 0.2, GRAIN)
     for side in (-half, half):
         floor.lay(floor.band(side - 0.08, side + 0.08, floor.across), PAINT, 0.2, GRAIN)
     _skyline(scene)
-    for foot in (h + 3, h + 7, h + dice.between(11, 16)):
-        reach = (walk + dice.between(0.5, 2)) * scene.scale(foot)
-        _houses(scene, vanishing - reach - dice.between(20, 45), vanishing - reach, foot)
-        _houses(scene, vanishing + reach, vanishing + reach + dice.between(20, 45), foot)
+    for foot in (h + 3, h + 7, h + rng.between(11, 16)):
+        reach = (walk + rng.between(0.5, 2)) * scene.scale(foot)
+        _houses(scene, vanishing - reach - rng.between(20, 45), vanishing - reach, foot)
+        _houses(scene, vanishing + reach, vanishing + reach + rng.between(20, 45), foot)
     placed = []
-    for y in (h + dice.between(6, 9), h + dice.between(12, 18), h + dice.between(24, 34), h + dice.between(40, 52)):
+    for y in (h + rng.between(6, 9), h + rng.between(12, 18), h + rng.between(24, 34), h + rng.between(40, 52)):
         for side in (-1, 1):
-            if dice.chance(0.45):
+            if rng.chance(0.45):
                 placed.append((y, objects.car_behind, vanishing + side * half * 0.5 * scene.scale(y)))
-            if dice.chance(0.5):
-                thing = dice.pick((objects.tree, objects.tree, objects.lamp))
+            if rng.chance(0.5):
+                thing = rng.pick((objects.tree, objects.tree, objects.lamp))
                 placed.append((y, thing, vanishing + side * (walk + 0.4) * scene.scale(y)))
-            if dice.chance(0.5):
-                across = dice.between(half + 0.3, walk)
+            if rng.chance(0.5):
+                across = rng.between(half + 0.3, walk)
                 placed.append((y + 1, objects.pedestrian, vanishing + side * across * scene.scale(y + 1)))
-    placed += _scatter(scene, objects.pedestrian, dice.whole(0, 2), h + 10, h + 50)
-    for y, plant, _ in _hedges(scene, dice.whole(0, 3), h + 8, h + 60):
-        placed.append((y, plant, vanishing + dice.pick((-1, 1)) * (walk + dice.between(2, 5)) * scene.scale(y)))
-    y = h + dice.between(12, 30)
+    placed += _scatter(scene, objects.pedestrian, rng.whole(0, 2), h + 10, h + 50)
+    for y, plant, _ in _hedges(scene, rng.whole(0, 3), h + 8, h + 60):
+        placed.append((y, plant, vanishing + rng.pick((-1, 1)) * (walk + rng.between(2, 5)) * scene.scale(y)))
+    y = h + rng.between(12, 30)
     placed += (
-        [(y, objects.sign, vanishing + dice.pick((-1, 1)) * (half + 0.4) * scene.scale(y))] if dice.chance(0.4) else []
+        [(y, objects.sign, vanishing + rng.pick((-1, 1)) * (half + 0.4) * scene.scale(y))] if rng.chance(0.4) else []
     )
     _stand(scene, placed)
 
 
 def _park(scene: Scene) -> None:
     """Compose a lawn with, by chance, a winding path and a pond that mirrors the sky. Houses are far away."""
-    dice, h = scene.dice, scene.horizon
-    floor = _Floor(scene, dice.between(40, 120))
+    rng, h = scene.rng, scene.horizon
+    floor = _Floor(scene, rng.between(40, 120))
     everywhere = np.ones((floor.box.y.size, SIZE), np.float32)
-    floor.lay(everywhere, dice.pick(LAWNS), 0.9, GRAIN, 5)
-    if dice.chance(0.5):
-        bend = np.float32(dice.between(-0.05, 0.05)) * (floor.away - 10) * (floor.away - 10) / 10
-        floor.lay(floor.band(bend - 1.4, bend + 1.4, floor.across), dice.pick(PAVINGS), 0.5, GRAIN, 6)
-    if dice.chance(0.45):
-        x, y, rx = dice.between(20, 140), h + dice.between(12, 35), dice.between(25, 60)
+    floor.lay(everywhere, rng.pick(LAWNS), 0.9, GRAIN, 5)
+    if rng.chance(0.5):
+        bend = np.float32(rng.between(-0.05, 0.05)) * (floor.away - 10) * (floor.away - 10) / 10
+        floor.lay(floor.band(bend - 1.4, bend + 1.4, floor.across), rng.pick(PAVINGS), 0.5, GRAIN, 6)
+    if rng.chance(0.45):
+        x, y, rx = rng.between(20, 140), h + rng.between(12, 35), rng.between(25, 60)
         pond = np.clip(0.5 - objects.oval(floor.box, x, y, rx, rx * 0.16), 0, 1)
         mirror = np.asarray(scene.light.low, np.float32) * np.float32(0.5) + np.asarray(
             scene.light.top, np.float32
         ) * np.float32(0.4)
         floor.lay(pond, mirror, 0.3, CLOUD, 3)
     _skyline(scene)
-    _houses(scene, dice.between(-60, 60), dice.between(60, 200), h + dice.between(3, 6))
-    placed = _scatter(scene, objects.tree, dice.whole(3, 7), h + 5, h + 32)
-    placed += _hedges(scene, dice.whole(1, 4), h + 6, h + 50)
-    placed += _scatter(scene, objects.lamp, dice.whole(1, 3), h + 8, h + 40)
-    placed += _scatter(scene, objects.pedestrian, dice.whole(3, 8), h + 7, h + 65)
-    placed += _scatter(scene, objects.car, dice.whole(0, 2), h + 6, h + 14)
-    placed += _scatter(scene, objects.bollards, int(dice.chance(0.25)), h + 15, h + 40)
+    _houses(scene, rng.between(-60, 60), rng.between(60, 200), h + rng.between(3, 6))
+    placed = _scatter(scene, objects.tree, rng.whole(3, 7), h + 5, h + 32)
+    placed += _hedges(scene, rng.whole(1, 4), h + 6, h + 50)
+    placed += _scatter(scene, objects.lamp, rng.whole(1, 3), h + 8, h + 40)
+    placed += _scatter(scene, objects.pedestrian, rng.whole(3, 8), h + 7, h + 65)
+    placed += _scatter(scene, objects.car, rng.whole(0, 2), h + 6, h + 14)
+    placed += _scatter(scene, objects.bollards, int(rng.chance(0.25)), h + 15, h + 40)
     _stand(scene, placed + _signs(scene, h + 10, h + 30, h + 12, h + 40))
 
 
 def _skyline(scene: Scene) -> None:
     """Draw far trees and houses in the haze."""
-    dice, h = scene.dice, scene.horizon
-    for _ in range(dice.whole(2, 5)):
-        x, width = dice.between(0, SIZE), dice.between(14, 50)
-        if dice.chance(0.5):
-            objects.building(scene, x - width / 4, x + width / 4, h + 2.2, h - dice.between(8, 26))
+    rng, h = scene.rng, scene.horizon
+    for _ in range(rng.whole(2, 5)):
+        x, width = rng.between(0, SIZE), rng.between(14, 50)
+        if rng.chance(0.5):
+            objects.building(scene, x - width / 4, x + width / 4, h + 2.2, h - rng.between(8, 26))
         else:
-            objects.hedge(scene, x, h + dice.between(3, 5), width, tall=7)
+            objects.hedge(scene, x, h + rng.between(3, 5), width, tall=7)
 
 
 def _houses(scene: Scene, start: float, end: float, foot: float) -> None:
     """Draw a row of fronts with gaps."""
-    dice, scale, x = scene.dice, scene.scale(foot), start
+    rng, scale, x = scene.rng, scene.scale(foot), start
     while x < end:
-        width = max(10.0, dice.between(5, 11) * scale)
-        if dice.chance(0.82):
-            objects.building(scene, x, min(x + width, end + 6), foot, foot - dice.between(5.5, 17) * scale)
-        x += width + dice.pick((0, 0, 2, 6))
+        width = max(10.0, rng.between(5, 11) * scale)
+        if rng.chance(0.82):
+            objects.building(scene, x, min(x + width, end + 6), foot, foot - rng.between(5.5, 17) * scale)
+        x += width + rng.pick((0, 0, 2, 6))
 
 
 def _scatter(scene: Scene, thing, count: int, low: float, high: float) -> list:  # type: ignore[no-untyped-def, type-arg]
     """Return `count` random places (y, thing, x) with y in [low, high)."""
-    return [(scene.dice.between(low, high), thing, scene.dice.between(-2, SIZE + 2)) for _ in range(count)]
+    return [(scene.rng.between(low, high), thing, scene.rng.between(-2, SIZE + 2)) for _ in range(count)]
 
 
 def _hedges(scene: Scene, count: int, low: float, high: float) -> list:  # type: ignore[type-arg]
     """Return `count` random places of hedges of random width, as `_scatter` does."""
     found = []
     for y, _, x in _scatter(scene, objects.hedge, count, low, high):
-        width = scene.dice.between(1.5, 5) * scene.scale(y)
+        width = scene.rng.between(1.5, 5) * scene.scale(y)
         found.append((y, lambda s, a, b, width=width: objects.hedge(s, a, b, width), x))
     return found
 
 
 def _signs(scene: Scene, *rows: float) -> list:  # type: ignore[type-arg]
     """Return the place of a sign with probability 0.4, else none. About a third of the images show a sign."""
-    low, high = rows[:2] if scene.dice.chance(0.6) else rows[2:]
-    return _scatter(scene, objects.sign, int(scene.dice.chance(0.4)), low, high)
+    low, high = rows[:2] if scene.rng.chance(0.6) else rows[2:]
+    return _scatter(scene, objects.sign, int(scene.rng.chance(0.4)), low, high)
 
 
-def _spaced(dice: Dice, gap: float, share: float) -> list[float]:
+def _spaced(rng: Rng, gap: float, share: float) -> list[float]:
     """Return columns along a lane, about `gap` pixels apart, each taken with probability `share`."""
-    start = dice.between(-gap / 2, gap / 2)
-    return [start + i * gap + dice.between(0, gap * 0.3) for i in range(int(SIZE / gap) + 2) if dice.chance(share)]
+    start = rng.between(-gap / 2, gap / 2)
+    return [start + i * gap + rng.between(0, gap * 0.3) for i in range(int(SIZE / gap) + 2) if rng.chance(share)]
 
 
 def _stand(scene: Scene, placed: list) -> None:  # type: ignore[type-arg]
@@ -307,16 +307,16 @@ def _stand(scene: Scene, placed: list) -> None:  # type: ignore[type-arg]
 
 def _camera(scene: Scene) -> np.ndarray:
     """Apply blur, colour cast, vignette, exposure, contrast and noise, and return the image uint8 (160, 160, 3)."""
-    dice, rgb = scene.dice, scene.canvas.rgb
-    if dice.chance(0.4):
-        soft = np.float32(dice.between(0.1, 0.3))
+    rng, rgb = scene.rng, scene.canvas.rgb
+    if rng.chance(0.4):
+        soft = np.float32(rng.between(0.1, 0.3))
         rgb[:, 1:-1] += soft * ((rgb[:, :-2] + rgb[:, 2:]) * np.float32(0.5) - rgb[:, 1:-1])
         rgb[1:-1] += soft * ((rgb[:-2] + rgb[2:]) * np.float32(0.5) - rgb[1:-1])
-    cast = 1 + (dice.array(3) - np.float32(0.5)) * np.float32(0.16)
+    cast = 1 + (rng.array(3) - np.float32(0.5)) * np.float32(0.16)
     place = (np.arange(SIZE, dtype=np.float32) + np.float32(0.5)) / SIZE * 2 - 1
-    vignette = 1 - np.float32(dice.between(0.0, 0.12)) * (place[:, None] ** 2 + place[None] ** 2)
-    rgb = np.clip(rgb * vignette[..., None] * cast * np.float32(dice.between(0.78, 1.16)), 0, 1)
-    bend = np.float32(dice.between(-0.3, 0.3))  # similar to a gamma: x + b x (1 - x) keeps 0 and 1
+    vignette = 1 - np.float32(rng.between(0.0, 0.12)) * (place[:, None] ** 2 + place[None] ** 2)
+    rgb = np.clip(rgb * vignette[..., None] * cast * np.float32(rng.between(0.78, 1.16)), 0, 1)
+    bend = np.float32(rng.between(-0.3, 0.3))  # similar to a gamma: x + b x (1 - x) keeps 0 and 1
     rgb = rgb + bend * rgb * (1 - rgb)
-    noise = dice.array(SIZE, SIZE, 3) + dice.array(SIZE, SIZE, 1) - np.float32(1)
-    return np.rint(np.clip(rgb + noise * np.float32(dice.between(0.015, 0.06)), 0, 1) * 255).astype(np.uint8)
+    noise = rng.array(SIZE, SIZE, 3) + rng.array(SIZE, SIZE, 1) - np.float32(1)
+    return np.rint(np.clip(rgb + noise * np.float32(rng.between(0.015, 0.06)), 0, 1) * 255).astype(np.uint8)

@@ -18,7 +18,7 @@ from bench.data.image_io import Source, decoded, encoded
 from bench.data.sources.mask_codes import Color, Colors, MaskCode, Shown, Values, ValuesOrColors
 from bench.data.sources.stored import Stored, is_colors, one_channel, shows_otherwise
 
-_ABREAST = 256
+_AT_ONCE = 256
 _TO_SPARE = 16
 
 
@@ -171,7 +171,7 @@ def _looks(masks: Iterable[Source], plain: bool) -> Iterator[Look]:
 
     rest = iter(masks)
     with ThreadPoolExecutor() as pool:
-        while some := list(islice(rest, _ABREAST)):
+        while some := list(islice(rest, _AT_ONCE)):
             yield from (found for found in pool.map(look, some) if found is not None)
 
 

@@ -17,7 +17,7 @@ from bench.data.dataset import Pair as Arrays
 from bench.data.image_io import Source, decoded, encoded, image_of, upright_size
 from bench.data.sources.mask_codes import MaskCode, label_of
 
-_ABREAST = 256
+_AT_ONCE = 256
 _NAMED = 10  # names per line; a list of a hundred would not be read
 
 
@@ -121,8 +121,8 @@ def examine(splits: Splits, code: MaskCode, faults: Faults) -> Examined:
             found.splits[split][key] = pair
     todo = [(key, pair) for pairs in found.splits.values() for key, pair in pairs.items()]
     with ThreadPoolExecutor() as pool:
-        for first in range(0, len(todo), _ABREAST):
-            some = todo[first : first + _ABREAST]
+        for first in range(0, len(todo), _AT_ONCE):
+            some = todo[first : first + _AT_ONCE]
             for (key, _), facts in zip(some, pool.map(lambda item: _facts(item[1], code), some), strict=True):
                 if isinstance(facts, UsageError):
                     found.drop(key, str(facts))

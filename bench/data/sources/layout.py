@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from bench.core import UsageError
 from bench.data.image_io import IMAGE_SUFFIXES, MASK_SUFFIXES, Source
+from bench.data.sources.derived_files import OTHER_MASK_SUFFIXES, mask_of
 from bench.data.sources.examination import Faults, Pair
-from bench.data.sources.made_masks import OTHER_MASK_SUFFIXES, mask_of
 
 
 def root_of(name: str, root: str | None, what: str = "a folder") -> Path:

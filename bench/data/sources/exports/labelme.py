@@ -18,11 +18,11 @@ from bench.core import IGNORE_INDEX, UsageError
 from bench.data.image_io import IMAGE_SUFFIXES, Source, decoded
 from bench.data.sources import palette
 from bench.data.sources.classes import LISTS, Declared, in_order
+from bench.data.sources.derived_files import DerivedFile
 from bench.data.sources.examination import Classes, Pair
 from bench.data.sources.exports import drawn
 from bench.data.sources.exports.common import Export, Layout, Pairs, Request, in_splits, json_of
 from bench.data.sources.layout import inside
-from bench.data.sources.made_masks import Made
 from bench.data.sources.mask_codes import Values
 
 _LOOK = 20  # JSON files that are opened to recognise the layout
@@ -81,7 +81,7 @@ def _read(root: Path, request: Request) -> Export:
     known, ids = _classes(root, labels)
     draw = _Drawing(tuple(sorted(ids.items())))
     for key, (path, image) in sources.items():
-        pairs.setdefault(key.partition("/")[0] if "/" in key else "", {})[key] = Pair(image, Made(path, draw))
+        pairs.setdefault(key.partition("/")[0] if "/" in key else "", {})[key] = Pair(image, DerivedFile(path, draw))
     splits, notes = in_splits(root, pairs, request)
     return Export(splits, known, Values(), notes + _left_aside(root, sources))
 
@@ -106,31 +106,18 @@ def _image(root: Path, path: Path, found: Mapping[str, Any], request: Request) -
         if image.is_file():
             return image if inside(root, image.resolve(), request.faults) else None
     if found.get("imageData"):
-        return Within(path)
+        return DerivedFile(path, _embedded)
     request.faults.add(f"{path}: its picture {found['imagePath']!r} is neither there nor within it; put it there")
     return None
 
 
-@dataclasses.dataclass(frozen=True)
-class Within:
-    """The image embedded in a labelme file. Its `str()` is the path."""
+def _embedded(path: Path, data: bytes) -> bytes:
+    """Return the encoded bytes of the image embedded in a labelme file.
 
-    path: Path
-
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-    def __str__(self) -> str:
-        return str(self.path)
-
-    def read_bytes(self) -> bytes:
-        """Return the encoded bytes of the image.
-
-        Raises:
-            UsageError: the file or the image in it cannot be read.
-        """
-        return _decoded(self.path, json_of(self.path)["imageData"])
+    Raises:
+        UsageError: the file or the image in it cannot be read.
+    """
+    return _decoded(path, json_of(path, data)["imageData"])
 
 
 def _decoded(path: Path, text: Any) -> bytes:

@@ -15,11 +15,11 @@ from PIL import Image, ImageColor
 from bench.core import UsageError
 from bench.data.image_io import IMAGE_SUFFIXES, MAX_PIXELS, Source, decoded
 from bench.data.sources.classes import Declared, in_order
+from bench.data.sources.derived_files import DerivedFile
 from bench.data.sources.examination import Pair
 from bench.data.sources.exports import drawn
 from bench.data.sources.exports.common import Export, Layout, Pairs, Request, in_splits, json_of, split_name
 from bench.data.sources.layout import inside
-from bench.data.sources.made_masks import Made
 from bench.data.sources.mask_codes import Values
 
 _BACKGROUNDS = ("__bg__", "_background_", "background", "bg")
@@ -46,7 +46,7 @@ def _read(root: Path, request: Request) -> Export:
             split = split_name(folder.split("/")[-1]) or _tagged(path) or folder
             if key in pairs.setdefault(split, {}):
                 request.faults.add(f"{path}: a second picture called {key!r} but for its ending; keep one")
-            pairs[split][key] = Pair(image, Made(path, draw))
+            pairs[split][key] = Pair(image, DerivedFile(path, draw))
     splits, notes = in_splits(root, pairs, request)
     return Export(splits, known, Values(), notes)
 

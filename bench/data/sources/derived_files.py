@@ -1,4 +1,4 @@
-"""Convert masks that are not stored as images of class ids (arrays, JPEGs, drawn shapes) to PNGs of class ids."""
+"""Images and masks that are computed from a file: masks stored as arrays, JPEGs or shapes, images embedded in JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from bench.core import IGNORE_INDEX, UsageError
-from bench.data.image_io import MAX_BYTES, Source, decoded
+from bench.data.image_io import Source, decoded, encoded
 from bench.data.sources.stored import upright
 
 OTHER_MASK_SUFFIXES = (".jpg", ".jpeg", ".npy")
@@ -23,11 +23,16 @@ _BLOCK = 0xFFFF  # largest stored block of deflate, in bytes
 
 
 @dataclasses.dataclass(frozen=True)
-class Made:
-    """A mask, class ids uint8 (H, W), that `make` computes from path and bytes of a file. Its `str()` is the path."""
+class DerivedFile:
+    """An image or a mask that `derive` computes from a file. Its `str()` is the path of the file.
+
+    Attributes:
+        path: the file.
+        derive: computes from path and bytes of the file either an encoded image (bytes) or class ids uint8 (H, W).
+    """
 
     path: Path
-    make: Callable[[Path, bytes], np.ndarray]
+    derive: Callable[[Path, bytes], bytes | np.ndarray]
 
     @property
     def name(self) -> str:
@@ -37,14 +42,13 @@ class Made:
         return str(self.path)
 
     def read_bytes(self) -> bytes:
-        """Return the class ids as a grey PNG.
+        """Return the encoded image; class ids are encoded as a grey PNG.
 
         Raises:
-            UsageError: the file is larger than `MAX_BYTES`, or `make` refuses it.
+            UsageError: the file cannot be read, is larger than `MAX_BYTES`, or `derive` refuses it.
         """
-        if (size := self.path.stat().st_size) > MAX_BYTES:
-            raise UsageError(f"{self.path}: {size >> 20} MiB; at most {MAX_BYTES >> 20} are read, remove the file")
-        return plain_png(self.make(self.path, self.path.read_bytes()))
+        derived = self.derive(self.path, encoded(self.path))
+        return derived if isinstance(derived, bytes) else plain_png(derived)
 
 
 def mask_of(path: Path, black_and_white: bool) -> Source:
@@ -55,9 +59,9 @@ def mask_of(path: Path, black_and_white: bool) -> Source:
     """
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        return Made(path, _array)
+        return DerivedFile(path, _array)
     if suffix in OTHER_MASK_SUFFIXES:
-        return Made(path, _threshold if black_and_white else _refused)
+        return DerivedFile(path, _threshold if black_and_white else _refused)
     return path
 
 
