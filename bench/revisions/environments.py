@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.core import UsageError, cache_folder
+from bench.core import ROOMS, UsageError, cache_folder
 from bench.revisions.git import Failed, finish
 from bench.revisions.worktrees import Checkout
 
@@ -48,7 +48,7 @@ def runnable(checkout: Checkout, python: Path | None = None) -> Runnable:
     found = _given(python) if python else _fitting(checkout)
     # Else the first trial would compile the modules, and its start would take longer than that of the others.
     subprocess.run(
-        [found, "-m", "compileall", "-q", "bench", "losses", "models", "results", "reports"],
+        [found, "-m", "compileall", "-q", *ROOMS],
         cwd=checkout.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
     )  # fmt: skip
     return Runnable(checkout, found)
