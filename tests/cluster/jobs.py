@@ -12,7 +12,8 @@ def nothing(payload, emit):
 
 
 def visible(payload, emit):
-    emit({"event": "step", "epoch": 1, "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", ""), "pid": os.getpid()})
+    gpus, priority = os.environ.get("CUDA_VISIBLE_DEVICES", ""), os.getpriority(os.PRIO_PROCESS, 0)
+    emit({"event": "step", "epoch": 1, "gpus": gpus, "pid": os.getpid(), "priority": priority})
     print("printed by the worker")
 
 

@@ -1,5 +1,6 @@
 """Ray for real: several nodes with pretended GPUs on one machine, real worker processes, real deaths."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -56,6 +57,7 @@ def test_a_trial_sees_all_its_gpus_in_a_process_of_its_own(nodes, tmp_path):
     assert steps["a"]["pid"] != steps["b"]["pid"]
     assert next(event.kind for event in events if event.job == "a") == "started"
     assert [event.kind for event in events if event.job == "a"][-1] == "ended"
+    assert {step["priority"] for step in steps.values()} == {os.getpriority(os.PRIO_PROCESS, 0)}
     assert "printed by the worker" in (tmp_path / "a.log").read_text()
     assert not (tmp_path / "scratch").exists()
 
