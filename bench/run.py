@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -115,7 +114,7 @@ def main(
     request = RunRequest(
         what=what, address=address, max_concurrent=max_concurrent, out=out, name=name, policy=policy,
         track=tuple(track or ()), changed=changed.value, dry_run=dry_run,
-        command=shlex.join(["python", "-m", "bench.run", *sys.argv[1:]]),
+        command=cli.typed("bench.run"),
     )  # fmt: skip
     frontend = session.Frontend(console, _report, _ask if sys.stdin.isatty() else None)
     return EXIT[session.resume(resume, request, frontend) if resume else session.start(request, frontend)]

@@ -144,7 +144,9 @@ def read_manifest(run: StrPath) -> dict[str, Any]:
 
 
 def releases_folder(make: bool = False) -> Path:
-    """Return `results/releases` of the working tree that holds the current folder; never of an installed copy.
+    """Return `results/releases` of the working tree that holds the current folder.
+
+    Elsewhere, it is the folder beside this package, which can be read, but is not written.
 
     Raises:
         ValueError: with `make`, if the current folder is in no working tree of this project.
@@ -155,7 +157,7 @@ def releases_folder(make: bool = False) -> Path:
             return root / "results" / "releases"
     if make:
         raise ValueError(f"{here}: releases are kept in the project's working tree; start from there")
-    return here / "results" / "releases"
+    return Path(__file__).resolve().parent / "releases"
 
 
 def release_of(folder: StrPath) -> Path | None:

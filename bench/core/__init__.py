@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
     from bench.core.keras_version import KERAS_3, has_addons
     from bench.core.labels import IGNORE_INDEX
+    from bench.core.shadowing import claim_packages
     from bench.core.trial_files import ATTEMPTS_FILE, CHECKPOINT_FILE, SPEC_FILE, WEIGHTS_FILE
 else:
     from faces import face

@@ -6,14 +6,21 @@ Bad input and a full disk are reported in one line, with an exit status. Ctrl-C 
 from __future__ import annotations
 
 import functools
+import shlex
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_USAGE, StorageLost, UsageError
+from bench.core.shadowing import shadows
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from typer import Typer
+
+HELP = {"help_option_names": ["-h", "--help"]}
+"""Settings of every command."""
 
 
 def console(**options: Any) -> Console:
@@ -37,6 +44,8 @@ def command(function: Callable[..., int]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> None:
+        for path in shadows():
+            print(f"note: {path} is not imported: the suite has a package {path.stem!r} of its own", file=sys.stderr)
         try:
             status = function(*args, **kwargs)
         except UsageError as error:
@@ -52,8 +61,21 @@ def command(function: Callable[..., int]) -> Callable[..., None]:
     return run
 
 
-def start(function: Callable[..., None]) -> None:
-    """Parse the command line and run a command."""
+def typed(module: str) -> str:
+    """Return the command line as it was typed, for a command that is the module `bench.NAME`."""
+    by_name = {"segbench": ["segbench"], "__main__.py": ["python", "-m", "bench"]}
+    return shlex.join([*by_name.get(Path(sys.argv[0]).name, ["python", "-m", module]), *sys.argv[1:]])
+
+
+def app(function: Callable[..., None]) -> Typer:
+    """Return a command as an application of Typer."""
     import typer
 
-    typer.run(function)
+    made = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=HELP)
+    made.command()(function)
+    return made
+
+
+def start(function: Callable[..., None]) -> None:
+    """Parse the command line and run a command."""
+    app(function)()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bench.data.check import Findings
     from bench.data.dataset import Dataset
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=cli.HELP)
 console = cli.console()
 
 Name = Annotated[str, typer.Option(help="A data set by name: `python -m bench.list datasets`.")]

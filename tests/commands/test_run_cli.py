@@ -134,9 +134,9 @@ def test_a_dry_run_shows_cells_and_placement_and_writes_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_somebody_else_s_package_is_named(tmp_path):
+def test_somebody_else_s_package_that_is_imported_already_is_named(tmp_path):
     (tmp_path / "losses.py").write_text("")
-    code = "import sys; sys.path.append(sys.argv[1]); from bench.core.environment import check_rooms; check_rooms()"
+    code = "import losses, sys; sys.path.append(sys.argv[1]); from bench.core import check_rooms; check_rooms()"
     done = subprocess.run(
         [sys.executable, "-c", code, PROJECT],
         cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
