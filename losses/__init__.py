@@ -19,6 +19,6 @@ if TYPE_CHECKING:
     from losses.core.registry import get, names, names_alone, parameters
     from losses.schedule import DeepSupervision
 else:
-    from faces import face
+    from bench.core.lazy import face
 
     __getattr__, __dir__, __all__ = face(__name__, __file__)

@@ -18,6 +18,6 @@ if TYPE_CHECKING:
     from models.layers.dropout import dropouts
     from models.spec import BACKBONE, OUTPUT_STRIDES, ModelSpec
 else:
-    from faces import face
+    from bench.core.lazy import face
 
     __getattr__, __dir__, __all__ = face(__name__, __file__)

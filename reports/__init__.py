@@ -14,6 +14,6 @@ if TYPE_CHECKING:
     from reports.summary import Summary, summarize
     from reports.writer import write
 else:
-    from faces import face
+    from bench.core.lazy import face
 
     __getattr__, __dir__, __all__ = face(__name__, __file__)

@@ -57,6 +57,6 @@ if TYPE_CHECKING:
     )
     from results.table import VIEW_METRICS, classes, history, load, trials, write_tables
 else:
-    from faces import face
+    from bench.core.lazy import face
 
     __getattr__, __dir__, __all__ = face(__name__, __file__)

@@ -12,7 +12,7 @@ import pytest
 import bench
 
 HOME = Path(__file__).resolve().parents[1]
-ROOMS = ("bench", "faces", "losses", "models", "results", "reports")
+ROOMS = ("bench", "losses", "models", "results", "reports")
 MODULES = [
     ".".join(path.relative_to(HOME).with_suffix("").parts)
     for room in ROOMS

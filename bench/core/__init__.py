@@ -43,6 +43,6 @@ if TYPE_CHECKING:
     from bench.core.shadowing import claim_packages
     from bench.core.trial_files import ATTEMPTS_FILE, CHECKPOINT_FILE, SPEC_FILE, WEIGHTS_FILE
 else:
-    from faces import face
+    from bench.core.lazy import face
 
     __getattr__, __dir__, __all__ = face(__name__, __file__)

@@ -33,7 +33,7 @@ COMMIT_VARIABLE = "SEGMENTATION_BENCH_COMMIT"
 """Environment variable: the commit of a copy of the project that is no git checkout."""
 CACHE_VARIABLE = "SEGMENTATION_BENCH_CACHE"
 """Environment variable: the folder of the caches of decoded images and of model costs."""
-ROOMS = ("bench", "faces", "losses", "models", "results", "reports")
+ROOMS = ("bench", "losses", "models", "results", "reports")
 PACKAGES = ("tensorflow", "keras", "keras-cv", "tensorflow-addons", "ray", "numpy", "pandas")
 
 MADE_BY = ("code", "python", "tensorflow", "keras", "keras_cv", "tensorflow_addons")

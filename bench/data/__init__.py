@@ -12,6 +12,6 @@ if TYPE_CHECKING:
     from bench.data.registry import load, names, version_here
     from bench.data.sources.catalog import entries
 else:
-    from faces import face
+    from bench.core.lazy import face
 
     __getattr__, __dir__, __all__ = face(__name__, __file__)

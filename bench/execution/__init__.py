@@ -10,6 +10,6 @@ if TYPE_CHECKING:
     from bench.execution.runner import TrialRunner
     from bench.execution.search import candidates, choose
 else:
-    from faces import face
+    from bench.core.lazy import face
 
     __getattr__, __dir__, __all__ = face(__name__, __file__)

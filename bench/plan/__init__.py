@@ -20,6 +20,6 @@ if TYPE_CHECKING:
         why_unplaceable,
     )
 else:
-    from faces import face
+    from bench.core.lazy import face
 
     __getattr__, __dir__, __all__ = face(__name__, __file__)

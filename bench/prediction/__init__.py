@@ -7,6 +7,6 @@ if TYPE_CHECKING:
     from bench.prediction.inputs import checkpoint_of, choose_trial, list_sources, spec_of
     from bench.prediction.segmentation import check_crf, overlay, predictor, segment_image, segment_video
 else:
-    from faces import face
+    from bench.core.lazy import face
 
     __getattr__, __dir__, __all__ = face(__name__, __file__)

@@ -8,6 +8,6 @@ if TYPE_CHECKING:
     from bench.revisions.naming import Revision, resolve
     from bench.revisions.worktrees import Checkout, Worktrees
 else:
-    from faces import face
+    from bench.core.lazy import face
 
     __getattr__, __dir__, __all__ = face(__name__, __file__)

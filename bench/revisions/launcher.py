@@ -12,7 +12,7 @@ import runpy
 import signal
 import sys
 
-PACKAGES = ("bench", "faces", "losses", "models", "results", "reports")
+PACKAGES = ("bench", "losses", "models", "results", "reports")
 
 
 class OnlyFrom(importlib.abc.MetaPathFinder):

@@ -10,6 +10,6 @@ if TYPE_CHECKING:
     from bench.spec.trial_spec import DataSpec, LossSpec, Placement, TrainSpec, TrialSpec, initial_weights
     from bench.spec.views import ViewSpec
 else:
-    from faces import face
+    from bench.core.lazy import face
 
     __getattr__, __dir__, __all__ = face(__name__, __file__)

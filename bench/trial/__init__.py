@@ -11,6 +11,6 @@ if TYPE_CHECKING:
     from bench.trial.strategy import distribute, visible_gpus
     from bench.trial.trial import run
 else:
-    from faces import face
+    from bench.core.lazy import face
 
     __getattr__, __dir__, __all__ = face(__name__, __file__)

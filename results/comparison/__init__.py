@@ -8,6 +8,6 @@ if TYPE_CHECKING:
     from results.comparison.margins import Margins, Metric
     from results.comparison.types import TRIALS, VERDICTS, Comparison, ComparisonRow, Verdict
 else:
-    from faces import face
+    from bench.core.lazy import face
 
     __getattr__, __dir__, __all__ = face(__name__, __file__)

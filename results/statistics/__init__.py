@@ -50,6 +50,6 @@ if TYPE_CHECKING:
         rank,
     )
 else:
-    from faces import face
+    from bench.core.lazy import face
 
     __getattr__, __dir__, __all__ = face(__name__, __file__)

@@ -12,9 +12,7 @@ from bench.plan import grid
 
 PROJECT = Path(__file__).resolve().parents[2]
 SOURCES = [
-    path
-    for room in ("bench", "faces", "losses", "models", "results", "reports")
-    for path in (PROJECT / room).rglob("*.py")
+    path for room in ("bench", "losses", "models", "results", "reports") for path in (PROJECT / room).rglob("*.py")
 ]
 
 

@@ -27,7 +27,7 @@ import sys
 
 class Absent:  # this project may be installed; nothing of it, nor KerasCV, may be needed
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("models", "losses", "bench", "faces", "results", "reports", "keras_cv"):
+        if name.partition(".")[0] in ("models", "losses", "bench", "results", "reports", "keras_cv"):
             raise ImportError(f"{name} is not there")
 
 sys.meta_path.insert(0, Absent())

@@ -4,7 +4,7 @@ A room's `__init__.py` lists its public names once, as imports under `TYPE_CHECK
 readers see. At run time the same list is read from the source. A file of the room is imported when one of its names
 is first used (PEP 562). So a command that needs one function of a room does not import TensorFlow or Ray for it.
 
-Every room may import this package. It imports none.
+Every room may import this file. It imports none of ours.
 """
 
 from __future__ import annotations
