@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from results.record import (
         SCHEMA_VERSION,
         SCORING_VERSION,
+        UNKNOWN_STATE,
         Artefact,
         ArtefactKind,
         Best,

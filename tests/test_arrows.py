@@ -21,6 +21,10 @@ MAY = {
     "execution": {"core", "spec", "plan", "results"},
     "prediction": {"core", "spec", "data", "models", "results"},
     "revisions": {"core", "plan", "results", "spec"},
+<<<<<<< HEAD
+=======
+    "bisection": {"core", "plan", "results", "revisions"},
+>>>>>>> 12dfe82 (bench.bisect finds the commit that made a metric worse, or says that none did or that it cannot tell)
     "losses": set(),
     "models": set(),
     "results": set(),
@@ -30,7 +34,8 @@ BENCH_ROOMS = tuple(path.name for path in sorted((HOME / "bench").iterdir()) if 
 EVERYBODY = "bench.core.lazy"  # every room may import this file, too; it imports none of ours
 FREE = ("commands", "perf")  # these may import every room
 ONLY_RAY = "bench/execution/ray_tune.py"
-LIGHT_COMMANDS = {f"bench/{command}.py" for command in ("report", "compare", "publish", "history", "list", "run")}
+LIGHT = ("report", "compare", "publish", "history", "list", "run", "bisect")
+LIGHT_COMMANDS = {f"bench/{command}.py" for command in LIGHT}
 HEAVY = {"tensorflow", "keras", "keras_cv", "ray"}
 
 

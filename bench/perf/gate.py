@@ -19,6 +19,7 @@ from reports.format import percent
 from results.statistics import changes, decide, power_of_t
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "gate.md"
+BY_HAND = "<!-- What follows is not written by bench.perf.gate. -->"
 CELLS = 14
 SEEDS = (3, 5, 10)
 SIGMAS = (1.0, 2.0, 3.0)
@@ -101,7 +102,8 @@ def formula(seeds: int, loss: float, cells: int = CELLS, margin: float = 0.5, sh
 @command
 def main(draws: Annotated[int, typer.Option(min=50, help="Simulated releases for each number.")] = 20_000) -> int:
     """Simulate the gate and write docs/gate.md."""
-    PAGE.write_text(page(draws), encoding="utf-8")
+    _, mark, rest = PAGE.read_text(encoding="utf-8").partition(BY_HAND)
+    PAGE.write_text(page(draws) + (f"\n{mark}{rest}" if mark else ""), encoding="utf-8")
     print(PAGE)
     return EXIT_OK
 

@@ -1,5 +1,6 @@
 """Margins of a comparison, that is, the losses that matter: from YAML, per metric and per cell pattern."""
 
+import math
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
@@ -31,6 +32,22 @@ class Metric(_Part):
     def sign(self) -> int:
         """Return 1 or -1: the factor that makes a change for the better positive."""
         return 1 if self.better == "higher" else -1
+
+    def on_scale(self, value: float) -> float:
+        """Return a value on the scale of the tests, where more is better; for a ratio, `value` is above 0."""
+        return self.sign * (value if self.scale == "difference" else math.log(value))
+
+    def limit(self, margin: float, base: float) -> float:
+        """Return a margin on the scale of the tests.
+
+        Args:
+            margin: the loss that matters, as in a margins file.
+            base: value of the base, in the metric's own unit; above 0 for a ratio. `floor` is a share of it.
+        """
+        if self.scale == "difference":
+            return margin
+        share = max(margin, self.floor / base)
+        return -math.log1p(-min(share, 1 - 1e-9)) if self.better == "higher" else math.log1p(share)
 
     @model_validator(mode="after")
     def _sensible(self) -> "Metric":

@@ -71,9 +71,7 @@ def judge(pairs: _Pairs, margins: Margins) -> list[ComparisonRow]:
     for one in sorted(set(strata.values())):
         found |= changes({key: _on_scale(pairs[key], key, margins) for key in pairs if strata[key] == one})
     means = {key: _means(pairs[key], key, margins) for key in found}
-    limits = {
-        key: _limit(margins.of(key[2], pairs[key].label), margins.metrics[key[2]], means[key][0]) for key in found
-    }
+    limits = {key: margins.metrics[key[2]].limit(margins.of(key[2], pairs[key].label), means[key][0]) for key in found}
     decisions = decide(found, limits, alpha=margins.alpha, suspects=margins.suspects, power=margins.power)
     return [
         _row(pairs[key], key, found[key], decisions[key], means[key], limits[key], margins.metrics[key[2]])
@@ -96,9 +94,8 @@ def _on_scale(pair: Aligned, key: Key, margins: Margins) -> tuple[Seeds, Seeds]:
 
 
 def _scaled(seeds: Seeds, metric: Metric) -> Seeds:
-    if metric.scale == "difference":
-        return {seed: metric.sign * value for seed, value in seeds.items()}
-    return {seed: metric.sign * math.log(value) for seed, value in seeds.items() if value > 0}
+    kept = {seed: value for seed, value in seeds.items() if metric.scale == "difference" or value > 0}
+    return {seed: metric.on_scale(value) for seed, value in kept.items()}
 
 
 def _means(pair: Aligned, key: Key, margins: Margins) -> tuple[float, float]:
@@ -109,14 +106,6 @@ def _means(pair: Aligned, key: Key, margins: Margins) -> tuple[float, float]:
 def _mean(seeds: Seeds, metric: Metric) -> float:
     values = np.array([*seeds.values()], float)
     return float(values.mean() if metric.scale == "difference" else np.exp(np.log(values[values > 0]).mean()))
-
-
-def _limit(margin: float, metric: Metric, base: float) -> float:
-    """Return the margin on the scale of the test."""
-    if metric.scale == "difference":
-        return margin
-    share = max(margin, metric.floor / base)
-    return -math.log1p(-min(share, 1 - 1e-9)) if metric.better == "higher" else math.log1p(share)
 
 
 def _row(
