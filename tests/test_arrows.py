@@ -21,10 +21,7 @@ MAY = {
     "execution": {"core", "spec", "plan", "results"},
     "prediction": {"core", "spec", "data", "models", "results"},
     "revisions": {"core", "plan", "results", "spec"},
-<<<<<<< HEAD
-=======
     "bisection": {"core", "plan", "results", "revisions"},
->>>>>>> 12dfe82 (bench.bisect finds the commit that made a metric worse, or says that none did or that it cannot tell)
     "losses": set(),
     "models": set(),
     "results": set(),
