@@ -1,4 +1,4 @@
-"""`python -m bench.data sheet | check | convert | prepare | download`: look at data sets and convert them."""
+"""`python -m bench.data sheet | check | split | convert | prepare | download`: look at data sets and convert them."""
 
 from __future__ import annotations
 
@@ -85,6 +85,31 @@ def check(
         _draw(found, "train", 6, 3, out)
         print(out)
     return EXIT_USAGE if found.faults else EXIT_OK
+
+
+@app.command()
+@command
+def split(
+    root: Annotated[str, typer.Argument(help="Folder with images/ and masks, without split files.")],
+    val: Annotated[float, typer.Option(min=0.01, max=0.98, help="Share of the images that validates.")] = 0.2,
+    test: Annotated[float, typer.Option(min=0, max=0.98, help="Share of the images that tests.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the choice.")] = 0,
+    group_by: Annotated[
+        str, typer.Option(help="Regular expression: images whose keys match it alike stay together, e.g. '[^_]+'.")
+    ] = "",
+    masks: Masks = "masks",
+) -> int:
+    """Divide a folder into train.txt, val.txt and, if asked, test.txt."""
+    from bench.data.division import divide, pairs_of, write
+
+    if val + test >= 1:
+        raise UsageError(f"--val {val:g} and --test {test:g} leave nothing to train")
+    folder, keys = pairs_of(root, masks)
+    shares = {"train": 1 - val - test, "val": val, **({"test": test} if test else {})}
+    found = divide(keys, shares, seed, group_by)
+    write(folder, found)
+    print(f"{folder}: {', '.join(f'{name}.txt with {len(chosen)}' for name, chosen in found.items())} of {len(keys)}")
+    return EXIT_OK
 
 
 @app.command()

@@ -95,7 +95,7 @@ def divided(root: Path, pairs: Pairs, request: Request) -> tuple[dict[str, Pairs
     chosen = set(sorted(pairs, key=rank)[:count])
     note = (
         f"{root}: it has no splits, so {count} of {len(pairs)} pictures validate (chosen by seed {request.seed}); "
-        "`python -m bench.data convert` writes such a choice down, with --val and --seed"
+        "`python -m bench.data split` and `convert` write such a choice down, with --val and --seed"
     )
     return {
         "train": {key: pair for key, pair in pairs.items() if key not in chosen},
