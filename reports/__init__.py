@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from reports.pages import comparison, release_history, study
     from reports.pages.comparison import formats as comparison_formats
     from reports.pages.comparison import reasons, sentence
+    from reports.site import write_site
     from reports.summary import Summary, summarize
     from reports.writer import write
 else:

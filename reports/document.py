@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+from xml.etree.ElementTree import Element
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,11 @@ Tone = Literal["", "good", "bad", "unsure"]
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading; `level` 2 begins a section, higher levels are inside it."""
+    """A heading; `level` 2 begins a section, higher levels are inside it and may have an anchor."""
 
     text: str
     level: int = 2
+    anchor: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,21 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Chart:
+    """A small drawing: `svg` is its element, which has the text alternative, `caption` stands below it."""
+
+    svg: Element
+    caption: Text
+
+
+@dataclass(frozen=True)
+class Charts:
+    """Charts side by side. Markdown has only their captions."""
+
+    charts: list[Chart]
+
+
+@dataclass(frozen=True)
 class Listing:
     """Text to copy, such as a command."""
 
@@ -92,7 +109,7 @@ class Items:
     items: list[Text]
 
 
-Block = Heading | Paragraph | Table | Figure | Listing | Items
+Block = Heading | Paragraph | Table | Figure | Charts | Listing | Items
 
 
 @dataclass(frozen=True)

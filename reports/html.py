@@ -13,6 +13,8 @@ from xml.etree import ElementTree
 from reports.document import (
     Block,
     Bold,
+    Chart,
+    Charts,
     Code,
     Document,
     Field,
@@ -94,13 +96,15 @@ def _sections(blocks: list[Block]) -> list[Element]:
 def _block(block: Block) -> Element:
     match block:
         case Heading():
-            return _element(f"h{block.level}", block.text)
+            return _element(f"h{block.level}", block.text, **({"id": block.anchor} if block.anchor else {}))
         case Paragraph():
             return _element("p", *_text(block.text), **({"class_": block.tone} if block.tone else {}))
         case Table():
             return _table(block)
         case Figure():
             return _figure(block)
+        case Charts():
+            return _element("div", *(_chart(chart) for chart in block.charts), class_="charts")
         case Listing():
             return _element("pre", _element("code", block.text))
         case Items():
@@ -139,6 +143,10 @@ def _figure(figure: Figure) -> Element:
     source = "data:image/png;base64," + base64.b64encode(figure.png).decode()
     picture = _element("img", src=source, alt=figure.alt, width=str(width), height=str(height))
     return _element("figure", picture, _element("figcaption", *_text(figure.caption)))
+
+
+def _chart(chart: Chart) -> Element:
+    return _element("figure", chart.svg, _element("figcaption", *_text(chart.caption)))
 
 
 def _text(text: Text) -> list[Element | str]:

@@ -3,6 +3,7 @@
 from reports.document import (
     Block,
     Bold,
+    Charts,
     Code,
     Document,
     Field,
@@ -35,6 +36,8 @@ def _block(block: Block, figures: str) -> str:
             return _table(block)
         case Figure():
             return f"![{escape(block.alt)}]({figures}/{block.name})\n\n{_text(block.caption)}"
+        case Charts():
+            return "\n".join(f"- {_text(chart.caption)}" for chart in block.charts)
         case Listing():
             return f"```\n{block.text}\n```"
         case Items():

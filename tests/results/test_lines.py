@@ -79,13 +79,12 @@ def test_another_machine_breaks_the_line_of_the_speed_and_of_nothing_else(tmp_pa
 
 
 def test_a_level_holds_only_what_can_be_compared_with_the_newest(tmp_path):
-    """A record that does not say its processor joins no two machines into one level."""
-    unknown = {name: value for name, value in made.MACHINE.items() if name != "processor"}
-    plan = [(40.0, made.MACHINE), (40.0, unknown), (39.4, OTHER), (38.8, OTHER), (38.2, OTHER)]
-    runs = [release(tmp_path / f"{n}", rate=rate, machine=machine) for n, (rate, machine) in enumerate(plan)]
-    found = steps(line(runs, "images_per_second"))
-    assert found
-    assert all(0 not in against for _, _, against in found)
+    """The second release does not say which epoch's weights it scored, so it joins two that cannot be compared."""
+    runs = []
+    for n, kept in enumerate(["best", None, "last", "last", "last"]):
+        spec = {"loss": {"name": "dice"}, "train": {"epochs": 3}, "eval": {"keep_checkpoint": kept} if kept else {}}
+        runs.append(release(tmp_path / f"{n}", 0.700 - 0.003 * n, spec=spec))
+    assert steps(line(runs)) == [(4, "regressed", (1, 2, 3))]
 
 
 def test_another_scoring_breaks_the_line_of_the_scores_and_of_nothing_else(tmp_path):

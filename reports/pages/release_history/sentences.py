@@ -16,18 +16,35 @@ MARKS: dict[Verdict, str] = {
 }  # fmt: skip
 # A drift is a change that only the comparison with the whole level shows.
 DRIFTS: dict[Verdict, str] = {"regressed": "↘", "improved": "↗"}
+_MEANINGS = {
+    **{sign: str(verdict) for verdict, sign in MARKS.items()},
+    **{sign: f"{verdict} slowly" for verdict, sign in DRIFTS.items()},
+}
 
 
 def mark(point: Point) -> str:
-    """Return the mark of a point; empty if nothing was judged."""
-    if point.step and point.step.drift and point.verdict in ("ok", "inconclusive"):
-        return DRIFTS[point.step.row.verdict]
-    return MARKS[point.verdict] if point.verdict else ""
+    """Return the marks of a point: its verdict, and the change of its level if the verdict is another; or nothing."""
+    verdict = MARKS[point.verdict] if point.verdict else ""
+    step = step_mark(point)
+    # What neighbours look like is of no interest where the level drifts.
+    return step if point.verdict in ("ok", "inconclusive") and step else "".join(dict.fromkeys(verdict + step))
+
+
+def step_mark(point: Point) -> str:
+    """Return the mark of a change of level; empty without one."""
+    if point.step is None:
+        return ""
+    return (DRIFTS if point.step.drift else MARKS)[point.step.row.verdict]
+
+
+def in_words(point: Point) -> str:
+    """Return what the marks of a point mean; empty without one."""
+    return ", ".join(_MEANINGS[sign] for sign in mark(point))
 
 
 def legend(lines: Iterable[Line]) -> str:
     """Return the meaning of the marks that lines show; empty if they show none."""
-    seen = {mark(point) for line in lines for point in line.points}
+    seen = {sign for line in lines for point in line.points for sign in mark(point)}
     said = [f"{sign} {verdict}" for verdict, sign in MARKS.items() if sign in seen]
     drifts = [f"{sign} {verdict} slowly" for verdict, sign in DRIFTS.items() if sign in seen]
     parts = [f"Against the last release with this cell: {', '.join(said)}."] if said else []
