@@ -53,9 +53,9 @@ def test_options_and_exit_statuses_are_those_of_the_command(tmp_path):
     assert "--columns" in segbench("data", "sheet", "-h", cwd=tmp_path).stdout
     missing = segbench("report", "nowhere", cwd=tmp_path)
     assert (missing.returncode, missing.stderr.count("\n")) == (2, 1)
-    unknown = segbench("lsit", cwd=tmp_path)
+    unknown = segbench("lst", cwd=tmp_path)
     assert unknown.returncode == 2
-    assert "no command 'lsit'; did you mean 'list'?" in unknown.stderr
+    assert "no command 'lst'; did you mean 'list'?" in unknown.stderr
 
 
 @pytest.mark.parametrize("name", ["models/__init__.py", "losses.py"])
