@@ -51,7 +51,7 @@ def main(
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="axis=value,value keeps part of the grid; repeatable.")] = None,
     preset: Annotated[
-        str | None, typer.Option(help="smoke, quick, study or full; default: full with a GPU, else quick.")
+        str | None, typer.Option(help="smoke, quick, study or full; default: the grid's own, else quick.")
     ] = None,
     gpus_per_trial: Annotated[
         int | None, typer.Option(min=0, help="GPUs of a trial; default: 1 where there are any.")

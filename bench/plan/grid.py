@@ -158,7 +158,7 @@ def load(
     source: str,
     *,
     preset: str | None = None,
-    default_preset: str = "full",
+    default_preset: str = "quick",
     seeds: int | None = None,
     settings: Sequence[str] = (),
     fixed: Mapping[str, Any] | None = None,
@@ -199,7 +199,7 @@ def load(
 def single(settings: Sequence[str], preset: str, precision: str) -> TrialSpec:
     """Return the spec of one trial outside any grid, from a preset and `field=value` settings."""
     values = _with_fields({}, presets()[_preset(preset)]["set"].items(), f"preset {preset}")
-    values = _with_fields(values, map(_setting, settings), "--set")
+    values = _own_folder(_with_fields(values, map(_setting, settings), "--set"))
     return _precise(parse(values, "--set"), precision)
 
 
@@ -223,7 +223,15 @@ def _assign(path: Path, file: _File, preset: str, fixed: Mapping[str, Any], sett
     _refuse_given_elsewhere(base, varied, str(path))
     base = _with_fields(base, (_unvaried(_setting(text), varied) for text in settings), "--set")
     _refuse_given_elsewhere(base, (), "--set")
-    return base
+    return base if "data.dataset" in varied else _own_folder(base)
+
+
+def _own_folder(values: dict[str, Any]) -> dict[str, Any]:
+    """Return nested values in which a root without a data set's name means the user's own folder."""
+    data = values.get("data", {})
+    if not data.get("root") or "dataset" in data:
+        return values
+    return _with_fields(values, [("data.dataset", "folder")], "command line")
 
 
 def _with_fields(values: Mapping[str, Any], fields: Iterable[tuple[str, Any]], where: str) -> dict[str, Any]:

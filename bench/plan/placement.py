@@ -14,6 +14,7 @@ from bench.plan import grid as grids
 from bench.plan.grid import Cell, Grid
 from bench.spec import TrialSpec, check_available
 
+DEFAULT_PRESET = "quick"
 DEFAULT_GRID = "losses"
 PRECISION_FILE = Path(__file__).parent / "precision.yaml"
 
@@ -162,22 +163,11 @@ def make(request: GridRequest, nodes: Sequence[Machine], max_concurrent: int | N
     with_gpu = [node for node in nodes if node.gpus]
     asked = request.gpus_per_trial
     gpus: int = (1 if with_gpu else 0) if asked is None else asked
-    given = {"data.dataset": request.dataset, "data.root": request.data_root and str(request.data_root)}
-    grid = grids.load(
-        request.grid or DEFAULT_GRID,
-        preset=request.preset,
-        default_preset="full" if gpus else "quick",
-        seeds=request.seeds,
-        settings=request.settings,
-        fixed={field: value for field, value in given.items() if value is not None},
-        only=request.only,
-        precision=request.precision or default_precision(gpus, nodes),
-    )
+    precision = request.precision or default_precision(gpus, nodes)
+    grid = _resolved(request, precision)
     notes = [*grid.notes]
-    if not gpus and request.preset is None and grid.preset == "quick":
-        notes.append("No GPU: using the preset quick; --preset full is meant for GPUs.")
-    if gpus and request.preset is None and grid.preset == "full":
-        notes.append(f"GPU found: using the preset full, {_extent(grid)}; --preset quick gives a first look.")
+    if request.preset is None and grid.preset == DEFAULT_PRESET:
+        notes.append(f"Using the preset {DEFAULT_PRESET}, a first look{_full(request, precision)}.")
     if any(cell.spec.placement.gpus for cell in grid.cells):
         if asked:
             raise UsageError(f"--gpus-per-trial {asked}: grid {grid.name} says itself how many GPUs each trial has")
@@ -187,6 +177,29 @@ def make(request: GridRequest, nodes: Sequence[Machine], max_concurrent: int | N
     if plan.shared:
         notes.append("Trials share the machine's cores: their throughput is recorded as not comparable.")
     return replace(plan, notes=tuple(notes))
+
+
+def _resolved(request: GridRequest, precision: str) -> Grid:
+    """Return the grid that a request means, with `precision` for `auto`."""
+    given = {"data.dataset": request.dataset, "data.root": request.data_root and str(request.data_root)}
+    return grids.load(
+        request.grid or DEFAULT_GRID,
+        preset=request.preset,
+        default_preset=DEFAULT_PRESET,
+        seeds=request.seeds,
+        settings=request.settings,
+        fixed={field: value for field, value in given.items() if value is not None},
+        only=request.only,
+        precision=precision,
+    )
+
+
+def _full(request: GridRequest, precision: str) -> str:
+    """Return what the preset for results trains, as the end of a sentence; empty if the settings do not allow it."""
+    try:
+        return f"; --preset full, for GPUs, is {_extent(_resolved(replace(request, preset='full'), precision))}"
+    except UsageError:
+        return ""
 
 
 def _extent(grid: Grid) -> str:

@@ -184,3 +184,15 @@ def test_the_old_name_of_references_is_read(tmp_path):
     both = text.format(key="beside") + "references: []\n"
     with pytest.raises(UsageError, match="unknown key 'beside'"):
         grid.load(_file(tmp_path, both))
+
+
+def test_a_root_without_a_name_is_the_user_s_own_folder(tmp_path):
+    def specs(**options):
+        return {(cell.spec.data.dataset, cell.spec.data.root) for cell in grid.load("smoke", **options).cells}
+
+    assert specs(fixed={"data.root": "/cats"}) == specs(settings=["data.root=/cats"]) == {("folder", "/cats")}
+    assert specs(fixed={"data.root": "/street", "data.dataset": "camvid"}) == {("camvid", "/street")}
+    assert specs(fixed={"data.root": "/street"}, settings=["data.dataset=camvid"]) == {("camvid", "/street")}
+    path = str(_file(tmp_path, "base: {data.dataset: camvid}\naxes: {loss: [dice]}\n"))
+    assert {cell.spec.data.dataset for cell in grid.load(path, fixed={"data.root": "/street"}).cells} == {"camvid"}
+    assert grid.single(["data.root=/cats"], "quick", "float32").data.dataset == "folder"

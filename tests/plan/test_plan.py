@@ -23,20 +23,24 @@ def _plan(nodes, concurrent=None, **options):
     return make(GridRequest(grid="losses", **options), nodes, concurrent)
 
 
-def test_without_a_gpu_the_preset_is_quick_and_says_so():
-    plan = _plan(LAPTOP)
+@pytest.mark.parametrize("nodes", [LAPTOP, NODES])
+def test_the_preset_is_quick_everywhere_and_a_note_says_what_full_is(nodes):
+    """A first command ends in minutes on any machine."""
+    plan = _plan(nodes)
     assert plan.grid.preset == "quick"
-    assert [note for note in plan.notes if "quick" in note]
-    assert (plan.cpus, plan.gpus, plan.concurrent, plan.shared) == (2, 0, 1, False)
-    assert _plan(LAPTOP, preset="quick").notes == ()
-
-
-def test_with_gpus_the_preset_is_full_and_each_trial_gets_its_share_of_the_node():
-    plan = _plan(NODES)
-    assert plan.grid.preset == "full"
     (note,) = plan.notes
-    assert "preset full, 35 trials of up to 15000 steps at 512 px; --preset quick" in note
-    assert _plan(NODES, preset="full").notes == ()
+    assert "--preset full, for GPUs, is 35 trials of up to 15000 steps at 512 px" in note
+    assert _plan(nodes, preset="quick").notes == ()
+    assert _plan(nodes, preset="full").notes == ()
+
+
+def test_a_trial_on_a_cpu_has_the_machine():
+    plan = _plan(LAPTOP)
+    assert (plan.cpus, plan.gpus, plan.concurrent, plan.shared) == (2, 0, 1, False)
+
+
+def test_each_trial_gets_its_share_of_a_node_with_gpus():
+    plan = _plan(NODES, preset="full")
     assert (plan.gpus, plan.cpus, plan.concurrent) == (1, 4, None)
     assert _plan(NODES, gpus_per_trial=4).cpus == 16
     assert all(cell.spec.placement.gpus == 1 for cell in plan.grid.cells)
