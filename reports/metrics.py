@@ -37,6 +37,7 @@ METRICS: dict[str, Metric] = {
     "target_miou": _share("target mIoU"),
     "input_share": _share("input share"),
     "images_per_second": Metric("images/s"),
+    "images_per_100_gflop": Metric("images per 100 GFLOP"),
     "eval_images_per_second": Metric("evaluation images/s"),
     "peak_gpu_mb": Metric("GPU peak, MiB"),
     "peak_rss_mb": Metric("memory peak, MiB"),

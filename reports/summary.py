@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -28,6 +29,8 @@ from results.statistics import (
 
 ALPHA = 0.05
 POWER = 0.8
+_FIGURES = re.compile(r" \(\d+ of \d+ windows[^)]*\)")
+"""The figures of one trial in the reason why its speed cannot be compared."""
 
 
 @dataclass(frozen=True)
@@ -205,8 +208,9 @@ def _comparable_rates(frame: pd.DataFrame, incomparable: pd.Series) -> pd.DataFr
 
 
 def _reasons(rows: pd.DataFrame) -> list[str]:
-    """List why the throughput of these trials cannot be compared, each reason once."""
-    return sorted({why if isinstance(why, str) else "no reason given" for why in rows["throughput_reason"]})
+    """List why the throughput of these trials cannot be compared, each reason once, without the figures of a trial."""
+    reasons = (why if isinstance(why, str) else "no reason given" for why in rows["throughput_reason"])
+    return sorted({_FIGURES.sub("", part) for why in reasons for part in why.split("; ")})
 
 
 def _scored(frame: pd.DataFrame, split: str) -> pd.DataFrame:

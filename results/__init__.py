@@ -26,11 +26,13 @@ if TYPE_CHECKING:
         Failure,
         Memory,
         Record,
+        Reference,
         Target,
         Throughput,
         TrainMetrics,
         ValMetrics,
         ViewScores,
+        WindowState,
         plain,
     )
     from results.release import publish, published, published_runs

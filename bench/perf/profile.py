@@ -24,6 +24,7 @@ PARTS = {
     "data": ("init", "data: listed, checked, ready to be read"),
     "model": ("init", "model, weights, loss, optimiser"),
     "resident": (None, "the step again on resident data, for the input's share"),
+    "reference": (None, "the fixed reference, before and after training"),
     "weights": ("io", "weights written"),
     "pictures": ("io", "pictures"),
 }

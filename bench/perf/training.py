@@ -27,6 +27,7 @@ from bench.plan import default_precision, single
 from bench.spec import TrialSpec
 from bench.trial import RunningConfusion, distribute, objective, optimizers
 from bench.trial.facts import Facts, ignore
+from bench.trial.machine_watch import MachineWatch
 from bench.trial.monitor import TrainingHistory, TrainingMonitor
 from bench.trial.setup import Prepared, setup
 
@@ -39,11 +40,12 @@ def with_fit(prepared: Prepared, facts: Facts, batch: tf.data.Dataset, steps: in
     scores = prepared.evaluator(prepared.evaluation["val"])
 
     def epoch() -> None:
-        monitor = TrainingMonitor(
-            prepared.spec, lambda: scores, prepared.running, prepared.learning_rate, facts.timer, ignore,
-            TrainingHistory(), lambda: None,
-        )  # fmt: skip
-        prepared.training_model.fit(batches, epochs=1, steps_per_epoch=steps, callbacks=[monitor], verbose=0)
+        with MachineWatch(prepared.spec.placement.gpus) as watch:
+            monitor = TrainingMonitor(
+                prepared.spec, lambda: scores, prepared.running, prepared.learning_rate, facts.timer, ignore,
+                TrainingHistory(), lambda: None, watch.sample,
+            )  # fmt: skip
+            prepared.training_model.fit(batches, epochs=1, steps_per_epoch=steps, callbacks=[monitor], verbose=0)
 
     return epoch
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bench.core import describe, peak_rss_mb
+from bench.core import describe, peak_rss_mb, usable_cores
 from bench.trial.clocks import PhaseTimer
 
 if TYPE_CHECKING:
@@ -23,10 +23,14 @@ def ignore(event: dict[str, Any]) -> None:
 
 @dataclass
 class Facts:
-    """Collects fields of the record while a trial runs. A failed trial has those that were known when it failed."""
+    """Collects fields of the record while a trial runs. A failed trial has those that were known when it failed.
+
+    `cores` is the number of cores that the trial could use when it began.
+    """
 
     timer: PhaseTimer = field(default_factory=PhaseTimer)
     environment: dict[str, Any] = field(default_factory=lambda: dict(describe()))
+    cores: int = field(default_factory=usable_cores)
     dataset: dict[str, Any] | None = None
     objective: dict[str, Any] | None = None
     memory: dict[str, float | None] | None = None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import keras
 
 from bench.trial.facts import Emit, Facts, ignore
+from bench.trial.machine_watch import MachineWatch
 from bench.trial.monitor import LossSchedule, TrainingHistory, TrainingMonitor
 from bench.trial.resume import restore_checkpoint, write_checkpoint
 from bench.trial.scoring import score_validation
@@ -15,7 +17,9 @@ from bench.trial.setup import Prepared
 from bench.trial.strategy import distribute
 
 
-def fit(prepared: Prepared, folder: Path, facts: Facts, emit: Emit = ignore) -> TrainingHistory:
+def fit(
+    prepared: Prepared, folder: Path, facts: Facts, emit: Emit = ignore, before: Sequence[dict[str, float]] = ()
+) -> TrainingHistory:
     """Train to the last epoch. If an earlier attempt left a checkpoint in the folder, the training resumes from it.
 
     Args:
@@ -23,6 +27,7 @@ def fit(prepared: Prepared, folder: Path, facts: Facts, emit: Emit = ignore) -> 
         folder: holds the checkpoint, which is written after every epoch.
         facts: gets the history, which grows while the training runs.
         emit: called with progress events.
+        before: the measurement of the reference before the training, for the history.
 
     Raises:
         Diverged: the loss is not finite.
@@ -30,6 +35,7 @@ def fit(prepared: Prepared, folder: Path, facts: Facts, emit: Emit = ignore) -> 
     """
     train = prepared.spec.train
     history = facts.training = restore_checkpoint(prepared, folder, facts) or TrainingHistory()
+    history.references += before
     if not train.eager:  # else the time of the first evaluation would include its tracing
         with facts.timer.phase("compile"):
             prepared.evaluator.warm(prepared.evaluation["val"])
@@ -38,19 +44,20 @@ def fit(prepared: Prepared, folder: Path, facts: Facts, emit: Emit = ignore) -> 
     # The progress at the last step that was done. After the last epoch nothing sets it again: only scoring is left.
     prepared.objective.set_progress(max(0, history.steps - train.steps_per_execution) / steps)
     if history.epochs < train.epochs:
-        prepared.training_model.fit(
-            batches,
-            initial_epoch=history.epochs,
-            epochs=train.epochs,
-            steps_per_epoch=train.steps_per_epoch,
-            callbacks=_callbacks(prepared, history, folder, facts, emit),
-            verbose=0,
-        )
+        with MachineWatch(prepared.spec.placement.gpus) as watch:
+            prepared.training_model.fit(
+                batches,
+                initial_epoch=history.epochs,
+                epochs=train.epochs,
+                steps_per_epoch=train.steps_per_epoch,
+                callbacks=_callbacks(prepared, history, folder, facts, emit, watch),
+                verbose=0,
+            )
     return history
 
 
 def _callbacks(
-    prepared: Prepared, history: TrainingHistory, folder: Path, facts: Facts, emit: Emit
+    prepared: Prepared, history: TrainingHistory, folder: Path, facts: Facts, emit: Emit, watch: MachineWatch
 ) -> list[keras.callbacks.Callback]:
     monitor = TrainingMonitor(
         prepared.spec,
@@ -61,6 +68,7 @@ def _callbacks(
         emit=emit,
         history=history,
         keep=partial(write_checkpoint, prepared, history, folder, facts),
+        sample=watch.sample,
     )
     if not prepared.objective.train_loss.scheduled:
         return [monitor]

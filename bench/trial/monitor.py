@@ -12,9 +12,11 @@ import keras
 import numpy as np
 
 from bench.spec import TrainSpec, TrialSpec
+from bench.trial import disturbances
 from bench.trial.clocks import PhaseTimer
 from bench.trial.evaluator import Scores
 from bench.trial.facts import Emit
+from bench.trial.machine_watch import Sample
 from bench.trial.metrics import RunningConfusion
 from results import class_iou
 
@@ -37,6 +39,8 @@ class TrainingHistory:
     Attributes:
         history: the record's entry of each epoch.
         windows: images/s of each window of steps.
+        states: the machine during each window, fields of `results.WindowState`.
+        references: measurements of the reference, by each attempt before its first window and after its last.
         best_epoch: epoch of the highest validation mIoU, counted from 1.
         best_scores: validation scores of that epoch.
         best_weights: weights of that epoch, if `eval.keep_checkpoint` is "best".
@@ -48,6 +52,8 @@ class TrainingHistory:
 
     history: list[dict[str, Any]] = field(default_factory=list)
     windows: list[float] = field(default_factory=list)
+    states: list[dict[str, Any]] = field(default_factory=list)
+    references: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     best_scores: Scores | None = None
     best_weights: list[np.ndarray] | None = None
@@ -92,7 +98,7 @@ class LossSchedule(keras.callbacks.Callback):
 class TrainingMonitor(keras.callbacks.Callback):
     """Times windows of steps, scores every epoch, keeps the best weights, and stops if the loss is not finite.
 
-    A window has one synchronisation with the host.
+    A window has one synchronisation with the host. At its edges the state of the machine is read.
 
     Args:
         spec: of the trial.
@@ -103,6 +109,7 @@ class TrainingMonitor(keras.callbacks.Callback):
         emit: called with progress events.
         history: of a training that is resumed, or an empty one; it is extended in place.
         keep: called after every epoch, once the history contains it.
+        sample: reads the state of the machine.
     """
 
     # Without this Keras 2 copies all logs to the host after every batch, which would slow the steps that are timed.
@@ -118,18 +125,19 @@ class TrainingMonitor(keras.callbacks.Callback):
         emit: Emit,
         history: TrainingHistory,
         keep: Callable[[], None],
+        sample: Callable[[], Sample],
     ) -> None:
         super().__init__()
         self.history, self._keep = history, keep
         self._spec, self._score, self._running, self._learning_rate = spec, score, running, learning_rate
-        self._timer, self._emit = timer, emit
+        self._timer, self._emit, self._sample = timer, emit, sample
         self._step, self._epoch = history.steps, history.epochs
         self._compiled = False
-        self._window_start: tuple[int, float] | None = None
+        self._window_start: tuple[int, Sample] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch, self._epoch_started, self._epoch_step = epoch + 1, time.perf_counter(), self._step
-        self._window_start = (self._step, time.perf_counter()) if self._compiled else None
+        self._window_start = (self._step, self._sample()) if self._compiled else None
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._step += self._spec.train.steps_per_execution
@@ -137,7 +145,7 @@ class TrainingMonitor(keras.callbacks.Callback):
             self._compiled = True
             loss = self._sync(logs)
             self._timer.move("train", "compile", time.perf_counter() - self._epoch_started)
-            self._window_start = (self._step, time.perf_counter())
+            self._window_start = (self._step, self._sample())
             self._emit({"event": "step", "epoch": self._epoch, "step": self._step, "loss": loss})
         elif self._window_start and self._step - self._window_start[0] >= self._spec.eval.window_steps:
             loss = self._sync(logs)
@@ -160,12 +168,13 @@ class TrainingMonitor(keras.callbacks.Callback):
         return loss
 
     def _close_window(self, loss: float) -> None:
-        """Add the images/s of the window that ends to the history, and begin the next."""
+        """Add the window that ends to the history, its images/s and its state, and begin the next."""
         assert self._window_start is not None
         step, since = self._window_start
-        now = time.perf_counter()
-        rate = (self._step - step) * self._spec.train.batch_size / (now - since)
+        now = self._sample()
+        rate = (self._step - step) * self._spec.train.batch_size / (now.wall - since.wall)
         self.history.windows.append(rate)
+        self.history.states.append(disturbances.between(since, now))
         self._window_start = (self._step, now)
         self._emit({"event": "step", "epoch": self._epoch, "step": self._step, "loss": loss, "images_per_second": rate})
 

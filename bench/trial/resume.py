@@ -32,7 +32,8 @@ def restore_checkpoint(prepared: Prepared, folder: Path, facts: Facts) -> Traini
     history = checkpoint.history_of(kept)
     machine = _machine(facts)
     if kept.state.get("machine") != machine or any(value in (None, "") for value in machine.values()):
-        history.windows.clear()  # the images/s of another machine, or of one that is unknown
+        for measured in (history.windows, history.states, history.references):
+            measured.clear()  # the speed of another machine, or of one that is unknown
     facts.environment["resumed_after_epoch"] = history.epochs
     return history
 

@@ -9,8 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+import results
 from bench.spec import TrialSpec
+from bench.trial import disturbances
 from bench.trial.clocks import PhaseTimer
+from bench.trial.machine_reference import VERSION, reference
+from bench.trial.monitor import TrainingHistory
 from bench.trial.setup import Prepared
 from bench.trial.strategy import distribute
 
@@ -18,6 +22,8 @@ DRIFT = 0.05
 """Relative difference between the two halves of the windows above which they may drift."""
 ONE_WAY = 0.1
 """Significance level of the test for a monotonic trend of the rates."""
+FEWEST = 3
+"""Number of windows without which a median says nothing."""
 
 
 def steady_windows(rates: list[float]) -> list[float]:
@@ -76,14 +82,30 @@ def steps_per_second(model: keras.Model, dataset: tf.distribute.DistributedDatas
     return executions * at_once / (last - first)
 
 
+def is_timed(spec: TrialSpec, shared: bool) -> bool:
+    """Return whether the speed of a trial can be worth a measurement of its own.
+
+    It is not if trials share the cores, if steps are not compiled, or if the training is shorter than four windows.
+    """
+    long_enough = spec.train.epochs * spec.train.steps_per_epoch >= 4 * spec.eval.window_steps
+    return long_enough and not shared and not spec.train.eager
+
+
+def measure_reference(spec: TrialSpec, timer: PhaseTimer, shared: bool) -> list[dict[str, float]]:
+    """Return one measurement of the reference on the devices of the trial, or an empty list if it is not timed."""
+    if not is_timed(spec, shared):
+        return []
+    with timer.part("reference"):
+        return [reference(spec.placement)]
+
+
 def resident_rate(prepared: Prepared, timer: PhaseTimer, shared: bool) -> float | None:
     """Measure images/s of the training step on one batch held in memory, which has no cost of input.
 
-    This changes the weights of the model. Returns None if other trials share the cores, or if the training is shorter
-    than four windows.
+    This changes the weights of the model. Returns None if the trial is not timed.
     """
     spec = prepared.spec
-    if shared or spec.train.epochs * spec.train.steps_per_epoch < 4 * spec.eval.window_steps:
+    if not is_timed(spec, shared):
         return None
     with timer.part("resident"):
         batch = distribute(prepared.batches(1).cache().repeat(), prepared.strategy)
@@ -91,32 +113,69 @@ def resident_rate(prepared: Prepared, timer: PhaseTimer, shared: bool) -> float 
     return spec.train.batch_size * steps
 
 
-def throughput(spec: TrialSpec, windows: list[float], resident: float | None, shared: bool) -> dict[str, Any]:
-    """Return the record's throughput: median of the steady windows, and the share of a step that waits for input.
+def throughput(
+    spec: TrialSpec, history: TrainingHistory, resident: float | None, shared: bool, cores: int | None = None
+) -> dict[str, Any]:
+    """Return the record's throughput: median of the undisturbed steady windows, and the share that waits for input.
+
+    If fewer than three windows were left undisturbed, the median is that of all, and it cannot be compared.
 
     Args:
-        windows: images/s of each window of the training, in order.
+        history: windows of the training with their states, and the measurements of the reference.
         resident: images/s of the same step on one batch kept in memory; None if not measured.
         shared: whether other trials ran on the same cores.
+        cores: number of cores that the trial could use when it began; default: when its first window ended.
     """
-    steady = steady_windows(windows)
+    states = [results.WindowState(**state) for state in history.states]
+    measured = results.Reference(version=VERSION, **_columns(history.references)) if history.references else None
+    found = disturbances.find(states, cores, [value or 0.0 for value in measured.gflops] if measured else [])
+    kept = [rate for rate, one in zip(history.windows, found, strict=True) if one is None]
+    steady = steady_windows(kept if len(kept) >= FEWEST else history.windows)
     rate = float(np.median(steady)) if steady else None
-    reason = None
-    if spec.train.eager:
-        reason = "steps were not compiled (train.eager)"
-    elif shared:
-        reason = "trials ran side by side on the same cores"
-    elif not steady:
-        reason = f"the rate had not settled after {len(windows)} windows of {spec.eval.window_steps} steps"
-    elif len(steady) < 3:
-        reason = f"only {len(steady)} steady windows of {spec.eval.window_steps} steps"
+    reason = _why_not_comparable(spec, shared, steady, len(kept), disturbances.why_left_out(found))
     return {
         "images_per_second": rate,
-        "windows": windows,
+        "images_per_100_gflop": _relative(rate, measured),
+        "windows": history.windows,
+        "states": [
+            state.model_copy(update={"disturbed": one and str(one)}) for state, one in zip(states, found, strict=True)
+        ],
         "window_steps": spec.eval.window_steps,
         "batch_size": spec.train.batch_size,
         "replicas": spec.placement.replicas,
         "input_share": max(0.0, 1 - rate / resident) if rate and resident else None,
+        "reference": measured,
         "comparable": reason is None,
         "reason": reason,
     }
+
+
+def _why_not_comparable(spec: TrialSpec, shared: bool, steady: list[float], kept: int, disturbed: str) -> str | None:
+    """Return why a throughput cannot be compared; None if it can.
+
+    Args:
+        steady: rates of the steady windows.
+        kept: number of undisturbed windows.
+        disturbed: what disturbed the others; empty if there are none.
+    """
+    windows = f"windows of {spec.eval.window_steps} steps"
+    if spec.train.eager:
+        return "steps were not compiled (train.eager)"
+    if shared:
+        return "trials ran side by side on the same cores"
+    if kept < FEWEST and disturbed:
+        return disturbed
+    if not steady:
+        return f"the rate had not settled after {kept} {windows}"
+    return f"only {len(steady)} steady {windows}" if len(steady) < FEWEST else None
+
+
+def _columns(measured: list[dict[str, float]]) -> dict[str, list[float]]:
+    """Return the measurements of the reference by the name of their rates."""
+    return {name: [one[name] for one in measured] for name in ("gflops", "convolution", "product")}
+
+
+def _relative(rate: float | None, measured: results.Reference | None) -> float | None:
+    """Return the images that are trained while the reference computes 100 GFLOP; None if either is not known."""
+    known = [value for value in measured.gflops if value] if measured else []
+    return 100 * rate / float(np.mean(known)) if rate and known else None

@@ -84,17 +84,19 @@ def _complete(spec: TrialSpec, folder: Path, facts: Facts, shared: bool, emit: E
         from bench.trial.fit import fit
         from bench.trial.scoring import choose_reported, score_reported_weights
         from bench.trial.setup import setup
-        from bench.trial.throughput import resident_rate, throughput
+        from bench.trial.throughput import measure_reference, resident_rate, throughput
 
         prepared = setup(spec, facts, emit)
+    before = measure_reference(spec, timer, shared)
     with timer.phase("train"):
-        history = fit(prepared, folder, facts, emit)
+        history = fit(prepared, folder, facts, emit, before)
     facts.memory = memory_peaks(spec.placement.gpus)  # of training and validation, before anything else is evaluated
+    history.references += measure_reference(spec, timer, shared)
     reported = choose_reported(prepared, history, timer)
     resident = resident_rate(prepared, timer, shared)  # changes the weights; the next line sets them again
     views = score_reported_weights(prepared, reported, facts)
     save(prepared, reported, folder, facts)
-    speed = throughput(spec, history.windows, resident, shared)
+    speed = throughput(spec, history, resident, shared, facts.cores)
     return {"views": views, "throughput": speed, **_milestones(spec, history)}
 
 

@@ -90,7 +90,8 @@ def test_a_picture_that_breaks_in_epoch_2_costs_that_epoch_and_what_follows_is_b
 
     # Images/s are kept, but for those of another machine.
     machine = {**left.state["machine"], **({"processor": "another"} if replicas else {})}
-    state = {**left.state, "windows": [1000.0], "machine": machine}
+    window = {"seconds": 1.0, "others": 0.0, "cores": len(os.sched_getaffinity(0))}
+    state = {**left.state, "windows": [1000.0], "states": [window], "machine": machine}
     checkpoint.write(tmp_path / "t", Checkpoint(state, left.arrays))
 
     resumed = train(tmp_path / "t", [*settings, *views], **further)

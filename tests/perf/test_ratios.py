@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.perf.drift import Time, summary
 from bench.perf.ratios import Ratio, keep, read, report
 from bench.perf.rounds import quartiles, times
 from bench.perf.work import exponent
@@ -69,6 +70,19 @@ def test_the_exponent_of_a_power_law() -> None:
     assert error > 0.1
 
 
+def test_a_drift_that_the_reference_has_too_is_removed_and_one_that_it_has_not_is_not() -> None:
+    """Of 80, 90, 100, 110 and 120 images/s the quartiles are 90 and 110, a fifth of the median apart."""
+    rates = [80.0, 90.0, 100.0, 110.0, 120.0]
+    together = summary([Time(rate, rate / 2, 200.0, None) for rate in rates])
+    assert together[:2] == [
+        "images/s: quartiles 90.0 and 110.0, median 100.0; apart by 20.0%",
+        "images per 100 GFLOP: quartiles 200.0 and 200.0, median 200.0; apart by 0.0%",
+    ]
+    assert together[2].startswith("The reference removes 100% ")
+    alone = summary([Time(rate, 50.0, 2 * rate, None) for rate in rates])
+    assert alone[2].startswith("The reference removes 0% ")
+
+
 def test_what_a_side_prepares_is_not_timed() -> None:
     def prepares() -> Callable[[], None]:
         time.sleep(0.2)
@@ -88,6 +102,7 @@ def test_what_a_side_prepares_is_not_timed() -> None:
         ("step", ["--backbone", "mobilenetv3_small", "--size", "64", "--rounds", "3"], "| running confusion matrix |"),
         ("models", ["--cases", "mobilenetv3_small:64:1", "--rounds", "3"], "| the most this machine does ("),
         ("profile", ["--preset", "smoke"], "| in none of these |"),
+        ("drift", ["--times", "3", "--pause", "0"], "| the same and the edges of its windows, CPU time |"),
     ],
 )
 def test_a_benchmark_runs_to_its_table(name: str, arguments: list[str], expected: str) -> None:

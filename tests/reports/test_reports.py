@@ -217,6 +217,23 @@ def test_a_trial_whose_rate_did_not_settle_is_left_out_and_the_others_stay_compa
     assert {view.images_per_second for view in summary.views if view.name == "flip"} == {50}
 
 
+def test_what_disturbed_several_trials_is_told_once_and_relative_speeds_have_a_column(tmp_path):
+    folder = fake.write_run(tmp_path / "r", labels=["dice"], seeds=3, pictures=0)
+    assert "images per 100 GFLOP" not in reports.write(folder).read_text(), "no trial has a reference"
+    for place, trial in enumerate(sorted((folder / "trials").iterdir())):
+        record = results.read(trial)
+        stopped = "; the process was stopped (1 of 5 windows, for 3.0 s)" if place else ""
+        reason = f"other work on this machine ({3 + place} of 5 windows, up to {40 + place}% of its cores){stopped}"
+        told = {"comparable": False, "reason": reason, "images_per_100_gflop": 123.4 + place}
+        results.write(trial, record.model_copy(update={"throughput": record.throughput.model_copy(update=told)}))
+    text = reports.write(folder).read_text()
+    assert (
+        "Images/s cannot be compared between these trials: other work on this machine; the process was stopped." in text
+    )
+    assert "| images/s | images per 100 GFLOP |" in text
+    assert "| 124.4 |" in text
+
+
 def test_cells_of_different_data_sets_are_not_ranked_together(tmp_path):
     """Dice is best on the hard set and worst on the easy one; the methods meet in the interquartile mean alone."""
     folder = tmp_path / "r"

@@ -21,7 +21,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def train(folder, seed, *spoiled):
-    """One trial; a rate that did not settle, as a busy machine has it, is left out of the comparison by itself."""
+    """One trial; a speed that other work disturbed is left out of the comparison by itself."""
     program = (
         [str(Path(__file__).with_name("spoiled_trial.py")), *map(str, spoiled)] if spoiled else ["-m", "bench.trial"]
     )
@@ -52,6 +52,25 @@ def runs(tmp_path_factory):
     return folder
 
 
+def as_if_alone(run, folder):
+    """Copy a run to a folder, its speeds as its trials would have told them had they seen nothing else at work.
+
+    The windows stay as they were measured. So the gate is tested on real speeds whatever else runs beside the test.
+    """
+    from bench.spec import parse
+    from bench.trial.monitor import TrainingHistory
+    from bench.trial.throughput import throughput
+
+    for stored in results.iterate(run):
+        record = stored.record
+        seen = [state.model_dump(exclude={"disturbed"}) for state in record.throughput.states]
+        alone = [{**state, "others": 0.0, "steal": 0.0, "stood_still_s": 0.0} for state in seen]
+        history = TrainingHistory(windows=record.throughput.windows, states=alone)
+        told = results.Throughput(**throughput(parse(record.spec, "the trial"), history, None, False))
+        results.write(folder / "trials" / stored.folder.name, record.model_copy(update={"throughput": told}))
+    return folder
+
+
 def blinded(record):
     """The mIoU of a trial, had a SHARE of its pixels been called class 0."""
     confusion = np.array(record.views[0].confusion, float)
@@ -64,15 +83,37 @@ def blinded(record):
 
 @pytest.mark.slow
 def test_a_known_slowdown_and_a_known_loss_of_miou_are_called_regressions(runs):
-    status, told = compare(runs / "base", runs / "spoiled")
+    base, spoiled = (as_if_alone(runs / name, runs / f"{name}-alone") for name in ("base", "spoiled"))
+    status, told = compare(base, spoiled)
     assert status == 1, told
-    found = {row.metric: row for row in results.compare(runs / "base", runs / "spoiled").failing}
+    found = {row.metric: row for row in results.compare(base, spoiled).failing}
     assert set(found) == {"miou", "images_per_second"}
-    expected = np.mean([blinded(one.record) for one in results.iterate(runs / "base")])
+    expected = np.mean([blinded(one.record) for one in results.iterate(base)])
     assert found["miou"].head == pytest.approx(expected, abs=0.03)
     rates = found["images_per_second"]
     # A little of the sleep hides behind what the device still does.
     assert 0.4 * SLEEP < 8 / rates.head - 8 / rates.base < 1.5 * SLEEP
+
+
+@pytest.mark.slow
+def test_a_speed_that_other_work_disturbed_is_judged_by_nobody(runs):
+    """A trial's speed is undisturbed or not comparable with a reason, and the gate judges the former alone."""
+    speeds = {
+        name: [one.record.throughput for one in results.iterate(runs / name)] for name in ("base", "spoiled", "fresh")
+    }
+    for speed in (one for group in speeds.values() for one in group):
+        left = sum(state.disturbed is None for state in speed.states)
+        assert (left >= 3) or not speed.comparable
+        assert speed.comparable == (speed.reason is None)
+    (row,) = [row for row in results.compare(runs / "base", runs / "spoiled").rows if row.metric == "images_per_second"]
+    judged = [sum(one.comparable for one in speeds[name]) for name in ("base", "spoiled")]
+    if all(judged):
+        assert row.seeds == tuple(judged)
+    else:
+        assert row.verdict == "not comparable"
+        assert row.reason.partition(": ")[2] in {one.reason for name in ("base", "spoiled") for one in speeds[name]}
+    status, _ = compare(runs / "base", runs / "spoiled")
+    assert status == 1, "the loss of mIoU is found in any case"
 
 
 @pytest.mark.slow

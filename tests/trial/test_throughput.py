@@ -3,13 +3,16 @@
 import pytest
 
 from bench.spec import TrialSpec
+from bench.trial.monitor import TrainingHistory
 from bench.trial.throughput import throughput
 
 STEADY = [20.0, 99.0, 100.0, 101.0, 100.0, 100.0]
+QUIET = {"seconds": 1.0, "own": 0.9, "others": 0.0, "steal": 0.0, "stood_still_s": 0.0, "cores": 2}
 
 
 def _of(windows, resident=None, shared=False):
-    return throughput(TrialSpec(), windows, resident, shared)
+    history = TrainingHistory(windows=windows, states=[QUIET] * len(windows))
+    return throughput(TrialSpec(), history, resident, shared)
 
 
 def test_the_rate_is_the_median_of_the_steady_windows():

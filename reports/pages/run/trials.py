@@ -30,24 +30,28 @@ def every_trial(run: results.Run, summary: Summary) -> list[Block]:
     """Return a row per trial, in the order of the cells; the table of results links to them."""
     ranks = {cell.key: rank for rank, cell in enumerate(summary.cells)}
     anchored: set[str] = set()
+    speeds = [stored.record.throughput for stored in run.trials if stored.record.throughput]
+    relative = any(speed.images_per_100_gflop for speed in speeds)  # older trials measured no reference
     rows: list[list[Field | Text]] = []
     for stored in sorted(run.trials, key=lambda one: (ranks[one.record.cell], one.record.seed, one.record.trial)):
         record = stored.record
         miou = next((view.miou for view in record.views if (view.view, view.split) == ("default", "val")), None)
-        rate = record.throughput.images_per_second if record.throughput else None
+        speed = record.throughput
+        rates = (speed.images_per_second, speed.images_per_100_gflop) if speed else (None, None)
         rows.append(
             [
                 Field(record.label, None, "", "" if record.cell in anchored else f"cell-{record.cell}"),
                 str(record.seed),
                 Field(record.status, None, "" if record.status == "ok" else "bad"),
                 number(math.nan if miou is None else 100 * miou, 2),
-                number(math.nan if rate is None else rate, 1),
+                *(number(math.nan if rate is None else rate, 1) for rate in rates[: 2 if relative else 1]),
                 number(math.nan if record.clocks.total_s is None else record.clocks.total_s, 0),
                 _links(run, stored),
             ]
         )
         anchored.add(record.cell)
-    head = ["cell", "seed", "status", "mIoU, %", "images/s", "total, s", "files"]
+    head = ["cell", "seed", "status", "mIoU, %", "images/s", *(["images per 100 GFLOP"] if relative else [])]
+    head += ["total, s", "files"]
     return [Heading("Trials"), Table(head, rows, frozenset({"cell", "status", "files"}), f"{len(rows)} trials")]
 
 

@@ -1,0 +1,145 @@
+"""How much the speed of this machine drifts, with the reference and without: `python -m bench.perf.drift`.
+
+    python -m bench.perf.drift [--times 10] [--pause 600] [--set FIELD=VALUE] [--json FILE]
+
+It runs the same cell and seed again and again, with pauses, each time as a fresh process of `python -m bench.trial`. It
+prints for every time images/s, the reference and the speed relative to it, and at the end how far the quartiles lie
+apart. Only where they lie closer together with the reference does it help to judge relative speeds. It also measures
+what the reference and the samples at the edges of the windows cost a trial. Times in which other work disturbed the
+trial are marked and counted; they say little about the machine.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import results
+from bench.core import UsageError, command, start
+from bench.perf.ratios import Ratio, report
+from bench.perf.rounds import in_fresh_process
+from bench.plan import default_precision, single
+from bench.spec import Placement
+
+EDGES = 20
+"""Edges of windows in a trial of the preset quick, with room to spare."""
+
+
+@dataclass(frozen=True)
+class Time:
+    """One trial: images/s, GFLOP/s of its reference, images per 100 GFLOP, and why its speed is not comparable."""
+
+    rate: float
+    reference: float
+    relative: float
+    reason: str | None
+
+
+def one_time(options: Sequence[str], folder: Path) -> Time:
+    """Run the trial and return what its record says.
+
+    Raises:
+        UsageError: it fails, or is too short to be timed.
+    """
+    wanted = [sys.executable, "-m", "bench.trial", *options, "--out", str(folder)]
+    done = subprocess.run(wanted, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UsageError(f"the trial failed: {(done.stderr.strip() or 'no message').splitlines()[-1]}")
+    speed = results.read(folder).throughput
+    if speed is None or not (speed.images_per_second and speed.images_per_100_gflop and speed.reference):
+        raise UsageError(f"the trial has no speed: {speed.reason if speed else 'it was not measured'}")
+    known = [value for value in speed.reference.gflops if value]
+    return Time(speed.images_per_second, statistics.mean(known), speed.images_per_100_gflop, speed.reason)
+
+
+def spread(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return lower quartile, median and upper quartile.
+
+    >>> spread([1, 2, 3, 4, 5])
+    (2.0, 3.0, 4.0)
+    """
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, middle, high
+
+
+def cost() -> tuple[float, float, float]:
+    """Return what the measurements cost a trial on the CPU, in a process that has started TensorFlow.
+
+    Returns:
+        Wall-clock seconds and CPU seconds of two measurements of the reference, the first choice of kernels included,
+        and CPU seconds of the samples at the edges of the windows.
+    """
+    import tensorflow as tf
+
+    from bench.trial.machine_reference import reference
+    from bench.trial.machine_watch import MachineWatch
+
+    float(tf.reduce_sum(tf.ones((8, 8))))
+    wall, own = time.perf_counter(), time.process_time()
+    for _ in range(2):
+        reference(Placement())
+    measured = time.perf_counter() - wall, time.process_time() - own
+    with MachineWatch() as watch:
+        own = time.process_time()
+        for _ in range(EDGES):
+            watch.sample()
+        return *measured, time.process_time() - own
+
+
+def summary(found: Sequence[Time]) -> list[str]:
+    """Return the quartiles of both speeds, and how much of their spread the reference removes."""
+    lines, widths = [], []
+    for name, values in (
+        ("images/s", [one.rate for one in found]),
+        ("images per 100 GFLOP", [one.relative for one in found]),
+    ):
+        low, middle, high = spread(values)
+        widths.append((high - low) / middle)
+        lines.append(f"{name}: quartiles {low:.1f} and {high:.1f}, median {middle:.1f}; apart by {widths[-1]:.1%}")
+    removed = 1 - widths[1] / widths[0] if widths[0] else 0.0
+    return [*lines, f"The reference removes {removed:.0%} of the spread (less than nothing: it adds to it).", ""]
+
+
+@command
+def main(
+    set_: Annotated[list[str] | None, typer.Option("--set", help="field=value, any field of the spec.")] = None,
+    preset: Annotated[str, typer.Option(help="smoke, quick, study or full.")] = "smoke",
+    times: Annotated[int, typer.Option(min=3, help="Trials of the same cell.")] = 10,
+    pause: Annotated[float, typer.Option(min=0, help="Seconds between two of them.")] = 600.0,
+    out: Annotated[Path | None, typer.Option("--json", help="Write figures and machine here.")] = None,
+) -> int:
+    """Print the drift of this machine, and what it costs to know it; exit status 1 if that is more than a second."""
+    single(set_ or [], preset, default_precision(0, []))  # a wrong option is told before the first trial
+    options = ["--preset", preset, *(part for value in set_ or [] for part in ("--set", value))]
+    wall, own, edges = in_fresh_process(cost)
+    print("| time | images/s | reference, GFLOP/s | images per 100 GFLOP | disturbed |\n|--:|--:|--:|--:|---|")
+    found: list[Time] = []
+    with tempfile.TemporaryDirectory() as home:
+        for number in range(times):
+            if number:
+                time.sleep(pause)
+            found.append(one := one_time(options, Path(home) / str(number)))
+            said = f"{one.rate:.1f} | {one.reference:.1f} | {one.relative:.1f} | {one.reason or ''}"
+            print(f"| {number + 1} | {said} |", flush=True)
+    print(f"\n{sum(one.reason is not None for one in found)} of {times} times disturbed; {pause:g} s between two.\n")
+    print("\n".join(summary(found)), flush=True)
+    return report(
+        [
+            Ratio("the reference, twice in a trial", "s", wall, "its limit", 1.0, at_most=1),
+            Ratio("the same and the edges of its windows, CPU time", "s", own + edges, "the reference alone", own),
+        ],
+        out,
+    )
+
+
+if __name__ == "__main__":
+    start(main)
