@@ -46,8 +46,8 @@ def why_not_comparable(pair: Aligned, metric: str) -> str:
     """Return why a metric of the two sides cannot be compared; empty if it can."""
     if metric in SCORES:
         return why_scores_differ(pair)
-    reason = _machines_differ(pair)
-    return reason or (_without_throughput(pair) if metric in SPEEDS else "")
+    reason = _machines_differ(pair) or (_without_throughput(pair) if metric in SPEEDS else "")
+    return reason or (_references_differ(pair) if metric == "images_per_100_gflop" else "")
 
 
 def why_scores_differ(pair: Aligned) -> str:
@@ -121,6 +121,14 @@ def _differ(name: str, found: Iterable[set[str]]) -> str:
     """Describe a difference; empty also if one side has no known value."""
     old, new = found
     return f"{name} differs: {listed(old)} / {listed(new)}" if old and new and old != new else ""
+
+
+def _references_differ(pair: Aligned) -> str:
+    """Return how the versions of the reference differ, of trials that measured it."""
+    speeds = [[record.throughput for record in well if record.throughput] for well in pair.well]
+    return _differ(
+        "the reference's version", [{str(one.reference.version) for one in side if one.reference} for side in speeds]
+    )
 
 
 def _without_throughput(pair: Aligned) -> str:

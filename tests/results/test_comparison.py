@@ -412,6 +412,27 @@ def test_speed_and_memory_of_a_published_release_are_not_comparable_and_its_miou
     assert set(verdicts(found).values()) <= {"ok", "inconclusive"}
 
 
+def test_a_relative_speed_is_judged_where_the_margins_say_so_and_within_one_reference(tmp_path):
+    """Half the machine, half the images/s, and the same speed relative to the reference; of another version, none."""
+    rules = margins.Margins(metrics={"images_per_100_gflop": {"scale": "ratio", "better": "higher", "margin": 0.02}})
+
+    def run(name, gflops, version):
+        folder = made.made_run(tmp_path / name, {"ce": {seed: (0.7, gflops * (1 + 0.001 * seed)) for seed in range(3)}})
+        for trial in (folder / "trials").iterdir():
+            record = results.read(trial)
+            reference = results.Reference(version=version, gflops=[gflops] * 2)
+            relative = 100 * record.throughput.images_per_second / gflops
+            told = {"reference": reference, "images_per_100_gflop": relative}
+            results.write(trial, record.model_copy(update={"throughput": record.throughput.model_copy(update=told)}))
+        return folder
+
+    fast, slow, other = run("fast", 80.0, 1), run("slow", 40.0, 1), run("other", 80.0, 2)
+    (row,) = results.compare(fast, slow, rules).rows
+    assert (row.verdict, row.change) == ("ok", pytest.approx(0, abs=1e-9))
+    (row,) = results.compare(fast, other, rules).rows
+    assert (row.verdict, row.reason) == ("not comparable", "the reference's version differs: 1 / 2")
+
+
 def test_a_throughput_that_never_settled_is_not_comparable(base, tmp_path):
     cells = {label: {seed: (pair[0], None) for seed, pair in seeds.items()} for label, seeds in numbers(5).items()}
     head = made.made_run(tmp_path / "head", cells)
