@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -99,7 +100,12 @@ def begin(request: BisectRequest, limits: Limits, say: Say) -> tuple[Path, Answe
         f"{len(line) - 1} commits from GOOD {good.name} to BAD {bad.name}; {request.metric} of cell {cell.label!r}; "
         f"a step has at most {request.most_turns} turns."
     )
-    return folder, _run(journal.save(folder), folder, limits, say)
+    try:
+        return folder, _run(journal.save(folder), folder, limits, say)
+    except UsageError:  # GOOD or BAD cannot be checked out, or has no environment
+        if not read_journal(folder).used:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def resume(folder: Path, limits: Limits, say: Say) -> Answer:
@@ -131,7 +137,7 @@ def _run(journal: Journal, folder: Path, limits: Limits, say: Say) -> Answer:
     except KeyboardInterrupt:
         say(f"Interrupted; every complete trial is kept. Go on with: python -m bench.bisect --resume {folder}")
         raise
-    effect = effect_across(journal.plan, journal.scores, *_ends(search, journal))
+    effect = effect_across(journal.scores, *_ends(search, journal))
     answer = conclude(search, journal.line, journal.measure, effect, journal.used, journal.alpha, ended)
     journal.model_copy(update={"answer": answer}).save(folder)
     return answer

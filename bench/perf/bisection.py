@@ -110,7 +110,7 @@ def search(world: World, rng: np.random.Generator, most_turns: int = 16) -> Answ
     low, high, whole = world.levels[found.good], world.levels[found.bad], world.levels[-1]
     if not (whole > 0 and low <= whole / 2 <= high):
         return Answer("wrong", len(scores), found.bad - found.good, gain=0.0)
-    told = effect_across(plan, scores, found.good, found.bad)
+    told = effect_across(scores, found.good, found.bad)
     width = found.bad - found.good
     covered = bool(np.isnan(told.low) or told.low <= high - low <= told.high)
     return Answer("named" if width == 1 else "range", len(scores), width, covered, (high - low) / whole)

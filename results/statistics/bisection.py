@@ -36,7 +36,7 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
-from results.statistics.turns import Contrast, contrast, looks, noise
+from results.statistics.turns import Contrast, Noise, contrast, looks, noise
 
 Scores = Mapping[tuple[int, int], float | None]
 """(commit, turn) -> score, more is worse; None if the trial gave none."""
@@ -157,7 +157,8 @@ class _State:
     start: int = 0
     between: set[int] = field(default_factory=set)
     skipped: set[int] = field(default_factory=set)
-    tables: list[np.ndarray] = field(default_factory=list)
+    noise: Noise = field(default_factory=Noise)  # of all steps that ended
+    spans: list[float] = field(default_factory=list)  # BAD less GOOD, of all turns of these
     steps: list[SearchStep] = field(default_factory=list)
 
 
@@ -230,7 +231,7 @@ def _halve(plan: SearchPlan, scores: Scores, state: _State, commit: int) -> tupl
     for n in numbers:
         if n > len(turns.table):
             break
-        step = _look(step, turns.table[:n], state.tables if plan.fresh else [], level / len(numbers))
+        step = _look(step, turns.table[:n], state, level / len(numbers))
         if step.verdict in ("good", "bad", "between"):
             break
     if step.verdict in ("open", "undecided"):
@@ -243,10 +244,10 @@ def _halve(plan: SearchPlan, scores: Scores, state: _State, commit: int) -> tupl
     return turns.pending if step.verdict == "open" else ()
 
 
-def _look(step: SearchStep, table: np.ndarray, earlier: list[np.ndarray], level: float) -> SearchStep:
+def _look(step: SearchStep, table: np.ndarray, earlier: _State, level: float) -> SearchStep:
     """Judge a commit by its distance from the middle line, after the turns of `table`."""
-    found = contrast(table, MIDDLE, noise([*earlier, table]))
-    span = float(np.mean(np.concatenate([one[:, -1] - one[:, 0] for one in (*earlier, table)])))
+    found = contrast(table, MIDDLE, earlier.noise + noise(table))
+    span = float(np.mean([*earlier.spans, *(table[:, -1] - table[:, 0])]))
     half, quarter = found.half(level), span / 4
     verdict = step.verdict
     if span > 0 and found.estimate + half < 0 and found.estimate <= -quarter:
@@ -276,11 +277,13 @@ def _move(state: _State, step: SearchStep) -> None:
 def _close(plan: SearchPlan, state: _State, step: SearchStep, turns: _Turns) -> None:
     """Keep a step and the turns on which it rests."""
     state.steps.append(step)
-    if step.turns:
-        state.tables.append(turns.table[: step.turns])
-    if plan.fresh and step.verdict != "open":
-        decided = step.verdict not in ("undecided", "skipped", "failed")
-        state.start = turns.numbers[step.turns - 1] + 1 if decided else turns.end
+    if not plan.fresh or step.verdict == "open":
+        return  # scores that are kept belong to several steps; they must not count twice
+    table = turns.table[: step.turns]
+    state.noise += noise(table)
+    state.spans += [*(table[:, -1] - table[:, 0])]
+    decided = step.verdict not in ("undecided", "skipped", "failed")
+    state.start = turns.numbers[step.turns - 1] + 1 if decided else turns.end
 
 
 def _gaps(state: _State) -> Iterator[range]:
@@ -351,21 +354,20 @@ def _pending(
     )
 
 
-def effect_across(plan: SearchPlan, scores: Scores, good: int, bad: int) -> Effect:
+def effect_across(scores: Scores, good: int, bad: int) -> Effect:
     """Estimate how much worse one commit is than another, from the turns of a search.
 
     Turns that hold both are compared inside the turn. If there are fewer than two of these, both are compared with
     GOOD, each in its own turns.
 
     Args:
-        plan: the search's plan.
-        scores: its scores.
+        scores: of a search, see `replay`.
         good, bad: numbers of two commits, such as those of `Search`.
 
     Returns:
         NaN for an interval that the turns do not allow.
     """
-    every = noise(_blocks(plan, scores))
+    every = sum(map(noise, _blocks(scores)), Noise())
     direct = _pairs(scores, good, bad)
     beside = len(direct) > 1 or 0 in (good, bad)
     parts = [direct] if beside else [_pairs(scores, 0, bad), _pairs(scores, 0, good)]
@@ -385,7 +387,7 @@ def _pairs(scores: Scores, first: int, second: int) -> np.ndarray:
     return np.array([row for row in rows if None not in row], float).reshape(-1, 2)
 
 
-def _blocks(plan: SearchPlan, scores: Scores) -> Iterator[np.ndarray]:
+def _blocks(scores: Scores) -> Iterator[np.ndarray]:
     """Yield the complete turns as tables, one for each set of commits that was measured side by side."""
     commits: dict[int, list[int]] = {}
     for commit, turn in sorted(scores):

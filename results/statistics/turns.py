@@ -46,20 +46,22 @@ class Noise:
         """The pooled variance; NaN without degrees of freedom."""
         return self.squares / self.df if self.df else float("nan")
 
+    def __add__(self, other: "Noise") -> "Noise":
+        """Pool with another estimate."""
+        return Noise(self.squares + other.squares, self.df + other.df)
 
-def noise(tables: Iterable[np.ndarray]) -> Noise:
-    """Pool the residuals of tables of turns, after the mean of each turn and of each commit is taken out.
+
+def noise(table: np.ndarray) -> Noise:
+    """Estimate the noise of a table from its residuals, after the mean of each turn and of each commit is taken out.
 
     Args:
-        tables: each of shape (turns, commits), in the unit of the scores.
+        table: shape (turns, commits), in the unit of the scores.
     """
-    squares, df = 0.0, 0
-    for table in tables:
-        n, k = table.shape
-        if n > 1 and k > 1:
-            residuals = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
-            squares, df = squares + float(np.sum(residuals**2)), df + (n - 1) * (k - 1)
-    return Noise(squares, df)
+    n, k = table.shape
+    if n < 2 or k < 2:
+        return Noise()
+    residuals = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
+    return Noise(float(np.sum(residuals**2)), (n - 1) * (k - 1))
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,11 @@ def test_a_contrast_by_hand():
     assert (alone.estimate, alone.error, alone.df) == (1, 1, 1)
     assert alone.half(0.025) == pytest.approx(stats.t.ppf(0.975, 1))
     # Residuals of the first turn: 1/3, -2/3, 1/3; of the second the opposite. Squares 12/9 on (2 - 1)(3 - 1).
-    pooled = noise([table])
+    pooled = noise(table)
     assert (pooled.squares, pooled.df) == (pytest.approx(12 / 9), 2)
     # 1.5 * (2 / 3) = 1 is less than its own 2, which is kept, on the pooled degrees of freedom.
     assert contrast(table, (-0.5, 1, -0.5), pooled).error == pytest.approx(1)
-    wider = noise([table, 10 * table])
+    wider = noise(table) + noise(10 * table)
     assert (wider.squares, wider.df) == (pytest.approx(101 * 12 / 9), 4)
     assert contrast(table, (-0.5, 1, -0.5), wider).error == pytest.approx(np.sqrt(1.5 * wider.variance / 2))
 
@@ -171,15 +171,15 @@ def test_a_search_is_a_function_of_its_scores_alone():
 
 def test_the_effect_across_an_answer_by_hand():
     # Both in one turn: differences 2 and 4, so 3 +- t(1) * 1; the pooled variance is that of the same differences.
-    both = effect_across(SearchPlan(2, 0.5), {(0, 0): 0.0, (2, 0): 2.0, (0, 1): 1.0, (2, 1): 5.0}, 0, 2)
+    both = effect_across({(0, 0): 0.0, (2, 0): 2.0, (0, 1): 1.0, (2, 1): 5.0}, 0, 2)
     assert both.estimate == 3
     assert (both.low, both.high) == pytest.approx((3 - stats.t.ppf(0.975, 1), 3 + stats.t.ppf(0.975, 1)))
     # In turns of their own: 2 is worse than GOOD by 5, 1 by 1.
     apart = {(0, 0): 0.0, (1, 0): 1.0, (4, 0): 6.0, (0, 1): 3.0, (1, 1): 4.0, (4, 1): 9.0}
     apart |= {(0, 2): 1.0, (2, 2): 6.0, (4, 2): 7.0, (0, 3): 2.0, (2, 3): 7.0, (4, 3): 8.0}
-    found = effect_across(SearchPlan(4, 0.5), apart, 1, 2)
+    found = effect_across(apart, 1, 2)
     assert (found.estimate, found.low, found.high) == pytest.approx((4, 4, 4))
-    assert np.isnan(effect_across(SearchPlan(4, 0.5), {(0, 0): 0.0, (4, 0): 1.0}, 0, 4).low)
+    assert np.isnan(effect_across({(0, 0): 0.0, (4, 0): 1.0}, 0, 4).low)
 
 
 @pytest.mark.parametrize(
