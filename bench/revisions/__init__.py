@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bench.revisions.ancestry import Commit, line_between
     from bench.revisions.environments import Runnable, runnable
-    from bench.revisions.foreign_trial import measure
+    from bench.revisions.foreign_trial import measure, refusal
     from bench.revisions.naming import Revision, resolve
     from bench.revisions.worktrees import Checkout, Worktrees
 else:

@@ -21,18 +21,20 @@ import results
 from bench.core import CACHE_VARIABLE, COMMIT_VARIABLE, describe
 from bench.plan import Cell, grid
 from bench.revisions.environments import Runnable
-from bench.spec import as_settings
+from bench.spec import TrialSpec, as_settings
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 PRESET = "smoke"
 """The preset that is named to `bench.trial`. The settings of a trial say all that it would set."""
 STOP_SECONDS = 20.0
 """Longest wait for a trial that is asked to stop, before it is killed."""
+ASK_SECONDS = 120.0
+"""Longest wait for a checkout's code to read its settings."""
 _LOOK_SECONDS = 0.1
 _NOT_ITS = ("PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", COMMIT_VARIABLE)
 """Variables of this process that a trial of another checkout must not have."""
-_MACHINE = ("processor", "instructions", "onednn", "cores", "gpus")
-"""Facts about the machine that are the same for all that runs on it, so that an old record may be given them."""
+_MACHINE = ("processor", "instructions", "cores", "gpus")
+"""Facts about the machine, which an older version may not record, or may count otherwise."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,7 @@ def measure(
             "spec": spec.model_dump(mode="json"), "started": _now(),
             "environment": {**describe(), "code": None, **facts},
         }  # fmt: skip
-        settings = as_settings(spec, grid.presets()[PRESET]["set"])
-        ended = _run(runnable, settings, spec.placement.cpus, part, timeout, alive)
+        ended = _run(runnable, _settings(spec), spec.placement.cpus, part, timeout, alive)
         planned["finished"] = _now()
         record = _read(part, ended, revision.name, planned)
         if fault := _other_code(record, revision.commit) or _other_settings(record, planned["spec"]):
@@ -99,13 +100,48 @@ def measure(
 
 
 def _as_planned(record: results.Record, planned: Mapping[str, Any], facts: Mapping[str, Any]) -> results.Record:
-    """Return a record with the names of the plan, in place of those that `bench.trial` gives to a trial by itself."""
+    """Return a record with what is known here in place of what another version says, or leaves out.
+
+    That are the names of the plan, the machine, and the settings: its own were compared with them, and those that it
+    lacks have their default.
+    """
     names = {name: planned[name] for name in ("trial", "cell", "label", "axes", "seed")}
     machine = {name: planned["environment"].get(name) for name in _MACHINE}
-    placed = {**record.spec, "placement": planned["spec"]["placement"]}
-    return record.model_copy(
-        update={**names, "spec": placed, "environment": {**machine, **record.environment, **facts}}
-    )
+    environment = {**record.environment, **machine, "onednn": _onednn(), **facts}
+    sections = (name for name, value in planned["spec"].items() if isinstance(value, Mapping))
+    spec = {**planned["spec"], **{name: {**record.spec.get(name, {}), **planned["spec"][name]} for name in sections}}
+    return record.model_copy(update={**names, "spec": spec, "environment": environment})
+
+
+def _onednn() -> str:
+    """Return the setting of oneDNN that all trials are given: that of this process, or the project's own."""
+    return os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+def refusal(runnable: Runnable, cell: Cell) -> str:
+    """Return why the code of a checkout refuses a cell's settings; empty if it takes them. Nothing is trained.
+
+    `bench.trial` reads its settings before it looks at its folder. So it is given a folder that holds a trial already:
+    to get as far as that refusal is to take the settings.
+
+    Args:
+        runnable: the checkout and its interpreter.
+        cell: of the plan.
+    """
+    folder = runnable.checkout.scratch / "asked"
+    folder.mkdir(exist_ok=True)
+    (folder / "record.json").touch()
+    try:
+        ended = _run(runnable, _settings(cell.spec), None, folder, ASK_SECONDS, lambda: None)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if ended.status == 2 and "holds a trial already" in ended.said:
+        return ""
+    return ended.said.removeprefix("error: ") or f"it ended with status {ended.status}"
+
+
+def _settings(spec: TrialSpec) -> list[str]:
+    return as_settings(spec, grid.presets()[PRESET]["set"])
 
 
 def _run(
@@ -141,7 +177,7 @@ def _variables(runnable: Runnable, cpus: int | None) -> dict[str, str]:
     checkout = runnable.checkout
     return variables | {
         "PYTHONPATH": str(checkout.folder), "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1",
-        CACHE_VARIABLE: str(checkout.scratch),
+        CACHE_VARIABLE: str(checkout.scratch), "TF_ENABLE_ONEDNN_OPTS": _onednn(),
     }  # fmt: skip
 
 

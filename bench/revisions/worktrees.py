@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ from bench.revisions.naming import Revision
 
 PREFIX = "segmentation-bench-revisions-"
 _OWNER = "owner.lock"
+_LAST_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,10 @@ class Worktrees:
         self._remove_folder()
 
     def _remove_folder(self) -> None:
-        if self._folder is not None:
+        deadline = time.monotonic() + _LAST_SECONDS
+        while self._folder is not None and self._folder.exists() and time.monotonic() < deadline:
             shutil.rmtree(self._folder, ignore_errors=True)
+            time.sleep(0.0 if not self._folder.exists() else 0.1)  # a process that is just being killed may still write
         if self._lock is not None:
             self._lock.close()
         self._folder = self._lock = None

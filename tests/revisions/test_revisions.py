@@ -14,7 +14,7 @@ import pytest
 import results
 from bench.core import UsageError
 from bench.plan import Cell, grid
-from bench.revisions import Runnable, Worktrees, environments, measure, resolve, runnable
+from bench.revisions import Runnable, Worktrees, environments, measure, refusal, resolve, runnable
 from bench.spec import as_settings
 
 _source = importlib.util.spec_from_file_location("toy_project", Path(__file__).with_name("toy_project.py"))
@@ -252,6 +252,16 @@ def test_a_trial_without_a_record_states_why(measured):
     assert "ended by SIGKILL, without a record: step 1" in record.error.message
     record, *_ = measured("sleeps", timeout=1.0, SECONDS=60.0)
     assert record.status == "timeout"
+
+
+def test_a_refusal_of_settings_is_known_before_anything_is_trained(project, tmp_path):
+    toy.commit(project, "Slow", SECONDS=60.0)
+    with Worktrees() as trees:
+        assert refusal(runnable(trees.add(resolve(project, "HEAD"))), CELL) == ""
+        toy.commit(project, "Refuses", UNKNOWN=("train.power",))
+        side = runnable(trees.add(resolve(project, "HEAD")))
+        assert refusal(side, CELL) == "--set: unknown field 'train.power'"
+        assert not list(side.checkout.scratch.iterdir())
 
 
 def test_numbers_of_other_code_or_other_settings_do_not_count(measured):

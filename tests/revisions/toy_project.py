@@ -22,6 +22,9 @@ for field in fields:
     if field in losses.UNKNOWN:
         print(f"error: --set: unknown field {field!r}", file=sys.stderr)
         sys.exit(2)
+if (asked.out / "record.json").exists():
+    print(f"error: --out {asked.out}: holds a trial already", file=sys.stderr)
+    sys.exit(2)
 print("step 1", flush=True)
 time.sleep(losses.SECONDS)
 if losses.DIES:
@@ -33,11 +36,12 @@ miou = losses.MIOU + noise.gauss(0, 0.01) + own.gauss(0, 0.001)
 rate = losses.RATE * (1 + own.gauss(0, losses.NOISE))
 spec = {"seed": seed, "train": {"epochs": losses.EPOCHS or int(fields["train.epochs"])}, "data": {"name": "scenes"}}
 record = {
-    "schema_version": 4, "scoring": 2, "trial": asked.out.name, "cell": "of its own", "label": fields["loss.name"],
-    "seed": seed, "status": "ok", "spec": spec, "environment": {"git_commit": commit, "replicas": 1},
+    "schema_version": 5, "scoring": 2, "trial": asked.out.name, "cell": "of its own", "label": fields["loss.name"],
+    "seed": seed, "status": "ok", "spec": spec,
+    "environment": {"git_commit": commit, "replicas": 1, "device": "cpu", "gpu_names": [], "precision": "float32"},
     "clocks": {"init_s": losses.START / 2, "compile_s": losses.START / 2 * (1 + own.gauss(0, losses.NOISE))},
     "views": [{"images": 4, "miou": miou}],
-    "throughput": {"images_per_second": rate, "windows": [rate] * 5, "window_steps": 5, "batch_size": 8},
+    "throughput": {"images_per_second": rate, "windows": [rate] * 5, "comparable": True},
     "memory": {"peak_rss_mb": losses.MEMORY},
 }
 asked.out.mkdir(parents=True, exist_ok=True)
