@@ -69,12 +69,12 @@ def main(
         )
     except ValueError as error:
         raise UsageError(str(error)) from None
-    _bless(comparison, blessing)
-    _print(comparison, format)
+    bless(comparison, blessing)
+    show(comparison, format)
     return STATUS[comparison.outcome]
 
 
-def _bless(comparison: Comparison, folder: Path | None) -> None:
+def bless(comparison: Comparison, folder: Path | None) -> None:
     """Write BLESSED or NOT_BLESSED, for which a pipeline waits, and delete the other. The lines are the reasons.
 
     Args:
@@ -105,7 +105,7 @@ def _bless(comparison: Comparison, folder: Path | None) -> None:
         raise UsageError(f"--blessing {folder}: cannot write there: {error.strerror}") from None
 
 
-def _print(comparison: Comparison, format: Format) -> None:
+def show(comparison: Comparison, format: Format) -> None:
     """Print a comparison in a format.
 
     `github` prints annotations as well, and writes the page to $GITHUB_STEP_SUMMARY instead if that is set.

@@ -42,6 +42,7 @@ METRICS: dict[str, Metric] = {
     "peak_gpu_mb": Metric("GPU peak, MiB"),
     "peak_rss_mb": Metric("memory peak, MiB"),
     "compile_s": Metric("compile, s"),
+    "start_s": Metric("start, s"),
 }
 
 

@@ -132,6 +132,11 @@ class Clocks(_Part):
     io_s: Real = None
     total_s: Real = None
 
+    @property
+    def start_s(self) -> float | None:
+        """Return the seconds until the first step is over: set-up, tracing and compiling; None if one is unknown."""
+        return None if self.init_s is None or self.compile_s is None else self.init_s + self.compile_s
+
 
 class GradientScale(_Part):
     """Norm of d loss / d logits relative to cross-entropy, at uniform probabilities and at a margin of 3 logits."""

@@ -30,6 +30,7 @@ _NUMBERS = (
     "input_share",
     "init_s",
     "compile_s",
+    "start_s",
     "train_s",
     "eval_s",
     "io_s",
@@ -68,8 +69,9 @@ def load(path: StrPath | Sequence[StrPath]) -> pd.DataFrame:
           as others published them, `soft_iou`, `class_recall`, `soft_dice`.
         - Other numbers of the view: `loss_value`, `eval_images_per_second`, `images`.
         - Numbers of the trial: `images_per_second` in training and `images_per_100_gflop`, the same relative to its
-          reference, `throughput_comparable`, `input_share`, seconds `*_s`, `target_seconds`, peaks in MiB,
-          `gradient_scale`, ... `scoring` is the version of the scores; scores are comparable within one version only.
+          reference, `throughput_comparable`, `input_share`, seconds `*_s` (`start_s`: until the first step is over),
+          `target_seconds`, peaks in MiB, `gradient_scale`, ... `scoring` is the version of the scores; scores are
+          comparable within one version only.
 
         Values that were not measured are NaN or NA.
 
@@ -141,6 +143,7 @@ def _of_trial(record: Record) -> dict[str, Any]:
         "batch_size": throughput and throughput.batch_size,
         "replicas": throughput and throughput.replicas,
         **record.clocks.model_dump(),
+        "start_s": record.clocks.start_s,
         **record.memory.model_dump(),
         "epochs": len(record.history),
         "best_epoch": best and best.epoch,

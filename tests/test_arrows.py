@@ -22,6 +22,7 @@ MAY = {
     "prediction": {"core", "spec", "data", "models", "results"},
     "revisions": {"core", "plan", "results", "spec"},
     "bisection": {"core", "plan", "results", "revisions"},
+    "versus": {"core", "execution", "plan", "results", "revisions", "spec"},
     "losses": set(),
     "models": set(),
     "results": set(),

@@ -1,0 +1,113 @@
+"""`python -m bench.versus BASE HEAD --grid smoke`: two revisions side by side, their trials in turns."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.compare import STATUS, Format, bless, show
+from bench.core import UsageError, check_rooms, cli, command, signals, start
+from bench.plan import GridRequest
+from bench.versus import Request, run
+
+if TYPE_CHECKING:
+    from results import Comparison
+
+
+@command
+def main(
+    base: Annotated[str, typer.Argument(help="A revision as git reads it, or the folder of a checkout.")],
+    head: Annotated[str, typer.Argument(help="What is judged; `.` is the working tree with uncommitted changes.")],
+    grid: Annotated[
+        str | None, typer.Option(help="A shipped grid's name, or a file ending in .yaml; default: losses.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Data set by name; default: the embedded scenes.")] = None,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds of every cell; default: the preset's.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="field=value, any field of the spec; repeatable.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="axis=value,value keeps part of the grid; repeatable.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="smoke, quick, study or full; default: full with a GPU, else quick.")
+    ] = None,
+    gpus_per_trial: Annotated[
+        int | None, typer.Option(min=0, help="GPUs of a trial; default: 1 where there are any.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the comparison; one that holds it already is finished.")
+    ] = None,
+    base_python: Annotated[Path | None, typer.Option(help="Interpreter, or environment, that runs BASE.")] = None,
+    head_python: Annotated[Path | None, typer.Option(help="Interpreter, or environment, that runs HEAD.")] = None,
+    repository: Annotated[
+        Path, typer.Option(help="A checkout of the project, for BASE and HEAD; default: here.")
+    ] = Path(),
+    trial_timeout: Annotated[
+        float | None, typer.Option(min=1, help="Seconds for one trial; default: no limit.")
+    ] = None,
+    format: Annotated[Format, typer.Option(help="How to print; github also annotates the job.")] = Format.table,
+    margins: Annotated[
+        Path | None, typer.Option(help="YAML with other margins than results/comparison/margins.yaml.")
+    ] = None,
+    require_conclusive: Annotated[
+        bool, typer.Option("--require-conclusive", help="Exit 3 when the seeds cannot tell for some cell.")
+    ] = False,
+) -> int:
+    """Run a grid with two revisions of this project, in turns on the same devices, and judge HEAD against BASE.
+
+    Exit status: 0 no regression, 1 a cell regressed, newly fails or is missing, 2 usage, 3 inconclusive (only with
+    --require-conclusive), 4 incomplete or nothing measured, 130 interrupted.
+    """
+    from dataclasses import replace
+
+    signals.install()
+    check_rooms()
+    what = GridRequest(
+        grid=grid, dataset=dataset, data_root=data_root, seeds=seeds, only=tuple(only or ()), preset=preset,
+        gpus_per_trial=gpus_per_trial, settings=tuple(set_ or ()),
+    )  # fmt: skip
+    request = Request(
+        sides={"base": base, "head": head}, what=what, pythons={"base": base_python, "head": head_python}, out=out,
+        repository=repository, margins=_read(margins), trial_timeout=trial_timeout,
+        command=shlex.join(["python", "-m", "bench.versus", *sys.argv[1:]]),
+    )  # fmt: skip
+    plain = cli.console(stderr=format is not Format.table)
+    comparison = replace(run(request, plain), require_conclusive=require_conclusive)
+    folder = Path(comparison.head.folder).parent
+    bless(comparison, folder)
+    plain.print(f"Page: {_write(comparison, folder)}", soft_wrap=True)
+    show(comparison, format)
+    return STATUS[comparison.outcome]
+
+
+def _read(margins: Path | None) -> Path | None:
+    """Return a margins file that has no fault, so that one with a fault is not found after hours.
+
+    Raises:
+        UsageError: names the fault.
+    """
+    from results import margins as rules
+
+    try:
+        rules.read(str(margins or rules.DEFAULT))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return margins
+
+
+def _write(comparison: Comparison, folder: Path) -> Path:
+    """Write the page of the comparison as comparison.html and comparison.md, and return the first."""
+    import results
+    from reports import comparison as page
+    from reports import html, markdown
+
+    results.write_bytes(folder / "comparison.md", markdown.render(page.document(comparison, figures=False)).encode())
+    return results.write_bytes(folder / "comparison.html", html.render(page.document(comparison)).encode())
+
+
+if __name__ == "__main__":
+    start(main)

@@ -1,0 +1,174 @@
+"""Two revisions of a small repository side by side: turns, verdicts, interruption, bad input. Ray and git are real."""
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+
+import results
+from bench.core import UsageError
+from bench.plan import GridRequest, grid
+from bench.versus import SIDES, Request, pairs, run
+
+_source = importlib.util.spec_from_file_location("toy_project", Path(__file__).parents[1] / "revisions/toy_project.py")
+toy = importlib.util.module_from_spec(_source)
+_source.loader.exec_module(toy)
+ROOT = Path(__file__).parents[2]
+QUIET = Console(quiet=True)
+BASE = {
+    "model.weights": "none", "data.size": 64, "data.crop": 64, "data.train_limit": 8, "data.val_limit": 4,
+    "data.test_limit": 2, "train.steps_per_epoch": 2, "eval.window_steps": 1,
+}  # fmt: skip
+
+
+def made(folder, seeds=3):
+    """A repository with two tagged revisions: `slow` takes 25 % longer per image and starts 5 s later."""
+    project = toy.make(folder / "project")
+    toy.git(project, "tag", "fast")
+    toy.commit(project, "Slow", RATE=80.0, START=15.0)
+    toy.git(project, "tag", "slow")
+    text = {"preset": "smoke", "seeds": seeds, "base": BASE, "axes": {"loss": ["cross_entropy", "dice"]}}
+    (folder / "small.yaml").write_text(yaml.safe_dump(text))
+    return project
+
+
+@pytest.fixture
+def project(tmp_path):
+    return made(tmp_path)
+
+
+def request(project, **changes):
+    """A request for `fast` against `slow` whose checkouts and results lie beside the project."""
+    sides = {"base": changes.pop("base", "fast"), "head": changes.pop("head", "slow")}
+    what = GridRequest(grid=str(project.parent / "small.yaml"), **changes.pop("what", {}))
+    return Request(sides=sides, what=what, out=project.parent / "out", repository=project, **changes)
+
+
+def start(project, *arguments):
+    """The command in the project, with temporary files beside it."""
+    (project.parent / "tmp").mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "bench.versus", "fast", "slow", "--repository", "project", "--grid", "small.yaml",
+         "--out", "out", *arguments], cwd=project.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(project.parent / "tmp"), "COLUMNS": "200"},
+    )  # fmt: skip
+
+
+def clean(project):
+    """Whether no worktree is left, neither files nor git's entry."""
+    assert toy.traces(project, project.parent / "tmp") == (0, [])
+    assert not list((project.parent / "out").glob("*/trials/.*"))
+    return True
+
+
+def test_turns_are_a_b_b_a():
+    cells = grid.load("smoke", seeds=4)
+    found = pairs(cells)
+    assert [pair.seed for pair in found] == [0, 0, 1, 1, 2, 2, 3, 3]
+    order = "".join("AB" if pair.order == SIDES else "BA" for pair in found)
+    assert order[:8] == "ABBABAAB"
+    for cell in cells.cells:
+        assert [pair.order[0] for pair in found if pair.cell == cell].count("base") == 2
+
+
+def test_a_comparison_that_is_stopped_goes_on_and_finds_what_became_worse(project):
+    first = start(project)
+    said = []
+    for line in first.stdout:
+        said.append(line)
+        if "s0 base: ok, " in line:
+            first.send_signal(signal.SIGINT)
+            break
+    said.append(first.stdout.read())
+    assert first.wait(60) == 130, said
+    assert clean(project)
+    kept = {path: path.stat().st_mtime_ns for path in (project.parent / "out").glob("*/trials/*/record.json")}
+    assert 1 <= len(kept) < 12
+    assert "go" in said[-1]
+
+    again = start(project, "--format", "json")
+    text = again.communicate(timeout=300)[0]
+    assert again.returncode == 1, text
+    assert clean(project)
+    assert f"{12 - len(kept)} trials to do" in text
+    assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
+    out = project.parent / "out"
+    assert (out / "NOT_BLESSED").exists()
+    assert "regressed" in (out / "comparison.md").read_text()
+    assert "fast (" in (out / "comparison.html").read_text()
+
+    found = results.compare(out / "base", out / "head")  # as any other two runs
+    verdicts = {(row.metric, row.verdict) for row in found.rows}
+    assert {row.metric for row in found.failing} == {"images_per_second"}
+    assert ("start_s", "regressed") in verdicts
+    assert not found.gaps
+    for row in found.rows:
+        if row.metric == "images_per_second":
+            assert row.method == "paired"
+            assert row.low < -0.2 < row.high + 0.02
+    turns = {}
+    for side, tag in zip(SIDES, ("fast", "slow"), strict=True):
+        commit = toy.git(project, "rev-parse", "--short=12", tag)
+        for stored in results.read_run(out / side).trials:
+            assert stored.record.environment["git_commit"] == commit
+            turns.setdefault(stored.record.trial, []).append(stored.record.environment["turns"])
+    whole = [two[0] for two in turns.values() if len(two[0]) > 4 and two[0] == two[1]]
+    assert set(whole) == {"base, head", "head, base"}
+
+
+def test_settings_that_a_side_refuses_stop_everything_before_the_first_trial(project):
+    toy.commit(project, "Older", UNKNOWN=("train.power",))
+    with pytest.raises(UsageError, match=r"^head main \(.*\) refuses cell 'cross_entropy': --set: unknown field"):
+        run(request(project, head="main"), QUIET)
+    assert not (project.parent / "out").exists()
+    assert toy.traces(project, project.parent / "tmp") == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"base": "nothing"}, "unknown revision 'nothing'"),
+        ({"what": {"only": ("loss=focal",)}}, "focal"),
+        ({"pythons": {"head": Path("/nothing/python")}}, "environment /nothing/python: .* does not run"),
+        ({"repository": Path("/")}, "no git checkout"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_and_leaves_nothing(project, changes, message):
+    asked = request(project, **{name: value for name, value in changes.items() if name != "repository"})
+    if "repository" in changes:
+        asked = Request(asked.sides, asked.what, out=asked.out, repository=changes["repository"])
+    with pytest.raises(UsageError, match=message) as caught:
+        run(asked, QUIET)
+    assert "\n" not in str(caught.value)
+    assert not (project.parent / "out").exists()
+    assert toy.traces(project, project.parent / "tmp")[0] == 0
+
+
+def test_a_folder_of_something_else_is_left_alone(project):
+    out = project.parent / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine\n")
+    with pytest.raises(UsageError, match="holds something else"):
+        run(request(project), QUIET)
+    assert [entry.name for entry in out.iterdir()] == ["notes.txt"]
+    (out / "versus.json").write_text(json.dumps({side: {"commit": "0" * 40, "name": "other"} for side in SIDES}))
+    with pytest.raises(UsageError, match=r"its base is other, not fast \("):
+        run(request(project), QUIET)
+    (out / "versus.json").write_text("[]")
+    with pytest.raises(UsageError, match="cannot be read"):
+        run(request(project), QUIET)
+
+
+def test_a_grid_with_a_search_is_refused(project):
+    path = project.parent / "small.yaml"
+    text = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**text, "search": {"field": "train.learning_rate", "values": [0.001]}}))
+    with pytest.raises(UsageError, match="its search may choose other cells"):
+        run(request(project), QUIET)
