@@ -7,6 +7,6 @@ if TYPE_CHECKING:
     from bench.versus.session import Request, run
     from bench.versus.turns import SIDES, Pair, pairs
 else:
-    from faces import face
+    from bench.core.lazy import face
 
     __getattr__, __dir__, __all__ = face(__name__, __file__)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import results
-from bench.core import UsageError
+from bench.core import ROOMS, UsageError
 from bench.plan import Cell, grid
-from bench.revisions import Runnable, Worktrees, environments, measure, refusal, resolve, runnable
+from bench.revisions import Runnable, Worktrees, environments, launcher, measure, refusal, resolve, runnable
 from bench.spec import as_settings
 
 _source = importlib.util.spec_from_file_location("toy_project", Path(__file__).with_name("toy_project.py"))
@@ -230,6 +230,10 @@ def test_the_checkout_s_own_code_ran(measured):
     assert home != ROOT
     assert str(ROOT) not in path
     assert python == sys.executable
+
+
+def test_the_launcher_knows_the_packages_of_the_project():
+    assert launcher.PACKAGES == ROOMS
 
 
 def test_a_package_that_the_checkout_lacks_is_not_taken_from_here(measured):
