@@ -1,4 +1,4 @@
-"""`python -m bench.list backbones`: list the backbones, losses, data sets, grids or presets, as a table or as JSON."""
+"""`python -m bench.list backbones`: list backbones, losses, data sets, grids, presets or fields, as a table or JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 from bench.core import EXIT_OK, UsageError, cli, command, nearest, start
 
 Row = dict[str, Any]  # column -> a JSON value; all rows of a list have the same columns
-DETAILS = {"title", "source", "layout", "ignore_index", "class_names", "colors"}  # too long for a table
+DETAILS = {"choices", "title", "source", "layout", "ignore_index", "class_names", "colors"}  # too long for a table
 
 
 def backbones() -> list[Row]:
@@ -81,12 +81,30 @@ def datasets() -> list[Row]:
     ]
 
 
+def fields() -> list[Row]:
+    """Return one row per field of a spec, for grids and --set."""
+    from bench.spec import reference
+
+    return [
+        {
+            "name": fact.name,
+            "values": (fact.limits and f"{fact.kind}, {fact.limits}") or fact.kind,
+            "choices": list(fact.choices),
+            "default": fact.default,
+            "cell": fact.cell,
+            "description": fact.description,
+        }
+        for fact in reference.facts()
+    ]
+
+
 LISTS: dict[str, Callable[[], list[Row]]] = {
     "backbones": backbones,
     "losses": losses,
     "datasets": datasets,
     "grids": grids,
     "presets": presets,
+    "fields": fields,
 }
 
 
@@ -96,7 +114,7 @@ def main(
     name: Annotated[str | None, typer.Argument(help="One of the list: all that is known of it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")] = False,
 ) -> int:
-    """List backbones, losses, data sets, grids or presets."""
+    """List backbones, losses, data sets, grids, presets or the fields of a trial."""
     if what not in LISTS:
         raise UsageError(f"unknown list {what!r}{nearest(what, LISTS)}")
     rows = {row["name"]: row for row in LISTS[what]()}

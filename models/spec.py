@@ -33,45 +33,47 @@ _OURS_ALONE = ("aspp_channels", "decoder_channels", "separable", "dropout", "syn
 class ModelSpec(BaseModel):
     """A segmentation model: RGB 0..255 of any size in, logits of the same size out.
 
-    Attributes:
-        architecture: one of three. `deeplabv3plus` (Chen et al. 2018, arXiv 1802.02611). `deeplabv3` (Chen et al. 2017,
-            arXiv 1706.05587) has no decoder; a 3x3 convolution at the output stride replaces it. `keras_cv` is
-            KerasCV's own DeepLabV3Plus, kept as a reference, with stride 32, rates 6, 12, 18 and its own head. It takes
-            multiples of 32 only, so other sizes are padded to the next multiple and cropped again.
-        backbone: a row of `models.encoder.backbones`.
-        weights: weights of the backbone: `none` (random), `imagenet` (from an installed package), the path of a weights
-            file, or the name of the row's preset, which is then downloaded.
-        output_stride: input size divided by the size of the map that the ASPP reads.
-        head: how logits get from 1/4 to full size: `bilinear`, or `subpixel` (Shi et al. 2016, arXiv 1609.05158).
-        blur: average 2x2 windows after a subpixel head (see `heads.SubpixelUpsampling`).
-        aspp_channels, decoder_channels, low_level_channels: numbers of channels.
-        separable: 3x3 convolutions of ASPP and decoder are depthwise separable, as in the paper's fast variant.
-        dropout: rate after the ASPP projection.
-        auxiliary_weight: weight of the loss of a second, fully convolutional head at the backbone's stride 16 (Zhao et
-            al. 2017, arXiv 1612.01105, with 0.4). The model has that head in training only; 0: there is none.
-        batch_norm_momentum: share of the running statistics that a step keeps, in backbone, ASPP and decoder. The Keras
-            default of 0.99 (KerasCV's MobileNetV3: 0.999) takes hundreds of steps to forget the initial values, and
-            evaluation uses these statistics.
-        sync_batch_norm: batch normalisation takes its statistics over the images of all replicas, not of each one
-            (Peng et al. 2018, arXiv 1711.07240).
+    The text below a field is its description. DeepLabV3+: Chen et al. (2018, arXiv 1802.02611). DeepLabV3: Chen et al.
+    (2017, arXiv 1706.05587); a 3x3 convolution at the output stride replaces the decoder. `keras_cv` has stride 32,
+    rates 6, 12, 18 and its own head. It takes multiples of 32 only, so other sizes are padded to the next multiple and
+    cropped again.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
 
     architecture: str = "deeplabv3plus"
+    """DeepLabV3+, the same without a decoder (DeepLabV3), or KerasCV's own DeepLabV3+ as a reference."""
     backbone: str = "efficientnetlite_b0"
+    """A backbone: a row of `models.encoder.backbones`."""
     weights: str = Field("none", min_length=1)
+    """Weights of the backbone: `none` (random), `imagenet` (from an installed package), the path of a weights file,
+    or the name of the row's preset, which is downloaded."""
     output_stride: int = 16
+    """Size of the input divided by that of the map that the ASPP reads."""
     head: str = "bilinear"
+    """How logits get from a quarter to the full size: `bilinear`, or `subpixel` (Shi et al. 2016, arXiv
+    1609.05158)."""
     blur: bool = Field(False, json_schema_extra={"neutral": False})
+    """Average 2x2 windows after a subpixel head."""
     aspp_channels: int = Field(256, ge=8, le=2048)
+    """Channels of each branch of the ASPP."""
     decoder_channels: int = Field(256, ge=8, le=2048)
+    """Channels of the decoder."""
     low_level_channels: int = Field(48, ge=8, le=2048)
+    """Channels to which the map at a quarter of the size is reduced."""
     separable: bool = True
+    """3x3 convolutions of ASPP and decoder are depthwise separable, as in the paper's fast variant."""
     dropout: float = Field(0.1, ge=0, lt=1)
+    """Rate of dropout after the ASPP."""
     auxiliary_weight: float = Field(0.0, ge=0, le=1, json_schema_extra={"neutral": 0.0})
+    """Weight of the loss of a second, fully convolutional head at the backbone's stride 16 (Zhao et al. 2017, arXiv
+    1612.01105, with 0.4). The model has it in training only; 0: there is none."""
     batch_norm_momentum: float = Field(0.9, ge=0, lt=1)
+    """Share of the running statistics that a step keeps, in backbone, ASPP and decoder. Keras's 0.99 takes hundreds
+    of steps to forget the initial values, and evaluation uses these statistics."""
     sync_batch_norm: bool = Field(False, json_schema_extra={"neutral": False})
+    """Batch normalisation takes its statistics over the images of all replicas (Peng et al. 2018, arXiv
+    1711.07240)."""
 
     @field_validator("architecture", "backbone", "output_stride", "head")
     @classmethod

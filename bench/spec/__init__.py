@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bench.spec import reference
     from bench.spec.augmentation import AugmentationPolicy, at
     from bench.spec.availability import check_available
     from bench.spec.fields import assign, fields_of, parse

@@ -8,9 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Spec(BaseModel):
-    """A section of a trial's spec. It is frozen and refuses unknown fields."""
+    """A section of a trial's spec. It is frozen and refuses unknown fields.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    The text below a field is its description: in docs/fields.md, in `bench.list fields`, in the schema of grid files.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
 
 
 def outside_cell(default: Any, **constraints: Any) -> Any:

@@ -32,9 +32,7 @@ Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 class LossSpec(Spec):
     """A loss by its registered name, with parameters of its constructor.
 
-    Class weights and priors may be given by name (see `BY_NAME`). The trial then computes them from the training labels
-    (see `losses.core.class_weights`). With `calibrated` the loss is divided by its gradient scale before training, so
-    that one learning rate suits all losses.
+    `BY_NAME` lists the parameters that may be the name of a rule (see `losses.core.class_weights`).
     """
 
     BY_NAME: ClassVar[dict[str, tuple[str, ...]]] = {
@@ -43,8 +41,12 @@ class LossSpec(Spec):
     }
 
     name: str = "cross_entropy"
+    """A registered loss."""
     params: dict[str, Any] = Field(default_factory=dict)
+    """Parameters of its constructor, also as `loss.params.NAME`. `class_weights` and `priors` may be names of
+    rules, which take them from the training labels."""
     calibrated: bool = added_later(False)
+    """Divide the loss by its gradient scale, so that one learning rate suits all losses."""
 
     @field_validator("params")
     @classmethod
@@ -88,29 +90,40 @@ def _number(key: str, value: Any) -> int | float | None:
 class DataSpec(Spec):
     """A data set and how its images reach the model.
 
-    `size` is the longest side in pixels to which images are scaled, in training and evaluation. `crop` is the side in
-    pixels of the square crop that is cut from that for training. Evaluation scores at each label's own size. `augment`
-    is the name of a policy (bench/spec/policies.yaml) or the policy itself. For `pixel_weights` see
-    `bench.data.pixel_weights`.
+    Evaluation scores at each label's own size. Policies are in bench/spec/policies.yaml, the rules of `pixel_weights`
+    in bench/data/pixel_weights.py.
     """
 
     dataset: str = "scenes"
+    """Name of a data set; `folder` for a folder of your own, `tfrecord` for shards."""
     root: str | None = outside_cell(None)
+    """Folder of the data set."""
     name: str | None = None
+    """Name of the set in cells and reports. Default: the name of its folder, else of the data set."""
     masks: str = "masks"
+    """Folder of the masks, beside images/."""
     mask_values: Literal["auto", "ids", "binary", "colors"] = "auto"
+    """What the values in masks mean. `auto` decides from the whole set."""
     on_error: Literal["stop", "skip"] = added_later("stop")
+    """What a broken pair does: stop the run before training, or be left out."""
     size: int = Field(160, ge=32, le=4096)
+    """Longest side of an image as the model sees it, in pixels, in training and evaluation."""
     crop: int = Field(128, ge=32, le=4096)
+    """Side of the square crop for training, in pixels."""
     augment: str | AugmentationPolicy = "light"
+    """Name of an augmentation policy, or the policy itself."""
     pixel_weights: Literal["none", "balanced", "frequency", "unet"] = added_later("none")
+    """Rule for weights of the training pixels."""
     cache: Literal["auto", "memory", "disk"] = outside_cell("auto")
-    planned_root: str | None = outside_cell(
-        None, description="where the folder lay when the run was planned, if elsewhere"
-    )
+    """Where resized images are kept."""
+    planned_root: str | None = outside_cell(None)
+    """Where the folder lay when the run was planned, if elsewhere."""
     train_limit: int | None = Field(None, ge=1)
+    """Largest number of images for training; none: all."""
     val_limit: int | None = Field(None, ge=1)
+    """Largest number of images for validation; none: all."""
     test_limit: int | None = Field(None, ge=1)
+    """Largest number of images of the test split; none: all."""
 
     @model_validator(mode="before")
     @classmethod
@@ -141,32 +154,46 @@ class DataSpec(Spec):
 
 
 class TrainSpec(Spec):
-    """Optimisation.
-
-    `learning_rate` is that of a global batch of 8 and scales linearly with the batch (Goyal et al. 2017,
-    arXiv 1706.02677). `warmup` is a share of the whole run, and the decay takes the rest. With `eager` steps are not
-    compiled: this is slow, but every label is checked and a debugger can step.
-    """
+    """Optimisation. The linear scaling of the learning rate is that of Goyal et al. (2017, arXiv 1706.02677)."""
 
     epochs: int = Field(4, ge=1)
+    """Number of epochs. Validation and a checkpoint follow each of them."""
     steps_per_epoch: int = Field(30, ge=1)
-    batch_size: int = Field(8, ge=1, description="global batch, split evenly over the replicas")
+    """Steps per epoch."""
+    batch_size: int = Field(8, ge=1)
+    """Images per step, split evenly over the replicas."""
     optimizer: OptimizerName = "adamw"
+    """Optimiser. `rectified_adam` and `novograd` are of tensorflow-addons (Python 3.11)."""
     wrapper: Literal["none", "lookahead", "swa"] = "none"
+    """Wrapper of tensorflow-addons around the optimiser: lookahead, or averaged weights (SWA)."""
     learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(1e-4, ge=0, description="of kernels; adam has none")
+    """Highest learning rate, for a batch of 8. It scales linearly with the batch."""
+    weight_decay: float = Field(1e-4, ge=0)
+    """Decay of kernels per step, relative to the learning rate. Adam has none."""
     momentum: float = Field(0.9, ge=0, lt=1)
+    """Momentum of SGD."""
     schedule: Literal["constant", "polynomial", "cosine", "exponential"] = "polynomial"
+    """How the learning rate falls after the warm-up."""
     power: float = Field(0.9, gt=0)
-    final: float = added_later(0.01, gt=0, le=1, description="share of the rate left by an exponential schedule")
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps")
+    """Exponent of the polynomial schedule."""
+    final: float = added_later(0.01, gt=0, le=1)
+    """Share of the learning rate that an exponential schedule leaves at the end."""
+    warmup: float = Field(0.1, ge=0, lt=1)
+    """Share of all steps in which the learning rate rises from zero."""
     precision: Precision = "auto"
+    """Precision of the computation. `auto` follows the devices (bench/plan/precision.yaml)."""
     freeze: Literal["none", "backbone"] = "none"
+    """What is not trained."""
     init_from: str | None = None
+    """A weights file, or the folder of an earlier trial, from which training starts."""
     jit_compile: bool = outside_cell(False)
+    """Compile the step with XLA."""
     steps_per_execution: int = outside_cell(1, ge=1)
+    """Steps per call of the compiled function. It divides `steps_per_epoch`."""
     eager: bool = outside_cell(False)
-    deterministic: bool = outside_cell(False, description="equal seeds give equal bits on one machine; slower")
+    """Do not compile steps, and check every label. Slow, for debugging."""
+    deterministic: bool = outside_cell(False)
+    """Equal seeds give equal bits on one machine. Slower."""
 
     @model_validator(mode="after")
     def _whole_executions(self) -> TrainSpec:
@@ -180,17 +207,24 @@ class TrainSpec(Spec):
 class EvalSpec(Spec):
     """What is measured and kept beside training. None of it changes what is trained.
 
-    `views` are further evaluations of the reported weights, each with its own mIoU and images/s in the record.
-    `published` adds the numbers that three earlier projects published as IoU (`bench.trial.legacy_iou`).
+    Each view has its own mIoU and images/s in the record. For `published` see bench/trial/legacy_iou.py.
     """
 
     batch_size: int = outside_cell(16, ge=1)
+    """Images per batch of the evaluation."""
     target_miou: float | None = outside_cell(None, gt=0, le=1)
+    """Validation mIoU; the record says when it was reached."""
     pictures: int = outside_cell(6, ge=0, le=64)
+    """Number of validation images whose label maps are kept for the report."""
     keep_checkpoint: Literal["best", "last", "none"] = outside_cell("best")
+    """Which weights are reported and kept: of the best validation epoch, or of the last. `none`: the last are
+    reported, none are kept."""
     window_steps: int = outside_cell(10, ge=1)
+    """Steps per window of the measurement of speed."""
     views: tuple[ViewSpec, ...] = outside_cell(())
+    """Further evaluations of the reported weights."""
     published: bool = outside_cell(False)
+    """Also compute the numbers that three earlier projects published as IoU."""
 
     @model_validator(mode="after")
     def _distinct(self) -> EvalSpec:
@@ -201,16 +235,16 @@ class EvalSpec(Spec):
 
 
 class Placement(Spec):
-    """Devices of one trial: whole GPUs, or logical CPU devices to exercise replication without a GPU.
-
-    With `exclusive_node` the trial gets all CPUs of its node, so that nothing else runs there. Grids that measure time
-    need this.
-    """
+    """Devices of one trial: whole GPUs, or logical CPU devices. Grids that measure time need `exclusive_node`."""
 
     gpus: Annotated[int, Field(ge=0)] = outside_cell(0)
+    """GPUs per trial, all of one node."""
     cpus: Annotated[int, Field(ge=1)] | None = outside_cell(None)
+    """CPUs per trial. The plan sets it: the trial's share of its node."""
     cpu_replicas: int = outside_cell(1, ge=1, le=8)
+    """Logical CPU devices per trial, to exercise replication without a GPU."""
     exclusive_node: bool = outside_cell(False)
+    """Give the trial all CPUs of its node, so that nothing else runs there."""
 
     @property
     def replicas(self) -> int:
@@ -222,12 +256,19 @@ class TrialSpec(Spec):
     """Everything that one trial needs. Equal specs give equal trials."""
 
     model: ModelSpec = ModelSpec()
+    """The model."""
     loss: LossSpec = LossSpec()
+    """The loss."""
     data: DataSpec = DataSpec()  # type: ignore[call-arg]
+    """The data."""
     train: TrainSpec = TrainSpec()  # type: ignore[call-arg]
+    """Optimisation."""
     eval: EvalSpec = EvalSpec()
+    """What is measured and kept."""
     placement: Placement = Placement()
+    """Devices."""
     seed: int = outside_cell(0, ge=0)
+    """Seed of weights, order and augmentation. A run sets it: 0, 1, and so on."""
 
     @model_validator(mode="after")
     def _consistent(self) -> TrialSpec:

@@ -13,12 +13,18 @@ from models import OUTPUT_STRIDES
 class CRF(Spec):
     """Parameters of the dense CRF (`models.DenseCRF`). One left out is as published, for images of 500 pixels."""
 
-    iterations: int | None = Field(None, ge=1, description="updates")
-    gaussian_sxy: float | None = Field(None, gt=0, description="width of the smoothness kernel, pixels")
-    gaussian_compat: float | None = Field(None, ge=0, description="its weight")
-    bilateral_sxy: float | None = Field(None, gt=0, description="width of the appearance kernel, pixels")
-    bilateral_srgb: float | None = Field(None, gt=0, description="and in colour, grey levels")
-    bilateral_compat: float | None = Field(None, ge=0, description="its weight")
+    iterations: int | None = Field(None, ge=1)
+    """Number of updates."""
+    gaussian_sxy: float | None = Field(None, gt=0)
+    """Width of the smoothness kernel, in pixels."""
+    gaussian_compat: float | None = Field(None, ge=0)
+    """Weight of the smoothness kernel."""
+    bilateral_sxy: float | None = Field(None, gt=0)
+    """Width of the appearance kernel in space, in pixels."""
+    bilateral_srgb: float | None = Field(None, gt=0)
+    """Width of the appearance kernel in colour, in grey levels."""
+    bilateral_compat: float | None = Field(None, ge=0)
+    """Weight of the appearance kernel."""
 
     @property
     def chosen(self) -> dict[str, Any]:
@@ -36,9 +42,13 @@ class ViewSpec(Spec):
     """A way to evaluate the trained weights. What is left out is as in training."""
 
     output_stride: int | None = None
+    """Output stride of the evaluated model; none: that of training."""
     flip: bool = False
+    """Average with the mirrored image."""
     scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field((1.0,), min_length=1)
-    crf: CRF | None = Field(None, description="or true, for the CRF as published")
+    """Scales of the image whose scores are averaged."""
+    crf: CRF | None = Field(None)
+    """Refine by a dense CRF; `true`: as published."""
 
     @field_validator("crf", mode="before")
     @classmethod

@@ -78,7 +78,7 @@ def test_a_list_imports_nothing_that_takes_long(what):
         "PIL",
         "psutil",
     }
-    heavy |= set() if what in ("grids", "presets") else {"pydantic"}
+    heavy |= set() if what in ("grids", "presets", "fields") else {"pydantic"}
     code = (
         "import sys\nfrom bench.list import main\n"
         f"try:\n    main({what!r})\nexcept SystemExit as end:\n    assert not end.code\n"
