@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from types import TracebackType
 
 from bench.bisection.journal import Journal
-from bench.revisions import Runnable, Worktrees, resolve, runnable
+from bench.core import UsageError
+from bench.revisions import Runnable, Worktrees, refusal, resolve, runnable
 
 
 class Checkouts:
@@ -33,7 +35,8 @@ class Checkouts:
         """Return the checkout of a commit with its interpreter; make it if it is not there, and remove older ones.
 
         Raises:
-            UsageError: the commit predates the command of a trial, or its environment cannot be made.
+            UsageError: the commit predates the command of a trial, its environment cannot be made, or its code does
+                not take the settings.
         """
         if number not in self._made:
             ends = {0: self._journal.good, len(self._journal.line) - 1: self._journal.bad}
@@ -44,9 +47,22 @@ class Checkouts:
                 if number in ends
                 else resolve(ends[0].revision.repository, self._journal.line[number].commit)
             )
-            self._made[number] = runnable(self._trees.add(revision))
+            side = runnable(self._trees.add(revision))
+            if why := refusal(side, self._journal.planned_cell):
+                self._trees.remove(side.checkout)
+                raise UsageError(f"{revision.name} does not take the settings: {why}")
+            self._made[number] = side
+        if self._journal.measure.fresh:
+            # The tested commit is new, and would be the only one without decoded pictures from an earlier trial.
+            _empty(self._made[number])
         return self._made[number]
 
     def _remove(self, numbers: set[int]) -> None:
         for number in numbers:
             self._trees.remove(self._made.pop(number).checkout)
+
+
+def _empty(side: Runnable) -> None:
+    """Remove what earlier trials of a checkout kept."""
+    shutil.rmtree(side.checkout.scratch, ignore_errors=True)
+    side.checkout.scratch.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import results
 
 RULES = {
-    "miou": "miou", "images_per_second": "images_per_second", "memory": "peak_rss_mb", "start": "compile_s"
+    "miou": "miou", "images_per_second": "images_per_second", "memory": "peak_rss_mb", "start": "start_s"
 }  # fmt: skip
 """Metric -> the entry of results/comparison/margins.yaml with its margin."""
 METRICS = tuple(RULES)
@@ -102,6 +102,4 @@ def _value(name: str, record: results.Record, disturbed: bool) -> float | None:
         return statistics.median(windows) if disturbed and windows else record.throughput.images_per_second
     if name == "memory":
         return record.memory.peak_gpu_mb or record.memory.peak_rss_mb
-    if name != "start" or record.clocks.init_s is None or record.clocks.compile_s is None:
-        return None
-    return record.clocks.init_s + record.clocks.compile_s
+    return record.clocks.start_s if name == "start" else None

@@ -169,7 +169,7 @@ HEAD = [
 
 @command
 def main(
-    draws: Annotated[int, typer.Option(min=20, help="Simulated searches for each line.")] = 2000,
+    draws: Annotated[int, typer.Option(min=20, help="Simulated searches for each line without a change.")] = 2000,
     most_turns: Annotated[int, typer.Option(min=3, help="Turns after which a step stays undecided.")] = 16,
     only: Annotated[str, typer.Option(help="Lines whose name contains this.")] = "",
 ) -> int:
@@ -177,10 +177,11 @@ def main(
     print(f"| {' | '.join(HEAD)} |\n|:---{'|---:' * (len(HEAD) - 1)}|", flush=True)
     for world in worlds():
         if only in world.name:
-            print(f"| {' | '.join(row(world, draws, most_turns=most_turns))} |", flush=True)
-    share, alarm = (100 * (rate * (1 - rate) / draws) ** 0.5 for rate in (0.5, 0.05))
-    print(f"\nMargin 0.5 σ unless said; {draws} searches per line.")
-    print(f"Standard error of a share: at most {share:.1f} points, at 5 % {alarm:.1f} points.")
+            mine = draws if not any(world.levels) else draws // 5
+            print(f"| {' | '.join(row(world, mine, most_turns=most_turns))} |", flush=True)
+    alarm, share = 100 * (0.05 * 0.95 / draws) ** 0.5, 50 / (draws // 5) ** 0.5
+    print(f"\nMargin 0.5 σ unless said. {draws} searches per line without a change, a fifth of them for the others.")
+    print(f"Standard error of 5 % wrong: {alarm:.1f} points without a change; of the other shares at most {share:.1f}.")
     return EXIT_OK
 
 

@@ -29,7 +29,7 @@ COMMITS = 16
 FREE = Limits()
 
 
-def history(folder, at, commits=COMMITS, broken=(), **worse):
+def history(folder, at, commits=COMMITS, broken=(), refuses=(), **worse):
     """Make a project whose commits from number `at` on have the numbers `worse`; commit 0 has the tag `good`."""
     project = toy.make(folder / "project")
     (project / "bench" / "trial.py").write_text(TRIAL)
@@ -41,7 +41,8 @@ def history(folder, at, commits=COMMITS, broken=(), **worse):
         if moved != other.exists():  # the command of a trial is away, and back
             (file if moved else other).rename(other if moved else file)
         (project / "number.txt").write_text(f"{number}\n")
-        toy.commit(project, f"Change {number}", **(worse if number >= at else {}))
+        unknown = {"UNKNOWN": ("train.epochs",) if number in refuses else ()}
+        toy.commit(project, f"Change {number}", **unknown, **(worse if number >= at else {}))
     return project
 
 
@@ -75,7 +76,7 @@ def test_the_commit_that_slows_the_step_by_15_percent_is_named(tmp_path):
 
 
 def test_a_spoilt_loss_is_named_and_the_ends_are_trained_once_per_seed(tmp_path):
-    project = history(tmp_path, at=3, commits=8, broken=(2,), MIOU=0.44)
+    project = history(tmp_path, at=3, commits=8, broken=(2,), refuses=(4,), MIOU=0.44)
     answer, said, journal = search(project, tmp_path / "search", metric="miou")
     # Commit 2 has no command of a trial: the first bad commit may be it, or the one after it.
     assert [commit.number for commit in answer.commits] == [2, 3]
@@ -83,7 +84,8 @@ def test_a_spoilt_loss_is_named_and_the_ends_are_trained_once_per_seed(tmp_path)
     assert answer.worse.low < 0.06 < answer.worse.high
     assert len({(trial.commit, trial.turn) for trial in journal.trials}) == answer.trials
     assert any("commit 2 is skipped: revision" in line and "predates the command" in line for line in said)
-    assert journal.broken.keys() == {2}
+    assert any("commit 4 is skipped" in line and "unknown field 'train.epochs'" in line for line in said)
+    assert journal.broken.keys() == {2, 4}
 
 
 def test_without_a_change_the_answer_is_none(tmp_path):
@@ -177,6 +179,8 @@ def test_bad_input_is_refused_in_one_line_and_nothing_is_left(tmp_path):
     toy.git(project, "checkout", "--quiet", "main")
     toy.git(project, "merge", "--quiet", "--no-ff", "--strategy", "ours", "--message", "Merge", "side")
     refused("side", "main", "lies on a branch that was merged")
+    toy.commit(project, "Refuses", UNKNOWN=("train.epochs",))
+    refused("good", "main", "does not take the settings: --set: unknown field 'train.epochs'", out=tmp_path / "new")
     assert {path.name for path in tmp_path.iterdir()} == {"project", "full"}
     assert toy.traces(project, Path("/nowhere"))[0] == 0
     with pytest.raises(UsageError, match="no search there"):
