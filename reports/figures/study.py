@@ -16,7 +16,7 @@ from results.statistics import between, rank
 def losses_against(runs: Mapping[str, results.Run], reference: str) -> Figure | None:
     """Draw mIoU of each loss minus that of the reference, with 95 % intervals: a panel per part, rows by mean order.
 
-    Returns None if no part has the reference.
+    All panels have one scale. Returns None if no part has the reference.
     """
     found = {name: values(run, "miou") for name, run in runs.items()}
     found = {name: cells for name, cells in found.items() if reference in cells}
@@ -30,10 +30,11 @@ def losses_against(runs: Mapping[str, results.Run], reference: str) -> Figure | 
     )
     with plt.rc_context(THEME):
         size = (2.4 + 3.0 * len(found), 1.4 + 0.42 * len(labels))
-        drawn, panels = plt.subplots(1, len(found), figsize=size, sharey=True, squeeze=False)
+        drawn, panels = plt.subplots(1, len(found), figsize=size, sharex=True, sharey=True, squeeze=False)
         for axes, (name, cells) in zip(panels[0], found.items(), strict=True):
             _panel(axes, cells, labels, reference)
-            axes.set_title(name, loc="left")
+            dataset = next(one.record.dataset for one in runs[name].trials if one.record.dataset)
+            axes.set_title(f"{dataset.name}, {len(dataset.class_names)} classes", loc="left")
         panels[0][0].set_yticks(range(len(labels)), labels)
         panels[0][0].set_ylim(len(labels) - 0.5, -0.5)
         drawn.supxlabel(f"mIoU less that of {reference}, points, with 95 % intervals", fontsize=13)
