@@ -109,7 +109,14 @@ class Items:
     items: list[Text]
 
 
-Block = Heading | Paragraph | Table | Figure | Charts | Listing | Items
+@dataclass(frozen=True)
+class Facts:
+    """Pairs of a name and a text, such as the settings of a run."""
+
+    pairs: list[tuple[str, Text]]
+
+
+Block = Heading | Paragraph | Table | Figure | Charts | Listing | Items | Facts
 
 
 @dataclass(frozen=True)

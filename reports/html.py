@@ -17,6 +17,7 @@ from reports.document import (
     Charts,
     Code,
     Document,
+    Facts,
     Field,
     Figure,
     Heading,
@@ -109,6 +110,9 @@ def _block(block: Block) -> Element:
             return _element("pre", _element("code", block.text))
         case Items():
             return _element("ul", *(_element("li", *_text(item)) for item in block.items))
+        case Facts():
+            pairs = (_element("div", _element("dt", name), _element("dd", *_text(text))) for name, text in block.pairs)
+            return _element("dl", *pairs)
 
 
 def _table(table: Table) -> Element:

@@ -6,6 +6,7 @@ from reports.document import (
     Charts,
     Code,
     Document,
+    Facts,
     Field,
     Figure,
     Heading,
@@ -42,6 +43,9 @@ def _block(block: Block, figures: str) -> str:
             return f"```\n{block.text}\n```"
         case Items():
             return "\n".join(f"- {_text(item)}" for item in block.items)
+        case Facts():
+            rows: list[list[Field | Text]] = [[Bold(name), text] for name, text in block.pairs]
+            return _table(Table(["setting", "value"], rows, frozenset({"setting", "value"})))
 
 
 def _table(table: Table) -> str:

@@ -38,8 +38,8 @@ class Cell:
     """A setting over its seeds. `miou` maps seed to a fraction; numbers are means over the seeds that ended well.
 
     `gradient` is the scale of the loss's gradient relative to cross-entropy, before training and at a margin of 3.
-    `chance` is the probability of the highest true mIoU. `clocks` holds seconds by phase. `memory` holds the MiB of
-    each seed by kind of peak.
+    `eval_images_per_second` is the speed of the evaluation as trained. `chance` is the probability of the highest true
+    mIoU. `clocks` holds seconds by phase. `memory` holds the MiB of each seed by kind of peak.
     """
 
     key: str
@@ -50,6 +50,7 @@ class Cell:
     statuses: dict[str, int]
     images_per_second: float
     rates: tuple[float, ...]
+    eval_images_per_second: float
     input_share: float
     best_epoch: float
     train_s: float
@@ -354,6 +355,7 @@ def _cell(
     trials = rows.drop_duplicates("trial")
     done = trials[trials["status"] == "ok"]
     rates = tuple(float(rate) for rate in done["images_per_second"].dropna())
+    evaluated = _scored(rows, "val")["eval_images_per_second"].dropna()
     return Cell(
         key=key,
         label=planned[0],
@@ -363,6 +365,7 @@ def _cell(
         statuses={str(name): int(n) for name, n in trials["status"].value_counts().items()},
         images_per_second=float(np.median(rates)) if rates else float("nan"),
         rates=rates,
+        eval_images_per_second=float(evaluated.median()) if len(evaluated) else float("nan"),
         input_share=float(done["input_share"].mean()),
         best_epoch=float("nan") if done["best_epoch"].isna().all() else float(done["best_epoch"].mean()),
         train_s=float(done["train_s"].mean()),

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         artefact,
         artefact_path,
         find,
+        grid_head,
         iterate,
         locate,
         missing,

@@ -21,6 +21,7 @@ from results.record import Artefact, ArtefactKind, Record, migrate
 
 RECORD = "record.json"
 MANIFEST = "run.json"
+GRID = "grid.yaml"
 TRIALS = "trials"
 LOG = "log.txt"
 SUMS = "SHA256SUMS"
@@ -141,6 +142,20 @@ def read_manifest(run: StrPath) -> dict[str, Any]:
     """
     path = Path(run) / MANIFEST
     return _read_object(path) if path.exists() else {}
+
+
+def grid_head(run: StrPath) -> dict[str, Any]:
+    """Read what `grid.yaml` of a run folder says before its cells: name, description, preset, seeds, search.
+
+    The dict is empty if the file is missing or cannot be read, because a report does without it. The cells are not
+    parsed, because they are long and the records have them.
+    """
+    import yaml
+
+    with contextlib.suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
+        head = yaml.safe_load((Path(run) / GRID).read_text().partition("\ncells:")[0])
+        return head if isinstance(head, dict) else {}
+    return {}
 
 
 def releases_folder(make: bool = False) -> Path:

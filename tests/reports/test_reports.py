@@ -109,11 +109,15 @@ def test_iou_by_class_has_a_row_for_each_view(tmp_path):
     assert shown == {round(100 * value) for value in frame.groupby("class_id")["iou"].mean()}
 
 
-def test_the_test_split_stands_apart(run):
+def test_validation_and_test_share_a_table(run):
     text = (run / "report" / "report.md").read_text()
-    assert text.index("## Results") < text.index("## Test split")
-    means = results.load(run).query("split == 'test'").groupby("label")["miou"].mean() * 100
-    assert f"| cross_entropy | {means['cross_entropy']:.1f} ±" in text.split("## Test split")[1]
+    results_of = text.split("## Results")[1].split("\n## ")[0]
+    frame = results.load(run).query("status == 'ok'")
+    for label, of_cell in frame.groupby("label"):
+        val, test = (100 * of_cell[of_cell["split"] == split]["miou"].mean() for split in ("val", "test"))
+        assert re.search(rf"\| {label} \| {val:.1f} ± \S+ \| {test:.1f} ± \S+ \|", results_of), label
+    best = frame[frame["split"] == "test"].groupby("label")["miou"].mean().idxmax()
+    assert f"{best} is best there" in results_of
 
 
 def test_which_weights_were_scored_is_said(tmp_path):
@@ -123,7 +127,7 @@ def test_which_weights_were_scored_is_said(tmp_path):
         results.write(trial, found.model_copy(update={"spec": {"eval": {"keep_checkpoint": "last"}}}))
     reports.write(folder)
     text = (folder / "report" / "report.md").read_text()
-    assert "Evaluated once, with the weights of the last step." in text
+    assert "Test: evaluated once, with the weights of the last step." in text
     assert "best epoch" not in text
 
 

@@ -7,38 +7,87 @@ from reports.format import DASH, chance, estimate, number, percent, significant
 from reports.pages.phrases import listed, ok_first
 from reports.summary import Cell, Summary
 
+_WEIGHTS = {
+    "averaged": "averaged weights",
+    "best": "the weights that the validation split chose",
+    "last": "the weights of the last step",
+}
+
 
 def table(summary: Summary) -> list[Block]:
-    """Return the table of results and how to read it; with several data sets, one table per data set."""
+    """Return the table of results, how to read it, and further columns; with several data sets, one of each per set."""
     if summary.parts:
         return [block for name, part in summary.parts.items() for block in (Heading(name, level=3), *table(part))]
-    chosen = "best" in summary.weights  # otherwise the scored weights are not those of the best epoch
-    scaled = len({cell.gradient for cell in summary.measured if not math.isnan(cell.gradient[0])}) > 1
-    head = ["cell", "mIoU, %", "group", "P(best)", "seeds", "images/s", "input share, %"]
-    head += [*(["best epoch"] if chosen else []), "training, s", *(["gradient"] if scaled else []), "trials"]
-    rows = [_row(summary, cell, chosen, scaled) for cell in summary.cells]
-    return [Table(head, rows, frozenset({"cell", "group", "trials"})), Paragraph(_how(summary, scaled))]
+    tested, evaluated = bool(summary.test), any(cell.eval_images_per_second > 0 for cell in summary.cells)
+    head = ["cell", "mIoU, %", *(["test mIoU, %"] if tested else []), "group", "seeds", "images/s"]
+    head += [*(["evaluation images/s"] if evaluated else []), "training, s", "trials"]
+    rows = [_row(summary, cell, tested, evaluated) for cell in summary.cells]
+    words = frozenset({"cell", "group", "trials"})
+    return [Table(head, rows, words), Paragraph(_how(summary)), *_tested(summary), *_further(summary)]
 
 
-def _row(summary: Summary, cell: Cell, chosen: bool, scaled: bool) -> list[Field | Text]:
+def _row(summary: Summary, cell: Cell, tested: bool, evaluated: bool) -> list[Field | Text]:
     status = ", ".join(f"{n} {name}" for name, n in sorted(cell.statuses.items(), key=ok_first)) or "missing"
     tone: Tone = "" if set(cell.statuses) == {"ok"} else "bad"
     return [
         Field(Link(cell.label, f"#cell-{cell.key}"), None),
         Field(estimate(cell.interval), cell.interval.mean),
+        *([_on_test(summary, cell)] if tested else []),
         summary.ranking.groups.get(cell.key, DASH),
-        Field(chance(cell.chance), cell.chance),
         f"{len(cell.miou)}/{cell.planned}",
         Field(number(cell.images_per_second, 1), cell.images_per_second),
-        percent(cell.input_share, 0),
-        *([number(cell.best_epoch, 1)] if chosen else []),
+        *([Field(number(cell.eval_images_per_second, 1), cell.eval_images_per_second)] if evaluated else []),
         number(cell.train_s, 0),
-        *([Field(" → ".join(map(significant, cell.gradient)), cell.gradient[0])] if scaled else []),
         Field(status, None, tone),
     ]
 
 
-def _how(summary: Summary, scaled: bool) -> str:
+def _on_test(summary: Summary, cell: Cell) -> Field:
+    interval = summary.test.get(cell.key)
+    return Field(estimate(interval), interval.mean) if interval else Field(DASH, math.nan)
+
+
+def _tested(summary: Summary) -> list[Block]:
+    """Return which weights the test split scored, and whether its order is that of validation; empty without one."""
+    both = [cell for cell in summary.measured if cell.key in summary.test]
+    if not both:
+        return []
+    words = f"Test: evaluated once, with {' or '.join(_WEIGHTS[kind] for kind in summary.weights)}."
+    if len(both) > 1:
+        best = max(both, key=lambda cell: summary.test[cell.key].mean)
+        words += f" {best.label} is best there" + (", too." if best is both[0] else f", {both[0].label} on validation.")
+    return [Paragraph(words)]
+
+
+def _further(summary: Summary) -> list[Block]:
+    """Return columns that few readers need, folded: the chance to be the best, waiting for input, the gradient."""
+    if not summary.measured:
+        return []
+    chosen = "best" in summary.weights  # otherwise the scored weights are not those of the best epoch
+    scaled = len({cell.gradient for cell in summary.measured if not math.isnan(cell.gradient[0])}) > 1
+    head = ["cell", "P(best)", "input share, %", *(["best epoch"] if chosen else []), *(["gradient"] if scaled else [])]
+    rows: list[list[Field | Text]] = [
+        [
+            cell.label,
+            Field(chance(cell.chance), cell.chance),
+            percent(cell.input_share, 0),
+            *([number(cell.best_epoch, 1)] if chosen else []),
+            *([Field(" → ".join(map(significant, cell.gradient)), cell.gradient[0])] if scaled else []),
+        ]
+        for cell in summary.measured
+    ]
+    note = (
+        "P(best): chance of the highest true mIoU under flat priors. Input share: part of a step that waits for input."
+    )
+    if scaled:
+        note += (
+            " Gradient: its size relative to cross-entropy, at the start → when every pixel is right by a margin of 3 "
+            "logits. A loss with a smaller gradient effectively trains at a smaller learning rate."
+        )
+    return [Table(head, rows, frozenset({"cell"}), "Further columns"), Paragraph(note)]
+
+
+def _how(summary: Summary) -> str:
     """Return how to read the table of results."""
     note = "Cells that share a letter cannot be told apart (all pairs, Holm, 5 %)."
     methods = {cell.interval.method for cell in summary.measured}
@@ -46,18 +95,12 @@ def _how(summary: Summary, scaled: bool) -> str:
         note = f"mIoU: mean ± 95 % interval on the validation split, noise shared by the cells. {note}"
     elif methods:
         note = f"No intervals: no cell has seeds that differ. {note}"
-    note += " P(best): chance of the highest true mIoU under flat priors."
     own = [cell.label for cell in summary.measured if cell.interval.method == "own"]
     if own:
         note += f" Noisier than the rest, so with its own interval: {listed(own)}."
     constant = [cell.label for cell in summary.measured if cell.interval.method == "constant"]
     if constant:
         note += f" Equal over all seeds, which hints at a collapse and gives no interval: {listed(constant)}."
-    if scaled:
-        note += (
-            " Gradient: its norm at the logits relative to cross-entropy, before training → once all is right by a "
-            "margin of 3. Cells of other scales also train at another rate."
-        )
     return note
 
 

@@ -1,4 +1,4 @@
-"""The whole report of a run: first the verdict in words, then tables, figures, failures, environment and command."""
+"""The whole report of a run: first the verdict in words, then settings, tables, figures, failures and environment."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import results
 from reports.document import Block, Document, Figure, Heading, Items
 from reports.format import estimate, number
 from reports.pages import comparison as changes
-from reports.pages.run import cells, environment, published, sentences, tables, trials
+from reports.pages.run import cells, environment, published, sentences, settings, tables, trials
 from reports.summary import Summary
 
 # Figures in the order of the page: heading and caption.
@@ -63,10 +63,12 @@ def document(
         comparison: the comparison with an earlier run; the page then also lists what regressed since.
     """
     blocks: list[Block] = [
+        *settings.description(run),
         *environment.setting(run, summary),
         Heading("Verdict"),
         *sentences.verdict(summary),
         *sentences.gaps(run, summary),
+        *settings.section(run, summary),
     ]
     if comparison is not None:
         blocks += [Heading(f"Against {comparison.base.name}"), *changes.verdict(comparison)]
@@ -74,13 +76,11 @@ def document(
         blocks += changes.forest(comparison)[1:]
     blocks += sentences.outdated(summary)
     blocks += [Heading("Results"), *cells.table(summary), *cells.throughput(summary), *tables.across(summary)]
-    if summary.test:
-        blocks += [Heading("Test split"), *tables.test(summary)]
     blocks += _figures(summary, drawn)
     blocks += [Items(list(notes))] if notes else []
     blocks += [*published.section(run, summary), *trials.failures(run), *trials.every_trial(run, summary)]
     blocks += environment.about(run)
-    return Document(str(run.manifest.get("name") or run.folder.resolve().name), blocks)
+    return Document(settings.title(run), blocks)
 
 
 def _figures(summary: Summary, drawn: dict[str, bytes]) -> list[Block]:

@@ -1,14 +1,8 @@
-"""Further tables of a run: several data sets, the test split, views, replicas."""
+"""Further tables of a run: several data sets, views, replicas."""
 
 from reports.document import Block, Code, Field, Heading, Paragraph, Table, Text
 from reports.format import DASH, estimate, number, percent, percent_range
 from reports.summary import Summary
-
-_WEIGHTS = {
-    "averaged": "averaged weights",
-    "best": "the weights that the validation split chose",
-    "last": "the weights of the last step",
-}
 
 
 def across(summary: Summary) -> list[Block]:
@@ -29,19 +23,6 @@ def across(summary: Summary) -> list[Block]:
         "their data set); then the performance profile, the percentage of runs above each mIoU."
     )
     return [Heading("Across data sets"), Table(head, rows, frozenset({"cell"})), Paragraph(note)]
-
-
-def test(summary: Summary) -> list[Block]:
-    """Return the scores on the test split, best first, and which weights were scored."""
-    labels = {cell.key: cell.label for cell in summary.cells}
-    rows: list[list[Field | Text]] = [
-        [labels[key], Field(estimate(interval), interval.mean), str(interval.n)]
-        for key, interval in sorted(summary.test.items(), key=lambda item: (-item[1].mean, item[0]))
-    ]
-    return [
-        Paragraph(f"Evaluated once, with {' or '.join(_WEIGHTS[kind] for kind in summary.weights)}."),
-        Table(["cell", "test mIoU, %", "seeds"], rows, frozenset({"cell"})),
-    ]
 
 
 def views(summary: Summary) -> Table:
