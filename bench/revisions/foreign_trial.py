@@ -22,6 +22,7 @@ from bench.core import CACHE_VARIABLE, COMMIT_VARIABLE, describe
 from bench.plan import Cell, grid
 from bench.revisions.environments import Runnable
 from bench.spec import TrialSpec, as_settings
+from bench.trial import MachineWatch, disturbances
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 PRESET = "smoke"
@@ -85,12 +86,15 @@ def measure(
             "spec": spec.model_dump(mode="json"), "started": _now(),
             "environment": {**describe(), "code": None, **facts},
         }  # fmt: skip
-        ended = _run(runnable, _settings(spec), spec.placement.cpus, part, timeout, alive)
+        with MachineWatch(spec.placement.gpus) as watch:
+            before = watch.sample()
+            ended = _run(runnable, _settings(spec), spec.placement.cpus, part, timeout, alive)
+            beside = results.WindowState(**disturbances.between(before, watch.sample()))
         planned["finished"] = _now()
         record = _read(part, ended, revision.name, planned)
         if fault := _other_code(record, revision.commit) or _other_settings(record, planned["spec"]):
             record = _failing(planned, "invalid", "other trial", f"{revision.name}: {fault}")
-        record = _as_planned(record, planned, facts)
+        record = _with_state(_as_planned(record, planned, facts), beside)
         results.write(part, record)
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
@@ -111,6 +115,19 @@ def _as_planned(record: results.Record, planned: Mapping[str, Any], facts: Mappi
     sections = (name for name, value in planned["spec"].items() if isinstance(value, Mapping))
     spec = {**planned["spec"], **{name: {**record.spec.get(name, {}), **planned["spec"][name]} for name in sections}}
     return record.model_copy(update={**names, "spec": spec, "environment": environment})
+
+
+def _with_state(record: results.Record, beside: results.WindowState) -> results.Record:
+    """Return a record that says whether other work disturbed its trial.
+
+    Older versions do not record it. Then it is decided by what this process saw beside the whole trial.
+    """
+    speed = record.throughput
+    if speed is None or speed.reason != results.UNKNOWN_STATE:
+        return record
+    (found,) = disturbances.find([beside])
+    speed = speed.model_copy(update={"comparable": found is None, "reason": found and f"{found}, over the whole trial"})
+    return record.model_copy(update={"throughput": speed})
 
 
 def _onednn() -> str:

@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.trial import evaluator, objective, optimizers, trial
+    from bench.trial import disturbances, evaluator, objective, optimizers, trial
     from bench.trial.clocks import PhaseTimer
     from bench.trial.entry import worker
+    from bench.trial.machine_watch import MachineWatch
     from bench.trial.metrics import RunningConfusion
     from bench.trial.optimizers import AdamW, make_variables
     from bench.trial.strategy import distribute, visible_gpus

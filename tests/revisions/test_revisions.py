@@ -278,6 +278,15 @@ def test_numbers_of_other_code_or_other_settings_do_not_count(measured):
     assert "train.epochs: 9 instead of 2" in record.error.message
 
 
+def test_the_speed_of_an_older_version_is_judged_by_what_was_seen_beside_the_trial(measured):
+    record, *_ = measured("older", SCHEMA=4, SECONDS=0.5)
+    speed = record.throughput
+    assert speed.images_per_second > 0
+    assert speed.reason != results.UNKNOWN_STATE
+    assert speed.comparable == (speed.reason is None)
+    assert speed.reason is None or speed.reason.endswith(", over the whole trial")
+
+
 def test_settings_make_the_spec_again_and_leave_out_what_older_versions_lack():
     plain = grid.single(["eval.window_steps=10"], "smoke", "float32")
     names = {text.partition("=")[0] for text in as_settings(plain)}

@@ -36,7 +36,8 @@ miou = losses.MIOU + noise.gauss(0, 0.01) + own.gauss(0, 0.001)
 rate = losses.RATE * (1 + own.gauss(0, losses.NOISE))
 spec = {"seed": seed, "train": {"epochs": losses.EPOCHS or int(fields["train.epochs"])}, "data": {"name": "scenes"}}
 record = {
-    "schema_version": 5, "scoring": 2, "trial": asked.out.name, "cell": "of its own", "label": fields["loss.name"],
+    "schema_version": losses.SCHEMA, "scoring": 2, "trial": asked.out.name, "cell": "of its own",
+    "label": fields["loss.name"],
     "seed": seed, "status": "ok", "spec": spec,
     "environment": {"git_commit": commit, "replicas": 1, "device": "cpu", "gpu_names": [], "precision": "float32"},
     "clocks": {"init_s": losses.START / 2, "compile_s": losses.START / 2 * (1 + own.gauss(0, losses.NOISE))},
@@ -50,7 +51,7 @@ asked.out.mkdir(parents=True, exist_ok=True)
 """
 NUMBERS = {
     "RATE": 100.0, "NOISE": 0.01, "MIOU": 0.5, "START": 10.0, "MEMORY": 1000.0, "SECONDS": 0.0, "DIES": False,
-    "UNKNOWN": (), "COMMIT": "", "EPOCHS": 0,
+    "UNKNOWN": (), "COMMIT": "", "EPOCHS": 0, "SCHEMA": 5,
 }  # fmt: skip
 
 
