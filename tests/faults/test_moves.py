@@ -45,7 +45,7 @@ def test_a_run_goes_on_and_grows_where_its_data_were_moved_to(tmp_path):
     resume = ("--resume", "runs/r", "--seeds", 2, "--grid", "large.yaml")
     planned = {name: (driver.run / name).read_bytes() for name in ("run.json", "grid.yaml")}
     for more, reason in [
-        ((), f"data.root {tmp_path}/cats: no such folder; if it was moved, --data-root says where it is now"),
+        ((), f"data.root {tmp_path}/cats: no such folder; if it was moved, give its new path with --data-root"),
         (("--data-root", "dogs"), "--data-root dogs: holds another set"),
         (("--data-root", "nowhere"), f"data.root {tmp_path}/nowhere: no such folder"),
     ]:

@@ -45,7 +45,7 @@ def test_a_search_gives_every_cell_its_own_rate_and_says_what_it_cost(tmp_path):
     candidate.write_bytes(re.sub(rb'"code": "\w+"', b'"code": "0123456789ab"', candidate.read_bytes()))
     status, output = Driver(tmp_path, "--resume", "runs/r").end()
     assert status == 2
-    assert "1 complete trials were made differently (code 0123456789ab -> " in output
+    assert "1 complete trials were made by other code, versions or data (code 0123456789ab -> " in output
     status, output = Driver(tmp_path, "--resume", "runs/r", "--changed", "redo", "--grid", "losess").end()
     assert status == 2, output
     assert "did you mean 'losses'" in output
@@ -116,7 +116,7 @@ rm runs/r/trials/*/junk
     _, output = Driver(tmp_path, *grid(losses=("cross_entropy", "dice")), faults=faults, prefix=prefix).end()
     first, second = output.split("first ")
     assert second.startswith("4\n"), output
-    assert "cannot be written any more: No space left on device" in first.replace("\n", " ")
+    assert "can no longer be written: No space left on device" in first.replace("\n", " ")
     assert "cross_entropy" in second.splitlines()[1]
     assert "1 of 2 trials are complete and kept" in second
     assert second.rstrip().endswith("second 0"), output

@@ -26,7 +26,7 @@ def test_a_trial_that_is_recorded_but_does_not_end_counts_as_recorded_and_its_pl
     assert status == 0, output
     assert driver.statuses() == dict.fromkeys(LOSSES, "ok")
     (log,) = driver.run.glob("trials/cross_entropy-*/log.txt")
-    assert "It was done, but its process had not ended after 1 s and was ended" in log.read_text()
+    assert "It was complete, but its process had not exited after 1 s and was killed" in log.read_text()
     made.gone(family)
 
 
@@ -81,7 +81,7 @@ def test_a_killed_driver_loses_what_ran_and_is_resumed(tmp_path):
     other.write_bytes(re.sub(rb'"code": "\w+"', b'"code": "0123456789ab"', other.read_bytes()))
     status, output = Driver(tmp_path, "--resume", "runs/r", "--seeds", 2).end()
     assert status == 2
-    assert "1 complete trials were made differently (code 0123456789ab -> " in output
+    assert "1 complete trials were made by other code, versions or data (code 0123456789ab -> " in output
     shutil.rmtree(driver.run / "report")
     (driver.run / "report").write_text("a file in its place")
     status, output = Driver(tmp_path, "--resume", "runs/r", "--seeds", 2, "--changed", "redo").end()

@@ -179,7 +179,7 @@ def test_figures_are_pictures_and_equal_records_give_equal_bytes(run):
 def test_one_seed_gives_no_interval_and_says_so(tmp_path):
     folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], seeds=1, classes=1, comparable=False, pictures=0)
     text = reports.write(folder).read_text()
-    assert "no difference can be called real" in text
+    assert "no difference can be tested" in text
     assert "±" not in text
     assert "Images/s cannot be compared between these trials: 2 trials shared one machine's cores." in text
 
@@ -275,13 +275,13 @@ def test_cells_of_different_data_sets_are_not_ranked_together(tmp_path):
 
 def test_views_that_came_to_nothing_are_named(tmp_path):
     folder = fake.write_run(tmp_path / "r", labels=["dice"], seeds=5, pictures=0)
-    assert "Views that came to nothing" not in _page(folder)
+    assert "Failed views" not in _page(folder)
     for seed in range(5):
         record = results.read(folder / "trials" / f"dice-s{seed}")
         lost = {"failed_views": {"crf": "out of memory"}}
         results.write(folder / "trials" / f"dice-s{seed}", record.model_copy(update=lost))
     told = "crf of dice-s0 (out of memory); crf of dice-s1 (out of memory); crf of dice-s2 (out of memory), and 2 more."
-    assert f"**Views that came to nothing:** {told}" in _page(folder)
+    assert f"**Failed views:** {told}" in _page(folder)
 
 
 def _page(folder):
@@ -312,7 +312,7 @@ def test_missing_and_unreadable_records_are_counted(tmp_path):
     text = reports.write(folder).read_text()
     assert "**The run is incomplete:** 2 without a record (bce, seed 1, bce, seed 2)" in text
     assert "**1 record cannot be read:**" in text
-    assert "picture left out" in text
+    assert "image left out" in text
 
 
 def test_records_alone_are_enough(tmp_path):

@@ -76,7 +76,7 @@ def test_data_sets_in_folders_are_told_apart_by_name(tmp_path):
         ({"train": {"optimizer": "adamv"}}, "where: train.optimizer: 'adamv' is not known; did you mean 'adam"),
         ({"loss": {"name": "dise"}}, "where: loss: unknown loss 'dise'; did you mean 'dice'?"),
         ({"loss": {"name": "tversky", "params": {"alpa": 1}}}, "has no parameter 'alpa'; did you mean 'alpha'?"),
-        ({"loss": {"name": "tversky", "params": {"alpha": "high"}}}, "alpha: a number is wanted, got 'high'"),
+        ({"loss": {"name": "tversky", "params": {"alpha": "high"}}}, "alpha: expected a number, got 'high'"),
         ({"loss": {"params": {"reduction": "sum"}}}, "params.reduction: a training step is the mean over its images"),
         ({"data": {"root": 2012}}, "data.root: Input should be a valid string, got 2012"),
         ({"model": {"backbone": "resnet19"}}, "resnet18"),
@@ -110,8 +110,8 @@ def test_views_have_names_and_stand_aside_of_the_cell():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"eval": {"views": [{"flip": True}, {"flip": True}]}}, "flip stands twice"),
-        ({"eval": {"views": [{}]}}, "default stands twice"),
+        ({"eval": {"views": [{"flip": True}, {"flip": True}]}}, "flip occurs twice"),
+        ({"eval": {"views": [{}]}}, "default occurs twice"),
         ({"eval": {"views": [{"output_stride": 12}]}}, "output_stride 12: known are 8, 16, 32"),
         (
             {"model": {"architecture": "keras_cv", "output_stride": 32}, "eval": {"views": [{"output_stride": 16}]}},
@@ -123,7 +123,7 @@ def test_views_have_names_and_stand_aside_of_the_cell():
                 "data": {"crop": 160},
                 "eval": {"views": [{"output_stride": 16}]},
             },
-            "backbone 'mit_b0' reaches output_stride 32 only; received 16",
+            "backbone 'mit_b0' supports output_stride 32 only; received 16",
         ),
         (
             {
@@ -135,7 +135,7 @@ def test_views_have_names_and_stand_aside_of_the_cell():
         ),
         (
             {"model": {"backbone": "mit_b0", "output_stride": 32}, "data": {"size": 160, "crop": 128}},
-            "backbone 'mit_b0' is another function at every size of image: set data.crop to data.size, here 160",
+            "backbone 'mit_b0' works at a single image size only: set data.crop to data.size, here 160",
         ),
     ],
 )
@@ -210,5 +210,5 @@ def test_an_augmentation_policy_that_cannot_be_is_one_line():
     with pytest.raises(UsageError) as caught:
         parse({"data": {"augment": {"scale": [2.0, 1.0]}}}, "where")
     assert str(caught.value).startswith("where: data.augment: scale.")
-    assert "the lower end comes first" in str(caught.value)
+    assert "the lower end must come first" in str(caught.value)
     assert "\n" not in str(caught.value)
