@@ -152,7 +152,7 @@ it raises a false alarm. It is written by `python -m bench.perf.gate`; the suite
 test trains real cells, slows them down, spoils the loss, and requires both to be found.
 
 Simulated: {draws} releases for each number of the first table and a fifth of them for the others, {cells} cells, normal
-noise of standard deviation σ a seed, equal in all cells, margin 0.5 σ.
+noise of standard deviation σ per seed, equal in all cells, margin 0.5 σ.
 
 ## An unchanged release
 

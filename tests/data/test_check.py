@@ -278,7 +278,7 @@ def test_the_largest_picture_is_read():
 
 def test_a_file_beyond_the_limit_is_not_read(folder, monkeypatch):
     monkeypatch.setattr(image_io, "MAX_BYTES", 50)
-    assert "at most 0 are read" in fault(folder)
+    assert "at most 0 MiB are read" in fault(folder)
 
 
 def test_a_bomb_in_a_comment_is_refused(folder):

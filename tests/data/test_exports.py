@@ -436,7 +436,7 @@ def test_annotations_of_another_size_and_without_one(tmp_path):
         redraw(tmp_path, [], imageWidth=17)
     with pytest.raises(UsageError, match=r"0\.json: no size of its image"):
         redraw(tmp_path, [], imageWidth=None)
-    with pytest.raises(UsageError, match=r"at most 16384 a side"):
+    with pytest.raises(UsageError, match=r"at most 16384 per side"):
         redraw(tmp_path, [], imageWidth=10**6)
 
 

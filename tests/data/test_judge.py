@@ -52,7 +52,7 @@ def fault(folder, **fields):
 @pytest.mark.parametrize("split", KEYS)
 def test_a_split_without_a_labelled_pixel(folder, split):
     draw(folder, KEYS[split], 255)
-    count = f"{len(KEYS[split])} picture{'s' * (len(KEYS[split]) > 1)}"
+    count = f"{len(KEYS[split])} image{'s' * (len(KEYS[split]) > 1)}"
     assert f"the split {split} ({count}) has no labelled pixel, all are void (255)" in fault(folder)
     result = CliRunner().invoke(app, ["check", str(folder)])
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)

@@ -70,7 +70,7 @@ def test_seeds_go_round_the_cells():
 
 
 def test_the_batch_has_to_split_over_the_gpus_of_a_trial():
-    with pytest.raises(UsageError, match="does not split over 3 replicas"):
+    with pytest.raises(UsageError, match="does not split evenly over 3 replicas"):
         _plan(NODES, gpus_per_trial=3)
 
 

@@ -34,7 +34,7 @@ def test_the_verdict_names_the_winner_and_what_could_not_be_seen(run):
     frame = results.load(run)
     best = frame[frame["split"] == "val"].groupby("label")["miou"].mean().idxmax()
     assert f"**{best}** has the highest validation mIoU" in verdict
-    assert re.search(r"With at least 2 seeds a cell, a true difference below \*\*\d+\.\d points\*\*", verdict)
+    assert re.search(r"With at least 2 seeds per cell, a true difference below \*\*\d+\.\d points\*\*", verdict)
     assert "19 ok, 2 diverged" in verdict
     assert "bce 2 of 3" in verdict
 
@@ -139,7 +139,7 @@ def test_what_could_be_seen_is_told_of_the_cell_with_the_fewest_seeds(tmp_path):
     summary = summarize(run)
     assert (summary.seeds, summary.fewest) == (5, 2)
     reports.write(folder)
-    assert "With at least 2 seeds a cell" in (folder / "report" / "report.md").read_text()
+    assert "With at least 2 seeds per cell" in (folder / "report" / "report.md").read_text()
 
 
 def test_labels_that_differ_at_their_ends_stay_apart():

@@ -81,7 +81,10 @@ def test_data_sets_in_folders_are_told_apart_by_name(tmp_path):
         ({"data": {"root": 2012}}, "data.root: Input should be a valid string, got 2012"),
         ({"model": {"backbone": "resnet19"}}, "resnet18"),
         ({"train": {"epochs": 0}}, "where: train.epochs: Input should be greater than or equal to 1, got 0"),
-        ({"train": {"batch_size": 9}, "placement": {"cpu_replicas": 2}}, "train.batch_size 9 does not split over 2"),
+        (
+            {"train": {"batch_size": 9}, "placement": {"cpu_replicas": 2}},
+            "train.batch_size 9 does not split evenly over 2",
+        ),
         ({"train": {"jit_compile": True}, "placement": {"gpus": 2}}, "cannot compile an all-reduce"),
         ({"train": {"steps_per_execution": 2}, "placement": {"gpus": 2}}, "steps_per_execution > 1 fails"),
         ({"train": {"steps_per_execution": 7}}, "steps_per_execution 7 does not divide steps_per_epoch 30"),
@@ -131,7 +134,7 @@ def test_views_have_names_and_stand_aside_of_the_cell():
                 "data": {"crop": 160},
                 "eval": {"views": [{"scales": [0.5, 1]}]},
             },
-            "another function at every size of image: .*no scales in eval.views",
+            "works at a single image size only: .*no scales in eval.views",
         ),
         (
             {"model": {"backbone": "mit_b0", "output_stride": 32}, "data": {"size": 160, "crop": 128}},
