@@ -23,7 +23,7 @@ for field in fields:
         print(f"error: --set: unknown field {field!r}", file=sys.stderr)
         sys.exit(2)
 if (asked.out / "record.json").exists():
-    print(f"error: --out {asked.out}: contains a trial already", file=sys.stderr)
+    print(f"error: --out {asked.out}: holds a trial already", file=sys.stderr)
     sys.exit(2)
 print("step 1", flush=True)
 time.sleep(losses.SECONDS)
