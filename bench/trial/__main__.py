@@ -53,6 +53,7 @@ def main(
     spec = single([*(set_ or []), *(["train.eager=true"] if debug else [])], preset, default_precision(0, []))
     folder = out or Path("runs") / f"trial-{datetime.now():%Y%m%d-%H%M%S}"
     if (folder / "record.json").exists():
+        # `bench.revisions` looks for these words: to get here is to have taken the settings.
         raise UsageError(f"--out {folder}: holds a trial already")
     check_weights(spec, "--set")
     writable(folder.parent)
