@@ -90,9 +90,10 @@ class Chart:
 
 @dataclass(frozen=True)
 class Charts:
-    """Charts side by side. Markdown has only their captions."""
+    """Charts side by side, fewer per row if they are wide. Markdown has only their captions."""
 
     charts: list[Chart]
+    wide: bool = False
 
 
 @dataclass(frozen=True)

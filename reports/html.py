@@ -105,7 +105,9 @@ def _block(block: Block) -> Element:
         case Figure():
             return _figure(block)
         case Charts():
-            return _element("div", *(_chart(chart) for chart in block.charts), class_="charts")
+            return _element(
+                "div", *(_chart(chart) for chart in block.charts), class_="charts wide" if block.wide else "charts"
+            )
         case Listing():
             return _element("pre", _element("code", block.text))
         case Items():

@@ -1,19 +1,14 @@
-"""A small chart of a metric over releases, as SVG: points with intervals, levels, steps and breaks.
-
-Its colours are classes that the style of the page defines, so that it follows a dark or printed page. It is made here
-and not by matplotlib, because a page holds hundreds of charts: one takes less than a millisecond and about 2 kB.
-"""
+"""A small chart of a metric over releases: points with intervals, levels, steps and breaks."""
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from xml.etree import ElementTree
 
 from reports.document import Tone
+from reports.figures.svg import Element, dot, line, make, picture, text, ticks
 from reports.figures.theme import short
 
-Element = ElementTree.Element
 WIDTH, HEIGHT = 272.0, 150.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 6.0, 22.0, 24.0
 
@@ -49,8 +44,7 @@ def draw(spots: Sequence[Spot], names: Sequence[str], description: str, least: f
         description: the text alternative of the chart.
         least: smallest range of the vertical axis, so that noise does not look like a change.
     """
-    picture = _make("svg", class_="course", viewBox=f"0 0 {WIDTH:g} {HEIGHT:g}", role="img")
-    picture.set("aria-label", description)
+    drawing = picture(WIDTH, HEIGHT, description)
     scale = _Scale.of(spots, least)
     for part in (
         *_axes(scale, names),
@@ -58,8 +52,8 @@ def draw(spots: Sequence[Spot], names: Sequence[str], description: str, least: f
         *_joins(scale, spots),
         *(_spot(scale, column, spots) for column in range(len(spots))),
     ):
-        picture.append(part)
-    return picture
+        drawing.append(part)
+    return drawing
 
 
 @dataclass(frozen=True)
@@ -86,33 +80,19 @@ class _Scale:
         return HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM)
 
 
-def ticks(low: float, high: float) -> list[str]:
-    """Return two to six round numbers inside a range, with equally many decimals.
-
-    >>> ticks(69.4, 71.1), ticks(980, 1420), ticks(5.7, 14.5)
-    (['69.5', '70.0', '70.5', '71.0'], ['1000', '1200', '1400'], ['7.5', '10.0', '12.5'])
-    """
-    raw = (high - low) / 3
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * one for one in (1, 2, 2.5, 5, 10) if power * one >= 0.7 * raw)
-    digits = next(n for n in range(20) if math.isclose(round(step, n), step))
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [f"{index * step:.{digits}f}" for index in range(first, last + 1)]
-
-
 def _axes(scale: _Scale, names: Sequence[str]) -> Iterator[Element]:
     for tick in ticks(scale.low, scale.high):
         y = scale.y(float(tick))
-        yield _line("grid", _LEFT, y, WIDTH - _RIGHT, y)
-        yield _text(tick, _LEFT - 6, y + 4, "end")
+        yield line("grid", _LEFT, y, WIDTH - _RIGHT, y)
+        yield text(tick, _LEFT - 6, y + 4, "end")
     foot = HEIGHT - _BOTTOM
     for column in range(scale.columns):
-        yield _line("tick", scale.x(column), foot, scale.x(column), foot + 4)
+        yield line("tick", scale.x(column), foot, scale.x(column), foot + 4)
     if scale.columns == 1:
-        yield _text(short(names[0]), scale.x(0), HEIGHT - 6, "middle")
+        yield text(short(names[0]), scale.x(0), HEIGHT - 6, "middle")
     else:
-        yield _text(short(names[0], 16), _LEFT, HEIGHT - 6, "start")
-        yield _text(short(names[-1], 16), WIDTH - _RIGHT, HEIGHT - 6, "end")
+        yield text(short(names[0], 16), _LEFT, HEIGHT - 6, "start")
+        yield text(short(names[-1], 16), WIDTH - _RIGHT, HEIGHT - 6, "end")
 
 
 def _levels(scale: _Scale, spots: Sequence[Spot]) -> Iterator[Element]:
@@ -121,7 +101,7 @@ def _levels(scale: _Scale, spots: Sequence[Spot]) -> Iterator[Element]:
         held = [column for column, spot in enumerate(spots) if spot.level == level]
         if len(held) > 1:
             y = scale.y(sum(spots[column].mean for column in held) / len(held))
-            yield _line("level", scale.x(held[0] - 0.3), y, scale.x(held[-1] + 0.3), y)
+            yield line("level", scale.x(held[0] - 0.3), y, scale.x(held[-1] + 0.3), y)
 
 
 def _joins(scale: _Scale, spots: Sequence[Spot]) -> Iterator[Element]:
@@ -129,47 +109,22 @@ def _joins(scale: _Scale, spots: Sequence[Spot]) -> Iterator[Element]:
     held = [column for column, spot in enumerate(spots) if not math.isnan(spot.mean)]
     for before, after in pairwise(held):
         if spots[before].group == spots[after].group:
-            yield _line(
-                "join", scale.x(before), scale.y(spots[before].mean), scale.x(after), scale.y(spots[after].mean)
-            )
+            yield line("join", scale.x(before), scale.y(spots[before].mean), scale.x(after), scale.y(spots[after].mean))
         else:
             middle = scale.x((before + after) / 2)
-            yield _line("break", middle, _TOP - 4, middle, HEIGHT - _BOTTOM)
-            yield _text("≠", middle, _TOP - 7, "middle", "sign")
+            yield line("break", middle, _TOP - 4, middle, HEIGHT - _BOTTOM)
+            yield text("≠", middle, _TOP - 7, "middle", "sign")
 
 
 def _spot(scale: _Scale, column: int, spots: Sequence[Spot]) -> Element:
     spot, x = spots[column], scale.x(column)
-    made = _make("g", _make("title", spot.note))
+    made = make("g", make("title", spot.note))
     if not math.isnan(spot.mean):
         if not math.isnan(spot.low):
-            made.append(_line("bar", x, scale.y(spot.low), x, scale.y(spot.high)))
+            made.append(line("bar", x, scale.y(spot.low), x, scale.y(spot.high)))
         now = spot.group == max(one.group for one in spots)
-        made.append(
-            _make("circle", class_="dot" if now else "dot other", cx=f"{x:.1f}", cy=f"{scale.y(spot.mean):.1f}", r="4")
-        )
+        made.append(dot("dot" if now else "dot other", x, scale.y(spot.mean)))
     if spot.mark:
         y = _TOP - 7 if not math.isnan(spot.mean) else HEIGHT - _BOTTOM - 6
-        made.append(_text(spot.mark, x, y, "middle", f"sign {spot.tone}".strip()))
-    return made
-
-
-def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> Element:
-    return _make("line", class_=kind, x1=f"{x1:.1f}", y1=f"{y1:.1f}", x2=f"{x2:.1f}", y2=f"{y2:.1f}")
-
-
-def _text(text: str, x: float, y: float, anchor: str, kind: str = "") -> Element:
-    made = _make("text", text, x=f"{x:.1f}", y=f"{y:.1f}", **{"text-anchor": anchor})
-    if kind:
-        made.set("class", kind)
-    return made
-
-
-def _make(tag: str, *children: Element | str, **attributes: str) -> Element:
-    made = Element(tag, {name.rstrip("_"): value for name, value in attributes.items()})
-    for child in children:
-        if isinstance(child, str):
-            made.text = child
-        else:
-            made.append(child)
+        made.append(text(spot.mark, x, y, "middle", f"sign {spot.tone}".strip()))
     return made

@@ -195,7 +195,8 @@ def _number(history: History, line: Line, at: int, sources: Sequence[Source]) ->
         if math.isnan(point.low)
         else f"{metric_value(line.metric, point.low)} to {metric_value(line.metric, point.high)}"
     )
-    reason = f": {point.reason}" if point.reason else ""
+    judged = point.verdict and MARKS[point.verdict] in mark(point)  # a drift takes the place of ok and inconclusive
+    reason = f": {point.reason}" if point.reason and judged else ""
     return [
         title(line.metric),
         line.view,

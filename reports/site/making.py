@@ -8,7 +8,7 @@ import results
 from reports import html
 from reports.document import Document, Link, Paragraph
 from reports.pages import comparison as comparison_page
-from reports.site import dataset_page, index_page
+from reports.site import dataset_page, index_page, pair_charts
 from reports.site.folder import check_folder, write_folder
 from reports.site.sources import Source, copies, link, slugs, sources, without_folder
 from results import Comparison, Run
@@ -69,5 +69,5 @@ def _pairs(shown: Sequence[Source]) -> dict[tuple[int, int], Comparison]:
 
 
 def _compared(found: Comparison) -> Document:
-    page = comparison_page.document(found)
+    page = comparison_page.document(found, drawn=pair_charts.blocks)
     return replace(page, blocks=[Paragraph(Link("All releases", link("index.html", 1))), *page.blocks])

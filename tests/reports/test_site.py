@@ -112,6 +112,14 @@ def test_charts_show_the_step_the_break_and_their_numbers_in_words(site):
     assert "regressed: dice, mIoU 70.00 → 68.00" in (site / "index.html").read_text()
 
 
+def test_a_pair_has_its_changes_as_charts(site):
+    page = (site / "compare" / "0.1.0--0.2.0.html").read_text()
+    assert 'aria-label="Changes of mIoU: dice -2.00 pt, regressed; ce +0.00 pt, ok."' in page
+    (miou,) = re.findall(r"<svg[^>]*Changes of mIoU.*?</svg>", page, re.DOTALL)
+    assert (miou.count("▼"), miou.count("<circle")) == (1, 1)
+    assert "<img" not in page
+
+
 def test_equal_runs_give_equal_bytes_and_a_second_run_replaces_the_first(runs, tmp_path):
     folder = tmp_path / "site"
     reports.write_site(folder, runs[:2])

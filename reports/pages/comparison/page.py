@@ -1,6 +1,7 @@
 """The whole page of a comparison, and its forest plot."""
 
 import math
+from collections.abc import Callable
 
 import results
 from reports.document import Block, Code, Document, Figure, Heading, Inline, Items, Paragraph
@@ -10,14 +11,18 @@ from reports.pages.comparison.sentences import rules, verdict
 from reports.pages.comparison.tables import environment, table
 
 
-def document(comparison: results.Comparison, figures: bool = True) -> Document:
-    """Return the whole page; `figures=False` leaves the forest plot out."""
+def document(
+    comparison: results.Comparison,
+    figures: bool = True,
+    drawn: Callable[[results.Comparison], list[Block]] | None = None,
+) -> Document:
+    """Return the whole page; `figures=False` leaves the forest plot out, `drawn` draws it in another way."""
     base, head = comparison.base, comparison.head
     blocks: list[Block] = [Heading("Verdict"), *verdict(comparison)]
     guarded = [row for row in comparison.rows if row.gate]
     blocks += [Heading("Guarded"), Paragraph(rules(comparison)), table(guarded)]
     if figures:
-        blocks += forest(comparison)
+        blocks += (drawn or forest)(comparison)
     blocks += _watched(comparison)
     if comparison.gaps:
         blocks += [Heading("Gaps"), Items([*comparison.gaps])]
