@@ -14,8 +14,8 @@ from bench import __version__
 from bench.core import cli, nearest
 
 COMMANDS = (
-    "run", "trial", "list", "data", "report", "compare", "versus", "bisect", "history", "site", "publish", "predict",
-    "scaling", "study", "perf",
+    "init", "run", "trial", "list", "data", "report", "compare", "versus", "bisect", "history", "site",
+    "publish", "predict", "scaling", "study", "perf",
 )  # fmt: skip
 """In the order of their use. Each is the module `bench.NAME`."""
 

@@ -35,20 +35,18 @@ class Format(StrEnum):
 @command
 def main(
     base: Annotated[str, typer.Argument(help="A run's folder, or a published release such as 0.1.0.")],
-    head: Annotated[str, typer.Argument(help="What is judged: a run's folder or a release.")],
-    format: Annotated[Format, typer.Option(help="How to print; github also annotates the job.")] = Format.table,
-    margins: Annotated[
-        Path | None, typer.Option(help="YAML with other margins than results/comparison/margins.yaml.")
-    ] = None,
+    head: Annotated[str, typer.Argument(help="The run to judge: a run's folder or a release.")],
+    format: Annotated[Format, typer.Option(help="Output format; github also annotates the job.")] = Format.table,
+    margins: Annotated[Path | None, typer.Option(help="YAML file with other margins than the default ones.")] = None,
     only: Annotated[str, typer.Option(help="Compare the cells whose label matches this pattern.")] = "*",
     require_conclusive: Annotated[
-        bool, typer.Option("--require-conclusive", help="Exit 3 when the seeds cannot tell for some cell.")
+        bool, typer.Option("--require-conclusive", help="Exit 3 if a cell is inconclusive.")
     ] = False,
     allow_incomplete: Annotated[
-        bool, typer.Option("--allow-incomplete", help="Judge what is there although trials or cells lack a score.")
+        bool, typer.Option("--allow-incomplete", help="Judge the rest if trials or cells lack a score.")
     ] = False,
     blessing: Annotated[
-        Path | None, typer.Option(help="Folder for BLESSED or NOT_BLESSED; default: HEAD, when it is a run's folder.")
+        Path | None, typer.Option(help="Folder for BLESSED or NOT_BLESSED; default: HEAD if it is a run's folder.")
     ] = None,
 ) -> int:
     """Judge HEAD against BASE and leave a file BLESSED or NOT_BLESSED.

@@ -111,7 +111,7 @@ LISTS: dict[str, Callable[[], list[Row]]] = {
 @command
 def main(
     what: Annotated[str, typer.Argument(help=f"One of {', '.join(LISTS)}.")],
-    name: Annotated[str | None, typer.Argument(help="One of the list: all that is known of it.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A name in the list, to show all about it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")] = False,
 ) -> int:
     """List backbones, losses, data sets, grids, presets or the fields of a trial."""

@@ -32,21 +32,21 @@ console = cli.console(stderr=True)
 @command
 def main(
     run: Annotated[Path, typer.Argument(help="A run's folder, or a trial's.")],
-    images: Annotated[Path, typer.Option(help="A picture or video, or a folder of them.")],
-    out: Annotated[Path, typer.Option(help="Folder for what is found; new or empty.")],
-    trial: Annotated[str | None, typer.Option(help="The trial's id; needed where there are several.")] = None,
+    images: Annotated[Path, typer.Option(help="An image or video, or a folder of them.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results; new or empty.")],
+    trial: Annotated[str | None, typer.Option(help="Id of the trial; needed if the run has several.")] = None,
     scales: Annotated[str, typer.Option(help="Scales to average, e.g. 0.5,1,1.5.")] = "1",
-    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored picture.")] = False,
+    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored image.")] = False,
     crf: Annotated[
         bool, typer.Option("--crf", help="Refine with a dense CRF at the size that the model sees.")
     ] = False,
     window: Annotated[
-        int | None, typer.Option(min=64, help="Pixels: go over the picture, unscaled, in windows of this side.")
+        int | None, typer.Option(min=64, help="Predict the unscaled image in windows of this side, in pixels.")
     ] = None,
 ) -> int:
-    """Segment pictures with a trial's checkpoint: label ids (NAME.png) and an overlay (NAME-overlay.png) of each.
+    """Segment images with a trial's checkpoint: label ids (NAME.png) and an overlay (NAME-overlay.png) of each.
 
-    Of a video: label ids of every frame (NAME/000000.png, ...) and an overlay (NAME-overlay.mp4).
+    For a video: label ids of every frame (NAME/000000.png, ...) and an overlay (NAME-overlay.mp4).
 
     Exit status: 0 done, 2 usage.
     """
@@ -56,8 +56,7 @@ def main(
     spec, checkpoint = spec_of(stored), checkpoint_of(stored)
     if BACKBONES[spec.model.backbone].fixed_size and (factors != [1] or window):
         raise UsageError(
-            f"backbone {spec.model.backbone!r} is another function at every size of image: "
-            "leave out --scales and --window"
+            f"backbone {spec.model.backbone!r} works at a single image size only: leave out --scales and --window"
         )
     sources = list_sources(images)
     _empty(out)
@@ -107,9 +106,9 @@ def _scales(text: str) -> list[float]:
     try:
         found = [float(part) for part in text.split(",")]
     except ValueError:
-        raise UsageError(f"--scales {text!r}: numbers with commas between are wanted, as in 0.5,1,1.5") from None
+        raise UsageError(f"--scales {text!r}: expected numbers separated by commas, such as 0.5,1,1.5") from None
     if not all(0 < scale <= 8 for scale in found):
-        raise UsageError(f"--scales {text!r}: each has to be above 0 and at most 8")
+        raise UsageError(f"--scales {text!r}: each must be above 0 and at most 8")
     return found
 
 
@@ -121,7 +120,7 @@ def _empty(out: Path) -> None:
     """
     writable(out)
     if any(out.iterdir()) if out.is_dir() else out.exists():
-        raise UsageError(f"--out {out} holds something already; name a new or an empty folder")
+        raise UsageError(f"--out {out} is not empty; name a new or an empty folder")
 
 
 if __name__ == "__main__":

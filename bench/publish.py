@@ -12,11 +12,13 @@ from bench.core import EXIT_OK, UsageError, command, start
 
 @command
 def main(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, such as one a grid.")],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, such as one per grid.")],
     version: Annotated[str, typer.Option("--release", help="The version, such as 0.2.0.")],
-    incomplete: Annotated[bool, typer.Option("--incomplete", help="Publish although trials lack or failed.")] = False,
+    incomplete: Annotated[
+        bool, typer.Option("--incomplete", help="Publish even if trials failed or are missing.")
+    ] = False,
 ) -> int:
-    """Freeze runs' records, tables, environments and reports under results/releases/VERSION/, once and for ever.
+    """Freeze runs' records, tables, environments and reports under results/releases/VERSION/. They never change.
 
     Exit status: 0 published, 2 refused.
     """

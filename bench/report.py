@@ -13,9 +13,9 @@ from bench.core import EXIT_OK, UsageError, command, start
 @command
 def main(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    base: Annotated[str | None, typer.Option(help="A run or release to say what regressed since.")] = None,
+    base: Annotated[str | None, typer.Option(help="A run or release; the report lists what regressed since.")] = None,
 ) -> int:
-    """Make a run's tables and its report (report.md, report.html) again from its records alone."""
+    """Rebuild a run's tables and its report (report.md, report.html) from its records alone."""
     import reports
     import results
 

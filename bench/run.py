@@ -54,16 +54,16 @@ def main(
         str | None, typer.Option(help="smoke, quick, study or full; default: the grid's own, else quick.")
     ] = None,
     gpus_per_trial: Annotated[
-        int | None, typer.Option(min=0, help="GPUs of a trial; default: 1 where there are any.")
+        int | None, typer.Option(min=0, help="GPUs per trial; default: 1 if there are any.")
     ] = None,
     max_concurrent: Annotated[
-        int | None, typer.Option(min=1, help="Trials at a time; default: one a GPU, or one a machine.")
+        int | None, typer.Option(min=1, help="Trials at a time; default: one per GPU, or one per machine.")
     ] = None,
     address: Annotated[str | None, typer.Option(help="An existing Ray cluster; default: start one here.")] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "--storage", help="Where runs are kept, on a cluster a path all nodes share; default: runs."
+            "--out", "--storage", help="Folder of all runs, on a cluster a path that all nodes share; default: runs."
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The run's name; default: grid, data set and time.")] = None,
@@ -71,33 +71,31 @@ def main(
         float | None, typer.Option(min=1, help="Seconds for one trial; default: no limit.")
     ] = None,
     stall_timeout: Annotated[
-        float | None, typer.Option(min=1, help="Seconds without a step before a trial is ended; default: 1800.")
+        float | None, typer.Option(min=1, help="Seconds without a step after which a trial is ended; default: 1800.")
     ] = None,
     retries: Annotated[
         int | None, typer.Option(min=0, help="Further attempts after a lost node or a timeout; default: 0.")
     ] = None,
     on_oom: Annotated[
-        str | None, typer.Option(help="record, or shrink: once more with half the batch; default: record.")
+        str | None, typer.Option(help="Out of memory: record, or shrink (retry with half the batch); default: record.")
     ] = None,
     deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="Equal seeds give equal bits on one machine; slower.")
+        bool, typer.Option("--deterministic", help="Equal seeds give identical bits on one machine; slower.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Uncompiled steps that check every label; slow.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Run uncompiled steps that check every label; slow.")] = False,
     track: Annotated[
-        list[Track] | None, typer.Option(help="Track the run there as well as in TensorBoard files; repeatable.")
+        list[Track] | None, typer.Option(help="Track the run with this service as well; repeatable.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show cells and placement; train nothing.")] = False,
     resume: Annotated[
         Path | None,
-        typer.Option(
-            help="A run's folder: run what it lacks; --grid, --seeds let it grow, --data-root follows its data."
-        ),
+        typer.Option(help="Folder of a run to complete; --grid and --seeds extend it, --data-root follows moved data."),
     ] = None,
     changed: Annotated[
-        Changed, typer.Option(help="On --resume, complete trials of other code or data: ask, keep them or redo them.")
+        Changed, typer.Option(help="With --resume, for complete trials of other code or data: ask, keep or redo them.")
     ] = Changed.ask,
 ) -> int:
-    """Run a grid of trials on every GPU there is, and write tables and a report.
+    """Run a grid of trials on all GPUs, and write tables and a report.
 
     Exit status: 0 complete, 2 usage, 4 incomplete or nothing measured, 130 interrupted.
     """
@@ -123,7 +121,7 @@ def main(
 def _ask(what: str) -> bool:
     """Ask the user whether to redo outdated trials."""
     console.print(f"{what}.", soft_wrap=True)
-    return typer.confirm("Make them anew? (No keeps them beside new ones)")
+    return typer.confirm("Redo them? (No keeps them next to new ones)")
 
 
 def _report(run: Path) -> bool:
@@ -139,7 +137,7 @@ def _report(run: Path) -> bool:
         report = reports.write(run)
     except Exception as error:
         console.print(f"No report: {type(error).__name__}: {error}", style="red", soft_wrap=True)
-        console.print(f"All records are kept; once that is mended: python -m bench.report {run}", soft_wrap=True)
+        console.print(f"All records are kept; fix the cause, then run: python -m bench.report {run}", soft_wrap=True)
         return False
     console.print(f"Report: {report}", soft_wrap=True)
     return True

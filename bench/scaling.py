@@ -42,7 +42,9 @@ def _csv(found: Sequence[Row]) -> bytes:
 
 @command
 def main(
-    run: Annotated[Path, typer.Argument(help="Folder of a run of the grid scaling, or of one that varies GPUs.")],
+    run: Annotated[
+        Path, typer.Argument(help="Folder of a run of the grid scaling, or of another run that varies GPUs.")
+    ],
 ) -> int:
     """Print the efficiency by number of replicas and write it to tables/scaling.csv.
 
@@ -65,7 +67,9 @@ def main(
     results.write_bytes(run / "tables" / "scaling.csv", _csv(found))
     if len(measured) < len(records):
         left = len(records) - len(measured)
-        console.print(f"Left out: {left} of {len(records)} trials, which shared cores or had not settled.", style="red")
+        console.print(
+            f"Left out: {left} of {len(records)} trials, which shared cores or had no steady rate.", style="red"
+        )
         return EXIT_INCOMPLETE
     return EXIT_OK
 

@@ -57,7 +57,7 @@ class Data(_Strict):
     dataset: str
     folder: str
     settings: list[str] = []
-    rare: list[str] = Field([], description="the classes that are called rare")
+    rare: list[str] = Field([], description="the classes that the page calls rare")
 
 
 class Part(_Strict):
@@ -65,7 +65,7 @@ class Part(_Strict):
 
     data: str
     grid: str
-    seeds: int = Field(ge=3, description="no claim rests on fewer")
+    seeds: int = Field(ge=3, description="the least for a claim")
     only: str | None = None
     settings: list[str] = []
     classes: bool = False
@@ -240,10 +240,10 @@ def write(study: Study, out: Path, page: Path) -> bool:
 def main(
     parts: Annotated[list[str] | None, typer.Argument(help="Parts to run; default: all, in the file's order.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data sets' folders.")] = None,
-    out: Annotated[Path, typer.Option(help="Where the runs are kept.")] = Path("runs/study"),
+    out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs/study"),
     study: Annotated[Path, typer.Option(help="The study's file.")] = DEFAULT,
     page: Annotated[Path, typer.Option(help="The page whose tables are filled in.")] = PAGE,
-    only_page: Annotated[bool, typer.Option("--only-page", help="Train nothing.")] = False,
+    only_page: Annotated[bool, typer.Option("--only-page", help="Fill in the page; train nothing.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands; train nothing.")] = False,
 ) -> int:
     """Train the study and fill in its page.
@@ -260,7 +260,7 @@ def main(
             raise UsageError(f"{out}: no part of the study is complete")
         return EXIT_OK
     if data_root is None:
-        raise UsageError("--data-root: the folder that holds the study's data sets is wanted")
+        raise UsageError("--data-root: name the folder that holds the study's data sets")
     statuses = []
     for name in parts or planned.parts:
         if complete(planned, name, out):

@@ -31,7 +31,7 @@ def balanced(label: ArrayLike, classes: int, ignore_index: int | None = 255) -> 
     if valid.any():
         low, high = int(np.min(ids[valid])), int(np.max(ids[valid]))
         if low < 0 or high >= classes:
-            raise ValueError(f"label has class ids {low}..{high}, wanted 0..{classes - 1} (void is {ignore_index})")
+            raise ValueError(f"label has class ids {low}..{high}, expected 0..{classes - 1} (void is {ignore_index})")
     pixels = np.bincount(ids[valid], minlength=classes)
     of_class = np.divide(pixels.sum(), np.count_nonzero(pixels) * pixels, where=pixels > 0, out=np.zeros(classes))
     weights = np.zeros(ids.shape, np.float32)

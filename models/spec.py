@@ -93,7 +93,7 @@ class ModelSpec(BaseModel):
             raise ValueError(_no_imagenet(self.backbone, row))
         if self.output_stride not in row.strides:
             raise ValueError(
-                f"backbone {self.backbone!r} reaches output_stride {', '.join(map(str, row.strides))} only; "
+                f"backbone {self.backbone!r} supports output_stride {', '.join(map(str, row.strides))} only; "
                 f"received {self.output_stride}"
             )
         if self.blur and self.head != "subpixel":
@@ -104,7 +104,7 @@ class ModelSpec(BaseModel):
                 f"received output_stride {self.output_stride} and head {self.head!r}"
             )
         if self.architecture == "keras_cv" and not row.feature_pyramid:
-            raise ValueError(f"architecture 'keras_cv' needs levels P2 to P5, which backbone {self.backbone!r} has not")
+            raise ValueError(f"architecture 'keras_cv' needs levels P2 to P5, which backbone {self.backbone!r} lacks")
         if self.architecture == "keras_cv" and self.auxiliary_weight:
             raise ValueError("architecture 'keras_cv' has no auxiliary head; leave auxiliary_weight at 0")
         if self.architecture == "keras_cv" and (idle := [name for name in _OURS_ALONE if self._set(name)]):
@@ -126,5 +126,5 @@ class ModelSpec(BaseModel):
 
 
 def _no_imagenet(name: str, row: backbones.Backbone) -> str:
-    source = f"{row.preset!r} is a download, made only where it is named" if row.preset else "no preset exists"
+    source = f"{row.preset!r} is downloaded only if it is named" if row.preset else "no preset exists"
     return f"weights 'imagenet' are not installed for backbone {name!r} ({source}); {backbones.offline_ways()}"

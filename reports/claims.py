@@ -49,7 +49,7 @@ class Claim:
         if bool(self.views) == bool(self.first or self.second) or bool(self.first) != bool(self.second):
             raise ValueError(f"claim {self.ask!r}: name either first and second or views")
         if self.cells and not self.views:
-            raise ValueError(f"claim {self.ask!r}: cells go with views")
+            raise ValueError(f"claim {self.ask!r}: cells can be given only with views")
 
 
 @dataclass(frozen=True)

@@ -77,14 +77,14 @@ def check(runs: Sequence[Run], version: str, incomplete: bool = False) -> Path:
         ValueError: an invalid version or one that exists already, or a run that lacks trials (unless `incomplete`).
     """
     if not VERSION.fullmatch(version):
-        raise ValueError(f"release {version!r}: a version such as 0.2.0 is wanted")
+        raise ValueError(f"release {version!r}: expected a version such as 0.2.0")
     target = releases_folder(make=True) / version
     if target.exists():
         raise ValueError(f"{target}: published already, and releases never change; choose another version")
     for run in runs:
         if (lacks := gaps(run)) and not incomplete:
             more = f" and {len(lacks) - 3} more" if len(lacks) > 3 else ""
-            raise ValueError(f"{run.folder}: incomplete ({'; '.join(lacks[:3])}{more}); finish it or say --incomplete")
+            raise ValueError(f"{run.folder}: incomplete ({'; '.join(lacks[:3])}{more}); finish it or use --incomplete")
     return target
 
 

@@ -91,7 +91,7 @@ def rows(measured: Sequence[Start]) -> list[Row]:
                 name = kind if len(ones) == 1 else f"{groups[1][0].label} {kind}"
                 table += _series(name, groups)
     if not table:
-        raise ValueError("no throughput on several replicas that goes with that on one")
+        raise ValueError("no throughput on several replicas that can be compared with that on one")
     return table
 
 

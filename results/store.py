@@ -124,7 +124,7 @@ def _read_object(path: Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not JSON, or cut off: {error}") from None
     except RecursionError:
-        raise ValueError(f"{path}: nested too deep") from None
+        raise ValueError(f"{path}: nested too deeply") from None
     if not isinstance(data, dict):
         raise ValueError(f"{path}: a JSON object is expected, found {type(data).__name__}")
     return data
@@ -211,7 +211,7 @@ def _find_one(path: StrPath) -> list[Path]:
         for pattern in (f"{TRIALS}/*/{RECORD}", f"*/{RECORD}", f"*/{TRIALS}/*/{RECORD}"):
             if files := sorted(root.glob(pattern)):
                 return files
-        raise ValueError(f"{path}: no trial has left a record here")
+        raise ValueError(f"{path}: there is no record of a trial")
     if glob.has_magic(str(path)):
         if matches := sorted(glob.glob(str(path), recursive=True)):
             return find(matches)

@@ -79,7 +79,7 @@ def conclude(
         effect: across the answer, as scores.
         trials: trials run.
         alpha: chance of a wrong answer.
-        ended: what ended the search, if not the search itself; empty otherwise.
+        ended: what ended the search: a budget, or why GOOD or BAD gives no value; empty if it ended by itself.
     """
     found = tuple(_named(number, line) for number in range(search.good + 1, search.bad + 1)) if search.differs else ()
     outcome: Literal["none", "found", "undecided", "failed"] = (
@@ -113,7 +113,7 @@ def _text(
     if outcome == "none":
         return f"None: BAD is not worse than GOOD in {measure.name} by a margin that matters; it is worse by {size}."
     if outcome == "failed":
-        return f"Failed: commit {search.steps[-1].commit} gives no {measure.name}, and GOOD and BAD are needed."
+        return f"Failed: {'BAD' if search.steps[-1].commit else 'GOOD'} gives no {measure.name}: {ended}."
     if outcome == "undecided":
         return f"Undecided: {ended or 'the turns cannot tell'} whether BAD is worse; it is worse by {size}."
     if len(found) == 1:

@@ -15,7 +15,7 @@ from bench.bisection.checkouts import Checkouts
 from bench.bisection.journal import JOURNAL, End, Journal, Trial, read_journal
 from bench.bisection.measures import Measure
 from bench.core import StorageLost, UsageError, describe
-from bench.plan import Cell, GridRequest, checks, make, this_machine
+from bench.plan import Cell, GridRequest, checks, make, this_machine, why_unplaceable
 from bench.revisions import Revision, line_between, measure, resolve
 from results.statistics import Search, effect_across, replay
 
@@ -96,6 +96,8 @@ def begin(request: BisectRequest, limits: Limits, say: Say) -> tuple[Path, Answe
         alpha=request.alpha, trial_timeout=request.trial_timeout,
     )  # fmt: skip
     folder = _folder(request)
+    if not bad.dirty and resolve(good.repository, str(good.repository)).dirty:
+        say("Uncommitted changes are left out; as BAD, `.` names the working tree with them.")
     say(
         f"{len(line) - 1} commits from GOOD {good.name} to BAD {bad.name}; {request.metric} of cell {cell.label!r}; "
         f"a step has at most {request.most_turns} turns."
@@ -152,10 +154,16 @@ def _measure_all(
         search = replay(journal.plan, journal.scores, journal.broken)
         told = _tell(search, told, journal, say)
         if not search.next:
-            return journal, search, ""
+            return journal, search, _why_failed(journal) if search.outcome == "failed" else ""
         if ended := limits.reached(journal):
             return journal, search, ended
         journal = _next(search, journal, checkouts, folder, say).save(folder)
+
+
+def _why_failed(journal: Journal) -> str:
+    """Return why the last trial without a value has none, and what to do if that was the machine's fault."""
+    last = next(trial for trial in reversed(journal.trials) if trial.value is None)
+    return last.reason + "; wait until the machine is quiet, or take --disturbed" * last.disturbed
 
 
 def _next(search: Search, journal: Journal, checkouts: Checkouts, folder: Path, say: Say) -> Journal:
@@ -224,7 +232,8 @@ def _cell(what: GridRequest) -> Cell:
     Raises:
         UsageError: the request has a fault, or gives more than one cell.
     """
-    plan = make(what.begun(), [this_machine()], None)
+    machine = [this_machine()]
+    plan = make(what.begun(), machine, None)
     if len(plan.grid.cells) != 1 or plan.grid.search:
         labels = ", ".join(cell.label for cell in plan.grid.cells[:5])
         axis = next(iter(plan.grid.cells[0].axes), "loss")
@@ -233,6 +242,8 @@ def _cell(what: GridRequest) -> Cell:
             f"grid {plan.grid.name} has {len(plan.grid.cells)} cells ({labels}{', ...' * (len(plan.grid.cells) > 5)}); "
             f"a search follows one, without tuning: --only {axis}={value}"
         )
+    if fault := why_unplaceable(plan.needs, machine):
+        raise UsageError(fault)
     checks.check_inputs(plan.grid)
     return plan.grid.cells[0]
 

@@ -23,12 +23,12 @@ console = cli.console()
 
 Name = Annotated[str, typer.Option(help="A data set by name: `python -m bench.list datasets`.")]
 Masks = Annotated[str, typer.Option(help="Mask folder of the folder layout.")]
-MaskValues = Annotated[str, typer.Option(help="What the values in masks are: auto, ids, binary or colors.")]
+MaskValues = Annotated[str, typer.Option(help="Meaning of the values in masks: auto, ids, binary or colors.")]
 
 
 @app.callback()
 def _group() -> None:
-    """Look at data sets, and pack them."""
+    """Check, show, convert and download data sets."""
 
 
 @app.command()
@@ -36,12 +36,12 @@ def _group() -> None:
 def sheet(
     out: Annotated[Path, typer.Argument(help="The PNG to write.")],
     dataset: Name = "scenes",
-    data_root: Annotated[str | None, typer.Option(help="Folder of the set.")] = None,
+    data_root: Annotated[str | None, typer.Option(help="Folder of the data set.")] = None,
     masks: Masks = "masks",
     mask_values: MaskValues = "auto",
     split: str = "train",
     augment: Annotated[
-        str | None, typer.Option(help="A policy: each row an image and samples that the policy makes of it.")
+        str | None, typer.Option(help="An augmentation policy; each row shows an image and samples made from it.")
     ] = None,
     columns: Annotated[int, typer.Option(min=1)] = 6,
     rows: Annotated[int, typer.Option(min=1)] = 3,
@@ -63,13 +63,13 @@ def sheet(
 @app.command()
 @command
 def check(
-    root: Annotated[str | None, typer.Argument(help="Folder of the set.")] = None,
+    root: Annotated[str | None, typer.Argument(help="Folder of the data set.")] = None,
     dataset: Annotated[str | None, typer.Option(help="A data set by name; default: folder, or scenes.")] = None,
     masks: Masks = "masks",
     mask_values: MaskValues = "auto",
-    out: Annotated[Path | None, typer.Option(help="A PNG for a sheet of pictures over their labels.")] = None,
+    out: Annotated[Path | None, typer.Option(help="PNG to write: a sheet of images with their labels.")] = None,
 ) -> int:
-    """Read a whole set: all faults, class frequencies, and pictures that are in two splits.
+    """Read a whole data set: all faults, class frequencies, and images that are in two splits.
 
     Exit status: 0 no fault, 2 faults that a run would stop at.
     """
@@ -117,12 +117,12 @@ def split(
 def prepare(
     out: Annotated[Path, typer.Argument(help="Folder for the shards; new, empty, or of an interrupted call.")],
     dataset: Name = "folder",
-    data_root: Annotated[str | None, typer.Option(help="Folder of the set.")] = None,
+    data_root: Annotated[str | None, typer.Option(help="Folder of the data set.")] = None,
     masks: Masks = "masks",
     mask_values: MaskValues = "auto",
-    per_shard: Annotated[int, typer.Option(min=1, help="Examples of a shard.")] = 1000,
+    per_shard: Annotated[int, typer.Option(min=1, help="Examples per shard.")] = 1000,
 ) -> int:
-    """Write a set as sharded TFRecords with a schema, for --dataset tfrecord. What is written already is kept."""
+    """Write a set as sharded TFRecords with a schema, for --dataset tfrecord. Shards that exist already are kept."""
     from bench.data.sources.tfrecords import write
 
     found = load(_spec(dataset, data_root, masks, mask_values=mask_values))
@@ -139,11 +139,11 @@ def prepare(
 @app.command()
 @command
 def convert(
-    root: Annotated[Path, typer.Argument(help="Folder of the set: an export as it comes, or any other layout.")],
+    root: Annotated[Path, typer.Argument(help="Folder of the data set: an export as it is, or any other layout.")],
     out: Annotated[Path, typer.Argument(help="Folder to write; new or empty.")],
     dataset: Name = "folder",
     val: Annotated[
-        float, typer.Option(min=0.01, max=0.99, help="Share that validates, where the set has no splits.")
+        float, typer.Option(min=0.01, max=0.99, help="Share of images for validation, if the set has no splits.")
     ] = 0.2,
     seed: Annotated[int, typer.Option(help="Seed of that choice.")] = 0,
     masks: Masks = "masks",
@@ -169,9 +169,9 @@ def convert(
 @command
 def download(
     dataset: Annotated[str, typer.Argument(help="A data set by name.")],
-    data_root: Annotated[Path, typer.Option(help="Where it is put.")] = Path("~/tensorflow_datasets"),
+    data_root: Annotated[Path, typer.Option(help="Folder to write it to.")] = Path("~/tensorflow_datasets"),
 ) -> int:
-    """Fetch a set through tensorflow-datasets, where that has it with its masks; its licence is yours to heed."""
+    """Download a set through tensorflow-datasets, if that has it with masks. You are responsible for its licence."""
     from bench.data.sources.catalog import entries
     from bench.data.sources.public import how_to_get
 
@@ -179,7 +179,7 @@ def download(
         raise UsageError(f"unknown dataset {dataset!r}{nearest(dataset, entries())}")
     entry = entries()[dataset]
     if entry.download is None:
-        raise UsageError(f"{dataset}: no download by command; {how_to_get(entry)}")
+        raise UsageError(f"{dataset}: no command downloads it; {how_to_get(entry)}")
     print(f"{entry.title}; licence: {entry.licence}", flush=True)
     _fetch(entry.download, data_root.expanduser(), how_to_get(entry, by_hand=True))
     print(f"use it with --dataset {dataset} --data-root {data_root}")
@@ -257,11 +257,11 @@ def _tell(found: Dataset, findings: Findings) -> None:
     for note in found.notes:
         console.print(note, soft_wrap=True)
     for twin in findings.twins:
-        how = "the same picture" if twin.exact else f"alike ({twin.bits} of 256 bits differ)"
+        how = "the same image" if twin.exact else f"similar ({twin.bits} of 256 bits differ)"
         console.print(f"{twin.one} and {twin.other}: {how}", soft_wrap=True)
     for fault in found.faults:
         console.print(Text.assemble(("fault", "red"), f" {fault}"), soft_wrap=True)
-    console.print(f"{len(found.faults)} faults, {len(findings.twins)} pairs of twins across splits")
+    console.print(f"{len(found.faults)} faults, {len(findings.twins)} pairs of duplicates across splits")
 
 
 if __name__ == "__main__":

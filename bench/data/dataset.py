@@ -90,8 +90,8 @@ class Dataset:
         names = ["background" if name == "bg" else name for name in names]
         if "background" not in names and names[0] != "class_0":
             raise UsageError(
-                f"{self.name}: no class is named background, so nothing lies between objects for "
-                "data.pixel_weights=unet; set it to balanced or frequency"
+                f"{self.name}: no class is named background, and data.pixel_weights=unet needs one; "
+                "set it to balanced or frequency"
             )
         background = names.index("background") if "background" in names else 0
         splits = {name: dataclasses.replace(split, background=background) for name, split in self.splits.items()}

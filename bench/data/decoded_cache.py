@@ -59,7 +59,7 @@ def keep(count: int, make: Callable[[int], Item], where: Where, identity: str) -
         if where == "auto" and _fits(count, make):
             return list(_made(count, make))
         raise UsageError(
-            f"{error.filename or CACHE_VARIABLE}: no cache of decoded pictures can be written "
+            f"{error.filename or CACHE_VARIABLE}: no cache of decoded images can be written "
             f"({error.strerror or error}); name another folder in {CACHE_VARIABLE}, or set data.cache=memory"
         ) from None
 

@@ -29,7 +29,7 @@ def convert(dataset: Dataset, out: Path) -> Iterator[None]:
     part = out.with_name(f"{out.name}.{os.getpid()}.part")
     try:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise UsageError(f"{out} holds something already; name a new or an empty folder")
+            raise UsageError(f"{out} is not empty; name a new or an empty folder")
         (part / "images").mkdir(parents=True)
         for name, split in dataset.splits.items():
             for position, key in enumerate(split.keys):

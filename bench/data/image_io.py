@@ -22,7 +22,7 @@ JPEG = ("JPEG", "MPO")  # MPO is Pillow's name for a JPEG followed by further im
 MAX_SIDE = 16_384
 MAX_PIXELS = 80_000_000
 MAX_BYTES = 256 << 20
-_LIMITS = f"at most {MAX_SIDE} a side and {MAX_PIXELS // 1_000_000} million are read, make it smaller or cut it up"
+_LIMITS = f"at most {MAX_SIDE} per side and {MAX_PIXELS // 1_000_000} million are read; make it smaller or cut it up"
 _EXIF_ORIENTATION = 0x0112
 _TIFF_BITS = 258
 _OS2_HEADER = 12
@@ -53,7 +53,7 @@ def encoded(source: Source) -> bytes:
     try:
         if isinstance(source, Path) and (size := source.stat().st_size) > MAX_BYTES:
             raise UsageError(
-                f"{source}: {size >> 20} MiB; at most {MAX_BYTES >> 20} are read, replace or remove the file"
+                f"{source}: {size >> 20} MiB; at most {MAX_BYTES >> 20} MiB are read; replace or remove the file"
             )
         return source.read_bytes()
     except OSError as error:
@@ -188,4 +188,4 @@ def eight_bits(image: Image.Image, source: Source) -> None:
     )
     bits = getattr(image, "tag_v2", {}).get(_TIFF_BITS, ())
     if image.mode.startswith(("I", "F")) or cut or max(bits, default=8) > 8:
-        raise UsageError(f"{source}: more than 8 bits a channel; convert the image to 8 bits")
+        raise UsageError(f"{source}: more than 8 bits per channel; convert the image to 8 bits")

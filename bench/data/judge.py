@@ -30,17 +30,17 @@ def _refuse(dataset: Dataset, name: str, split: Split) -> None:
     if split.present is None:
         return
     ids = np.flatnonzero(split.present.any(axis=0))
-    where = f"{dataset.name}: the split {name} ({len(split)} {'picture' if len(split) == 1 else 'pictures'})"
+    where = f"{dataset.name}: the split {name} ({len(split)} {'image' if len(split) == 1 else 'images'})"
     if not ids.size:
         raise UsageError(f"{where} has no labelled pixel, all are void (255); {_remedy(name)}")
     if ids.size == 1:
         only = f"{dataset.class_names[ids[0]]!r} (id {ids[0]})"
-        what = "there is nothing to learn" if name == "train" else "who predicts it everywhere scores 1"
-        raise UsageError(f"{where} has one class alone, {only}, so {what}; {_remedy(name)}")
+        what = "there is nothing to learn" if name == "train" else "predicting it everywhere scores 1"
+        raise UsageError(f"{where} has only one class, {only}, so {what}; {_remedy(name)}")
 
 
 def _remedy(name: str) -> str:
-    remedy = f"give it pictures with labels of two classes or more, or raise data.{name}_limit if that cut it"
+    remedy = f"give it images with labels of two classes or more, or raise data.{name}_limit if that cut it"
     return f"{remedy}, or leave the split out" if name == "test" else remedy
 
 
@@ -56,7 +56,7 @@ def _never_trained(dataset: Dataset) -> tuple[str, ...]:
             names = shortened(f"{dataset.class_names[index]} (id {index})" for index in only)
             notes.append(
                 f"{dataset.name}: {name} has classes that train lacks, so their IoU stays 0 and lowers mIoU: {names}; "
-                "move some of these pictures to train"
+                "move some of these images to train"
             )
     return tuple(notes)
 

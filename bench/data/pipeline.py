@@ -53,7 +53,7 @@ def train(
     import tensorflow as tf
 
     if batch_size % workers or not 0 <= worker < workers:
-        raise ValueError(f"worker {worker} of {workers}: no equal part of a batch of {batch_size}")
+        raise ValueError(f"worker {worker} of {workers}: a batch of {batch_size} does not split evenly")
     share = batch_size // workers
     shape = (share, crops.crop, crops.crop)
     shapes, types = ((*shape, 3), shape, shape), (tf.uint8, tf.uint8, tf.float32)

@@ -95,7 +95,7 @@ def check_data(data: Mapping[DataSpec, str]) -> None:
             continue
         for node, (version, fault) in ray_tune.on_every_node("bench.data:version_here", spec.model_dump()).items():
             if fault or version != here:
-                what = fault or f"data.root {spec.root} holds version {version}, here {here}"
+                what = fault or f"data.root {spec.root} holds version {version}, on this machine {here}"
                 raise UsageError(f"node {node}: {what}; data.root has to hold the same set on every node")
 
 

@@ -166,7 +166,9 @@ def _check_address(address: str) -> None:
     found = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
     named = f"--address {address}" if found in ("", address) else f"--address {address}, RAY_ADDRESS {found}"
     if found.startswith("ray://"):
-        raise UsageError(f"{named}: trials are followed from a node of the cluster; run there, --address auto")
+        raise UsageError(
+            f"{named}: trials are followed from a node of the cluster; start the command there, with --address auto"
+        )
     host, colon, port = found.rpartition(":")
     if not (colon and port.isdigit()):
         return  # Ray finds the cluster by itself
@@ -174,7 +176,9 @@ def _check_address(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), JOIN_SECONDS).close()
     except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"{named}: no Ray cluster joined: {reason}; is its head up, and is this its port?") from None
+        raise UsageError(
+            f"{named}: cannot join a Ray cluster: {reason}; check that its head runs and uses this port"
+        ) from None
 
 
 @contextlib.contextmanager
@@ -189,7 +193,7 @@ def _as_refusal(address: str | None) -> Iterator[None]:
     except Exception as error:
         reason = textwrap.shorten(str(error) or type(error).__name__, 400)
         if address is not None:
-            raise UsageError(f"--address {address}: no Ray cluster joined: {reason}") from None
+            raise UsageError(f"--address {address}: cannot join a Ray cluster: {reason}") from None
         logs = _own and _own / "session_latest" / "logs"
         raise scratch.KeepFolder(f"Ray does not start on this machine: {reason} (its logs: {logs})") from None
 
@@ -379,7 +383,7 @@ def run(jobs: Sequence[Job], *, shared: Path, max_concurrent: int | None, listen
     try:
         store = shared.resolve() if _own is None else Path(tempfile.mkdtemp(prefix="tune-", dir=_own.parent))
     except OSError as error:
-        raise StorageLost(f"{_own}: cannot be written any more: {error.strerror}") from error
+        raise StorageLost(f"{_own}: can no longer be written: {error.strerror}") from error
     experiment = f"trials-{os.getpid()}"
     follower = _followed[experiment] = _Follower(jobs, listener)
 
@@ -528,7 +532,7 @@ class _Follower:
 
 def _unheld(job: Job) -> End:
     """Return the end of a job that no live node can hold."""
-    return End("lost", f"no node that is left has the {job.cpus} CPUs and {job.gpus} GPUs of a trial")
+    return End("lost", f"no remaining node has the {job.cpus} CPUs and {job.gpus} GPUs of a trial")
 
 
 def empty_trials(number: int, reuse_actors: bool = False) -> None:

@@ -46,9 +46,9 @@ def check_request(request: RunRequest) -> None:
     planned = {*request.what.fields_set} - {"grid", "seeds", "data_root"}
     if planned or request.dry_run or request.name or request.out:
         raise UsageError(
-            "--resume takes the run as it was planned; what goes with it is --grid and --seeds, to let it grow, "
-            "--data-root, where its data lie now, and how to run it: --address, --max-concurrent, --changed, "
-            "--track, --retries, --on-oom, time limits"
+            "--resume keeps the plan of the run; leave out all but --grid and --seeds (to extend it), --data-root (to "
+            "follow moved data), --address, --max-concurrent, --changed, --track, --retries, --on-oom, --trial-timeout "
+            "and --stall-timeout"
         )
 
 
@@ -102,15 +102,15 @@ def choose_trials_to_redo(
     if not outdated:
         return {}
     reasons = [why for trials in outdated.values() for why in trials.values()]
-    what = f"{len(reasons)} complete trials were made differently ({'; '.join(reasons[0])})"
+    what = f"{len(reasons)} complete trials were made by other code, versions or data ({'; '.join(reasons[0])})"
     if changed == "ask":
         if ask is None:
-            raise UsageError(f"{what}: --changed keep leaves them beside new ones, --changed redo makes them anew")
+            raise UsageError(f"{what}: --changed keep leaves them next to new ones, --changed redo runs them again")
         changed = "redo" if ask(what) else "keep"
     if changed == "keep" and other_scores:
         raise UsageError(
             f"complete trials have scores of version {', '.join(map(str, sorted(other_scores)))}, new ones would have "
-            f"version {results.SCORING_VERSION}, and the two cannot be compared: --changed redo makes them anew"
+            f"version {results.SCORING_VERSION}, and the two cannot be compared: --changed redo runs them again"
         )
     return outdated if changed == "redo" else {}
 
@@ -142,7 +142,9 @@ def grow(
         return replace(grid, seeds=max(grid.seeds, what.seeds or 0))
     more = moved_data.moved(make(original_request(folder, grid, what), nodes, max_concurrent).grid, moves)
     if more.search != grid.search:
-        raise UsageError(f"--grid {more.name}: its search is not that of {folder.path}; run it by itself")
+        raise UsageError(
+            f"--grid {more.name}: its search differs from that of {folder.path}; run it as a run of its own"
+        )
     return merge_grids(grid, more)
 
 

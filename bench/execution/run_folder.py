@@ -108,8 +108,8 @@ class RunFolder:
             raise self.lost(error) from error
 
     def lost(self, error: OSError) -> StorageLost:
-        """Return the error that ends a run whose folder cannot be written any more."""
-        return StorageLost(f"{self.path}: cannot be written any more: {error.strerror}")
+        """Return the error that ends a run whose folder can no longer be written."""
+        return StorageLost(f"{self.path}: can no longer be written: {error.strerror}")
 
     def manifest(self) -> dict[str, Any]:
         """Return the content of run.json.
@@ -270,7 +270,7 @@ def writable(out: Path, name: str | None = None, address: str | None = None) -> 
         UsageError: names the folder or the run.
     """
     if name is not None and (Path(name).name != name or name.startswith(".")):
-        raise UsageError(f"--name {name!r}: a plain folder name is wanted, without slashes")
+        raise UsageError(f"--name {name!r}: expected a folder name without slashes")
     if name is not None and (out / name).exists():
         finish = resume_command(out / name, address)
         raise UsageError(f"run {out / name} exists; choose another --name, or finish it with: {finish}")

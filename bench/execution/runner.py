@@ -65,7 +65,7 @@ class TrialRunner:
 
         Raises:
             KeyboardInterrupt: Ctrl-C; the running trials have been recorded as interrupted.
-            StorageLost: the run's folder cannot be written any more.
+            StorageLost: the run's folder can no longer be written.
         """
         self._schedule(trials, finished)
         if self._policy.on_oom == "shrink" and (smaller := self._shrunk(trials)):
@@ -144,7 +144,7 @@ class TrialRunner:
             self._view.message(event.job, event.data)
         elif event.kind == "retried":
             assert event.end is not None
-            self._view.note(f"{event.job}: {event.end.message}; it is tried again")
+            self._view.note(f"{event.job}: {event.end.message}; it is retried")
         elif event.kind == "waits":
             assert event.end is not None
             minutes = ray_tune.STRANDED_SECONDS / 60

@@ -88,7 +88,7 @@ def choose(grid: Grid, run: RunFolder) -> TunedGrid:
         measured = {value: score for value, score in scores.items() if score is not None}
         best = max(sorted(measured), key=lambda value: measured[value], default=None)
         if best is None:
-            notes.append(f"{cell.label}: no candidate of the search was scored; its own {search.field} stays")
+            notes.append(f"{cell.label}: no candidate of the search was scored; its own {search.field} is kept")
         elif best in (min(search.candidates), max(search.candidates)) and len(search.candidates) > 1:
             notes.append(f"{cell.label}: {search.field} {best:g} is at the edge of the search; the best may lie beyond")
         if best is not None and len(measured) < len(scores):

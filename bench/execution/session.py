@@ -176,7 +176,7 @@ def execute(
         with contextlib.suppress(StorageLost):
             folder.finish("incomplete")
         console.print(f"Stopped: {lost}. {_complete(folder, plan)} trials are complete and kept.", style="red")
-        console.print(f"When there is room again: {again}", soft_wrap=True)
+        console.print(f"When there is space again: {again}", soft_wrap=True)
         return Outcome.INCOMPLETE
     except KeyboardInterrupt:
         with contextlib.suppress(StorageLost):
@@ -243,7 +243,7 @@ def _set_aside(redo: resumption.Redo, console: Console) -> None:
     for folder, trials in redo.items():
         folder.set_aside(trials)
         left = f"what they left is in {folder.path / 'replaced'}"
-        console.print(f"{len(trials)} trials are made anew; {left}.", style="dim")
+        console.print(f"{len(trials)} trials are run again; {left}.", style="dim")
 
 
 def _name(plan: Plan) -> str:

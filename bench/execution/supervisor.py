@@ -122,12 +122,14 @@ def _listen(
         if outcome:
             if now > done + limits.exit:
                 with open(log, "a") as file:
-                    file.write(f"It was done, but its process had not ended after {limits.exit:g} s and was ended:\n")
+                    file.write(
+                        f"It was complete, but its process had not exited after {limits.exit:g} s and was killed:\n"
+                    )
                 _dump_and_end(process)
                 break
         elif now > started + wall:
             _dump_and_end(process)
-            return End("timeout", f"not done after {wall:g} s, the limit of a trial", "SIGABRT")
+            return End("timeout", f"not complete after {wall:g} s, the limit of a trial", "SIGABRT")
         elif now > heard + stall:
             _dump_and_end(process)
             return End("stalled", f"no sign of life for {stall:g} s", "SIGABRT")
@@ -167,7 +169,7 @@ def _end_of(process: subprocess.Popen[bytes]) -> End:
     """Return how a process ended, by its exit status."""
     status = process.wait()
     if status >= 0:
-        return End("died", f"the process exited with status {status} without a word")
+        return End("died", f"the process exited with status {status} without a message")
     name = signal.Signals(-status).name if -status in signal.valid_signals() else f"signal {-status}"
-    hint = ": out of memory on the host, or ended by hand" if name == "SIGKILL" else ""
+    hint = ": out of memory on the host, or killed by hand" if name == "SIGKILL" else ""
     return End("died", f"the process was ended by {name}{hint}", name)

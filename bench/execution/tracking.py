@@ -85,7 +85,7 @@ class Tracking:
             except Exception as error:
                 del self._loggers[name]
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
-                self._failed(f"{name} tracks this run no longer: {reason}")
+                self._failed(f"{name} no longer tracks this run: {reason}")
 
 
 class _Tracked:

@@ -148,11 +148,11 @@ _TEXT = """# The gate, tested
 
 `python -m bench.compare` says *regressed* when a cell is worse by more than the noise, after Holm's correction over
 all cells, and by the margin or more ([statistics.md](statistics.md)). This page shows what that catches and how often
-it cries wolf. It is written by `python -m bench.perf.gate`; the suite repeats it smaller, and a slow
+it raises a false alarm. It is written by `python -m bench.perf.gate`; the suite repeats it smaller, and a slow
 test trains real cells, slows them down, spoils the loss, and requires both to be found.
 
 Simulated: {draws} releases for each number of the first table and a fifth of them for the others, {cells} cells, normal
-noise of standard deviation σ a seed, equal in all cells, margin 0.5 σ.
+noise of standard deviation σ per seed, equal in all cells, margin 0.5 σ.
 
 ## An unchanged release
 

@@ -183,7 +183,7 @@ def _case(text: str, classes: int, precision: str) -> Case:
         name, size, batch = text.split(":")
         return Case(name, int(size), int(batch), classes, precision)
     except ValueError:
-        raise SystemExit(f"--cases {text}: BACKBONE:PIXELS:BATCH is wanted, as in resnet50:512:2") from None
+        raise SystemExit(f"--cases {text}: expected BACKBONE:PIXELS:BATCH, such as resnet50:512:2") from None
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         this_machine,
         why_unplaceable,
     )
+    from bench.plan.starter import look_at, starter_grid
 else:
     from bench.core.lazy import face
 

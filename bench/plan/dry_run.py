@@ -35,7 +35,7 @@ def preview(
         earlier: folder of runs whose records give the speed of these devices.
     """
     notes(plan, data, console)
-    with console.status("Working out what the models cost"):
+    with console.status("Computing the costs of the models"):
         worked_out = costs(plan, data)
     return show(plan, nodes, data, worked_out, forecast(plan, worked_out, earlier, accelerators(nodes)), console)
 
@@ -82,7 +82,7 @@ def scoring(plan: Plan, data: Mapping[DataSpec, Dataset]) -> list[str]:
         largest, classes = max(pixels, default=spec.data.size**2), len(dataset.class_names)
         needed = scoring_bytes(spec.data.size, spec.eval.batch_size, classes, largest)
         found[
-            f"Scoring {dataset.name}: about {needed / 1e6:.0f} MB beside the model "
+            f"Scoring {dataset.name}: about {needed / 1e6:.0f} MB in addition to the model "
             f"(batches of {spec.eval.batch_size}, {classes} classes, labels of up to {largest / 1e6:.2g} megapixels)"
         ] = None
     return list(found)

@@ -48,11 +48,11 @@ class Forecast:
     def __str__(self) -> str:
         work = f"{self.flops / 1e15:.3g} PFLOP of training"
         if self.hours is None:
-            return f"{work}; hours unknown: no earlier record of such trials on these devices beside the new run"
+            return f"{work}; hours unknown: no earlier run next to the new one has such trials on these devices"
         least, typical, most = self.hours
         return (
             f"{work}; about {typical:.2g} {self.device}-hours ({least:.2g} to {most:.2g}), "
-            f"by {self.records} earlier trials on these devices"
+            f"from {self.records} earlier trials on these devices"
         )
 
 

@@ -260,7 +260,7 @@ def _refuse_given_elsewhere(base: Mapping[str, Any], varied: Iterable[str], wher
         UsageError: the seed or the CPUs of a trial are among them.
     """
     if "seed" in {*base, *varied}:
-        raise UsageError(f"{where}: seed: the seeds are 0, 1, ...; --seeds says how many")
+        raise UsageError(f"{where}: seed: the seeds are 0, 1, ...; --seeds sets their number")
     if "cpus" in base.get("placement", {}) or "placement.cpus" in varied:
         raise UsageError(f"{where}: placement.cpus: a trial gets its share of the node; see --max-concurrent")
 

@@ -1,4 +1,4 @@
-"""`python -m bench.plan.grid_schema > docs/grid.schema.json`: the JSON schema of grid files, for editors.
+"""`python -m bench.plan.grid_schema > bench/plan/grid.schema.json`: the JSON schema of grid files, for editors.
 
 A grid file whose first line is `# yaml-language-server: $schema=PATH` is checked and completed by editors that use the
 YAML language server. The schema knows names, types and ranges; what fields mean together is checked by `--dry-run`.
@@ -7,12 +7,14 @@ YAML language server. The schema knows names, types and ranges; what fields mean
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from bench.plan.grid import ALIASES, Search, presets
 from bench.spec import reference
 
 Schema = dict[str, Any]
+PATH = Path(__file__).with_name("grid.schema.json")
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 PARAMS: Schema = {r"^loss\.params\.": {}}
 """Parameters of losses, which differ from loss to loss."""

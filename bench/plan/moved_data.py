@@ -26,11 +26,11 @@ def to(root: Path, grid: Grid) -> Moves:
     If the run reads several folders, `root` is the present place of the folder that holds them all.
 
     Raises:
-        UsageError: the run reads no folder, or one of its several folders is not under `root`.
+        UsageError: the run reads no data folder, or one of its several folders is not under `root`.
     """
     before = list(dict.fromkeys(cell.spec.data.root for cell in grid.cells if cell.spec.data.root))
     if not before:
-        raise UsageError(f"--data-root {root}: the run reads no folder")
+        raise UsageError(f"--data-root {root}: the run reads no data folder; leave the option out")
     now = root.resolve()
     if len(before) == 1:
         return _apart({before[0]: str(now)})
@@ -78,14 +78,14 @@ def check_places(grid: Grid) -> None:
     for cell in grid.cells:
         root = cell.spec.data.root
         if root and not Path(root).expanduser().is_dir():
-            raise UsageError(f"data.root {root}: no such folder; if it was moved, --data-root says where it is now")
+            raise UsageError(f"data.root {root}: no such folder; if it was moved, give its new path with --data-root")
         for field, place in (
             ("train.init_from", cell.spec.train.init_from),
             ("model.weights", cell.spec.model.weights),
         ):
             if place and os.sep in place and not Path(place).expanduser().exists():
                 raise UsageError(
-                    f"cell {cell.label!r}: {field} {place}: not there any more; the path is part of the cell, so put "
+                    f"cell {cell.label!r}: {field} {place}: no longer there; the path is part of the cell, so put "
                     "the file back, or a link in its place"
                 )
 

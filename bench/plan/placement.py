@@ -170,9 +170,13 @@ def make(request: GridRequest, nodes: Sequence[Machine], max_concurrent: int | N
         notes.append(f"Using the preset {DEFAULT_PRESET}, a first look{_full(request, precision)}.")
     if any(cell.spec.placement.gpus for cell in grid.cells):
         if asked:
-            raise UsageError(f"--gpus-per-trial {asked}: grid {grid.name} says itself how many GPUs each trial has")
+            raise UsageError(
+                f"--gpus-per-trial {asked}: grid {grid.name} sets the number of GPUs per trial; leave the option out"
+            )
         if asked == 0:
-            notes.append("Logical CPU devices stand for the grid's GPUs: they share the cores, so no speed-up shows.")
+            notes.append(
+                "Logical CPU devices replace the grid's GPUs. They share the cores, so no speed-up can be seen."
+            )
     plan = place(grid, gpus, nodes, max_concurrent)
     if plan.shared:
         notes.append("Trials share the machine's cores: their throughput is recorded as not comparable.")
@@ -292,7 +296,7 @@ def why_unplaceable(needs: Sequence[tuple[int, int]], nodes: Sequence[Machine]) 
     most = max((node.gpus for node in nodes), default=0)
     for cpus, gpus in needs:
         if gpus > most:
-            return f"{gpus} GPU(s) a trial asked, but no node has more than {most}; trials do not span nodes"
+            return f"a trial needs {gpus} GPU(s), but no node has more than {most}; trials do not span nodes"
         if not any(node.cpus >= cpus and node.gpus >= gpus for node in nodes):
-            return f"{cpus} CPU(s) and {gpus} GPU(s) a trial asked, but no node has both"
+            return f"a trial needs {cpus} CPU(s) and {gpus} GPU(s), but no node has both"
     return None

@@ -46,7 +46,10 @@ def spec_of(stored: results.Stored) -> TrialSpec:
         UsageError: the trial ended before it read its data, or its specification is invalid.
     """
     if stored.record.dataset is None:
-        raise UsageError(f"{stored.folder}: trial {stored.record.trial} ({stored.record.status}) never saw its data")
+        raise UsageError(
+            f"{stored.folder}: trial {stored.record.trial} ({stored.record.status}) ended before it read its data; "
+            "choose another"
+        )
     return parse(stored.record.spec, f"{stored.folder}: spec")
 
 
@@ -85,7 +88,7 @@ def list_sources(place: Path) -> list[Path | video.Video]:
         files = [place] if place.exists() else []
     if not files:
         raise UsageError(
-            f"--images {place}: no picture or video there ({', '.join(suffixes)})"
+            f"--images {place}: no image or video there ({', '.join(suffixes)})"
             if place.exists()
             else f"--images {place}: no such file or folder"
         )

@@ -51,13 +51,13 @@ def check(path: Path) -> Video:
         width, height = facts["size"]
         # A frame is read, because a truncated file may have a complete header.
         if len(next(reader)) != 3 * width * height:
-            raise ValueError("its frames are not of the size it states")
+            raise ValueError("its frames do not have the size that it states")
     except (OSError, RuntimeError, StopIteration, ValueError, KeyError):
         raise UsageError(f"{path}: cannot be read (not a video that ffmpeg knows, or cut short)") from None
     finally:
         reader.close()
     if not facts["fps"] > 0:
-        raise UsageError(f"{path}: states no frames a second; convert it to a constant rate first")
+        raise UsageError(f"{path}: states no frame rate; convert it to a constant rate first")
     return Video(path, width, height, facts["fps"], round(facts["fps"] * facts["duration"]))
 
 

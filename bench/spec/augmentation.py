@@ -43,7 +43,7 @@ class Normal(_Part):
 
 def _ordered(ends: tuple[float, float]) -> tuple[float, float]:
     if ends[0] > ends[1]:
-        raise ValueError(f"[{ends[0]:g}, {ends[1]:g}]: the lower end comes first")
+        raise ValueError(f"[{ends[0]:g}, {ends[1]:g}]: the lower end must come first")
     return ends
 
 
@@ -69,7 +69,7 @@ def at(spread: Spread | None, share: float, neutral: float) -> float:
 def _within(low: float, high: float) -> AfterValidator:
     def check(spread: Spread | None) -> Spread | None:
         if isinstance(spread, tuple) and not low <= spread[0] <= spread[1] <= high:
-            raise ValueError(f"[{spread[0]:g}, {spread[1]:g}]: wanted values in {low:g}..{high:g}")
+            raise ValueError(f"[{spread[0]:g}, {spread[1]:g}]: values must lie in {low:g}..{high:g}")
         return spread
 
     return AfterValidator(check)

@@ -34,7 +34,7 @@ def batch_splits_over_replicas(spec: TrialSpec) -> str | None:
     replicas = spec.placement.replicas
     if spec.train.batch_size % replicas == 0:
         return None
-    return f"train.batch_size {spec.train.batch_size} does not split over {replicas} replicas"
+    return f"train.batch_size {spec.train.batch_size} does not split evenly over {replicas} replicas"
 
 
 @_rule
@@ -96,7 +96,7 @@ def fixed_size_of_some_backbones(spec: TrialSpec) -> str | None:
     if spec.data.crop == spec.data.size and all(view.scales == (1.0,) for view in spec.eval.views):
         return None
     return (
-        f"backbone {spec.model.backbone!r} is another function at every size of image: set data.crop to "
+        f"backbone {spec.model.backbone!r} works at a single image size only: set data.crop to "
         f"data.size, here {spec.data.size}, and no scales in eval.views"
     )
 
@@ -108,7 +108,7 @@ def views_reach_their_stride(spec: TrialSpec) -> str | None:
     for view in spec.eval.views:
         if view.output_stride and view.output_stride not in reached:
             return (
-                f"eval.views: backbone {spec.model.backbone!r} reaches output_stride "
+                f"eval.views: backbone {spec.model.backbone!r} supports output_stride "
                 f"{', '.join(map(str, reached))} only; received {view.output_stride}"
             )
     return None

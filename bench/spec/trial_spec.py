@@ -64,7 +64,7 @@ class LossSpec(Spec):
             if key not in known:
                 raise ValueError(f"loss {self.name!r} has no parameter {key!r}{nearest(key, known)}")
         if self.params.get("from_logits") is False:
-            raise ValueError("params.from_logits: models give logits here; leave it out")
+            raise ValueError("params.from_logits: models return logits; leave it out")
         if self.params.get("reduction", "sum_over_batch_size") != "sum_over_batch_size":
             raise ValueError("params.reduction: a training step is the mean over its images; leave it out")
         for key, choices in self.BY_NAME.items():
@@ -84,7 +84,7 @@ def _number(key: str, value: Any) -> int | float | None:
     with contextlib.suppress(ValueError):
         if isinstance(value, str):
             return float(value)
-    raise ValueError(f"{key}: a number is wanted, got {value!r}")
+    raise ValueError(f"{key}: expected a number, got {value!r}")
 
 
 class DataSpec(Spec):
@@ -230,7 +230,7 @@ class EvalSpec(Spec):
     def _distinct(self) -> EvalSpec:
         names = ["default", *(view.name for view in self.views)]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"views: {', '.join(twice)} stands twice (the view default is always there)")
+            raise ValueError(f"views: {', '.join(twice)} occurs twice (the view default is always included)")
         return self
 
 

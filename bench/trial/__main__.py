@@ -39,7 +39,7 @@ def main(
         list[str] | None, typer.Option("--set", help="field=value, any field of the spec; repeatable.")
     ] = None,
     preset: Annotated[str, typer.Option(help="smoke, quick, study or full.")] = "smoke",
-    debug: Annotated[bool, typer.Option("--debug", help="Uncompiled steps that check every label.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Run uncompiled steps that check every label.")] = False,
     out: Annotated[Path | None, typer.Option(help="The trial's folder; default: runs/trial-TIME.")] = None,
 ) -> int:
     """Run one trial in the foreground, without Ray, for debugging.
@@ -53,6 +53,7 @@ def main(
     spec = single([*(set_ or []), *(["train.eager=true"] if debug else [])], preset, default_precision(0, []))
     folder = out or Path("runs") / f"trial-{datetime.now():%Y%m%d-%H%M%S}"
     if (folder / "record.json").exists():
+        # `bench.revisions` looks for these words: to get here is to have taken the settings.
         raise UsageError(f"--out {folder}: holds a trial already")
     check_weights(spec, "--set")
     writable(folder.parent)

@@ -26,6 +26,8 @@ _SECONDS = 0.15
 _CALLS = 0.005
 """Seconds that a timing lasts at least: a fast device is given several calls in a row."""
 _MOST_CALLS = 64
+_NUMBERS = 4099
+"""Numbers that are drawn; a prime, so that rows of a matrix differ."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,11 @@ def reference(placement: Placement) -> dict[str, Any]:
 
 def _operations(shapes: Shapes, device: str) -> tuple[Callable[[], tf.Tensor], Callable[[], tf.Tensor]]:
     """Return the convolution and the product on a device, as calls that may return before the device is done."""
-    rng = np.random.default_rng(0)
+    # Few numbers, repeated: to draw a million takes as long as to multiply them.
+    numbers = np.random.default_rng(0).standard_normal(_NUMBERS, np.float32)
 
     def normal(*shape: int) -> tf.Tensor:
-        return tf.constant(rng.standard_normal(shape, np.float32))
+        return tf.constant(np.resize(numbers, shape))
 
     with tf.device(device):
         image = normal(shapes.images, shapes.side, shapes.side, shapes.channels)

@@ -101,7 +101,7 @@ class MachineWatch:
             return self._stood_still
 
     def sample(self) -> Sample:
-        """Read the machine, which takes about a millisecond."""
+        """Read the machine, which takes less than a millisecond unless the trial has children."""
         wall = time.perf_counter()  # first: the reading itself belongs to the next window
         busy, steal = core_seconds(self._affinity)
         cores = usable_cores()

@@ -77,7 +77,7 @@ class LossSchedule(keras.callbacks.Callback):
     """Tells a loss that changes during training the progress of the training, before every step.
 
     Args:
-        set_progress: called with the share of all steps that is done, 0..1.
+        set_progress: called with the share of all steps with a rising rate that is done, 0..1.
         train: section of the spec.
         done: steps that an earlier attempt did.
     """

@@ -48,8 +48,8 @@ def score_validation(prepared: Prepared) -> Scores:
     scores = prepared.evaluator(prepared.evaluation["val"])
     if not scores.confusion.any():
         raise UsageError(
-            f"{prepared.dataset.name}: nothing was measured, for no pixel of the split val has a label; give it "
-            "pictures with labels"
+            f"{prepared.dataset.name}: nothing was measured, because no pixel of the split val has a label; give it "
+            "images with labels"
         )
     return scores
 

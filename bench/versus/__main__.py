@@ -36,7 +36,7 @@ def main(
         str | None, typer.Option(help="smoke, quick, study or full; default: full with a GPU, else quick.")
     ] = None,
     gpus_per_trial: Annotated[
-        int | None, typer.Option(min=0, help="GPUs of a trial; default: 1 where there are any.")
+        int | None, typer.Option(min=0, help="GPUs per trial; default: 1 if there are any.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the comparison; one that holds it already is finished.")
@@ -49,12 +49,12 @@ def main(
     trial_timeout: Annotated[
         float | None, typer.Option(min=1, help="Seconds for one trial; default: no limit.")
     ] = None,
-    format: Annotated[Format, typer.Option(help="How to print; github also annotates the job.")] = Format.table,
+    format: Annotated[Format, typer.Option(help="Output format; github also annotates the job.")] = Format.table,
     margins: Annotated[
         Path | None, typer.Option(help="YAML with other margins than results/comparison/margins.yaml.")
     ] = None,
     require_conclusive: Annotated[
-        bool, typer.Option("--require-conclusive", help="Exit 3 when the seeds cannot tell for some cell.")
+        bool, typer.Option("--require-conclusive", help="Exit 3 if a cell is inconclusive.")
     ] = False,
 ) -> int:
     """Run a grid with two revisions of this project, in turns on the same devices, and judge HEAD against BASE.

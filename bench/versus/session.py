@@ -59,7 +59,7 @@ def run(request: Request, console: Console) -> results.Comparison:
     Raises:
         UsageError: the request has a fault, or a side refuses a cell. Nothing has been trained then.
         KeyboardInterrupt: Ctrl-C; the complete trials are kept.
-        StorageLost: the folder cannot be written any more; the complete trials are kept.
+        StorageLost: the folder can no longer be written; the complete trials are kept.
     """
     sides = {side: resolve(request.repository, request.sides[side]) for side in SIDES}
     what = request.what.begun()

@@ -28,7 +28,7 @@ def median_frequency(pixels: ArrayLike, present_pixels: ArrayLike) -> Weights:
     """
     counts, of_images = _counts(pixels), _counts(present_pixels)
     if counts.shape != of_images.shape or (of_images < counts).any():
-        raise ValueError(f"present_pixels must be one number >= pixels a class, got {of_images} for {counts}")
+        raise ValueError(f"present_pixels must be one number >= pixels per class, got {of_images} for {counts}")
     some = counts > 0
     frequency = counts[some] / of_images[some]
     return _spread(np.median(frequency) / frequency, some)

@@ -84,7 +84,7 @@ def _entry(name: str) -> _Entry:
 def _nearest(word: str, known: Iterable[str]) -> str:
     known = sorted(known)
     close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
 
 
 @cache
@@ -95,7 +95,7 @@ def _classes() -> dict[str, tuple[str, ast.ClassDef]]:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef):
                 if node.name in found:
-                    raise RuntimeError(f"class {node.name} stands in both losses.{found[node.name][0]} and {path}")
+                    raise RuntimeError(f"class {node.name} is defined in both losses.{found[node.name][0]} and {path}")
                 found[node.name] = (".".join(path.relative_to(_HOME).with_suffix("").parts), node)
     return found
 

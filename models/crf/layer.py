@@ -170,7 +170,7 @@ def _scores_shape(shapes: Any) -> Any:
     if len(image) != 4 or len(scores) != 4 or image[3] != 3:
         raise ValueError(f"DenseCRF takes [image, scores] of shapes (B, H, W, 3) and (B, H, W, C), got {shapes}")
     if scores[3] == 1:
-        raise ValueError("DenseCRF takes a score a class: give two channels, (1 - p, p), in place of one")
+        raise ValueError("DenseCRF takes a score per class: give two channels, (1 - p, p), in place of one")
     if any(a != b for a, b in zip(image[:3], scores[:3], strict=True) if None not in (a, b)):
         raise ValueError(
             f"DenseCRF: image {tuple(image)} and scores {tuple(scores)} must agree in batch, height and width; "

@@ -139,7 +139,7 @@ def _artefacts(run: results.Run, summary: Summary, notes: list[str]) -> list[lis
                 with Image.open(results.artefact_path(stored, artefact)) as image:
                     slot[name] = np.asarray(image.convert("RGB") if artefact.kind == "image" else image.convert("L"))
             except (ValueError, OSError) as error:
-                notes.append(f"picture left out: {error}")
+                notes.append(f"image left out: {error}")
     order = ["\0image", "\0truth", *labels.values()]
     pictures = [[(name.strip("\0"), slot[name]) for name in order if name in slot] for _, slot in sorted(found.items())]
     return [panels for panels in pictures if len(panels) > 1]

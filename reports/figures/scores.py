@@ -62,7 +62,9 @@ def best(summary: Summary) -> Figure | None:
     axes.set_yticks(range(len(cells) - 1), [short(cell.label) for cell in cells[1:]])
     axes.set_ylim(len(cells) - 1.5, -0.5)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(f"mIoU less that of {short(cells[0].label)}, points  (filled: told apart, open: not)")
+    axes.set_xlabel(
+        f"mIoU less that of {short(cells[0].label)}, points  (filled: a significant difference, open: none)"
+    )
     say_cut(axes, len(summary.measured), len(cells))
     return figure
 

@@ -63,7 +63,7 @@ def _in_words(one: Answer) -> Text:
     if one.p <= ALPHA:
         return Bold("better" if one.found.estimate > 0 else "worse")
     # How large a difference may still be separates "not detected" from "absent".
-    return f"not told apart; at most {percent(max(-one.found.low, one.found.high))} apart"
+    return f"no significant difference; at most {percent(max(-one.found.low, one.found.high))} points"
 
 
 def part(run: results.Run, rare: Sequence[str] = (), classes: bool = False) -> list[Block]:
@@ -107,7 +107,7 @@ def _cells(run: results.Run, summary: Summary, rare: Sequence[str]) -> Table:
     shared = ranked.pool if ranked.method == "blocked" else pool(lists(rares))
     best_rare = probability_best(of_rare, shared) if rares else {}
     head = ["cell", "seeds", "mIoU, %", "95 % interval", "P(best)", "group", "boundary IoU, %"]
-    head += ["IoU of the rare, %", "P(best) of it", "group of it"] if rare else []
+    head += ["IoU of rare classes, %", "P(best), rare", "group, rare"] if rare else []
     head += ["images/s"] if summary.timed else []
     rows: list[list[Field | Text]] = []
     for cell in summary.cells:
@@ -121,7 +121,7 @@ def _cells(run: results.Run, summary: Summary, rare: Sequence[str]) -> Table:
             row += [ranked.groups.get(label, DASH)]
         row += [number(cell.images_per_second, 1)] if summary.timed else []
         rows.append(row)
-    return Table(head, rows, left=frozenset(["cell", "group", "group of it"]))
+    return Table(head, rows, left=frozenset(["cell", "group", "group, rare"]))
 
 
 def _views(summary: Summary) -> Table:

@@ -58,7 +58,7 @@ def explain_same_label(cell: str, base: LoadedRun, head: LoadedRun) -> str:
     if other is None or not base.of(cell) or not head.of(other):
         return ""
     differ = differing_settings(base.of(cell)[0], head.of(other)[0])
-    return f"; its {label} is another setting ({', '.join(differ[:3]) or 'same fields, other hash'})"
+    return f"; its {label} has another setting ({', '.join(differ[:3]) or 'same fields, other hash'})"
 
 
 def explain_nothing_shared(base: LoadedRun, head: LoadedRun) -> str:

@@ -125,7 +125,11 @@ def _row(
     low, high = sorted((shown(one.low), shown(one.high)))
     more, reason = decision.more_seeds, ""
     if decision.verdict == "inconclusive":
-        reason = f"needs {more} more seed{'s' if more > 1 else ''}" if more else "no noise estimate: 2 seeds at least"
+        reason = (
+            f"needs {more} more seed{'s' if more > 1 else ''}"
+            if more
+            else "no noise estimate: at least 2 seeds are needed"
+        )
     reason = "; ".join(filter(None, [reason, remarks(pair, view, name)]))
     return ComparisonRow(
         cell, pair.label, view, name, decision.verdict, reason, means[0], means[1], one.seeds, shown(one.estimate), low,

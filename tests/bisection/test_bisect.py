@@ -3,6 +3,7 @@
 The trials write numbers with noise that depends on turn and commit alone, so that every search can be repeated.
 """
 
+import importlib.util
 import json
 import os
 import signal
@@ -17,9 +18,11 @@ from bench.bisection import JOURNAL, BisectRequest, Limits, Measure, begin, read
 from bench.core import UsageError
 from bench.plan import GridRequest
 from bench.revisions import line_between, resolve
-from tests.revisions import toy_project as toy
 
 ROOT = Path(__file__).parents[2]
+_source = importlib.util.spec_from_file_location("toy_project", ROOT / "tests" / "revisions" / "toy_project.py")
+toy = importlib.util.module_from_spec(_source)
+_source.loader.exec_module(toy)
 TRIAL = toy.TRIAL.replace("random.Random()", "random.Random(asked.out.name)")
 WHAT = GridRequest(grid="losses", only=("loss=dice",), preset="smoke", settings=("data.train_limit=8",))
 COMMITS = 16
@@ -43,9 +46,9 @@ def history(folder, at, commits=COMMITS, broken=(), refuses=(), **worse):
     return project
 
 
-def search(project, folder, limits=FREE, **asked):
+def search(project, folder, limits=FREE, bad="main", **asked):
     said = []
-    request = BisectRequest(repository=project, good="good", bad="main", what=WHAT, out=folder, **asked)
+    request = BisectRequest(repository=project, good="good", bad=bad, what=WHAT, out=folder, **asked)
     _, answer = begin(request, limits, said.append)
     assert toy.traces(project, Path("/nowhere"))[0] == 0
     assert not list((folder / "trials").glob(".*"))
@@ -106,6 +109,26 @@ def test_a_budget_ends_with_a_range_and_resume_goes_on(tmp_path):
     assert answer.worse.estimate == pytest.approx(0.2)
     undecided = resume_copy(tmp_path, journal, Limits(trials=1))
     assert (undecided.outcome, undecided.commits) == ("undecided", ())
+
+
+def test_uncommitted_changes_are_a_commit_of_their_own_if_the_working_tree_is_bad(tmp_path):
+    project = history(tmp_path, at=9, commits=1)
+    toy.edit(project, MEMORY=1200.0)
+    answer, said, _ = search(project, tmp_path / "with", bad=str(project), metric="memory")
+    assert [(commit.number, commit.subject) for commit in answer.commits] == [(2, "Uncommitted changes")]
+    assert "with uncommitted changes" in said[0]
+    answer, said, _ = search(project, tmp_path / "without", metric="memory")
+    assert answer.outcome == "none"
+    assert said[0].startswith("Uncommitted changes are left out")
+
+
+def test_an_end_that_fails_ends_the_search_with_the_reason(tmp_path):
+    project = history(tmp_path, at=1, commits=1, DIES=True)
+    answer, _, _ = search(project, tmp_path / "search")
+    assert (answer.outcome, answer.commits, answer.worse) == ("failed", (), None)
+    assert answer.text.startswith("Failed: BAD gives no images_per_second: main (")
+    assert "ended by SIGKILL" in answer.text
+    assert answer.trials == 3, "BAD twice, GOOD once: the second turn begins with BAD"
 
 
 def resume_copy(folder, journal, limits):

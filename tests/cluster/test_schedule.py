@@ -83,8 +83,8 @@ def test_what_hung_is_tried_again_as_often_as_asked(nodes, tmp_path):
 
 def test_what_no_node_can_hold_is_named(nodes):
     assert why_unplaceable([(1, 2)], nodes) is None
-    assert why_unplaceable([(1, 1), (1, 3)], nodes).startswith("3 GPU(s) a trial asked, but no node has more than 2")
-    assert why_unplaceable([(64, 1)], nodes) == "64 CPU(s) and 1 GPU(s) a trial asked, but no node has both"
+    assert why_unplaceable([(1, 1), (1, 3)], nodes).startswith("a trial needs 3 GPU(s), but no node has more than 2")
+    assert why_unplaceable([(64, 1)], nodes) == "a trial needs 64 CPU(s) and 1 GPU(s), but no node has both"
 
 
 def test_every_node_with_so_many_gpus_is_asked_but_for_those_that_other_work_holds(nodes, monkeypatch):
@@ -166,7 +166,7 @@ def test_what_no_node_can_hold_any_more_is_given_up(cluster, nodes, tmp_path, mo
     )
     kinds = [event.kind for event in events if event.job == "wide" and event.kind != "message"]
     assert kinds == ["started", "retried", "waits", "ended"]
-    message = "no node that is left has the 1 CPUs and 5 GPUs of a trial"
+    message = "no remaining node has the 1 CPUs and 5 GPUs of a trial"
     assert [event.end for event in events if event.job == "wide" and event.end][-1] == End("lost", message)
     assert [event.end for event in events if event.job == "narrow" and event.kind == "ended"] == [End("returned")]
 
@@ -231,7 +231,7 @@ ray_tune.cluster(sys.argv[1]).__enter__()
     assert "Ray: 0.0.1" in last
     from bench.execution import ray_tune
 
-    with pytest.raises(UsageError, match="run there, --address auto"):
+    with pytest.raises(UsageError, match="start the command there, with --address auto"):
         ray_tune.cluster("ray://head:10001").__enter__()
 
 

@@ -75,7 +75,7 @@ def test_a_tracker_that_fails_is_left_out_and_named(tmp_path):
     notes = []
     tracked(tmp_path / "tensorboard", notes=notes)
     assert len(notes) == 1
-    assert notes[0].startswith("tensorboard tracks this run no longer: ")
+    assert notes[0].startswith("tensorboard no longer tracks this run: ")
 
 
 def test_a_service_that_does_not_answer_holds_the_end_up_no_longer_than_asked(tmp_path):

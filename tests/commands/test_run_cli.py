@@ -50,12 +50,12 @@ def folder(root, sizes=((40, 40), (40, 40)), ids=1):
         (["--dataset", "folder", "--data-root", "absent"], "absent"),
         (["--gpus-per-trial", "9", "--preset", "smoke", "--set", "train.batch_size=9"], "9 GPU(s)"),
         (["--resume", "runs/absent"], "no run there"),
-        (["--resume", "runs/absent", "--set", "train.epochs=3"], "--resume takes the run as it was planned"),
-        (["--resume", "runs/absent", "--out", "elsewhere"], "--resume takes the run as it was planned"),
-        (["--resume", "runs/absent", "--gpus-per-trial", "0"], "--resume takes the run as it was planned"),
+        (["--resume", "runs/absent", "--set", "train.epochs=3"], "--resume keeps the plan of the run"),
+        (["--resume", "runs/absent", "--out", "elsewhere"], "--resume keeps the plan of the run"),
+        (["--resume", "runs/absent", "--gpus-per-trial", "0"], "--resume keeps the plan of the run"),
         (["--on-oom", "explode"], "--on-oom explode: Input should be 'record' or 'shrink'"),
         (["--grid", "scalin"], "did you mean 'scaling'?"),
-        (["--name", "a/b"], "plain folder name"),
+        (["--name", "a/b"], "expected a folder name without slashes"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(tmp_path, arguments, message):
@@ -120,9 +120,10 @@ def test_a_dry_run_shows_cells_and_placement_and_writes_nothing(tmp_path):
         "7 cells x 3 seeds = 21 trials",
         "quick",
         "Cost of one training image",
-        "PFLOP of training; hours unknown: no earlier record",
+        "PFLOP of training; hours unknown: no earlier run",
         # 4 bytes of 20 * 160 * 160 pixels, twice 8 classes and 3 colours; 70 and 20 more of each of 160 * 160; 10 * 8
-        "Scoring scenes: about 43 MB beside the model (batches of 20, 8 classes, labels of up to 0.026 megapixels)",
+        "Scoring scenes: about 43 MB in addition to the model (batches of 20, 8 classes, labels of up to 0.026 "
+        "megapixels)",
     ):
         assert text in " ".join(done.stdout.split())
     cost = next(line for line in done.stdout.splitlines() if "all cells" in line).split()
@@ -167,12 +168,12 @@ def test_a_report_of_nothing_is_one_line(tmp_path):
 def test_a_full_disk_is_one_line_and_incomplete_wherever_it_shows(capsys):
     @command
     def full():
-        raise StorageLost("runs/r: cannot be written any more: No space left on device")
+        raise StorageLost("runs/r: can no longer be written: No space left on device")
 
     with pytest.raises(SystemExit) as end:
         full()
     assert end.value.code == 4
-    assert capsys.readouterr().err == "error: runs/r: cannot be written any more: No space left on device\n"
+    assert capsys.readouterr().err == "error: runs/r: can no longer be written: No space left on device\n"
 
 
 def test_trials_scored_by_another_version_are_never_kept_beside_new_ones():

@@ -172,7 +172,7 @@ def test_what_the_user_says_counts(tmp_path, kind):
     dataset = opened(placed(tmp_path, masks, kind), mask_values="ids")
     same(labels(dataset), indices)
     assert "value 0 is shown as [0, 0, 0] in" in dataset.notes[0]
-    assert dataset.notes[0].endswith("read as the values say (data.mask_values=ids)")
+    assert dataset.notes[0].endswith("read by their values (data.mask_values=ids)")
 
 
 @pytest.mark.parametrize("kind", WRITERS)

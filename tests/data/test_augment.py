@@ -425,7 +425,7 @@ def test_policies_by_name_or_in_place_in_a_spec():
         ("stron", r"unknown policy 'stron'; did you mean 'strong'"),
         ({"flpi": 0.5}, "data.augment: flpi"),
         ({"flip": 2}, "data.augment: flip"),
-        ({"scale": [2, 0.5]}, "lower end comes first"),
+        ({"scale": [2, 0.5]}, "lower end must come first"),
         ({"saturation": [0, 9]}, r"0\.\.4"),
         (3, "data.augment"),
     ],

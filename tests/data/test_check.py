@@ -51,7 +51,7 @@ def test_a_sound_set(folder):
     rows = [line.split() for line in result.output.splitlines()]
     assert ["0", "class_0", "66.67", "%", "4", "66.67", "%", "2"] in rows, "of the labelled pixels"
     assert ["255", "void", "25.00", "%", "4", "25.00", "%", "2"] in rows, "of all pixels"
-    assert "0 faults, 0 pairs of twins" in result.output
+    assert "0 faults, 0 pairs of duplicates" in result.output
     assert Image.open(folder / "sheet.png").width > 500
 
 
@@ -72,7 +72,7 @@ def test_every_fault_of_a_set_is_told_and_a_run_leaves_the_same_out(folder):
     kept = load(DataSpec(dataset="folder", root=str(folder), on_error="skip"))
     assert {name: split.keys for name, split in kept.splits.items()} == {"train": ("c", "d"), "val": ("v",)}
     assert len(kept.faults) == 5
-    assert "5 faults left out (data.on_error=skip), the first: " in kept.notes[-1]
+    assert "5 faults skipped (data.on_error=skip), the first: " in kept.notes[-1]
     assert fault(folder)
 
 
@@ -147,11 +147,11 @@ def test_pictures_in_two_splits(folder):
     Image.fromarray(np.full((40, 50, 3), 3, np.uint8)).save(folder / "images/c.png")
     result = run(folder)
     assert result.exit_code == 0, "a note, not a fault"
-    assert "train/a and val/v: the same picture" in result.output
-    assert "train/b and val/w: alike (" in result.output
-    assert "0 faults, 2 pairs of twins" in result.output
+    assert "train/a and val/v: the same image" in result.output
+    assert "train/b and val/w: similar (" in result.output
+    assert "0 faults, 2 pairs of duplicates" in result.output
     notes = load(DataSpec(dataset="folder", root=str(folder))).notes
-    assert "1 picture is in two splits, so scores flatter (train/a = val/v)" in notes[-1]
+    assert "1 image is in two splits, which makes scores too high (train/a = val/v)" in notes[-1]
 
 
 def test_difference_hash():
@@ -204,7 +204,7 @@ def test_grey_masks_in_the_colours_of_the_list(folder, kind):
     dataset = load(DataSpec(dataset="folder", root=str(folder)))
     assert dataset.splits["val"].read(0)[1][::10, 0].tolist() == [0, 1, 1, 0]
     assert dataset.notes == ()
-    with pytest.raises(UsageError, match=r"the split train \(4 pictures\) has one class alone, 'paper' \(id 0\)"):
+    with pytest.raises(UsageError, match=r"the split train \(4 images\) has only one class, 'paper' \(id 0\)"):
         load(DataSpec(dataset="folder", root=str(folder), mask_values="ids"))
 
 
@@ -269,7 +269,7 @@ def test_huge_pictures_are_not_decoded(folder, part, width, height):
     (folder / f"{part}/c.png").write_bytes(png_of(width, height))
     message = fault(folder)
     assert message.startswith(f"{folder / part / 'c.png'}: ")
-    assert "at most 16384 a side and 80 million are read" in message
+    assert "at most 16384 per side and 80 million are read" in message
 
 
 def test_the_largest_picture_is_read():
@@ -278,7 +278,7 @@ def test_the_largest_picture_is_read():
 
 def test_a_file_beyond_the_limit_is_not_read(folder, monkeypatch):
     monkeypatch.setattr(image_io, "MAX_BYTES", 50)
-    assert "at most 0 are read" in fault(folder)
+    assert "at most 0 MiB are read" in fault(folder)
 
 
 def test_a_bomb_in_a_comment_is_refused(folder):

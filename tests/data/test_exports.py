@@ -296,11 +296,11 @@ def test_convert_chooses_what_validates_by_share_and_seed(tmp_path):
             app, ["convert", str(tmp_path / "in"), str(out), "--val", "0.5", "--seed", str(seed)]
         )
         assert result.exit_code == 0, result.output
-        assert f"2 of 4 pictures validate (chosen by seed {seed})" in result.output
+        assert f"2 of 4 images are used for validation (chosen by seed {seed})" in result.output
         chosen.add((out / "val.txt").read_text())
     assert len(chosen) > 1
     again = CliRunner().invoke(app, ["convert", str(tmp_path / "in"), str(tmp_path / "0")])
-    assert (again.exit_code, "holds something already" in again.stderr) == (2, True)
+    assert (again.exit_code, "is not empty" in again.stderr) == (2, True)
 
 
 def test_a_picture_more_leaves_the_choice_as_it_was(tmp_path):
@@ -326,7 +326,7 @@ def test_what_else_lies_there_is_left_aside(tmp_path):
     picture(tmp_path / "elsewhere/other.jpg")
     dataset = opened(tmp_path)
     assert len(labels(dataset)) == 4
-    assert dataset.notes[-1] == f"{tmp_path}: pictures without an annotation, left aside: 1"
+    assert dataset.notes[-1] == f"{tmp_path}: images without an annotation, left out: 1"
 
 
 def redraw(root, shapes, **more):
@@ -403,7 +403,7 @@ def test_a_picture_within_the_file(tmp_path):
     inside = base64.b64encode((tmp_path / "0.jpg").read_bytes()).decode()
     before = np.asarray(Image.open(tmp_path / "0.jpg"))
     (tmp_path / "0.jpg").unlink()
-    assert "its picture '0.jpg' is neither there nor within it" in fault(tmp_path)
+    assert "its image '0.jpg' is neither there nor embedded" in fault(tmp_path)
     np.testing.assert_array_equal(
         redraw(tmp_path, json.loads((tmp_path / "0.json").read_text())["shapes"], imageData=inside), label(0)
     )
@@ -419,7 +419,7 @@ def test_a_picture_within_the_file(tmp_path):
         (labelme_shape("cat", [[1, 1], [2, float("nan")], [3, 3]]), "shape 0 cannot be drawn"),
         (labelme_shape("cat", [[1, 1]], "cuboid"), "shape 0 cannot be drawn"),
         (labelme_shape("cat", "x"), "shape 0 cannot be drawn"),
-        (labelme_shape("cat", [[0, 0], [1, 1]], "mask", mask="%"), "a picture within it cannot be read"),
+        (labelme_shape("cat", [[0, 0], [1, 1]], "mask", mask="%"), "its embedded image cannot be read"),
     ],
 )
 def test_shapes_that_cannot_be_drawn(tmp_path, shape, expected):
@@ -434,9 +434,9 @@ def test_annotations_of_another_size_and_without_one(tmp_path):
     labelme(tmp_path)
     with pytest.raises(UsageError, match=r"0\.json: 17x12 pixels, but its image 0\.jpg is 16x12"):
         redraw(tmp_path, [], imageWidth=17)
-    with pytest.raises(UsageError, match=r"0\.json: no size of its picture"):
+    with pytest.raises(UsageError, match=r"0\.json: no size of its image"):
         redraw(tmp_path, [], imageWidth=None)
-    with pytest.raises(UsageError, match=r"at most 16384 a side"):
+    with pytest.raises(UsageError, match=r"at most 16384 per side"):
         redraw(tmp_path, [], imageWidth=10**6)
 
 
@@ -461,7 +461,7 @@ def test_cvat_without_pictures_and_with_a_colour_of_no_label(tmp_path):
     for path in (tmp_path / "JPEGImages").iterdir():
         path.unlink()
     (tmp_path / "JPEGImages").rmdir()
-    assert "no folder JPEGImages/, so its pictures are missing; export again with images" in fault(tmp_path)
+    assert "no folder JPEGImages/, so its images are missing; export again with images" in fault(tmp_path)
 
 
 def test_the_palette_of_voc():
@@ -567,7 +567,7 @@ def test_roboflow_in_one_folder(tmp_path):
     dataset = opened(one)
     assert sum(len(split) for split in dataset.splits.values()) == 4
     (one / "0_jpg.rf.9f_mask.png").unlink()
-    assert "0_jpg.rf.9f.jpg: picture without a mask; expected 0_jpg.rf.9f_mask.png beside it" in fault(one)
+    assert "0_jpg.rf.9f.jpg: image without a mask; expected 0_jpg.rf.9f_mask.png beside it" in fault(one)
 
 
 def test_roboflow_with_palettes_that_an_optimiser_rewrote(tmp_path):

@@ -357,7 +357,7 @@ def test_missing_folder_in_pairs(paired):
 
 def test_key_twice_in_a_split(listed):
     (listed / "train.txt").write_text("a\nb\na\n")
-    assert re.search(r"train\.txt, line 3: key 'a' stands twice", fault(listed))
+    assert re.search(r"train\.txt, line 3: key 'a' occurs twice", fault(listed))
 
 
 def test_key_in_two_splits(listed):
@@ -393,7 +393,7 @@ def test_links_that_leave_the_folder(listed, tmp_path_factory):
         ("road\n", "expected lines of `id: name`"),
         ("0: road\n1: {name: sky, color: [1, 2]}\n", "of class 1"),
         ("0: road\n1: {name: sky, colour: [1, 2, 3]}\n", "class 1 needs `name`"),
-        ("0: road\n1: road\n", "'road' stands twice"),
+        ("0: road\n1: road\n", "'road' occurs twice"),
         ("0: [road\n", "cannot be read as YAML"),
     ],
 )

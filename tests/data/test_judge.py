@@ -52,7 +52,7 @@ def fault(folder, **fields):
 @pytest.mark.parametrize("split", KEYS)
 def test_a_split_without_a_labelled_pixel(folder, split):
     draw(folder, KEYS[split], 255)
-    count = f"{len(KEYS[split])} picture{'s' * (len(KEYS[split]) > 1)}"
+    count = f"{len(KEYS[split])} image{'s' * (len(KEYS[split]) > 1)}"
     assert f"the split {split} ({count}) has no labelled pixel, all are void (255)" in fault(folder)
     result = CliRunner().invoke(app, ["check", str(folder)])
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
@@ -64,12 +64,12 @@ def test_one_class_alone_whatever_its_id(folder, split, ids):
     draw(folder, KEYS[split], *ids)
     only = next(one for one in ids if one != 255)
     assert f"the split {split} (" in fault(folder)
-    assert f"has one class alone, 'class_{only}' (id {only})" in fault(folder)
+    assert f"has only one class, 'class_{only}' (id {only})" in fault(folder)
 
 
 def test_one_class_alone_in_the_whole_set(folder):
     draw(folder, "abcdvwt", 1, 255)
-    assert "the split train (4 pictures) has one class alone, 'class_1' (id 1), so there is nothing to learn" in fault(
+    assert "the split train (4 images) has only one class, 'class_1' (id 1), so there is nothing to learn" in fault(
         folder
     )
 
@@ -77,7 +77,7 @@ def test_one_class_alone_in_the_whole_set(folder):
 def test_foreground_of_a_binary_set_is_one_class(folder):
     draw(folder, "abcdt", 0, 255)
     draw(folder, "vw", 255)
-    assert "the split val (2 pictures) has one class alone, 'foreground' (id 1)" in fault(folder)
+    assert "the split val (2 images) has only one class, 'foreground' (id 1)" in fault(folder)
     draw(folder, "vw", 255, 0)
     assert load(DataSpec(dataset="folder", root=str(folder))).splits["val"].present.tolist() == [[True, True]] * 2
 
@@ -87,7 +87,7 @@ def test_a_limit_that_leaves_one_class(folder):
     kept = load(DataSpec(dataset="folder", root=str(folder), train_limit=1)).splits["train"].keys[0]
     draw(folder, kept, 1)
     load(DataSpec(dataset="folder", root=str(folder)))
-    assert "the split train (1 picture) has one class alone" in (line := fault(folder, train_limit=1))
+    assert "the split train (1 image) has only one class" in (line := fault(folder, train_limit=1))
     assert "or raise data.train_limit" in line
 
 
@@ -126,7 +126,7 @@ def test_run_and_trial_end_before_training(folder, tmp_path):
         called = [sys.executable, "-m", *command]
         done = subprocess.run(called, capture_output=True, text=True, timeout=240, check=False)
         assert done.returncode == 2, done.stderr[-2000:]
-        assert "the split val (2 pictures) has no labelled pixel" in done.stderr.strip().splitlines()[-1]
+        assert "the split val (2 images) has no labelled pixel" in done.stderr.strip().splitlines()[-1]
         assert "Traceback" not in done.stderr
 
 
@@ -155,4 +155,4 @@ def test_a_trial_that_measures_nothing_says_so(tmp_path, monkeypatch):
     )
     record = trial.run(spec, tmp_path / "trial")
     assert record.status == "invalid"
-    assert "nothing was measured, for no pixel of the split val has a label" in record.error.message
+    assert "nothing was measured, because no pixel of the split val has a label" in record.error.message

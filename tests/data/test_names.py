@@ -112,7 +112,7 @@ def test_the_name_that_is_asked_for_is_the_one_that_is_looked_for(folder):
 
 def test_an_archive_is_told_to_be_unpacked(tmp_path):
     (tmp_path / "export.zip").write_bytes(b"PK")
-    assert "export.zip: a file; unpack it" in fault(tmp_path / "export.zip")
+    assert "export.zip: a file; if it is an archive, unpack it" in fault(tmp_path / "export.zip")
 
 
 def test_names_that_do_not_agree_at_all(folder):
@@ -207,7 +207,7 @@ def test_a_folder_without_split_files_is_divided(folder):
         (folder / f"{split}.txt").unlink()
     dataset = opened(folder)
     assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 3, "val": 1}
-    assert "it has no splits, so 1 of 4 pictures validate (chosen by seed 0)" in dataset.notes[0]
+    assert "it has no splits, so 1 of 4 images are used for validation (chosen by seed 0)" in dataset.notes[0]
     assert opened(folder).version == dataset.version
     (folder / "masks/a.png").unlink()
     assert "images/a.jpg: image without a mask" in fault(folder)
@@ -268,12 +268,12 @@ def test_lists_of_tools_have_colours(tmp_path, file, text):
 @pytest.mark.parametrize(
     ("file", "text", "expected"),
     [
-        ("classes.yaml", "0: a\n1: b\n1: c\n", "'1' stands twice"),
+        ("classes.yaml", "0: a\n1: b\n1: c\n", "'1' occurs twice"),
         ("classes.yaml", "0: a\n1:\n", "class 1 needs `name`"),
         ("classes.yaml", "a: 0\nb: 2\n", "ids must run from 0 to 1 without a gap"),
         ("classes.yaml", "0: {name: a, color: [1, 2, x]}\n", "of class 0"),
         ("classes.yaml", "0: {name: a, color: [1, 2, 3.5]}\n", "of class 0"),
-        ("labelmap.txt", "a:0,0,0::\na:1,0,0::\n", "'a' stands twice"),
+        ("labelmap.txt", "a:0,0,0::\na:1,0,0::\n", "'a' occurs twice"),
         ("labelmap.txt", "a:0,0,0::\nb:0,0,0::\n", "color [0, 0, 0] is of class 0 and of class 1"),
         ("labelmap.txt", "a:0,0,0::\nb:0,0,300::\n", "color ['0', '0', '300'] of class 1"),
         ("_classes.csv", "Pixel Value, Class\n0, a\n2, b\n", "without a gap"),

@@ -190,7 +190,7 @@ def test_parts_of_workers_are_the_global_batch():
     for step in range(2):
         for column in range(3):
             np.testing.assert_array_equal(whole[step][column], np.concatenate([part[step][column] for part in parts]))
-    with pytest.raises(ValueError, match="no equal part"):
+    with pytest.raises(ValueError, match="does not split evenly"):
         pipeline.train(crops, 6, 1, worker=0, workers=4)
 
 

@@ -197,7 +197,7 @@ def test_voc_with_palettes_that_an_optimiser_rewrote(voc):
         mask.putpalette(table[used].tobytes())
         mask.save(path)
     with pytest.raises(
-        UsageError, match=r"value 0 is shown as \[.*, so they are no ids any more; take the masks as they"
+        UsageError, match=r"value 0 is shown as \[.*, so the values are not class ids; take the masks as they"
     ):
         opened("voc2012", voc)
 

@@ -131,7 +131,7 @@ def tiff(planar):
 def test_sixteen_bits_a_channel_are_refused(tmp_path, data):
     path = placed(tmp_path / "a", data)
     for read in (image_io.image_of, image_io.check_image):
-        assert fault(read, path) == f"{path}: more than 8 bits a channel; convert the image to 8 bits"
+        assert fault(read, path) == f"{path}: more than 8 bits per channel; convert the image to 8 bits"
 
 
 def test_sixteen_bits_a_pixel_are_read(tmp_path):

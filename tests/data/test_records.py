@@ -119,7 +119,7 @@ def test_the_same_files_read_otherwise_are_another_set(folder, tmp_path):
     Image.fromarray(np.full((20, 24), 255, np.uint8)).save(folder / "masks/k0.png")
     assert prepared(folder, out, "--mask-values", "binary").exit_code == 0
     other = prepared(folder, out, "--mask-values", "ids")
-    assert (other.exit_code, "holds another set, or the same with masks read otherwise" in other.stderr) == (2, True)
+    assert (other.exit_code, "holds another set, or the same with other masks" in other.stderr) == (2, True)
     assert prepared(folder, out, "--mask-values", "binary").exit_code == 0
     (folder / "val.txt").write_text("k8\nk7\n")
     assert prepared(folder, out, "--mask-values", "binary").exit_code == 2, "the keys in another order"
@@ -164,7 +164,7 @@ def test_a_folder_of_something_else_is_left_alone(folder, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full/thesis.tex").write_text("")
     other = prepared(folder, tmp_path / "full")
-    assert (other.exit_code, "holds something already" in other.stderr) == (2, True)
+    assert (other.exit_code, "is not empty" in other.stderr) == (2, True)
 
 
 def test_the_schema_is_that_of_the_examples(folder, tmp_path):

@@ -140,7 +140,7 @@ def test_auto_does_without_a_file_where_none_can_be_written(tmp_path, monkeypatc
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
     assert_same(decoded_cache.keep(3, Maker(), "auto", "known")[2], Maker()(2))
     monkeypatch.setattr(decoded_cache, "MEMORY_LIMIT", 10)
-    with pytest.raises(UsageError, match="no cache of decoded pictures"):
+    with pytest.raises(UsageError, match="no cache of decoded images"):
         decoded_cache.keep(3, Maker(), "auto", "known")
 
 

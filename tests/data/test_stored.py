@@ -245,12 +245,12 @@ def test_a_tiff_in_which_0_is_white_or_that_does_not_say(tmp_path, bits, photome
 
 
 def test_several_pictures(tmp_path):
-    assert "2 pictures in one file" in fault(tmp_path, tiff(IDS.tobytes(), 8, pages=[{}, {}]))
+    assert "2 images in one file" in fault(tmp_path, tiff(IDS.tobytes(), 8, pages=[{}, {}]))
     pages = [Image.fromarray(IDS), Image.fromarray(FOUR)]
     for kind in ("gif", "png", "tiff"):
         data = io.BytesIO()
         pages[0].save(data, kind, save_all=True, append_images=pages[1:])
-        assert "2 pictures in one file" in fault(tmp_path, data.getvalue())
+        assert "2 images in one file" in fault(tmp_path, data.getvalue())
 
 
 @pytest.mark.parametrize("orientation", [2, 3, 6])
@@ -323,7 +323,7 @@ def test_what_is_shown_of_greys_of_few_bits(tmp_path):
 
 
 def test_16_bits_a_channel_are_not_cut(tmp_path):
-    assert "more than 8 bits a channel" in fault(tmp_path, png(16, 2, RGB.astype(int) * 257), BY_COLOR)
+    assert "more than 8 bits per channel" in fault(tmp_path, png(16, 2, RGB.astype(int) * 257), BY_COLOR)
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "LAB"])
@@ -332,7 +332,7 @@ def test_colors_that_change_on_the_way(tmp_path, mode):
     for compression in ("raw", "tiff_lzw"):
         data = tiff(RGB.tobytes(), 8, 8, channels=3)
         data = data if mode == "LAB" else saved(RGB, "tiff", mode, compression=compression)
-        assert f"colors in {mode}, which change on the way to RGB" in fault(tmp_path, data, BY_COLOR)
+        assert f"colors in {mode}, which conversion to RGB changes" in fault(tmp_path, data, BY_COLOR)
 
 
 def test_what_transparency_hides(tmp_path):

@@ -56,13 +56,13 @@ def test_a_run_that_grows_notes_its_options_in_one_order():
 def test_what_would_plan_a_run_anew_does_not_go_with_resume(changes):
     grows = GridRequest(grid="losses", seeds=5, data_root=Path("cats"))
     check_request(RunRequest(grows, address="auto", max_concurrent=2, changed="redo", track=("wandb",)))
-    with pytest.raises(UsageError, match=r"^--resume takes the run as it was planned"):
+    with pytest.raises(UsageError, match=r"^--resume keeps the plan of the run"):
         check_request(RunRequest(**changes))
 
 
 def test_outdated_trials_are_redone_all_or_none_and_never_unasked():
     outdated = {RunFolder(Path("r")): {"a": ["code 1 -> 2", "data x -> y"]}, RunFolder(Path("s")): {"b": ["code"]}}
-    what = "2 complete trials were made differently (code 1 -> 2; data x -> y)"
+    what = "2 complete trials were made by other code, versions or data (code 1 -> 2; data x -> y)"
     asked = []
     assert choose_trials_to_redo(outdated, "keep", None) == {}
     assert choose_trials_to_redo(outdated, "redo", None) is outdated
@@ -79,5 +79,5 @@ def test_trials_with_other_scores_are_never_kept_beside_new_ones():
     outdated = {RunFolder(Path("r")): {"a": ["scoring 1 -> 2"]}}
     assert choose_trials_to_redo(outdated, "redo", None, {1}) is outdated
     for changed, ask in (("keep", None), ("ask", lambda text: False)):
-        with pytest.raises(UsageError, match=r"^complete trials have scores of version 1, .*--changed redo makes them"):
+        with pytest.raises(UsageError, match=r"^complete trials have scores of version 1, .*--changed redo runs them"):
             choose_trials_to_redo(outdated, changed, ask, {1})

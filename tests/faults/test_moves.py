@@ -1,12 +1,19 @@
 """The real command on data that are moved between two calls of it."""
 
+import importlib.util
 import json
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 import results
-from tests.faults.driver import Driver
+
+HERE = Path(__file__).resolve().parent
+_source = importlib.util.spec_from_file_location("driver", HERE / "driver.py")
+made = importlib.util.module_from_spec(_source)
+_source.loader.exec_module(made)
+Driver = made.Driver
 
 
 def _set(root, value):
@@ -38,7 +45,7 @@ def test_a_run_goes_on_and_grows_where_its_data_were_moved_to(tmp_path):
     resume = ("--resume", "runs/r", "--seeds", 2, "--grid", "large.yaml")
     planned = {name: (driver.run / name).read_bytes() for name in ("run.json", "grid.yaml")}
     for more, reason in [
-        ((), f"data.root {tmp_path}/cats: no such folder; if it was moved, --data-root says where it is now"),
+        ((), f"data.root {tmp_path}/cats: no such folder; if it was moved, give its new path with --data-root"),
         (("--data-root", "dogs"), "--data-root dogs: holds another set"),
         (("--data-root", "nowhere"), f"data.root {tmp_path}/nowhere: no such folder"),
     ]:

@@ -138,7 +138,7 @@ def test_whatever_keeps_ray_from_starting_is_one_line():
     with pytest.raises(scratch.KeepFolder) as error, ray_tune._as_refusal(None):
         raise Exception("a\nlong story")  # as Ray does when its raylet dies
     assert str(error.value).startswith("Ray does not start on this machine: a long story (its logs: ")
-    joined = r"^--address here: no Ray cluster joined: OSError$"
+    joined = r"^--address here: cannot join a Ray cluster: OSError$"
     with pytest.raises(UsageError, match=joined), ray_tune._as_refusal("here"):
         raise OSError
 
@@ -149,7 +149,7 @@ def test_an_address_at_which_nothing_listens_is_refused_at_once(monkeypatch):
     with contextlib.closing(socket.socket()) as bound:
         bound.bind(("127.0.0.1", 0))  # and does not listen
         address = f"127.0.0.1:{bound.getsockname()[1]}"
-        refused = "no Ray cluster joined: Connection refused; is its head up, and is this its port"
+        refused = "cannot join a Ray cluster: Connection refused; check that its head runs and uses this port"
         with pytest.raises(UsageError, match=f"^--address {address}: {refused}"):
             ray_tune.cluster(address).__enter__()
         monkeypatch.setenv("RAY_ADDRESS", address)
@@ -158,5 +158,5 @@ def test_an_address_at_which_nothing_listens_is_refused_at_once(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
     with pytest.raises(UsageError, match=r"^--address auto, RAY_ADDRESS ray://head:10001: trials are followed from"):
         ray_tune.cluster("auto").__enter__()
-    with pytest.raises(UsageError, match=r"^--address localhost:99999: no Ray cluster joined: [^:]+; is"):
+    with pytest.raises(UsageError, match=r"^--address localhost:99999: cannot join a Ray cluster: [^:]+; check"):
         ray_tune.cluster("localhost:99999").__enter__()

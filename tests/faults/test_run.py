@@ -1,5 +1,6 @@
 """The real command with real processes and trials that train nothing: searches, deaths, full and read-only disks."""
 
+import importlib.util
 import json
 import re
 import subprocess
@@ -9,9 +10,12 @@ from pathlib import Path
 import pytest
 
 import results
-from tests.faults.driver import Driver, grid
 
 HERE = Path(__file__).resolve().parent
+_source = importlib.util.spec_from_file_location("driver", HERE / "driver.py")
+made = importlib.util.module_from_spec(_source)
+_source.loader.exec_module(made)
+Driver, grid, LOSSES = made.Driver, made.grid, made.LOSSES
 
 
 def _by_label(run):
@@ -41,7 +45,7 @@ def test_a_search_gives_every_cell_its_own_rate_and_says_what_it_cost(tmp_path):
     candidate.write_bytes(re.sub(rb'"code": "\w+"', b'"code": "0123456789ab"', candidate.read_bytes()))
     status, output = Driver(tmp_path, "--resume", "runs/r").end()
     assert status == 2
-    assert "1 complete trials were made differently (code 0123456789ab -> " in output
+    assert "1 complete trials were made by other code, versions or data (code 0123456789ab -> " in output
     status, output = Driver(tmp_path, "--resume", "runs/r", "--changed", "redo", "--grid", "losess").end()
     assert status == 2, output
     assert "did you mean 'losses'" in output
@@ -112,7 +116,7 @@ rm runs/r/trials/*/junk
     _, output = Driver(tmp_path, *grid(losses=("cross_entropy", "dice")), faults=faults, prefix=prefix).end()
     first, second = output.split("first ")
     assert second.startswith("4\n"), output
-    assert "cannot be written any more: No space left on device" in first.replace("\n", " ")
+    assert "can no longer be written: No space left on device" in first.replace("\n", " ")
     assert "cross_entropy" in second.splitlines()[1]
     assert "1 of 2 trials are complete and kept" in second
     assert second.rstrip().endswith("second 0"), output

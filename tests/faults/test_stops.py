@@ -1,15 +1,21 @@
 """The command is stopped, by signals and by death, and taken up again: what is kept, and what is recorded."""
 
+import importlib.util
 import json
 import os
 import re
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import psutil
 
-from tests.faults.driver import LOSSES, Driver, gone, grid, listens_on, started_waiting
+HERE = Path(__file__).resolve().parent
+_source = importlib.util.spec_from_file_location("driver", HERE / "driver.py")
+made = importlib.util.module_from_spec(_source)
+_source.loader.exec_module(made)
+Driver, grid, LOSSES = made.Driver, made.grid, made.LOSSES
 
 
 def test_a_trial_that_is_recorded_but_does_not_end_counts_as_recorded_and_its_place_is_freed(tmp_path):
@@ -20,8 +26,8 @@ def test_a_trial_that_is_recorded_but_does_not_end_counts_as_recorded_and_its_pl
     assert status == 0, output
     assert driver.statuses() == dict.fromkeys(LOSSES, "ok")
     (log,) = driver.run.glob("trials/cross_entropy-*/log.txt")
-    assert "It was done, but its process had not ended after 1 s and was ended" in log.read_text()
-    gone(family)
+    assert "It was complete, but its process had not exited after 1 s and was killed" in log.read_text()
+    made.gone(family)
 
 
 def test_a_stopped_run_keeps_what_is_done_records_what_ran_and_leaves_what_had_not_begun_again(tmp_path):
@@ -44,21 +50,21 @@ def test_a_stopped_run_keeps_what_is_done_records_what_ran_and_leaves_what_had_n
         assert {path: path.read_bytes() for path in left} == left
         assert json.loads((again.run / "run.json").read_text())["status"] == "interrupted"
         assert "--resume runs/r" in output
-        gone(family)
+        made.gone(family)
 
 
 def test_a_killed_driver_loses_what_ran_and_is_resumed(tmp_path):
     driver = Driver(tmp_path, *grid(), faults={"dice": "wait"})
-    driver.wait_for(lambda: started_waiting(driver))
+    driver.wait_for(lambda: made.started_waiting(driver))
     second = Driver(tmp_path, "--resume", "runs/r")
     status, output = second.end()
     assert (status, output.count("\n")) == (2, 1)
     assert "is being written by another process" in output
     family = psutil.Process(driver.process.pid).children(recursive=True)
-    assert {address for process in family for address in listens_on(process)} == {"127.0.0.1"}
+    assert {address for process in family for address in made.listens_on(process)} == {"127.0.0.1"}
     driver.process.send_signal(signal.SIGKILL)
     driver.end()
-    gone(family)
+    made.gone(family)
     assert driver.statuses() == {"cross_entropy": "ok"}
     (kept,) = driver.run.glob("trials/cross_entropy-*/record.json")
     before = kept.read_bytes()
@@ -75,7 +81,7 @@ def test_a_killed_driver_loses_what_ran_and_is_resumed(tmp_path):
     other.write_bytes(re.sub(rb'"code": "\w+"', b'"code": "0123456789ab"', other.read_bytes()))
     status, output = Driver(tmp_path, "--resume", "runs/r", "--seeds", 2).end()
     assert status == 2
-    assert "1 complete trials were made differently (code 0123456789ab -> " in output
+    assert "1 complete trials were made by other code, versions or data (code 0123456789ab -> " in output
     shutil.rmtree(driver.run / "report")
     (driver.run / "report").write_text("a file in its place")
     status, output = Driver(tmp_path, "--resume", "runs/r", "--seeds", 2, "--changed", "redo").end()

@@ -48,7 +48,7 @@ def test_an_exception_is_told_and_its_traceback_is_in_the_log(run):
     [
         ("killed", "SIGKILL", "SIGKILL"),
         ("segfaults", "SIGSEGV", "SIGSEGV"),
-        ("exits", None, "status 3 without a word"),
+        ("exits", None, "status 3 without a message"),
     ],
 )
 def test_a_death_is_told_by_signal_or_status(run, job, name, message):
@@ -77,13 +77,13 @@ def test_signs_of_life_put_a_stall_off_but_not_the_end_of_the_time(run):
     assert run("works_on", pace, stall=3.0)[0] == End("returned")
     end, _, _ = run("works_on", pace, wall=2.0)
     assert (end.kind, end.may_pass) == ("timeout", True)
-    assert end.message == "not done after 2 s, the limit of a trial"
+    assert end.message == "not complete after 2 s, the limit of a trial"
 
 
 def test_a_job_that_is_done_but_does_not_exit_is_done_and_its_stacks_are_in_the_log(run):
     end, _, log = run("leaves_a_thread", exit=0.5)
     assert end == End("returned")
-    assert "It was done, but its process had not ended after 0.5 s" in log
+    assert "It was complete, but its process had not exited after 0.5 s" in log
     assert "in _shutdown" in log
     assert run("leaves_a_grandchild", exit=0.5)[0] == End("returned")
 

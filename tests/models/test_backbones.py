@@ -137,9 +137,12 @@ def test_backbones_of_whole_multiples_take_any_size(name: str, small: dict) -> N
     ("fields", "parts"),
     [
         ({"backbone": "resnet51"}, ["'resnet51'", "did you mean 'resnet50'"]),
-        ({"backbone": "mit_b0"}, ["'mit_b0' reaches output_stride 32 only", "received 16"]),
+        ({"backbone": "mit_b0"}, ["'mit_b0' supports output_stride 32 only", "received 16"]),
         ({"backbone": "vgg16", "architecture": "keras_cv", "output_stride": 32}, ["levels P2 to P5", "'vgg16'"]),
-        ({"weights": "imagenet", "backbone": "xception"}, ["'xception_imagenet' is a download", "efficientnetlite_b0"]),
+        (
+            {"weights": "imagenet", "backbone": "xception"},
+            ["'xception_imagenet' is downloaded only if it is named", "efficientnetlite_b0"],
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(fields: dict, parts: list[str]) -> None:

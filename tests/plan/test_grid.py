@@ -112,7 +112,10 @@ def test_faults_in_a_file(tmp_path, text, message):
             "--set: loss is a section; set one of its fields, e.g. loss.name",
         ),
         ({"source": "heads", "settings": ["loss.params=", "loss.params.gamma=2"]}, "'params' was set to None"),
-        ({"source": "losses", "settings": ["seed=7"]}, "--set: seed: the seeds are 0, 1, ...; --seeds says how many"),
+        (
+            {"source": "losses", "settings": ["seed=7"]},
+            "--set: seed: the seeds are 0, 1, ...; --seeds sets their number",
+        ),
         ({"source": "losses", "settings": ["placement.cpus=1"]}, "--set: placement.cpus: a trial gets its share"),
         ({"source": "losses", "only": ["loss=dise"]}, "loss has no 'dise'; did you mean 'dice'?"),
         ({"source": "losses", "only": ["head=bilinear"]}, "expected axis=value"),

@@ -70,7 +70,7 @@ def test_seeds_go_round_the_cells():
 
 
 def test_the_batch_has_to_split_over_the_gpus_of_a_trial():
-    with pytest.raises(UsageError, match="does not split over 3 replicas"):
+    with pytest.raises(UsageError, match="does not split evenly over 3 replicas"):
         _plan(NODES, gpus_per_trial=3)
 
 
@@ -87,7 +87,7 @@ def test_a_grid_may_say_itself_how_many_gpus_each_trial_has():
     assert (gpus["1"], gpus["weak 4"], gpus["strong 8"]) == (1, 4, 8)
     assert {cell.spec.placement.cpus for cell in plan.grid.cells} == {32}  # each has its node to itself
     assert plan.needs == [(32, 1), (32, 2), (32, 4), (32, 8)]
-    with pytest.raises(UsageError, match="says itself how many GPUs"):
+    with pytest.raises(UsageError, match="sets the number of GPUs per trial"):
         make(GridRequest(grid="scaling", gpus_per_trial=2), NODES, None)
 
 
@@ -95,7 +95,7 @@ def test_a_grid_may_say_itself_how_many_gpus_each_trial_has():
 def test_a_grid_of_more_gpus_than_any_node_has_is_refused_by_what_it_asks(gpus):
     nodes = [Local(16, gpus, "A100")]
     assert why_unplaceable(make(GridRequest(grid="scaling"), nodes, None).needs, nodes).startswith(
-        f"{2 * gpus} GPU(s) a trial asked"
+        f"a trial needs {2 * gpus} GPU(s)"
     )
 
 
@@ -188,7 +188,7 @@ def test_without_gpus_logical_devices_exercise_such_a_grid():
     plan = make(GridRequest(grid="scaling", preset="smoke", gpus_per_trial=0), LAPTOP, None)
     assert [cell.spec.placement.replicas for cell in plan.grid.cells] == [1, 2, 4, 8, 2, 4, 8]
     assert plan.needs == [(2, 0)]
-    assert any("no speed-up shows" in note for note in plan.notes)
+    assert any("no speed-up can be seen" in note for note in plan.notes)
 
 
 def test_within_a_seed_the_longest_come_first():

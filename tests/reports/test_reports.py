@@ -1,7 +1,9 @@
 """Reports of made-up runs: what they must state, for every shape of run, in equal bytes."""
 
+import importlib.util
 import json
 import re
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -9,7 +11,10 @@ from PIL import Image
 import reports
 import results
 from reports.summary import summarize
-from tests.reports import fake_run as fake
+
+_source = importlib.util.spec_from_file_location("fake_run", Path(__file__).with_name("fake_run.py"))
+fake = importlib.util.module_from_spec(_source)
+_source.loader.exec_module(fake)
 
 
 def written(folder):
@@ -29,7 +34,7 @@ def test_the_verdict_names_the_winner_and_what_could_not_be_seen(run):
     frame = results.load(run)
     best = frame[frame["split"] == "val"].groupby("label")["miou"].mean().idxmax()
     assert f"**{best}** has the highest validation mIoU" in verdict
-    assert re.search(r"With at least 2 seeds a cell, a true difference below \*\*\d+\.\d points\*\*", verdict)
+    assert re.search(r"With at least 2 seeds per cell, a true difference below \*\*\d+\.\d points\*\*", verdict)
     assert "19 ok, 2 diverged" in verdict
     assert "bce 2 of 3" in verdict
 
@@ -134,7 +139,7 @@ def test_what_could_be_seen_is_told_of_the_cell_with_the_fewest_seeds(tmp_path):
     summary = summarize(run)
     assert (summary.seeds, summary.fewest) == (5, 2)
     reports.write(folder)
-    assert "With at least 2 seeds a cell" in (folder / "report" / "report.md").read_text()
+    assert "With at least 2 seeds per cell" in (folder / "report" / "report.md").read_text()
 
 
 def test_labels_that_differ_at_their_ends_stay_apart():
@@ -174,7 +179,7 @@ def test_figures_are_pictures_and_equal_records_give_equal_bytes(run):
 def test_one_seed_gives_no_interval_and_says_so(tmp_path):
     folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], seeds=1, classes=1, comparable=False, pictures=0)
     text = reports.write(folder).read_text()
-    assert "no difference can be called real" in text
+    assert "no difference can be tested" in text
     assert "±" not in text
     assert "Images/s cannot be compared between these trials: 2 trials shared one machine's cores." in text
 
@@ -270,13 +275,13 @@ def test_cells_of_different_data_sets_are_not_ranked_together(tmp_path):
 
 def test_views_that_came_to_nothing_are_named(tmp_path):
     folder = fake.write_run(tmp_path / "r", labels=["dice"], seeds=5, pictures=0)
-    assert "Views that came to nothing" not in _page(folder)
+    assert "Failed views" not in _page(folder)
     for seed in range(5):
         record = results.read(folder / "trials" / f"dice-s{seed}")
         lost = {"failed_views": {"crf": "out of memory"}}
         results.write(folder / "trials" / f"dice-s{seed}", record.model_copy(update=lost))
     told = "crf of dice-s0 (out of memory); crf of dice-s1 (out of memory); crf of dice-s2 (out of memory), and 2 more."
-    assert f"**Views that came to nothing:** {told}" in _page(folder)
+    assert f"**Failed views:** {told}" in _page(folder)
 
 
 def _page(folder):
@@ -307,7 +312,7 @@ def test_missing_and_unreadable_records_are_counted(tmp_path):
     text = reports.write(folder).read_text()
     assert "**The run is incomplete:** 2 without a record (bce, seed 1, bce, seed 2)" in text
     assert "**1 record cannot be read:**" in text
-    assert "picture left out" in text
+    assert "image left out" in text
 
 
 def test_records_alone_are_enough(tmp_path):

@@ -111,7 +111,7 @@ def test_what_was_not_seen_is_told_with_how_large_it_may_be(run):
     asked = claims.Claim("Is Dice better?", "losses", "cross_entropy", "dice")
     (one,) = claims.answers({"losses": results.read_run(run)}, [asked], {})
     text = markdown.render(Document("", [study.claims_table([one])]))
-    assert f"| 3 | not told apart; at most {100 * one.found.high:.1f} apart |" in text
+    assert f"| 3 | no significant difference; at most {100 * one.found.high:.1f} points |" in text
 
 
 def test_fewer_than_three_seeds_carry_no_claim(tmp_path):

@@ -1,5 +1,6 @@
 """Two runs side by side: every verdict, what cannot be compared, and the command with its formats and exit statuses."""
 
+import importlib.util
 import json
 import re
 import shutil
@@ -15,9 +16,11 @@ from bench import compare
 from reports.pages.comparison import forest
 from results import release
 from results.comparison import margins
-from tests.results import made_runs as made
 
 ROOT = Path(__file__).parents[2]
+_source = importlib.util.spec_from_file_location("made_runs", Path(__file__).with_name("made_runs.py"))
+made = importlib.util.module_from_spec(_source)
+_source.loader.exec_module(made)
 
 LABELS = ["ce", "dice", "bce", "focal"]
 
@@ -297,7 +300,7 @@ def test_a_rate_that_no_search_chose_makes_another_cell(tmp_path, searched):
     assert not found.retuned
     assert found.added == ("dice",)
     assert [(row.label, row.verdict) for row in found.failing] == [("dice", "missing")]
-    assert "its dice is another setting (train.learning_rate: 0.001 / 0.003)" in found.failing[0].reason
+    assert "its dice has another setting (train.learning_rate: 0.001 / 0.003)" in found.failing[0].reason
 
 
 def test_a_metric_that_head_lost_fails(base, tmp_path):
@@ -502,7 +505,7 @@ def test_what_cannot_be_compared_at_all_is_one_line(base, tmp_path, capsys):
     for head, reason in [
         (other, "share no cell"),
         (longer, "another setting (train.epochs: 3 / 9)"),
-        (tmp_path / "empty", "no trial has left a record"),
+        (tmp_path / "empty", "there is no record of a trial"),
         (tmp_path / "othr", "did you mean"),
     ]:
         assert status(base, head) == 2
@@ -667,7 +670,10 @@ def test_one_seed_without_any_noise_estimate_is_no_verdict(tmp_path):
     runs = [made.made_run(tmp_path / name, {"ce": {seed: (0.7 - 0.2 * seed, 40.0)}}) for seed, name in enumerate("ab")]
     found = results.compare(*runs)
     rows = {row.metric: row for row in found.rows if row.gate}
-    assert (rows["miou"].verdict, rows["miou"].reason) == ("inconclusive", "no noise estimate: 2 seeds at least")
+    assert (rows["miou"].verdict, rows["miou"].reason) == (
+        "inconclusive",
+        "no noise estimate: at least 2 seeds are needed",
+    )
     assert rows["miou"].change == pytest.approx(-0.2)
 
 

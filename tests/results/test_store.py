@@ -170,7 +170,7 @@ def test_load_says_what_is_not_there(run, tmp_path):
     with pytest.raises(ValueError, match="nothing matches"):
         results.load(f"{run}/x*")
     (tmp_path / "empty" / "trials").mkdir(parents=True)
-    with pytest.raises(ValueError, match="no trial has left a record"):
+    with pytest.raises(ValueError, match="there is no record of a trial"):
         results.load(tmp_path / "empty")
 
 

@@ -76,12 +76,15 @@ def test_data_sets_in_folders_are_told_apart_by_name(tmp_path):
         ({"train": {"optimizer": "adamv"}}, "where: train.optimizer: 'adamv' is not known; did you mean 'adam"),
         ({"loss": {"name": "dise"}}, "where: loss: unknown loss 'dise'; did you mean 'dice'?"),
         ({"loss": {"name": "tversky", "params": {"alpa": 1}}}, "has no parameter 'alpa'; did you mean 'alpha'?"),
-        ({"loss": {"name": "tversky", "params": {"alpha": "high"}}}, "alpha: a number is wanted, got 'high'"),
+        ({"loss": {"name": "tversky", "params": {"alpha": "high"}}}, "alpha: expected a number, got 'high'"),
         ({"loss": {"params": {"reduction": "sum"}}}, "params.reduction: a training step is the mean over its images"),
         ({"data": {"root": 2012}}, "data.root: Input should be a valid string, got 2012"),
         ({"model": {"backbone": "resnet19"}}, "resnet18"),
         ({"train": {"epochs": 0}}, "where: train.epochs: Input should be greater than or equal to 1, got 0"),
-        ({"train": {"batch_size": 9}, "placement": {"cpu_replicas": 2}}, "train.batch_size 9 does not split over 2"),
+        (
+            {"train": {"batch_size": 9}, "placement": {"cpu_replicas": 2}},
+            "train.batch_size 9 does not split evenly over 2",
+        ),
         ({"train": {"jit_compile": True}, "placement": {"gpus": 2}}, "cannot compile an all-reduce"),
         ({"train": {"steps_per_execution": 2}, "placement": {"gpus": 2}}, "steps_per_execution > 1 fails"),
         ({"train": {"steps_per_execution": 7}}, "steps_per_execution 7 does not divide steps_per_epoch 30"),
@@ -110,8 +113,8 @@ def test_views_have_names_and_stand_aside_of_the_cell():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"eval": {"views": [{"flip": True}, {"flip": True}]}}, "flip stands twice"),
-        ({"eval": {"views": [{}]}}, "default stands twice"),
+        ({"eval": {"views": [{"flip": True}, {"flip": True}]}}, "flip occurs twice"),
+        ({"eval": {"views": [{}]}}, "default occurs twice"),
         ({"eval": {"views": [{"output_stride": 12}]}}, "output_stride 12: known are 8, 16, 32"),
         (
             {"model": {"architecture": "keras_cv", "output_stride": 32}, "eval": {"views": [{"output_stride": 16}]}},
@@ -123,7 +126,7 @@ def test_views_have_names_and_stand_aside_of_the_cell():
                 "data": {"crop": 160},
                 "eval": {"views": [{"output_stride": 16}]},
             },
-            "backbone 'mit_b0' reaches output_stride 32 only; received 16",
+            "backbone 'mit_b0' supports output_stride 32 only; received 16",
         ),
         (
             {
@@ -131,11 +134,11 @@ def test_views_have_names_and_stand_aside_of_the_cell():
                 "data": {"crop": 160},
                 "eval": {"views": [{"scales": [0.5, 1]}]},
             },
-            "another function at every size of image: .*no scales in eval.views",
+            "works at a single image size only: .*no scales in eval.views",
         ),
         (
             {"model": {"backbone": "mit_b0", "output_stride": 32}, "data": {"size": 160, "crop": 128}},
-            "backbone 'mit_b0' is another function at every size of image: set data.crop to data.size, here 160",
+            "backbone 'mit_b0' works at a single image size only: set data.crop to data.size, here 160",
         ),
     ],
 )
@@ -210,5 +213,5 @@ def test_an_augmentation_policy_that_cannot_be_is_one_line():
     with pytest.raises(UsageError) as caught:
         parse({"data": {"augment": {"scale": [2.0, 1.0]}}}, "where")
     assert str(caught.value).startswith("where: data.augment: scale.")
-    assert "the lower end comes first" in str(caught.value)
+    assert "the lower end must come first" in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -80,7 +80,7 @@ def code_of(
         looks = list(_looks(masks, plain=True))
     if mask_values == "ids":
         conflict = _conflict(look for look in tabled if look.ids)
-        return Values(), (f"{root}: {conflict}, read as the values say (data.mask_values=ids)",) if conflict else ()
+        return Values(), (f"{root}: {conflict}, read by their values (data.mask_values=ids)",) if conflict else ()
     if coded is not None and mask_values == "auto":
         grey = not greys_are_ids and _only_greys_of(coded, looks)
         palette = _numbered_otherwise(coded, [look for look in looks if look.palette])
@@ -98,7 +98,7 @@ def agreed(root: object, masks: Iterable[Source]) -> None:
     """
     if conflict := _conflict(look for look in _looks(masks, plain=False) if look.table):
         raise UsageError(
-            f"{root}: {conflict}, so they are no ids any more; take the masks as they were published or exported"
+            f"{root}: {conflict}, so the values are not class ids; take the masks as they were published or exported"
         )
 
 
@@ -146,7 +146,7 @@ def _values(root: object, looks: list[Look], mask_values: str) -> Values | Shown
 
 _TODO = (
     "the values of these masks are no ids: write a classes.yaml with the color of every class and set "
-    "data.mask_values=colors, or set it to ids if values are meant all the same"
+    "data.mask_values=colors, or set it to ids if the values are meant anyway"
 )
 _TODO_GREY = (
     "set data.mask_values=ids if the values are ids, or colors with a classes.yaml that has the grey of every class"

@@ -147,7 +147,7 @@ def _mapping(loader: yaml.BaseLoader, node: yaml.MappingNode) -> dict[Hashable, 
     if len(found) < len(node.value):
         keys = [loader.construct_object(key) for key, _ in node.value]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise yaml.constructor.ConstructorError(None, None, f"{twice!r} stands twice", node.start_mark)
+        raise yaml.constructor.ConstructorError(None, None, f"{twice!r} occurs twice", node.start_mark)
     return found
 
 
@@ -208,7 +208,7 @@ def _distinct(path: Path, names: tuple[str, ...], colors: tuple[Color, ...]) -> 
         raise UsageError(f"{path}: {len(names)} classes; it must name 1 to {IGNORE_INDEX}")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise UsageError(f"{path}: class name {twice!r} stands twice")
+        raise UsageError(f"{path}: class name {twice!r} occurs twice")
     return Classes(names, colors)
 
 

@@ -112,8 +112,8 @@ def _array(path: Path, data: bytes) -> np.ndarray:
 
 def _refused(path: Path, data: bytes) -> np.ndarray:
     raise UsageError(
-        f"{path}: the mask is a JPEG, which invents class ids along every edge; export the masks as PNG, or where they "
-        "are black and white set data.mask_values=binary (--mask-values binary)"
+        f"{path}: the mask is a JPEG, which invents class ids along every edge; export the masks as PNG, or, if they "
+        "are black and white, set data.mask_values=binary (--mask-values binary)"
     )
 
 

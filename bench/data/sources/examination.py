@@ -281,10 +281,10 @@ def _twins(root: Path | str, found: Examined) -> tuple[str, ...]:
                 twins.append(f"{other[0]}/{other[1]} = {split}/{key}")
     if not twins:
         return ()
-    count = "1 picture is" if len(twins) == 1 else f"{len(twins)} pictures are"
-    return (f"{root}: {count} in two splits, so scores flatter ({twins[0]}); see `bench.data check`",)
+    count = "1 image is" if len(twins) == 1 else f"{len(twins)} images are"
+    return (f"{root}: {count} in two splits, which makes scores too high ({twins[0]}); see `bench.data check`",)
 
 
 def _left_out(root: Path | str, faults: Faults) -> tuple[str, ...]:
     count = len(faults.found)
-    return (f"{root}: {count} faults left out (data.on_error=skip), the first: {faults.found[0]}",) if count else ()
+    return (f"{root}: {count} faults skipped (data.on_error=skip), the first: {faults.found[0]}",) if count else ()

@@ -90,7 +90,9 @@ def checked(
             f"{root}: data.mask_values=binary has two classes, but {len(classes.names)} are declared; set it to ids"
         )
     if len(classes.names) < 2:
-        raise UsageError(f"{root}: one class alone, {classes.names[0]!r}, leaves nothing to learn; the masks want two")
+        raise UsageError(
+            f"{root}: one class alone, {classes.names[0]!r}, so there is nothing to learn; the masks need two"
+        )
     if binary:
         _only_binary(found)
     else:
@@ -134,7 +136,7 @@ def _soft_edges(root: Path, pixels: np.ndarray) -> tuple[str, ...]:
     held = f"{root}: the masks hold {count} {'value' if count == 1 else 'values'} besides 0 and 255, up to {largest}"
     todo = "threshold them, name the classes in classes.txt, or set data.mask_values=ids"
     if largest >= _MIDDLE and pixels[IGNORE_INDEX] > pixels[between].sum():
-        raise UsageError(f"{held}, on fewer pixels than 255: these are soft edges, no class ids; {todo}")
+        raise UsageError(f"{held}, on fewer pixels than 255: these are soft edges, not class ids; {todo}")
     return (f"{held}, read as class ids; if they are soft edges, {todo}",)
 
 

@@ -28,7 +28,7 @@ def root_of(name: str, root: str | None, what: str = "a folder") -> Path:
         raise UsageError(f"dataset {name!r} needs {what}: give data.root (--data-root PATH)")
     path = Path(root).expanduser()
     if path.is_file():
-        raise UsageError(f"data.root {root}: a file; unpack it where it is an archive, and name the folder")
+        raise UsageError(f"data.root {root}: a file; if it is an archive, unpack it and name the folder")
     if not path.is_dir():
         raise UsageError(f"data.root {root}: no such folder")
     return path.resolve()
@@ -55,7 +55,7 @@ def keys(path: Path, faults: Faults) -> Iterator[tuple[str, str]]:
         UsageError: the file does not exist or is not UTF-8 text.
     """
     if not path.exists():
-        raise UsageError(f"{path}: no such split file; it lists one key (image name without ending) a line")
+        raise UsageError(f"{path}: no such split file; it lists one key (image name without ending) per line")
     for number, line in enumerate(text_of(path).splitlines(), start=1):
         if not (key := line.strip()):
             continue
@@ -162,7 +162,7 @@ def masks_of(
             "each the name of its image, all with the same ending or without"
         )
     theirs = endings.mask
-    notes = (f"{root / folder}: all masks end in {theirs!r}, which is no part of the key",) if theirs else ()
+    notes = (f"{root / folder}: all masks end in {theirs!r}, which is not part of the key",) if theirs else ()
     return Masks({key: mask_of(path, black_and_white) for key, path in sorted(masks.items())}, endings, notes)
 
 
@@ -222,7 +222,7 @@ def listed(
     """
     pairs: dict[str, Pair] = {}
     if not (wanted := list(keys(path, faults))):
-        raise UsageError(f"{path}: the split is empty; list one key a line")
+        raise UsageError(f"{path}: the split is empty; list one key per line")
     for place, key in wanted:
         if key in faults.refused:
             continue
@@ -231,7 +231,7 @@ def listed(
         elif key not in masks:
             faults.add(f"{images[key]}: image without a mask; expected {folders[1] / endings.of_mask(key)}.png")
         elif key in pairs:
-            faults.add(f"{place}: key {key!r} stands twice in this split; keep one")
+            faults.add(f"{place}: key {key!r} occurs twice in this split; keep one")
         else:
             pairs[key] = Pair(images[key], masks[key])
     return pairs

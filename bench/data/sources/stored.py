@@ -58,7 +58,9 @@ class Stored(NamedTuple):
         """
         rgb = self.rgb(source)
         if (rgb != rgb[..., :1]).any():
-            raise UsageError(f"{source}: a mask in colors, where the others of the set show greys; draw it as they are")
+            raise UsageError(
+                f"{source}: a mask in colors, but the other masks of the set are grey; save it as they are"
+            )
         return rgb[..., 0]
 
     def rgb(self, source: Source) -> np.ndarray:
@@ -136,7 +138,7 @@ def in_colors(image: Image.Image, source: Source) -> np.ndarray:
     photometric = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC)
     if image.mode not in ("RGB", "RGBA") or photometric == _YCBCR:
         mode = "YCbCr" if photometric == _YCBCR else image.mode
-        raise UsageError(f"{source}: colors in {mode}, which change on the way to RGB; save the mask as PNG in RGB")
+        raise UsageError(f"{source}: colors in {mode}, which conversion to RGB changes; save the mask as PNG in RGB")
     values = np.asarray(image)
     if _alpha(image):
         if multiplied:
@@ -159,7 +161,7 @@ def _checked(image: Image.Image, source: Source) -> None:
     if image.format not in _FORMATS or within == "webp":
         raise UsageError(f"{source}: the mask is a {within or image.format}, which may change values; save it as PNG")
     if (count := _pages(image)) > 1:
-        raise UsageError(f"{source}: {count} pictures in one file; keep the one that is the mask")
+        raise UsageError(f"{source}: {count} images in one file; keep the one that is the mask")
     if image.format == "GIF" and [tile.extents for tile in _tiles(image)] != [(0, 0, *image.size)]:
         raise UsageError(f"{source}: a GIF that paints a part of its area only; save the mask as PNG")
     upright(image, source)
@@ -173,8 +175,8 @@ def upright(image: Image.Image, source: Source) -> None:
     """
     if (orientation := orientation_of(image)) != 1:
         raise UsageError(
-            f"{source}: the mask is stored turned or mirrored (orientation {orientation}), which programs heed or do "
-            "not; save it upright and without that tag"
+            f"{source}: the mask is stored turned or mirrored (orientation {orientation}), which some programs "
+            "ignore; save it upright and without that tag"
         )
 
 
@@ -252,7 +254,7 @@ def _ids(values: np.ndarray, source: Source) -> None:
 def _opaque(alpha: np.ndarray, source: Source) -> None:
     if count := int((alpha != IGNORE_INDEX).sum()):
         raise UsageError(
-            f"{source}: {count} pixels of the mask are not opaque, so it is in doubt what they show; save it without "
+            f"{source}: {count} pixels of the mask are not opaque, so their values are ambiguous; save it without "
             "transparency"
         )
 

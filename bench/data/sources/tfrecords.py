@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from bench.spec import DataSpec
 
 SCHEMA = {
-    "image/encoded": ("BYTES", "the picture in RGB and upright, as it was stored, or PNG"),
+    "image/encoded": ("BYTES", "the image in RGB and upright, as it was stored, or as PNG"),
     "image/filename": ("BYTES", "its key, unique in the set"),
     "image/format": ("BYTES", "jpeg, png, ..."),
     "image/height": ("INT", "pixels, upright"),
@@ -173,7 +173,7 @@ def _pairs(root: Path, shards: list[Path], fields: Fields, faults: Faults) -> di
                 continue
             key = features[fields.key].bytes_list.value[0].decode("utf-8", "replace").removesuffix(".jpg")
             if key in found:
-                faults.add(f"{path}, record {number}: key {key!r} stands twice in this split; keep one")
+                faults.add(f"{path}, record {number}: key {key!r} occurs twice in this split; keep one")
                 continue
             found[key] = Pair(*(Field(path, number, place, name, key) for name in (fields.image, fields.mask)))
     return found
@@ -251,17 +251,16 @@ def _claim(dataset: Dataset, out: Path, per_shard: int) -> None:
     path = out / MANIFEST
     if not path.exists():
         if any(file.suffix != ".tmp" for file in out.iterdir()):  # .tmp: a plan that was not finished
-            raise UsageError(f"{out} holds something already; name a new or an empty folder")
+            raise UsageError(f"{out} is not empty; name a new or an empty folder")
         results.write_bytes(path, json.dumps(plan).encode())
         return
     try:
         found = json.loads(path.read_bytes())
     except ValueError:
-        raise UsageError(f"{path}: damaged, so what the shards hold is not known; name a new folder") from None
+        raise UsageError(f"{path}: damaged, so the content of the shards is unknown; name a new folder") from None
     if found != plan:
         raise UsageError(
-            f"{out} holds another set, or the same with masks read otherwise, in another order or in other shards; "
-            "name a new or an empty folder"
+            f"{out} holds another set, or the same with other masks, order or shards; name a new or an empty folder"
         )
 
 

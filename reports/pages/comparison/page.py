@@ -39,9 +39,9 @@ def _watched(comparison: results.Comparison) -> list[Block]:
         return []
     counts = ", ".join(f"{n} {verdict}" for verdict, n in comparison.count(gate=False).items())
     note: list[Inline] = [
-        "Shown, and no reason to fail (",
+        "Reported only; a regression here does not fail the comparison (",
         Code("gate: true"),
-        f" in the margins makes it one): {counts}.",
+        f" in the margins makes it fail): {counts}.",
     ]
     return [Heading("Watched"), Paragraph(note), table([row for row in watched if row.verdict != "ok"] or watched)]
 

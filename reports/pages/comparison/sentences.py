@@ -46,11 +46,11 @@ def _blessing(comparison: results.Comparison) -> list[Inline]:
     cells = counted(len({row.cell for row in comparison.rows if row.metric != TRIALS}), "cell")
     if comparison.outcome == "incomplete" and comparison.gaps and not comparison.allow_incomplete:
         gaps = counted(len(comparison.gaps), "gap")
-        return [Bold("Not blessed: incomplete."), f" {gaps}, listed below. Of what is there: {counts}."]
+        return [Bold("Not blessed: incomplete."), f" {gaps}, listed below. Of the rest: {counts}."]
     if comparison.outcome == "incomplete":
         return [
             Bold("Not blessed: nothing measured."),
-            " A guarded score, or every guarded metric, could not be compared in any cell; the reasons stand below.",
+            " A guarded score, or every guarded metric, could not be compared in any cell; the reasons are below.",
         ]
     if comparison.failing:
         return [Bold("Not blessed."), f" {counts} over {cells}."]
@@ -114,5 +114,5 @@ def rules(comparison: results.Comparison) -> str:
     return (
         f"Regressed: worse by more than the noise and by the margin or more; ok: surely not worse by the margin. Holm "
         f"keeps the chance of any false alarm below {percent(margins.alpha, 0)} %; intervals leave 5 % on each side. "
-        "“Could see” is the smallest true loss that the gate would have called."
+        "“Could see” is the smallest true loss that the gate would have found."
     )

@@ -46,7 +46,7 @@ def terminal_text(history: History, metrics: Sequence[str], width: int) -> list[
         out += [*_wrapped(f"{title(metric)} on {dataset}", width, "bold"), *_table(history, lines, width), Styled("")]
         shown += lines
     for missing in [metric for metric in metrics if all(line.metric != metric for line in shown)]:
-        out += [*_wrapped(f"{title(missing)}: no release has measured it.", width), Styled("")]
+        out += [*_wrapped(f"{title(missing)}: no release has a value of it that can be compared.", width), Styled("")]
     note = "Mean over the seeds, ± half of its 95 % interval. " + legend(shown)
     return [*out, *_wrapped(note, width, "dim"), Styled(""), *_changes(history, width)]
 

@@ -89,7 +89,7 @@ def _further(summary: Summary) -> list[Block]:
 
 def _how(summary: Summary) -> str:
     """Return how to read the table of results."""
-    note = "Cells that share a letter cannot be told apart (all pairs, Holm, 5 %)."
+    note = "Cells that share a letter are indistinguishable (all pairs, Holm, 5 %)."
     methods = {cell.interval.method for cell in summary.measured}
     if methods & {"pooled", "own"}:
         note = f"mIoU: mean ± 95 % interval on the validation split, noise shared by the cells. {note}"
@@ -97,7 +97,7 @@ def _how(summary: Summary) -> str:
         note = f"No intervals: no cell has seeds that differ. {note}"
     own = [cell.label for cell in summary.measured if cell.interval.method == "own"]
     if own:
-        note += f" Noisier than the rest, so with its own interval: {listed(own)}."
+        note += f" Outliers in noise, each with its own interval: {listed(own)}."
     constant = [cell.label for cell in summary.measured if cell.interval.method == "constant"]
     if constant:
         note += f" Equal over all seeds, which hints at a collapse and gives no interval: {listed(constant)}."

@@ -32,15 +32,15 @@ _FIGURES = {
     "confusion.png": ("Confusion of the best cell", "Rows truth, columns prediction; percent of the row, all seeds."),
     "gradient.png": (
         "Gradient scale",
-        "Norm of the loss's gradient at the logits relative to cross-entropy, before training and once all is right by "
-        "a margin of 3.",
+        "Norm of the loss's gradient at the logits relative to cross-entropy, before training and when every pixel "
+        "is right by a margin of 3.",
     ),
     "steps.png": ("Where the time goes", "Seconds of a trial, mean over seeds."),
     "memory.png": ("Memory", "Peaks in MiB: mean over seeds, and every seed."),
     "scaling.png": ("Scaling", "Training throughput over replicas, and its share of the ideal."),
     "pictures.png": (
         "Predictions",
-        "Best, median and worst of the kept validation images, one seed of each cell; the number is the picture's own "
+        "Best, median and worst of the kept validation images, one seed of each cell; the number is the image's own "
         "mIoU in percent. Last panel: the share of cells that are wrong at each pixel, white none, black all.",
     ),
 }

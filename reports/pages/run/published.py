@@ -11,8 +11,8 @@ from reports.summary import Summary
 
 _NAMES = {"soft_iou": "soft IoU, %", "class_recall": "class recall, %", "soft_dice": "soft Dice, %"}
 _NOTE = (
-    "Numbers that earlier projects called IoU, computed as they did, on the same weights; in brackets the place "
-    "that each gives."
+    "Numbers that earlier projects called IoU, computed as they did, on the same weights; in brackets the rank of "
+    "the cell by each."
 )
 
 

@@ -33,7 +33,7 @@ def verdict(summary: Summary) -> list[Block]:
     tested = {pair: p for pair, p in summary.ranking.p.items() if not math.isnan(p)}
     if not tested:
         unknown = "No cell has seeds that differ, so the noise is unknown: "
-        return [Paragraph([*winner, unknown, Bold("no difference can be called real.")], "unsure")]
+        return [Paragraph([*winner, unknown, Bold("no difference can be tested.")], "unsure")]
     clear, words = _standing(summary)
     blocks: list[Block] = [Paragraph([*winner, *words], "good" if clear else "unsure")]
     return [*blocks, *_chances(summary), *_sensitivity(summary), *_correlation(summary)]
@@ -51,7 +51,7 @@ def _standing(summary: Summary) -> tuple[bool, list[Inline]]:
         return False, [Bold("No cell differs from it by more than the noise"), f"; {following}"]
     below = len(cells) - 1 - len(alike)
     names = listed([cell.label for cell in alike])
-    return False, [f"It cannot be told apart from {names}; {below} of the others are below it by more than the noise."]
+    return False, [f"It is indistinguishable from {names}; {below} of the others are below it by more than the noise."]
 
 
 def _chances(summary: Summary) -> list[Block]:
@@ -68,8 +68,8 @@ def _sensitivity(summary: Summary) -> list[Block]:
     if math.isnan(summary.smallest):
         return []
     least = "" if summary.fewest == summary.seeds else "at least "
-    seeds = f"{least}{counted(summary.fewest, 'seed')} a cell"
-    kind = "noise beside the seeds' common effect" if summary.ranking.method == "blocked" else "seed noise"
+    seeds = f"{least}{counted(summary.fewest, 'seed')} per cell"
+    kind = "noise without the common effect of the seeds" if summary.ranking.method == "blocked" else "seed noise"
     noise = f"{kind} {percent(summary.ranking.pool.sd, 2)} points" if summary.ranking.pool else ""
     level = f"{percent(ALPHA, 0)} % false alarms over all {len(summary.ranking.p)} pairs together"
     bounds = f"power {percent(POWER, 0)} %; {level}; {noise}"
@@ -88,7 +88,7 @@ def _correlation(summary: Summary) -> list[Block]:
     if summary.ranking.method != "blocked":
         return []
     r = number(summary.ranking.correlation, 2)
-    return [Paragraph(f"Seeds are shared and correlate ({r}): their common effect is taken out.")]
+    return [Paragraph(f"Seeds are shared and correlate ({r}): their common effect is removed.")]
 
 
 def gaps(run: results.Run, summary: Summary) -> list[Block]:
@@ -124,7 +124,7 @@ def _failed_views(run: results.Run) -> list[Block]:
     if not failed:
         return []
     more = f", and {len(failed) - 3} more" if len(failed) > 3 else ""
-    return [Paragraph([Bold("Views that came to nothing:"), f" {'; '.join(failed[:3])}{more}."], "bad")]
+    return [Paragraph([Bold("Failed views:"), f" {'; '.join(failed[:3])}{more}."], "bad")]
 
 
 def _short_of_seeds(summary: Summary) -> list[Block]:

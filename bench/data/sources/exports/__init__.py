@@ -32,9 +32,9 @@ def read(root: Path, request: Request) -> Export:
         if layout.here(root):
             return layout.read(root, request)._replace(kind=layout.name)
     if not (root / "images").is_dir() and (root / request.masks).is_dir():
-        raise UsageError(f"{root}: no folder images/ beside {request.masks}/; put the pictures there")
+        raise UsageError(f"{root}: no folder images/ beside {request.masks}/; put the images there")
     kinds = ", ".join(layout.name for layout in ALL if layout.name and layout.wanted)
     raise UsageError(
-        f"{root}: no layout that is known; expected images/ + {request.masks}/ with train.txt and val.txt, or "
-        f"Train_Images/ + Train_Masks/ + Val_Images/ + Val_Masks/, or as it comes: {kinds}"
+        f"{root}: unknown layout; expected images/ + {request.masks}/ with train.txt and val.txt, or "
+        f"Train_Images/ + Train_Masks/ + Val_Images/ + Val_Masks/, or an export as it is: {kinds}"
     )

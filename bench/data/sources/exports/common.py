@@ -86,7 +86,7 @@ def divided(root: Path, pairs: Pairs, request: Request) -> tuple[dict[str, Pairs
         UsageError: fewer than two pairs.
     """
     if len(pairs) < 2:
-        raise UsageError(f"{root}: pictures with labels: {len(pairs)}; it takes two, one to train, one to validate")
+        raise UsageError(f"{root}: images with labels: {len(pairs)}; at least two are needed, to train and to validate")
 
     def rank(key: str) -> bytes:
         return hashlib.blake2b(f"{request.seed}\0{key}".encode()).digest()
@@ -94,8 +94,9 @@ def divided(root: Path, pairs: Pairs, request: Request) -> tuple[dict[str, Pairs
     count = min(len(pairs) - 1, max(1, round(request.share * len(pairs))))
     chosen = set(sorted(pairs, key=rank)[:count])
     note = (
-        f"{root}: it has no splits, so {count} of {len(pairs)} pictures validate (chosen by seed {request.seed}); "
-        "`python -m bench.data split` and `convert` write such a choice down, with --val and --seed"
+        f"{root}: it has no splits, so {count} of {len(pairs)} images are used for validation "
+        f"(chosen by seed {request.seed}); `python -m bench.data split` and `convert` write such a choice to files, "
+        "with --val and --seed"
     )
     return {
         "train": {key: pair for key, pair in pairs.items() if key not in chosen},

@@ -28,9 +28,9 @@ def canvas(path: Path, height: Any, width: Any, value: int) -> np.ndarray:
         UsageError: height or width is not a positive integer, or exceeds `MAX_SIDE` or `MAX_PIXELS`.
     """
     if not (type(height) is int and type(width) is int and height > 0 and width > 0):
-        raise UsageError(f"{path}: no size of its picture ({height!r} x {width!r}); export it again")
+        raise UsageError(f"{path}: no size of its image ({height!r} x {width!r}); export it again")
     if max(height, width) > MAX_SIDE or height * width > MAX_PIXELS:
-        raise UsageError(f"{path}: {width}x{height} pixels; at most {MAX_SIDE} a side are read")
+        raise UsageError(f"{path}: {width}x{height} pixels; at most {MAX_SIDE} per side are read")
     return np.full((height, width), value, np.uint8)
 
 

@@ -92,7 +92,7 @@ def _left_aside(root: Path, sources: Mapping[str, tuple[Path, Source]]) -> tuple
     folders = {image.parent for image in used if isinstance(image, Path)}
     there = (path for folder in folders for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     count = sum(path not in used for path in there)
-    return (f"{root}: pictures without an annotation, left aside: {count}",) if count else ()
+    return (f"{root}: images without an annotation, left out: {count}",) if count else ()
 
 
 def _image(root: Path, path: Path, found: Mapping[str, Any], request: Request) -> Source | None:
@@ -107,7 +107,7 @@ def _image(root: Path, path: Path, found: Mapping[str, Any], request: Request) -
             return image if inside(root, image.resolve(), request.faults) else None
     if found.get("imageData"):
         return DerivedFile(path, _embedded)
-    request.faults.add(f"{path}: its picture {found['imagePath']!r} is neither there nor within it; put it there")
+    request.faults.add(f"{path}: its image {found['imagePath']!r} is neither there nor embedded; put it there")
     return None
 
 
@@ -124,7 +124,7 @@ def _decoded(path: Path, text: Any) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, TypeError, ValueError) as error:
-        raise UsageError(f"{path}: a picture within it cannot be read ({error}); save it again with labelme") from None
+        raise UsageError(f"{path}: its embedded image cannot be read ({error}); save it again with labelme") from None
 
 
 def _classes(root: Path, labels: Mapping[str, Path]) -> tuple[Declared, dict[str, int]]:

@@ -32,7 +32,7 @@ def _read(root: Path, request: Request) -> Export:
         images = {key: path for key, path in images.items() if key.removesuffix(_ENDING) not in masks or key in masks}
         for key, path in images.items():
             if key not in masks:
-                request.faults.add(f"{path}: picture without a mask; expected {path.stem}{_ENDING}.png beside it")
+                request.faults.add(f"{path}: image without a mask; expected {path.stem}{_ENDING}.png beside it")
         pairs = {key: Pair(path, masks[key]) for key, path in images.items() if key in masks}
         found[name] = pairs if name == "." else {f"{name}/{key}": pair for key, pair in pairs.items()}
     known = next(iter(lists.values()))

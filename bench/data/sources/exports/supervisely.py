@@ -39,13 +39,13 @@ def _read(root: Path, request: Request) -> Export:
         if not inside(root, path, request.faults):
             continue
         if not image.is_file():
-            request.faults.add(f"{path}: its picture {image} is not there; export the project with its images")
+            request.faults.add(f"{path}: its image {image} is not there; export the project with its images")
         elif inside(root, image, request.faults):
             folder = path.parent.parent.relative_to(root).as_posix()
             key = f"{folder}/{Path(path.stem).stem}" if folder != "." else Path(path.stem).stem
             split = split_name(folder.split("/")[-1]) or _tagged(path) or folder
             if key in pairs.setdefault(split, {}):
-                request.faults.add(f"{path}: a second picture called {key!r} but for its ending; keep one")
+                request.faults.add(f"{path}: a second image named {key!r} with another ending; keep one")
             pairs[split][key] = Pair(image, DerivedFile(path, draw))
     splits, notes = in_splits(root, pairs, request)
     return Export(splits, known, Values(), notes)

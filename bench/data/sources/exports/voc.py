@@ -41,7 +41,7 @@ def _read(root: Path, request: Request) -> Export:
     base = _base(root)
     assert base is not None
     if not (base / "JPEGImages").is_dir():
-        raise UsageError(f"{base}: no folder JPEGImages/, so its pictures are missing; export again with images")
+        raise UsageError(f"{base}: no folder JPEGImages/, so its images are missing; export again with images")
     folder = next(name for name in _MASKS if (base / name).is_dir())
     below = base.relative_to(root).as_posix()
     images = index(root, f"{below}/JPEGImages", IMAGE_SUFFIXES, request.faults)
