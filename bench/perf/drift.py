@@ -45,7 +45,7 @@ class Time:
 
 
 def one_time(options: Sequence[str], folder: Path) -> Time:
-    """Run the trial and return what its record says.
+    """Run the trial and return what its record says; a rate that never settled is the median of all windows.
 
     Raises:
         UsageError: it fails, or is too short to be timed.
@@ -54,11 +54,21 @@ def one_time(options: Sequence[str], folder: Path) -> Time:
     done = subprocess.run(wanted, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UsageError(f"the trial failed: {(done.stderr.strip() or 'no message').splitlines()[-1]}")
-    speed = results.read(folder).throughput
-    if speed is None or not (speed.images_per_second and speed.images_per_100_gflop and speed.reference):
-        raise UsageError(f"the trial has no speed: {speed.reason if speed else 'it was not measured'}")
-    known = [value for value in speed.reference.gflops if value]
-    return Time(speed.images_per_second, statistics.mean(known), speed.images_per_100_gflop, speed.reason)
+    return of_speed(results.read(folder).throughput)
+
+
+def of_speed(speed: results.Throughput | None) -> Time:
+    """Return what the throughput of a record says.
+
+    Raises:
+        UsageError: it has no windows, or no reference.
+    """
+    rates = [rate for rate in speed.windows if rate] if speed else []
+    known = [value for value in speed.reference.gflops if value] if speed and speed.reference else []
+    if speed is None or not rates or not known:
+        raise UsageError("the trial is too short for its speed: it needs four windows (eval.window_steps)")
+    rate, reference = speed.images_per_second or statistics.median(rates), statistics.mean(known)
+    return Time(rate, reference, 100 * rate / reference, speed.reason)
 
 
 def spread(values: Sequence[float]) -> tuple[float, float, float]:
@@ -109,6 +119,30 @@ def summary(found: Sequence[Time]) -> list[str]:
     return [*lines, f"The reference removes {removed:.0%} of the spread (less than nothing: it adds to it).", ""]
 
 
+def _times(options: Sequence[str], times: int, pause: float) -> list[Time]:
+    """Run the trial again and again and print a row each; a later one that fails is told and left out.
+
+    Raises:
+        UsageError: the first one fails.
+    """
+    print("| time | images/s | reference, GFLOP/s | images per 100 GFLOP | disturbed |\n|--:|--:|--:|--:|---|")
+    found: list[Time] = []
+    with tempfile.TemporaryDirectory() as home:
+        for number in range(times):
+            if number:
+                time.sleep(pause)
+            try:
+                found.append(one := one_time(options, Path(home) / str(number)))
+            except UsageError as error:
+                if not found:
+                    raise
+                print(f"| {number + 1} | | | | {error} |", flush=True)  # the times before it may be hours of work
+                continue
+            said = f"{one.rate:.1f} | {one.reference:.1f} | {one.relative:.1f} | {one.reason or ''}"
+            print(f"| {number + 1} | {said} |", flush=True)
+    return found
+
+
 @command
 def main(
     set_: Annotated[list[str] | None, typer.Option("--set", help="field=value, any field of the spec.")] = None,
@@ -121,17 +155,10 @@ def main(
     single(set_ or [], preset, default_precision(0, []))  # a wrong option is told before the first trial
     options = ["--preset", preset, *(part for value in set_ or [] for part in ("--set", value))]
     wall, own, edges = in_fresh_process(cost)
-    print("| time | images/s | reference, GFLOP/s | images per 100 GFLOP | disturbed |\n|--:|--:|--:|--:|---|")
-    found: list[Time] = []
-    with tempfile.TemporaryDirectory() as home:
-        for number in range(times):
-            if number:
-                time.sleep(pause)
-            found.append(one := one_time(options, Path(home) / str(number)))
-            said = f"{one.rate:.1f} | {one.reference:.1f} | {one.relative:.1f} | {one.reason or ''}"
-            print(f"| {number + 1} | {said} |", flush=True)
+    found = _times(options, times, pause)
     print(f"\n{sum(one.reason is not None for one in found)} of {times} times disturbed; {pause:g} s between two.\n")
-    print("\n".join(summary(found)), flush=True)
+    if len(found) > 1:
+        print("\n".join(summary(found)), flush=True)
     return report(
         [
             Ratio("the reference, twice in a trial", "s", wall, "its limit", 1.0, at_most=1),

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.perf.drift import Time, summary
+import results
+from bench.core import UsageError
+from bench.perf.drift import Time, of_speed, summary
 from bench.perf.ratios import Ratio, keep, read, report
 from bench.perf.rounds import quartiles, times
 from bench.perf.work import exponent
@@ -81,6 +83,17 @@ def test_a_drift_that_the_reference_has_too_is_removed_and_one_that_it_has_not_i
     assert together[2].startswith("The reference removes 100% ")
     alone = summary([Time(rate, 50.0, 2 * rate, None) for rate in rates])
     assert alone[2].startswith("The reference removes 0% ")
+
+
+def test_a_rate_that_never_settled_is_the_median_of_its_windows_and_without_a_reference_there_is_none() -> None:
+    speed = results.Throughput(
+        windows=[10, 30, 20], reference=results.Reference(version=1, gflops=[40, 60]), reason="r"
+    )
+    assert of_speed(speed) == Time(20, 50, 40, "r")
+    assert of_speed(speed.model_copy(update={"images_per_second": 25.0})).rate == 25
+    for nothing in (None, results.Throughput(windows=[10]), speed.model_copy(update={"windows": []})):
+        with pytest.raises(UsageError, match="too short"):
+            of_speed(nothing)
 
 
 def test_what_a_side_prepares_is_not_timed() -> None:
