@@ -116,7 +116,8 @@ def summary(found: Sequence[Time]) -> list[str]:
         widths.append((high - low) / middle)
         lines.append(f"{name}: quartiles {low:.1f} and {high:.1f}, median {middle:.1f}; apart by {widths[-1]:.1%}")
     removed = 1 - widths[1] / widths[0] if widths[0] else 0.0
-    return [*lines, f"The reference removes {removed:.0%} of the spread (less than nothing: it adds to it).", ""]
+    change = f"removes {removed:.0%} of" if removed >= 0 else f"adds {-removed:.0%} to"
+    return [*lines, f"The reference {change} the spread.", ""]
 
 
 def _times(options: Sequence[str], times: int, pause: float) -> list[Time]:
