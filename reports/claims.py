@@ -94,13 +94,15 @@ def _answer(run: results.Run, claim: Claim, rare: Sequence[str]) -> tuple[Differ
     return between(samples, claim.first, claim.second, rank(cells).pool, LEVEL), seeds
 
 
-def between_views(first: Mapping[str, Mapping[int, float]], second: Mapping[str, Mapping[int, float]]) -> Difference:
+def between_views(
+    first: Mapping[str, Mapping[int, float]], second: Mapping[str, Mapping[int, float]], level: float = LEVEL
+) -> Difference:
     """Return the mean change over cells from one view to another of the same weights, by a paired t-test.
 
     The units are the seeds, each with the mean of its changes over the cells. The cells of a seed share the order of
     data and the augmentation, so their changes are no independent repetitions. Only seeds that all cells have count.
     """
-    return _of_changes(_changes(first, second))
+    return _of_changes(_changes(first, second), level)
 
 
 def _changes(first: Mapping[str, Mapping[int, float]], second: Mapping[str, Mapping[int, float]]) -> list[float]:
@@ -110,14 +112,14 @@ def _changes(first: Mapping[str, Mapping[int, float]], second: Mapping[str, Mapp
     return [float(np.mean([b[seed] - a[seed] for a, b in cells])) for seed in sorted(shared)]
 
 
-def _of_changes(changes: Sequence[float]) -> Difference:
+def _of_changes(changes: Sequence[float], level: float = LEVEL) -> Difference:
     """Return the mean change of the seeds with the interval and p-value of the one-sample t-test."""
     nan, n = float("nan"), len(changes)
     estimate = float(np.mean(changes)) if n else nan
     if n < 2 or np.ptp(changes) == 0:
         return Difference(estimate, nan, nan, nan, nan, "none")
     error = float(np.std(changes, ddof=1)) / math.sqrt(n)
-    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * error
+    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * error
     p = float(2 * stats.t.sf(abs(estimate) / error, n - 1))
     return Difference(estimate, estimate - half, estimate + half, p, n - 1, "paired")
 

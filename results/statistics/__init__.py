@@ -49,6 +49,13 @@ if TYPE_CHECKING:
         Ranking,
         rank,
     )
+    from results.statistics.simultaneous import (
+        beside_zero,
+        from_best,
+    )
+    from results.statistics.trends import (
+        rising,
+    )
 else:
     from bench.core.lazy import face
 

@@ -66,7 +66,7 @@ def document(
         *settings.description(run),
         *environment.setting(run, summary),
         Heading("Verdict"),
-        *sentences.verdict(summary),
+        *sentences.verdict(run, summary),
         *sentences.gaps(run, summary),
         *settings.section(run, summary),
     ]

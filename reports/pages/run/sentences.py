@@ -4,18 +4,27 @@ import math
 from collections import Counter
 
 import results
-from reports.document import Block, Bold, Inline, Paragraph
+from reports.advice import judged_views
+from reports.document import Block, Bold, Inline, Items, Paragraph, Text
 from reports.format import chance, estimate, number, percent
 from reports.pages.phrases import counted, listed, ok_first
+from reports.pages.run.advising import advice, carries, of_view
 from reports.summary import ALPHA, POWER, Summary
 
 
-def verdict(summary: Summary) -> list[Block]:
-    """Return, per data set, which cell wins, whether by more than the noise, and what these seeds could not detect."""
+def verdict(run: results.Run, summary: Summary) -> list[Block]:
+    """Return, per data set, which cell wins, how far the budget carries, what to take, and what seeds do not detect."""
     if summary.parts:
         return [
-            block for name, part in summary.parts.items() for block in (Paragraph([Bold(f"{name}:")]), *verdict(part))
+            block
+            for name, part in summary.parts.items()
+            for block in (Paragraph([Bold(f"{name}:")]), *verdict(run, part))
         ]
+    return [*standing(summary), *carries(run, summary), *advice(summary), *_noise(summary)]
+
+
+def standing(summary: Summary) -> list[Block]:
+    """Return which cell, or which view of the only cell, wins, and whether by more than the noise."""
     cells = summary.measured
     if not cells:
         nothing: list[Inline] = [
@@ -29,14 +38,31 @@ def verdict(summary: Summary) -> list[Block]:
         f" has the highest validation mIoU: {estimate(best.interval)} %. ",
     ]
     if len(cells) == 1:
-        return [Paragraph([*winner, "It is the only cell that was measured, so there is nothing to compare."])]
+        return _alone(winner, summary)
     tested = {pair: p for pair, p in summary.ranking.p.items() if not math.isnan(p)}
     if not tested:
         unknown = "No cell has seeds that differ, so the noise is unknown: "
         return [Paragraph([*winner, unknown, Bold("no difference can be tested.")], "unsure")]
     clear, words = _standing(summary)
-    blocks: list[Block] = [Paragraph([*winner, *words], "good" if clear else "unsure")]
-    return [*blocks, *_chances(summary), *_sensitivity(summary), *_correlation(summary)]
+    return [Paragraph([*winner, *words], "good" if clear else "unsure")]
+
+
+def _alone(winner: list[Inline], summary: Summary) -> list[Block]:
+    """Return the verdict on a run of one cell: on its views, if it has some."""
+    judged = judged_views(summary)
+    if not judged:
+        return [Paragraph([*winner, "It is the only cell that was measured, so there is nothing to compare."])]
+    best = summary.measured[0]
+    words = f" is the only cell: {estimate(best.interval)} % validation mIoU. Its views against "
+    rows: list[Text] = [of_view(one) for one in sorted(judged, key=lambda one: -one.gain.estimate)]
+    return [Paragraph([Bold(best.label), words, Bold("default"), ", the weights as trained:"]), Items(rows)]
+
+
+def _noise(summary: Summary) -> list[Block]:
+    """Return what the seeds tell of the noise; empty if nothing is to be compared."""
+    if len(summary.measured) < 2 or all(math.isnan(p) for p in summary.ranking.p.values()):
+        return []
+    return [*_chances(summary), *_sensitivity(summary), *_correlation(summary)]
 
 
 def _standing(summary: Summary) -> tuple[bool, list[Inline]]:
@@ -51,7 +77,9 @@ def _standing(summary: Summary) -> tuple[bool, list[Inline]]:
         return False, [Bold("No cell differs from it by more than the noise"), f"; {following}"]
     below = len(cells) - 1 - len(alike)
     names = listed([cell.label for cell in alike])
-    return False, [f"It is indistinguishable from {names}; {below} of the others are below it by more than the noise."]
+    verb = "is" if below == 1 else "are"
+    words = f"It is indistinguishable from {names}; {below} of the others {verb} below it by more than the noise."
+    return False, [words]
 
 
 def _chances(summary: Summary) -> list[Block]:
