@@ -45,7 +45,9 @@ def advice(summary: Summary) -> list[Block]:
     best, name = summary.measured[0].label, found.cell.label
     price = f"unless {percent(found.behind)} points (at most {percent(found.most)}) matter."
     faster = f", which trains {number(found.factor, 1)} times faster, {price}"
-    return [Paragraph([Bold("Recommendation:"), f" {name} and {best} are indistinguishable: take ", Bold(name), faster])]
+    return [
+        Paragraph([Bold("Recommendation:"), f" {name} and {best} are indistinguishable: take ", Bold(name), faster])
+    ]
 
 
 def of_view(one: JudgedView) -> Text:
