@@ -52,8 +52,8 @@ def document(
 
 
 _HOW = (
-    "Row: base, column: head. The word is the outcome of the gate, and leads to the verdicts. Incomplete: not every "
-    "cell of the two could be judged."
+    "Row: base, column: head. The word is the outcome of the gate, and leads to the verdicts. Cells missing: head lacks "
+    "cells of base, and nothing else regressed. Incomplete: not every cell of the two could be judged."
 )
 _JUDGED = (
     "Each value is judged against the last release before it that measured the cell, and against all releases since "
@@ -114,6 +114,14 @@ def _links(source: Source) -> Text:
     return [part for one in links for part in (", ", one)][1:]
 
 
+def _outcome(found: Comparison) -> tuple[str, Tone]:
+    """Return the outcome of a comparison in words, with its tone. A release may leave cells out without a regression."""
+    verdicts = {row.verdict for row in found.rows}
+    if found.outcome == "regressed" and not verdicts & {"regressed", "newly failing"}:
+        return "cells missing", _TONES["incomplete"]
+    return found.outcome, _TONES[found.outcome]
+
+
 def _matrix(
     sources: Sequence[Source], pairs: Mapping[tuple[int, int], Comparison], pages: Mapping[tuple[int, int], str]
 ) -> Table:
@@ -124,7 +132,8 @@ def _matrix(
         for head in heads:
             found = pairs.get((base, head))
             if found:
-                row.append(Field(Link(found.outcome, link(pages[base, head])), None, _TONES[found.outcome]))
+                word, tone = _outcome(found)
+                row.append(Field(Link(word, link(pages[base, head])), None, tone))
             else:
                 row.append("no shared cell" if head > base else "")
         rows.append(row)
