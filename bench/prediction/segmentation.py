@@ -50,14 +50,16 @@ def predictor(
     square = BACKBONES[spec.model.backbone].fixed_size
     refine = models.DenseCRF(from_logits=False) if crf else None
 
-    # One trace for images of all sizes.
-    @tf.function(input_signature=[tf.TensorSpec((1, None, None, 3), tf.uint8), *[tf.TensorSpec((2,), tf.int32)] * 2])
+    # One trace for images of all sizes. Nothing here needs AutoGraph, which would take seconds to find that out.
+    kinds = [tf.TensorSpec((1, None, None, 3), tf.uint8), *[tf.TensorSpec((2,), tf.int32)] * 2]
+
+    @tf.function(input_signature=kinds, autograph=False)
     def segmented(image: tf.Tensor, content: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
         margins = content[None] if square else None
         found = scores(model, image, scales=scales, flip=flip, crf=refine, sizes=margins)
         return tf.cast(labels(found[:, : content[0], : content[1]], size)[0], tf.uint8)
 
-    @tf.function(input_signature=[tf.TensorSpec((1, None, None, 3), tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec((1, None, None, 3), tf.float32)], autograph=False)
     def part(images: tf.Tensor) -> tf.Tensor:
         return probabilities(model, images, scales=scales, flip=flip)
 

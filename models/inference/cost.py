@@ -63,7 +63,7 @@ def cost_of(model: Any, size: tuple[int, int], trained: Any = None) -> Cost:
     if min(size) < 1:
         raise ValueError(f"size must be positive, got {size}")
     image = tf.TensorSpec((1, *size, 3), tf.float32)
-    forward = tf.function(lambda images: model(images, training=False)).get_concrete_function(image)
+    forward = tf.function(lambda images: model(images, training=False), autograph=False).get_concrete_function(image)
     return Cost(
         parameters=int(sum(math.prod(weight.shape) for weight in model.weights)),
         flops=sum(map(_flops, forward.graph.get_operations())),
@@ -147,7 +147,7 @@ def _kept_for_backward(model: Any, image: tf.TensorSpec) -> int:
         boundary.append(len(tf.compat.v1.get_default_graph().get_operations()))
         return tape.gradient(loss, model.trainable_variables)
 
-    graph = tf.function(step).get_concrete_function(image).graph
+    graph = tf.function(step, autograph=False).get_concrete_function(image).graph
     operations = graph.get_operations()
     forward, backward = operations[: boundary[-1]], operations[boundary[-1] :]
     activations = _reached(forward, graph.inputs[0])

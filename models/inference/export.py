@@ -57,7 +57,8 @@ def export(
     module = tf.Module()
     # The variables and not the layers: Keras 2 would write every layer's functions beside ours.
     module.weights = [_variable(weight) for part in (model, crf) for weight in getattr(part, "variables", ())]
-    module.serve = tf.function(serve, input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, "images")])
+    images = tf.TensorSpec((None, None, None, 3), tf.uint8, "images")
+    module.serve = tf.function(serve, input_signature=[images], autograph=False)  # which nothing here needs
     tf.saved_model.save(module, str(path), signatures=module.serve)
 
 
