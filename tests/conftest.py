@@ -1,18 +1,17 @@
 """What all tests share."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 from bench.core import prepare_process
+from tests.faults.thin import make_thin
 
 prepare_process()  # as every process that trains or predicts does, before TensorFlow comes in
 
 # Files in which a worker spends more than half a minute: they start first, so that no core waits for the last of them.
 LONGEST = (
-    "test_resume", "test_laws", "test_stops", "test_run", "test_trial", "test_schedule", "test_replicas",
-    "test_builder", "test_kill", "test_predict", "test_reports", "test_export", "test_command",
+    "test_laws", "test_schedule", "test_stops", "test_run", "test_resume", "test_replicas", "test_score_laws",
+    "test_trial", "test_builder", "test_command", "test_moves", "test_quiet_exit", "test_kill", "test_predict",
+    "test_reports", "test_export",
 )  # fmt: skip
 
 
@@ -34,11 +33,8 @@ def thin_resnet():
     """`resnet18` with one narrow block per stage, as in the processes of tests/faults/thin.py; its row."""
     from models import BACKBONES
 
-    source = importlib.util.spec_from_file_location("thin", Path(__file__).parent / "faults" / "thin.py")
-    module = importlib.util.module_from_spec(source)
-    source.loader.exec_module(module)
     row = BACKBONES["resnet18"]
     before = row.arguments
-    module.make_thin()
+    make_thin()
     yield row
     object.__setattr__(row, "arguments", before)

@@ -3,7 +3,6 @@
 The trials write numbers with noise that depends on turn and commit alone, so that every search can be repeated.
 """
 
-import importlib.util
 import json
 import os
 import signal
@@ -18,11 +17,9 @@ from bench.bisection import JOURNAL, BisectRequest, Limits, Measure, begin, read
 from bench.core import UsageError
 from bench.plan import GridRequest
 from bench.revisions import line_between, resolve
+from tests.revisions import toy_project as toy
 
 ROOT = Path(__file__).parents[2]
-_source = importlib.util.spec_from_file_location("toy_project", ROOT / "tests" / "revisions" / "toy_project.py")
-toy = importlib.util.module_from_spec(_source)
-_source.loader.exec_module(toy)
 TRIAL = toy.TRIAL.replace("random.Random()", "random.Random(asked.out.name)")
 WHAT = GridRequest(grid="losses", only=("loss=dice",), preset="smoke", settings=("data.train_limit=8",))
 COMMITS = 16

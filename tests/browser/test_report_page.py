@@ -1,25 +1,11 @@
 """The report as people meet it: in a real browser, offline, with eyes and keyboard."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 import reports
 import results
-
-HERE = Path(__file__).parent
-
-
-def _load(name, path):
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-chromium = _load("chromium", HERE / "chromium.py")
-fake = _load("fake_run", HERE.parent / "reports" / "fake_run.py")
+from tests.browser import chromium
+from tests.reports import fake_run as fake
 
 pytestmark = pytest.mark.skipif(bool(reason := chromium.missing()), reason=reason)
 

@@ -1,25 +1,11 @@
 """The static pages as people meet them: offline, on a phone, in the dark, with the keyboard, on paper."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 import reports
 import results
-
-HERE = Path(__file__).parent
-
-
-def _load(name, path):
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-chromium = _load("chromium", HERE / "chromium.py")
-made = _load("made_runs", HERE.parent / "results" / "made_runs.py")
+from tests.browser import chromium
+from tests.results import made_runs as made
 
 pytestmark = pytest.mark.skipif(bool(reason := chromium.missing()), reason=reason)
 

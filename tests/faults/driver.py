@@ -1,4 +1,4 @@
-"""The real command with trials that train nothing, for the tests of this folder."""
+"""The real command, with trials that train nothing or a thin model, for the tests of this folder."""
 
 import json
 import os
@@ -17,15 +17,18 @@ LOSSES = ("cross_entropy", "dice", "focal")
 
 
 class Driver:
-    """`bench.run` in a process group of its own, as a terminal would start it."""
+    """`bench.run` in a process group of its own, as a terminal would start it.
 
-    def __init__(self, cwd, *arguments, faults=None, prefix=()):
+    Its trials are those of a module beside this one: "fault_trials", which `faults` steers, or "thin_run".
+    """
+
+    def __init__(self, cwd, *arguments, faults=None, prefix=(), module="fault_trials"):
         if faults is not None:
             (cwd / "faults.json").write_text(json.dumps(faults))
         environment = {**os.environ, "PYTHONPATH": f"{HERE.parents[1]}:{HERE}", "FAULTS": str(cwd / "faults.json")}
         self.run = cwd / "runs" / "r"
         self.process = subprocess.Popen(
-            [*prefix, sys.executable, str(HERE / "fault_trials.py"), *map(str, arguments)],
+            [*prefix, sys.executable, "-m", module, *map(str, arguments)],
             cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             start_new_session=True,
         )  # fmt: skip

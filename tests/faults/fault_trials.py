@@ -1,4 +1,4 @@
-"""The real command with trials that train nothing: `python fault_trials.py ARGUMENTS OF bench.run`.
+"""The real command with trials that train nothing: `python -m fault_trials ARGUMENTS OF bench.run`.
 
 What a trial does stands in the file that FAULTS names, a JSON object of behaviours by loss; without one it is done.
 """

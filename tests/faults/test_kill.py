@@ -3,18 +3,13 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import psutil
-import pytest
 
 import results
 from bench.core import CHECKPOINT_FILE
+from tests.faults.driver import Driver
 
-PROJECT = Path(__file__).resolve().parents[2]
 TINY = [
     "--preset", "smoke", "--seeds", "1", "--gpus-per-trial", "0", "--out", "runs", "--name", "r",
     *(x for field in (
@@ -24,25 +19,6 @@ TINY = [
         "eval.window_steps=1",
     ) for x in ("--set", field)),
 ]  # fmt: skip
-
-
-def _start(cwd, *arguments):
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "bench.run", *arguments],
-        cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-
-
-def _wait_for(condition, process, seconds=180):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        if process.poll() is not None:
-            pytest.fail(f"ended early with {process.returncode}: {process.stdout.read()}")
-        time.sleep(0.02)
-    return pytest.fail("timed out")
 
 
 def _worker(driver, trial_log):
@@ -57,32 +33,26 @@ def _worker(driver, trial_log):
 
 
 def test_a_killed_training_goes_on_where_its_last_epoch_ended(tmp_path):
-    run = tmp_path / "runs" / "r"
     for name in ("models", "losses"):  # packages of the user, which no process of the run may import
         (tmp_path / f"{name}.py").write_text("raise SystemExit('not the suite's')")
-    driver = _start(tmp_path, "--grid", "losses", "--only", "loss=dice", *TINY)
-    try:
-        log = _wait_for(lambda: next(iter(run.glob("trials/dice-*/log.txt")), None), driver)
-        process = _wait_for(lambda: _worker(driver, log), driver)
-        _wait_for(lambda: (log.parent / CHECKPOINT_FILE).exists(), driver)
-        process.send_signal(signal.SIGKILL)
-        output = driver.communicate(timeout=180)[0]
-    finally:
-        if driver.poll() is None:
-            driver.kill()
-    assert driver.returncode == 4, output
+    driver = Driver(tmp_path, "--grid", "losses", "--only", "loss=dice", *TINY, module="thin_run")
+    log = driver.wait_for(lambda: next(iter(driver.run.glob("trials/dice-*/log.txt")), None))
+    process = driver.wait_for(lambda: _worker(driver.process, log))
+    driver.wait_for((log.parent / CHECKPOINT_FILE).exists)
+    process.send_signal(signal.SIGKILL)
+    status, output = driver.end()
+    assert status == 4, output
     record = results.read(log.parent)
     assert (record.status, record.error.kind, record.error.detail["signal"]) == ("crashed", "died", "SIGKILL")
     assert [epoch.epoch for epoch in record.history] == [1]
     assert "--resume" in output
-    assert json.loads((run / "run.json").read_text())["status"] == "incomplete"
-    assert set(results.load(run).status) == {"crashed"}
+    assert json.loads((driver.run / "run.json").read_text())["status"] == "incomplete"
+    assert set(results.load(driver.run).status) == {"crashed"}
 
-    again = _start(tmp_path, "--resume", str(run))
-    output = again.communicate(timeout=240)[0]
-    assert again.returncode == 0, output
+    status, output = Driver(tmp_path, "--resume", str(driver.run), module="thin_run").end()
+    assert status == 0, output
     resumed = results.read(log.parent)
     assert resumed.status == "ok"
     assert (resumed.environment["attempt"], resumed.environment["resumed_after_epoch"]) == (2, 1)
     assert resumed.history[0] == record.history[0]
-    assert (run / "report" / "report.md").exists()
+    assert (driver.run / "report" / "report.md").exists()

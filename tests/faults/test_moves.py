@@ -1,19 +1,12 @@
 """The real command on data that are moved between two calls of it."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 import results
-
-HERE = Path(__file__).resolve().parent
-_source = importlib.util.spec_from_file_location("driver", HERE / "driver.py")
-made = importlib.util.module_from_spec(_source)
-_source.loader.exec_module(made)
-Driver = made.Driver
+from tests.faults.driver import Driver
 
 
 def _set(root, value):

@@ -1,6 +1,5 @@
 """The real command with real processes and trials that train nothing: searches, deaths, full and read-only disks."""
 
-import importlib.util
 import json
 import re
 import subprocess
@@ -10,12 +9,9 @@ from pathlib import Path
 import pytest
 
 import results
+from tests.faults.driver import Driver, grid
 
 HERE = Path(__file__).resolve().parent
-_source = importlib.util.spec_from_file_location("driver", HERE / "driver.py")
-made = importlib.util.module_from_spec(_source)
-_source.loader.exec_module(made)
-Driver, grid, LOSSES = made.Driver, made.grid, made.LOSSES
 
 
 def _by_label(run):

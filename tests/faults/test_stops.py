@@ -1,21 +1,15 @@
 """The command is stopped, by signals and by death, and taken up again: what is kept, and what is recorded."""
 
-import importlib.util
 import json
 import os
 import re
 import shutil
 import signal
 import time
-from pathlib import Path
 
 import psutil
 
-HERE = Path(__file__).resolve().parent
-_source = importlib.util.spec_from_file_location("driver", HERE / "driver.py")
-made = importlib.util.module_from_spec(_source)
-_source.loader.exec_module(made)
-Driver, grid, LOSSES = made.Driver, made.grid, made.LOSSES
+from tests.faults.driver import LOSSES, Driver, gone, grid, listens_on, started_waiting
 
 
 def test_a_trial_that_is_recorded_but_does_not_end_counts_as_recorded_and_its_place_is_freed(tmp_path):
@@ -27,7 +21,7 @@ def test_a_trial_that_is_recorded_but_does_not_end_counts_as_recorded_and_its_pl
     assert driver.statuses() == dict.fromkeys(LOSSES, "ok")
     (log,) = driver.run.glob("trials/cross_entropy-*/log.txt")
     assert "It was complete, but its process had not exited after 1 s and was killed" in log.read_text()
-    made.gone(family)
+    gone(family)
 
 
 def test_a_stopped_run_keeps_what_is_done_records_what_ran_and_leaves_what_had_not_begun_again(tmp_path):
@@ -50,21 +44,21 @@ def test_a_stopped_run_keeps_what_is_done_records_what_ran_and_leaves_what_had_n
         assert {path: path.read_bytes() for path in left} == left
         assert json.loads((again.run / "run.json").read_text())["status"] == "interrupted"
         assert "--resume runs/r" in output
-        made.gone(family)
+        gone(family)
 
 
 def test_a_killed_driver_loses_what_ran_and_is_resumed(tmp_path):
     driver = Driver(tmp_path, *grid(), faults={"dice": "wait"})
-    driver.wait_for(lambda: made.started_waiting(driver))
+    driver.wait_for(lambda: started_waiting(driver))
     second = Driver(tmp_path, "--resume", "runs/r")
     status, output = second.end()
     assert (status, output.count("\n")) == (2, 1)
     assert "is being written by another process" in output
     family = psutil.Process(driver.process.pid).children(recursive=True)
-    assert {address for process in family for address in made.listens_on(process)} == {"127.0.0.1"}
+    assert {address for process in family for address in listens_on(process)} == {"127.0.0.1"}
     driver.process.send_signal(signal.SIGKILL)
     driver.end()
-    made.gone(family)
+    gone(family)
     assert driver.statuses() == {"cross_entropy": "ok"}
     (kept,) = driver.run.glob("trials/cross_entropy-*/record.json")
     before = kept.read_bytes()

@@ -1,16 +1,10 @@
 """Counting what repetitions of a comparison of equal code say about speed."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 import results
 from bench.perf.false_alarms import Counted, count, exact_interval, repetitions, report
-
-_source = importlib.util.spec_from_file_location("made_runs", Path(__file__).parents[1] / "results/made_runs.py")
-made_runs = importlib.util.module_from_spec(_source)
-_source.loader.exec_module(made_runs)
+from tests.results import made_runs
 
 
 def test_the_exact_interval_of_a_proportion():

@@ -1,6 +1,5 @@
 """The history in a terminal of any width, and as values."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -10,11 +9,9 @@ from rich.cells import cell_len
 import results
 from reports import markdown, release_history
 from results import margins
+from tests.results import made_runs as made
 
 HERE = Path(__file__).parent
-_spec = importlib.util.spec_from_file_location("made_runs", HERE.parent / "results" / "made_runs.py")
-made = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(made)
 
 METRICS = [*margins.read(str(margins.DEFAULT)).metrics]
 LONG = "16 crf(gaussian_sxy=1,gaussian_compat=1,bilateral_sxy=26,bilateral_compat=3)"

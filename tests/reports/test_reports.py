@@ -1,9 +1,7 @@
 """Reports of made-up runs: what they must state, for every shape of run, in equal bytes."""
 
-import importlib.util
 import json
 import re
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -11,10 +9,7 @@ from PIL import Image
 import reports
 import results
 from reports.summary import summarize
-
-_source = importlib.util.spec_from_file_location("fake_run", Path(__file__).with_name("fake_run.py"))
-fake = importlib.util.module_from_spec(_source)
-_source.loader.exec_module(fake)
+from tests.reports import fake_run as fake
 
 
 def written(folder):

@@ -1,8 +1,6 @@
 """What a report says was trained: shared settings once, differing ones per cell, a search with its candidates."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 
@@ -12,10 +10,7 @@ from reports.document import Document, Facts
 from reports.pages import run as page
 from reports.settings import Tuned, settings
 from reports.summary import summarize
-
-_source = importlib.util.spec_from_file_location("fake_run", Path(__file__).with_name("fake_run.py"))
-fake = importlib.util.module_from_spec(_source)
-_source.loader.exec_module(fake)
+from tests.reports import fake_run as fake
 
 SPEC = {
     "model": {"backbone": "resnet18", "weights": "none", "output_stride": 16, "head": "bilinear"},

@@ -1,6 +1,5 @@
 """The folder of static pages: complete, the same for the same runs, and never half of anything."""
 
-import importlib.util
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -9,11 +8,9 @@ import pytest
 
 import reports
 import results
+from tests.results import made_runs as made
 
 ROOT = Path(__file__).resolve().parents[2]
-_spec = importlib.util.spec_from_file_location("made_runs", ROOT / "tests" / "results" / "made_runs.py")
-made = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(made)
 
 
 def made_release(folder, miou=0.7, rate=40.0, machine=made.MACHINE, cells=("dice", "ce"), **more):

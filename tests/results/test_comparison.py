@@ -1,6 +1,5 @@
 """Two runs side by side: every verdict, what cannot be compared, and the command with its formats and exit statuses."""
 
-import importlib.util
 import json
 import re
 import shutil
@@ -16,11 +15,9 @@ from bench import compare
 from reports.pages.comparison import forest
 from results import release
 from results.comparison import margins
+from tests.results import made_runs as made
 
 ROOT = Path(__file__).parents[2]
-_source = importlib.util.spec_from_file_location("made_runs", Path(__file__).with_name("made_runs.py"))
-made = importlib.util.module_from_spec(_source)
-_source.loader.exec_module(made)
 
 LABELS = ["ce", "dice", "bce", "focal"]
 

@@ -1,15 +1,9 @@
 """Lines over releases, worked out by hand: a step, a slow drift, no change, another machine, another scoring."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 import results
-
-_spec = importlib.util.spec_from_file_location("made_runs", Path(__file__).with_name("made_runs.py"))
-made = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(made)
+from tests.results import made_runs as made
 
 OTHER = {**made.MACHINE, "processor": "Intel Xeon"}
 

@@ -1,6 +1,5 @@
 """Revisions by name, their worktrees and environments, and trials that run their code and no other."""
 
-import importlib.util
 import json
 import os
 import signal
@@ -16,10 +15,8 @@ from bench.core import ROOMS, UsageError
 from bench.plan import Cell, grid
 from bench.revisions import Runnable, Worktrees, environments, launcher, measure, refusal, resolve, runnable
 from bench.spec import as_settings
+from tests.revisions import toy_project as toy
 
-_source = importlib.util.spec_from_file_location("toy_project", Path(__file__).with_name("toy_project.py"))
-toy = importlib.util.module_from_spec(_source)
-_source.loader.exec_module(toy)
 ROOT = Path(__file__).parents[2]
 CELL = Cell("thin", {"loss": "dice"}, grid.single(["loss.name=dice", "placement.cpus=1"], "smoke", "float32"))
 

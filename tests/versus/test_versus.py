@@ -1,6 +1,5 @@
 """Two revisions of a small repository side by side: turns, verdicts, interruption, bad input. Ray and git are real."""
 
-import importlib.util
 import json
 import os
 import signal
@@ -16,10 +15,8 @@ import results
 from bench.core import UsageError
 from bench.plan import GridRequest, grid
 from bench.versus import SIDES, Request, pairs, run
+from tests.revisions import toy_project as toy
 
-_source = importlib.util.spec_from_file_location("toy_project", Path(__file__).parents[1] / "revisions/toy_project.py")
-toy = importlib.util.module_from_spec(_source)
-_source.loader.exec_module(toy)
 ROOT = Path(__file__).parents[2]
 QUIET = Console(quiet=True)
 BASE = {
