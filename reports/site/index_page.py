@@ -52,8 +52,8 @@ def document(
 
 
 _HOW = (
-    "Row: base, column: head. The word is the outcome of the gate, and leads to the verdicts. Cells missing: head lacks "
-    "cells of base, and nothing else regressed. Incomplete: not every cell of the two could be judged."
+    "Row: base, column: head. The word is the outcome of the gate, and leads to the verdicts. Cells missing: head "
+    "lacks cells of base, and nothing else regressed. Incomplete: not every cell of the two could be judged."
 )
 _JUDGED = (
     "Each value is judged against the last release before it that measured the cell, and against all releases since "
@@ -115,7 +115,7 @@ def _links(source: Source) -> Text:
 
 
 def _outcome(found: Comparison) -> tuple[str, Tone]:
-    """Return the outcome of a comparison in words, with its tone. A release may leave cells out without a regression."""
+    """Return the outcome of a comparison in words, and its tone. Cells left out are no regression."""
     verdicts = {row.verdict for row in found.rows}
     if found.outcome == "regressed" and not verdicts & {"regressed", "newly failing"}:
         return "cells missing", _TONES["incomplete"]
