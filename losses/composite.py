@@ -1,5 +1,6 @@
 """Sums of losses: any sum, and the sums that have a name."""
 
+import dataclasses
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -88,6 +89,11 @@ class RegionCompound(Compound):
     classes: str | Sequence[int] = "present"
     smooth: float = 0.0
 
+    def check(self) -> None:
+        for name in (field.name for field in dataclasses.fields(self) if field.name.endswith("_weight")):  # type: ignore[arg-type]
+            require((value := getattr(self, name)) >= 0.0, name, value, "a number >= 0")
+        super().check()
+
     @property
     def regions(self) -> dict[str, Any]:
         """Return the parameters of that term."""
@@ -98,10 +104,6 @@ class WithDice(RegionCompound):
     """dice_weight * Dice + a pixel loss, which subclasses give as `other`."""
 
     dice_weight: float = 1.0
-
-    def check(self) -> None:
-        require(self.dice_weight >= 0.0, "dice_weight", self.dice_weight, "a number >= 0")
-        super().check()
 
     @property
     def other(self) -> Term:

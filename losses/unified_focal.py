@@ -24,8 +24,8 @@ class Unified(RegionCompound):
     gamma: float = 0.5
 
     def check(self) -> None:
-        for parameter in ("balance", "delta"):
-            require(0.0 <= (value := getattr(self, parameter)) <= 1.0, parameter, value, "in [0, 1]")
+        require(0.0 <= self.balance <= 1.0, "balance", self.balance, "in [0, 1]")
+        require(0.0 < self.delta <= 1.0, "delta", self.delta, "in (0, 1]")
         require(0.0 <= self.gamma < 1.0, "gamma", self.gamma, "in [0, 1)")
         super().check()
 

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 import losses
+from losses.boundary import border_distance
 
 # One row: truth 0 1 1 0 0, foreground probabilities .1 .9 .8 .4 .2.
 P = np.array([0.1, 0.9, 0.8, 0.4, 0.2])
@@ -27,6 +28,13 @@ def test_boundary_by_hand() -> None:
     assert float(losses.get("boundary")(LABELS, TWO_CHANNELS)) == pytest.approx((foreground + background) / 2)
     weighted = losses.get("boundary", class_weights=[1, 3])(LABELS, TWO_CHANNELS)
     assert float(weighted) == pytest.approx((3 * foreground + background) / 4)
+
+
+def test_half_a_share_is_outside_the_region() -> None:
+    shares = np.array([0.5, 1, 0.6, 0.5, 0], np.float32).reshape(1, 1, 5)
+    region, distances = border_distance(tf.constant(shares[..., None]), tf.ones((1, 1, 5), tf.bool), partition=False)
+    assert region.numpy().ravel().tolist() == LABELS.astype(bool).ravel().tolist()
+    assert distances.numpy().ravel().tolist() == [1, 1, 1, 1, 2]
 
 
 def test_boundary_gradient_is_the_distance() -> None:

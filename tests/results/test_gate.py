@@ -198,6 +198,32 @@ def test_probability_best_of_two_is_a_t_probability():
     assert all(np.isnan(one) for one in aggregates.probability_best(statistics.intervals(lone), None).values())
 
 
+def test_probability_best_of_cells_with_a_noise_of_their_own_or_none():
+    cells = {"a": [1, 2, 3], "b": [4, 5, 6], "c": [2, 3, 4], "outlier": [0, 50, 100], "same": [20, 20, 20], "none": []}
+    found = aggregates.probability_best(statistics.intervals(cells), statistics.pool(cells))
+    assert [*found] == ["a", "b", "c", "outlier", "same"]
+    # The outlier's mean is t(2) around 50, the other one is 20 in every draw; a, b and c are far below.
+    assert found["outlier"] == pytest.approx(stats.t.cdf((50 - 20) / stats.sem([0, 50, 100]), 2), abs=0.015)
+    assert found["same"] == pytest.approx(1 - found["outlier"])
+
+
+def test_of_two_equal_cells_without_noise_the_first_is_the_best():
+    cells = {"a": [1, 2, 3], "first": [9, 9], "second": [9, 9]}
+    found = aggregates.probability_best(statistics.intervals(cells), statistics.pool(cells))
+    assert found == {"a": pytest.approx(0, abs=0.01), "first": pytest.approx(1, abs=0.01), "second": 0}
+
+
+def test_aggregates_of_little_or_nothing():
+    assert np.isnan(aggregates.probability_of_improvement([], [1.0]))
+    assert np.isnan(aggregates.probability_of_improvement([1.0], []))
+    assert np.isnan(aggregates.performance_profile([[], []], [0.5, 1.0])).tolist() == [True, True]
+    assert aggregates.performance_profile([[1.0, 2.0], []], [1.0]).tolist() == [0.5], "above, and not at, a threshold"
+    for tasks, value in ([[], []], np.nan), ([[0.5], [0.6, 0.7]], 0.6), ([[0.5, 0.5], [], [0.5, 0.5]], 0.5):
+        found = aggregates.interquartile_mean(tasks)
+        assert found.value == pytest.approx(value, nan_ok=True)
+        assert np.isnan([found.low, found.high]).all(), "nothing that could be resampled"
+
+
 def test_aggregates_by_hand():
     assert aggregates.probability_of_improvement([1, 2], [2, 3]) == pytest.approx((2 + 1 + 0.5) / 4)
     found = aggregates.interquartile_mean([[0.0, 1.0, 2.0, 3.0], [4.0, 5.0, 6.0, 100.0]])

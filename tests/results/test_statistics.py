@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from results import statistics
+from results.statistics.multiplicity import discovered
 from results.statistics.ranking import letters
 
 
@@ -81,9 +82,9 @@ def test_a_cell_that_measured_nothing_has_no_interval_and_takes_none_from_the_ot
 
 def test_the_power_of_a_test_that_asks_for_a_least_estimate_too():
     """Without noise in the error, whichever of the two bounds is higher decides."""
-    for least in (1.0, 2.5):
-        bound = max(stats.norm.ppf(0.95), least)
-        assert statistics.power_of_t(1e7, 0.05, 2.0, least) == pytest.approx(stats.norm.sf(bound - 2), abs=1e-4)
+    for alpha, least in ((0.05, 1.0), (0.05, 2.5), (0.3, 1.0)):
+        bound = max(stats.norm.ppf(1 - alpha), least)
+        assert statistics.power_of_t(1e7, alpha, 2.0, least) == pytest.approx(stats.norm.sf(bound - 2), abs=1e-4)
     assert statistics.power_of_t(4, 0.05, 3.0, 1e-9) == pytest.approx(statistics.power_of_t(4, 0.05, 3.0), abs=1e-4)
 
 
@@ -131,6 +132,20 @@ def test_holm_by_hand():
     )
 
 
+def test_the_false_discovery_rate_by_hand():
+    # Sorted .01 .03 .04 .8 times 4/1 4/2 4/3 4/4 = .04 .06 .0533 .8; the largest that passes takes the smaller along.
+    p = np.array([0.04, np.nan, 0.01, 0.8, 0.03])
+    assert discovered(p, 0.05).tolist() == [False, False, True, False, False]
+    assert discovered(p, 0.054).tolist() == [True, False, True, False, True]
+    assert discovered(np.array([0.05]), 0.05).tolist() == [True], "at the rate itself"
+    assert discovered(np.array([np.nan, np.nan]), 1.0).tolist() == [False, False]
+
+
+@pytest.mark.parametrize(("sd", "n", "df"), [(0.0, 3, 4), (1.0, 0, 4), (1.0, 3, 0), (float("nan"), 3, 4)])
+def test_without_noise_seeds_or_degrees_of_freedom_no_difference_is_known_to_be_detectable(sd, n, df):
+    assert np.isnan(statistics.smallest_detectable(sd, n, df))
+
+
 @pytest.mark.parametrize(("n", "sigmas"), [(3, 2.03), (5, 1.57), (10, 1.11)])
 def test_smallest_detectable_tends_to_the_normal_formula(n, sigmas):
     assert statistics.smallest_detectable(1.0, n, 1e6, sides=1) == pytest.approx(sigmas, abs=0.005)
@@ -174,6 +189,17 @@ def test_two_shared_seeds_are_enough_to_be_taken_out():
     ranking = statistics.rank(cells)
     assert (ranking.method, ranking.pool.df) == ("blocked", 2)
     assert ranking.pool.variance == pytest.approx(0.01**2 / 2)
+
+
+def test_seeds_that_explain_everything_leave_no_noise_to_test_with():
+    """Always 1 apart: without the seeds nothing would be left, and any difference would count."""
+    ranking = statistics.rank({"b": {0: 1.0, 1: 3.0, 2: 5.0}, "a": {0: 0.0, 1: 2.0, 2: 4.0}})
+    assert (ranking.method, ranking.correlation, ranking.pool.variance) == ("pooled", 1.0, 4.0)
+    assert ranking.groups == {"b": "a", "a": "a"}
+
+
+def test_equal_means_are_in_the_order_of_their_names():
+    assert statistics.rank({"c": {0: 1.0, 1: 2.0}, "a": {0: 2.0, 1: 1.0}, "b": {0: 3.0}}).order == ("b", "a", "c")
 
 
 def test_a_constant_cell_stays_apart_where_the_seeds_are_taken_out():

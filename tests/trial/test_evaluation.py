@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import losses
 from bench.trial import RunningConfusion
-from bench.trial.evaluator import Evaluator, label_map
+from bench.trial.evaluator import Evaluator, Scores, label_map
 from bench.trial.metrics import UNROLLED, boundary_band, class_dice, confusion_matrix, score_image
 from results import class_iou
 
@@ -38,6 +38,34 @@ def test_the_running_matrix_is_that_of_the_arg_max(classes):
     beside = np.stack([logits, -logits], 1)  # an auxiliary head's logits come second
     metric.update_state(truth, tf.constant(beside))
     np.testing.assert_array_equal(metric.counts(), expected)
+
+
+def test_the_running_miou_is_over_the_classes_that_occur():
+    metric = RunningConfusion(4)
+    assert float(metric.result()) == 0, "nothing was seen"
+    # Class 0: hit 1 of 2, predicted 1; class 1: hit 1 of 1, predicted 2; classes 2 and 3 do not occur.
+    metric.update_state(np.array([[[0, 0, 1, 255]]]), tf.one_hot([[[0, 1, 1, 3]]], 4))
+    assert float(metric.result()) == pytest.approx((1 / 2 + 1 / 2) / 2)
+
+
+def test_the_row_of_a_view_by_hand():
+    matrix = np.array([[1, 1, 0, 0], [0, 2, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]])
+    near = np.zeros((5, 5), int)
+    near[0, :2] = near[4, 4] = 3  # the last row and column are not near a boundary
+    scores = Scores(matrix, near, np.array([0.25, np.nan, 0.75]), 0.5, 6, 2.0)
+    row = scores.as_dict(("a", "b", "c", "d"))
+    assert {name: row[name] for name in ("miou", "mean_dice", "pixel_accuracy", "mean_image_iou", "boundary_iou")} == {
+        "miou": pytest.approx((1 / 3 + 2 / 3 + 0) / 3),
+        "mean_dice": pytest.approx((1 / 2 + 4 / 5 + 0) / 3),
+        "pixel_accuracy": pytest.approx(3 / 5),
+        "mean_image_iou": 0.5,
+        "boundary_iou": pytest.approx((1 / 2 + 0) / 2),
+    }
+    assert (row["images"], row["loss"], row["images_per_second"], row["absent_classes"]) == (6, 0.5, 3.0, ["d"])
+    assert (row["confusion"], len(row["iou"]), len(row["dice"]), len(row["boundary"])) == (matrix.tolist(), 4, 4, 4)
+    nothing = Scores(0 * matrix, 0 * near, np.array([np.nan]), 0.0, 1, 0.0).as_dict(("a", "b", "c", "d"))
+    assert np.isnan([nothing[name] for name in ("miou", "mean_dice", "pixel_accuracy", "mean_image_iou")]).all()
+    assert (nothing["images_per_second"], nothing["absent_classes"]) == (None, ["a", "b", "c", "d"])
 
 
 def test_iou_and_dice_by_hand():

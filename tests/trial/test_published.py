@@ -40,6 +40,18 @@ def test_the_three_numbers_by_hand() -> None:
     }
 
 
+def test_a_batch_without_foreground_counts_as_found() -> None:
+    """By the constants that those projects add above and below the line, 1e-15 and 1e-7."""
+    nothing = legacy_iou.metrics(np.zeros((1, 2, 3)), np.eye(2))
+    assert (nothing["soft_iou"], nothing["soft_dice"]) == (1, 1)
+    some = np.array([[[0, 1e-7, 1e-7], [0, 1e-15, 0]]])
+    assert legacy_iou.metrics(some, np.eye(2)) == {
+        "soft_iou": pytest.approx(1 / 2),
+        "soft_dice": pytest.approx(1 / 3, rel=1e-6),
+        "class_recall": 1,
+    }
+
+
 def test_soft_dice_over_all_classes_is_the_mean_probability_of_the_truth() -> None:
     """So that two models with the same labels differ by their confidence alone."""
     labels, values = tf.constant(LABELS), []
