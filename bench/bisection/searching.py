@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -137,7 +138,8 @@ def _run(journal: Journal, folder: Path, limits: Limits, say: Say) -> Answer:
         with Checkouts(journal) as checkouts:
             journal, search, ended = _measure_all(journal, checkouts, folder, limits, say)
     except KeyboardInterrupt:
-        say(f"Interrupted; every complete trial is kept. Go on with: python -m bench.bisect --resume {folder}")
+        again = shlex.join(["python", "-m", "bench.bisect", "--resume", str(folder)])
+        say(f"Interrupted; every complete trial is kept. Go on with: {again}")
         raise
     effect = effect_across(journal.scores, *_ends(search, journal))
     answer = conclude(search, journal.line, journal.measure, effect, journal.used, journal.alpha, ended)

@@ -20,7 +20,13 @@ from bench.revisions import line_between, resolve
 from tests.revisions import toy_project as toy
 
 ROOT = Path(__file__).parents[2]
-TRIAL = toy.TRIAL.replace("random.Random()", "random.Random(asked.out.name)")
+CACHE = """
+cache = Path(os.environ["SEGMENTATION_BENCH_CACHE"])
+(asked.out / "warm.json").write_text(json.dumps((cache / "decoded").exists()))
+cache.mkdir(exist_ok=True)
+(cache / "decoded").touch()
+"""
+TRIAL = toy.TRIAL.replace("random.Random()", "random.Random(asked.out.name)") + CACHE
 WHAT = GridRequest(grid="losses", only=("loss=dice",), preset="smoke", settings=("data.train_limit=8",))
 COMMITS = 16
 FREE = Limits()
@@ -68,6 +74,9 @@ def test_the_commit_that_slows_the_step_by_15_percent_is_named(tmp_path):
     assert answer.trials < 3 * COMMITS
     assert answer.text.startswith(f'Found: {commit.commit[:12]} "Change 11" ({commit.author_date}) made images_per')
     assert any(line.startswith("commit 8 of 16 (") and "as good as GOOD, after" in line for line in said)
+    warm = [*(tmp_path / "search").rglob("warm.json")]
+    assert len(warm) == len(journal.trials)
+    assert not any(json.loads(file.read_text()) for file in warm), "the tested commit would be the only one without"
     record = json.loads((tmp_path / "search" / journal.trials[0].folder / "record.json").read_text())
     assert record["throughput"]["images_per_second"] == journal.trials[0].value
 

@@ -193,9 +193,9 @@ def test_a_plan_out_of_its_ranges_is_refused(plan):
 def test_simulated_without_a_change_a_commit_is_named_in_one_search_in_twenty_at_most():
     rng = np.random.default_rng(3)
     world = simulation.World("no change", (0.0,) * 9)
-    answers = [simulation.search(world, rng, most_turns=6) for _ in range(600)]
+    answers = [simulation.search(world, rng, most_turns=6) for _ in range(400)]
     wrong = np.mean([answer.kind == "wrong" for answer in answers])
-    assert 0.005 <= wrong <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 600), "the bar is the promise and two standard errors"
+    assert 0.005 <= wrong <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 400), "the bar is the promise and two standard errors"
 
 
 def test_simulated_with_a_large_change_the_commit_is_named():
