@@ -60,6 +60,7 @@ def between(start: Sample, end: Sample) -> dict[str, Any]:
     if busy is not None and own > seconds * _RESOLUTION and busy + 2 * _RESOLUTION * start.cores < _HIDDEN * own:
         busy = steal = None
     whole = seconds * start.cores
+    left_free = max(0.0, seconds * (start.cores + start.free) - max(whole, own))  # helper threads may use more cores
 
     def share(spent: float | None) -> float | None:
         return None if spent is None or whole <= 0 else spent / whole
@@ -68,7 +69,7 @@ def between(start: Sample, end: Sample) -> dict[str, Any]:
         "seconds": seconds,
         "own": share(own),
         # What others do on cores that the trial has no threads for takes nothing from it.
-        "others": share(None if busy is None else max(0.0, busy - own - seconds * start.free)),
+        "others": share(None if busy is None else max(0.0, busy - own - left_free)),
         "steal": share(steal),
         "throttled": share(throttled),
         "stood_still_s": end.stood_still - start.stood_still,

@@ -45,6 +45,8 @@ def test_work_on_cores_that_the_trial_leaves_free_takes_nothing_from_it():
     start, end = (dataclasses.replace(one, free=6) for one in (START, after(others=13)))
     assert disturbances.between(start, end)["others"] == pytest.approx(1 / 4)
     assert disturbances.between(start, dataclasses.replace(end, busy=1015.6))["others"] == pytest.approx(0, abs=1e-9)
+    eager = dataclasses.replace(after(own=5, others=12), free=6)  # its helpers use one of these: 11 are left to others
+    assert disturbances.between(start, eager)["others"] == pytest.approx(1 / 4)
 
 
 @pytest.mark.parametrize("changes", [{"busy": None}, {"busy": 1000.0}])
