@@ -1,8 +1,5 @@
 """What a report advises: how far the budget carries, which of the equals to take, how the views of one cell do."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 import results
@@ -11,10 +8,7 @@ from reports.advice import budget, choice, judged_views
 from reports.pages import run as page
 from reports.summary import summarize
 from results.statistics import from_best, rank, rising
-
-_source = importlib.util.spec_from_file_location("fake_run", Path(__file__).with_name("fake_run.py"))
-fake = importlib.util.module_from_spec(_source)
-_source.loader.exec_module(fake)
+from tests.reports import fake_run as fake
 
 
 def _read(folder):
