@@ -106,6 +106,11 @@ def resume(path: Path, request: RunRequest, frontend: Frontend) -> Outcome:
     cluster_checks.check_trackers(request.track)
     resumption.check_request(request)
     folder = RunFolder.open(path)
+    if side := folder.manifest().get("revision"):
+        raise UsageError(
+            f"--resume {path}: one side of a comparison, measured with the code of {side['name']}; go on with the "
+            f"command of the comparison and --out {path.parent}"
+        )
     policy = request.policy.over(folder.manifest().get("policy", {}))
     found = resumption.examine(folder, request, frontend.ask)
     what, at_a_time = request.what, request.max_concurrent

@@ -113,6 +113,7 @@ def main(
         list[str] | None, typer.Option("--set", help="field=value; added to the settings of a small trial.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the comparison; one that holds it is finished.")] = None,
+    repository: Annotated[Path, typer.Option(help="A checkout of the project; default: here.")] = Path(),
 ) -> int:
     """Compare a revision with itself, and print how many comparisons call equal code slower."""
     signals.install()
@@ -120,7 +121,7 @@ def main(
         grid=grid, seeds=repetitions * seeds, only=tuple(only or ()), preset="smoke", settings=(*SMALL, *(set_ or ()))
     )
     request = Request(
-        sides={"base": revision, "head": revision}, what=what, out=out,
+        sides={"base": revision, "head": revision}, what=what, out=out, repository=repository,
         command=shlex.join(["python", "-m", "bench.perf.false_alarms", *sys.argv[1:]]),
     )  # fmt: skip
     folder = Path(run(request, cli.console()).head.folder).parent

@@ -1,5 +1,6 @@
 """Two revisions of a small repository side by side: turns, verdicts, interruption, bad input. Ray and git are real."""
 
+import io
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from rich.console import Console
 
 import results
 from bench.core import UsageError
+from bench.execution import RunRequest, session
 from bench.plan import GridRequest, grid
 from bench.versus import SIDES, Request, pairs, run
 from tests.revisions import toy_project as toy
@@ -101,6 +103,8 @@ def test_a_comparison_that_is_stopped_goes_on_and_finds_what_became_worse(projec
     assert "regressed" in (out / "comparison.md").read_text()
     assert "fast (" in (out / "comparison.html").read_text()
 
+    with pytest.raises(UsageError, match="one side of a comparison"):  # it would be finished with today's code
+        session.resume(out / "base", RunRequest(), session.Frontend(QUIET, lambda folder: True))
     found = results.compare(out / "base", out / "head")  # as any other two runs
     verdicts = {(row.metric, row.verdict) for row in found.rows}
     assert {row.metric for row in found.failing} == {"images_per_second"}
@@ -126,6 +130,17 @@ def test_settings_that_a_side_refuses_stop_everything_before_the_first_trial(pro
         run(request(project, head="main"), QUIET)
     assert not (project.parent / "out").exists()
     assert toy.traces(project, project.parent / "tmp") == (0, [])
+
+
+def test_changes_that_are_in_neither_side_are_named(project):
+    toy.commit(project, "Refuses", UNKNOWN=("train.power",))
+    for head, said in (("main", True), (str(project), False)):
+        text = io.StringIO()
+        toy.edit(project, RATE=1.0, UNKNOWN=("train.power",))
+        with pytest.raises(UsageError, match="refuses cell"):
+            run(request(project, head=head), Console(file=text, width=200))
+        assert ("Uncommitted changes are in neither side" in text.getvalue()) == said
+        assert ("with uncommitted changes" in text.getvalue()) == (not said)
 
 
 @pytest.mark.parametrize(
