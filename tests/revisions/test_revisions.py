@@ -251,8 +251,9 @@ def test_a_trial_without_a_record_states_why(measured):
     record, *_ = measured("dies", DIES=True)
     assert record.status == "crashed"
     assert "ended by SIGKILL, without a record: step 1" in record.error.message
-    record, *_ = measured("sleeps", timeout=1.0, SECONDS=60.0)
+    record, _, folder = measured("sleeps", timeout=1.0, SECONDS=60.0)
     assert record.status == "timeout"
+    assert not trials_of(folder.parents[1])
 
 
 def test_a_refusal_of_settings_is_known_before_anything_is_trained(project, tmp_path):
@@ -312,6 +313,11 @@ def test_an_environment_is_the_present_one_unless_the_lock_file_has_other_versio
         toy.commit(project, "Others, and no way to make them")
         checkout = trees.add(resolve(project, "HEAD"))
         with pytest.raises(UsageError, match=r"^the environment of HEAD \(.*\) cannot be made: .*venv"):
+            runnable(checkout)
+        (project / "Makefile").write_text("venv:\n\tmkdir $(VENV)\n\techo no such package >&2; false\n")
+        toy.commit(project, "A way that fails")
+        checkout = trees.add(resolve(project, "HEAD"))
+        with pytest.raises(UsageError, match="cannot be made: no such package; make it by hand"):
             runnable(checkout)
         assert [entry.suffix for entry in (tmp_path / "cache" / "environments").iterdir()] == [".lock"]
         recipe = "venv:\n\t$(PYTHON) -m venv --without-pip --system-site-packages $(VENV)\n\techo made >>count\n"

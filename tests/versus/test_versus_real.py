@@ -31,6 +31,8 @@ def test_the_last_commit_against_the_working_tree(tmp_path):
     grid.write_text(yaml.safe_dump({"preset": "smoke", "seeds": 2, "base": BASE, "axes": {"loss": ["cross_entropy"]}}))
     (tmp_path / "tmp").mkdir()
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "tmp")}
+    commit, changed = git("rev-parse", "--short=12", "HEAD"), bool(git("status", "--porcelain"))
+    code = code_version()
     done = subprocess.run(
         [sys.executable, "-m", "bench.versus", "HEAD", ".", "--grid", str(grid), "--out", str(tmp_path / "out")],
         env=variables, cwd=ROOT, capture_output=True, text=True, timeout=1200, check=False,
@@ -38,14 +40,13 @@ def test_the_last_commit_against_the_working_tree(tmp_path):
     assert done.returncode in (0, 1), done.stdout + done.stderr  # two steps teach little: mIoU is noise
     assert str(tmp_path) not in git("worktree", "list")
     assert not list((tmp_path / "tmp").glob("segmentation-bench-*"))
-    commit, changed = git("rev-parse", "--short=12", "HEAD"), bool(git("status", "--porcelain"))
     for side, named in (("base", commit), ("head", commit + "+" * changed)):
         records = [one.record for one in results.read_run(tmp_path / "out" / side).trials]
         assert {record.status for record in records} == {"ok"}
         assert {record.seed for record in records} == {0, 1}
         assert {record.environment["git_commit"] for record in records} == {named}
         if side == "head":
-            assert {record.environment["code"] for record in records} == {code_version()}
+            assert {record.environment["code"] for record in records} == {code}
     found = results.compare(tmp_path / "out" / "base", tmp_path / "out" / "head")
     assert not found.gaps
     assert {row.metric for row in found.rows} >= {"miou", "images_per_second", "peak_rss_mb", "start_s"}
