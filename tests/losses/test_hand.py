@@ -65,6 +65,11 @@ BCE = (2 * (log(4 / 3) + log(2)) + 2 * log(2) + (log(4) + log(2))) / 8
             {},
             0.8 * sum((-log(d)) ** 0.3 for d in DICE_SCORES) / 2 + 0.2 * sum((-log(p)) ** 0.3 for p in P_TRUE) / 4,
         ),
+        (
+            "exp_log",
+            {"dice_weight": 1.0, "ce_weight": 2.0, "exponent": 0.5},
+            sum((-log(d)) ** 0.5 for d in DICE_SCORES) / 2 + 2 * sum((-log(p)) ** 0.5 for p in P_TRUE) / 4,
+        ),
         # (1 + b^2) tp = 13/4 tp, b^2 fn + fp = 9/4 fn + fp
         ("f_beta", {"classes": [0]}, 1 - F(65, 16) / (F(65, 16) + F(27, 16) + 1)),
         ("f_beta", {"classes": [1]}, 1 - F(13, 4) / (F(13, 4) + F(9, 4) + F(3, 4))),

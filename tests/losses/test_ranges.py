@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import losses
+from losses.composite import WeightedSum
 
 # An interval per parameter; "loss.parameter" where a loss has its own. Without a number there is no end on that side.
 RANGES = {
@@ -94,3 +95,6 @@ def test_a_sum_is_of_losses_and_its_factors_are_numbers() -> None:
     for operation in (lambda: dice + 1, lambda: dice * "2", lambda: dice * dice):
         with pytest.raises(TypeError):
             operation()
+    for parts, weights in (([], []), ([dice], []), ([dice], [1, 2])):
+        with pytest.raises(ValueError, match=f"weights must be one number for each of the {len(parts)} losses"):
+            WeightedSum(losses=parts, weights=weights)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import losses
-from losses.cldice import soft_skeleton
+from losses.cldice import dilate, erode, soft_skeleton
 
 RNG = np.random.default_rng(5)
 
@@ -107,6 +107,16 @@ def test_rmi_falls_as_the_prediction_rises_to_the_truth() -> None:
 
 LINE = np.zeros((3, 4), np.uint8)
 LINE[1] = 1
+
+
+def test_erosion_takes_the_4_neighbours_and_dilation_all_8() -> None:
+    dot, cross, block = (np.zeros((5, 6), np.float32) for _ in range(3))
+    dot[2, 3] = cross[2, 2:5] = cross[1:4, 3] = block[1:4, 2:5] = 1
+    np.testing.assert_array_equal(dilate(tf.constant(dot[None, ..., None]))[0, ..., 0], block)
+    np.testing.assert_array_equal(erode(tf.constant(cross[None, ..., None]))[0, ..., 0], dot)
+    np.testing.assert_array_equal(
+        erode(tf.ones((1, 3, 3, 1))), np.ones((1, 3, 3, 1))
+    )  # what lies beyond does not count
 
 
 def test_skeleton_by_hand() -> None:

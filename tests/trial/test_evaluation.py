@@ -179,6 +179,21 @@ def test_the_validation_loss_is_the_mean_over_images_of_each_image_s_mean():
     assert _scores(7, 4, tf.distribute.OneDeviceStrategy("CPU:0"))["loss"] == pytest.approx(np.mean(costs), rel=1e-6)
 
 
+def test_label_maps_are_of_the_images_that_are_wanted():
+    evaluator = Evaluator(Fixed(), _loss(), 3, tf.distribute.OneDeviceStrategy("CPU:0"))
+    found = evaluator.predict(_batches(5, 3), {0, 3})
+    assert sorted(found) == [0, 3]
+    images = np.concatenate([batch["image"] for batch in _batches(5, 1)])
+    for index, labels in found.items():
+        assert labels.dtype == np.uint8
+        np.testing.assert_array_equal(labels, images[index, ..., 0])
+    void = _batches(5, 3).map(
+        lambda batch: {**batch, "label": tf.fill(tf.shape(batch["label"]), tf.constant(255, tf.uint8))}
+    )
+    scores = evaluator(void)
+    assert (scores.loss, scores.images, scores.confusion.sum()) == (0, 5, 0), "nothing to be right or wrong about"
+
+
 def test_an_image_scored_twice_is_noticed():
     twice = _batches(4, 4).concatenate(_batches(4, 4))
     with pytest.raises(AssertionError, match="counts once"):
