@@ -17,16 +17,19 @@ def main(
 ) -> int:
     """Write charts of every cell and metric over the published releases, their reports, and a page per pair of them.
 
-    The folder needs no server. An earlier site there is replaced as a whole. Exit status: 0, or 2 when there is nothing
-    to show or the folder holds something else.
+    The folder needs no server. An earlier site there is replaced as a whole.
+
+    Exit status: 0, or 2 when there is nothing to show or the folder holds something else.
     """
     import reports
     import results
 
     try:
         site = reports.write_site(folder, results.published_runs(runs or []))
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         raise UsageError(str(error)) from None
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot write there: {error.strerror}") from None
     print(site.folder / "index.html")
     print(f"{site.files} files, {site.size / 1e6:.1f} MB")
     return EXIT_OK

@@ -182,5 +182,7 @@ def test_the_command_writes_the_published_releases_and_a_run_after_them(runs, tm
 
     assert run(tmp_path, None) == 2
     assert re.fullmatch(r"error: .* is no part of a site; name another folder or empty it\n", capsys.readouterr().err)
+    assert run(Path("/proc/pages"), None) == 2
+    assert capsys.readouterr().err == "error: /proc/pages: cannot write there: No such file or directory\n"
     assert run(tmp_path / "new", [tmp_path / "nothing"]) == 2
     assert not (tmp_path / "new").exists()
