@@ -136,7 +136,7 @@ def show(comparison: Comparison, format: Format) -> None:
 
 def _print_table(comparison: Comparison) -> None:
     """Print a comparison as a table for the terminal, then the verdict, gaps and differences of environments."""
-    from reports import Items, Paragraph, metrics, words
+    from reports import Items, Paragraph, words
     from reports import comparison as page
     from reports import comparison_formats as formats
 
@@ -145,9 +145,9 @@ def _print_table(comparison: Comparison) -> None:
     table = formats.terminal_table(shown, reasons=True)
     roomy = table.__rich_measure__(console, console.options.update(width=1000)).maximum <= console.width
     console.print(table if roomy else formats.terminal_table(shown, reasons=False))
-    for row in shown:
-        if row.reason and not roomy:
-            console.print(f"  {row.label}, {metrics.name(row.metric)}: {row.reason}", soft_wrap=True)
+    untold = [row for row in comparison.rows if row.verdict == "not comparable" and row not in shown]
+    for line in formats.reasons_at_once(untold if roomy else [*shown, *untold]):
+        console.print(f"  {line}", soft_wrap=True)
     for block in page.verdict(comparison):
         if isinstance(block, Paragraph):
             console.print(words(block.text), style=formats.COLORS[block.tone] or None, soft_wrap=True)

@@ -430,6 +430,19 @@ def test_a_relative_speed_is_judged_where_the_margins_say_so_and_within_one_refe
     assert (row.verdict, row.reason) == ("not comparable", "the reference's version differs: 1 / 2")
 
 
+def test_a_terminal_gives_a_reason_once_however_many_rows_have_it(base, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    machine = {**made.MACHINE, "instructions": "avx2"}
+    assert status(base, made.made_run(tmp_path / "other", numbers(5), machine=machine)) == 0
+    told = capsys.readouterr().out
+    reason = "instructions differs: avx512f / avx2"
+    (line,) = [line for line in told.splitlines() if reason in line]
+    who = [part.strip() for part in line.removesuffix(f": {reason}").split(",")]
+    assert who[:2] == ["4 cells", "images/s"]
+    assert {"memory peak", "compile"} <= {*who}
+    assert "watched" not in told.partition(reason)[0], "a watched metric that has no numbers takes no row of the table"
+
+
 def test_a_throughput_that_never_settled_is_not_comparable(base, tmp_path):
     cells = {label: {seed: (pair[0], None) for seed, pair in seeds.items()} for label, seeds in numbers(5).items()}
     head = made.made_run(tmp_path / "head", cells)

@@ -19,8 +19,30 @@ COLORS = {"bad": "red", "unsure": "yellow", "good": "green", "": ""}
 
 
 def terminal_rows(comparison: Comparison) -> list[ComparisonRow]:
-    """List the rows that a terminal shows: those that can fail the gate, and those of the others that are not ok."""
-    return [row for row in comparison.rows if row.gate or row.verdict != "ok"]
+    """List the rows that a terminal's table shows: those that can fail the gate, and others that have to be read.
+
+    A row that cannot fail the gate and has no numbers is told by `reasons_at_once` alone.
+    """
+    return [row for row in comparison.rows if row.gate or row.verdict not in ("ok", "not comparable")]
+
+
+def reasons_at_once(rows: Sequence[ComparisonRow]) -> list[str]:
+    """Return the reasons of rows, one line per reason, however many rows have it.
+
+    Two machines that differ make every speed and every memory not comparable, for one reason.
+    """
+    groups: dict[tuple[str, str], list[ComparisonRow]] = {}
+    for row in rows:
+        if row.reason:
+            groups.setdefault((row.verdict, row.reason), []).append(row)
+    return [f"{_who(group)}: {reason}" for (_, reason), group in groups.items()]
+
+
+def _who(rows: Sequence[ComparisonRow]) -> str:
+    """Name the cells and the metrics of rows."""
+    cells = list(dict.fromkeys(row.label for row in rows))
+    metrics = list(dict.fromkeys(name(row.metric).partition(",")[0] for row in rows))  # without the unit
+    return ", ".join([cells[0] if len(cells) == 1 else f"{len(cells)} cells", *metrics])
 
 
 def terminal_table(rows: Sequence[ComparisonRow], reasons: bool) -> Table:
