@@ -103,15 +103,15 @@ def test_without_a_change_the_answer_is_none(tmp_path):
 
 
 def test_a_budget_ends_with_a_range_and_resume_goes_on(tmp_path):
-    project = history(tmp_path, at=5, commits=8, MEMORY=1200.0)
+    project = history(tmp_path, at=3, commits=4, MEMORY=1200.0)
     answer, _, journal = search(project, tmp_path / "search", Limits(trials=13), metric="memory")
     assert (answer.outcome, answer.trials) == ("found", 13)
-    assert [commit.number for commit in answer.commits] == [5, 6, 7, 8]
+    assert [commit.number for commit in answer.commits] == [3, 4]
     assert "the budget of 13 trials is used up" in answer.text
     with pytest.raises(UsageError, match="a search is there"):
         begin(BisectRequest(project, "good", "main", WHAT, out=tmp_path / "search"), FREE, print)
     answer = resume(tmp_path / "search", FREE, lambda text: None)
-    assert [commit.number for commit in answer.commits] == [5]
+    assert [commit.number for commit in answer.commits] == [3]
     assert answer.worse.estimate == pytest.approx(0.2)
     undecided = resume_copy(tmp_path, journal, Limits(trials=1))
     assert (undecided.outcome, undecided.commits) == ("undecided", ())
