@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.core import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, check_rooms, cli, command, signals, start
 from bench.execution import FailurePolicy, RunRequest, session
 from bench.plan import GridRequest
+
+if TYPE_CHECKING:
+    import reports
 
 console = cli.console()
 EXIT = {
@@ -124,10 +128,17 @@ def _ask(what: str) -> bool:
     return typer.confirm("Redo them? (No keeps them next to new ones)")
 
 
-def _report(run: Path) -> bool:
-    """Write tables and report of a run, and return whether that succeeded.
+def _report(run: Path, again: str | None) -> bool:
+    """Write tables and report of a run, tell who won, where the report lies and what to do next.
 
     An error is printed and not raised: it must not end a run after days of training.
+
+    Args:
+        run: folder of the run.
+        again: the command that finishes the run; None if it is complete.
+
+    Returns:
+        Whether the report was written.
     """
     import reports
     import results
@@ -135,12 +146,25 @@ def _report(run: Path) -> bool:
     try:
         results.write_tables(run)
         report = reports.write(run)
+        conclusion = reports.conclude(run)
     except Exception as error:
         console.print(f"No report: {type(error).__name__}: {error}", style="red", soft_wrap=True)
-        console.print(f"All records are kept; fix the cause, then run: python -m bench.report {run}", soft_wrap=True)
+        console.print(f"All records are kept; once that is mended: python -m bench.report {run}", soft_wrap=True)
         return False
-    console.print(f"Report: {report}", soft_wrap=True)
+    for line in conclusion.verdict:
+        console.print(line, soft_wrap=True)
+    console.print(f"Report: {report.with_suffix('.html')}", soft_wrap=True)
+    console.print(f"Next: {again or _next(run, conclusion)}", soft_wrap=True)
     return True
+
+
+def _next(run: Path, conclusion: reports.Conclusion) -> str:
+    """Return the commands that follow a complete run: more seeds if it decided nothing, and a use of its weights."""
+    place = shlex.quote(str(run))
+    more = f"python -m bench.run --resume {place} --seeds {2 * conclusion.seeds}"
+    use = f"python -m bench.predict {place} --trial {conclusion.trial} --images PICTURES --out FOLDER"
+    commands = [*([] if conclusion.clear else [more]), *([use] if conclusion.trial else [])]
+    return "; ".join(commands or [f"python -m bench.compare RELEASE {place}"])
 
 
 if __name__ == "__main__":

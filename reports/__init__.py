@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from reports import claims, document, format, html, markdown, metrics
     from reports.claims import Claim
+    from reports.conclusion import Conclusion, conclude
     from reports.document import Document, Items, Paragraph, words
     from reports.figures import theme
     from reports.figures.study import losses_against

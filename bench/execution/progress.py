@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,14 +34,17 @@ class ProgressView:
         epochs: epochs per trial.
         console: where to draw; one that is no terminal gets lines instead of a table.
         finished: number of further trials of the run, which are complete already.
+        lasted: seconds of each of these, as far as they are known.
     """
 
-    def __init__(self, trials: list[str], epochs: int, console: Console, finished: int = 0) -> None:
+    def __init__(
+        self, trials: list[str], epochs: int, console: Console, finished: int = 0, lasted: Sequence[float] = ()
+    ) -> None:
         self._rows = {name: _Row() for name in trials}
         self._epochs, self._console, self._finished = epochs, console, finished
         self._width = max(map(len, trials), default=10)
         self._started = time.monotonic()
-        self._lasted: list[float] = []
+        self._lasted = [*lasted]
         self._live = Live(console=console, refresh_per_second=2, get_renderable=self._draw, transient=True)
 
     def __enter__(self) -> ProgressView:
@@ -73,7 +77,8 @@ class ProgressView:
         row = self._rows[trial]
         row.state = "done" if status == "ok" else "failed"
         seconds = time.monotonic() - row.began if row.began else 0.0
-        self._lasted.append(seconds)
+        if status == "ok":  # one that failed tells nothing of the others
+            self._lasted.append(seconds)
         done = sum(r.state in ("done", "failed") for r in self._rows.values()) + self._finished
         total = len(self._rows) + self._finished
         mark = (status, "green" if status == "ok" else "red")
@@ -82,7 +87,7 @@ class ProgressView:
         self._console.print(
             Text.assemble(
                 f"[{done:>{len(str(total))}}/{total}] {trial:<{self._width}}  {score}  {rate}  {seconds:5.0f} s  "
-                f"{_clock(self.remaining()):>6} left  ",
+                f"{_left(self.remaining()):>11}  ",
                 mark,
                 f" {note}" if note else "",
             ),
@@ -90,12 +95,12 @@ class ProgressView:
             soft_wrap=True,
         )
 
-    def remaining(self) -> float:
-        """Return the seconds to the end, estimated from the mean time of finished trials; 0 while there are none."""
+    def remaining(self) -> float | None:
+        """Return the seconds to the end, estimated from the mean time of complete trials; None while there are none."""
         running = [row for row in self._rows.values() if row.state == "running"]
         waiting = sum(row.state == "waiting" for row in self._rows.values())
         if not self._lasted:
-            return 0.0
+            return None
         typical = sum(self._lasted) / len(self._lasted)
         concurrency = max(1, len(running))
         current = [max(0.0, typical - (time.monotonic() - row.began)) for row in running]
@@ -109,9 +114,7 @@ class ProgressView:
         head.add_row(
             ProgressBar(total=total, completed=done + count["failed"], width=30),
             Text(f"{done} done, {count['running']} running, {count['failed']} failed of {total}"),
-            Text(
-                f"{_clock(time.monotonic() - self._started)} gone, about {_clock(self.remaining())} left", style="dim"
-            ),
+            Text(f"{_clock(time.monotonic() - self._started)} gone, {_left(self.remaining())}", style="dim"),
         )
         body = Table(box=None, pad_edge=False, header_style="bold")
         for name, side in (
@@ -131,6 +134,10 @@ class ProgressView:
 
 def _number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
+
+
+def _left(seconds: float | None) -> str:
+    return "? left" if seconds is None else f"~{_clock(seconds)} left"
 
 
 def _clock(seconds: float) -> str:

@@ -15,6 +15,7 @@ import results
 from bench.core import ATTEMPTS_FILE, CHECKPOINT_FILE, SPEC_FILE, StorageLost, describe, read_checkpoint
 from bench.execution import ray_tune
 from bench.execution.failure_policy import FailurePolicy, Trial, shrunk
+from bench.execution.interim_report import InterimReports
 from bench.execution.progress import ProgressView
 from bench.execution.run_folder import RunFolder
 from bench.execution.supervisor import End
@@ -76,8 +77,10 @@ class TrialRunner:
         self._started.clear()
         epochs = max(spec.train.epochs for _, _, spec in trials)
         jobs = [self._job(*trial) for trial in trials]
-        with ProgressView(list(self._trials), epochs, self._console, finished) as self._view:
+        lasted = [record.clocks.total_s for record in self._run.complete() if record.clocks.total_s]
+        with ProgressView(list(self._trials), epochs, self._console, finished, lasted) as self._view:
             self._tracking, patience = self._tracked(trials), None
+            self._interim = self._reports(trials)
             try:
                 ray_tune.run(
                     jobs,
@@ -93,7 +96,14 @@ class TrialRunner:
                         self._record(name, "interrupted", type(stop).__name__, str(stop) or "stopped by the user")
                 raise
             finally:
+                self._interim.close(patience)
                 self._tracking.close(patience)
+
+    def _reports(self, trials: Sequence[Trial]) -> InterimReports:
+        """Return what writes the report between rounds of seeds; the trials of a search have none."""
+        is_run = (self._run.path / "run.json").is_file()
+        seeds = {name: spec.seed for name, _, spec in trials} if is_run else {}
+        return InterimReports(self._run.path, seeds, self._plan.concurrent == 1, self._view.note)
 
     def _tracked(self, trials: Sequence[Trial]) -> Tracking:
         """Return the trackers of these trials."""
@@ -135,6 +145,7 @@ class TrialRunner:
     def _hear(self, event: ray_tune.Event) -> None:
         """Handle an event of the scheduler."""
         self._tracking(event)
+        self._interim.poll()
         if event.kind == "started":
             if event.job not in self._started:
                 self._clear(event.job)
@@ -186,6 +197,7 @@ class TrialRunner:
             note = f"{message} (log: {self._run.trial(name) / results.LOG})"
         self._tracking.ended(name, record.status == "ok")
         self._view.ended(name, record.status, note)
+        self._interim.ended(name)
 
     def _record(self, name: str, status: str, kind: str, message: str, signal: str | None = None) -> None:
         """Write the record of a trial whose own process left none."""

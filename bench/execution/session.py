@@ -52,12 +52,13 @@ class Frontend:
 
     Attributes:
         console: where the session prints.
-        report: writes tables and report of a run's folder, and returns whether it could.
+        report: writes tables and report of a run's folder and tells who won, and returns whether it could. It is given
+            the command that finishes the run; None if it is complete.
         ask: see `resumption.Ask`; None if there is nobody to ask.
     """
 
     console: Console
-    report: Callable[[Path], bool]
+    report: Callable[[Path, str | None], bool]
     ask: resumption.Ask | None = None
 
 
@@ -189,13 +190,14 @@ def execute(
         console.print(f"\nInterrupted: {_complete(folder, plan)} trials are complete and kept.")
         console.print(f"Go on with: {again}", soft_wrap=True)
         signals.recorded()
+        if folder.complete():
+            frontend.report(folder.path, again)
         return Outcome.INTERRUPTED
     failed = len(_missing(folder, plan))
     folder.finish("incomplete" if failed else "complete")
-    reported = frontend.report(folder.path)
     if failed:
         console.print(f"Incomplete: {failed} of {total} trials failed.", style="red")
-        console.print(f"Try them again with: {again}", soft_wrap=True)
+    reported = frontend.report(folder.path, again if failed else None)
     return Outcome.COMPLETE if reported and not failed else Outcome.INCOMPLETE
 
 

@@ -19,6 +19,11 @@ def test_a_trial_that_is_recorded_but_does_not_end_counts_as_recorded_and_its_pl
     status, output = driver.end()
     assert status == 0, output
     assert driver.statuses() == dict.fromkeys(LOSSES, "ok")
+    # The last lines: who won, the report, what to do next.
+    *_, verdict, report, further = output.strip().splitlines()
+    assert "has the highest validation mIoU" in verdict
+    assert report == "Report: runs/r/report/report.html"
+    assert further.startswith("Next: python -m bench.run --resume runs/r --seeds 2"), "one seed decides nothing"
     (log,) = driver.run.glob("trials/cross_entropy-*/log.txt")
     assert "It was complete, but its process had not exited after 1 s and was killed" in log.read_text()
     gone(family)
@@ -44,6 +49,12 @@ def test_a_stopped_run_keeps_what_is_done_records_what_ran_and_leaves_what_had_n
         assert {path: path.read_bytes() for path in left} == left
         assert json.loads((again.run / "run.json").read_text())["status"] == "interrupted"
         assert "--resume runs/r" in output
+        if len(signals) == 1:  # a second one ends the process at once
+            *_, report, further = output.strip().splitlines()
+            assert report == "Report: runs/r/report/report.html"
+            assert further == "Next: python -m bench.run --resume runs/r"
+            assert "cross_entropy has the highest validation mIoU" in output
+            assert (again.run / "report" / "report.html").is_file()
         gone(family)
 
 

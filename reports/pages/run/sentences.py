@@ -5,7 +5,7 @@ from collections import Counter
 
 import results
 from reports.advice import judged_views
-from reports.document import Block, Bold, Inline, Items, Paragraph, Text
+from reports.document import Block, Bold, Inline, Items, Paragraph, Text, inlines
 from reports.format import chance, estimate, number, percent
 from reports.pages.phrases import counted, listed, ok_first
 from reports.pages.run.advising import advice, carries, of_view
@@ -21,6 +21,17 @@ def verdict(run: results.Run, summary: Summary) -> list[Block]:
             for block in (Paragraph([Bold(f"{name}:")]), *verdict(run, part))
         ]
     return [*standing(summary), *carries(run, summary), *advice(summary), *_noise(summary)]
+
+
+def in_short(run: results.Run, summary: Summary) -> list[Paragraph]:
+    """Return the verdict on one data set without its table: who wins, how far the budget carries, what to take."""
+    blocks = [*standing(summary), *carries(run, summary), *advice(summary)]
+    return [
+        Paragraph([*inlines(item), ";"]) if isinstance(block, Items) else block
+        for block in blocks
+        for item in (block.items if isinstance(block, Items) else [""])
+        if isinstance(block, Items | Paragraph)
+    ]
 
 
 def standing(summary: Summary) -> list[Block]:
