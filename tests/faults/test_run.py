@@ -110,7 +110,7 @@ rm runs/r/trials/*/junk
     faults = {"dice": "fill"}
     prefix = (*_small_disk(tmp_path, "rw"), "env", f"ROOM={tmp_path / 'filled'}", "sh", "-c", script, "sh")
     _, output = Driver(tmp_path, *grid(losses=("cross_entropy", "dice")), faults=faults, prefix=prefix).end()
-    first, second = output.split("first ")
+    first, second = output.split("\nfirst ")
     assert second.startswith("4\n"), output
     assert "can no longer be written: No space left on device" in first.replace("\n", " ")
     assert "cross_entropy" in second.splitlines()[1]
