@@ -125,7 +125,7 @@ def _cell(history: History, lines: Sequence[Line], runs: Sequence[int], sources:
 def _caption(history: History, line: Line, newest: int = -1) -> list[Inline]:
     """Return a line's last value; its release is named unless it is the newest."""
     at = line.measured[-1]
-    view = "" if line.view == "default" else f", {line.view}"
+    view = "" if line.view == "default" else f" ({line.view})"
     where = "" if at == newest else f" in {history.runs[at]}"
     return [Bold(f"{title(line.metric)}{view}"), f" {_value(line, at).text}{where}"]
 
