@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bench.versus.folder import Sides, VersusFolder
     from bench.versus.session import Request, run
-    from bench.versus.turns import SIDES, Pair, pairs
+    from bench.versus.turns import SIDES, Pair, order_in_words, pairs
 else:
     from bench.core.lazy import face
 

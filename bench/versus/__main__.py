@@ -12,7 +12,7 @@ import typer
 from bench.compare import STATUS, Format, bless, show
 from bench.core import UsageError, check_rooms, cli, command, signals, start
 from bench.plan import GridRequest
-from bench.versus import Request, run
+from bench.versus import Request, order_in_words, run
 
 if TYPE_CHECKING:
     from results import Comparison
@@ -102,11 +102,16 @@ def _read(margins: Path | None) -> Path | None:
 def _write(comparison: Comparison, folder: Path) -> Path:
     """Write the page of the comparison as comparison.html and comparison.md, and return the first."""
     import results
+    from reports import Paragraph, html, markdown
     from reports import comparison as page
-    from reports import html, markdown
 
-    results.write_bytes(folder / "comparison.md", markdown.render(page.document(comparison, figures=False)).encode())
-    return results.write_bytes(folder / "comparison.html", html.render(page.document(comparison)).encode())
+    runs = [results.read_run(side.folder) for side in (comparison.base, comparison.head)]
+    turns = Paragraph(order_in_words(*([stored.record for stored in run.trials] for run in runs)))
+    text, full = (page.document(comparison, figures=figures) for figures in (False, True))
+    for document in (text, full):
+        document.blocks.insert(0, turns)
+    results.write_bytes(folder / "comparison.md", markdown.render(text).encode())
+    return results.write_bytes(folder / "comparison.html", html.render(full).encode())
 
 
 if __name__ == "__main__":

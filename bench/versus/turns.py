@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import results
 from bench.core import prepare_process
 from bench.plan import Cell, Grid
 from bench.revisions import Checkout, Revision, Runnable, measure
@@ -114,3 +116,18 @@ def to_do(planned: Sequence[Pair], done: dict[str, set[str]]) -> list[tuple[Pair
     """
     missing = [(pair, tuple(side for side in SIDES if pair.name not in done[side])) for pair in planned]
     return [(pair, sides) for pair, sides in missing if sides]
+
+
+def order_in_words(base: Iterable[results.Record], head: Iterable[results.Record]) -> str:
+    """Say in one sentence in which order the trials of a comparison ran.
+
+    Args:
+        base, head: records of the two sides.
+    """
+    sides = [{record.trial: str(record.environment.get("turns")) for record in side} for side in (base, head)]
+    names = dict.fromkeys([*sides[0], *sides[1]])
+    found = Counter(sides[0].get(name) if sides[0].get(name) == sides[1].get(name) else None for name in names)
+    first, second = (found[", ".join(order)] for order in (SIDES, SIDES[::-1]))
+    alone = len(names) - first - second
+    apart = f" The two trials of {alone} more ran apart, after an interruption." if alone else ""
+    return f"Both sides ran in turns on the same devices: {first + second} pairs, in {first} of them base first.{apart}"

@@ -16,7 +16,7 @@ import results
 from bench.core import UsageError
 from bench.execution import RunRequest, session
 from bench.plan import GridRequest, grid
-from bench.versus import SIDES, Request, pairs, run
+from bench.versus import SIDES, Request, order_in_words, pairs, run
 from tests.revisions import toy_project as toy
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +77,20 @@ def test_turns_are_a_b_b_a():
         assert [pair.order[0] for pair in found if pair.cell == cell].count("base") == 2
 
 
+def test_the_order_in_words_counts_what_an_interruption_parted():
+    def side(*turns):
+        return [
+            results.Record(trial=str(number), cell="c", label="c", seed=0, status="ok", environment={"turns": one})
+            for number, one in enumerate(turns)
+        ]
+
+    said = order_in_words(
+        side("base, head", "head, base", "base, head", "base"),
+        side("base, head", "head, base", "base, head", "head, base"),
+    )
+    assert "3 pairs, in 2 of them base first. The two trials of 1 more ran apart" in said
+
+
 def test_a_comparison_that_is_stopped_goes_on_and_finds_what_became_worse(project):
     first = start(project)
     said = []
@@ -120,6 +134,10 @@ def test_a_comparison_that_is_stopped_goes_on_and_finds_what_became_worse(projec
         for stored in results.read_run(out / side).trials:
             assert stored.record.environment["git_commit"] == commit
             turns.setdefault(stored.record.trial, []).append(stored.record.environment["turns"])
+    alone = [names for names in turns.values() if names[0] != names[1]]
+    pairs_ = len(turns) - len(alone)
+    assert f"{pairs_} pairs, in " in (out / "comparison.md").read_text()
+    assert len(alone) <= 1  # the pair in which the interruption fell
     whole = [two[0] for two in turns.values() if len(two[0]) > 4 and two[0] == two[1]]
     assert set(whole) == {"base, head", "head, base"}
 
