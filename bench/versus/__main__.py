@@ -106,7 +106,7 @@ def _write(comparison: Comparison, folder: Path) -> Path:
     from reports import comparison as page
 
     runs = [results.read_run(side.folder) for side in (comparison.base, comparison.head)]
-    turns = Paragraph(order_in_words(*([stored.record for stored in run.trials] for run in runs)))
+    turns = Paragraph(order_in_words(*([stored.record for stored in one.trials] for one in runs)))
     text, full = (page.document(comparison, figures=figures) for figures in (False, True))
     for document in (text, full):
         document.blocks.insert(0, turns)
