@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from reports.figures.theme import INK, MOST_ROWS, SOFT, legend, say_cut, short, style
+from reports.figures.theme import INK, MOST_ROWS, SOFT, legend, say_cut, short, style, styles
 from reports.summary import Cell, Summary
 
 # Phase, colour and hatch; the hatches keep phases distinct in grey.
@@ -62,10 +62,11 @@ def memory(summary: Summary) -> Figure | None:
     figure, panels = plt.subplots(
         1, len(kinds), squeeze=False, sharey=True, figsize=(9.5, 1.6 + 0.36 * max(len(cells), 2))
     )
+    looks = styles(cell.label for cell in summary.cells)
     for axes, (name, title) in zip(panels.flat, kinds, strict=True):
         for row, cell in enumerate(cells):
             if seeds := cell.memory[name]:
-                axes.barh([row], [np.mean(seeds)], height=0.6, color=style(row)["color"], alpha=0.55, lw=0)
+                axes.barh([row], [np.mean(seeds)], height=0.6, color=looks[cell.label]["color"], alpha=0.55, lw=0)
                 axes.plot(seeds, [row] * len(seeds), "|", color=INK, ms=11)
         axes.set_xlabel(f"{title}, MiB")
         axes.grid(axis="y", visible=False)

@@ -9,12 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 import results
-from reports.figures.theme import INK, MOST_ROWS, SOFT, legend, say_cut, short, style
+from reports.figures.theme import INK, MOST_ROWS, SOFT, legend, readable, say_cut, short, styles
 from reports.summary import Cell, Summary, ViewSummary
-from results.statistics import between
+from results.statistics import from_best
 
 MOST_CLASSES = 30
 MOST_CURVES = 10
+MOST_BANDS = 4
 
 
 def miou(summary: Summary) -> Figure | None:
@@ -23,8 +24,9 @@ def miou(summary: Summary) -> Figure | None:
     if not cells:
         return None
     figure, axes = plt.subplots(figsize=(9.5, 1.5 + 0.5 * max(len(cells), 2)))
+    looks = styles(cell.label for cell in summary.cells)
     for row, cell in enumerate(cells):
-        look, interval = style(row), cell.interval
+        look, interval = looks[cell.label], cell.interval
         seeds = [100 * value for value in cell.miou.values()]
         # Seeds have fixed offsets from the line, so that equal values do not hide each other.
         offsets = np.linspace(-0.16, 0.16, len(seeds)) if len(seeds) > 1 else [0.0]
@@ -43,19 +45,22 @@ def miou(summary: Summary) -> Figure | None:
 
 
 def best(summary: Summary) -> Figure | None:
-    """Draw each cell's distance to the best one, with its interval, against a margin of half a point."""
+    """Draw each cell's distance to the best one, against a margin of half a point.
+
+    The intervals hold together and agree with the letters: one that leaves zero out is a significant difference.
+    """
     cells = summary.measured[:MOST_ROWS]
-    pool = summary.ranking.pool
-    if len(cells) < 2 or pool is None:
+    if len(cells) < 2 or summary.ranking.pool is None:
         return None
-    values = {cell.key: [*cell.miou.values()] for cell in cells}
+    distances = from_best({cell.key: cell.miou for cell in summary.measured}, summary.ranking)
+    looks = styles(cell.label for cell in summary.cells)
     figure, axes = plt.subplots(figsize=(9.5, 1.5 + 0.42 * len(cells)))
     axes.axvspan(-0.5, 0.5, color=SOFT, alpha=0.18, lw=0)
     axes.axvline(0, color=INK, lw=1.2)
     for row, cell in enumerate(cells[1:]):
-        found = between(values, cells[0].key, cell.key, pool)
+        found, own = distances[cell.key], looks[cell.label]
         same = summary.ranking.indistinguishable(cells[0].key, cell.key)
-        look = {**style(row + 1), "mfc": "white" if same else style(row + 1)["color"]}
+        look = {**own, "mfc": "white" if same else own["color"]}
         if not math.isnan(found.low):
             axes.plot([100 * found.low, 100 * found.high], [row, row], color=look["color"], lw=2.4)
         axes.plot([100 * found.estimate], [row], ms=9, mew=2, zorder=5, lw=0, **look)
@@ -71,19 +76,20 @@ def best(summary: Summary) -> Figure | None:
 
 def throughput(summary: Summary) -> Figure | None:
     """Draw throughput against mIoU, and the Pareto frontier: the cells that no other cell matches in both."""
-    timed = [(rank, cell) for rank, cell in enumerate(summary.measured) if cell.rates]
+    timed = [cell for cell in summary.measured if cell.rates]
     cells = timed[:MOST_ROWS]
     if not cells or (summary.incomparable and not summary.timed):
         return None
     figure, axes = plt.subplots(figsize=(9.5, 5.6))
-    for rank, cell in cells:
-        x, interval, look = cell.images_per_second, cell.interval, style(rank)
+    looks = styles(cell.label for cell in summary.cells)
+    for cell in cells:
+        x, interval, look = cell.images_per_second, cell.interval, looks[cell.label]
         if not math.isnan(interval.low):
             axes.plot([x, x], [100 * interval.low, 100 * interval.high], color=look["color"], lw=2, alpha=0.6)
         y = 100 * interval.mean
         axes.plot([min(cell.rates), max(cell.rates)], [y, y], color=look["color"], lw=2, alpha=0.6)
         axes.scatter([x], [y], s=110, zorder=5, edgecolor="white", label=short(cell.label), **look)
-    frontier = _frontier([cell for _, cell in cells])
+    frontier = _frontier(cells)
     edge = [[cell.images_per_second, 100 * cell.interval.mean] for cell in frontier]
     axes.plot(*np.transpose(edge), color=SOFT, lw=1.2, ls="--", zorder=1)
     axes.set_xlabel("training throughput, images/s (median and range of the seeds)")
@@ -120,16 +126,16 @@ def views(summary: Summary) -> Figure | None:
     timed = [view for view in summary.views if not math.isnan(view.images_per_second)]
     if not timed:
         return None
-    ranks = {cell.key: rank for rank, cell in enumerate(summary.cells)}
+    labels = {cell.key: cell.label for cell in summary.cells}
+    looks = styles(labels.values())
     figure, axes = plt.subplots(figsize=(9.5, 5.6))
-    there = [key for key in ranks if any(view.key == key for view in timed)]
+    there = [key for key in labels if any(view.key == key for view in timed)]
     shown = there[:MOST_CURVES]
     numbers = _numbered([view for view in timed if view.key == shown[0]])
     for key in shown:
         own = {view.name: (view.images_per_second, 100 * view.interval.mean) for view in timed if view.key == key}
-        look = style(ranks[key])
-        label = short(next(view.label for view in timed if view.key == key))
-        axes.plot(*zip(*own.values(), strict=True), ls="none", ms=8, label=label, **look)
+        look = looks[labels[key]]
+        axes.plot(*zip(*own.values(), strict=True), ls="none", ms=8, label=short(labels[key]), **look)
         for name, place in own.items():
             if "default" in own:  # the gain and the cost of the view
                 axes.plot(*zip(own["default"], place, strict=True), color=look["color"], lw=1, alpha=0.4, zorder=1)
@@ -180,10 +186,12 @@ def curves(run: results.Run, summary: Summary) -> Figure | None:
     there = len(cells)
     cells = cells[:MOST_CURVES]
     figure, axes = plt.subplots(figsize=(9.5, 5.6))
+    looks = styles(cell.label for cell in summary.cells)
     for rank, cell in cells:
-        look = style(rank)
+        look = looks[cell.label]
         points = frame[frame["cell"] == cell.key].groupby("images")["val_miou"].agg(["mean", "min", "max"]) * 100
-        axes.fill_between(points.index, points["min"], points["max"], color=look["color"], alpha=0.15, linewidth=0)
+        if len(cells) <= MOST_BANDS:  # more of them cover each other
+            axes.fill_between(points.index, points["min"], points["max"], color=look["color"], alpha=0.15, linewidth=0)
         every = max(1, len(points) // 8)
         label = short(cell.label)
         axes.plot(points.index, points["mean"], lw=2.2, ms=6, markevery=(rank % every, every), label=label, **look)
@@ -214,8 +222,6 @@ def classes(run: results.Run, summary: Summary) -> Figure | None:
         spread = (table.max() - table.min()).dropna().sort_values(kind="stable").index[-MOST_CLASSES:]
         title = f"the {len(spread)} of {len(table.columns)} classes on which the cells differ most"
         table = table[sorted(spread)]
-    order = table.mean().sort_values(ascending=False, kind="stable", na_position="last").index
-    table = table[order]
     lines, columns = table.shape
     figure, axes = plt.subplots(figsize=(3.2 + 0.62 * max(columns, 6), 1.6 + 0.46 * max(lines, 2)))
     sns.heatmap(
@@ -229,9 +235,10 @@ def classes(run: results.Run, summary: Summary) -> Figure | None:
         annot_kws={"size": 12 if columns <= 15 else 10.5},
         linewidths=0.6,
         cbar_kws={"label": "IoU, %", "pad": 0.015},
-        xticklabels=[short(str(names[index]), 18) for index in order],
+        xticklabels=[short(str(names[index]), 18) for index in table.columns],
         yticklabels=[rows[row] for row in table.index],
     )
+    _readable_digits(axes)
     axes.tick_params(length=0)
     axes.set_yticklabels(axes.get_yticklabels(), rotation=0)
     axes.set_xticklabels(axes.get_xticklabels(), rotation=40, ha="right", rotation_mode="anchor")
@@ -239,6 +246,16 @@ def classes(run: results.Run, summary: Summary) -> Figure | None:
     if not title:
         say_cut(axes, len(summary.measured), len({at[0] for at in rows}))
     return figure
+
+
+def _readable_digits(axes: plt.Axes) -> None:
+    """Write each number of a heat map in black or white, whichever its field lets stand out more."""
+    mesh = axes.collections[0]
+    mesh.update_scalarmappable()
+    fields = zip(np.ma.getmaskarray(mesh.get_array()).flat, mesh.get_facecolors(), strict=True)  # type: ignore[attr-defined]
+    colors = [color for empty, color in fields if not empty]  # an empty field has no number
+    for text, color in zip(axes.texts, colors, strict=True):
+        text.set_color(readable(color))
 
 
 def confusion(run: results.Run, summary: Summary) -> Figure | None:
@@ -266,6 +283,7 @@ def confusion(run: results.Run, summary: Summary) -> Figure | None:
         annot_kws={"size": 11 if len(names) <= 15 else 8}, cbar_kws={"label": "% of the class's pixels", "pad": 0.02},
         xticklabels=names, yticklabels=names,
     )  # fmt: skip
+    _readable_digits(axes)
     axes.tick_params(length=0)
     axes.set_yticklabels(axes.get_yticklabels(), rotation=0)
     axes.set_xticklabels(axes.get_xticklabels(), rotation=40, ha="right", rotation_mode="anchor")
@@ -276,20 +294,21 @@ def confusion(run: results.Run, summary: Summary) -> Figure | None:
 
 def gradient(summary: Summary) -> Figure | None:
     """Draw the gradient scale of each loss, before training and when the prediction is right."""
-    scaled = [(rank, cell) for rank, cell in enumerate(summary.measured) if cell.gradient[0] > 0]
+    scaled = [cell for cell in summary.measured if cell.gradient[0] > 0]
     cells = scaled[:MOST_ROWS]
-    if len({cell.gradient for _, cell in cells}) < 2:
+    if len({cell.gradient for cell in cells}) < 2:
         return None
     figure, axes = plt.subplots(figsize=(9.5, 1.6 + 0.42 * len(cells)))
     axes.axvline(1, color=SOFT, lw=1.2)
-    for row, (rank, cell) in enumerate(cells):
-        look, (initial, later) = style(rank), cell.gradient
+    looks = styles(cell.label for cell in summary.cells)
+    for row, cell in enumerate(cells):
+        look, (initial, later) = looks[cell.label], cell.gradient
         if later > 0:
             axes.plot([initial, later], [row, row], color=look["color"], lw=2, alpha=0.6)
             axes.plot([later], [row], ms=9, mew=2, lw=0, **{**look, "mfc": "white"})
         axes.plot([initial], [row], ms=10, lw=0, **look)
     _plain_log(axes)
-    axes.set_yticks(range(len(cells)), [short(cell.label) for _, cell in cells])
+    axes.set_yticks(range(len(cells)), [short(cell.label) for cell in cells])
     axes.set_ylim(len(cells) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("gradient norm / that of cross-entropy  (filled: before training, open: margin 3)")

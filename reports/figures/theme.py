@@ -1,6 +1,8 @@
 """The style of all figures: colours for the colour-blind, distinct markers, and equal bytes for equal data."""
 
 import io
+import zlib
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -28,7 +30,12 @@ THEME: Any = {
 }
 # Seaborn's colour-blind palette with its two palest colours darkened.
 _COLORS = ["#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#56b4e9", "#ca9161", "#444444", "#949494", "#b59b00"]
-_MARKERS = "osD^vPXp<>"
+_MARKERS = "osD^vpdh<>"
+# Labels that most reports have; each keeps the colour of its place.
+_KNOWN = (
+    "cross_entropy", "dice", "bce", "dice_bce", "focal", "tversky", "focal_tversky", "lovasz_softmax", "jaccard",
+    "unified_focal",
+)  # fmt: skip
 
 
 def png(figure: Figure) -> bytes:
@@ -43,8 +50,37 @@ def png(figure: Figure) -> bytes:
 
 
 def style(index: int) -> dict[str, Any]:
-    """Return colour and marker of the cell at this rank, the same in every figure; markers differ as well."""
+    """Return the colour and the marker of this number; the first ten differ in both, the first hundred in one."""
     return {"color": _COLORS[index % 10], "marker": _MARKERS[(index + index // 10) % len(_MARKERS)]}
+
+
+def styles(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return {label: colour and marker} of the cells of a report; a label has the same ones in every report.
+
+    The commonest labels have a number of their own, others one by their letters. Where a label's number is taken in
+    this report, it has the next free one, so that no two of up to a hundred labels look the same.
+    """
+    known = {label: number for number, label in enumerate(_KNOWN)}
+    taken: dict[int, str] = {}
+    for label in sorted(set(labels), key=lambda label: (label not in known, label)):
+        first = known.get(label, zlib.crc32(label.encode()) % 10)
+        numbers = (10 * layer + (first + step) % 10 for layer in range(10) for step in range(10))
+        taken.setdefault(next((number for number in numbers if number not in taken), 100 + len(taken)), label)
+    return {label: style(number) for number, label in taken.items()}
+
+
+def readable(background: Sequence[float]) -> str:
+    """Return black or white, whichever stands out more from a background, by the contrast of WCAG 2.
+
+    Args:
+        background: red, green and blue in 0..1; more values are ignored.
+
+    >>> readable((1, 1, 1)), readable((0, 0, 0)), readable((0.72, 0.67, 0.44))
+    ('black', 'white', 'black')
+    """
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in background[:3]]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "black" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "white"
 
 
 def short(label: str, most: int = 28) -> str:

@@ -9,13 +9,19 @@ from reports.pages import comparison as changes
 from reports.pages.run import cells, environment, published, sentences, settings, tables, trials
 from reports.summary import Summary
 
+# Most lines on what could not be drawn.
+_NOTES = 5
 # Figures in the order of the page: heading and caption.
 _FIGURES = {
     "miou.png": (
         "mIoU by cell",
         "Each point is a seed; the bar is the mean with its 95 % interval, where the seeds allow one.",
     ),
-    "best.png": ("Distance to the best", "Mean less that of the best cell, 95 % intervals; shaded: half a point."),
+    "best.png": (
+        "Distance to the best",
+        "Mean less that of the best cell; shaded: half a point. The 95 % intervals hold for all pairs together: one "
+        "that crosses zero is no significant difference, and its marker is open.",
+    ),
     "throughput.png": (
         "Throughput against mIoU",
         "Up and to the right is better; the line joins the cells that nothing else beats in both.",
@@ -26,7 +32,7 @@ _FIGURES = {
     ),
     "curves.png": (
         "Learning curves",
-        "Validation mIoU over training images; line: mean of the seeds, band: their range.",
+        "Validation mIoU over training images; line: mean of the seeds, band: their range, for up to four cells.",
     ),
     "classes.png": ("IoU by class", "Validation, mean over seeds, percent. A blank field: the class does not occur."),
     "confusion.png": ("Confusion of the best cell", "Rows truth, columns prediction; percent of the row, all seeds."),
@@ -77,7 +83,8 @@ def document(
     blocks += sentences.outdated(summary)
     blocks += [Heading("Results"), *cells.table(summary), *cells.throughput(summary), *tables.across(summary)]
     blocks += _figures(summary, drawn)
-    blocks += [Items(list(notes))] if notes else []
+    more = [f"{len(notes) - _NOTES} more"] if len(notes) > _NOTES else []
+    blocks += [Items([*notes[:_NOTES], *more])] if notes else []
     blocks += [*published.section(run, summary), *trials.failures(run), *trials.every_trial(run, summary)]
     blocks += environment.about(run)
     return Document(settings.title(run), blocks)
