@@ -102,7 +102,7 @@ class Summary:
     seeds: int
     fewest: int
     weights: tuple[str, ...]
-    missing: list[str]
+    missing: list[tuple[str, int]]
     incomparable: list[str]
     untimed: int
     timed: bool
@@ -139,7 +139,7 @@ def summarize(run: results.Run) -> Summary:
         seeds=max(counts, default=0),
         fewest=min(counts, default=0),
         weights=tuple(sorted({_weights(one.record.spec) for one in run.trials if one.record.status == "ok"})),
-        missing=[f"{planned[cell][0]}, seed {seed}" for cell, _, seed in missing(run)],
+        missing=[(planned[cell][0], seed) for cell, _, seed in missing(run)],
         incomparable=_reasons(frame[incomparable]),
         untimed=frame.loc[incomparable, "trial"].nunique(),
         timed=bool(frame.loc[~incomparable, "images_per_second"].notna().any()),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from results.comparison.comparing import compare
     from results.comparison.margins import Margins
     from results.comparison.types import TRIALS, VERDICTS, Comparison, ComparisonRow, Side, Verdict
+    from results.counting import counted
     from results.lines import History, Line, Point, Step, cell_history, distinct_names
     from results.record import (
         SCHEMA_VERSION,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+import results
 from bench.core import StorageLost, UsageError, describe, signals
 from bench.execution import cluster_checks, resumption
 from bench.execution.failure_policy import FailurePolicy, Trial, is_done
@@ -175,7 +176,7 @@ def execute(
             for note in tuned.notes:
                 console.print(note, style="dim", soft_wrap=True)
         missing, total = _missing(folder, plan), len(plan.trials)
-        console.print(f"Run {folder.path}: {len(missing)} trials to do.", soft_wrap=True)
+        console.print(f"Run {folder.path}: {results.counted(len(missing), 'trial')} to do.", soft_wrap=True)
         if missing:
             train(folder, missing, total - len(missing))
     except StorageLost as lost:
@@ -208,7 +209,9 @@ def _search(
     assert plan.grid.search is not None
     search, wanted = RunFolder(folder.path / SEARCH), candidates(plan.grid)
     if missing := _without_score(search, wanted):
-        console.print(f"Search over {plan.grid.search.field}: {len(missing)} trials to do.", soft_wrap=True)
+        console.print(
+            f"Search over {plan.grid.search.field}: {results.counted(len(missing), 'trial')} to do.", soft_wrap=True
+        )
         train(search, missing)
     if failed := len(_without_score(search, wanted)):
         # A choice among the others could change once the search is complete, and with it the cell.
@@ -250,7 +253,7 @@ def _set_aside(redo: resumption.Redo, console: Console) -> None:
     for folder, trials in redo.items():
         folder.set_aside(trials)
         left = f"what they left is in {folder.path / 'replaced'}"
-        console.print(f"{len(trials)} trials are run again; {left}.", style="dim")
+        console.print(f"{results.counted(len(trials), 'trial')} to run again; {left}.", style="dim")
 
 
 def _name(plan: Plan) -> str:

@@ -13,6 +13,7 @@ from rich.text import Text
 from bench.plan.durations import Forecast, accelerators, costs, forecast, scoring_bytes
 from bench.plan.placement import Machine, Plan, why_unplaceable
 from bench.spec import DataSpec
+from results import counted
 
 if TYPE_CHECKING:
     from bench.data import Dataset
@@ -59,7 +60,8 @@ def show(
     needs = " or ".join(f"{cpus} CPU(s) and {gpus} GPU(s)" for cpus, gpus in plan.needs)
     grid = plan.grid
     console.print(
-        f"{len(grid.cells)} cells x {grid.seeds} seeds = {len(plan.trials)} trials, {at_a_time} at a time, "
+        f"{counted(len(grid.cells), 'cell')} x {counted(grid.seeds, 'seed')} = {counted(len(plan.trials), 'trial')}, "
+        f"{at_a_time} at a time, "
         f"each with {needs}; nodes: {have}"
     )
     if fault := why_unplaceable(plan.needs, nodes):

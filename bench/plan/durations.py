@@ -51,8 +51,8 @@ class Forecast:
             return f"{work}; hours unknown: no earlier run next to the new one has such trials on these devices"
         least, typical, most = self.hours
         return (
-            f"{work}; about {typical:.2g} {self.device}-hours ({least:.2g} to {most:.2g}), "
-            f"from {self.records} earlier trials on these devices"
+            f"{work}; about {typical:.2g} {self.device}-{'hour' if f'{typical:.2g}' == '1' else 'hours'} "
+            f"({least:.2g} to {most:.2g}), from {results.counted(self.records, 'earlier trial')} on these devices"
         )
 
 

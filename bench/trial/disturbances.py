@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.trial.machine_watch import Sample
-from results import WindowState
+from results import WindowState, counted
 
 TAKEN = 0.05
 """Share of the trial's core seconds that other processes, the hypervisor and a quota may take together.
@@ -165,7 +165,11 @@ def _gpus(state: WindowState, first: WindowState) -> Iterable[Disturbance | None
         if gpu.other_processes is None:
             yield Disturbance("what else ran on a GPU is unknown", 0.0, "NVML names no process")
         elif gpu.other_processes:
-            yield Disturbance("other work on a GPU", gpu.other_processes, f"{gpu.other_processes} more processes")
+            yield Disturbance(
+                "other work on a GPU",
+                gpu.other_processes,
+                counted(gpu.other_processes, "more process", "more processes"),
+            )
         before = first.gpus[index].power_limit_w if index < len(first.gpus) else None
         if before and gpu.power_limit_w and gpu.power_limit_w != before:
             change = f"from {before:.0f} to {gpu.power_limit_w:.0f} W"

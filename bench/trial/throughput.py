@@ -158,7 +158,7 @@ def _why_not_comparable(spec: TrialSpec, shared: bool, steady: list[float], kept
         kept: number of undisturbed windows.
         disturbed: what disturbed the others; empty if there are none.
     """
-    windows = f"windows of {spec.eval.window_steps} steps"
+    of = f" of {results.counted(spec.eval.window_steps, 'step')}"
     if spec.train.eager:
         return "steps were not compiled (train.eager)"
     if shared:
@@ -166,8 +166,8 @@ def _why_not_comparable(spec: TrialSpec, shared: bool, steady: list[float], kept
     if kept < FEWEST and disturbed:
         return disturbed
     if not steady:
-        return f"the rate had not settled after {kept} {windows}"
-    return f"only {len(steady)} steady {windows}" if len(steady) < FEWEST else None
+        return f"the rate had not settled after {results.counted(kept, 'window')}{of}"
+    return f"only {results.counted(len(steady), 'steady window')}{of}" if len(steady) < FEWEST else None
 
 
 def _columns(measured: list[dict[str, float]]) -> dict[str, list[float]]:

@@ -3,15 +3,6 @@
 from collections.abc import Sequence
 
 
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    >>> counted(1, "cell"), counted(2, "cell")
-    ('1 cell', '2 cells')
-    """
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
 def listed(items: Sequence[str], most: int = 10) -> str:
     """Return names joined by commas; names beyond `most` are only counted.
 

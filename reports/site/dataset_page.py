@@ -24,7 +24,7 @@ from reports.document import (
 from reports.figures.course import Spot, draw
 from reports.format import metric_value, number
 from reports.pages.comparison import TONES
-from reports.pages.phrases import counted, listed
+from reports.pages.phrases import listed
 from reports.pages.release_history.sentences import (
     MARKS,
     changes,
@@ -37,7 +37,7 @@ from reports.pages.release_history.sentences import (
     title,
 )
 from reports.site.sources import Source, link
-from results import History, Line, Point
+from results import History, Line, Point, counted
 
 _ENDINGS = ("newly failing", "missing", "fixed")
 

@@ -5,11 +5,10 @@ from dataclasses import replace
 from itertools import islice
 
 from reports.document import Block, Code, Document, Field, Heading, Items, Link, Paragraph, Table, Text, Tone, inlines
-from reports.pages.phrases import counted
 from reports.pages.release_history.sentences import breaks, changes, runs_of
 from reports.site.dataset_page import changed
 from reports.site.sources import Source, link
-from results import Comparison, History, Line
+from results import Comparison, History, Line, counted
 
 _TONES: dict[str, Tone] = {"ok": "good", "regressed": "bad", "inconclusive": "unsure", "incomplete": "unsure"}
 

@@ -94,7 +94,7 @@ def test_every_metric_of_the_margins_that_come_along_has_a_name():
 
 def test_names_are_listed_up_to_a_number_and_counted_beyond():
     assert phrases.listed([str(i) for i in range(12)]) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more"
-    assert [phrases.counted(n, "seed") for n in (0, 1, 2)] == ["0 seeds", "1 seed", "2 seeds"]
+    assert [results.counted(n, "seed") for n in (0, 1, 2)] == ["0 seeds", "1 seed", "2 seeds"]
     assert sorted([("oom", 1), ("ok", 2), ("crashed", 1)], key=phrases.ok_first)[0] == ("ok", 2)
 
 

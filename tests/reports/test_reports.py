@@ -305,9 +305,17 @@ def test_missing_and_unreadable_records_are_counted(tmp_path):
     (folder / "trials" / "bce-s1" / "record.json").write_text("{")
     (folder / "trials" / "dice-s0" / "pictures" / "0-prediction.png").write_bytes(b"broken")
     text = reports.write(folder).read_text()
-    assert "**The run is incomplete:** 2 without a record (bce, seed 1, bce, seed 2)" in text
+    assert "**The run is incomplete:** 2 without a record (bce seeds 1, 2)" in text
     assert "**1 record cannot be read:**" in text
     assert "image left out" in text
+
+
+def test_seeds_that_failed_are_suspected_and_those_that_were_stopped_are_not(tmp_path):
+    folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], fail={(1, 0)}, pictures=0)
+    assert "bce 2 of 3; seeds that failed may have been the worse ones." in _page(folder)
+    record = results.read(folder / "trials" / "bce-s0")
+    results.write(folder / "trials" / "bce-s0", record.model_copy(update={"status": "interrupted"}))
+    assert "Means over fewer seeds than planned: bce 2 of 3.\n" in _page(folder)
 
 
 def test_records_alone_are_enough(tmp_path):

@@ -6,8 +6,7 @@ import results
 from reports.document import Block, Bold, Inline, Items, Paragraph
 from reports.format import amount, change, change_interval, metric_value, number, percent, points, points_range
 from reports.metrics import name
-from reports.pages.phrases import counted
-from results import TRIALS
+from results import TRIALS, counted
 from results import ComparisonRow as Row
 
 

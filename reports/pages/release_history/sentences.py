@@ -6,8 +6,8 @@ from dataclasses import replace
 from reports.format import metric_value, number, percent, significant
 from reports.metrics import is_percentage, name
 from reports.pages.comparison import sentence
-from reports.pages.phrases import counted, listed
-from results import History, Line, Point, Verdict
+from reports.pages.phrases import listed
+from results import History, Line, Point, Verdict, counted
 
 # One character per verdict, for a narrow table.
 MARKS: dict[Verdict, str] = {

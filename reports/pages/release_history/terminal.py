@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from reports.pages.phrases import counted, listed
+from reports.pages.phrases import listed
 from reports.pages.release_history.sentences import (
     breaks,
     by_table,
@@ -17,7 +17,7 @@ from reports.pages.release_history.sentences import (
     title,
     value,
 )
-from results import History, Line, Point
+from results import History, Line, Point, counted
 
 GAP = 2
 # A label may take this share of the width before it is continued on the next line.

@@ -6,8 +6,9 @@ import results
 from reports.advice import Budget, JudgedView, budget, choice
 from reports.document import Block, Bold, Paragraph, Text
 from reports.format import number, percent, points, points_range
-from reports.pages.phrases import counted, listed
+from reports.pages.phrases import listed
 from reports.summary import Summary
+from results import counted
 
 
 def carries(run: results.Run, summary: Summary) -> list[Block]:

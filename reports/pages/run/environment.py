@@ -7,15 +7,15 @@ from typing import Any
 import results
 from reports.document import Block, Bold, Field, Heading, Listing, Paragraph, Table, Text
 from reports.format import plain
-from reports.pages.phrases import counted
 from reports.summary import Summary
+from results import counted
 
 
 def setting(run: results.Run, summary: Summary) -> list[Block]:
     """Return in one line what was measured, on what and when."""
     records = [stored.record for stored in run.trials]
     data = sorted({record.dataset.name for record in records if record.dataset})
-    seeds = f" of {counted(summary.seeds, 'seed')}" if summary.seeds else ""
+    seeds = f", {counted(summary.seeds, 'seed')} each" if summary.seeds else ""
     known, _ = _most_frequent(run)
     devices = known.get("gpu_names") or [known.get("processor")]
     versions = [

@@ -7,9 +7,10 @@ import results
 from reports.advice import judged_views
 from reports.document import Block, Bold, Inline, Items, Paragraph, Text, inlines
 from reports.format import chance, estimate, number, percent
-from reports.pages.phrases import counted, listed, ok_first
+from reports.pages.phrases import listed, ok_first
 from reports.pages.run.advising import advice, carries, of_view
 from reports.summary import ALPHA, POWER, Summary
+from results import counted
 
 
 def verdict(run: results.Run, summary: Summary) -> list[Block]:
@@ -136,12 +137,24 @@ def gaps(run: results.Run, summary: Summary) -> list[Block]:
     statuses = ", ".join(f"{n} {status}" for status, n in sorted(counts.items(), key=ok_first))
     blocks: list[Block] = [Paragraph(f"Trials: {statuses}.")]
     if summary.missing:
-        lacks = f" {len(summary.missing)} without a record ({listed(summary.missing)})."
+        lacks = f" {len(summary.missing)} without a record ({'; '.join(_lacking(summary))})."
         blocks.append(Paragraph([Bold("The run is incomplete:"), lacks], "bad"))
     if run.problems:
         unread = counted(len(run.problems), "record")
         blocks.append(Paragraph([Bold(f"{unread} cannot be read:"), f" {'; '.join(run.problems)}"], "bad"))
     return [*blocks, *_failed_views(run), *_short_of_seeds(summary)]
+
+
+def _lacking(summary: Summary) -> list[str]:
+    """Return, per cell that lacks records, its label and the seeds; cells beyond ten are only counted."""
+    seeds: dict[str, list[int]] = {}
+    for label, seed in summary.missing:
+        seeds.setdefault(label, []).append(seed)
+    cells = [
+        f"{label} {'seed' if len(of_cell) == 1 else 'seeds'} {listed(list(map(str, of_cell)))}"
+        for label, of_cell in seeds.items()
+    ]
+    return [*cells[:10], *([f"{len(cells) - 10} more cells"] if len(cells) > 10 else [])]
 
 
 def outdated(summary: Summary) -> list[Block]:
@@ -172,8 +185,7 @@ def _short_of_seeds(summary: Summary) -> list[Block]:
     ]
     if not short:
         return []
-    return [
-        Paragraph(
-            f"Means over fewer seeds than planned: {listed(short)}; seeds that failed may have been the worse ones."
-        )
-    ]
+    # A trial that was stopped or has not run yet says nothing of its score; one that failed may.
+    failed = any({*cell.statuses} - {"ok", "interrupted"} for cell in summary.measured if len(cell.miou) < cell.planned)
+    why = "; seeds that failed may have been the worse ones" if failed else ""
+    return [Paragraph(f"Means over fewer seeds than planned: {listed(short)}{why}.")]
