@@ -91,7 +91,7 @@ def add(path, text):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("metric", FAULTS)
-def test_a_commit_that_costs_time_or_memory_is_found_among_16_of_this_project(tmp_path, metric):
+def test_a_costly_commit_is_found_among_16_of_this_project(tmp_path, metric):
     project = copies(tmp_path / "project", metric)
     sets = [part for one in SETTINGS + LENGTH[metric] for part in ("--set", one)]
     options = ["--grid", "losses", "--only", "loss=cross_entropy", "--preset", "smoke", *sets, "--disturbed"]
