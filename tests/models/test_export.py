@@ -13,7 +13,7 @@ import pytest
 import models
 from models.encoder.backbones import Backbone
 from models.inference.export import export
-from models.inference.predict import probabilities
+from models.inference.predict import label_map, probabilities
 
 SPEC = models.ModelSpec(backbone="resnet18", aspp_channels=8, decoder_channels=8, head="subpixel")
 EXPORTS: dict[str, tuple[dict[str, Any], keras.layers.Layer | None]] = {
@@ -78,13 +78,18 @@ def test_a_fresh_process_gets_the_same_labels_and_probabilities(model: keras.Mod
         assert found["labels"].shape == part.shape[:3]
 
 
-def test_many_classes_are_labelled_in_int32(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("classes", "dtype"), [(1, "uint8"), (256, "uint8"), (257, "int32")])
+def test_labels_have_the_smallest_type_that_holds_every_id(tmp_path: Path, classes: int, dtype: str) -> None:
     import tensorflow as tf
 
     image = keras.Input((None, None, 3))
-    export(keras.Model(image, keras.layers.Conv2D(257, 1)(image)), tmp_path / "saved")
-    labels = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"](tf.constant(IMAGES))["labels"]
-    assert labels.dtype == tf.int32
+    model = keras.Model(image, keras.layers.Conv2D(classes, 1)(image / 255))
+    export(model, tmp_path / "saved")
+    found = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"](tf.constant(IMAGES))
+    expected = probabilities(model, IMAGES)
+    assert found["labels"].dtype == dtype
+    np.testing.assert_allclose(found["probabilities"], expected, atol=1e-6)
+    np.testing.assert_array_equal(found["labels"], label_map(expected))
 
 
 def test_what_cannot_be_exported_is_refused(model: keras.Model, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import models
 import models.inference.predict
-from models.inference.predict import label_map, labels, probabilities, sliding
+from models.inference.predict import label_map, labels, probabilities, scores, sliding
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -71,6 +71,52 @@ def test_one_channel_is_a_sigmoid() -> None:
     np.testing.assert_allclose(found, np.full((1, 2, 2, 1), 3 / 4), rtol=1e-6)
 
 
+def test_scores_are_the_logits_of_one_view_and_else_the_logarithms_of_the_mean() -> None:
+    image = np.zeros((1, 1, 2, 3), np.uint8)
+    np.testing.assert_allclose(scores(_by_column, image), [[[[0, 0], [math.log(3), 0]]]], rtol=1e-6)
+    np.testing.assert_allclose(np.exp(scores(_by_column, image, flip=True))[0, 0], [[5 / 8, 3 / 8]] * 2, rtol=1e-6)
+    np.testing.assert_allclose(np.exp(scores(_by_column, image, scales=(1, 1)))[0, 0, 1], [3 / 4, 1 / 4], rtol=1e-6)
+    # One channel: 1/2 and 3/4, in the mean of both directions 5/8, as log-odds.
+    one = scores(lambda images, training: _by_column(images, training)[..., :1], image, flip=True)
+    np.testing.assert_allclose(one[0, 0, :, 0], [math.log(5 / 3)] * 2, rtol=1e-6)
+
+
+def test_a_refinement_is_given_the_images_their_probabilities_and_their_sizes_if_known() -> None:
+    image, given = np.zeros((1, 1, 2, 3), np.uint8), []
+
+    def refine(parts: list[object]) -> tf.Tensor:
+        given.append(parts)
+        return tf.constant([[[[0.25, 0.75], [1.0, 0.0]]]])
+
+    found = scores(_by_column, image, crf=refine)
+    np.testing.assert_allclose(found[0, 0], [[math.log(0.25), math.log(0.75)], [0, math.log(1e-30)]], rtol=1e-6)
+    scores(_by_column, image, crf=refine, sizes=[[1, 2]])
+    assert [len(parts) for parts in given] == [2, 3]
+    assert given[0][0] is image
+    np.testing.assert_allclose(given[0][1][0, 0], [[1 / 2, 1 / 2], [3 / 4, 1 / 4]], rtol=1e-6)
+    assert given[1][2] == [[1, 2]]
+
+
+def test_a_view_has_the_same_size_whether_it_is_known_before_or_not_and_a_pixel_at_least() -> None:
+    def dynamic(images: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+        return models.inference.predict._size(images, scale)
+
+    any_size = tf.function(dynamic, input_signature=[tf.TensorSpec((None,) * 4), tf.TensorSpec((), tf.float64)])
+    for height, width, scale, expected in (
+        (3, 40, 0.1, [1, 4]), (40, 3, 0.1, [4, 1]), (5, 7, 0.5, [2, 4]), (41, 67, 1.5, [62, 100]), (10, 9, 1, [10, 9])
+    ):  # fmt: skip
+        images = tf.zeros((1, height, width, 3))
+        assert models.inference.predict._size(images, scale) == expected
+        assert any_size(images, scale).numpy().tolist() == expected
+
+
+def test_strips_hold_ids_above_255(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models.inference.predict, "STRIP", 500)
+    for classes in (256, 257):
+        last = tf.one_hot(tf.fill((1, 4, 3), classes - 1), classes)
+        np.testing.assert_array_equal(labels(last, (9, 5)), np.full((1, 9, 5), classes - 1))
+
+
 @pytest.mark.parametrize("traced", [False, True])
 def test_labels_by_strips_are_those_of_the_whole_resized_picture(monkeypatch: pytest.MonkeyPatch, traced: bool) -> None:
     """In every pixel: larger, smaller, as large, along one side only, and at sizes that no strip divides."""
@@ -81,10 +127,10 @@ def test_labels_by_strips_are_those_of_the_whole_resized_picture(monkeypatch: py
     shapes += [(33, 50, 99, 150), (50, 30, 51, 31), (5, 9, 1, 1)]
     for height, width, *size in shapes:
         for batch, classes in ((1, 5), (2, 3), (1, 1)):
-            scores = tf.constant(random.normal(size=(batch, height, width, classes)), tf.float32)
-            whole = tf.image.resize(scores, size)
+            grid = tf.constant(random.normal(size=(batch, height, width, classes)), tf.float32)
+            whole = tf.image.resize(grid, size)
             expected = tf.argmax(whole, -1) if classes > 1 else tf.cast(whole[..., 0] > 0, tf.int64)
-            np.testing.assert_array_equal(found(scores, tf.constant(size)), expected)
+            np.testing.assert_array_equal(found(grid, tf.constant(size)), expected)
 
 
 def test_of_equal_scores_the_first_class_has_the_pixel() -> None:

@@ -7,7 +7,7 @@ import scipy.ndimage
 import tensorflow as tf
 
 import losses
-from bench.trial import RunningConfusion
+from bench.trial import RunningConfusion, legacy_iou
 from bench.trial.evaluator import Evaluator, Scores, label_map
 from bench.trial.metrics import UNROLLED, boundary_band, class_dice, confusion_matrix, score_image
 from results import class_iou
@@ -111,6 +111,12 @@ def test_the_band_of_boundary_iou_is_2_percent_of_the_diagonal_wide():
     assert class_iou(edge.numpy())[1] == pytest.approx(444 / (444 + 84))
 
 
+def test_the_band_of_a_small_image_is_a_pixel_wide():
+    # .02 * 14.1 would be none: the ring of a picture of one class has 10^2 - 8^2 pixels.
+    one = tf.ones((10, 10), tf.int32)
+    assert score_image(one, one, 2)[1].numpy().tolist() == [[0, 0, 0], [0, 36, 0], [0, 0, 64]]
+
+
 def test_what_is_predicted_in_void_does_not_count():
     truth = np.zeros((50, 50), np.int32)
     truth[8:42, 8:42] = 255  # void between the object and what is behind it, as in Oxford-IIIT Pets
@@ -192,6 +198,16 @@ def test_label_maps_are_of_the_images_that_are_wanted():
     )
     scores = evaluator(void)
     assert (scores.loss, scores.images, scores.confusion.sum()) == (0, 5, 0), "nothing to be right or wrong about"
+
+
+def test_published_numbers_are_of_all_images_in_the_order_of_the_split():
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    found = Evaluator(Fixed(), _loss(), 3, strategy, as_published=True)(_batches(10, 4))
+    (whole,) = _batches(10, 10)
+    overlaps = legacy_iou.overlaps(whole["label"], Fixed()(whole["image"])).numpy()
+    expected = legacy_iou.metrics(overlaps, found.confusion)
+    assert found.published == {name: pytest.approx(value, rel=1e-6) for name, value in expected.items()}
+    assert Evaluator(Fixed(), _loss(), 3, strategy)(_batches(4, 4)).published is None
 
 
 def test_an_image_scored_twice_is_noticed():
