@@ -47,6 +47,7 @@ BCE = (2 * (log(4 / 3) + log(2)) + 2 * log(2) + (log(4) + log(2))) / 8
         # Priors 3:1 move every logit of class 0 up by ln 3: p_t = 9/10, 1/2, 3/4, 1/10.
         ("logit_adjusted", {"priors": (3, 1)}, -(log(9 / 10) + log(1 / 2) + log(3 / 4) + log(1 / 10)) / 4),
         ("bce", {}, BCE),
+        ("bce", {"class_weights": (1, 3)}, (log(4 / 3) + 2 * log(2) + log(4) + 3 * (log(4 / 3) + 3 * log(2))) / 16),
         ("dice", {}, DICE),
         ("dice", {"class_weights": (3, 1)}, F(3, 4) * F(7, 17) + F(1, 4) * F(7, 15)),
         ("dice", {"classes": [1]}, F(7, 15)),
@@ -101,6 +102,12 @@ BCE = (2 * (log(4 / 3) + log(2)) + 2 * log(2) + (log(4) + log(2))) / 8
 )
 def test_fixture(name: str, params: dict, value: float) -> None:
     assert float(losses.get(name, **params)(LABELS, LOGITS)) == pytest.approx(float(value), rel=1e-6)
+
+
+def test_log_dice_of_more_errors_than_hits() -> None:
+    """The labels of the other column: I = 1, 3/4 of P = 9/4, 7/4 and G = 2, 2, so that both Dice are below 1/2."""
+    value = float(losses.get("log_dice")(1 - LABELS, LOGITS))
+    assert value == pytest.approx(-(log(8 / 17) + log(2 / 5)) / 2, rel=1e-6)
 
 
 def test_void_pixel_leaves_the_mean() -> None:

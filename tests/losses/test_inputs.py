@@ -28,6 +28,7 @@ def test_targets_and_the_mask_of_what_is_not_void() -> None:
     ids, valid = inputs.as_targets(tf.constant(IDS), tf.constant(LOGITS), 255)
     assert (ids.dtype, ids.numpy().tolist()) == (tf.int32, [[[0, 1, 2], [0, 1, 0]]])
     np.testing.assert_array_equal(valid, VALID)
+    np.testing.assert_array_equal(inputs.as_targets(tf.constant(IDS[..., None]), tf.constant(LOGITS), 255)[0], ids)
     # Soft labels are void where all shares are zero.
     shares, valid = inputs.as_targets(np.eye(4)[np.minimum(IDS, 3)][..., :3], tf.constant(LOGITS), 255)
     assert (shares.dtype, shares.shape) == (tf.float32, (1, 2, 3, 3))
@@ -77,6 +78,12 @@ def test_weights_of_every_form_are_of_pixels_and_zero_on_void(weight: object, ex
 def test_what_does_not_fit_is_named(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_parameters_are_given_by_name() -> None:
+    for name in losses.names():
+        with pytest.raises(TypeError):
+            type(losses.get(name))("none")
 
 
 def test_a_loss_is_written_with_what_was_chosen() -> None:

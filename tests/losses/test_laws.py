@@ -121,6 +121,16 @@ def test_tiling_an_image_changes_nothing(loss: Any) -> None:
     agree((value, gradient), (tiled[0], tiled[1][:, :H, :W] * 4))
 
 
+@pytest.mark.parametrize(
+    "name", [name for name in losses.names() if "smooth" in losses.parameters(name) and name != "mcc"]
+)
+def test_smoothed_losses_of_images_are_their_own(name: str) -> None:
+    """The two images differ in the sizes of their classes, and in which they have."""
+    loss = losses.get(name, average="image", smooth=2.0)
+    alone = [float(loss(LABELS[i : i + 1], LOGITS[i : i + 1])) for i in (1, 2)]
+    assert float(loss(LABELS[1:], LOGITS[1:])) == pytest.approx(sum(alone) / 2, rel=1e-5)
+
+
 def is_of_a_softmax(loss: Any) -> bool:
     return (
         all(is_of_a_softmax(term) for _, term in loss.terms) if hasattr(loss, "terms") else loss.activation == "softmax"
