@@ -172,6 +172,13 @@ def test_generalized_dice_is_one_ratio() -> None:
     assert float(value) == pytest.approx(25 / 64, rel=1e-6)
 
 
+def test_a_class_that_is_absent_has_no_part_in_the_weights_of_generalized_dice() -> None:
+    """Truth 0, 0, 0, 1 of three classes: weights 1/9 and 1, as if the third were not; I = 2.1, .6; P = 2.4, 1.2."""
+    p = np.array([[0.8, 0.1, 0.1], [0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.3, 0.6, 0.1]], np.float32)[None, None]
+    value = losses.get("generalized_dice", from_logits=False)(np.array([[[0, 0, 0, 1]]], np.uint8), p)
+    assert float(value) == pytest.approx(1 - 2 * (2.1 / 9 + 0.6) / ((2.4 + 3) / 9 + 1.2 + 1), rel=1e-6)
+
+
 def test_combo_weighs_misses_and_false_alarms() -> None:
     """p = 1/2, 1/4, 1/4, label 0: the miss costs ln 2, the two false alarms -2 ln 3/4; Dice is 1 - 1/(3/2)."""
     logits = np.log(np.array([0.5, 0.25, 0.25], np.float32)).reshape(1, 1, 1, 3)
