@@ -56,6 +56,7 @@ BCE = (2 * (log(4 / 3) + log(2)) + 2 * log(2) + (log(4) + log(2))) / 8
         ("tversky", {}, sum(TVERSKY) / 2),
         ("tversky", {"classes": [0], "alpha": 0.7, "beta": 0.3}, 1 - F(5, 4) / (F(5, 4) + F(7, 10) + F(9, 40))),
         ("jaccard", {}, 1 - (F(5, 12) + F(4, 11)) / 2),
+        ("jaccard", {"smooth": 1.0}, (F(7, 16) + F(7, 15)) / 2),  # 7/4 errors each over 5/4 + 7/4 + 1 and 1 + 7/4 + 1
         ("squared_dice", {}, 1 - (F(5, 2) / SQUARES[0] + 2 / SQUARES[1]) / 2),
         ("log_cosh_dice", {}, (log(cosh(7 / 17)) + log(cosh(7 / 15))) / 2),
         ("log_dice", {}, -sum(map(log, DICE_SCORES)) / 2),

@@ -129,6 +129,9 @@ def test_smoothed_losses_of_images_are_their_own(name: str) -> None:
     loss = losses.get(name, average="image", smooth=2.0)
     alone = [float(loss(LABELS[i : i + 1], LOGITS[i : i + 1])) for i in (1, 2)]
     assert float(loss(LABELS[1:], LOGITS[1:])) == pytest.approx(sum(alone) / 2, rel=1e-5)
+    assert sum(alone) / 2 < float(losses.get(name, average="image")(LABELS[1:], LOGITS[1:])), (
+        "it makes errors count less"
+    )
 
 
 def is_of_a_softmax(loss: Any) -> bool:
