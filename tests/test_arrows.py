@@ -23,6 +23,7 @@ MAY = {
     "revisions": {"core", "plan", "results", "spec", "trial"},
     "bisection": {"core", "plan", "results", "revisions"},
     "versus": {"core", "execution", "plan", "results", "revisions", "spec"},
+    "study": {"core", "reports", "results"},
     "losses": set(),
     "models": set(),
     "results": set(),

@@ -13,6 +13,8 @@ import pytest
 import results
 from bench import study as command
 from bench.core import UsageError
+from bench.study import __main__ as entry
+from bench.study import parts
 from reports import Document, claims, markdown
 from reports.pages import study
 
@@ -218,7 +220,7 @@ def test_a_part_is_begun_once_and_then_resumed(tmp_path, monkeypatch):
     for arguments in (begun, resumed):
         assert arguments[-2:] == ["--max-concurrent", "2"]
     assert "--max-concurrent" not in command.arguments(planned, "cats-heads", tmp_path / "data", tmp_path / "runs")
-    monkeypatch.setattr(command, "gpu_names", lambda: ["one", "two"])
+    monkeypatch.setattr(parts, "gpu_names", lambda: ["one", "two"])
     assert "--max-concurrent" not in command.arguments(planned, "parts-losses", tmp_path / "data", tmp_path / "runs")
     assert not command.complete(planned, "parts-losses", tmp_path / "runs")
 
@@ -287,10 +289,10 @@ def test_the_status_of_the_whole_is_that_of_the_worst_part(tmp_path, monkeypatch
     """A part that was killed, or left no run to read, is incomplete, and the page stays as it was."""
     planned = command.read(command.DEFAULT)
     names, left = [*planned.parts][: len(ends)], iter(ends)
-    monkeypatch.setattr(command, "run", lambda wanted: next(left))
+    monkeypatch.setattr(entry, "run", lambda wanted: next(left))
     page = tmp_path / "page.md"
     with pytest.raises(SystemExit) as ended:
-        command.main(names, data_root=tmp_path, out=tmp_path / "runs", study=command.DEFAULT, page=page)
+        entry.main(names, data_root=tmp_path, out=tmp_path / "runs", study=command.DEFAULT, page=page)
     assert ended.value.code == expected
     assert not page.exists()
 
