@@ -69,7 +69,7 @@ def _equals(folder, speeds):
     fake.write_run(folder, labels=["a", "b"], seeds=3, gap=0.0, pictures=0)
 
     def change(record):
-        rate = speeds[record.label] + record.seed
+        rate = float(speeds[record.label] + record.seed)
         return {"throughput": record.throughput.model_copy(update={"images_per_second": rate})}
 
     _change(folder, change)
@@ -89,9 +89,22 @@ def test_of_equals_the_faster_is_recommended_with_its_price(tmp_path):
     price = f"unless {100 * found.behind:.1f} points (at most {100 * found.most:.1f}) matter."
     words = f"{other} and {best} are indistinguishable: take **{other}**, which trains 3.0 times faster, {price}"
     assert words in _text(folder)
-    # The best cell trains faster; the other does by less than a tenth; some seeds of the best are as fast.
+    # The best cell trains faster, or the other does by less than a tenth; then one seed of the best is as fast.
     for speeds in ({best: 32, other: 10}, {best: 100, other: 105}):
         assert choice(_read(_equals(tmp_path / str(speeds[best]), speeds))[1]) is None
+    folder = _equals(tmp_path / "ragged", {best: 10, other: 20})
+    assert choice(_read(folder)[1]) is not None
+    fast = {"images_per_second": 40.0}  # one seed of the best cell, whose median stays
+    _change(
+        folder,
+        lambda record: (
+            {"throughput": record.throughput.model_copy(update=fast)}
+            if (record.label, record.seed) == (best, 2)
+            else {}
+        ),
+    )
+    assert choice(_read(folder)[1]) is None
+    folder = _equals(tmp_path / "other", {best: 10, other: 20})
     _change(folder, lambda record: {"throughput": record.throughput.model_copy(update={"comparable": False})})
     assert choice(_read(folder)[1]) is None
 
