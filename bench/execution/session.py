@@ -171,33 +171,54 @@ def execute(
             if tuned is None:
                 console.print(f"Try them again with: {again}", soft_wrap=True)
                 return Outcome.INCOMPLETE
-            plan, facts = replace(plan, grid=tuned.grid), tuned.facts
-            folder.recell(plan)
-            for note in tuned.notes:
-                console.print(note, style="dim", soft_wrap=True)
-        missing, total = _missing(folder, plan), len(plan.trials)
+            plan, facts = _settled(plan, folder, tuned, console), tuned.facts
+        missing = _missing(folder, plan)
         console.print(f"Run {folder.path}: {results.counted(len(missing), 'trial')} to do.", soft_wrap=True)
         if missing:
-            train(folder, missing, total - len(missing))
+            train(folder, missing, len(plan.trials) - len(missing))
     except StorageLost as lost:
-        with contextlib.suppress(StorageLost):
-            folder.finish("incomplete")
-        console.print(f"Stopped: {lost}. {_complete(folder, plan)} trials are complete and kept.", style="red")
-        console.print(f"When there is space again: {again}", soft_wrap=True)
-        return Outcome.INCOMPLETE
+        return _stopped(plan, folder, console, lost, again)
     except KeyboardInterrupt:
-        with contextlib.suppress(StorageLost):
-            folder.finish("interrupted")
-        console.print(f"\nInterrupted: {_complete(folder, plan)} trials are complete and kept.")
-        console.print(f"Go on with: {again}", soft_wrap=True)
-        signals.recorded()
-        if folder.complete():
-            frontend.report(folder.path, again)
-        return Outcome.INTERRUPTED
+        return _interrupted(plan, folder, frontend, again)
+    return _ended(plan, folder, frontend, again)
+
+
+def _settled(plan: Plan, folder: RunFolder, tuned: TunedGrid, console: Console) -> Plan:
+    """Return the plan with the values that the search chose, which the folder keeps."""
+    settled = replace(plan, grid=tuned.grid)
+    folder.recell(settled)
+    for note in tuned.notes:
+        console.print(note, style="dim", soft_wrap=True)
+    return settled
+
+
+def _stopped(plan: Plan, folder: RunFolder, console: Console, lost: StorageLost, again: str) -> Outcome:
+    """End a run whose storage takes no more."""
+    with contextlib.suppress(StorageLost):
+        folder.finish("incomplete")
+    console.print(f"Stopped: {lost}. {_complete(folder, plan)} trials are complete and kept.", style="red")
+    console.print(f"When there is space again: {again}", soft_wrap=True)
+    return Outcome.INCOMPLETE
+
+
+def _interrupted(plan: Plan, folder: RunFolder, frontend: Frontend, again: str) -> Outcome:
+    """End a run that the user interrupted, with a report of what is complete."""
+    with contextlib.suppress(StorageLost):
+        folder.finish("interrupted")
+    frontend.console.print(f"\nInterrupted: {_complete(folder, plan)} trials are complete and kept.")
+    frontend.console.print(f"Go on with: {again}", soft_wrap=True)
+    signals.recorded()
+    if folder.complete():
+        frontend.report(folder.path, again)
+    return Outcome.INTERRUPTED
+
+
+def _ended(plan: Plan, folder: RunFolder, frontend: Frontend, again: str) -> Outcome:
+    """End a run whose trials have all been tried, with its report."""
     failed = len(_missing(folder, plan))
     folder.finish("incomplete" if failed else "complete")
     if failed:
-        console.print(f"Incomplete: {failed} of {total} trials failed.", style="red")
+        frontend.console.print(f"Incomplete: {failed} of {len(plan.trials)} trials failed.", style="red")
     reported = frontend.report(folder.path, again if failed else None)
     return Outcome.COMPLETE if reported and not failed else Outcome.INCOMPLETE
 
