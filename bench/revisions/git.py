@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,8 @@ from bench.core import UsageError
 
 _REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
 """Variables by which git would use another repository than that of the folder, as inside a hook."""
+_OF_MAKE = re.compile(r"make(\[\d+\])?: (\*\*\* \[|Entering |Leaving )")
+"""How lines of make begin that only say that a recipe failed, or where; the number is that of a make inside another."""
 
 
 class Failed(Exception):
@@ -69,6 +72,6 @@ def finish(
         raise
     if process.returncode:
         lines = [line.strip() for line in f"{output}\n{errors}".splitlines()]
-        said = [line for line in lines if line and not line.startswith("make: *** [")]
+        said = [line for line in lines if line and not _OF_MAKE.match(line)]
         raise Failed(said[-1] if said else f"exit status {process.returncode}")
     return output.strip()

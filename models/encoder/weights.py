@@ -47,9 +47,7 @@ def check_weights(backbone: str, source: str) -> None:
         if not path.is_file():
             preset = BACKBONES[backbone].preset
             named = f"'none', 'imagenet', {preset!r}" if preset else "'none', 'imagenet'"
-            raise ValueError(
-                f"weights {source!r} of backbone {backbone!r} are neither one of {named} nor an existing file"
-            )
+            raise ValueError(f"weights {source!r} of backbone {backbone!r} are neither {named} nor an existing file")
         if path.suffix not in (".h5", ".keras"):
             raise ValueError(f"weights file {source!r} should end in one of {', '.join(SUFFIXES)}")
 

@@ -258,7 +258,7 @@ def test_white_void_read_by_color_is_no_foreground(tmp_path, form):
     }[form]
     rows = "0: {name: ground, color: black}\n1: {name: cat, color: red}\n255: {name: void, color: white}\n"
     root = placed(tmp_path, [shown(label) for label in true], yaml=rows)
-    with pytest.raises(UsageError, match="one class alone, 'ground'"):
+    with pytest.raises(UsageError, match="only one class, 'ground'"):
         opened(root)
     (root / "classes.yaml").write_text("0: {name: ground, color: green}\n1: {name: cat, color: red}\n")
     if form == "L":

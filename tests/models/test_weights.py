@@ -84,7 +84,7 @@ def test_a_saved_backbone_loads_and_does_not_fit_another(suffix: str, tmp_path: 
 
 
 def test_missing_files_are_named_before_anything_is_built(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"'/nowhere/x\.h5' of backbone 'resnet18' are none of"):
+    with pytest.raises(ValueError, match=r"'/nowhere/x\.h5' of backbone 'resnet18' are neither 'none'"):
         weights.check_weights("resnet18", "/nowhere/x.h5")
     (tmp_path / "x.txt").touch()
     with pytest.raises(ValueError, match=r"should end in one of \.h5"):
@@ -148,6 +148,7 @@ def test_a_refused_download_names_the_preset_and_the_offline_ways(monkeypatch: p
     ):
         weights.load(None, "resnet50", "resnet50_imagenet")
     with pytest.raises(
-        ValueError, match=r"'resnet50_imagenet' of backbone 'resnet18' are none of 'none', 'imagenet' and"
+        ValueError,
+        match=r"'resnet50_imagenet' of backbone 'resnet18' are neither 'none', 'imagenet' nor an",
     ):
         weights.check_weights("resnet18", "resnet50_imagenet")
