@@ -441,6 +441,9 @@ def _work(config: dict[str, Any], jobs: dict[str, dict[str, Any]], folder: str) 
         raise RuntimeError(end.message)  # Tune sees only this failure of a job, so it retries only this
 
 
+LOST = End("lost", "its node or its worker was lost")
+
+
 class _Relay(tune.Callback):
     """Turns Tune's callbacks into events. It holds only the key of its follower, because Tune pickles it."""
 
@@ -454,7 +457,7 @@ class _Relay(tune.Callback):
 
     def _end(self, trial: Any) -> End:
         # When Tune calls back for a failed trial, the trial does not have its error yet.
-        return self._ends.pop(trial.trial_id, End("lost", "its node or its worker was lost"))
+        return self._ends.pop(trial.trial_id, LOST)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._emit(trial, "started")
@@ -468,7 +471,10 @@ class _Relay(tune.Callback):
             self._emit(trial, "message", data=result["message"])
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._emit(trial, "retried", end=self._end(trial))
+        # Tune retries what `_work` asks it to, and what is lost. A trial may die of the loss of its node a moment before
+        # its worker does, and that end may even be reported.
+        end = self._end(trial)
+        self._emit(trial, "retried", end=end if end.may_pass else LOST)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._emit(trial, "ended", end=self._end(trial))
