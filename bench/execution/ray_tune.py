@@ -471,8 +471,8 @@ class _Relay(tune.Callback):
             self._emit(trial, "message", data=result["message"])
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        # Tune retries what `_work` asks it to, and what is lost. A trial may die of the loss of its node a moment before
-        # its worker does, and that end may even be reported.
+        # Tune retries what `_work` asks it to, and what is lost. A trial may die of the loss of its node a moment
+        # before its worker does, and that end may even be reported.
         end = self._end(trial)
         self._emit(trial, "retried", end=end if end.may_pass else LOST)
 
