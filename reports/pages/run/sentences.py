@@ -111,7 +111,8 @@ def _sensitivity(summary: Summary) -> list[Block]:
     seeds = f"{least}{counted(summary.fewest, 'seed')} per cell"
     kind = "noise without the common effect of the seeds" if summary.ranking.method == "blocked" else "seed noise"
     noise = f"{kind} {percent(summary.ranking.pool.sd, 2)} points" if summary.ranking.pool else ""
-    level = f"{percent(ALPHA, 0)} % false alarms over all {len(summary.ranking.p)} pairs together"
+    pairs = len(summary.ranking.p)
+    level = f"{percent(ALPHA, 0)} % false alarms{f' over all {pairs} pairs together' if pairs > 1 else ''}"
     bounds = f"power {percent(POWER, 0)} %; {level}; {noise}"
     return [
         Paragraph(
