@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -129,6 +131,16 @@ def test_every_name_of_a_face_is_there(room):
     assert [name for name in face.__all__ if getattr(face, name, None) is None] == []
     assert dir(face) == face.__all__
     assert not hasattr(face, "no_such_name")
+
+
+def test_what_every_room_may_import_imports_none_of_ours():
+    """Or losses, models, results and reports would depend on a room through it."""
+    file = Path(*EVERYBODY.split(".")).with_suffix(".py")
+    assert not [module for module, _ in FILES[file] if module.split(".")[0] in PACKAGES]
+    code = "import losses, models, results, reports, sys; print([m for m in sys.modules if m.startswith('bench')])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=HOME, capture_output=True, text=True, check=True)
+    loaded = {"bench", "bench.core", "bench.core.lazy", "bench.core.shadowing"}
+    assert set(ast.literal_eval(done.stdout)) <= loaded
 
 
 def test_no_circle_between_rooms():
