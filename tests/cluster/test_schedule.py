@@ -51,7 +51,8 @@ def test_nodes_are_described(nodes):
 
 
 def test_a_trial_sees_all_its_gpus_in_a_process_of_its_own(nodes, tmp_path):
-    events = _run(tmp_path, "visible", {"a": {}, "b": {}}, gpus=2)
+    events = _run(tmp_path, "visible", {"a": {}, "b": {}}, gpus=2, retries=1)
+    assert [event.end for event in events if event.kind == "ended"] == [End("returned")] * 2
     steps = {job: next(d for d in _messages(events, job) if d["event"] == "step") for job in "ab"}
     assert {step["gpus"] for step in steps.values()} == {"0,1"}
     assert steps["a"]["pid"] != steps["b"]["pid"]
