@@ -441,7 +441,20 @@ def _work(config: dict[str, Any], jobs: dict[str, dict[str, Any]], folder: str) 
         raise RuntimeError(end.message)  # Tune sees only this failure of a job, so it retries only this
 
 
-LOST = End("lost", "its node or its worker was lost")
+LOST = "its node or its worker was lost"
+
+
+def _lost(trial: Any) -> End:
+    """Return the end of an attempt of which only Tune heard, with what Ray says of it."""
+    try:
+        # Tune appends each failure to this file of the driver before it calls back.
+        text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+    except (OSError, TypeError, ValueError):
+        return End("lost", LOST)
+    said = text.rpartition("Failure #")[2].partition("\n")[2]
+    # Ray's message has a line of "name: value" per identifier of the worker. They are of no use to a reader.
+    lines = [line for line in said.splitlines() if line and not line.startswith("\t")]
+    return End("lost", f"{LOST}: {textwrap.shorten(' '.join(lines), 400)}" if lines else LOST)
 
 
 class _Relay(tune.Callback):
@@ -456,8 +469,7 @@ class _Relay(tune.Callback):
             follower(Event(kind, trial.config["job"], **what))
 
     def _end(self, trial: Any) -> End:
-        # When Tune calls back for a failed trial, the trial does not have its error yet.
-        return self._ends.pop(trial.trial_id, LOST)
+        return self._ends.pop(trial.trial_id, None) or _lost(trial)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._emit(trial, "started")
@@ -474,7 +486,7 @@ class _Relay(tune.Callback):
         # Tune retries what `_work` asks it to, and what is lost. A trial may die of the loss of its node a moment
         # before its worker does, and that end may even be reported.
         end = self._end(trial)
-        self._emit(trial, "retried", end=end if end.may_pass else LOST)
+        self._emit(trial, "retried", end=end if end.may_pass else _lost(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._emit(trial, "ended", end=self._end(trial))

@@ -24,7 +24,7 @@ _RESOLUTION = 0.02
 REFERENCE_MOVED = 0.10
 """Relative difference of two measurements of the reference from which the machine had another speed.
 
-Twice the drift that the windows themselves may have, because each of the two measurements lasts for a fraction of a
+Twice the drift that the windows themselves may have, because each of the two measurements lasts for a third of a
 second only and is uncertain itself.
 """
 _HIDDEN = 0.5

@@ -6,7 +6,6 @@ processor; the reference drifts with them, and nothing of the suite changes it.
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,12 +16,12 @@ import tensorflow as tf
 
 from bench.spec import Placement
 
-VERSION = 1
-"""Of the shapes below. Rates of two versions cannot be compared."""
-REPEATS = 5
-"""Timings of each operation, of which the median counts."""
-_SECONDS = 0.15
-"""No further repetition of an operation starts after this time, so that a slow machine does not spend more."""
+VERSION = 2
+"""Of the shapes below, and of what is taken of the timings. Rates of two versions cannot be compared."""
+SECONDS = 0.35
+"""How long a measurement lasts. A trial has two, and may spend a second on them."""
+_LEAST = 3
+"""Timings of each operation on a machine that is so slow that the time is over before."""
 _CALLS = 0.005
 """Seconds that a timing lasts at least: a fast device is given several calls in a row."""
 _MOST_CALLS = 64
@@ -74,7 +73,7 @@ def reference(placement: Placement) -> dict[str, Any]:
     shapes = GPU if placement.gpus else CPU
     devices = [f"GPU:{i}" for i in range(placement.gpus)] or ["CPU:0"]
     calls = [_operations(shapes, device) for device in devices]
-    convolution, product = (_seconds([own[i] for own in calls], many=placement.gpus > 0) for i in range(2))
+    convolution, product = _seconds([list(own) for own in zip(*calls, strict=True)], many=placement.gpus > 0)
     both = shapes.convolution_flops + shapes.product_flops
     return {
         "convolution": shapes.convolution_flops / convolution / 1e9,
@@ -107,15 +106,19 @@ def _operations(shapes: Shapes, device: str) -> tuple[Callable[[], tf.Tensor], C
     return convolution, product
 
 
-def _seconds(calls: list[Callable[[], tf.Tensor]], many: bool) -> float:
-    """Return the median seconds of one call, the devices working at the same time.
+def _seconds(operations: list[list[Callable[[], tf.Tensor]]], many: bool) -> list[float]:
+    """Return the shortest seconds of a call per operation, the devices working at the same time.
+
+    The shortest, because whatever else happens only adds time: threads that have to be woken, a second thread that
+    finds no free core at once. (Medians of five calls differed by a quarter within a trial on a machine that did
+    nothing else.) The operations take turns, so that each of them has the whole time to meet its best moment.
 
     Args:
-        calls: one per device.
+        operations: per operation, a call per device.
         many: whether a timing consists of several calls, because one is over too soon to be timed.
     """
 
-    def timed(times: int) -> float:
+    def timed(calls: list[Callable[[], tf.Tensor]], times: int) -> float:
         started = time.perf_counter()
         for _ in range(times):
             last = [call() for call in calls]
@@ -124,9 +127,11 @@ def _seconds(calls: list[Callable[[], tf.Tensor]], many: bool) -> float:
         return (time.perf_counter() - started) / times
 
     began = time.perf_counter()
-    timed(1)  # choice of kernels and first use of memory
-    times = max(1, min(_MOST_CALLS, round(_CALLS / timed(1)))) if many else 1
-    seconds = [timed(times)]
-    while len(seconds) < REPEATS and time.perf_counter() - began < _SECONDS:
-        seconds.append(timed(times))
-    return statistics.median(seconds)
+    for calls in operations:
+        timed(calls, 1)  # choice of kernels and first use of memory
+    repeats = [max(1, min(_MOST_CALLS, round(_CALLS / timed(calls, 1)))) if many else 1 for calls in operations]
+    found: list[list[float]] = [[] for _ in operations]
+    while len(found[0]) < _LEAST or time.perf_counter() - began < SECONDS:
+        for seconds, calls, times in zip(found, operations, repeats, strict=True):
+            seconds.append(timed(calls, times))
+    return [min(seconds) for seconds in found]

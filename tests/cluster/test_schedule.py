@@ -1,6 +1,7 @@
 """Ray for real: several nodes with pretended GPUs on one machine, real worker processes, real deaths."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -143,6 +144,8 @@ def test_12_trials_share_32_gpus_and_a_lost_node_costs_its_attempts_alone(cluste
     again = {event.job: event.end.kind for event in events if event.kind == "retried"}
     assert again[lose.job] == "lost"
     assert set(again.values()) == {"lost"}
+    reasons = [event.end.message for event in events if event.kind == "retried"]
+    assert any(re.fullmatch(r"its node or its worker was lost: \S.{20,}", reason) for reason in reasons), reasons
     holds = {job: _messages(events, job)[-1] for job in wanted}
     assert {job: len(hold["gpus"].split(",")) for job, hold in holds.items()} == wanted
     assert max(_at_once(holds.values()).values()) == 1  # no GPU was given to two

@@ -1,6 +1,9 @@
 """The fixed reference: its work by hand, and that a trial does not feel it."""
 
+import functools
+import itertools
 import random
+import time
 
 import keras
 import numpy as np
@@ -39,3 +42,15 @@ def test_a_trial_does_not_feel_it():
         drawn.append((tf.random.normal((4,)).numpy(), random.random(), keras.initializers.HeNormal()((4, 4))))
     for one, other in zip(*drawn, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_the_shortest_call_counts_wherever_it_comes():
+    """What else happens only adds time. Here every fourth call is a short one, of both operations in turns."""
+    pauses = [itertools.cycle(each) for each in ((0.05, 0.05, 0.05, 0.001), (0.06, 0.001, 0.06, 0.06))]
+
+    def call(pause):
+        time.sleep(next(pause))
+        return tf.zeros(1)
+
+    found = machine_reference._seconds([[functools.partial(call, pause)] for pause in pauses], many=False)
+    assert all(0.001 <= seconds < 0.05 for seconds in found)
