@@ -8,7 +8,7 @@ from reports.figures.theme import INK, MOST_ROWS, SOFT, legend, say_cut, short, 
 from reports.summary import Cell, Summary
 
 # Phase, colour and hatch; the hatches keep phases distinct in grey.
-_PHASES = {
+PHASES = {
     "start": ("#949494", ""), "compile": ("#de8f05", "//"), "waiting for input": ("#d55e00", "xx"),
     "training step": ("#0173b2", ""), "evaluation": ("#029e73", ".."), "reading, writing": ("#cc78bc", "\\\\"),
 }  # fmt: skip
@@ -22,8 +22,8 @@ def steps(summary: Summary) -> Figure | None:
         return None
     figure, axes = plt.subplots(figsize=(9.5, 1.8 + 0.42 * max(len(cells), 2)))
     left = np.zeros(len(cells))
-    table = [_phases(cell) for cell in cells]
-    for name, (color, hatch) in _PHASES.items():
+    table = [phases(cell) for cell in cells]
+    for name, (color, hatch) in PHASES.items():
         width = np.array([row[name] for row in table])
         if width.sum() > 0:
             axes.barh(
@@ -36,11 +36,12 @@ def steps(summary: Summary) -> Figure | None:
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("seconds of a trial, mean of the seeds")
     say_cut(axes, len(timed), len(cells))
-    legend(axes, len(_PHASES))
+    legend(axes, len(PHASES))
     return figure
 
 
-def _phases(cell: Cell) -> dict[str, float]:
+def phases(cell: Cell) -> dict[str, float]:
+    """Return the seconds of a trial by phase, mean of the seeds."""
     clocks = {name: float(np.nan_to_num(seconds)) for name, seconds in cell.clocks.items()}
     waiting = clocks["train"] * float(np.nan_to_num(cell.input_share))
     return {

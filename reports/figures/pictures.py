@@ -9,13 +9,14 @@ from matplotlib.patches import Patch
 from PIL import Image
 
 import results
+from reports.figures.kept import image_miou, read
 from reports.figures.theme import SOFT, short
 from reports.summary import Summary
 
 _MOST_PER_ROW = 9
 # Pixels of a panel, of the gap between two panels, and of a title.
 _WIDE, _GAP, _TITLE, _DPI = 280, 10, 34, 110
-_MOST_CELLS = 25
+MOST_CELLS = 25
 
 Panel = tuple[str, np.ndarray]  # a photograph (H,W,3), or ids (H,W)
 Tile = tuple[str, np.ndarray, bool]  # title, RGB, and whether it is a photograph
@@ -24,7 +25,7 @@ Tile = tuple[str, np.ndarray, bool]  # title, RGB, and whether it is a photograp
 def pictures(run: results.Run, summary: Summary, notes: list[str]) -> Figure | None:
     """Draw image, truth, the cells' predictions and a map of errors for the best, median and worst kept image."""
     dataset = next((one.record.dataset for one in run.trials if one.record.dataset), None)
-    shown = _artefacts(run, summary, notes)
+    shown = _panels(run, summary, notes)
     if dataset is None or not shown:
         return None
     colors = np.full((256, 3), 255, np.uint8)
@@ -39,8 +40,8 @@ def pictures(run: results.Run, summary: Summary, notes: list[str]) -> Figure | N
     width = _per_row(max(map(len, lines)))
     figure = _tiled([line[at : at + width] for line in lines for at in range(0, len(line), width)])
     handles = _legend(dataset, colors, used)
-    if len(summary.measured) > _MOST_CELLS:
-        notes.append(f"Predictions: the best {_MOST_CELLS} of {len(summary.measured)} cells, in the map of errors too.")
+    if len(summary.measured) > MOST_CELLS:
+        notes.append(f"Predictions: the best {MOST_CELLS} of {len(summary.measured)} cells, in the map of errors too.")
     figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=min(width, 6), frameon=False)
     return figure
 
@@ -79,7 +80,7 @@ def _best_median_worst(shown: list[list[Panel]], void: int) -> list[tuple[str, l
 
     def score(panels: list[Panel]) -> float:
         truth = dict(panels).get("truth")
-        found = [_image_miou(truth, pixels, void) for name, pixels in panels if pixels.ndim == 2 and name != "truth"]
+        found = [image_miou(truth, pixels, void) for name, pixels in panels if pixels.ndim == 2 and name != "truth"]
         known = [one for one in found if one is not None]
         return float(np.mean(known)) if known else -1.0
 
@@ -94,7 +95,7 @@ def _titled(panel: Panel, panels: list[Panel], colors: np.ndarray, void: int) ->
     name, pixels = panel
     if pixels.ndim == 3:
         return name, pixels, True
-    score = None if name == "truth" else _image_miou(dict(panels).get("truth"), pixels, void)
+    score = None if name == "truth" else image_miou(dict(panels).get("truth"), pixels, void)
     return short(name, 20) + ("" if score is None else f"  {score:.0f}"), colors[pixels], False
 
 
@@ -123,31 +124,12 @@ def _legend(dataset: results.Dataset, colors: np.ndarray, used: set[int]) -> lis
     return handles + ([Patch(facecolor="white", edgecolor=SOFT, label="void")] if dataset.ignore_index in used else [])
 
 
-def _artefacts(run: results.Run, summary: Summary, notes: list[str]) -> list[list[Panel]]:
-    """Return [(name, pixels)] per picture: image, truth, cells from best to worst; the lowest seed that has it."""
-    found: dict[tuple[int, str], dict[str, np.ndarray]] = {}
-    labels = {cell.key: cell.label for cell in summary.cells[:_MOST_CELLS]}
-    for stored in sorted(run.trials, key=lambda one: (one.record.seed, one.record.trial)):
-        for artefact in stored.record.artefacts:
-            if artefact.kind not in ("image", "truth", "prediction") or stored.record.cell not in labels:
-                continue
-            slot = found.setdefault((int(artefact.meta.get("order", 0)), str(artefact.meta.get("key", ""))), {})
-            name = labels[stored.record.cell] if artefact.kind == "prediction" else f"\0{artefact.kind}"
-            if name in slot:
-                continue
-            try:
-                with Image.open(results.artefact_path(stored, artefact)) as image:
-                    slot[name] = np.asarray(image.convert("RGB") if artefact.kind == "image" else image.convert("L"))
-            except (ValueError, OSError) as error:
-                notes.append(f"image left out: {error}")
-    order = ["\0image", "\0truth", *labels.values()]
-    pictures = [[(name.strip("\0"), slot[name]) for name in order if name in slot] for _, slot in sorted(found.items())]
+def _panels(run: results.Run, summary: Summary, notes: list[str]) -> list[list[Panel]]:
+    """Return [(name, pixels)] per picture: image, truth, cells from best to worst."""
+    cells = summary.cells[:MOST_CELLS]
+    pictures = []
+    for kept in read(run, cells, notes):
+        panels = [("image", kept.image), ("truth", kept.truth)]
+        panels += [(cell.label, kept.predictions.get(cell.key)) for cell in cells]
+        pictures.append([(name, pixels) for name, pixels in panels if pixels is not None])
     return [panels for panels in pictures if len(panels) > 1]
-
-
-def _image_miou(truth: np.ndarray | None, predicted: np.ndarray, void: int) -> float | None:
-    """Return the mIoU of one picture in percent, without void; None if the sizes differ or all pixels are void."""
-    if truth is None or truth.shape != predicted.shape or not (truth != void).any():
-        return None
-    pairs = 256 * truth[truth != void].astype(int) + predicted[truth != void]
-    return 100 * results.mean_iou(np.bincount(pairs, minlength=256 * 256).reshape(256, 256))

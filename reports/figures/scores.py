@@ -1,9 +1,11 @@
 """Figures of the scores of the cells."""
 
 import math
+from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -16,6 +18,20 @@ from results.statistics import from_best
 MOST_CLASSES = 30
 MOST_CURVES = 10
 MOST_BANDS = 4
+
+
+@dataclass(frozen=True)
+class ByClass:
+    """IoU per class in percent: `iou` is indexed by (cell, view) and has a column per class id, NaN where none is.
+
+    `labels` holds the label of each row's cell, `classes` the name of each column. `title` says which classes were left
+    out; it is empty if none were.
+    """
+
+    iou: pd.DataFrame
+    labels: list[str]
+    classes: list[str]
+    title: str
 
 
 def miou(summary: Summary) -> Figure | None:
@@ -89,8 +105,7 @@ def throughput(summary: Summary) -> Figure | None:
         y = 100 * interval.mean
         axes.plot([min(cell.rates), max(cell.rates)], [y, y], color=look["color"], lw=2, alpha=0.6)
         axes.scatter([x], [y], s=110, zorder=5, edgecolor="white", label=short(cell.label), **look)
-    frontier = _frontier(cells)
-    edge = [[cell.images_per_second, 100 * cell.interval.mean] for cell in frontier]
+    edge = [[cell.images_per_second, 100 * cell.interval.mean] for cell in frontier(cells)]
     axes.plot(*np.transpose(edge), color=SOFT, lw=1.2, ls="--", zorder=1)
     axes.set_xlabel("training throughput, images/s (median and range of the seeds)")
     axes.set_ylabel("validation mIoU, %")
@@ -100,7 +115,7 @@ def throughput(summary: Summary) -> Figure | None:
     return figure
 
 
-def _frontier(cells: list[Cell]) -> list[Cell]:
+def frontier(cells: list[Cell]) -> list[Cell]:
     """Return the cells that no other cell matches in both speed and mIoU, from slow to fast."""
     kept: list[Cell] = []
     for cell in sorted(cells, key=lambda cell: (-cell.images_per_second, -cell.interval.mean)):
@@ -131,7 +146,7 @@ def views(summary: Summary) -> Figure | None:
     figure, axes = plt.subplots(figsize=(9.5, 5.6))
     there = [key for key in labels if any(view.key == key for view in timed)]
     shown = there[:MOST_CURVES]
-    numbers = _numbered([view for view in timed if view.key == shown[0]])
+    numbers = numbered([view for view in timed if view.key == shown[0]])
     for key in shown:
         own = {view.name: (view.images_per_second, 100 * view.interval.mean) for view in timed if view.key == key}
         look = looks[labels[key]]
@@ -153,7 +168,7 @@ def views(summary: Summary) -> Figure | None:
     return figure
 
 
-def _numbered(views: list[ViewSummary]) -> dict[str, int]:
+def numbered(views: list[ViewSummary]) -> dict[str, int]:
     """Number the views of a cell from 1 on; the stride of training is one view under two names, with one number."""
     places: dict[tuple[float, float], int] = {}
     return {
@@ -176,20 +191,32 @@ def _name_numbers(axes: plt.Axes, numbers: dict[str, int]) -> None:
     )
 
 
-def curves(run: results.Run, summary: Summary) -> Figure | None:
-    """Draw validation mIoU over training images, as mean and range of the seeds."""
+def courses(run: results.Run, summary: Summary) -> list[tuple[Cell, pd.DataFrame]]:
+    """Return the cells that have a learning curve, best first, each with its curve.
+
+    A curve is indexed by training images; columns mean, min and max are validation mIoU over the seeds in percent.
+    """
     frame = results.history(run.trials)
     frame = frame[frame["val_miou"].notna()]
-    cells = [(rank, cell) for rank, cell in enumerate(summary.cells) if (frame["cell"] == cell.key).any()]
-    if not cells:
+    rows = dict(tuple(frame.groupby("cell")))
+    return [
+        (cell, rows[cell.key].groupby("images")["val_miou"].agg(["mean", "min", "max"]) * 100)
+        for cell in summary.cells
+        if cell.key in rows
+    ]
+
+
+def curves(run: results.Run, summary: Summary) -> Figure | None:
+    """Draw validation mIoU over training images, as mean and range of the seeds."""
+    found = courses(run, summary)
+    if not found:
         return None
-    there = len(cells)
-    cells = cells[:MOST_CURVES]
+    there = len(found)
+    cells = found[:MOST_CURVES]
     figure, axes = plt.subplots(figsize=(9.5, 5.6))
     looks = styles(cell.label for cell in summary.cells)
-    for rank, cell in cells:
+    for rank, (cell, points) in enumerate(cells):
         look = looks[cell.label]
-        points = frame[frame["cell"] == cell.key].groupby("images")["val_miou"].agg(["mean", "min", "max"]) * 100
         if len(cells) <= MOST_BANDS:  # more of them cover each other
             axes.fill_between(points.index, points["min"], points["max"], color=look["color"], alpha=0.15, linewidth=0)
         every = max(1, len(points) // 8)
@@ -204,15 +231,16 @@ def curves(run: results.Run, summary: Summary) -> Figure | None:
     return figure
 
 
-def classes(run: results.Run, summary: Summary) -> Figure | None:
-    """Draw IoU per cell and class, and per view if there is room, as a heat map."""
+def by_class(run: results.Run, summary: Summary) -> ByClass | None:
+    """Return IoU per cell and class, and per view if there is room; None without any."""
     frame = results.classes(run.trials)
     frame = frame[frame["split"] == "val"]
-    rows = {(cell.key, "default"): short(cell.label) for cell in summary.measured[:MOST_ROWS]}
+    labels = {cell.key: cell.label for cell in summary.cells}
+    rows = [(cell.key, "default") for cell in summary.measured[:MOST_ROWS]]
     if 0 < len(summary.views) <= MOST_ROWS:
-        places = {(view.key, view.name): short(view.label) for view in summary.views}
-        rows = {at: name if at[1] == "default" else f"{name}, {at[1]}" for at, name in places.items()}
-    table = frame.groupby(["cell", "view", "class_id"])["iou"].mean().unstack() * 100
+        rows = [(view.key, view.name) for view in summary.views]
+    means = frame.groupby(["cell", "view", "class_id"])["iou"].mean()
+    table = means.unstack() * 100  # noqa: PD010 - a pivot drops classes that occur nowhere
     table = table.loc[[row for row in rows if row in table.index]]
     if table.empty:
         return None
@@ -222,6 +250,17 @@ def classes(run: results.Run, summary: Summary) -> Figure | None:
         spread = (table.max() - table.min()).dropna().sort_values(kind="stable").index[-MOST_CLASSES:]
         title = f"the {len(spread)} of {len(table.columns)} classes on which the cells differ most"
         table = table[sorted(spread)]
+    return ByClass(
+        table, [labels[key] for key, _ in table.index], [str(names[index]) for index in table.columns], title
+    )
+
+
+def classes(run: results.Run, summary: Summary) -> Figure | None:
+    """Draw IoU per cell and class, and per view if there is room, as a heat map."""
+    found = by_class(run, summary)
+    if found is None:
+        return None
+    table, title = found.iou, found.title
     lines, columns = table.shape
     figure, axes = plt.subplots(figsize=(3.2 + 0.62 * max(columns, 6), 1.6 + 0.46 * max(lines, 2)))
     sns.heatmap(
@@ -235,8 +274,11 @@ def classes(run: results.Run, summary: Summary) -> Figure | None:
         annot_kws={"size": 12 if columns <= 15 else 10.5},
         linewidths=0.6,
         cbar_kws={"label": "IoU, %", "pad": 0.015},
-        xticklabels=[short(str(names[index]), 18) for index in table.columns],
-        yticklabels=[rows[row] for row in table.index],
+        xticklabels=[short(name, 18) for name in found.classes],
+        yticklabels=[
+            short(label) if view == "default" else f"{short(label)}, {view}"
+            for label, (_, view) in zip(found.labels, table.index, strict=True)
+        ],
     )
     _readable_digits(axes)
     axes.tick_params(length=0)
@@ -244,7 +286,7 @@ def classes(run: results.Run, summary: Summary) -> Figure | None:
     axes.set_xticklabels(axes.get_xticklabels(), rotation=40, ha="right", rotation_mode="anchor")
     axes.set_title(title, loc="left")
     if not title:
-        say_cut(axes, len(summary.measured), len({at[0] for at in rows}))
+        say_cut(axes, len(summary.measured), len({at[0] for at in table.index}))
     return figure
 
 
@@ -258,8 +300,11 @@ def _readable_digits(axes: plt.Axes) -> None:
         text.set_color(readable(color))
 
 
-def confusion(run: results.Run, summary: Summary) -> Figure | None:
-    """Draw the confusion matrix of the best cell over all of its seeds."""
+def confused(run: results.Run, summary: Summary) -> tuple[np.ndarray, list[str]] | None:
+    """Return the confusion matrix of the best cell over all of its seeds, in percent of the row, and the classes.
+
+    None without one, or with more than MOST_CLASSES classes.
+    """
     if not summary.measured:
         return None
     key = summary.measured[0].key
@@ -274,8 +319,15 @@ def confusion(run: results.Run, summary: Summary) -> Figure | None:
         return None
     total = np.sum([matrix for matrix, _ in found], axis=0)
     with np.errstate(invalid="ignore"):
-        share = 100 * total / total.sum(axis=1, keepdims=True)
-    names = [short(name, 16) for name in found[0][1]]
+        return 100 * total / total.sum(axis=1, keepdims=True), list(found[0][1])
+
+
+def confusion(run: results.Run, summary: Summary) -> Figure | None:
+    """Draw the confusion matrix of the best cell over all of its seeds."""
+    found = confused(run, summary)
+    if found is None:
+        return None
+    share, names = found[0], [short(name, 16) for name in found[1]]
     size = 2.2 + 0.52 * max(len(names), 5)
     figure, axes = plt.subplots(figsize=(size + 1.2, size))
     sns.heatmap(

@@ -46,13 +46,13 @@ def text(said: str, x: float, y: float, anchor: str, kind: str = "") -> Element:
     return made
 
 
-def ticks(low: float, high: float) -> list[str]:
-    """Return two to six round numbers inside a range, with equally many decimals.
+def ticks(low: float, high: float, about: int = 3) -> list[str]:
+    """Return round numbers inside a range, with equally many decimals: two to six if it is to be about three.
 
     >>> ticks(69.4, 71.1), ticks(980, 1420), ticks(5.7, 14.5)
     (['69.5', '70.0', '70.5', '71.0'], ['1000', '1200', '1400'], ['7.5', '10.0', '12.5'])
     """
-    raw = (high - low) / 3
+    raw = (high - low) / about
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * one for one in (1, 2, 2.5, 5, 10) if power * one >= 0.7 * raw)
     digits = next(n for n in range(20) if math.isclose(round(step, n), step))

@@ -54,8 +54,8 @@ def style(index: int) -> dict[str, Any]:
     return {"color": _COLORS[index % 10], "marker": _MARKERS[(index + index // 10) % len(_MARKERS)]}
 
 
-def styles(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return {label: colour and marker} of the cells of a report; a label has the same ones in every report.
+def numbers(labels: Iterable[str]) -> dict[str, int]:
+    """Return {label: number of its colour and marker} of the cells of a report; a label has the same in every report.
 
     The commonest labels have a number of their own, others one by their letters. Where a label's number is taken in
     this report, it has the next free one, so that no two of up to a hundred labels look the same.
@@ -64,9 +64,14 @@ def styles(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
     taken: dict[int, str] = {}
     for label in sorted(set(labels), key=lambda label: (label not in known, label)):
         first = known.get(label, zlib.crc32(label.encode()) % 10)
-        numbers = (10 * layer + (first + step) % 10 for layer in range(10) for step in range(10))
-        taken.setdefault(next((number for number in numbers if number not in taken), 100 + len(taken)), label)
-    return {label: style(number) for number, label in taken.items()}
+        free = (10 * layer + (first + step) % 10 for layer in range(10) for step in range(10))
+        taken.setdefault(next((number for number in free if number not in taken), 100 + len(taken)), label)
+    return {label: number for number, label in taken.items()}
+
+
+def styles(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return {label: colour and marker} of the cells of a report."""
+    return {label: style(number) for label, number in numbers(labels).items()}
 
 
 def readable(background: Sequence[float]) -> str:

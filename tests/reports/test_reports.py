@@ -338,12 +338,12 @@ def test_many_cells_and_classes_fit(tmp_path):
 def test_a_shared_picture_score_by_hand():
     import numpy as np
 
-    from reports.figures.pictures import _image_miou
+    from reports.figures.kept import image_miou
 
     truth = np.array([[0, 0, 1, 255]], np.uint8)
     # Class 0: 1 of 2 pixels, class 1: 1 of 2; void does not count.
-    assert _image_miou(truth, np.array([[0, 1, 1, 0]], np.uint8), 255) == pytest.approx(50.0)
-    assert _image_miou(truth, truth[:, :2], 255) is None
+    assert image_miou(truth, np.array([[0, 1, 1, 0]], np.uint8), 255) == pytest.approx(50.0)
+    assert image_miou(truth, truth[:, :2], 255) is None
 
 
 def test_a_view_lends_no_noise_to_another_of_the_same_weights(tmp_path):
