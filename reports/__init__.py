@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from reports.pages.comparison import reasons, sentence
     from reports.site import write_site
     from reports.summary import Summary, summarize
-    from reports.writer import write
+    from reports.writer import write, write_together
 else:
     from bench.core.lazy import face
 

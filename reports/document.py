@@ -62,22 +62,100 @@ class Field:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: columns named in `left` hold words, the others numbers. A `long` table is folded where possible."""
+    """A table: columns named in `left` hold words, the others numbers. A `long` table is folded where possible.
+
+    `cells` has the key of the cell that each row is about, if every row is about one. A page can then hide them.
+    """
 
     head: list[str]
     rows: list[list[Field | Text]]
     left: frozenset[str] = frozenset()
     long: str = ""
+    cells: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Key:
+    """How a cell is shown: its key, its label, and the number of its colour and marker."""
+
+    cell: str
+    label: str
+    look: int
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A drawing whose values can be asked for.
+
+    Attributes:
+        svg: its element; groups of the class `datum` hold their value as title, those with `data-cell` are of a cell.
+        numbers: the values as a table, which is the text alternative.
+        keys: the cells (or series, without a cell) that need a legend; empty if the drawing names them.
+        shades: names of the fills `s0`, `s1` and so on that need a legend.
+        notes: lines below the drawing.
+    """
+
+    svg: Element
+    numbers: Table
+    keys: tuple[Key, ...] = ()
+    shades: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture in the page; `name` is its file beside a Markdown page, `alt` describes it."""
+    """A picture in the page; `name` is its file beside a Markdown page, `alt` describes it.
+
+    HTML shows `plot` in its place, if there is one.
+    """
 
     name: str
     png: bytes
     alt: str
     caption: Text
+    plot: Plot | None = None
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A photograph with its truth and the label maps that cells predict.
+
+    Attributes:
+        name: of the picture.
+        photo: a JPEG, or empty.
+        size: width and height of the label maps.
+        truth: class ids, row by row.
+        predictions: {cell: class ids}.
+        scores: {cell: IoU in percent, over all classes and per class; None where there is none}.
+    """
+
+    name: str
+    photo: bytes
+    size: tuple[int, int]
+    truth: bytes
+    predictions: dict[str, bytes]
+    scores: dict[str, list[float | None]]
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """Pictures to look through: any two of photograph, truth, predictions and errors. Markdown leaves it out.
+
+    Attributes:
+        shots: the pictures of one data set.
+        keys: the cells, best first.
+        classes: name and colour of each class.
+        void: the class id that counts nowhere.
+        name: of the data set, if the page has several.
+        left_out: number of further pictures, for which the page has no room.
+    """
+
+    shots: tuple[Shot, ...]
+    keys: tuple[Key, ...]
+    classes: tuple[tuple[str, tuple[int, int, int]], ...]
+    void: int
+    name: str = ""
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -117,15 +195,16 @@ class Facts:
     pairs: list[tuple[str, Text]]
 
 
-Block = Heading | Paragraph | Table | Figure | Charts | Listing | Items | Facts
+Block = Heading | Paragraph | Table | Figure | Charts | Viewer | Listing | Items | Facts
 
 
 @dataclass(frozen=True)
 class Document:
-    """A page: its title and its blocks in order."""
+    """A page: its title, its blocks in order, and the cells that can be switched off in all of them."""
 
     title: str
     blocks: list[Block] = field(default_factory=list)
+    keys: tuple[Key, ...] = ()
 
     @property
     def figures(self) -> list[Figure]:

@@ -17,6 +17,7 @@ from reports.document import (
     Paragraph,
     Table,
     Text,
+    Viewer,
     inlines,
 )
 
@@ -37,6 +38,8 @@ def _block(block: Block, figures: str) -> str:
             return _table(block)
         case Figure():
             return f"![{escape(block.alt)}]({figures}/{block.name})\n\n{_text(block.caption)}"
+        case Viewer():
+            return ""
         case Charts():
             return "\n".join(f"- {_text(chart.caption)}" for chart in block.charts)
         case Listing():

@@ -54,6 +54,11 @@ def settings(run: results.Run) -> Settings:
     texts = {cell: _texts(record, cell in tuned) for cell, record in records.items()}
     if preset := results.grid_head(run.folder).get("preset") or run.manifest.get("options", {}).get("preset"):
         texts = {cell: {**named, "preset": str(preset)} for cell, named in texts.items()}
+    # Cells of several runs tell their run and its preset.
+    for cell in run.manifest.get("cells", []):
+        if cell["cell"] in texts:
+            told = {name: str(cell[name]) for name in ("run", "preset") if cell.get(name)}
+            texts[cell["cell"]] = told | texts[cell["cell"]]
     names = list(dict.fromkeys(name for named in texts.values() for name in named))
     # A cell whose trials failed early does not tell everything. What it does not tell differs from nothing.
     values = {name: {named[name] for named in texts.values() if name in named} for name in names}

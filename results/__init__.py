@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from results import release, scaling, statistics
     from results.comparison import margins
     from results.comparison.alignment import split_alike
+    from results.comparison.comparability import MACHINE
     from results.comparison.comparing import compare
     from results.comparison.margins import Margins
     from results.comparison.types import TRIALS, VERDICTS, Comparison, ComparisonRow, Side, Verdict

@@ -1,8 +1,9 @@
 "use strict";
-// A click on a column's head sorts its table by that column: best-first for numbers, then the other way round.
+// Tables: a click on a column's head sorts by that column, best first for numbers, then the other way round.
 for (const table of document.querySelectorAll("table")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => head.firstChild.addEventListener("click", () => sort(table, heads, head, column)));
+  offer(table, heads);
 }
 
 function sort(table, heads, head, column) {
@@ -27,6 +28,44 @@ function key(cell, numeric) {
   return Number.isNaN(value) ? null : value;
 }
 
+// A button below each table hands out the rows that it shows, in their order, as a CSV file.
+function offer(table, heads) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "csv";
+  button.textContent = "CSV";
+  const frame = table.closest(".table");
+  button.setAttribute("aria-label", `Download as CSV: ${frame.getAttribute("aria-label")}`);
+  button.addEventListener("click", () => save(fileName(frame), csv(table, heads)));
+  frame.after(button);
+}
+
+function csv(table, heads) {
+  const rows = [...table.tBodies[0].rows].filter((row) => !row.hasAttribute("hidden"));
+  const lines = [heads, ...rows.map((row) => [...row.cells])].map((cells) => cells.map(written).join(","));
+  return lines.join("\r\n") + "\r\n"; // RFC 4180
+}
+
+function written(cell) {
+  const text = cell.textContent.replaceAll("\u00a0", " ").trim();
+  if (text === "\u2013") return ""; // not measured
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+function fileName(frame) {
+  const words = `${document.title} ${frame.getAttribute("aria-label").replace("Table: ", "")}`;
+  return `${words.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "")}.csv`;
+}
+
+function save(name, text) {
+  const link = document.createElement("a");
+  // The mark at the start tells spreadsheets that the text is UTF-8.
+  link.href = URL.createObjectURL(new Blob(["\ufeff", text], { type: "text/csv;charset=utf-8" }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
 // A link into a folded table opens it.
 function reveal() {
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
@@ -37,5 +76,8 @@ function reveal() {
   }
 }
 addEventListener("hashchange", reveal);
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));
+// Paper unfolds nothing: it gets all but the numbers of charts, which would fill pages.
+addEventListener("beforeprint", () => {
+  document.querySelectorAll("main details:not(.numbers)").forEach((one) => { one.open = true; });
+});
 reveal();

@@ -9,7 +9,7 @@ from results.record import Record
 
 # Fields of the environment, besides the software, on which speed and memory depend. The software itself is the object
 # of a comparison. A field that a record lacks, or has empty, is unknown, and so equal to nothing.
-_MACHINE = (
+MACHINE = (
     "processor", "instructions", "onednn", "cores", "gpus", "gpu_names", "device", "replicas", "precision",
     "tensor_float_32",
 )  # fmt: skip
@@ -92,7 +92,7 @@ def _unknown(pair: Aligned, fields: Sequence[_Field]) -> str:
 def _fields() -> list[_Field]:
     """List the fields on which speed and memory depend: path, name, and how to get its section of a record."""
     return [
-        *((name, name, _environment) for name in _MACHINE),
+        *((name, name, _environment) for name in MACHINE),
         *((path, path.split(".")[1], _section(path.split(".")[0])) for path in HOW_RUN),
     ]
 

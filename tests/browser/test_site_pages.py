@@ -5,6 +5,7 @@ import pytest
 import reports
 import results
 from tests.browser import chromium
+from tests.browser.keyboard import key
 from tests.results import made_runs as made
 
 pytestmark = pytest.mark.skipif(bool(reason := chromium.missing()), reason=reason)
@@ -101,10 +102,3 @@ def test_it_prints_without_its_navigation(site, tmp_path):
         assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
         page.call("Emulation.setEmulatedMedia", media="print")
         assert page.run("getComputedStyle(document.querySelector('nav')).display") == "none"
-
-
-def key(page, name, code):
-    """Press and release a key."""
-    text = {"text": "\r"} if name == "Enter" else {}
-    page.call("Input.dispatchKeyEvent", type="keyDown", key=name, code=name, windowsVirtualKeyCode=code, **text)
-    page.call("Input.dispatchKeyEvent", type="keyUp", key=name, code=name, windowsVirtualKeyCode=code)

@@ -1,7 +1,9 @@
 """The report of a run, with one file per section of the page."""
 
 from reports.pages.run.cells import throughput
-from reports.pages.run.page import document
+from reports.pages.run.page import Extras, alternatives, document
 from reports.pages.run.sentences import in_short as verdict
+from reports.pages.run.together import section as of_runs
+from reports.pages.run.together import title as title_of_runs
 
-__all__ = ["document", "throughput", "verdict"]
+__all__ = ["Extras", "alternatives", "document", "of_runs", "throughput", "title_of_runs", "verdict"]

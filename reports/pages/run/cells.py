@@ -23,7 +23,8 @@ def table(summary: Summary) -> list[Block]:
     head += [*(["evaluation images/s"] if evaluated else []), "training, s", "trials"]
     rows = [_row(summary, cell, tested, evaluated) for cell in summary.cells]
     words = frozenset({"cell", "group", "trials"})
-    return [Table(head, rows, words), Paragraph(_how(summary)), *_tested(summary), *_further(summary)]
+    cells = tuple(cell.key for cell in summary.cells)
+    return [Table(head, rows, words, cells=cells), Paragraph(_how(summary)), *_tested(summary), *_further(summary)]
 
 
 def _row(summary: Summary, cell: Cell, tested: bool, evaluated: bool) -> list[Field | Text]:
@@ -84,7 +85,8 @@ def _further(summary: Summary) -> list[Block]:
             " Gradient: its size relative to cross-entropy, at the start → when every pixel is right by a margin of 3 "
             "logits. A loss with a smaller gradient effectively trains at a smaller learning rate."
         )
-    return [Table(head, rows, frozenset({"cell"}), "Further columns"), Paragraph(note)]
+    cells = tuple(cell.key for cell in summary.measured)
+    return [Table(head, rows, frozenset({"cell"}), "Further columns", cells), Paragraph(note)]
 
 
 def _how(summary: Summary) -> str:

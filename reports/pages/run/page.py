@@ -1,9 +1,10 @@
 """The whole report of a run: first the verdict in words, then settings, tables, figures, failures and environment."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import results
-from reports.document import Block, Document, Figure, Heading, Items
+from reports.document import Block, Document, Figure, Heading, Items, Key, Plot, Viewer
 from reports.format import estimate, number
 from reports.pages import comparison as changes
 from reports.pages.run import cells, environment, published, sentences, settings, tables, trials
@@ -52,12 +53,32 @@ _FIGURES = {
 }
 
 
+@dataclass(frozen=True)
+class Extras:
+    """What a report may have besides the run itself.
+
+    Attributes:
+        title: of the page; default: the question of the grid and the name of the run.
+        runs: blocks on the runs that it joins.
+        comparison: the comparison with an earlier run; the page then also lists what regressed since.
+        keys, plots, viewers: what only HTML shows: cells to switch on and off, charts in place of figures
+            {name: chart}, and picture viewers.
+    """
+
+    title: str = ""
+    runs: Sequence[Block] = ()
+    comparison: results.Comparison | None = None
+    keys: tuple[Key, ...] = ()
+    plots: Mapping[str, Plot] = field(default_factory=dict)
+    viewers: Sequence[Viewer] = ()
+
+
 def document(
     run: results.Run,
     summary: Summary,
-    drawn: dict[str, bytes],
+    drawn: Mapping[str, bytes],
     notes: Sequence[str] = (),
-    comparison: results.Comparison | None = None,
+    extras: Extras | None = None,
 ) -> Document:
     """Return the report of a run.
 
@@ -66,14 +87,17 @@ def document(
         summary: the summary of its records.
         drawn: its figures, {file name: PNG}.
         notes: which figures could not be drawn, and why.
-        comparison: the comparison with an earlier run; the page then also lists what regressed since.
+        extras: what else the page has.
     """
+    extras = extras or Extras()
+    comparison = extras.comparison
     blocks: list[Block] = [
         *settings.description(run),
         *environment.setting(run, summary),
         Heading("Verdict"),
         *sentences.verdict(run, summary),
         *sentences.gaps(run, summary),
+        *extras.runs,
         *settings.section(run, summary),
     ]
     if comparison is not None:
@@ -82,23 +106,34 @@ def document(
         blocks += changes.forest(comparison)[1:]
     blocks += sentences.outdated(summary)
     blocks += [Heading("Results"), *cells.table(summary), *cells.throughput(summary), *tables.across(summary)]
-    blocks += _figures(summary, drawn)
+    blocks += _figures(summary, drawn, extras)
     more = [f"{len(notes) - _NOTES} more"] if len(notes) > _NOTES else []
     blocks += [Items([*notes[:_NOTES], *more])] if notes else []
     blocks += [*published.section(run, summary), *trials.failures(run), *trials.every_trial(run, summary)]
     blocks += environment.about(run)
-    return Document(settings.title(run), blocks)
+    return Document(extras.title or settings.title(run), blocks, extras.keys)
 
 
-def _figures(summary: Summary, drawn: dict[str, bytes]) -> list[Block]:
+def alternatives(summary: Summary, drawn: Mapping[str, bytes]) -> dict[str, str]:
+    """Return {name of a figure: its text alternative}, in the order of the page."""
+    return {
+        name: f"{heading}. {_alt(name, summary) or caption}"
+        for name, (heading, caption) in _FIGURES.items()
+        if name in drawn
+    }
+
+
+def _figures(summary: Summary, drawn: Mapping[str, bytes], extras: Extras) -> list[Block]:
     """Return the figures in the order of the page, each with the table that belongs to it."""
     blocks: list[Block] = []
-    for name, (heading, caption) in _FIGURES.items():
-        if name in drawn:
-            alt = f"{heading}. {_alt(name, summary) or caption}"
-            blocks += [Heading(heading), Figure(name, drawn[name], alt, caption)]
-            blocks += [tables.views(summary)] if name == "views.png" else []
-            blocks += [tables.scaling(summary)] if name == "scaling.png" else []
+    for name, alt in alternatives(summary, drawn).items():
+        heading, caption = _FIGURES[name]
+        blocks += [Heading(heading), *(extras.viewers if name == "pictures.png" else ())]
+        blocks.append(Figure(name, drawn[name], alt, caption, extras.plots.get(name)))
+        blocks += [tables.views(summary)] if name == "views.png" else []
+        blocks += [tables.scaling(summary)] if name == "scaling.png" else []
+    if "pictures.png" not in drawn and extras.viewers:
+        blocks += [*extras.viewers]
     return blocks
 
 

@@ -53,7 +53,7 @@ def _tables(summary: Summary, values: dict[str, dict[str, list[float]]]) -> list
     rows: list[list[Field | Text]] = [
         [cell.label, *(_placed(column[row], column) for column in columns.values())] for row, cell in enumerate(cells)
     ]
-    return [Table(["cell", *columns], rows, frozenset({"cell"}))]
+    return [Table(["cell", *columns], rows, frozenset({"cell"}), cells=tuple(cell.key for cell in cells))]
 
 
 def _placed(value: float, column: list[float]) -> Field:

@@ -62,7 +62,8 @@ def _table(found: Settings, summary: Summary, columns: list[str]) -> Table:
             else:
                 row.append(texts.get(name) or DASH)
         rows.append(row)
-    return Table(["cell", *columns], rows, frozenset({"cell", *(n for n in columns if not n.startswith("searched"))}))
+    words = frozenset({"cell", *(name for name in columns if not name.startswith("searched"))})
+    return Table(["cell", *columns], rows, words, cells=tuple(cell.key for cell in summary.cells))
 
 
 def _name(tuned: Tuned) -> str:

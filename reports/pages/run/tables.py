@@ -37,7 +37,8 @@ def views(summary: Summary) -> Table:
         ]
         for view in summary.views
     ]
-    return Table(["cell", "view", "mIoU, %", "Boundary IoU, %", "images/s"], rows, frozenset({"cell", "view"}))
+    head = ["cell", "view", "mIoU, %", "Boundary IoU, %", "images/s"]
+    return Table(head, rows, frozenset({"cell", "view"}), cells=tuple(view.key for view in summary.views))
 
 
 def scaling(summary: Summary) -> Table:

@@ -1,13 +1,15 @@
 """Every trial of a run with its record and log, and the failed trials with their reasons."""
 
 import math
+import os
+from pathlib import Path
 from urllib.parse import quote
 
 import results
 from reports.document import Block, Field, Heading, Link, Table, Text
 from reports.format import DASH, number
 from reports.summary import Summary
-from results import LOG
+from results import LOG, counted
 
 
 def failures(run: results.Run) -> list[Block]:
@@ -33,7 +35,8 @@ def every_trial(run: results.Run, summary: Summary) -> list[Block]:
     speeds = [stored.record.throughput for stored in run.trials if stored.record.throughput]
     relative = any(speed.images_per_100_gflop for speed in speeds)  # older trials measured no reference
     rows: list[list[Field | Text]] = []
-    for stored in sorted(run.trials, key=lambda one: (ranks[one.record.cell], one.record.seed, one.record.trial)):
+    ordered = sorted(run.trials, key=lambda one: (ranks[one.record.cell], one.record.seed, one.record.trial))
+    for stored in ordered:
         record = stored.record
         miou = next((view.miou for view in record.views if (view.view, view.split) == ("default", "val")), None)
         speed = record.throughput
@@ -52,14 +55,16 @@ def every_trial(run: results.Run, summary: Summary) -> list[Block]:
         anchored.add(record.cell)
     head = ["cell", "seed", "status", "mIoU, %", "images/s", *(["images per 100 GFLOP"] if relative else [])]
     head += ["total, s", "files"]
-    return [Heading("Trials"), Table(head, rows, frozenset({"cell", "status", "files"}), f"{len(rows)} trials")]
+    cells = tuple(stored.record.cell for stored in ordered)
+    words = frozenset({"cell", "status", "files"})
+    return [Heading("Trials"), Table(head, rows, words, counted(len(rows), "trial"), cells)]
 
 
 def _links(run: results.Run, stored: results.Stored) -> Text:
-    """Return links to a trial's record and log, if they are in the run's folder."""
+    """Return links to a trial's record and log, relative to the report in the folder of the run."""
     try:
-        folder = quote(stored.folder.resolve().relative_to(run.folder.resolve()).as_posix())
-    except ValueError:
+        folder = quote(Path(os.path.relpath(stored.folder.resolve(), run.folder.resolve() / "report")).as_posix())
+    except ValueError:  # on another drive
         return DASH
-    record = Link("record", f"../{folder}/record.json")
-    return [record, ", ", Link("log", f"../{folder}/{LOG}")] if (stored.folder / LOG).is_file() else record
+    record = Link("record", f"{folder}/record.json")
+    return [record, ", ", Link("log", f"{folder}/{LOG}")] if (stored.folder / LOG).is_file() else record

@@ -1,0 +1,64 @@
+"use strict";
+// Cells that are switched off vanish from every chart and table. Legends and the list in the head are the switches.
+{
+  const off = new Set();
+  const list = document.querySelector("#switches");
+  const state = list.querySelector("summary span");
+  const all = [...list.querySelectorAll("[data-switch]")].map((item) => item.dataset.switch);
+  const switches = [...document.querySelectorAll("[data-switch]")].map((item) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...item.childNodes);
+    item.append(button);
+    button.addEventListener("click", () => {
+      if (!off.delete(item.dataset.switch)) off.add(item.dataset.switch);
+      apply();
+    });
+    return [button, item.dataset.switch];
+  });
+  for (const button of list.querySelectorAll("[data-all]")) {
+    button.addEventListener("click", () => {
+      off.clear();
+      if (button.dataset.all === "off") all.forEach((cell) => off.add(cell));
+      apply();
+    });
+  }
+  list.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !list.open) return;
+    list.open = false;
+    list.querySelector("summary").focus();
+  });
+  // A click elsewhere folds the list, as menus do.
+  document.addEventListener("pointerdown", (event) => { if (!list.contains(event.target)) list.open = false; });
+  list.hidden = false;
+  apply();
+
+  function apply() {
+    for (const [button, cell] of switches) button.setAttribute("aria-pressed", String(!off.has(cell)));
+    for (const one of document.querySelectorAll("[data-cell]")) one.toggleAttribute("hidden", off.has(one.dataset.cell));
+    document.querySelectorAll("svg.rows").forEach(close);
+    document.querySelectorAll("svg.plot:has(.frontier)").forEach(join);
+    state.textContent = off.size ? `${all.length - off.size} of ${all.length} shown` : `all ${all.length} shown`;
+    document.dispatchEvent(new CustomEvent("cells", { detail: off }));
+  }
+
+  // Close the gaps that hidden rows leave.
+  function close(svg) {
+    const [row, top] = [Number(svg.dataset.row), Number(svg.dataset.top ?? 0)];
+    const rows = [...svg.querySelectorAll(".row")];
+    const left = rows.filter((one) => !one.hasAttribute("hidden"));
+    left.forEach((one, place) => one.setAttribute("transform", `translate(0 ${top + row * place})`));
+    svg.querySelector(".foot").setAttribute("transform", `translate(0 ${top + row * left.length})`);
+    svg.dataset.height ??= svg.viewBox.baseVal.height;
+    const height = svg.dataset.height - row * (rows.length - left.length);
+    svg.setAttribute("viewBox", `0 0 ${svg.viewBox.baseVal.width} ${height}`);
+  }
+
+  // Join the cells shown that no other matches in both directions, from the fastest to the slowest.
+  function join(svg) {
+    const spots = [...svg.querySelectorAll("[data-at]:not([hidden])")].map((one) => one.dataset.at.split(" ").map(Number));
+    spots.sort(([x1, y1], [x2, y2]) => x2 - x1 || y1 - y2);
+    const edge = spots.filter(([, y], place) => spots.slice(0, place).every(([, other]) => y < other));
+    svg.querySelector(".frontier").setAttribute("d", edge.length ? `M${edge.map((spot) => spot.join(" ")).join("L")}` : "");
+  }
+}
