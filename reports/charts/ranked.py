@@ -68,7 +68,7 @@ def _scores(cell: Cell, key: Key, axis: Axis) -> Iterator[Element]:
     mean = axis(100 * interval.mean)
     parts = [line("mean", mean, _MIDDLE - 10, mean, _MIDDLE + 10)]
     if not math.isnan(interval.low):
-        said += f", 95 % interval {percent_range(interval.low, interval.high)} %"
+        said += f" ({percent_range(interval.low, interval.high)})"
         parts.insert(0, bar("band", axis(100 * interval.low), axis(100 * interval.high), _MIDDLE, 13))
     yield datum(said, *parts)
     # Seeds have fixed offsets from the line, so that equal values do not hide each other.

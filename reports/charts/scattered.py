@@ -81,7 +81,9 @@ def curves(run: results.Run, summary: Summary, keys: Keys, alt: str) -> Plot | N
     head = ["cell", "training images", "mean mIoU, %", "lowest seed, %", "highest seed, %"]
     svg = draw(x, y, ("training images seen", "validation mIoU, %"), parts, alt)
     shown = tuple(keys[cell.key] for cell, _ in found)
-    return Plot(svg, Table(head, table, frozenset({"cell"}), NUMBERS, cells), shown, notes=cut(len(there), len(found)))
+    numbers = Table(head, table, frozenset({"cell"}), NUMBERS, cells)
+    bands = ("A cell's band appears with its values.",) if len(found) > MOST_BANDS else ()
+    return Plot(svg, numbers, shown, notes=(*cut(len(there), len(found)), *bands))
 
 
 def _course(cell: Cell, points: pd.DataFrame, key: Key, x: Axis, y: Axis, rank: int) -> Iterator[Element]:

@@ -115,7 +115,9 @@
       }));
       if (now !== turn) return; // another choice was made meanwhile
       stage.style.aspectRatio = `${shot.size[0]} / ${shot.size[1]}`;
-      stage.style.maxWidth = `${(34 * shot.size[0]) / shot.size[1]}rem`; // a tall picture fits the window, too
+      for (const part of [stage, border.parentNode]) { // a tall picture fits the window, too
+        part.style.maxWidth = `${(34 * shot.size[0]) / shot.size[1]}rem`;
+      }
       [left, right].forEach((side, place) => {
         const { photo, canvas } = layers[place];
         if (shot.photo) photo.src = `data:image/jpeg;base64,${shot.photo}`;

@@ -102,7 +102,7 @@ def test_a_chart_tells_its_values_to_mouse_and_keyboard(run, page):
     best = means.index[0]
     row = f"{CHART.format('miou-by-cell')}.querySelector('.row')"
     point(page, f"{row}.querySelector('.mean')")
-    assert page.run(TIP).startswith(f"{best}: mean {100 * means.iloc[0]:.2f} %, 95 % interval ")
+    assert page.run(TIP).startswith(f"{best}: mean {100 * means.iloc[0]:.2f} % (")
     # Near a value is enough, far from all there is none.
     box = page.run(
         f"(r => [r.x + r.width / 2, r.y + r.height / 2])({row}.querySelector('.mean').getBoundingClientRect())"

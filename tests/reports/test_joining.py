@@ -107,3 +107,15 @@ def test_the_command_takes_several_runs_and_refuses_what_makes_no_sense(tmp_path
         assert told in refused.output
         assert len(refused.output.strip().splitlines()) == 1
     assert json.loads((one.folder / "run.json").read_text())["name"] == "fake-losses"
+
+
+def test_older_scores_on_another_data_set_stay_in_their_own_table(tmp_path):
+    one, two = runs(tmp_path)
+    two = rewrite(
+        two,
+        dataset=lambda record: record.dataset.model_copy(update={"name": "other"}),
+        scoring=lambda record: results.SCORING_VERSION - 1,
+    )
+    text = reports.write_together([one.folder, two.folder], tmp_path / "both").read_text()
+    assert "6 trials have scores of an older version than the others: they are left out of the comparison" in text
+    assert "| mine | " in text.split("### other")[1].split("\n#")[0]

@@ -160,11 +160,14 @@ def _lacking(summary: Summary) -> list[str]:
 
 def outdated(summary: Summary) -> list[Block]:
     """Return how many trials have scores that cannot be compared with those of the others."""
-    count = max(part.outdated for part in [summary, *summary.parts.values()])
-    if not count:
+    inside = sum(part.outdated for part in summary.parts.values())
+    if not summary.outdated and not inside:
         return []
+    # Each data set is judged on its own. What is older there counts in no table, what is older elsewhere in one.
+    count = inside or summary.outdated
+    where = " of the comparison across data sets" if summary.parts and not inside else ""
     has = "1 trial has scores" if count == 1 else f"{count} trials have scores"
-    why = "of an older version than the others: they are left out, because the two cannot be compared."
+    why = f"of an older version than the others: they are left out{where}, because the two cannot be compared."
     return [Paragraph(f"{has} {why}", "bad")]
 
 
