@@ -15,9 +15,9 @@ from bench.core import cli, nearest
 
 COMMANDS = (
     "init", "run", "trial", "list", "data", "report", "compare", "versus", "bisect", "history", "site",
-    "publish", "predict", "scaling", "study", "perf",
+    "publish", "predict", "check-loss", "score", "scaling", "study", "perf",
 )  # fmt: skip
-"""In the order of their use. Each is the module `bench.NAME`."""
+"""In the order of their use. Each is the module `bench.NAME`, with `_` for `-`."""
 
 
 class _Command(TyperCommand):
@@ -53,6 +53,7 @@ class _Commands(TyperGroup):
 
 
 def _module(name: str) -> str:
+    name = name.replace("-", "_")
     return f"bench.{name}.__main__" if (Path(__file__).parent / name).is_dir() else f"bench.{name}"
 
 

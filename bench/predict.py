@@ -10,7 +10,7 @@ import numpy as np
 import typer
 from rich.progress import Progress
 
-from bench.core import EXIT_OK, UsageError, check_rooms, cli, command, prepare_process, start
+from bench.core import EXIT_OK, UsageError, check_rooms, cli, command, own_code, prepare_process, start
 from bench.execution import writable
 from bench.prediction import (
     check_crf,
@@ -19,12 +19,13 @@ from bench.prediction import (
     list_sources,
     overlay,
     predictor,
+    run_of,
     segment_image,
     segment_video,
     spec_of,
     video,
 )
-from models import BACKBONES
+from models import row_of
 
 console = cli.console(stderr=True)
 
@@ -54,12 +55,15 @@ def main(
     factors = _scales(scales)
     stored = choose_trial(run, trial)
     spec, checkpoint = spec_of(stored), checkpoint_of(stored)
-    if BACKBONES[spec.model.backbone].fixed_size and (factors != [1] or window):
+    if row_of(spec.model.backbone).fixed_size and (factors != [1] or window):
         raise UsageError(
             f"backbone {spec.model.backbone!r} works at a single image size only: leave out --scales and --window"
         )
     sources = list_sources(images)
     _empty(out)
+    own_code.make_importable(spec.own_code, own_code.kept(spec.own_code.values(), run_of(stored) / "code"))
+    parts = [name for name in (spec.model.backbone, spec.model.head) if own_code.is_own(name)]
+    own_code.verify({name: spec.own_code[name] for name in parts})
     prepare_process()
     dataset = stored.record.dataset
     assert dataset is not None  # a trial with weights has read its data

@@ -38,8 +38,8 @@ Every loss has the parameters `ignore_index = 255`, `from_logits = True`, `avera
 trial, `class_weights` may be `median_frequency`, `enet` or `effective_number`, computed from the training labels; so
 may `priors` of `logit_adjusted`, `train`, without which that loss is cross-entropy.
 
-The laws of `tests/losses/test_laws.py`, of which the last is in `test_replicas.py`, are checked for each of them: void
-has no gradient and changes nothing; the order of classes and of pixels does not matter, nor does tiling; ids equal
+The laws of `losses/laws`, and that of `tests/losses/test_replicas.py`, are checked for each of them: void has no
+gradient and changes nothing; the order of classes and of pixels does not matter, nor does tiling; ids equal
 one-hot labels; weights are repetitions; float16, bfloat16 and float64 logits are computed in float32; logits of ±10 000
 have finite values and gradients; eager, graph and XLA agree; one device and two take the same step to 1e-6. What a loss
 breaks by its definition stands with it.

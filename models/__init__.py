@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from models.builder import build, build_training
     from models.crf.layer import DenseCRF
     from models.decoder.heads import ICNR, SubpixelUpsampling
-    from models.encoder.backbones import BACKBONES
+    from models.encoder.backbones import BACKBONES, row_of
     from models.encoder.output_stride import with_output_stride
     from models.encoder.weights import check_weights, in_a_line
     from models.inference import predict

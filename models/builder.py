@@ -10,7 +10,7 @@ from models.decoder.aspp import aspp
 from models.decoder.fusion import decoder, refine
 from models.decoder.heads import auxiliary, head
 from models.encoder import weights
-from models.encoder.backbones import BACKBONES
+from models.encoder.backbones import row_of
 from models.encoder.output_stride import with_output_stride
 from models.encoder.pyramid import build_backbone, feature_maps, for_any_size, scaled
 from models.layers.blocks import CropLike, PadToMultiple, Stack
@@ -49,12 +49,12 @@ def build_training(spec: ModelSpec, num_classes: int, *, seed: int | None = None
     if spec.architecture == "keras_cv":
         from models.reference import MULTIPLE, reference  # here, not above: importing KerasCV takes seconds
 
-        padded = PadToMultiple(MULTIPLE, dtype="float32", name="padding")(scaled(image, BACKBONES[spec.backbone]))
+        padded = PadToMultiple(MULTIPLE, dtype="float32", name="padding")(scaled(image, row_of(spec.backbone)))
         stock = reference(_weighted(spec), num_classes, spec.low_level_channels, spec.batch_norm_momentum)
         logits = CropLike(dtype="float32", name="logits")([stock(padded), image])
     else:
         # Smaller images would leave nothing of the deepest maps of backbones that pad as Caffe did.
-        padded = PadToMultiple(1, least=32, dtype="float32", name="padding")(scaled(image, BACKBONES[spec.backbone]))
+        padded = PadToMultiple(1, least=32, dtype="float32", name="padding")(scaled(image, row_of(spec.backbone)))
         low_level, features, *middle = build_encoder(spec)(padded)
         context = aspp(features, spec, seed)
         refined = decoder(context, low_level, spec) if spec.architecture == "deeplabv3plus" else refine(context, spec)
@@ -76,7 +76,7 @@ def build_encoder(spec: ModelSpec) -> keras.Model:
     It takes RGB that is scaled already. It returns the maps at stride 4, at `spec.output_stride`, and the one that an
     auxiliary head reads.
     """
-    row, backbone = BACKBONES[spec.backbone], _weighted(spec)
+    row, backbone = row_of(spec.backbone), _weighted(spec)
     strides = (4, 32, *([16] if spec.auxiliary_weight else []))
     levels = keras.Model(backbone.input, feature_maps(backbone, row, strides))
     dense = with_output_stride(levels, spec.output_stride, spec.batch_norm_momentum, spec.sync_batch_norm)
@@ -84,7 +84,7 @@ def build_encoder(spec: ModelSpec) -> keras.Model:
 
 
 def _weighted(spec: ModelSpec) -> Any:
-    backbone = build_backbone(BACKBONES[spec.backbone])
+    backbone = build_backbone(row_of(spec.backbone))
     if spec.weights != "none":
         weights.load(backbone, spec.backbone, spec.weights)
     return backbone

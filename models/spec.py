@@ -44,15 +44,15 @@ class ModelSpec(BaseModel):
     architecture: str = "deeplabv3plus"
     """DeepLabV3+, the same without a decoder (DeepLabV3), or KerasCV's own DeepLabV3+ as a reference."""
     backbone: str = "efficientnetlite_b0"
-    """A backbone: a row of `models.encoder.backbones`."""
+    """A backbone: a row of `models.encoder.backbones`, or `package.module:Class` of your own."""
     weights: str = Field("none", min_length=1)
     """Weights of the backbone: `none` (random), `imagenet` (from an installed package), the path of a weights file,
     or the name of the row's preset, which is downloaded."""
     output_stride: int = 16
     """Size of the input divided by that of the map that the ASPP reads."""
     head: str = "bilinear"
-    """How logits get from a quarter to the full size: `bilinear`, or `subpixel` (Shi et al. 2016, arXiv
-    1609.05158)."""
+    """How logits get from a quarter to the full size: `bilinear`, `subpixel` (Shi et al. 2016, arXiv
+    1609.05158), or `package.module:Class` of your own."""
     blur: bool = Field(False, json_schema_extra={"neutral": False})
     """Average 2x2 windows after a subpixel head."""
     aspp_channels: int = Field(256, ge=8, le=2048)
@@ -78,6 +78,8 @@ class ModelSpec(BaseModel):
     @field_validator("architecture", "backbone", "output_stride", "head")
     @classmethod
     def _known(cls, value: Any, info: ValidationInfo) -> Any:
+        if info.field_name in ("backbone", "head") and isinstance(value, str) and ":" in value:
+            return value  # code of the user's own, which is not imported here
         known: dict[str | None, Iterable[Any]] = {
             "architecture": ARCHITECTURES,
             "backbone": backbones.names(),
@@ -88,7 +90,7 @@ class ModelSpec(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelSpec:
-        row = backbones.BACKBONES[self.backbone]
+        row = backbones.row_of(self.backbone)
         if self.weights == "imagenet" and row.package is None:
             raise ValueError(_no_imagenet(self.backbone, row))
         if self.output_stride not in row.strides:
@@ -103,6 +105,8 @@ class ModelSpec(BaseModel):
                 "architecture 'keras_cv' has output_stride 32 and head 'bilinear' only; "
                 f"received output_stride {self.output_stride} and head {self.head!r}"
             )
+        if self.architecture == "keras_cv" and row.own:
+            raise ValueError("architecture 'keras_cv' takes backbones of KerasCV only, not one of your own")
         if self.architecture == "keras_cv" and not row.feature_pyramid:
             raise ValueError(f"architecture 'keras_cv' needs levels P2 to P5, which backbone {self.backbone!r} lacks")
         if self.architecture == "keras_cv" and self.auxiliary_weight:

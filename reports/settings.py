@@ -81,6 +81,7 @@ def _texts(record: results.Record, tuned: bool) -> dict[str, str]:
         "output stride": _plain(model, "output_stride"),
         "head": _head(model),
         "loss": _loss(loss),
+        "own code": ", ".join(f"{name} {digest}" for name, digest in _section(spec, "own_code").items()),
         "data set": _data(record, data),
         "images": _images(record),
         "size": _size(data),

@@ -22,6 +22,7 @@ MAY = {
     "trial": {"core", "spec", "data", "losses", "models", "results"},
     "execution": {"core", "spec", "plan", "results"},
     "prediction": {"core", "spec", "data", "models", "results"},
+    "scoring": {"core", "data", "results", "spec", "trial"},
     "revisions": {"core", "plan", "results", "spec", "trial"},
     "bisection": {"core", "plan", "results", "revisions"},
     "versus": {"core", "execution", "plan", "results", "revisions", "spec"},

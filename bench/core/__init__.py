@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.core import cli, signals
+    from bench.core import cli, own_code, signals
     from bench.core.checkpoint_file import Checkpoint, as_bytes, read_checkpoint, remove_checkpoint
     from bench.core.cli import command, start
     from bench.core.environment import (

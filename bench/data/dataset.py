@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -96,6 +97,17 @@ class Dataset:
         background = names.index("background") if "background" in names else 0
         splits = {name: dataclasses.replace(split, background=background) for name, split in self.splits.items()}
         return dataclasses.replace(self, splits=splits)
+
+    def described(self) -> dict[str, Any]:
+        """Return the section of a record that tells of the data set."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "class_names": list(self.class_names),
+            "colors": [list(color) for color in self.colors],
+            "ignore_index": self.ignore_index,
+            "images": {name: len(split) for name, split in self.splits.items()},
+        }
 
     def limited(self, counts: Mapping[str, int | None]) -> Dataset:
         """Return the data set with each split cut to its count, see `Split.limited`. No count: the whole split."""

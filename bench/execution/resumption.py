@@ -69,7 +69,7 @@ def examine(folder: RunFolder, request: RunRequest, ask: Ask | None) -> Found:
     moves = moved_data.to(root, grid) if root else {}
     grid = moved_data.moved(grid, moves)
     moved_data.check_places(grid)
-    data = checks.check_inputs(grid)
+    data = checks.check_inputs(grid, folder.code)
     folders = (folder, RunFolder(folder.path / SEARCH))
     if root:
         moved_data.check_content(root, [record for one in folders for record in one.records()], data)

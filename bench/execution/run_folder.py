@@ -15,7 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 import results
-from bench.core import StorageLost, UsageError, nearest
+from bench.core import StorageLost, UsageError, nearest, own_code
 from bench.plan import Cell, Grid, Plan, Search
 from bench.spec import TrialSpec, parse
 
@@ -24,7 +24,10 @@ SEARCH = "search"
 
 
 class RunFolder:
-    """`runs/NAME`: run.json, grid.yaml, environment.json, trials/, tables/ and report/. One writer at a time."""
+    """`runs/NAME`: run.json, grid.yaml, environment.json, trials/, tables/ and report/. One writer at a time.
+
+    `code/` is there if the run trains with code of the user's own.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -63,6 +66,7 @@ class RunFolder:
             raise UsageError(f"--out {out}: cannot write there: {error.strerror}") from None
         run = cls(path)
         run._acquire()
+        run._keep_code(plan)
         run._write("run.json", json.dumps({**manifest, "cells": _cells(plan)}, indent=2) + "\n")
         run._write("grid.yaml", yaml.safe_dump(_resolved(plan), sort_keys=False))
         run._write("environment.json", json.dumps(dict(environment), indent=2) + "\n")
@@ -199,6 +203,7 @@ class RunFolder:
             address: of the Ray cluster.
             moves: the present folder of each data folder that was moved.
         """
+        self._keep_code(plan)
         self._write("grid.yaml", yaml.safe_dump(_resolved(plan), sort_keys=False))
         manifest = self.manifest()
         grown = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
@@ -210,6 +215,20 @@ class RunFolder:
     def recell(self, plan: Plan) -> None:
         """Write the cells of a plan into the manifest."""
         self._write("run.json", json.dumps({**self.manifest(), "cells": _cells(plan)}, indent=2) + "\n")
+
+    @property
+    def code(self) -> Path:
+        """The folder in which the run keeps the user's own code, by hash. The trials of its search use it, too."""
+        return (self.path if (self.path / "run.json").exists() else self.path.parent) / "code"
+
+    def _keep_code(self, plan: Plan) -> None:
+        """Copy the user's own code, so that every trial on every node runs what was planned."""
+        for cell in plan.grid.cells:
+            for name, digest in cell.spec.own_code.items():
+                try:
+                    own_code.keep(name, digest, self.path / "code")
+                except OSError as error:
+                    raise self.lost(error) from error
 
     def trial(self, name: str) -> Path:
         """Return the folder of a trial."""

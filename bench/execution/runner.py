@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 import results
-from bench.core import ATTEMPTS_FILE, CHECKPOINT_FILE, SPEC_FILE, StorageLost, describe, read_checkpoint
+from bench.core import ATTEMPTS_FILE, CHECKPOINT_FILE, SPEC_FILE, StorageLost, describe, own_code, read_checkpoint
 from bench.execution import ray_tune
 from bench.execution.failure_policy import FailurePolicy, Trial, shrunk
 from bench.execution.interim_report import InterimReports
@@ -131,6 +131,7 @@ class TrialRunner:
             "trial": name, "label": cell.label, "axes": dict(cell.axes), "spec": spec.model_dump(mode="json"),
             "folder": str(folder), "cpus": spec.placement.cpus, "shared": self._plan.shared,
             "tuning": self._tuning.get(spec.cell),
+            "code": [str(place.resolve()) for place in own_code.kept(spec.own_code.values(), self._run.code)],
         }  # fmt: skip
         return ray_tune.Job(
             name,

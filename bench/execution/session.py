@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 import results
-from bench.core import StorageLost, UsageError, describe, signals
+from bench.core import StorageLost, UsageError, describe, own_code, signals
 from bench.execution import cluster_checks, resumption
 from bench.execution.failure_policy import FailurePolicy, Trial, is_done
 from bench.execution.request import RunRequest
@@ -126,7 +126,7 @@ def resume(path: Path, request: RunRequest, frontend: Frontend) -> Outcome:
         plan = place(grid, found.gpus, nodes, at_a_time)
         if request.address is not None:
             cluster_checks.check_nodes(path)
-        data = checks.check_inputs(plan.grid)
+        data = checks.check_inputs(plan.grid, folder.code)
         _check_cluster(plan, nodes, data)
         # From here on nothing is refused.
         _set_aside(found.redo, frontend.console)
@@ -135,6 +135,8 @@ def resume(path: Path, request: RunRequest, frontend: Frontend) -> Outcome:
         if not grid.search:  # else the cells are not known before the search has chosen
             kept = f"{_complete(folder, plan)} trials are complete and kept."
             frontend.console.print(kept, style="dim")
+        for cell in plan.grid.cells:  # what the costs of models are computed with
+            own_code.make_importable(cell.spec.own_code, own_code.kept(cell.spec.own_code.values(), folder.code))
         plan = longest_first(plan, data, path.parent, nodes)
         return execute(plan, folder, policy, frontend, request.track, request.address)
 

@@ -6,18 +6,23 @@ import functools
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import results
 from bench.core import EXIT_USAGE, UsageError, differences, made_by
 from bench.plan.grid import Grid
+from bench.plan.own_code_checks import check_own_code
 from bench.spec import DataSpec, TrialSpec, initial_weights
 
 _FITS = f"""
 import sys
 import models
+from bench.core import own_code
+spec = models.ModelSpec.model_validate_json(sys.argv[1])
+own_code.make_importable(name for name in (spec.backbone, spec.head) if own_code.is_own(name))
 try:
-    models.build(models.ModelSpec.model_validate_json(sys.argv[1]), 2)
+    models.build(spec, 2)
 except ValueError as error:
     print(error)
     sys.exit({EXIT_USAGE})
@@ -31,14 +36,19 @@ Datasets = Mapping[DataSpec, "Dataset"]
 """The data sets of a grid, by their section of the spec."""
 
 
-def check_inputs(grid: Grid) -> dict[DataSpec, Dataset]:
-    """Check all weights and read every data set once, before any training; return the data sets.
+def check_inputs(grid: Grid, code: Path | None = None) -> dict[DataSpec, Dataset]:
+    """Check own code and all weights and read every data set once, before any training; return the data sets.
+
+    Args:
+        grid: the resolved grid.
+        code: folder in which a run keeps the user's own code; None before there is a run.
 
     Raises:
-        UsageError: weights or a data set are missing or do not fit.
+        UsageError: code, weights or a data set are missing or do not fit.
     """
     from bench.data import load
 
+    check_own_code((cell.spec for cell in grid.cells), code)
     labels: dict[tuple[str, str], str] = {}
     for cell in grid.cells:
         check_weights(cell.spec, f"cell {cell.label!r}")

@@ -36,7 +36,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 import losses
 from bench.core import UsageError, first_fault, nearest
-from bench.spec import TrialSpec, assign, fields_of, parse
+from bench.spec import DataSpec, TrialSpec, assign, fields_of, parse
 
 GRIDS = Path(__file__).resolve().parents[1] / "grids"
 PRESETS = Path(__file__).with_name("presets.yaml")
@@ -203,6 +203,26 @@ def single(settings: Sequence[str], preset: str, precision: str) -> TrialSpec:
     return _precise(parse(values, "--set"), precision)
 
 
+def data_of(dataset: str | None, root: Path | None, settings: Sequence[str]) -> DataSpec:
+    """Return the data set that options of a command mean, without a preset: a folder, if it is not named otherwise.
+
+    Args:
+        dataset: name of the data set.
+        root: folder of the data set.
+        settings: `data.FIELD=value` texts, as given to --set.
+
+    Raises:
+        UsageError: a setting has a fault, or is of another section.
+    """
+    given = {"data.dataset": dataset, "data.root": root and str(root.resolve())}
+    values = _with_fields({}, [(field, value) for field, value in given.items() if value is not None], "command line")
+    values = _with_fields(values, map(_setting, settings), "--set")
+    if others := [section for section in values if section != "data"]:
+        raise UsageError(f"--set {others[0]}: only fields of data are set here, e.g. data.masks=labels")
+    values.setdefault("data", {}).setdefault("dataset", "folder")
+    return parse(values, "--set").data
+
+
 def _preset(name: str) -> str:
     """Return the name of a preset, which has to exist.
 
@@ -257,10 +277,12 @@ def _refuse_given_elsewhere(base: Mapping[str, Any], varied: Iterable[str], wher
     """Refuse fields that the plan sets itself, because it would ignore their values silently.
 
     Raises:
-        UsageError: the seed or the CPUs of a trial are among them.
+        UsageError: the seed, the CPUs of a trial or hashes of code are among them.
     """
     if "seed" in {*base, *varied}:
         raise UsageError(f"{where}: seed: the seeds are 0, 1, ...; --seeds sets their number")
+    if "own_code" in {*base, *varied}:
+        raise UsageError(f"{where}: own_code: hashes of your own code are made when a run is planned; leave it out")
     if "cpus" in base.get("placement", {}) or "placement.cpus" in varied:
         raise UsageError(f"{where}: placement.cpus: a trial gets its share of the node; see --max-concurrent")
 

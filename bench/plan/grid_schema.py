@@ -16,6 +16,8 @@ from bench.spec import reference
 Schema = dict[str, Any]
 PATH = Path(__file__).with_name("grid.schema.json")
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
+OWN = r"^[^:]+:[^:]+$"
+"""The form of `package.module:Class`."""
 PARAMS: Schema = {r"^loss\.params\.": {}}
 """Parameters of losses, which differ from loss to loss."""
 
@@ -69,6 +71,8 @@ def _known(dotted: str, field: Schema) -> Schema:
     names = reference.known_names().get(dotted)
     if names is None:
         return field
+    if dotted in reference.OPEN:
+        return {**field, "anyOf": [{"enum": names}, {"pattern": OWN}]}
     if "anyOf" not in field:
         return {**field, "enum": names}
     return {**field, "anyOf": [{"enum": names}, *(part for part in field["anyOf"] if part.get("type") != "string")]}

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import models
 import results
-from bench.core import UsageError, cache_folder, hash_of, machine_cores, package_versions, prepare_process
+from bench.core import UsageError, cache_folder, hash_of, machine_cores, own_code, package_versions, prepare_process
 from models import Cost, ModelSpec
 
 
@@ -43,12 +43,14 @@ def costs(wanted: Iterable[Sized]) -> dict[Sized, Cost]:
     missing = [one for one in distinct if one not in found]
     if missing:
         workers = min(len(missing), machine_cores(), 4)
-        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_prepare) as pool:
+        own = [name for one in missing for name in _own(one.model)]
+        told = (own, own_code.places())
+        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_prepare, initargs=told) as pool:
             try:
                 for one, cost in zip(missing, pool.map(_cost, missing), strict=True):
                     found[one] = cost
                     _keep(one, cost)
-            except ValueError as error:
+            except (ValueError, TypeError, ImportError, AttributeError) as error:  # of code of the user's own, too
                 raise UsageError(f"a model of the plan cannot be built: {str(error).splitlines()[0]}") from None
     return found
 
@@ -56,8 +58,14 @@ def costs(wanted: Iterable[Sized]) -> dict[Sized, Cost]:
 def _path(one: Sized) -> Path:
     """Return the file of a model's cost in the cache."""
     model = one.model.model_dump(mode="json", exclude={"weights"})
-    text = json.dumps([model, *one[1:], package_versions(), _source()], sort_keys=True)
+    own = [own_code.source(name).digest for name in _own(one.model)]
+    text = json.dumps([model, *one[1:], package_versions(), _source(), *own], sort_keys=True)
     return cache_folder() / "costs" / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
+
+
+def _own(model: ModelSpec) -> list[str]:
+    """Return the names in a model that mean code of the user's own."""
+    return [name for name in (model.backbone, model.head) if own_code.is_own(name)]
 
 
 @functools.cache
@@ -80,8 +88,9 @@ def _keep(one: Sized, cost: Cost) -> None:
         results.write_bytes(_path(one), json.dumps(asdict(cost)).encode())
 
 
-def _prepare() -> None:
-    """Prepare a worker process: no GPU, no output."""
+def _prepare(own: Iterable[str], folders: Iterable[Path]) -> None:
+    """Prepare a worker process: no GPU, no output, and the user's own code within reach."""
+    own_code.make_importable(own, folders)
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     prepare_process()
     # Imports print messages. An error comes back as an exception.

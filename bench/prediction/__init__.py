@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.prediction import video
-    from bench.prediction.inputs import checkpoint_of, choose_trial, list_sources, spec_of
+    from bench.prediction.inputs import checkpoint_of, choose_trial, list_sources, run_of, spec_of
     from bench.prediction.segmentation import check_crf, overlay, predictor, segment_image, segment_video
 else:
     from bench.core.lazy import face

@@ -39,6 +39,11 @@ def choose_trial(run: Path, name: str | None) -> results.Stored:
     return found[name or next(iter(found))]
 
 
+def run_of(stored: results.Stored) -> Path:
+    """Return the folder of the run that a trial belongs to, if it belongs to one."""
+    return stored.folder.resolve().parents[1]
+
+
 def spec_of(stored: results.Stored) -> TrialSpec:
     """Return the specification of a trial.
 

@@ -12,7 +12,7 @@ from bench.core import UsageError
 from bench.data import read_image
 from bench.prediction import video
 from bench.spec import TrialSpec
-from models import BACKBONES
+from models import row_of
 
 
 def predictor(
@@ -47,7 +47,7 @@ def predictor(
         model.load_weights(str(checkpoint))
     except (ValueError, KeyError, OSError) as error:
         raise UsageError(f"{checkpoint} does not fit the trial's model: {in_a_line(error)}") from None
-    square = BACKBONES[spec.model.backbone].fixed_size
+    square = row_of(spec.model.backbone).fixed_size
     refine = models.DenseCRF(from_logits=False) if crf else None
 
     # One trace for images of all sizes. Nothing here needs AutoGraph, which would take seconds to find that out.

@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from bench.spec import reference
     from bench.spec.augmentation import AugmentationPolicy, at
     from bench.spec.availability import check_available
+    from bench.spec.base import identity
     from bench.spec.fields import assign, fields_of, parse
     from bench.spec.settings import as_settings
     from bench.spec.trial_spec import DataSpec, LossSpec, Placement, TrainSpec, TrialSpec, initial_weights

@@ -13,6 +13,9 @@ from models import ARCHITECTURES, BACKBONES, HEADS, OUTPUT_STRIDES
 
 Schema = dict[str, Any]
 
+OPEN = ("loss.name", "model.backbone", "model.head")
+"""Fields that take `package.module:Class` as well as the names of their registry."""
+
 
 def known_names() -> dict[str, list[Any]]:
     """Return the values of the fields that a registry knows, by field."""

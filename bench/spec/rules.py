@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from models import BACKBONES
+from models import row_of
 
 if TYPE_CHECKING:
     from bench.spec.trial_spec import TrialSpec
@@ -91,7 +91,7 @@ def fixed_size_of_some_backbones(spec: TrialSpec) -> str | None:
 
     See `fixed_size` in `models.encoder.backbones`.
     """
-    if not BACKBONES[spec.model.backbone].fixed_size:
+    if not row_of(spec.model.backbone).fixed_size:
         return None
     if spec.data.crop == spec.data.size and all(view.scales == (1.0,) for view in spec.eval.views):
         return None
@@ -104,7 +104,7 @@ def fixed_size_of_some_backbones(spec: TrialSpec) -> str | None:
 @_rule
 def views_reach_their_stride(spec: TrialSpec) -> str | None:
     """The `output_stride` of each view in `eval.views` is one that the backbone reaches."""
-    reached = BACKBONES[spec.model.backbone].strides
+    reached = row_of(spec.model.backbone).strides
     for view in spec.eval.views:
         if view.output_stride and view.output_stride not in reached:
             return (

@@ -16,7 +16,8 @@ def as_settings(spec: TrialSpec, preset_fields: Collection[str] = ()) -> list[st
     """Return the settings that make a spec, as texts for `--set`.
 
     Other versions of the software may lack the fields that were added later, or that say only how a trial runs. So
-    these are left out at their default. CPUs and the folder of an earlier plan are never among the settings.
+    these are left out at their default. CPUs, the folder of an earlier plan and hashes of the user's own code are never
+    among the settings.
 
     Args:
         spec: of a trial.
@@ -33,7 +34,7 @@ def _fields(section: BaseModel, prefix: str) -> Iterator[tuple[str, tuple[Any, b
     plain = section.model_dump(mode="json")
     for name, field in type(section).model_fields.items():
         value, dotted = getattr(section, name), f"{prefix}{name}"
-        if dotted in ("placement.cpus", "placement.exclusive_node", "data.planned_root"):
+        if dotted in ("placement.cpus", "placement.exclusive_node", "data.planned_root", "own_code"):
             continue
         if isinstance(value, BaseModel) and isinstance(field.annotation, type):
             yield from _fields(value, f"{dotted}.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 import losses
-from bench.core import WEIGHTS_FILE, UsageError, first_fault, nearest
+from bench.core import WEIGHTS_FILE, UsageError, first_fault, nearest, own_code
 from bench.spec.augmentation import AugmentationPolicy
 from bench.spec.augmentation import named as named_policies
 from bench.spec.base import Spec, added_later, identity, outside_cell
@@ -30,7 +31,7 @@ Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 
 
 class LossSpec(Spec):
-    """A loss by its registered name, with parameters of its constructor.
+    """A loss by its registered name, or as `package.module:Class`, with parameters of its constructor.
 
     `BY_NAME` lists the parameters that may be the name of a rule (see `losses.core.class_weights`).
     """
@@ -41,7 +42,7 @@ class LossSpec(Spec):
     }
 
     name: str = "cross_entropy"
-    """A registered loss."""
+    """A registered loss, or `package.module:Class` of your own (docs/own-code.md)."""
     params: dict[str, Any] = Field(default_factory=dict)
     """Parameters of its constructor, also as `loss.params.NAME`. `class_weights` and `priors` may be names of
     rules, which take them from the training labels."""
@@ -52,11 +53,16 @@ class LossSpec(Spec):
     @classmethod
     def _numbers(cls, params: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         name = info.data.get("name")
+        if own_code.is_own(name):  # its defaults are not known before it is imported
+            return {key: _exponent(value) for key, value in params.items()}
         known = losses.parameters(name) if name in losses.names() else {}
         return {key: _number(key, value) if _is_number(known.get(key)) else value for key, value in params.items()}
 
     @model_validator(mode="after")
     def _known(self) -> LossSpec:
+        if own_code.is_own(self.name):
+            own_code.reference(self.name)  # what the module holds is checked before the first trial
+            return self
         if self.name not in losses.names():
             raise ValueError(f"unknown loss {self.name!r}{nearest(self.name, losses.names())}")
         known = losses.parameters(self.name)
@@ -75,6 +81,11 @@ class LossSpec(Spec):
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _exponent(value: Any) -> Any:
+    """Return a value, and the number that YAML 1.1 reads as text because it has no point, such as 1e-6."""
+    return float(value) if isinstance(value, str) and re.fullmatch(r"[-+]?\d+[eE][-+]?\d+", value) else value
 
 
 def _number(key: str, value: Any) -> int | float | None:
@@ -269,6 +280,21 @@ class TrialSpec(Spec):
     """Devices."""
     seed: int = outside_cell(0, ge=0)
     """Seed of weights, order and augmentation. A run sets it: 0, 1, and so on."""
+    own_code: dict[str, str] = added_later({})
+    """Hashes of code of your own, by reference; set when a spec is made (docs/own-code.md)."""
+
+    @model_validator(mode="after")
+    def _sources(self) -> TrialSpec:
+        # Of code that is named already, the hash is kept: that is the code with which the trial was planned.
+        hashes = {name: self.own_code.get(name) or own_code.source(name).digest for name in self.references}
+        self.__dict__["own_code"] = hashes
+        return self
+
+    @property
+    def references(self) -> list[str]:
+        """The names in this spec that mean code of the user's own."""
+        names = (self.loss.name, self.model.backbone, self.model.head)
+        return [name for name in dict.fromkeys(names) if own_code.is_own(name)]
 
     @model_validator(mode="after")
     def _consistent(self) -> TrialSpec:

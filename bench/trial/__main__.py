@@ -21,7 +21,7 @@ from bench.core import (
     start,
 )
 from bench.execution import writable
-from bench.plan import check_weights, default_precision, single
+from bench.plan import check_own_code, check_weights, default_precision, single
 from bench.trial.trial import run
 
 
@@ -55,6 +55,7 @@ def main(
     if (folder / "record.json").exists():
         # `bench.revisions` looks for these words: to get here is to have taken the settings.
         raise UsageError(f"--out {folder}: holds a trial already")
+    check_own_code([spec])
     check_weights(spec, "--set")
     writable(folder.parent)
     record = run(spec, folder, trial=folder.name, label=spec.loss.name, emit=_show)

@@ -25,7 +25,8 @@ def worker(payload: dict[str, Any], emit: Emit) -> None:
     spec = parse(payload["spec"], f"trial {payload['trial']}")
     names = {name: payload[name] for name in ("trial", "label", "axes", "shared", "tuning")}
     folder = Path(payload["folder"])
-    record = run(spec, folder, **names, attempt=_attempt(folder), emit=emit)
+    code = [Path(place) for place in payload["code"]]
+    record = run(spec, folder, **names, attempt=_attempt(folder), code=code, emit=emit)
     emit({"event": "result", **_numbers(record)})
 
 

@@ -54,6 +54,11 @@ def build(spec: LossSpec, labels: Iterable[np.ndarray], classes: int, auxiliary_
         scale = losses.gradient_scale(train_loss, classes)
     except (TypeError, ValueError) as error:
         raise UsageError(f"loss {spec.name}: {error}") from error
+    if not np.isfinite(scale).all():
+        raise UsageError(
+            f"loss {spec.name} breaks the law 'finite': the norm of its gradient, relative to cross-entropy, is "
+            f"{scale.initial:g} before training and {scale.at_margin_3:g} at a margin of 3; see `segbench check-loss`"
+        )
     if spec.calibrated:
         factor = losses.calibration_factor(scale)
         train_loss, eval_loss = factor * train_loss, factor * eval_loss

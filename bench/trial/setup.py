@@ -104,14 +104,7 @@ def _load(spec: TrialSpec, facts: Facts) -> Dataset:
     dataset = data.load(spec.data)
     for note in dataset.notes:
         print(note, flush=True)
-    facts.dataset = {
-        "name": dataset.name,
-        "version": dataset.version,
-        "class_names": list(dataset.class_names),
-        "colors": [list(color) for color in dataset.colors],
-        "ignore_index": dataset.ignore_index,
-        "images": {name: len(split) for name, split in dataset.splits.items()},
-    }
+    facts.dataset = dataset.described()
     return dataset
 
 
@@ -120,7 +113,7 @@ def _evaluation(spec: TrialSpec, dataset: Dataset) -> dict[str, tf.data.Dataset]
     # The batch size is rounded up to a multiple of the replicas: a shorter last batch crashes the strategy.
     replicas = spec.placement.replicas
     batch = -(-spec.eval.batch_size // replicas) * replicas
-    square = models.BACKBONES[spec.model.backbone].fixed_size
+    square = models.row_of(spec.model.backbone).fixed_size
     return {
         name: pipeline.evaluation(split, spec.data, batch, square, replicas)
         for name, split in dataset.splits.items()

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import results
-from bench.core import remove_checkpoint
+from bench.core import own_code, remove_checkpoint
 from bench.spec import TrialSpec
 from bench.trial.clocks import PhaseTimer
 from bench.trial.facts import Emit, Facts, ignore, memory_peaks
@@ -34,6 +34,7 @@ def run(
     shared: bool = False,
     attempt: int = 1,
     tuning: Mapping[str, Any] | None = None,
+    code: Sequence[Path] = (),
     emit: Emit = ignore,
     timer: PhaseTimer | None = None,
 ) -> results.Record:
@@ -50,6 +51,7 @@ def run(
         shared: whether other trials share this machine's cores, so that its throughput is not comparable.
         attempt: number of this process start, for the record.
         tuning: what a search found for this cell, for the record.
+        code: folders with the user's own code; none for the working directory.
         emit: called with progress events ("step", "epoch", and "alive", a bare sign of life).
         timer: of a caller that measured earlier phases or reads the parts of the phases; default: a new one.
 
@@ -62,7 +64,7 @@ def run(
     base = {"trial": trial, "cell": spec.cell, "label": label, "axes": dict(axes or {}), "seed": spec.seed}
     base |= {"spec": spec.model_dump(mode="json"), "started": now(), "tuning": tuning}
     try:
-        outcome: dict[str, Any] = {"status": "ok", "error": None, **_complete(spec, folder, facts, shared, emit)}
+        outcome: dict[str, Any] = {"status": "ok", "error": None, **_complete(spec, folder, facts, shared, code, emit)}
     except KeyboardInterrupt:
         outcome = {"status": "interrupted", "error": {"kind": "KeyboardInterrupt", "message": "stopped by the user"}}
     except Exception as error:
@@ -74,10 +76,14 @@ def run(
     return record
 
 
-def _complete(spec: TrialSpec, folder: Path, facts: Facts, shared: bool, emit: Emit) -> dict[str, Any]:
+def _complete(
+    spec: TrialSpec, folder: Path, facts: Facts, shared: bool, code: Sequence[Path], emit: Emit
+) -> dict[str, Any]:
     """Run the phases in order, and return the fields of the record that only a complete trial has."""
     timer = facts.timer
     with timer.phase("init"):
+        own_code.make_importable(spec.own_code, code)
+        own_code.verify(spec.own_code)
         # Imported here for three reasons: the process has to be prepared before TensorFlow is imported, the import
         # counts as set-up, and the record reports an import that fails or is interrupted.
         from bench.trial.artefacts import save

@@ -37,7 +37,7 @@ def names_alone() -> tuple[str, ...]:
 
 
 def parameters(name: str) -> dict[str, Any]:
-    """Return the parameters of a loss with their defaults.
+    """Return the parameters of a loss with their defaults. For `package.module:Class` that module is imported.
 
     Raises:
         ValueError: unknown name (the message has the nearest right one).
@@ -45,11 +45,13 @@ def parameters(name: str) -> dict[str, Any]:
     >>> parameters("tversky")["alpha"], parameters("tversky")["beta"]
     (0.3, 0.7)
     """
+    if ":" in name:
+        return import_module("losses.own").parameters(name)
     return dict(_parameters(_entry(name).cls))
 
 
 def get(name: str, **params: Any) -> Any:
-    """Build the loss `name`; parameters left out keep their defaults.
+    """Build the loss `name`, or that of a `package.module:Class`; parameters left out keep their defaults.
 
     >>> loss = get("dice", average="image") + 0.5 * get("cross_entropy")
     >>> labels, logits = [[[0, 1, 255]]], [[[[20.0, 0.0], [0.0, 20.0], [0.0, 0.0]]]]  # (B, H, W) and (B, H, W, C)
@@ -62,6 +64,8 @@ def get(name: str, **params: Any) -> Any:
     Raises:
         ValueError: unknown name or parameter (the message has the nearest right one), or a value out of its range.
     """
+    if ":" in name:
+        return import_module("losses.own").build(name, **params)
     entry = _entry(name)
     for param in params:
         if param not in (known := parameters(name)):

@@ -6,6 +6,7 @@ is the same function as classifying at full size, and takes far less memory.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import keras
@@ -120,15 +121,30 @@ def head(features: Any, image: Any, spec: ModelSpec, num_classes: int) -> Any:
     The features of DeepLabV3+ are at 1/4, so a subpixel head ends at full size: feature j stands for pixels 4j to
     4j + 3. Pixels beyond the image are cut off. Where a backbone pads little, as the stem of EfficientNet or Xception
     does, the last pixels at the right and below are mirrored. The features of DeepLabV3 are at the output stride; the
-    rest of the enlargement is bilinear.
+    rest of the enlargement is bilinear, as is that of a head of the user's own.
     """
-    if spec.head == "subpixel":
+    if ":" in spec.head:
+        logits = _own(spec.head, features, num_classes)
+    elif spec.head == "subpixel":
         logits = SubpixelUpsampling(num_classes, blur=spec.blur, name="classifier")(features)
         if spec.architecture == "deeplabv3plus":
             return CropLike(dtype="float32", name="full_size")([logits, image])
     else:
         logits = keras.layers.Conv2D(num_classes, 1, name="classifier")(features)
     return ResizeLike(dtype="float32", name="full_size")([logits, image])
+
+
+def _own(reference: str, features: Any, num_classes: int) -> Any:
+    """Return the logits (B, h, w, num_classes) of a head of the user's own: `Class(num_classes)(features)`.
+
+    Raises:
+        ValueError: it gives another shape.
+    """
+    module, _, name = reference.partition(":")
+    logits = getattr(import_module(module), name)(num_classes)(features)
+    if len(logits.shape) != 4 or logits.shape[-1] != num_classes:
+        raise ValueError(f"head {reference}: expected logits (B, h, w, {num_classes}), got {tuple(logits.shape)}")
+    return logits
 
 
 def auxiliary(features: Any, image: Any, spec: ModelSpec, num_classes: int, seed: int | None) -> Any:

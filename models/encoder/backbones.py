@@ -58,6 +58,11 @@ class Backbone:
         return " ".join(part for part in (factor, shift, "as BGR" if self.bgr else "") if part)
 
     @property
+    def own(self) -> bool:
+        """Return whether it is code of the user's own, `package.module:Class`."""
+        return ":" in self.constructor
+
+    @property
     def feature_pyramid(self) -> bool:
         """Return whether KerasCV's own heads know the levels."""
         return self.levels == ("P2", "P3", "P4", "P5")
@@ -277,8 +282,13 @@ BACKBONES: Mapping[str, Backbone] = MappingProxyType(
 )  # fmt: skip
 
 
+def row_of(name: str) -> Backbone:
+    """Return the row of a backbone. `package.module:Class` has one of its own: it scales its input itself."""
+    return Backbone(name, MappingProxyType({}), 0, scale=1.0) if ":" in name else BACKBONES[name]
+
+
 def names() -> tuple[str, ...]:
-    """Return the backbones that `ModelSpec.backbone` accepts."""
+    """Return the backbones of the table, by which `ModelSpec.backbone` names them."""
     return tuple(BACKBONES)
 
 

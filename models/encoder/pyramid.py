@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
 from typing import Any
 
 import keras
@@ -28,6 +29,8 @@ def build_backbone(row: Backbone) -> Any:
 
     The caller pads sides that are no multiples of the row's `multiple`.
     """
+    if row.own:
+        return _own(row.constructor)
     import keras_cv  # here, not above: importing it takes seconds
 
     arguments = {key: list(value) if isinstance(value, tuple) else value for key, value in row.arguments.items()}
@@ -41,8 +44,34 @@ def build_backbone(row: Backbone) -> Any:
     return getattr(getattr(home, module), constructor)(input_shape=(None, None, 3), **arguments)
 
 
+def _own(reference: str) -> Any:
+    """Build a backbone of the user's own from a class or function without arguments.
+
+    Raises:
+        ValueError: it is no functional model from an image of any size to maps of the four strides.
+    """
+    module, _, name = reference.partition(":")
+    made = getattr(import_module(module), name)()
+    outputs = getattr(made, "outputs", None) or ()
+    if not isinstance(made, keras.Model) or len(outputs) != len(STRIDES):
+        raise ValueError(
+            f"backbone {reference}: expected a functional Keras model from RGB (B, H, W, 3) in 0..255 to four maps, at "
+            f"strides {', '.join(map(str, STRIDES))}; got {type(made).__name__} with {len(outputs)} outputs"
+        )
+    side = 2 * STRIDES[-1]
+    found = [tuple(shape) for shape in made.compute_output_shape((1, side, side, 3))]
+    wanted = [(side // stride, side // stride) for stride in STRIDES]
+    if [shape[1:3] for shape in found] != wanted:
+        raise ValueError(
+            f"backbone {reference}: an image of {side} pixels has to give maps of {wanted}, it gives {found}"
+        )
+    return made
+
+
 def feature_maps(backbone: Any, row: Backbone, strides: Iterable[int]) -> list[Any]:
     """Return outputs (B, H/stride, W/stride, C) of a model from `build_backbone`, symbolic, at the given strides."""
+    if row.own:
+        return [backbone.outputs[STRIDES.index(stride)] for stride in strides]
     layers = getattr(backbone, "pyramid_level_inputs", {})
     levels = [row.levels[STRIDES.index(stride)] for stride in strides]
     return [backbone.get_layer(layers.get(level, level)).output for level in levels]

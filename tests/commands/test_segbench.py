@@ -27,7 +27,7 @@ def segbench(*arguments, cwd, program=("bench",)):
 def test_every_command_is_one_of_them(tmp_path):
     files = {path.stem for path in (PROJECT / "bench").glob("*.py")} - {"__init__", "__main__"}
     folders = {path.parent.name for path in (PROJECT / "bench").glob("*/__main__.py")}
-    assert set(COMMANDS) == files | folders
+    assert {name.replace("-", "_") for name in COMMANDS} == files | folders
     shown = segbench("-h", cwd=tmp_path)
     assert shown.returncode == 0
     for name in COMMANDS:
@@ -88,7 +88,7 @@ def commands_of(page):
         if words[:1] == ["segbench"]:
             yield words[1:]
         elif words[:2] == ["python", "-m"] and words[2].startswith("bench."):
-            yield [words[2].removeprefix("bench."), *words[3:]]
+            yield [words[2].removeprefix("bench.").replace("_", "-"), *words[3:]]
 
 
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]

@@ -31,7 +31,7 @@ def train():
         place.mkdir(exist_ok=True)
         payload = {
             "trial": "t", "label": "t", "axes": {}, "spec": _spec(settings), "folder": str(place),
-            "cpus": 2, "shared": True, "tuning": None, **more,
+            "cpus": 2, "shared": True, "tuning": None, "code": [], **more,
         }  # fmt: skip
         log = place / "log.txt"
         assert supervisor.run("fault_jobs:trains", payload, str(log), Limits(), lambda event: None) == End("returned")
