@@ -151,7 +151,10 @@ def judged_views(summary: Summary) -> list[JudgedView]:
 
 def _by_seed(frame: pd.DataFrame, view: str) -> Mapping[int, float]:
     rows = frame[
-        (frame["view"] == view) & (frame["split"] == "val") & (frame["status"] == "ok") & frame["miou"].notna()
+        (frame["view"] == view)
+        & (frame["split"] == results.judged_split(frame))
+        & (frame["status"] == "ok")
+        & frame["miou"].notna()
     ]
     means = rows.groupby("seed")["miou"].mean()
     return dict(zip(means.index.tolist(), means.tolist(), strict=True))

@@ -93,7 +93,7 @@ class Summary:
     empty if the weights were evaluated in one way only. `weights` names the weights that were scored: "best" (chosen by
     the validation split), "last" or "averaged". `fewest` is the least number of seeds of a measured cell. With several
     data sets, `across` compares methods over them, and `parts` holds a summary per data set, because mIoU of different
-    data sets cannot be ranked together. With one data set both are empty.
+    data sets cannot be ranked together. With one data set both are empty. `split` is the split that judges the cells.
     """
 
     cells: list[Cell]
@@ -113,6 +113,12 @@ class Summary:
     scaling: list[ScalingRow] = field(default_factory=list)
     outdated: int = 0
     parts: dict[str, Summary] = field(default_factory=dict)
+    split: str = "val"
+
+    @property
+    def judged_on(self) -> str:
+        """Return the name of the split that judges the cells: validation, or test if nothing else was scored."""
+        return "validation" if self.split == "val" else "test"
 
     @property
     def measured(self) -> list[Cell]:
@@ -124,7 +130,8 @@ def summarize(run: results.Run) -> Summary:
     """Return the summary of a run from its records; the manifest adds the cells and seeds that left no record."""
     frame, outdated = _of_one_scoring(results.trials(run.trials))
     planned = _planned(run, frame)
-    values = _values(frame, "val", planned)
+    split = results.judged_split(frame)
+    values = _values(frame, split, planned)
     ranking = rank(values, ALPHA)
     order = [*ranking.order, *sorted((key for key in planned if not values[key]), key=lambda key: planned[key][0])]
     labels = {key: planned[key][0] for key in order}
@@ -144,11 +151,12 @@ def summarize(run: results.Run) -> Summary:
         untimed=frame.loc[incomparable, "trial"].nunique(),
         timed=bool(frame.loc[~incomparable, "images_per_second"].notna().any()),
         trials=frame,
-        test=intervals({key: seeds for key, seeds in _values(frame, "test", order).items() if seeds}),
+        test=_on_test(frame, order) if split == "val" else {},
         views=_views(rated, labels),
         across=_across(run, values, labels),
         scaling=_scaling(run),
         outdated=outdated,
+        split=split,
     )
     parts = {name: summarize(part) for name, part in _by_dataset(run).items()}
     return _joined(summary, parts) if parts else summary
@@ -197,6 +205,11 @@ def _values(frame: pd.DataFrame, split: str, cells: Iterable[str]) -> dict[str, 
     """Return {cell: {seed: mIoU}} on a split; a cell that measured nothing there has no seeds."""
     rows = _scored(frame, split)
     return {key: _by_seed(rows[rows["cell"] == key]) for key in cells}
+
+
+def _on_test(frame: pd.DataFrame, cells: Iterable[str]) -> dict[str, Interval]:
+    """Return the mean and interval on the test split of each cell that has one."""
+    return intervals({key: seeds for key, seeds in _values(frame, "test", cells).items() if seeds})
 
 
 def _comparable_rates(frame: pd.DataFrame, incomparable: pd.Series) -> pd.DataFrame:
@@ -315,7 +328,7 @@ def _scaling(run: results.Run) -> list[ScalingRow]:
 
 def _views(frame: pd.DataFrame, labels: dict[str, str]) -> list[ViewSummary]:
     """Return every view of each cell's weights, cells in the order of `labels`, views in the order of the records."""
-    frame = frame[(frame["split"] == "val") & (frame["status"] == "ok") & frame["miou"].notna()]
+    frame = frame[(frame["split"] == results.judged_split(frame)) & (frame["status"] == "ok") & frame["miou"].notna()]
     names = list(dict.fromkeys(frame["view"]))
     if len(names) < 2:
         return []
@@ -355,7 +368,7 @@ def _cell(
     trials = rows.drop_duplicates("trial")
     done = trials[trials["status"] == "ok"]
     rates = tuple(float(rate) for rate in done["images_per_second"].dropna())
-    evaluated = _scored(rows, "val")["eval_images_per_second"].dropna()
+    evaluated = _scored(rows, results.judged_split(rows))["eval_images_per_second"].dropna()
     return Cell(
         key=key,
         label=planned[0],

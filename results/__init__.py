@@ -61,7 +61,7 @@ if TYPE_CHECKING:
         write_bytes,
         writing,
     )
-    from results.table import VIEW_METRICS, classes, history, load, trials, write_tables
+    from results.table import VIEW_METRICS, classes, history, judged_split, load, trials, write_tables
 else:
     from bench.core.lazy import face
 

@@ -129,6 +129,12 @@ def trials(stored: Iterable[Stored]) -> pd.DataFrame:
     return frame.astype({"seed": "int64", **types})
 
 
+def judged_split(frame: pd.DataFrame) -> str:
+    """Return the split on which the cells of a table are judged: val, or test if nothing was scored on val."""
+    scored = frame.loc[frame["miou"].notna(), "split"]
+    return "test" if len(scored) and not (scored == "val").any() else "val"
+
+
 def _of_trial(record: Record) -> dict[str, Any]:
     throughput, target, best = record.throughput, record.target, record.best
     return {

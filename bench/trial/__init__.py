@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from bench.trial import disturbances, evaluator, objective, optimizers, trial
     from bench.trial.clocks import PhaseTimer
     from bench.trial.entry import worker
+    from bench.trial.label_maps import score_label_maps
     from bench.trial.machine_watch import MachineWatch
     from bench.trial.metrics import RunningConfusion
     from bench.trial.optimizers import AdamW, make_variables

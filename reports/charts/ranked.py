@@ -44,7 +44,7 @@ def miou(summary: Summary, keys: Keys, alt: str) -> Plot | None:
     ends = [100 * value for cell in cells for value in (*cell.miou.values(), cell.interval.low, cell.interval.high)]
     axis = Axis.over(ends, _start(cells), END)
     rows = [Row(keys[cell.key], cell.label, [*_scores(cell, keys[cell.key], axis)]) for cell in cells]
-    svg = draw(rows, [Panel(axis, "validation mIoU, %")], alt)
+    svg = draw(rows, [Panel(axis, f"{summary.judged_on} mIoU, %")], alt)
     seeds = sorted({seed for cell in cells for seed in cell.miou})
     table: list[list[Field | Text]] = [
         [

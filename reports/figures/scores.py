@@ -55,7 +55,7 @@ def miou(summary: Summary) -> Figure | None:
     axes.grid(axis="y", visible=False)
     some = any(not math.isnan(cell.interval.low) for cell in cells)
     what = "seeds, mean and 95 % interval" if some else "seeds and mean; too few seeds for an interval"
-    axes.set_xlabel(f"validation mIoU, %  ({what})")
+    axes.set_xlabel(f"{summary.judged_on} mIoU, %  ({what})")
     say_cut(axes, len(summary.measured), len(cells))
     return figure
 
@@ -234,7 +234,7 @@ def curves(run: results.Run, summary: Summary) -> Figure | None:
 def by_class(run: results.Run, summary: Summary) -> ByClass | None:
     """Return IoU per cell and class, and per view if there is room; None without any."""
     frame = results.classes(run.trials)
-    frame = frame[frame["split"] == "val"]
+    frame = frame[frame["split"] == summary.split]
     labels = {cell.key: cell.label for cell in summary.cells}
     rows = [(cell.key, "default") for cell in summary.measured[:MOST_ROWS]]
     if 0 < len(summary.views) <= MOST_ROWS:
@@ -313,7 +313,7 @@ def confused(run: results.Run, summary: Summary) -> tuple[np.ndarray, list[str]]
         for one in run.trials
         if one.record.cell == key and one.record.dataset
         for view in one.record.views
-        if (view.view, view.split) == ("default", "val") and view.confusion
+        if (view.view, view.split) == ("default", summary.split) and view.confusion
     ]
     if not found or not 2 <= len(found[0][1]) <= MOST_CLASSES:
         return None

@@ -9,7 +9,7 @@ from results.comparison.explanations import as_text
 from results.comparison.types import SPEEDS, Key, LoadedRun, Seeds, Side
 from results.record import Record
 from results.store import Run, failed, missing, release_of
-from results.table import VIEW_METRICS, trials
+from results.table import VIEW_METRICS, judged_split, trials
 
 
 def load(run: Run, only: str = "*") -> LoadedRun:
@@ -86,7 +86,7 @@ def _name(run: Run) -> str:
 def _measured(run: Run) -> dict[Key, Seeds]:
     """Return {seed: value} per metric, of the trials that ended well; repeated seeds are averaged."""
     frame = trials(run.trials)
-    frame = frame[(frame["status"] == "ok") & (frame["split"] == "val")]
+    frame = frame[(frame["status"] == "ok") & (frame["split"] == judged_split(frame))]
     comparable = frame["throughput_comparable"].fillna(False)
     frame = frame.assign(**{name: frame[name].where(comparable) for name in SPEEDS})
     found: dict[Key, Seeds] = {}

@@ -94,7 +94,7 @@ def _how(summary: Summary) -> str:
     note = "Cells that share a letter are indistinguishable (all pairs, Holm, 5 %)."
     methods = {cell.interval.method for cell in summary.measured}
     if methods & {"pooled", "own"}:
-        note = f"mIoU: mean ± 95 % interval on the validation split, noise shared by the cells. {note}"
+        note = f"mIoU: mean ± 95 % interval on the {summary.judged_on} split, noise shared by the cells. {note}"
     elif methods:
         note = f"No intervals: no cell has seeds that differ. {note}"
     own = [cell.label for cell in summary.measured if cell.interval.method == "own"]

@@ -35,7 +35,10 @@ _FIGURES = {
         "Learning curves",
         "Validation mIoU over training images; line: mean of the seeds, band: their range, for up to four cells.",
     ),
-    "classes.png": ("IoU by class", "Validation, mean over seeds, percent. A blank field: the class does not occur."),
+    "classes.png": (
+        "IoU by class",
+        "Mean over seeds on the split of the table, percent. A blank field: the class does not occur.",
+    ),
     "confusion.png": ("Confusion of the best cell", "Rows truth, columns prediction; percent of the row, all seeds."),
     "gradient.png": (
         "Gradient scale",

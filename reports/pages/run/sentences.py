@@ -47,7 +47,7 @@ def standing(summary: Summary) -> list[Block]:
     best = cells[0]
     winner: list[Inline] = [
         Bold(best.label),
-        f" has the highest validation mIoU: {estimate(best.interval)} %. ",
+        f" has the highest {summary.judged_on} mIoU: {estimate(best.interval)} %. ",
     ]
     if len(cells) == 1:
         return _alone(winner, summary)
@@ -65,7 +65,7 @@ def _alone(winner: list[Inline], summary: Summary) -> list[Block]:
     if not judged:
         return [Paragraph([*winner, "It is the only cell that was measured, so there is nothing to compare."])]
     best = summary.measured[0]
-    words = f" is the only cell: {estimate(best.interval)} % validation mIoU. Its views against "
+    words = f" is the only cell: {estimate(best.interval)} % {summary.judged_on} mIoU. Its views against "
     rows: list[Text] = [of_view(one) for one in sorted(judged, key=lambda one: -one.gain.estimate)]
     return [Paragraph([Bold(best.label), words, Bold("default"), ", the weights as trained:"]), Items(rows)]
 

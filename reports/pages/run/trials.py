@@ -38,7 +38,8 @@ def every_trial(run: results.Run, summary: Summary) -> list[Block]:
     ordered = sorted(run.trials, key=lambda one: (ranks[one.record.cell], one.record.seed, one.record.trial))
     for stored in ordered:
         record = stored.record
-        miou = next((view.miou for view in record.views if (view.view, view.split) == ("default", "val")), None)
+        judged = ("default", summary.split)
+        miou = next((view.miou for view in record.views if (view.view, view.split) == judged), None)
         speed = record.throughput
         rates = (speed.images_per_second, speed.images_per_100_gflop) if speed else (None, None)
         rows.append(
