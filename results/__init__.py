@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from results.comparison.types import TRIALS, VERDICTS, Comparison, ComparisonRow, Side, Verdict
     from results.counting import counted
     from results.lines import History, Line, Point, Step, cell_history, distinct_names
+    from results.recipe import PublishedScore, Recipe, splits_of
     from results.record import (
         SCHEMA_VERSION,
         SCORING_VERSION,
@@ -62,6 +63,8 @@ if TYPE_CHECKING:
         writing,
     )
     from results.table import VIEW_METRICS, classes, history, judged_split, load, trials, write_tables
+    from results.targets import target_of, times_to_target
+    from results.training_lengths import Course, courses
 else:
     from bench.core.lazy import face
 

@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 SCORING_VERSION = 2
 """Of the rule that gives a picture its label map. Scores of two versions are of two things, and are not compared.
@@ -44,14 +44,31 @@ def _without_state(old: dict[str, Any]) -> dict[str, Any]:
     return {**old, "schema_version": 5, "throughput": speed}
 
 
+def _with_target_in_full(old: dict[str, Any]) -> dict[str, Any]:
+    """Return a record of version 5 as one of version 6: its target was an mIoU, and was reached if it says when."""
+    target, history, spent = old.get("target"), old.get("history") or [], (old.get("clocks") or {}).get("train_s")
+    if target:
+        reached = target.get("epoch") is not None
+        epoch = target["epoch"] if reached else len(history)
+        steps = next((one["step"] for one in history if one["epoch"] == epoch), None)
+        seconds = target.get("seconds") if reached else spent
+        target = {
+            "metric": "miou", "value": target["miou"], "reached": reached, "epoch": epoch, "steps": steps,
+            "seconds": seconds,
+        }  # fmt: skip
+    return {**old, "schema_version": 6, "target": target}
+
+
 # Version n -> a function that turns the JSON object of version n into that of version n + 1.
 # 2: views may hold `published`. 3: failed views. 4: the version of the scoring, which was 1 until then.
-# 5: the state of the machine during each window, and the reference.
+# 5: the state of the machine during each window, and the reference. 6: targets of any score, with steps and CPU
+# seconds, also of a training that did not reach them; the CPU seconds of the trial.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: lambda old: {**old, "schema_version": 2},
     2: lambda old: {**old, "schema_version": 3},
     3: lambda old: {**old, "schema_version": 4, "scoring": 1},
     4: _without_state,
+    5: _with_target_in_full,
 }
 
 Status = Literal["ok", "oom", "diverged", "timeout", "crashed", "interrupted", "invalid"]
@@ -123,7 +140,10 @@ class Dataset(_Part):
 
 
 class Clocks(_Part):
-    """Seconds: before the first step, tracing and compiling, training, evaluation, reading and writing, and in all."""
+    """Seconds: before the first step, tracing and compiling, training, evaluation, reading and writing, and in all.
+
+    `cpu_s` counts the CPU seconds of all threads of the trial's process, from its set-up to its record.
+    """
 
     init_s: Real = None
     compile_s: Real = None
@@ -131,6 +151,7 @@ class Clocks(_Part):
     eval_s: Real = None
     io_s: Real = None
     total_s: Real = None
+    cpu_s: Real = None
 
     @property
     def start_s(self) -> float | None:
@@ -303,11 +324,19 @@ class Memory(_Part):
 
 
 class Target(_Part):
-    """Time to a target validation mIoU; `seconds` and `epoch` are null if it was not reached."""
+    """Time to a target score on the validation split, such as a `miou` of 0.6.
 
-    miou: Real
-    seconds: Real = None
+    If `reached`, the other fields tell when: epoch, steps, seconds of training, CPU seconds of training. If not, they
+    tell after how much of each the training ended without it: the time is censored there, and longer than that.
+    """
+
+    metric: str = "miou"
+    value: Real
+    reached: bool
     epoch: Count = None
+    steps: Count = None
+    seconds: Real = None
+    cpu_seconds: Real = None
 
 
 class Best(_Part):
@@ -339,7 +368,7 @@ class Record(_Part):
     `SCORING_VERSION` of its scores.
     """
 
-    schema_version: Literal[5] = 5
+    schema_version: Literal[6] = 6
     scoring: Annotated[int, Field(ge=1)] = SCORING_VERSION
     trial: str
     cell: str

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from results.record import Published, Record, ViewScores
+from results.record import Published, Record, Target, ViewScores
 from results.store import Run, Stored, StrPath, find, iterate, locate, read_run, release_of, write_bytes
 
 _IDENTITY = ("trial", "cell", "label", "seed", "status", "error")
@@ -35,17 +35,21 @@ _NUMBERS = (
     "eval_s",
     "io_s",
     "total_s",
+    "cpu_s",
     "peak_rss_mb",
     "peak_gpu_mb",
     "best_miou",
-    "target_miou",
+    "target_value",
+    "target_steps",
     "target_seconds",
+    "target_cpu_seconds",
     "gradient_scale",
     "gradient_scale_at_margin_3",
 )
 # The numbers that can be compared: those of a view, then those of the trial.
 VIEW_METRICS = _NUMBERS[: _NUMBERS.index("images_per_second")]
 METRICS = _NUMBERS
+_FLAGS = ("throughput_comparable", "throughput_reason", "target_reached", "target_metric")
 _COUNTS = ("images", "epochs", "best_epoch", "target_epoch", "batch_size", "replicas", "scoring")
 # From this number of records on, the table of a folder is cached beside them.
 _WORTH_KEEPING = 500
@@ -70,8 +74,11 @@ def load(path: StrPath | Sequence[StrPath]) -> pd.DataFrame:
         - Other numbers of the view: `loss_value`, `eval_images_per_second`, `images`.
         - Numbers of the trial: `images_per_second` in training and `images_per_100_gflop`, the same relative to its
           reference, `throughput_comparable`, `input_share`, seconds `*_s` (`start_s`: until the first step is over),
-          `target_seconds`, peaks in MiB, `gradient_scale`, ... `scoring` is the version of the scores; scores are
+          peaks in MiB, `gradient_scale`, ... `scoring` is the version of the scores; scores are
           comparable within one version only.
+        - The time to the target score `target_value` of `target_metric`, in trials that reached it:
+          `target_epoch`, `target_steps`, `target_seconds` and `target_cpu_seconds` of training. `target_reached` is
+          false in the others.
 
         Values that were not measured are NaN or NA.
 
@@ -113,11 +120,11 @@ def trials(stored: Iterable[Stored]) -> pd.DataFrame:
     for record in (one.record for one in stored):
         row = _of_trial(record)
         found += [(record.axes, {**row, **_of_view(record, view)}) for view in (record.views or (None,))]
-    taken = {*_IDENTITY, *_NUMBERS, *_COUNTS, "view", "split", "throughput_comparable", "throughput_reason", "folder"}
+    taken = {*_IDENTITY, *_NUMBERS, *_COUNTS, *_FLAGS, "view", "split", "folder"}
     axes = {key: f"axis_{key}" if key in taken else key for values, _ in found for key in values}
     rows = [{**row, **{name: values.get(key) for key, name in axes.items()}} for values, row in found]
     order = [*_IDENTITY[:3], *axes.values(), *_IDENTITY[3:], "view", "split", *_NUMBERS, *_COUNTS]
-    frame = pd.DataFrame(rows, columns=[*order, "throughput_comparable", "throughput_reason"])
+    frame = pd.DataFrame(rows, columns=[*order, *_FLAGS])
     for name in axes.values():
         if len({type(value) for value in frame[name] if value is not None and value == value}) > 1:
             frame[name] = [None if value is None else str(value) for value in frame[name]]
@@ -125,6 +132,7 @@ def trials(stored: Iterable[Stored]) -> pd.DataFrame:
         **dict.fromkeys(_NUMBERS, "float64"),
         **dict.fromkeys(_COUNTS, "Int64"),
         "throughput_comparable": "boolean",
+        "target_reached": "boolean",
     }
     return frame.astype({"seed": "int64", **types})
 
@@ -154,11 +162,20 @@ def _of_trial(record: Record) -> dict[str, Any]:
         "epochs": len(record.history),
         "best_epoch": best and best.epoch,
         "best_miou": best and best.miou,
-        "target_miou": target and target.miou,
-        "target_seconds": target and target.seconds,
-        "target_epoch": target and target.epoch,
+        **_of_target(target),
         "gradient_scale": record.objective and record.objective.gradient_scale.initial,
         "gradient_scale_at_margin_3": record.objective and record.objective.gradient_scale.at_margin_3,
+    }
+
+
+def _of_target(target: Target | None) -> dict[str, Any]:
+    """Return the columns of a target. When a training ended without it is no time to it, and is left out."""
+    times = ("epoch", "steps", "seconds", "cpu_seconds")
+    return {
+        "target_metric": target and target.metric,
+        "target_value": target and target.value,
+        "target_reached": target and target.reached,
+        **{f"target_{name}": getattr(target, name) for name in times if target and target.reached},
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from results.comparison.explanations import HOW_RUN, as_text, listed
-from results.comparison.types import SCORES, SPEEDS, Aligned, ComparisonRow
+from results.comparison.types import SCORES, SPEEDS, TARGETS, Aligned, ComparisonRow
 from results.record import Record
 
 # Fields of the environment, besides the software, on which speed and memory depend. The software itself is the object
@@ -44,8 +44,10 @@ def not_comparable(pair: Aligned, view: str, metric: str, gate: bool) -> Compari
 
 def why_not_comparable(pair: Aligned, metric: str) -> str:
     """Return why a metric of the two sides cannot be compared; empty if it can."""
-    if metric in SCORES:
+    if metric in (*SCORES, "target_steps"):  # steps are the same on every machine
         return why_scores_differ(pair)
+    if metric in TARGETS and (reason := why_scores_differ(pair)):
+        return reason
     reason = _machines_differ(pair) or (_without_throughput(pair) if metric in SPEEDS else "")
     return reason or (_references_differ(pair) if metric == "images_per_100_gflop" else "")
 

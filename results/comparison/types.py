@@ -26,7 +26,9 @@ SCORES = (
     "loss_value", "best_miou",
 )  # fmt: skip
 # Metrics of the speed of training, which other work on the machine spoils.
-SPEEDS = ("images_per_second", "images_per_100_gflop")
+SPEEDS = ("images_per_second", "images_per_100_gflop", "target_seconds")
+# Times to a target score, which a seed may not reach.
+TARGETS = ("target_steps", "target_seconds")
 
 Seeds = dict[int, float]
 Key = tuple[str, str, str]  # cell, view, metric

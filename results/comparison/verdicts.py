@@ -8,6 +8,7 @@ import numpy as np
 from results.comparison.comparability import not_comparable
 from results.comparison.explanations import explain_same_label, remarks
 from results.comparison.margins import Margins, Metric
+from results.comparison.targets import censored_rows, is_censored
 from results.comparison.types import TRIALS, Aligned, ComparisonRow, Key, Seeds, Verdict
 from results.record import Record
 from results.statistics.gate import Change, Decision, changes, decide
@@ -52,15 +53,19 @@ def metric_rows(pairs: Sequence[Aligned], margins: Margins) -> list[ComparisonRo
     """Make a row per metric of the margins, cell and view: its verdict, or why it cannot be judged."""
     rows: list[ComparisonRow] = []
     judged: dict[Key, Aligned] = {}
+    censored: list[tuple[Aligned, str]] = []
     for pair in pairs:
         for name, metric in margins.metrics.items():
             for view in pair.views() if name in VIEW_METRICS else ["default"]:
-                if row := not_comparable(pair, view, name, metric.gate):
+                if is_censored(pair, name):
+                    censored.append((pair, name))
+                elif row := not_comparable(pair, view, name, metric.gate):
                     rows.append(row)
                 elif all(pair.seeds(view, name)):
                     judged[pair.cell, view, name] = pair
     for gate in (True, False):  # metrics that can fail the gate are corrected for their own tests alone
         rows += judge({key: pair for key, pair in judged.items() if margins.metrics[key[2]].gate == gate}, margins)
+        rows += censored_rows([one for one in censored if margins.metrics[one[1]].gate == gate], margins)
     return rows
 
 

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
         effect_across,
         replay,
     )
+    from results.statistics.budgets import (
+        BudgetWorth,
+        kendall_tau,
+        worth,
+    )
     from results.statistics.confidence import (
         Difference,
         Interval,
@@ -52,6 +57,13 @@ if TYPE_CHECKING:
     from results.statistics.simultaneous import (
         beside_zero,
         from_best,
+    )
+    from results.statistics.time_to_target import (
+        Time,
+        TimeToTarget,
+        median_time,
+        shares,
+        slower,
     )
     from results.statistics.trends import (
         rising,
