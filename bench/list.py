@@ -48,8 +48,11 @@ def grids() -> list[Row]:
     """Return one row per grid that comes with the package."""
     from bench.plan import grid
 
-    found = (grid.load(name) for name in grid.names())
-    return [{"name": g.name, "cells": len(g.cells), "seeds": g.seeds, "description": g.description} for g in found]
+    found = {name: grid.load(name) for name in grid.names()}
+    return [
+        {"name": name, "cells": len(one.cells), "seeds": one.seeds, "description": one.description}
+        for name, one in found.items()
+    ]
 
 
 def presets() -> list[Row]:

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.core import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, check_rooms, cli, command, signals, start
+from bench.core import (
+    EXIT_INCOMPLETE,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    UsageError,
+    check_rooms,
+    cli,
+    command,
+    signals,
+    start,
+)
 from bench.execution import FailurePolicy, RunRequest, session
 from bench.plan import GridRequest
 
@@ -52,6 +63,9 @@ def main(
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds of every cell; default: the preset's.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="field=value, any field of the spec; repeatable.")
+    ] = None,
+    until_metric: Annotated[
+        str | None, typer.Option(help="METRIC=VALUE, such as miou=0.6, on the validation split, ends a training.")
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="axis=value,value keeps part of the grid; repeatable.")] = None,
     preset: Annotated[
@@ -108,7 +122,7 @@ def main(
     eager, repeatable = ["train.eager=true"] * debug, ["train.deterministic=true"] * deterministic
     what = GridRequest(
         grid=grid, dataset=dataset, data_root=data_root, seeds=seeds, only=tuple(only or ()), preset=preset,
-        gpus_per_trial=gpus_per_trial, settings=(*(set_ or ()), *eager, *repeatable),
+        gpus_per_trial=gpus_per_trial, settings=(*(set_ or ()), *_until(until_metric), *eager, *repeatable),
     )  # fmt: skip
     policy = FailurePolicy.of(
         {"trial_timeout": trial_timeout, "stall_timeout": stall_timeout, "retries": retries, "on_oom": on_oom}
@@ -120,6 +134,20 @@ def main(
     )  # fmt: skip
     frontend = session.Frontend(console, _report, _ask if sys.stdin.isatty() else None)
     return EXIT[session.resume(resume, request, frontend) if resume else session.start(request, frontend)]
+
+
+def _until(text: str | None) -> list[str]:
+    """Return the setting that ends each training at a score.
+
+    Raises:
+        UsageError: the text has another form. Whether there is such a score, the spec tells.
+    """
+    if text is None:
+        return []
+    metric, _, value = text.partition("=")
+    if not metric or not value:
+        raise UsageError(f"--until-metric {text}: expected METRIC=VALUE, e.g. miou=0.6")
+    return [f"train.until={{{metric}: {value}}}"]
 
 
 def _ask(what: str) -> bool:
@@ -155,6 +183,8 @@ def _report(run: Path, again: str | None) -> bool:
         console.print(line, soft_wrap=True)
     console.print(f"Report: {report.with_suffix('.html')}", soft_wrap=True)
     console.print(f"Next: {again or _next(run, conclusion)}", soft_wrap=True)
+    if conclusion.recipe:
+        console.print(conclusion.recipe, soft_wrap=True)
     return True
 
 

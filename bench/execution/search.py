@@ -35,13 +35,17 @@ def _named(cell: Cell, seed: int) -> Trial:
 
 
 def _candidate(cell: Cell, search: Search, value: float) -> Cell:
-    """Return a cell with one candidate, which keeps no weights and no images and has no further views."""
+    """Return a cell with one candidate, which keeps no weights and no images and has no further views.
+
+    All candidates are trained for equally many steps, so a target ends none of them.
+    """
     short = search.field.rpartition(".")[2]
     changes: dict[str, Any] = {
         search.field: value,
         "eval.pictures": 0,
         "eval.views": [],
         "eval.keep_checkpoint": "none",
+        "train.until": None,
     }
     if search.epochs:
         changes["train.epochs"] = search.epochs

@@ -88,7 +88,7 @@ def start(request: RunRequest, frontend: Frontend) -> Outcome:
         plan, data = planned
         _check_cluster(plan, nodes, data)
         name = request.name or _name(plan)
-        folder = RunFolder.create(out, name, _manifest(request, what), plan, describe(), request.address)
+        folder = RunFolder.create(out, name, _manifest(request, what, plan), plan, describe(), request.address)
         dry_run.notes(plan, data, console)
         plan = longest_first(plan, data, out, nodes)
         return execute(plan, folder, request.policy, frontend, request.track, request.address)
@@ -285,7 +285,7 @@ def _name(plan: Plan) -> str:
     return f"{plan.grid.name}-{data}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def _manifest(request: RunRequest, what: GridRequest) -> dict[str, Any]:
+def _manifest(request: RunRequest, what: GridRequest, plan: Plan) -> dict[str, Any]:
     """Return the content of run.json of a new run, without its cells."""
     return {
         "schema_version": 1,
@@ -296,6 +296,7 @@ def _manifest(request: RunRequest, what: GridRequest) -> dict[str, Any]:
         "policy": request.policy.given,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "status": "running",
+        **({"recipe": plan.grid.recipe.model_dump(mode="json")} if plan.grid.recipe else {}),
     }
 
 

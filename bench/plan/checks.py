@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import results
 from bench.core import EXIT_USAGE, UsageError, differences, made_by
+from bench.plan import recipes
 from bench.plan.grid import Grid
 from bench.plan.own_code_checks import check_own_code
 from bench.spec import DataSpec, TrialSpec, initial_weights
@@ -46,8 +47,6 @@ def check_inputs(grid: Grid, code: Path | None = None) -> dict[DataSpec, Dataset
     Raises:
         UsageError: code, weights or a data set are missing or do not fit.
     """
-    from bench.data import load
-
     check_own_code((cell.spec for cell in grid.cells), code)
     labels: dict[tuple[str, str], str] = {}
     for cell in grid.cells:
@@ -56,7 +55,27 @@ def check_inputs(grid: Grid, code: Path | None = None) -> dict[DataSpec, Dataset
     for (backbone, weights), label in labels.items():
         if weights not in ("none", "imagenet"):
             _check_fit(backbone, weights, f"cell {label!r}")
-    return {spec: load(spec) for spec in dict.fromkeys(cell.spec.data for cell in grid.cells)}
+    found = {spec: _loaded(grid, spec) for spec in dict.fromkeys(cell.spec.data for cell in grid.cells)}
+    if grid.recipe:
+        for spec, dataset in found.items():
+            recipes.check(grid.recipe, spec, dataset)
+    return found
+
+
+def _loaded(grid: Grid, spec: DataSpec) -> Dataset:
+    """Return a data set of a grid. A fault of a recipe's data is followed by what to do with data of one's own.
+
+    Raises:
+        UsageError: the data set is missing or has a fault.
+    """
+    from bench.data import load
+
+    try:
+        return load(spec)
+    except UsageError as error:
+        if grid.recipe is None or spec.root is None or spec.dataset == "folder":
+            raise
+        raise UsageError(f"{error}; {recipes.OWN}") from None
 
 
 def check_weights(spec: TrialSpec, where: str) -> None:

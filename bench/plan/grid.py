@@ -13,6 +13,7 @@ A grid file has these keys:
     references:                       # further cells outside the combinations, with which all others are compared
       - {label: keras_cv, set: {model.architecture: keras_cv}}
     search: {field: train.learning_rate, values: [1.0e-4, 1.0e-3], epochs: 2}  # tune each cell before its seeds
+    recipe: {title: CamVid, ...}      # the data set that the grid is a recipe for, see `results.Recipe`
 
 `loss: all` stands for every loss that a model can be trained with alone.
 
@@ -37,6 +38,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 import losses
 from bench.core import UsageError, first_fault, nearest
 from bench.spec import DataSpec, TrialSpec, assign, fields_of, parse
+from results import Recipe
 
 GRIDS = Path(__file__).resolve().parents[1] / "grids"
 PRESETS = Path(__file__).with_name("presets.yaml")
@@ -107,6 +109,7 @@ class _File(BaseModel):
     base: dict[str, Any] = {}
     search: Search | None = None
     axes: dict[str, list[_Choice | str | int | float | bool | None]] = Field(min_length=1)
+    recipe: Recipe | None = None
     references: list[_Choice] = Field([], validation_alias=AliasChoices("references", "beside"))  # the old name
 
     @field_validator("axes", mode="before")
@@ -141,11 +144,12 @@ class Grid:
     cells: tuple[Cell, ...]
     search: Search | None = None
     notes: tuple[str, ...] = ()
+    recipe: Recipe | None = None
 
 
 def names() -> list[str]:
-    """Return the names of the grids that come with the package."""
-    return sorted(path.stem for path in GRIDS.glob("*.yaml"))
+    """Return the names of the grids that come with the package; those of recipes begin with `recipes/`."""
+    return sorted(path.relative_to(GRIDS).with_suffix("").as_posix() for path in GRIDS.rglob("*.yaml"))
 
 
 @cache
@@ -185,15 +189,22 @@ def load(
     base = _assign(path, file, preset, fixed or {}, settings)
     cells = [_cell(path, base, combination, precision) for combination in _combine(file, only)]
     references, notes = _references(path, base, () if only else file.references, precision, bool(settings))
+    recipe = None if _names_dataset(fixed or {}, settings) else file.recipe
     return Grid(
-        path.stem,
+        "-".join(path.relative_to(GRIDS).with_suffix("").parts) if path.is_relative_to(GRIDS) else path.stem,
         file.description,
         preset,
         seeds or file.seeds or presets()[preset]["seeds"],
         _validate(path, [*cells, *references]),
         file.search,
         notes,
+        recipe,
     )
+
+
+def _names_dataset(fixed: Mapping[str, Any], settings: Sequence[str]) -> bool:
+    """Return whether the command names a data set, so that a recipe for another one says nothing of it."""
+    return "data.dataset" in fixed or any(_setting(text)[0] == "data.dataset" for text in settings)
 
 
 def single(settings: Sequence[str], preset: str, precision: str) -> TrialSpec:
@@ -302,7 +313,7 @@ def _read(source: str) -> tuple[Path, _File]:
     """
     path = Path(source) if source.endswith((".yaml", ".yml")) else GRIDS / f"{source}.yaml"
     if not path.is_file():
-        if path.parent == GRIDS:
+        if not source.endswith((".yaml", ".yml")):
             raise UsageError(f"unknown grid {source!r}{nearest(source, names())}; or give a file ending in .yaml")
         raise UsageError(f"grid file {path} does not exist")
     try:

@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.plan.grid import ALIASES, Search, presets
 from bench.spec import reference
+from results import Recipe
 
 Schema = dict[str, Any]
 PATH = Path(__file__).with_name("grid.schema.json")
@@ -30,6 +31,7 @@ def schema() -> Schema:
         **{name: _tidy(part) for name, part in whole["$defs"].items()},
         "Settings": {**_object(fields, "Fields of the spec, by their dotted names."), "patternProperties": PARAMS},
         "Search": _tidy(Search.model_json_schema()),
+        **_recipe(),
         "Bundle": {
             **_object(
                 {"label": {"type": "string"}, "set": {"$ref": "#/$defs/Settings"}}, "Several fields as one value."
@@ -48,8 +50,15 @@ def schema() -> Schema:
         "axes": _axes(fields),
         "references": {**bundles, "description": "Further cells, with which all others are compared."},
         "search": {"$ref": "#/$defs/Search"},
+        "recipe": {"$ref": "#/$defs/Recipe"},
     }
     return {"$schema": DRAFT, "title": "Grid", **_object(keys, ""), "required": ["axes"], "$defs": definitions}
+
+
+def _recipe() -> Schema:
+    """Return the schema of a recipe and of its published scores, by name."""
+    whole = _tidy(Recipe.model_json_schema())
+    return {**whole.pop("$defs"), "Recipe": whole}
 
 
 def _fields(whole: Schema) -> Schema:

@@ -78,6 +78,44 @@ def keras_cv_is_not_frozen(spec: TrialSpec) -> str | None:
 
 
 @_rule
+def one_target(spec: TrialSpec) -> str | None:
+    """`train.until` and `eval.target_miou` are not both set: a record has one target."""
+    if spec.train.until is None or spec.eval.target_miou is None:
+        return None
+    return "train.until and eval.target_miou both name a target; leave eval.target_miou out"
+
+
+@_rule
+def backbone_rate_has_its_optimisers(spec: TrialSpec) -> str | None:
+    """`train.backbone_rate` below 1 goes with `adam`, `adamw` and `sgd` without a wrapper, and a backbone that trains.
+
+    KerasCV's own model has no layer that is its backbone.
+    """
+    train = spec.train
+    if train.backbone_rate == 1:
+        return None
+    if train.optimizer not in ("adam", "adamw", "sgd") or train.wrapper != "none":
+        return "train.backbone_rate goes with the optimizers adam, adamw and sgd without a wrapper; leave it at 1"
+    if train.freeze == "backbone":
+        return "train.backbone_rate: the backbone is frozen (train.freeze); leave one of the two out"
+    if spec.model.architecture == "keras_cv":
+        return "train.backbone_rate works with model.architecture deeplabv3plus, not with keras_cv"
+    return None
+
+
+@_rule
+def averages_of_every_step(spec: TrialSpec) -> str | None:
+    """`train.ema` goes with one step per execution, and not with `train.wrapper: swa`, which averages itself."""
+    if not spec.train.ema:
+        return None
+    if spec.train.steps_per_execution > 1:
+        return "train.ema takes in every step; set train.steps_per_execution to 1"
+    return (
+        "train.ema and train.wrapper swa both average the weights; choose one" if spec.train.wrapper == "swa" else None
+    )
+
+
+@_rule
 def keras_cv_has_one_stride(spec: TrialSpec) -> str | None:
     """With `model.architecture: keras_cv` no view in `eval.views` has an `output_stride`."""
     if spec.model.architecture != "keras_cv" or not any(view.output_stride for view in spec.eval.views):

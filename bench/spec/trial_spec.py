@@ -26,6 +26,7 @@ from bench.spec.rules import RULES
 from bench.spec.views import ViewSpec
 from models import ModelSpec
 
+UntilMetric = Literal["miou", "mean_dice", "pixel_accuracy", "mean_image_iou", "boundary_iou"]
 OptimizerName = Literal["adam", "adamw", "sgd", "lamb", "rectified_adam", "novograd"]
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 
@@ -171,6 +172,9 @@ class TrainSpec(Spec):
     """Number of epochs. Validation and a checkpoint follow each of them."""
     steps_per_epoch: int = Field(30, ge=1)
     """Steps per epoch."""
+    until: dict[UntilMetric, Annotated[float, Field(gt=0, le=1)]] | None = added_later(None, min_length=1, max_length=1)
+    """A score on the validation split, such as `{miou: 0.6}`: the training ends at the first evaluation that reaches
+    it. `epochs` is then the most that it may take; the learning rate falls as if it took all of them."""
     batch_size: int = Field(8, ge=1)
     """Images per step, split evenly over the replicas."""
     optimizer: OptimizerName = "adamw"
@@ -179,6 +183,8 @@ class TrainSpec(Spec):
     """Wrapper of tensorflow-addons around the optimiser: lookahead, or averaged weights (SWA)."""
     learning_rate: float = Field(1e-3, gt=0)
     """Highest learning rate, for a batch of 8. It scales linearly with the batch."""
+    backbone_rate: float = added_later(1.0, gt=0, le=1)
+    """Share of the learning rate that the backbone gets, such as 0.1 for one that was trained before."""
     weight_decay: float = Field(1e-4, ge=0)
     """Decay of kernels per step, relative to the learning rate. Adam has none."""
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -191,6 +197,9 @@ class TrainSpec(Spec):
     """Share of the learning rate that an exponential schedule leaves at the end."""
     warmup: float = Field(0.1, ge=0, lt=1)
     """Share of all steps in which the learning rate rises from zero."""
+    ema: float = added_later(0.0, ge=0, lt=1)
+    """Momentum of an exponential moving average of the weights, such as 0.99, which is evaluated and kept in place
+    of them; 0: there is none. In update t it is at most (1 + t) / (10 + t)."""
     precision: Precision = "auto"
     """Precision of the computation. `auto` follows the devices (bench/plan/precision.yaml)."""
     freeze: Literal["none", "backbone"] = "none"
@@ -224,7 +233,7 @@ class EvalSpec(Spec):
     batch_size: int = outside_cell(16, ge=1)
     """Images per batch of the evaluation."""
     target_miou: float | None = outside_cell(None, gt=0, le=1)
-    """Validation mIoU; the record says when it was reached."""
+    """Validation mIoU; the record says when it was reached. The training goes on; `train.until` ends it."""
     pictures: int = outside_cell(6, ge=0, le=64)
     """Number of validation images whose label maps are kept for the report."""
     keep_checkpoint: Literal["best", "last", "none"] = outside_cell("best")
@@ -302,6 +311,13 @@ class TrialSpec(Spec):
             if broken:
                 raise ValueError(broken)
         return self
+
+    @property
+    def target(self) -> tuple[str, float] | None:
+        """The score to reach on the validation split, as (metric, value); None if there is none."""
+        if self.train.until:
+            return next((str(metric), value) for metric, value in self.train.until.items())
+        return None if self.eval.target_miou is None else ("miou", self.eval.target_miou)
 
     def model_copy(self, **changes: Any) -> TrialSpec:
         """Return a copy with changes, whose cell is computed again."""

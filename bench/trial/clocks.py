@@ -1,4 +1,4 @@
-"""The wall-clock time of a trial by phase."""
+"""The wall-clock time of a trial by phase, and its CPU time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from contextlib import contextmanager
 
 
 class PhaseTimer:
-    """Measures wall-clock seconds by phase. Phases nest: time inside an inner phase is not counted in the outer one."""
+    """Measures wall-clock seconds by phase. Phases nest: time inside an inner phase is not counted in the outer one.
+
+    `cpu` counts the CPU seconds of all threads of this process.
+    """
 
     PHASES = ("init", "compile", "train", "eval", "io")
 
@@ -18,6 +21,7 @@ class PhaseTimer:
         self._parts: dict[str, float] = defaultdict(float)
         self._stack: list[str] = []
         self._since = self._started = time.perf_counter()
+        self._cpu_started = time.process_time()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -51,6 +55,10 @@ class PhaseTimer:
         self._spent[name] += seconds
         self._started -= seconds
 
+    def add_cpu(self, seconds: float) -> None:
+        """Count CPU seconds of an earlier attempt."""
+        self._cpu_started -= seconds
+
     def move(self, source: str, target: str, seconds: float) -> None:
         """Move seconds from one phase to another, such as those of the first step, which is mostly tracing."""
         self._spent[source] -= seconds
@@ -66,8 +74,9 @@ class PhaseTimer:
         return self._parts[name]
 
     def as_dict(self) -> dict[str, float]:
-        """Return the record's `clocks`: the seconds of each phase (`NAME_s`), and `total_s` since the start."""
+        """Return the record's `clocks`: seconds of each phase (`NAME_s`), `total_s` since the start, and `cpu_s`."""
         self._charge()
         return {f"{name}_s": self._spent[name] for name in self.PHASES} | {
-            "total_s": time.perf_counter() - self._started
+            "total_s": time.perf_counter() - self._started,
+            "cpu_s": time.process_time() - self._cpu_started,
         }

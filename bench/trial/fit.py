@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 import keras
 
+from bench.trial.averages import Averaging
 from bench.trial.facts import Emit, Facts, ignore
 from bench.trial.machine_watch import MachineWatch
 from bench.trial.monitor import LossSchedule, TrainingHistory, TrainingMonitor
@@ -20,7 +22,9 @@ from bench.trial.strategy import distribute
 def fit(
     prepared: Prepared, folder: Path, facts: Facts, emit: Emit = ignore, before: Sequence[dict[str, float]] = ()
 ) -> TrainingHistory:
-    """Train to the last epoch. If an earlier attempt left a checkpoint in the folder, the training resumes from it.
+    """Train to the last epoch, or to the target of the spec if that ends the training.
+
+    If an earlier attempt left a checkpoint in the folder, the training resumes from it.
 
     Args:
         prepared: the trial; its models are trained in place.
@@ -43,7 +47,8 @@ def fit(
     batches = distribute(prepared.batches(steps, history.steps), prepared.strategy)
     # The progress at the last step that was done. After the last epoch nothing sets it again: only scoring is left.
     prepared.objective.set_progress(max(0, history.steps - train.steps_per_execution) / steps)
-    if history.epochs < train.epochs:
+    reached = train.until is not None and history.target is not None
+    if history.epochs < train.epochs and not reached:
         with MachineWatch(prepared.spec.placement.gpus) as watch:
             prepared.training_model.fit(
                 batches,
@@ -69,7 +74,11 @@ def _callbacks(
         history=history,
         keep=partial(write_checkpoint, prepared, history, folder, facts),
         sample=watch.sample,
+        scored=prepared.average.in_place if prepared.average else nullcontext,
     )
-    if not prepared.objective.train_loss.scheduled:
-        return [monitor]
-    return [monitor, LossSchedule(prepared.objective.set_progress, prepared.spec.train, history.steps)]
+    # The average comes first, so that the monitor counts its time in the steps, and scores it after the last of them.
+    found: list[keras.callbacks.Callback] = [Averaging(prepared.average)] if prepared.average else []
+    found.append(monitor)
+    if prepared.objective.train_loss.scheduled:
+        found.append(LossSchedule(prepared.objective.set_progress, prepared.spec.train, history.steps))
+    return found

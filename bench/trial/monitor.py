@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,8 +46,8 @@ class TrainingHistory:
         best_scores: validation scores of that epoch.
         best_weights: weights of that epoch, if `eval.keep_checkpoint` is "best".
         last_scores: validation scores of the last epoch.
-        seconds_to_target: seconds of training until the mIoU reached `eval.target_miou`.
-        epoch_of_target: the epoch in which it did.
+        cpu_seconds: CPU seconds of the steps so far, without those of the first one, which is mostly tracing.
+        target: the fields of `results.Target` that say when the target of the spec was reached; None if not yet.
         last_finite_loss: the newest loss that was read.
     """
 
@@ -58,8 +59,8 @@ class TrainingHistory:
     best_scores: Scores | None = None
     best_weights: list[np.ndarray] | None = None
     last_scores: Scores | None = None
-    seconds_to_target: float | None = None
-    epoch_of_target: int | None = None
+    cpu_seconds: float = 0.0
+    target: dict[str, float] | None = None
     last_finite_loss: float | None = None
 
     @property
@@ -110,6 +111,7 @@ class TrainingMonitor(keras.callbacks.Callback):
         history: of a training that is resumed, or an empty one; it is extended in place.
         keep: called after every epoch, once the history contains it.
         sample: reads the state of the machine.
+        scored: makes a context in which the model has the weights that are scored and kept, such as averages.
     """
 
     # Without this Keras 2 copies all logs to the host after every batch, which would slow the steps that are timed.
@@ -126,17 +128,19 @@ class TrainingMonitor(keras.callbacks.Callback):
         history: TrainingHistory,
         keep: Callable[[], None],
         sample: Callable[[], Sample],
+        scored: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         super().__init__()
         self.history, self._keep = history, keep
         self._spec, self._score, self._running, self._learning_rate = spec, score, running, learning_rate
-        self._timer, self._emit, self._sample = timer, emit, sample
+        self._timer, self._emit, self._sample, self._scored = timer, emit, sample, scored
         self._step, self._epoch = history.steps, history.epochs
         self._compiled = False
         self._window_start: tuple[int, Sample] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch, self._epoch_started, self._epoch_step = epoch + 1, time.perf_counter(), self._step
+        self._cpu_since = time.process_time()
         self._window_start = (self._step, self._sample()) if self._compiled else None
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -145,6 +149,7 @@ class TrainingMonitor(keras.callbacks.Callback):
             self._compiled = True
             loss = self._sync(logs)
             self._timer.move("train", "compile", time.perf_counter() - self._epoch_started)
+            self._cpu_since = time.process_time()
             self._window_start = (self._step, self._sample())
             self._emit({"event": "step", "epoch": self._epoch, "step": self._step, "loss": loss})
         elif self._window_start and self._step - self._window_start[0] >= self._spec.eval.window_steps:
@@ -181,8 +186,10 @@ class TrainingMonitor(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         loss = self._sync(logs)
         seconds = time.perf_counter() - self._epoch_started
-        with self._timer.phase("eval"):
+        self.history.cpu_seconds += time.process_time() - self._cpu_since
+        with self._timer.phase("eval"), self._scored():
             scores = self._score()
+            self._remember(scores)
         confusion = self._running.counts()
         iou = class_iou(confusion)
         entry: dict[str, Any] = {
@@ -200,11 +207,12 @@ class TrainingMonitor(keras.callbacks.Callback):
             "val": {name: scores.as_dict()[name] for name in EPOCH_METRICS},
         }
         self.history.history.append(entry)
-        self._remember(scores)
         self._keep()
         self._emit(
             {"event": "epoch", "epoch": self._epoch, "step": self._step, "loss": loss, "miou": entry["val"]["miou"]}
         )
+        if self._spec.train.until and self.history.target:
+            self.model.stop_training = True
 
     def _remember(self, scores: Scores) -> None:
         """Update the best and last scores, the best weights and the target."""
@@ -215,8 +223,12 @@ class TrainingMonitor(keras.callbacks.Callback):
             history.best_epoch, history.best_scores = self._epoch, scores
             if self._spec.eval.keep_checkpoint == "best":
                 history.best_weights = self.model.get_weights()
-        target = self._spec.eval.target_miou
-        if target is not None and history.epoch_of_target is None and miou >= target:
-            history.epoch_of_target = self._epoch
+        if self._spec.target is None or history.target:
+            return
+        metric, value = self._spec.target
+        if scores.as_dict()[metric] >= value:
             # Training time alone, as in AlgoPerf: compilation and evaluation are separate phases.
-            history.seconds_to_target = self._timer.elapsed("train")
+            history.target = {
+                "epoch": self._epoch, "steps": self._step,
+                "seconds": self._timer.elapsed("train"), "cpu_seconds": history.cpu_seconds,
+            }  # fmt: skip

@@ -62,6 +62,38 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
         return dict(self._config)
 
 
+class _Paced:
+    """Gives the variables of a backbone a share of the learning rate, in their updates and in their decay."""
+
+    _backbone: frozenset[Any] = frozenset()
+    _share = 1.0
+
+    def slow_down(self: Any, variables: Sequence[Any], share: float) -> None:
+        """Give these variables this share of the learning rate, 0 to 1. Call it before the first step."""
+        self._backbone, self._share = frozenset(map(self._var_key, variables)), share
+
+    def share_of(self: Any, variable: Any) -> float:
+        """Return the share of the learning rate that a variable gets."""
+        return self._share if self._backbone and self._var_key(variable) in self._backbone else 1.0
+
+    def scaled(self: Any, value: Any, variable: Any) -> Any:
+        """Return a tensor times the share of a variable, without an operation if that is 1."""
+        share = self.share_of(variable)
+        return value if share == 1 else value * share
+
+    def _use_weight_decay(self, variable: Any) -> bool:
+        """Return whether Keras decays a variable, at the whole rate. That of the backbone is left to `update_step`."""
+        return self.share_of(variable) == 1 and super()._use_weight_decay(variable)  # type: ignore[misc]
+
+    def update_step(self: Any, gradient: Any, variable: Any, *rate: Any) -> None:
+        """Update one variable. Keras 2 leaves the learning rate to the optimiser; Keras 3 passes it as `rate`."""
+        share = self.share_of(variable)
+        if share != 1 and self.weight_decay and super()._use_weight_decay(variable):  # type: ignore[misc]
+            whole = tf.cast(rate[0] if rate else self.learning_rate, variable.dtype)
+            variable.assign_sub(variable * whole * share * tf.cast(self.weight_decay, variable.dtype))
+        super().update_step(gradient, variable, *rate)  # type: ignore[misc]
+
+
 class _OneOperation:
     """Adam's update of a variable by TensorFlow's single operation for it, in place of a chain of elementwise ones.
 
@@ -75,11 +107,12 @@ class _OneOperation:
     epsilon: float
     iterations: Any
     learning_rate: Any
+    scaled: Any
     _momentums: Any
     _velocities: Any
 
     def update_step(self, gradient: Any, variable: Any, *rate: Any) -> None:
-        """Update one variable. Keras 2 leaves the learning rate to the optimiser; Keras 3 passes it as `rate`."""
+        """Update one variable, see `_Paced`."""
         if isinstance(gradient, tf.IndexedSlices) or self.amsgrad:
             super().update_step(gradient, variable, *rate)  # type: ignore[misc]
             return
@@ -93,7 +126,7 @@ class _OneOperation:
             v=second.handle,
             beta1_power=tf.pow(beta_1, step),
             beta2_power=tf.pow(beta_2, step),
-            lr=tf.cast(rate[0] if rate else self.learning_rate, dtype),
+            lr=self.scaled(tf.cast(rate[0] if rate else self.learning_rate, dtype), variable),
             beta1=beta_1,
             beta2=beta_2,
             epsilon=tf.cast(self.epsilon, dtype),
@@ -110,13 +143,28 @@ class _OneOperation:
 
 
 @keras.utils.register_keras_serializable(package="segmentation_bench")
-class Adam(_OneOperation, keras.optimizers.Adam):
+class Adam(_Paced, _OneOperation, keras.optimizers.Adam):
     """Adam (Kingma & Ba 2014, arXiv 1412.6980)."""
 
 
 @keras.utils.register_keras_serializable(package="segmentation_bench")
-class AdamW(_OneOperation, keras.optimizers.AdamW):
+class AdamW(_Paced, _OneOperation, keras.optimizers.AdamW):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2017, arXiv 1711.05101)."""
+
+
+class _ByGradient:
+    """SGD's update with a share of the learning rate. It is linear in the gradient, which takes the share."""
+
+    scaled: Any
+
+    def update_step(self, gradient: Any, variable: Any, *rate: Any) -> None:
+        """Update one variable, see `_Paced`."""
+        super().update_step(self.scaled(gradient, variable), variable, *rate)  # type: ignore[misc]
+
+
+@keras.utils.register_keras_serializable(package="segmentation_bench")
+class Sgd(_Paced, _ByGradient, keras.optimizers.SGD):
+    """Stochastic gradient descent with momentum (Polyak 1964)."""
 
 
 if KERAS_3:
@@ -177,8 +225,12 @@ def learning_rate(train: TrainSpec) -> WarmupDecay:
     return WarmupDecay(peak, steps, round(train.warmup * steps), train.schedule, train.power, train.final)
 
 
-def build(train: TrainSpec) -> keras.optimizers.Optimizer:
+def build(train: TrainSpec, backbone: Sequence[Any] = ()) -> keras.optimizers.Optimizer:
     """Return the optimiser of a trial. Adam has no weight decay; the others do not decay normalisation and biases.
+
+    Args:
+        train: section of the spec.
+        backbone: the variables that `train.backbone_rate` is meant for; they exist already.
 
     Raises:
         UsageError: the installed packages lack it.
@@ -192,7 +244,7 @@ def build(train: TrainSpec) -> keras.optimizers.Optimizer:
     elif train.optimizer == "adamw":
         base = AdamW(rate, weight_decay=train.weight_decay)
     elif train.optimizer == "sgd":
-        base = keras.optimizers.SGD(rate, momentum=train.momentum, weight_decay=train.weight_decay or None)
+        base = Sgd(rate, momentum=train.momentum, weight_decay=train.weight_decay or None)
     elif train.optimizer == "lamb" and KERAS_3:
         base = Lamb(rate, train.weight_decay)
     else:
@@ -201,6 +253,8 @@ def build(train: TrainSpec) -> keras.optimizers.Optimizer:
         base.exclude_from_weight_decay(var_names=_NOT_DECAYED)
         if not KERAS_3:  # Keras 2 turns it on if there is a GPU: one XLA program per variable
             base.jit_compile = False
+    if train.backbone_rate != 1:  # a rule of the spec leaves only optimisers that know it
+        base.slow_down(backbone, train.backbone_rate)
     base = _wrap(base, train)
     return LossScale(base) if KERAS_3 and train.precision == "mixed_float16" else base
 

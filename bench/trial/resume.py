@@ -27,9 +27,12 @@ def restore_checkpoint(prepared: Prepared, folder: Path, facts: Facts) -> Traini
         return None
     with prepared.strategy.scope():
         checkpoint.restore_training(prepared.training_model, kept.arrays)
+    history = checkpoint.history_of(kept)
+    if prepared.average:
+        prepared.average.restore(kept.arrays["average"], history.steps)
     for name in PhaseTimer.PHASES:
         facts.timer.add(name, kept.state["clocks"][f"{name}_s"])
-    history = checkpoint.history_of(kept)
+    facts.timer.add_cpu(kept.state["clocks"].get("cpu_s", 0.0))
     machine = _machine(facts)
     if kept.state.get("machine") != machine or any(value in (None, "") for value in machine.values()):
         for measured in (history.windows, history.states, history.references):
@@ -45,6 +48,8 @@ def write_checkpoint(prepared: Prepared, history: TrainingHistory, folder: Path,
         state = {**seen.state, "made_by": _made_by(prepared), "machine": _machine(facts)}
         state["clocks"] = facts.timer.as_dict()
         arrays = {**checkpoint.of_training(prepared.training_model), **seen.arrays}
+        if prepared.average:
+            arrays["average"] = prepared.average.weights()
         checkpoint.write(folder, Checkpoint(state, arrays))
 
 

@@ -65,7 +65,8 @@ def choose_reported(prepared: Prepared, history: TrainingHistory, timer: PhaseTi
         assert history.best_scores is not None
         return Reported(history.best_weights, history.best_scores, history.best_epoch)
     assert history.last_scores is not None
-    return Reported(model.get_weights(), history.last_scores, history.epochs)
+    last = prepared.average.weights() if prepared.average else model.get_weights()
+    return Reported(last, history.last_scores, history.epochs)
 
 
 def _average_over_epochs(prepared: Prepared) -> Scores:

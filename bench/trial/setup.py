@@ -14,6 +14,7 @@ from bench.core import UsageError
 from bench.data import Dataset, pipeline
 from bench.spec import TrialSpec, initial_weights
 from bench.trial import objective, optimizers
+from bench.trial.averages import WeightAverage
 from bench.trial.evaluator import Evaluator
 from bench.trial.facts import Emit, Facts, ignore
 from bench.trial.metrics import RunningConfusion
@@ -36,6 +37,7 @@ class Prepared:
         learning_rate: its schedule.
         running: the confusion matrix of the training batches of an epoch.
         evaluator: scores `model`.
+        average: of the weights of `training_model`, which is scored in place of them; None if there is none.
     """
 
     spec: TrialSpec
@@ -49,6 +51,7 @@ class Prepared:
     learning_rate: optimizers.WarmupDecay
     running: RunningConfusion
     evaluator: Evaluator
+    average: WeightAverage | None = None
 
     @property
     def classes(self) -> int:
@@ -139,7 +142,7 @@ def _build(
         facts.objective = loss.facts
         running = RunningConfusion(classes)
         training_model.compile(
-            optimizer=optimizers.build(spec.train),
+            optimizer=optimizers.build(spec.train, _backbone(spec, model)),
             loss=loss.train_loss,
             metrics=[running],
             jit_compile=spec.train.jit_compile,
@@ -152,9 +155,15 @@ def _build(
         emit({"event": "alive"})
 
     evaluator = Evaluator(model, loss.eval_loss, classes, strategy, spec.eval.published, alive)
+    average = WeightAverage(training_model, spec.train.ema) if spec.train.ema else None
     return Prepared(
-        spec, strategy, dataset, crops, evaluation, training_model, model, loss, rate, running, evaluator
+        spec, strategy, dataset, crops, evaluation, training_model, model, loss, rate, running, evaluator, average
     )  # fmt: skip
+
+
+def _backbone(spec: TrialSpec, model: keras.Model) -> list[Any]:
+    """Return the variables of the backbone, if they have a learning rate of their own."""
+    return [] if spec.train.backbone_rate == 1 else model.get_layer(models.BACKBONE).trainable_variables
 
 
 def _models(spec: TrialSpec, classes: int) -> tuple[keras.Model, keras.Model]:

@@ -103,18 +103,28 @@ def _complete(
     views = score_reported_weights(prepared, reported, facts)
     save(prepared, reported, folder, facts)
     speed = throughput(spec, history, resident, shared, facts.cores)
-    return {"views": views, "throughput": speed, **_milestones(spec, history)}
+    return {"views": views, "throughput": speed, **_milestones(spec, history, timer)}
 
 
-def _milestones(spec: TrialSpec, history: TrainingHistory) -> dict[str, Any]:
-    """Return the record's `target` (when the target mIoU was reached) and `best` (the best epoch)."""
-    target, best = spec.eval.target_miou, history.best_scores
+def _milestones(spec: TrialSpec, history: TrainingHistory, timer: PhaseTimer) -> dict[str, Any]:
+    """Return the record's `target` (when the target was reached, if it was) and `best` (the best epoch)."""
+    best = history.best_scores
     return {
-        "target": None
-        if target is None
-        else {"miou": target, "seconds": history.seconds_to_target, "epoch": history.epoch_of_target},
+        "target": _target(spec, history, timer),
         "best": {"epoch": history.best_epoch, "miou": best.as_dict()["miou"]} if best else None,
     }
+
+
+def _target(spec: TrialSpec, history: TrainingHistory, timer: PhaseTimer) -> dict[str, Any] | None:
+    """Return what the training took to its target, or took in all without reaching it; None without a target."""
+    if spec.target is None:
+        return None
+    metric, value = spec.target
+    whole = {
+        "epoch": history.epochs, "steps": history.steps,
+        "seconds": timer.elapsed("train"), "cpu_seconds": history.cpu_seconds,
+    }  # fmt: skip
+    return {"metric": metric, "value": value, "reached": history.target is not None, **(history.target or whole)}
 
 
 def now() -> str:

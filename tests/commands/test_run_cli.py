@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 import results
+from bench import run
 from bench.core import StorageLost, UsageError, command
 from bench.execution.resumption import choose_trials_to_redo
-from bench.plan import checks
+from bench.plan import checks, grid
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -65,6 +66,23 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, arguments, message):
     assert done.stderr.startswith("error: ")
     assert message in done.stderr
     assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
+
+
+def test_a_target_is_a_setting_whose_form_and_score_are_checked():
+    assert run._until(None) == []
+    (cell, *_) = grid.load("losses", settings=run._until("mean_dice=0.6")).cells
+    assert cell.spec.target == ("mean_dice", 0.6)
+    for text, message in {
+        "miou": "--until-metric miou: expected METRIC=VALUE, e.g. miou=0.6",
+        "=0.6": "--until-metric =0.6: expected METRIC=VALUE",
+        "mio=0.6": "train.until",
+        "miou=high": "train.until.miou: Input should be a valid number",
+        "miou=60": "train.until.miou: Input should be less than or equal to 1, got 60",
+    }.items():
+        with pytest.raises(UsageError) as caught:
+            grid.load("losses", settings=run._until(text))
+        assert message in str(caught.value)
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("fault", ["sizes", "missing mask", "unreadable", "empty split"])

@@ -18,6 +18,7 @@ SETTINGS = [
     "data.size=64", "data.crop=64", "data.train_limit=8", "data.val_limit=5", "data.test_limit=3", "eval.pictures=0",
     "model.backbone=resnet18", "model.architecture=deeplabv3", "model.separable=false",  # few layers are traced soon
     "model.aspp_channels=16", "model.decoder_channels=16", "model.dropout=0.5",
+    "train.ema=0.9", "train.backbone_rate=0.5",
     "loss.name=scheduled_mix", "loss.params={losses: [cross_entropy, dice]}",
 ]  # fmt: skip
 

@@ -38,6 +38,9 @@ def test_where_and_how_a_trial_runs_does_not_change_its_cell(aside):
         {"loss": {"name": "dice"}},
         {"model": {"auxiliary_weight": 0.4}},
         {"train": {"final": 0.5}},
+        {"train": {"until": {"miou": 0.6}}},
+        {"train": {"ema": 0.99}},
+        {"train": {"backbone_rate": 0.1}},
         {"model": {"backbone": "resnet18"}},
         {"train": {"learning_rate": 0.5}},
         {"train": {"batch_size": 16}},
@@ -59,7 +62,7 @@ def test_identity_of_equal_specs_is_equal_however_they_were_written():
 def test_fields_added_later_are_no_part_of_old_cells():
     found = identity(TrialSpec())
     assert "auxiliary_weight" not in found["model"]
-    assert "final" not in found["train"]
+    assert not {"final", "until", "ema", "backbone_rate"} & {*found["train"]}
 
 
 def test_data_sets_in_folders_are_told_apart_by_name(tmp_path):
@@ -89,6 +92,17 @@ def test_data_sets_in_folders_are_told_apart_by_name(tmp_path):
         ({"train": {"steps_per_execution": 2}, "placement": {"gpus": 2}}, "steps_per_execution > 1 fails"),
         ({"train": {"steps_per_execution": 7}}, "steps_per_execution 7 does not divide steps_per_epoch 30"),
         ({"placement": {"gpus": 1, "cpu_replicas": 2}}, "cpu_replicas is for CPU trials"),
+        ({"train": {"until": {"mio": 0.6}}}, "where: train.until.mio"),
+        (
+            {"train": {"until": {"miou": 60}}},
+            "where: train.until.miou: Input should be less than or equal to 1, got 60",
+        ),
+        ({"train": {"until": {"miou": 0.6, "mean_dice": 0.6}}}, "where: train.until"),
+        ({"train": {"until": {"miou": 0.6}}, "eval": {"target_miou": 0.5}}, "both name a target"),
+        ({"train": {"backbone_rate": 0.1, "optimizer": "lamb"}}, "train.backbone_rate goes with the optimizers"),
+        ({"train": {"backbone_rate": 0.1, "freeze": "backbone"}}, "the backbone is frozen"),
+        ({"train": {"ema": 0.9, "steps_per_execution": 2}}, "train.ema takes in every step"),
+        ({"train": {"ema": 0.9, "wrapper": "swa"}}, "both average the weights"),
     ],
 )
 def test_faults_are_one_line_with_place_value_and_nearest_name(values, message):
@@ -157,6 +171,9 @@ BROKEN = {
     "eager_is_not_compiled": {"train": {"eager": True, "jit_compile": True}},
     "cpu_replicas_without_gpus": {"placement": {"gpus": 1, "cpu_replicas": 2}},
     "keras_cv_is_not_frozen": {"model": KERAS_CV, "train": {"freeze": "backbone"}},
+    "one_target": {"train": {"until": {"miou": 0.6}}, "eval": {"target_miou": 0.5}},
+    "backbone_rate_has_its_optimisers": {"train": {"backbone_rate": 0.1, "optimizer": "lamb"}},
+    "averages_of_every_step": {"train": {"ema": 0.9, "steps_per_execution": 2}},
     "keras_cv_has_one_stride": {"model": KERAS_CV, "eval": {"views": [{"output_stride": 16}]}},
     "fixed_size_of_some_backbones": {"model": MIT, "data": {"size": 160, "crop": 128}},
     "views_reach_their_stride": {"model": MIT, "data": {"crop": 160}, "eval": {"views": [{"output_stride": 16}]}},

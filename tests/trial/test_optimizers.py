@@ -90,6 +90,33 @@ def test_one_operation_does_what_keras_does(name):
         )  # 1 - 0.999 is off by 1.3e-5
 
 
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_a_backbone_moves_as_with_a_learning_rate_of_its_own(name):
+    """Its update and decay are those of a training at a tenth of the rate; the head's are those at the whole rate."""
+
+    def trained(rate, **more):
+        layers = [keras.layers.Dense(5, kernel_initializer="ones", bias_initializer="ones") for _ in range(2)]
+        for layer in layers:
+            layer.build((None, 4))
+        variables = [variable for layer in layers for variable in layer.trainable_variables]
+        train = TrainSpec(
+            epochs=1, steps_per_epoch=10, optimizer=name, weight_decay=0.5, learning_rate=rate, schedule="constant",
+            warmup=0, **more,
+        )  # fmt: skip
+        optimizer = build(train, layers[0].trainable_variables if more else ())
+        make_variables(optimizer, variables)
+        draws = np.random.default_rng(0)
+        for _ in range(3):
+            gradients = [tf.constant(draws.normal(size=v.shape), tf.float32) for v in variables]
+            optimizer.apply_gradients(list(zip(gradients, variables, strict=True)))
+        return [np.asarray(variable) for variable in variables]
+
+    both, slow, fast = trained(0.2, backbone_rate=0.1), trained(0.02), trained(0.2)
+    for found, wanted in zip(both, [*slow[:2], *fast[2:]], strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    assert not np.allclose(slow[0], fast[0], rtol=1e-2)
+
+
 def _operations(optimizer):
     layer = keras.layers.Dense(5)
     layer.build((None, 4))

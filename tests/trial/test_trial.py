@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 
 import results
+from bench.spec import parse
+from bench.trial import PhaseTimer, trial
 from bench.trial.failures import failure
+from bench.trial.monitor import TrainingHistory
 
 PROJECT = Path(__file__).resolve().parents[2]
 TINY = [
@@ -85,6 +88,13 @@ def others(finished):
     return _trials(
         handed_on=(home / "on", f"train.init_from={first}", "train.freeze=backbone", "train.steps_per_execution=2"),
         half=(home / "half", f"train.init_from={home / 'half.weights.h5'}"),
+        until=(
+            home / "until",
+            "eval.target_miou=null",
+            "train.until={miou: 0.0001}",
+            "train.ema=0.9",
+            "eval.keep_checkpoint=last",
+        ),
         unlike=(home / "unlike", f"model.weights={first / 'model.weights.h5'}"),
         diverging=(home / "diverging", "train.learning_rate=1e30", "train.optimizer=sgd", "train.warmup=0"),
         # Scenes have void pixels; to a loss that knows no void they are a class that does not exist.
@@ -105,11 +115,32 @@ def test_the_record_tells_the_whole_story(finished):
         for split, images in (("val", 5), ("test", 3))
     }
     clocks = record.clocks.model_dump()
-    parts = sum(seconds for name, seconds in clocks.items() if name != "total_s")
+    parts = sum(seconds for name, seconds in clocks.items() if name not in ("total_s", "cpu_s"))
     assert parts <= clocks["total_s"] + 0.1
     assert min(clocks.values()) > 0
-    assert record.target.epoch == 1
+    assert (record.target.epoch, record.target.steps, record.target.reached) == (1, 4, True)
     assert record.best.miou == max(epoch.val.miou for epoch in record.history) == record.views[0].miou
+
+
+def test_a_training_ends_at_the_evaluation_that_reaches_the_target(others):
+    record = results.read(others["until"].out)
+    assert (record.status, len(record.history)) == ("ok", 1), record.error
+    target = record.target
+    assert (target.metric, target.value, target.reached, target.epoch, target.steps) == ("miou", 0.0001, True, 1, 4)
+    assert 0 < target.seconds <= record.clocks.train_s
+    assert 0 < target.cpu_seconds < record.clocks.cpu_s
+    assert record.views[0].miou == record.history[0].val.miou  # of the averaged weights, which are kept
+
+
+def test_a_target_that_is_never_reached_is_censored_at_the_end():
+    spec = parse({"train": {"until": {"mean_dice": 0.9}}}, "here")
+    history = TrainingHistory(history=[{"epoch": 1, "step": 30}, {"epoch": 2, "step": 60}], cpu_seconds=7.5)
+    timer = PhaseTimer()
+    timer.add("train", 4.0)
+    found = results.Target(**trial._target(spec, history, timer))
+    assert (found.metric, found.value, found.reached, found.epoch, found.steps) == ("mean_dice", 0.9, False, 2, 60)
+    assert (found.seconds, found.cpu_seconds) == (4.0, 7.5)
+    assert trial._target(parse({}, "here"), history, timer) is None
 
 
 def test_the_record_has_the_loss_as_it_was_trained(finished):
