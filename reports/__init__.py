@@ -9,9 +9,10 @@ if TYPE_CHECKING:
     from reports.document import Document, Items, Paragraph, words
     from reports.figures import theme
     from reports.figures.study import losses_against
-    from reports.pages import comparison, release_history, study
+    from reports.pages import budget, comparison, release_history, study
     from reports.pages.comparison import formats as comparison_formats
     from reports.pages.comparison import reasons, sentence
+    from reports.recipes import in_a_line, outcome
     from reports.site import write_site
     from reports.summary import Summary, summarize
     from reports.writer import write, write_together

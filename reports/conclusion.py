@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import results
 from reports.document import words
 from reports.pages import run as page
+from reports.recipes import in_a_line, outcome
 from reports.summary import Summary, summarize
 
 
@@ -18,12 +19,14 @@ class Conclusion:
         seeds: number of seeds of the cells.
         clear: whether the best cell, of each data set, is distinguishable from all others.
         trial: id of a complete trial of the best cell whose weights were kept; empty if there is none.
+        recipe: published and reached score of a run of a recipe; empty for other runs.
     """
 
     verdict: list[str]
     seeds: int
     clear: bool
     trial: str
+    recipe: str = ""
 
 
 def conclude(run: str | os.PathLike[str]) -> Conclusion:
@@ -38,7 +41,9 @@ def conclude(run: str | os.PathLike[str]) -> Conclusion:
         (f"{name}: " if name else "") + " ".join(words(block.text) for block in page.verdict(stored, part))
         for name, part in (summary.parts or {"": summary}).items()
     ]
-    return Conclusion(verdict, summary.seeds, _clear(summary), _with_weights(stored, summary))
+    found = outcome(stored, summary)
+    said = in_a_line(found) if found else ""
+    return Conclusion(verdict, summary.seeds, _clear(summary), _with_weights(stored, summary), said)
 
 
 def _clear(summary: Summary) -> bool:

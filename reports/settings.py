@@ -148,7 +148,8 @@ def _training(train: Mapping[str, Any]) -> str:
     if not (epochs and steps):
         return ""
     frozen = ", backbone frozen" if train.get("freeze") == "backbone" else ""
-    return f"{epochs} {'epoch' if epochs == 1 else 'epochs'} × {steps} steps = {epochs * steps} steps{frozen}"
+    until = "".join(f", or until {metric} {value:g}" for metric, value in (train.get("until") or {}).items())
+    return f"{epochs} {'epoch' if epochs == 1 else 'epochs'} × {steps} steps = {epochs * steps} steps{until}{frozen}"
 
 
 def _optimiser(train: Mapping[str, Any]) -> str:
@@ -156,7 +157,8 @@ def _optimiser(train: Mapping[str, Any]) -> str:
     if not name:
         return ""
     wrapped = f" in {wrapper}" if wrapper not in (None, "none") else ""
-    return f"{name}{wrapped}" + (f", weight decay {decay:g}" if decay and name != "adam" else "")
+    averaged = f", weights averaged with momentum {train['ema']:g}" if train.get("ema") else ""
+    return f"{name}{wrapped}" + (f", weight decay {decay:g}" if decay and name != "adam" else "") + averaged
 
 
 def _rate(train: Mapping[str, Any]) -> str:
@@ -164,7 +166,10 @@ def _rate(train: Mapping[str, Any]) -> str:
     rate, batch = train.get("learning_rate"), train.get("batch_size")
     if not (rate and batch):
         return ""
-    return f"{rate:g}" if batch == 8 else f"{significant(rate * batch / 8, 3)} ({rate:g} for a batch of 8)"
+    share = train.get("backbone_rate", 1)
+    backbone = "" if share == 1 else f", {share:g} times that in the backbone"
+    own = f"{rate:g}" if batch == 8 else f"{significant(rate * batch / 8, 3)} ({rate:g} for a batch of 8)"
+    return own + backbone
 
 
 def _schedule(train: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 import results
+from reports.targets import CellTarget, by_cell
 from results import VIEW_METRICS, missing, rows, starts
 from results import Row as ScalingRow
 from results.statistics import (
@@ -89,11 +90,12 @@ class Summary:
 
     `incomparable` holds the reasons why the throughput of `untimed` trials cannot be compared. If that of others can
     (`timed`), the rates of the cells leave the former out. If that of no trial can, the rates show what was measured.
-    `outdated` counts the trials whose scores are left out because those of others are of a newer version. `views` is
-    empty if the weights were evaluated in one way only. `weights` names the weights that were scored: "best" (chosen by
-    the validation split), "last" or "averaged". `fewest` is the least number of seeds of a measured cell. With several
-    data sets, `across` compares methods over them, and `parts` holds a summary per data set, because mIoU of different
-    data sets cannot be ranked together. With one data set both are empty. `split` is the split that judges the cells.
+    `targets` holds the times to the target of the cells that have one. `outdated` counts the trials whose scores are
+    left out because those of others are of a newer version. `views` is empty if the weights were evaluated in one way
+    only. `weights` names the weights that were scored: "best" (chosen by the validation split), "last" or "averaged".
+    `fewest` is the least number of seeds of a measured cell. With several data sets, `across` compares methods over
+    them, and `parts` holds a summary per data set, because mIoU of different data sets cannot be ranked together. With
+    one data set both are empty. `split` is the split that judges the cells.
     """
 
     cells: list[Cell]
@@ -112,6 +114,7 @@ class Summary:
     across: list[Across] = field(default_factory=list)
     scaling: list[ScalingRow] = field(default_factory=list)
     outdated: int = 0
+    targets: dict[str, CellTarget] = field(default_factory=dict)
     parts: dict[str, Summary] = field(default_factory=dict)
     split: str = "val"
 
@@ -157,6 +160,7 @@ def summarize(run: results.Run) -> Summary:
         scaling=_scaling(run),
         outdated=outdated,
         split=split,
+        targets=by_cell(run),
     )
     parts = {name: summarize(part) for name, part in _by_dataset(run).items()}
     return _joined(summary, parts) if parts else summary

@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 import results
-from reports.figures import costs, pictures, scores, theme
+from reports.figures import costs, pictures, scores, targets, theme
 from reports.metrics import name as metric_name
 from reports.metrics import unit_of_change
 from reports.summary import Summary
@@ -22,6 +22,7 @@ def draw(run: results.Run, summary: Summary) -> tuple[dict[str, bytes], list[str
         "miou.png": lambda: scores.miou(summary),
         "best.png": lambda: None if summary.parts else scores.best(summary),
         "throughput.png": lambda: None if summary.parts else scores.throughput(summary),
+        "targets.png": lambda: None if summary.parts else targets.reached(summary),
         "views.png": lambda: scores.views(summary),
         "curves.png": lambda: scores.curves(run, summary),
         "classes.png": lambda: None if summary.parts else scores.classes(run, summary),

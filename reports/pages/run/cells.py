@@ -5,6 +5,7 @@ import math
 from reports.document import Block, Field, Heading, Link, Paragraph, Table, Text, Tone
 from reports.format import DASH, chance, estimate, number, percent, significant
 from reports.pages.phrases import listed, ok_first
+from reports.pages.run.targets import field_of
 from reports.summary import Cell, Summary
 
 _WEIGHTS = {
@@ -20,7 +21,7 @@ def table(summary: Summary) -> list[Block]:
         return [block for name, part in summary.parts.items() for block in (Heading(name, level=3), *table(part))]
     tested, evaluated = bool(summary.test), any(cell.eval_images_per_second > 0 for cell in summary.cells)
     head = ["cell", "mIoU, %", *(["test mIoU, %"] if tested else []), "group", "seeds", "images/s"]
-    head += [*(["evaluation images/s"] if evaluated else []), "training, s", "trials"]
+    head += [*(["evaluation images/s"] if evaluated else []), *_aimed(summary), "training, s", "trials"]
     rows = [_row(summary, cell, tested, evaluated) for cell in summary.cells]
     words = frozenset({"cell", "group", "trials"})
     cells = tuple(cell.key for cell in summary.cells)
@@ -38,9 +39,21 @@ def _row(summary: Summary, cell: Cell, tested: bool, evaluated: bool) -> list[Fi
         f"{len(cell.miou)}/{cell.planned}",
         Field(number(cell.images_per_second, 1), cell.images_per_second),
         *([Field(number(cell.eval_images_per_second, 1), cell.eval_images_per_second)] if evaluated else []),
+        *([_to_target(summary, cell)] if _aimed(summary) else []),
         number(cell.train_s, 0),
         Field(status, None, tone),
     ]
+
+
+def _aimed(summary: Summary) -> list[str]:
+    """Return the heading of the time to the target, if any cell has one."""
+    names = {summary.targets[cell.key].name for cell in summary.cells if cell.key in summary.targets}
+    return [f"steps to {names.pop() if len(names) == 1 else 'the target'}"] if names else []
+
+
+def _to_target(summary: Summary, cell: Cell) -> Field:
+    own = summary.targets.get(cell.key)
+    return field_of(own.steps) if own else Field(DASH, math.nan)
 
 
 def _on_test(summary: Summary, cell: Cell) -> Field:

@@ -7,7 +7,7 @@ import results
 from reports.document import Block, Document, Figure, Heading, Items, Key, Plot, Viewer
 from reports.format import estimate, number
 from reports.pages import comparison as changes
-from reports.pages.run import cells, environment, published, sentences, settings, tables, trials
+from reports.pages.run import cells, environment, published, recipe, sentences, settings, tables, targets, trials
 from reports.summary import Summary
 
 # Most lines on what could not be drawn.
@@ -26,6 +26,10 @@ _FIGURES = {
     "throughput.png": (
         "Throughput against mIoU",
         "Up and to the right is better; the line joins the cells that nothing else beats in both.",
+    ),
+    "targets.png": (
+        "Seeds that reached the target",
+        "Share of the seeds that reached the target by then, by Kaplan-Meier. Up and to the left is better.",
     ),
     "views.png": (
         "Views",
@@ -107,8 +111,15 @@ def document(
         blocks += [Heading(f"Against {comparison.base.name}"), *changes.verdict(comparison)]
         blocks += [changes.table([row for row in comparison.rows if row.gate])]
         blocks += changes.forest(comparison)[1:]
+    blocks += recipe.section(run, summary)
     blocks += sentences.outdated(summary)
-    blocks += [Heading("Results"), *cells.table(summary), *cells.throughput(summary), *tables.across(summary)]
+    blocks += [
+        Heading("Results"),
+        *cells.table(summary),
+        *cells.throughput(summary),
+        *targets.section(summary),
+        *tables.across(summary),
+    ]
     blocks += _figures(summary, drawn, extras)
     more = [f"{len(notes) - _NOTES} more"] if len(notes) > _NOTES else []
     blocks += [Items([*notes[:_NOTES], *more])] if notes else []
