@@ -36,7 +36,7 @@ BENCH_ROOMS = tuple(path.name for path in sorted((HOME / "bench").iterdir()) if 
 EVERYBODY = "bench.core.lazy"  # every room may import this file, too; it imports none of ours
 FREE = ("commands", "perf")  # these may import every room
 ONLY_RAY = "bench/execution/ray_tune.py"
-LIGHT = ("report", "compare", "publish", "history", "list", "run", "bisect", "site")
+LIGHT = ("report", "compare", "publish", "history", "list", "run", "bisect", "site", "budget")
 LIGHT_COMMANDS = {f"bench/{command}.py" for command in LIGHT}
 HEAVY = {"tensorflow", "keras", "keras_cv", "ray"}
 
