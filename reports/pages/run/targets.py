@@ -41,7 +41,8 @@ def _table(cells: list[Cell], targets: dict[str, CellTarget]) -> Table:
         own = targets[cell.key]
         row: list[Field | Text] = [cell.label, own.name, f"{own.steps.reached}/{own.steps.seeds}"]
         rows.append([*row, *(field_of(one) for one in (own.steps, own.seconds, own.cpu_seconds))])
-    return Table(["cell", "target", "reached", "steps", "training, s", "CPU, s"], rows, frozenset({"cell", "target"}))
+    head = ["cell", "target", "reached", "steps", "training, s", "CPU, s"]
+    return Table(head, rows, frozenset({"cell", "target"}), cells=tuple(cell.key for cell in cells))
 
 
 def field_of(found: TimeToTarget) -> Field:
