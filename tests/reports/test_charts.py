@@ -6,6 +6,7 @@ import json
 import math
 import re
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,6 +58,23 @@ def test_the_numbers_of_a_chart_are_those_of_the_records(run, plots):
     assert sum(", seed " in title for title in titles) == 20, "one of 21 trials failed"
 
 
+@pytest.mark.parametrize(
+    ("name", "pattern"), [("miou.png", r", seed \d: ([\d.]+) %"), ("best.png", r": ([-+\d.]+) points")]
+)
+def test_a_value_lies_where_the_axis_says(plots, name, pattern):
+    svg = plots[name].svg
+    foot = next(one for one in svg.iter("g") if one.get("class") == "foot")
+    ticks = [(float(text.text), float(text.get("x"))) for text in foot.iter("text") if text.get("class") != "title"]
+    (low, left), (high, right) = ticks[0], ticks[-1]
+    places = {}
+    for datum in (one for one in svg.iter("g") if one.get("class") == "datum"):
+        if found := re.search(pattern, datum.find("title").text):
+            places[float(found[1])] = float(re.search(r"translate\(([\d.]+)", datum.find("path").get("transform"))[1])
+    assert len(places) > 5
+    for value, place in places.items():
+        assert place == pytest.approx(left + (value - low) / (high - low) * (right - left), abs=1)
+
+
 def test_what_a_chart_shows_of_a_cell_carries_its_key(run, plots):
     cells = {one.record.cell for one in run.trials}
     for name, plot in plots.items():
@@ -99,8 +117,10 @@ def test_a_viewer_has_the_label_maps_and_their_scores(run):
     of_road = 100 * ((truth == 1) & (ids == 1)).sum() / (((truth == 1) | (ids == 1)) & known).sum()
     assert shot.scores["01cell"][2] == pytest.approx(of_road, abs=0.051)
     # The page holds them packed, as data that runs nothing and ends no element.
-    text = html.render(Document("</script>", [found]))
+    evil = replace(found, classes=(("</script><b>", (0, 0, 0)), *found.classes[1:]))
+    text = html.render(Document("</script>", [evil]))
     data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', text)[1])
+    assert data["classes"][0] == ["</script><b>", 0, 0, 0]
     assert zlib.decompress(base64.b64decode(data["shots"][1]["truth"])) == truth.tobytes()
     assert markdown.render(Document("t", [found])) == "# t\n"
 

@@ -84,21 +84,23 @@ def test_the_page_names_the_runs_and_links_to_their_reports_and_records(tmp_path
 def test_the_command_takes_several_runs_and_refuses_what_makes_no_sense(tmp_path, monkeypatch):
     from bench.__main__ import app
 
-    one, _ = runs(tmp_path)
+    one = fake.write_run(tmp_path / "one", labels=["dice"], seeds=1, pictures=0)
+    fake.write_run(tmp_path / "two", labels=["dice"], seeds=1, pictures=0)
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments):
         return CliRunner().invoke(app, ["report", *map(str, arguments)])
 
-    done = call("one", "two")
+    done = call("one", "two", "--out", "else")
     assert done.exit_code == 0, done.output
-    assert done.output.splitlines() == ["runs/one+two/report/report.md", "runs/one+two/report/report.html"]
-    assert call("one", "two", "--out", "else").exit_code == 0
+    assert done.output.splitlines() == ["else/report/report.md", "else/report/report.html"]
     assert (tmp_path / "else" / "report" / "report.html").is_file()
+    (tmp_path / "runs" / "one+two" / "trials").mkdir(parents=True)
     for arguments, told in (
         (("one", "two", "--base", "one"), "has no base"),
         (("one", "--out", "x"), "lies in its folder"),
-        (("one", "two", "--out", "one"), "holds a run"),
+        (("one", "two", "--out", "one"), "one: holds a run"),
+        (("one", "two"), "runs/one+two: holds a run"),
         (("one", "one"), "given twice"),
         (("one", "three"), "three: no such file or folder"),
     ):
@@ -106,7 +108,7 @@ def test_the_command_takes_several_runs_and_refuses_what_makes_no_sense(tmp_path
         assert refused.exit_code == 2, arguments
         assert told in refused.output
         assert len(refused.output.strip().splitlines()) == 1
-    assert json.loads((one.folder / "run.json").read_text())["name"] == "fake-losses"
+    assert json.loads((one / "run.json").read_text())["name"] == "fake-losses"
 
 
 def test_older_scores_on_another_data_set_stay_in_their_own_table(tmp_path):
