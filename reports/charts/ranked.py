@@ -100,7 +100,7 @@ def best(summary: Summary, keys: Keys, alt: str) -> Plot | None:
         rows.append(Row(key, cell.label, [datum(said, *parts)]))
         values = [field(100 * value) for value in (one.estimate, one.low, one.high)]
         table.append([cell.label, *values, verdict])
-    title = f"mIoU less that of {short(cells[0].label)}, points (full: a significant difference, open: none)"
+    title = f"mIoU less that of {short(cells[0].label)}, points"
     svg = draw(rows, [Panel(axis, title, _half_a_point)], alt)
     head = ["cell", "difference, points", "low", "high", "verdict"]
     numbers = Table(head, table, frozenset({"cell", "verdict"}), NUMBERS, tuple(cell.key for cell in cells[1:]))

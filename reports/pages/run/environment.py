@@ -48,7 +48,7 @@ def about(run: results.Run) -> list[Block]:
         command = command if isinstance(command, str) else " ".join(map(str, command))
         blocks += [Paragraph("Repeat with"), Listing(command)]
     if rows:
-        blocks.append(Table(["environment", "value"], rows, frozenset({"environment", "value"})))
+        blocks.append(Table(["environment", "value"], rows, frozenset({"environment", "value"}), "Environment"))
     if environments > 1:
         several = f"The trials ran in {environments} environments;"
         blocks.append(Paragraph([Bold(several), " the table shows the most frequent."]))
