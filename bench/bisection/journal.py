@@ -162,4 +162,4 @@ def read_journal(folder: Path) -> Journal:
         raise UsageError(f"--resume {folder}: no search there: {path}: {error.strerror}") from None
     except ValidationError as error:
         fault = first_fault(error)
-        raise UsageError(f"{path}: {fault.place or 'journal'}: {fault.words}; begin a new search") from None
+        raise UsageError(f"{path}: {fault.place or 'journal'}: {fault.message}; begin a new search") from None

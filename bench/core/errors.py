@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -43,7 +44,7 @@ class Fault(NamedTuple):
     Attributes:
         place: dotted path of the field; empty if the fault concerns the whole.
         kind: pydantic's name of the fault, such as `extra_forbidden`.
-        message: what is wrong, as pydantic words it.
+        message: what is wrong, in plain words.
         value: what was received there.
     """
 
@@ -52,13 +53,34 @@ class Fault(NamedTuple):
     message: str
     value: Any
 
-    @property
-    def words(self) -> str:
-        """The message, without the prefix that pydantic gives to messages of this project's own rules."""
-        return self.message.removeprefix("Value error, ")
-
 
 def first_fault(error: ValidationError) -> Fault:
-    """Return the first fault of a validation."""
-    first = error.errors(include_url=False)[0]
-    return Fault(".".join(map(str, first["loc"])), first["type"], first["msg"], first["input"])
+    """Return the fault of a validation that explains the others: the first unknown key if there is one, else the first.
+
+    A misspelt key is also a missing one, and pydantic lists what is missing first.
+    """
+    found = error.errors(include_url=False)
+    first = next((fault for fault in found if fault["type"] == "extra_forbidden"), found[0])
+    return Fault(".".join(map(str, first["loc"])), first["type"], _plain(first["msg"]), first["input"])
+
+
+_PLAIN = (
+    (re.compile(r"^Value error, "), ""),
+    (re.compile(r", unable to parse string as an? \w+$"), ""),
+    (re.compile(r"^Field required$"), "is missing"),
+    (re.compile(r"^Input should be "), "must be "),
+    (re.compile(r"^must be greater than or equal to "), "must be at least "),
+    (re.compile(r"^must be less than or equal to "), "must be at most "),
+    (re.compile(r"^must be greater than "), "must be above "),
+    (re.compile(r"^must be less than "), "must be below "),
+    (re.compile(r"^must be a valid (integer|boolean|string|dictionary).*"), lambda found: f"must be {_KINDS[found[1]]}"),
+    (re.compile(r"^must be a valid "), "must be a "),
+)
+_KINDS = {"integer": "a whole number", "boolean": "true or false", "string": "text", "dictionary": "a mapping"}
+
+
+def _plain(message: str) -> str:
+    """Return a message of pydantic in the words of this project's own messages."""
+    for pattern, words in _PLAIN:
+        message = pattern.sub(words, message)
+    return message

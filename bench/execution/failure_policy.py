@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench.core import UsageError
+from bench.core import UsageError, first_fault
 from bench.execution.run_folder import RunFolder
 from bench.execution.supervisor import Limits
 from bench.plan import Cell
@@ -44,9 +44,8 @@ class FailurePolicy(BaseModel):
         try:
             return cls.model_validate({name: value for name, value in values.items() if value is not None})
         except ValidationError as error:
-            fault = error.errors(include_url=False)[0]
-            option = "--" + "-".join(str(fault["loc"][0]).split("_"))
-            raise UsageError(f"{option} {fault['input']}: {fault['msg']}") from None
+            fault = first_fault(error)
+            raise UsageError(f"--{fault.place.replace('_', '-')} {fault.value}: {fault.message}") from None
 
     @property
     def given(self) -> dict[str, Any]:

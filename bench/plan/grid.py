@@ -36,7 +36,7 @@ import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 import losses
-from bench.core import UsageError, first_fault, nearest
+from bench.core import Fault, UsageError, first_fault, nearest
 from bench.spec import DataSpec, TrialSpec, assign, fields_of, parse
 from results import Recipe
 
@@ -187,8 +187,9 @@ def load(
     path, file = _read(source)
     preset = _preset(preset or file.preset or default_preset)
     base = _assign(path, file, preset, fixed or {}, settings)
-    cells = [_cell(path, base, combination, precision) for combination in _combine(file, only)]
-    references, notes = _references(path, base, () if only else file.references, precision, bool(settings))
+    own = {_setting(text)[0] for text in settings}
+    cells = [_cell(path, base, combination, precision, own) for combination in _combine(file, only)]
+    references, notes = _references(path, base, () if only else file.references, precision, own)
     recipe = None if _names_dataset(fixed or {}, settings) else file.recipe
     return Grid(
         "-".join(path.relative_to(GRIDS).with_suffix("").parts) if path.is_relative_to(GRIDS) else path.stem,
@@ -325,10 +326,21 @@ def _read(source: str) -> tuple[Path, _File]:
     try:
         return path, _File.model_validate(values)
     except ValidationError as error:
-        fault = first_fault(error)
-        if fault.kind == "extra_forbidden":
-            raise UsageError(f"{path}: unknown key {fault.place!r}{nearest(fault.place, _File.model_fields)}") from None
-        raise UsageError(f"{path}: {fault.place}: {fault.message}, got {fault.value!r}") from None
+        raise UsageError(f"{path}: {_in_words(first_fault(error))}") from None
+
+
+_IN_CHOICE = re.compile(r"((?:axes\..+|references|beside)\.\d+)\.(?:_Choice\.)?(.+)")
+"""The place of a fault in a named bundle of fields; pydantic adds the class that it tried."""
+
+
+def _in_words(fault: Fault) -> str:
+    """Return a fault of a grid file, without the path of the file, as a message."""
+    if choice := _IN_CHOICE.fullmatch(fault.place):
+        wrong = f"unknown key {choice[2]!r}" if fault.kind == "extra_forbidden" else f"{choice[2]} {fault.message}"
+        return f"{choice[1]}: {wrong}; give {{label: ..., set: {{field: value}}}}"
+    if fault.kind == "extra_forbidden":
+        return f"unknown key {fault.place!r}{nearest(fault.place, _File.model_fields)}"
+    return f"{fault.place}: {fault.message}, got {fault.value!r}"
 
 
 def _target(path: Path, axis: str) -> str:
@@ -396,46 +408,55 @@ def _combine(file: _File, only: Sequence[str]) -> list[dict[str, Any]]:
     return [dict(zip(kept, values, strict=True)) for values in itertools.product(*kept.values())]
 
 
-def _cell(path: Path, base: Mapping[str, Any], combination: Mapping[str, Any], precision: str) -> Cell:
-    """Return the validated cell of one combination of values by axis."""
+def _cell(
+    path: Path, base: Mapping[str, Any], combination: Mapping[str, Any], precision: str, own: Collection[str]
+) -> Cell:
+    """Return the validated cell of one combination of values by axis.
+
+    Args:
+        own: fields that the command sets with `--set`; a fault of one is no fault of the file.
+    """
     values = dict(base)
     for axis, value in combination.items():
         fields = value.set if isinstance(value, _Choice) else {_target(path, axis): value}
         where = "references" if axis == REFERENCE_AXIS else f"axes.{axis}"
         values = _with_fields(values, fields.items(), f"{path}: {where}")
     label = " ".join(_name(value) for value in combination.values())
-    spec = _precise(parse(values, f"{path}: cell {label!r}"), precision)
+    spec = _precise(parse(values, f"{path}: cell {label!r}", {field: "--set" for field in own}), precision)
     short = {axis.rpartition(".")[2]: _name(v) if isinstance(v, _Choice) else v for axis, v in combination.items()}
     return Cell(label, short, spec)
 
 
 def _references(
-    path: Path, base: Mapping[str, Any], choices: Iterable[_Choice], precision: str, lenient: bool
+    path: Path, base: Mapping[str, Any], choices: Iterable[_Choice], precision: str, own: Collection[str]
 ) -> tuple[list[Cell], tuple[str, ...]]:
     """Return the cells outside the combinations, and one note per cell that is left out.
 
     Args:
-        lenient: leave out a cell that `--set` makes invalid, instead of refusing the grid.
+        own: fields that the command sets with `--set`. A cell that they make invalid is left out.
     """
     cells, notes = [], []
     for choice in choices:
         try:
-            cells.append(_cell(path, base, {REFERENCE_AXIS: choice}, precision))
+            cells.append(_cell(path, base, {REFERENCE_AXIS: choice}, precision, own))
         except UsageError as error:
-            if not lenient:
+            if not own:
                 raise
             notes.append(f"Without {choice.label}, which --set rules out ({error})")
     return cells, tuple(notes)
 
 
 def _validate(path: Path, cells: Sequence[Cell]) -> tuple[Cell, ...]:
-    """Return the cells, which have to be different trials.
+    """Return the cells, which have to be different trials, and to differ in their labels where reports name them.
 
     Raises:
-        UsageError: two are the same trial.
+        UsageError: two are the same trial, or have the same label.
     """
     seen: dict[Any, str] = {}
+    hashes: dict[str, str] = {}
     for cell in cells:
+        if hashes.setdefault(cell.label, cell.spec.cell) != cell.spec.cell:
+            raise UsageError(f"{path}: two cells have the label {cell.label!r}; give each its own")
         # A trial on other devices is another trial, though of the same cell.
         trial = cell.spec.cell, cell.spec.placement
         if trial in seen:

@@ -11,12 +11,13 @@ from bench.core import Fault, UsageError, first_fault, nearest
 from bench.spec.trial_spec import TrialSpec
 
 
-def parse(values: Mapping[str, Any], where: str) -> TrialSpec:
+def parse(values: Mapping[str, Any], where: str, elsewhere: Mapping[str, str] | None = None) -> TrialSpec:
     """Validate a nested mapping into a TrialSpec.
 
     Args:
         values: sections and fields, as in a grid file.
         where: the place that an error names, such as a file or `--set`.
+        elsewhere: the places of fields, by their dotted names, that come from somewhere else.
 
     Raises:
         UsageError: names the place, the path in the spec, the value and the nearest right name.
@@ -24,7 +25,8 @@ def parse(values: Mapping[str, Any], where: str) -> TrialSpec:
     try:
         return TrialSpec.model_validate(values)
     except ValidationError as error:
-        raise UsageError(f"{where}: {_in_words(first_fault(error))}") from None
+        fault = first_fault(error)
+        raise UsageError(f"{(elsewhere or {}).get(fault.place, where)}: {_in_words(fault)}") from None
 
 
 def _in_words(fault: Fault) -> str:
@@ -34,8 +36,8 @@ def _in_words(fault: Fault) -> str:
     if fault.kind == "literal_error":
         return f"{fault.place}: {fault.value!r} is not known{nearest(fault.value, _choices(path))}"
     if fault.kind == "value_error":
-        return f"{fault.place}: {fault.words}" if fault.place else fault.words
-    return f"{fault.place}: {fault.words}, got {fault.value!r}"
+        return f"{fault.place}: {fault.message}" if fault.place else fault.message
+    return f"{fault.place}: {fault.message}, got {fault.value!r}"
 
 
 def _annotation(path: list[str]) -> Any:

@@ -54,7 +54,7 @@ def folder(root, sizes=((40, 40), (40, 40)), ids=1):
         (["--resume", "runs/absent", "--set", "train.epochs=3"], "--resume keeps the plan of the run"),
         (["--resume", "runs/absent", "--out", "elsewhere"], "--resume keeps the plan of the run"),
         (["--resume", "runs/absent", "--gpus-per-trial", "0"], "--resume keeps the plan of the run"),
-        (["--on-oom", "explode"], "--on-oom explode: Input should be 'record' or 'shrink'"),
+        (["--on-oom", "explode"], "--on-oom explode: must be 'record' or 'shrink'"),
         (["--grid", "scalin"], "did you mean 'scaling'?"),
         (["--name", "a/b"], "expected a folder name without slashes"),
     ],

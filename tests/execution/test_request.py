@@ -34,7 +34,7 @@ def test_a_policy_keeps_what_was_given_and_replaces_what_was_stored():
     assert policy.given == {"retries": 2}
     resumed = policy.over({"retries": 1, "trial_timeout": 5.0})
     assert (resumed.retries, resumed.trial_timeout, resumed.on_oom) == (2, 5.0, "record")
-    with pytest.raises(UsageError, match=r"^--on-oom explode: Input should be 'record' or 'shrink'$"):
+    with pytest.raises(UsageError, match=r"^--on-oom explode: must be 'record' or 'shrink'$"):
         policy.over({"on_oom": "explode"})
 
 

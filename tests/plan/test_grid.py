@@ -76,14 +76,20 @@ def test_auto_precision_is_resolved_before_the_cell_is_hashed():
             "axes: {loss: [dice]}\nbase: {train.epoch: 3}\n",
             "base: unknown field 'train.epoch'; did you mean 'train.epochs'?",
         ),
-        ("axes: {loss: [dice]}\nbase: {train.epochs: many}\n", "train.epochs: Input should be a valid integer"),
+        ("axes: {loss: [dice]}\nbase: {train.epochs: many}\n", "train.epochs: must be a whole number"),
         ("axes: {loss: [dice, dice]}\n", "cells 'dice' and 'dice' are the same trial"),
-        ("axes: {loss: dice}\n", "axes.loss: Input should be a valid list, got 'dice'"),
-        ("seeds: 0\naxes: {loss: [dice]}\n", "seeds: Input should be greater than or equal to 1, got 0"),
+        ("axes: {loss: dice}\n", "axes.loss: must be a list, got 'dice'"),
+        ("seeds: 0\naxes: {loss: [dice]}\n", "seeds: must be at least 1, got 0"),
         ("- a\n", "a grid is a mapping with `axes`, got list"),
         ("axes: [\n", "not readable as YAML"),
-        ("description: x\n", "axes: Field required"),
-        ("axes: {loss: [dice]}\nsearch: {}\n", "search: Value error, give either values or log"),
+        ("description: x\n", "axes: is missing"),
+        ("axis: {loss: [dice]}\n", "unknown key 'axis'; did you mean 'axes'?"),
+        ("axes: {loss: [{label: a, loss.name: dice}]}\n", "axes.loss.0: unknown key 'loss.name'; give {label: ..., set: {"),
+        (
+            "axes: {loss: [{label: a, set: {loss.name: dice}}, {label: a, set: {loss.name: focal}}]}\n",
+            "two cells have the label 'a'; give each its own",
+        ),
+        ("axes: {loss: [dice]}\nsearch: {}\n", "search: give either values or log"),
         (
             "axes: {loss: [dice]}\nsearch: {field: train.rate, values: [1]}\n",
             "unknown field 'train.rate'; did you mean 'train.",
@@ -178,12 +184,17 @@ def test_a_fault_of_a_reference_names_it(tmp_path):
         grid.load(path)
 
 
+def test_a_fault_of_set_is_no_fault_of_the_file():
+    with pytest.raises(UsageError, match=r"^--set: train.epochs: must be a whole number, got 'three'$"):
+        grid.load("smoke", settings=["train.epochs=three"])
+
+
 def test_the_old_name_of_references_is_read(tmp_path):
     text = "{key}: [{{label: subpixel, set: {{model.head: subpixel}}}}]\naxes: {{loss: [dice, bce]}}\n"
     named, old = (grid.load(_file(tmp_path, text.format(key=key)), preset="quick") for key in ("references", "beside"))
     assert [cell.label for cell in named.cells] == ["dice", "bce", "subpixel"]
     assert old == named
-    with pytest.raises(UsageError, match=r"beside\.0\.set: Field required"):
+    with pytest.raises(UsageError, match=r"beside\.0: set is missing; give {label: ..., set: {field: value}}$"):
         grid.load(_file(tmp_path, "beside: [{label: x}]\naxes: {loss: [dice]}\n"))
     both = text.format(key="beside") + "references: []\n"
     with pytest.raises(UsageError, match="unknown key 'beside'"):

@@ -81,9 +81,9 @@ def test_data_sets_in_folders_are_told_apart_by_name(tmp_path):
         ({"loss": {"name": "tversky", "params": {"alpa": 1}}}, "has no parameter 'alpa'; did you mean 'alpha'?"),
         ({"loss": {"name": "tversky", "params": {"alpha": "high"}}}, "alpha: expected a number, got 'high'"),
         ({"loss": {"params": {"reduction": "sum"}}}, "params.reduction: a training step is the mean over its images"),
-        ({"data": {"root": 2012}}, "data.root: Input should be a valid string, got 2012"),
+        ({"data": {"root": 2012}}, "data.root: must be text, got 2012"),
         ({"model": {"backbone": "resnet19"}}, "resnet18"),
-        ({"train": {"epochs": 0}}, "where: train.epochs: Input should be greater than or equal to 1, got 0"),
+        ({"train": {"epochs": 0}}, "where: train.epochs: must be at least 1, got 0"),
         (
             {"train": {"batch_size": 9}, "placement": {"cpu_replicas": 2}},
             "train.batch_size 9 does not split evenly over 2",
