@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +14,10 @@ from rich.text import Text
 from bench.core import EXIT_OK, UsageError, cli, command, nearest, start
 
 Row = dict[str, Any]  # column -> a JSON value; all rows of a list have the same columns
-DETAILS = {"choices", "title", "source", "layout", "ignore_index", "class_names", "colors"}  # too long for a table
+DETAILS = {  # columns that are too long for a table, shown for a row of its own
+    "choices", "title", "source", "layout", "ignore_index", "class_names", "colors", "levels", "class", "formula",
+    "input",
+}  # fmt: skip
 
 
 def backbones() -> list[Row]:
@@ -26,6 +30,7 @@ def backbones() -> list[Row]:
             "parameters": row.parameters,
             "output_strides": list(row.strides),
             "imagenet_weights": row.imagenet,
+            "installed": None if row.package is None else find_spec(row.package.replace("-", "_")) is not None,
             "input": row.scaling,
             "levels": list(row.levels),
             "class": row.constructor.replace("keras_cv.models.", ""),
@@ -39,7 +44,12 @@ def losses() -> list[Row]:
     import losses as room
 
     return [
-        {"name": name, "trains_alone": name in room.names_alone(), "parameters": room.parameters(name)}
+        {
+            "name": name,
+            "trains_alone": name in room.names_alone(),
+            **room.described(name),
+            "parameters": room.parameters(name),
+        }
         for name in room.names()
     ]
 
@@ -135,12 +145,20 @@ def main(
 
 def _table(rows: list[Row]) -> Table:
     """Return a list as a table, without the columns of `DETAILS`."""
-    rows = [{column: value for column, value in row.items() if column not in DETAILS} for row in rows]
+    # Parameters of a loss are a mapping of a dozen; those of a backbone a number.
+    long = {
+        *DETAILS,
+        *(column for column, value in rows[0].items() if column == "parameters" and isinstance(value, dict)),
+    }
+    rows = [{column: value for column, value in row.items() if column not in long} for row in rows]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column, value in rows[0].items():
         numeric = isinstance(value, int) and not isinstance(value, bool)
         table.add_column(
-            column.replace("_", " "), justify="right" if numeric else "left", no_wrap=column == "name", overflow="fold"
+            column.replace("_", " "),
+            justify="right" if numeric else "left",
+            no_wrap=numeric or column == "name",
+            overflow="fold",
         )
     for row in rows:
         table.add_row(*map(_text, row.values()))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from losses.core.overlap import OverlapLoss
     from losses.core.pixelwise import SigmoidLoss, SoftmaxLoss
     from losses.core.reductions import bincount
-    from losses.core.registry import get, names, names_alone, parameters
+    from losses.core.registry import described, get, names, names_alone, parameters
     from losses.schedule import DeepSupervision
 else:
     from bench.core.lazy import face

@@ -73,10 +73,12 @@ _PLAIN = (
     (re.compile(r"^must be less than or equal to "), "must be at most "),
     (re.compile(r"^must be greater than "), "must be above "),
     (re.compile(r"^must be less than "), "must be below "),
-    (re.compile(r"^must be a valid (integer|boolean|string|dictionary).*"), lambda found: f"must be {_KINDS[found[1]]}"),
+    (re.compile(r"^must be a valid integer.*"), "must be a whole number"),
+    (re.compile(r"^must be a valid boolean.*"), "must be true or false"),
+    (re.compile(r"^must be a valid string$"), "must be text"),
+    (re.compile(r"^must be a valid dictionary.*"), "must be a mapping"),
     (re.compile(r"^must be a valid "), "must be a "),
 )
-_KINDS = {"integer": "a whole number", "boolean": "true or false", "string": "text", "dictionary": "a mapping"}
 
 
 def _plain(message: str) -> str:

@@ -68,7 +68,7 @@ def show(
         console.print(Text.assemble(("does not fit:", "red"), f" {fault}"))
     else:
         _show_costs(costs, {cell.spec.cell: cell.label for cell in grid.cells}, console)
-        for line in scoring(plan, data):
+        for line in (*scoring(plan, data), *_weights(plan, costs)):
             console.print(line, soft_wrap=True)
         console.print(str(forecast), soft_wrap=True)
     return fault is None
@@ -88,6 +88,17 @@ def scoring(plan: Plan, data: Mapping[DataSpec, Dataset]) -> list[str]:
             f"(batches of {spec.eval.batch_size}, {classes} classes, labels of up to {largest / 1e6:.2g} megapixels)"
         ] = None
     return list(found)
+
+
+def _weights(plan: Plan, costs: Mapping[str, tuple[Sized, Cost]]) -> list[str]:
+    """Return a line on the disk that the weights of all trials take, or none if none are kept or known."""
+    kept = [cell.spec.cell for cell in plan.grid.cells if cell.spec.eval.keep_checkpoint != "none"]
+    sizes = [4 * costs[cell][1].parameters for cell in kept if cell in costs]
+    if not sizes:
+        return []
+    each = " to ".join(dict.fromkeys(f"{size / 1e6:.0f}" for size in (min(sizes), max(sizes))))
+    total = sum(sizes) * plan.grid.seeds
+    return [f"Disk: {each} MB of weights per trial, {total / 1e9:.2g} GB in all (eval.keep_checkpoint=none keeps none)"]
 
 
 def _show_cells(plan: Plan, console: Console) -> None:

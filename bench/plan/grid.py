@@ -422,7 +422,7 @@ def _cell(
         where = "references" if axis == REFERENCE_AXIS else f"axes.{axis}"
         values = _with_fields(values, fields.items(), f"{path}: {where}")
     label = " ".join(_name(value) for value in combination.values())
-    spec = _precise(parse(values, f"{path}: cell {label!r}", {field: "--set" for field in own}), precision)
+    spec = _precise(parse(values, f"{path}: cell {label!r}", dict.fromkeys(own, "--set")), precision)
     short = {axis.rpartition(".")[2]: _name(v) if isinstance(v, _Choice) else v for axis, v in combination.items()}
     return Cell(label, short, spec)
 

@@ -6,6 +6,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from PIL import Image
 
@@ -32,7 +33,8 @@ def save_weights(prepared: Prepared, reported: Reported, folder: Path, facts: Fa
     """Write the present weights of the model, unless `eval.keep_checkpoint` is "none"."""
     if prepared.spec.eval.keep_checkpoint != "none":
         path = folder / WEIGHTS_FILE
-        prepared.model.save_weights(str(path))
+        # A model without an optimizer: the state of AdamW is twice as large as the weights, and nothing reads it.
+        keras.Model(prepared.model.inputs, prepared.model.outputs).save_weights(str(path))
         facts.artefacts.append(_artefact(folder, path, "checkpoint", {"epoch": reported.epoch}))
 
 

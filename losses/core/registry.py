@@ -50,6 +50,21 @@ def parameters(name: str) -> dict[str, Any]:
     return dict(_parameters(_entry(name).cls))
 
 
+def described(name: str) -> dict[str, str]:
+    """Return what the docstring of a loss says: "formula", its first paragraph, and "use", when to take it.
+
+    Raises:
+        ValueError: unknown name (the message has the nearest right one).
+
+    >>> described("dice")["use"]
+    'when overlap is what counts and classes are of unequal size; slow and noisy at the start of a training.'
+    """
+    text = ast.get_docstring(_classes()[_entry(name).cls][1]) or ""
+    paragraphs = [" ".join(part.split()) for part in text.split("\n\n")]
+    use = next((part.removeprefix("Use: ") for part in paragraphs if part.startswith("Use: ")), "")
+    return {"formula": paragraphs[0], "use": use}
+
+
 def get(name: str, **params: Any) -> Any:
     """Build the loss `name`, or that of a `package.module:Class`; parameters left out keep their defaults.
 

@@ -84,7 +84,7 @@ def test_auto_precision_is_resolved_before_the_cell_is_hashed():
         ("axes: [\n", "not readable as YAML"),
         ("description: x\n", "axes: is missing"),
         ("axis: {loss: [dice]}\n", "unknown key 'axis'; did you mean 'axes'?"),
-        ("axes: {loss: [{label: a, loss.name: dice}]}\n", "axes.loss.0: unknown key 'loss.name'; give {label: ..., set: {"),
+        ("axes: {loss: [{label: a, loss.name: dice}]}\n", "axes.loss.0: unknown key 'loss.name'; give {label: ..."),
         (
             "axes: {loss: [{label: a, set: {loss.name: dice}}, {label: a, set: {loss.name: focal}}]}\n",
             "two cells have the label 'a'; give each its own",

@@ -164,7 +164,7 @@ def test_views_are_of_the_same_weights_and_differ(finished):
     assert all(view.images_per_second > 0 for view in val.values())
 
 
-def test_the_checkpoint_has_no_auxiliary_head(finished):
+def test_the_checkpoint_has_neither_an_auxiliary_head_nor_the_optimizer_s_state(finished):
     import h5py
 
     names: list[str] = []
@@ -172,6 +172,7 @@ def test_the_checkpoint_has_no_auxiliary_head(finished):
         file.visit(names.append)
     assert names
     assert not [name for name in names if "auxiliary" in name]
+    assert not [name for name in names if name.startswith("optimizer")]
 
 
 def test_what_others_published_stands_beside_the_miou(finished):
