@@ -95,7 +95,7 @@ def test_data_sets_in_folders_are_told_apart_by_name(tmp_path):
         ({"train": {"until": {"mio": 0.6}}}, "where: train.until.mio"),
         (
             {"train": {"until": {"miou": 60}}},
-            "where: train.until.miou: Input should be less than or equal to 1, got 60",
+            "where: train.until.miou: must be at most 1, got 60",
         ),
         ({"train": {"until": {"miou": 0.6, "mean_dice": 0.6}}}, "where: train.until"),
         ({"train": {"until": {"miou": 0.6}}, "eval": {"target_miou": 0.5}}, "both name a target"),
