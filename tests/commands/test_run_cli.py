@@ -76,8 +76,8 @@ def test_a_target_is_a_setting_whose_form_and_score_are_checked():
         "miou": "--until-metric miou: expected METRIC=VALUE, e.g. miou=0.6",
         "=0.6": "--until-metric =0.6: expected METRIC=VALUE",
         "mio=0.6": "train.until",
-        "miou=high": "train.until.miou: Input should be a valid number",
-        "miou=60": "train.until.miou: Input should be less than or equal to 1, got 60",
+        "miou=high": "train.until.miou: must be a number",
+        "miou=60": "train.until.miou: must be at most 1, got 60",
     }.items():
         with pytest.raises(UsageError) as caught:
             grid.load("losses", settings=run._until(text))

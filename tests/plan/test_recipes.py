@@ -43,7 +43,7 @@ def test_a_recipe_is_checked_like_the_rest_of_a_grid(tmp_path):
     recipe = {"title": "T", "classes": 2, "images": {"train": 1, "val": 1}, "split": "val"}
     score = {"method": "M", "miou": 66.9, "source": "S", "train": "t", "size": "s", "pretraining": "none"}
     for fault, message in [
-        ({"published": [score]}, "recipe.published.0.miou: Input should be less than 1, got 66.9"),
+        ({"published": [score]}, "recipe.published.0.miou: must be below 1, got 66.9"),
         ({"split": "test"}, "images: no number of images of test"),
         ({"clases": 3}, "recipe.clases"),
     ]:
