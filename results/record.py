@@ -62,7 +62,7 @@ def _with_target_in_full(old: dict[str, Any]) -> dict[str, Any]:
 # Version n -> a function that turns the JSON object of version n into that of version n + 1.
 # 2: views may hold `published`. 3: failed views. 4: the version of the scoring, which was 1 until then.
 # 5: the state of the machine during each window, and the reference. 6: targets of any score, with steps and CPU
-# seconds, also of a training that did not reach them; the CPU seconds of the trial.
+# seconds, also of a training that did not reach them; the CPU seconds of the trial; metrics of the user's own.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: lambda old: {**old, "schema_version": 2},
     2: lambda old: {**old, "schema_version": 3},
@@ -220,6 +220,7 @@ class ViewScores(ValMetrics):
 
     `confusion` is C x C, rows truth, columns prediction, in pixels, without void pixels. `iou`, `dice` and `boundary`
     have one value per class (null: the class occurs neither in truth nor in prediction), or are empty (not measured).
+    `own` has a value of each metric of the user's own, by reference.
     """
 
     view: str = "default"
@@ -231,6 +232,7 @@ class ViewScores(ValMetrics):
     images_per_second: Real = None
     absent_classes: list[str] = []
     published: Published | None = None
+    own: dict[str, Real] = {}
 
     @model_validator(mode="after")
     def _one_value_per_class(self) -> "ViewScores":

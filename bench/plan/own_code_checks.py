@@ -48,6 +48,7 @@ def _uses(spec: TrialSpec) -> list[tuple[str, str, dict[str, Any]]]:
         ("loss.name", spec.loss.name, dict(spec.loss.params)),
         ("model.backbone", spec.model.backbone, {}),
         ("model.head", spec.model.head, {}),
+        *(("eval.metrics", name, {}) for name in spec.eval.metrics),
     ]
     return [use for use in named if own_code.is_own(use[1])]
 

@@ -42,7 +42,8 @@ def fault(field: str, name: str, params: Mapping[str, Any]) -> str | None:
         return f"{field}: {name} is not callable, but of type {type(target).__name__}"
     if field == "loss.name":
         return _fault_of_loss(f"{field}: {name}", target, params)
-    return _fault_of_head(f"{field}: {name}", target) if field == "model.head" else None
+    checks = {"model.head": _fault_of_head, "eval.metrics": _fault_of_metric}
+    return checks[field](f"{field}: {name}", target) if field in checks else None
 
 
 def _fault_of_head(what: str, target: Any) -> str | None:
@@ -51,6 +52,16 @@ def _fault_of_head(what: str, target: Any) -> str | None:
     except Exception as error:
         return f"{what} is called with the number of classes and raises {_in_a_line(error)}"
     return None if callable(made) else f"{what}: called with the number of classes, it gives nothing to call"
+
+
+def _fault_of_metric(what: str, target: Any) -> str | None:
+    import numpy as np
+
+    try:
+        float(target(np.array([[3, 1], [0, 2]])))
+    except Exception as error:
+        return f"{what} is called with a confusion matrix (C, C) and gives no number: {_in_a_line(error)}"
+    return None
 
 
 def _fault_of_loss(what: str, target: Any, params: Mapping[str, Any]) -> str | None:

@@ -245,6 +245,15 @@ class EvalSpec(Spec):
     """Further evaluations of the reported weights."""
     published: bool = outside_cell(False)
     """Also compute the numbers that three earlier projects published as IoU."""
+    metrics: tuple[str, ...] = outside_cell(())
+    """Further metrics of your own: `package.module:function` of the confusion matrix (docs/own-code.md)."""
+
+    @field_validator("metrics")
+    @classmethod
+    def _references(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            own_code.reference(name)
+        return names
 
     @model_validator(mode="after")
     def _distinct(self) -> EvalSpec:
@@ -302,7 +311,7 @@ class TrialSpec(Spec):
     @property
     def references(self) -> list[str]:
         """The names in this spec that mean code of the user's own."""
-        names = (self.loss.name, self.model.backbone, self.model.head)
+        names = (self.loss.name, self.model.backbone, self.model.head, *self.eval.metrics)
         return [name for name in dict.fromkeys(names) if own_code.is_own(name)]
 
     @model_validator(mode="after")
@@ -328,7 +337,11 @@ class TrialSpec(Spec):
     @cached_property
     def cell(self) -> str:
         """Twelve hexadecimal digits, equal for trials that differ only in seed, placement, evaluation or retention."""
-        text = json.dumps(identity(self), sort_keys=True, separators=(",", ":"))
+        made = identity(self)
+        hashes = made.pop("own_code", {})  # without those of metrics, which change nothing that is trained
+        if trained := {name: digest for name, digest in hashes.items() if name not in self.eval.metrics}:
+            made["own_code"] = trained
+        text = json.dumps(made, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -88,6 +88,7 @@ def _complete(
         # counts as set-up, and the record reports an import that fails or is interrupted.
         from bench.trial.artefacts import save
         from bench.trial.fit import fit
+        from bench.trial.own_metrics import with_own_metrics
         from bench.trial.scoring import choose_reported, score_reported_weights
         from bench.trial.setup import setup
         from bench.trial.throughput import measure_reference, resident_rate, throughput
@@ -100,7 +101,7 @@ def _complete(
     history.references += measure_reference(spec, timer, shared)
     reported = choose_reported(prepared, history, timer)
     resident = resident_rate(prepared, timer, shared)  # changes the weights; the next line sets them again
-    views = score_reported_weights(prepared, reported, facts)
+    views = with_own_metrics(score_reported_weights(prepared, reported, facts), spec.eval.metrics)
     save(prepared, reported, folder, facts)
     speed = throughput(spec, history, resident, shared, facts.cores)
     return {"views": views, "throughput": speed, **_milestones(spec, history, timer)}

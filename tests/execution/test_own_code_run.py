@@ -43,14 +43,20 @@ def test_own_code_is_kept_hashed_and_run_by_the_workers(tmp_path):
     first = records(run)
     assert set(first) == {("mine", 0), ("cross_entropy", 0)}
     mine, plain = first["mine", 0], first["cross_entropy", 0]
-    assert set(mine.spec["own_code"]) == {"ownpkg.parts:Mine", "ownpkg.parts:small", "ownpkg.parts:head"}
+    names = ("Mine", "small", "head", "recall")
+    assert set(mine.spec["own_code"]) == {f"ownpkg.parts:{name}" for name in names}
+    for view in mine.views:
+        truth = view.confusion[1]
+        assert view.own == {"ownpkg.parts:recall": pytest.approx(truth[1] / sum(truth))}
     (digest,) = set(mine.spec["own_code"].values())
     assert (run / "code" / digest / "ownpkg" / "parts.py").read_text() == own_code.CODE
     assert mine.objective.params == {"factor": 2.0}
     assert mine.objective.gradient_scale.initial == pytest.approx(2.0, rel=1e-3)
     losses = [record.history[0].train.loss for record in (mine, plain)]
     assert losses[0] == pytest.approx(2 * losses[1], rel=0.2)
-    assert f"ownpkg.parts:Mine {digest}" in (run / "report" / "report.md").read_text()
+    page = (run / "report" / "report.md").read_text()
+    assert f"ownpkg.parts:Mine {digest}" in page
+    assert "Metrics of your own" in page
 
     # The run goes on with the code that it was planned with; the same grid with changed code is of other cells.
     source.write_text(own_code.CODE.replace("self.factor * tf", "3.0 * self.factor * tf"))

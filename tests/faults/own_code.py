@@ -1,4 +1,4 @@
-"""A package of a user's own for tests of real runs: a loss, a backbone of five convolutions, and a head."""
+"""A package of a user's own for tests of real runs: a loss, a backbone of five convolutions, a head and a metric."""
 
 from pathlib import Path
 
@@ -25,6 +25,11 @@ def small():
         x = keras.layers.Conv2D(16, 3, 2, "same", activation="relu", name=f"stage{stage}")(x)
         maps.append(x)
     return keras.Model(image, maps[1:])
+
+
+def recall(confusion):
+    """The share of the pixels of class 1 that are found."""
+    return confusion[1, 1] / confusion[1].sum()
 
 
 def head(classes):
@@ -56,6 +61,7 @@ base:
   train.epochs: 1
   train.steps_per_epoch: 2
   train.batch_size: 4
+  eval.metrics: [ownpkg.parts:recall]
 axes:
   loss:
     - {label: mine, set: {loss.name: 'ownpkg.parts:Mine', loss.params.factor: 2.0}}

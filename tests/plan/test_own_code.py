@@ -35,6 +35,12 @@ class NotCallable:
 def head(classes):
     return lambda features: features
 
+def accuracy(confusion):
+    return confusion.trace() / confusion.sum()
+
+def per_class(confusion):
+    return confusion.sum(0)
+
 class Fails:
     def __init__(self, classes):
         raise RuntimeError("two\\nlines")
@@ -75,6 +81,16 @@ def test_changed_code_is_another_cell_and_the_spec_tells_its_hash(package):
     assert not any("own_code" in text for text in as_settings(before)), "every revision makes its own hash"
 
 
+def test_a_metric_is_hashed_but_makes_no_other_cell(package):
+    metric = parse({"eval": {"metrics": ["planpkg.code:accuracy"]}}, "test")
+    assert set(metric.own_code) == {"planpkg.code:accuracy"}
+    assert metric.cell == TrialSpec().cell
+    both = parse({"loss": {"name": "planpkg.code:Mine"}, "eval": {"metrics": ["planpkg.code:accuracy"]}}, "test")
+    assert both.cell == spec().cell
+    with pytest.raises(UsageError, match=r"eval\.metrics: 'miou': expected package\.module:Class"):
+        parse({"eval": {"metrics": ["miou"]}}, "test")
+
+
 def test_own_names_stand_in_grids_and_editors_accept_them(package):
     Path("mine.yaml").write_text("base: {loss.params.alpha: 1e-1}\naxes: {loss: ['planpkg.code:Mine', dice_bce]}\n")
     with pytest.raises(UsageError, match="loss 'dice_bce' has no parameter 'alpha'"):
@@ -108,6 +124,8 @@ def test_own_names_stand_in_grids_and_editors_accept_them(package):
          r"ModuleNotFoundError: No module named 'beside_it'; move beside_it.py into the package planpkg"),
         ("model.head", "planpkg.code:head", {}, None),
         ("model.head", "planpkg.code:Fails", {}, "is called with the number of classes and raises RuntimeError: two"),
+        ("eval.metrics", "planpkg.code:accuracy", {}, None),
+        ("eval.metrics", "planpkg.code:per_class", {}, r"confusion matrix \(C, C\) and gives no number: TypeError"),
         ("model.head", "planpkg.code:dir", {}, "module planpkg.code has no 'dir'"),
     ],
 )  # fmt: skip

@@ -7,7 +7,18 @@ import results
 from reports.document import Block, Document, Figure, Heading, Items, Key, Plot, Viewer
 from reports.format import estimate, number
 from reports.pages import comparison as changes
-from reports.pages.run import cells, environment, published, recipe, sentences, settings, tables, targets, trials
+from reports.pages.run import (
+    cells,
+    environment,
+    own_metrics,
+    published,
+    recipe,
+    sentences,
+    settings,
+    tables,
+    targets,
+    trials,
+)
 from reports.summary import Summary
 
 # Most lines on what could not be drawn.
@@ -123,7 +134,8 @@ def document(
     blocks += _figures(summary, drawn, extras)
     more = [f"{len(notes) - _NOTES} more"] if len(notes) > _NOTES else []
     blocks += [Items([*notes[:_NOTES], *more])] if notes else []
-    blocks += [*published.section(run, summary), *trials.failures(run), *trials.every_trial(run, summary)]
+    blocks += [*own_metrics.section(run, summary), *published.section(run, summary)]
+    blocks += [*trials.failures(run), *trials.every_trial(run, summary)]
     blocks += environment.about(run)
     return Document(extras.title or settings.title(run), blocks, extras.keys)
 
