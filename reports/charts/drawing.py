@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import results
-from reports.charts import ranked, scaled, scattered, tabled
+from reports.charts import awaited, ranked, scaled, scattered, tabled
 from reports.document import Key, Plot
 from reports.figures.theme import numbers
 from reports.summary import Summary
@@ -34,6 +34,7 @@ def draw(run: results.Run, summary: Summary, alts: Mapping[str, str]) -> dict[st
         "gradient.png": lambda alt: ranked.gradient(summary, known, alt),
         "steps.png": lambda alt: ranked.steps(summary, known, alt),
         "memory.png": lambda alt: ranked.memory(summary, known, alt),
+        "targets.png": lambda alt: awaited.reached(summary, known, alt),
         "scaling.png": lambda alt: scaled.scaling(summary, alt),
     }
     drawn = {name: makers[name](alt) for name, alt in alts.items() if name in makers}

@@ -31,7 +31,7 @@ def throughput(summary: Summary, keys: Keys, alt: str) -> Plot | None:
     y = upward([100 * value for value in ends])
     edge = [(x(cell.images_per_second), y(100 * cell.interval.mean)) for cell in frontier(cells)]
     parts = [path("frontier", edge), *(_speed(cell, keys[cell.key], x, y) for cell in cells)]
-    titles = ("training throughput, images/s (median and range of the seeds)", "validation mIoU, %")
+    titles = ("training throughput, images/s (median and range of the seeds)", f"{summary.judged_on} mIoU, %")
     table: list[list[Field | Text]] = [
         [
             cell.label,
@@ -115,7 +115,7 @@ def views(summary: Summary, keys: Keys, alt: str) -> Plot | None:
     parts = [
         group(keys[key], *_ways([view for view in timed if view.key == key], keys[key], names, x, y)) for key in shown
     ]
-    svg = draw(x, y, ("evaluation, images/s (median of the seeds)", "validation mIoU, %"), parts, alt)
+    svg = draw(x, y, ("evaluation, images/s (median of the seeds)", f"{summary.judged_on} mIoU, %"), parts, alt)
     table: list[list[Field | Text]] = [
         [
             view.label,

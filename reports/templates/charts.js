@@ -46,7 +46,7 @@
 
   // The mark of a value says where it is; its intervals may reach far.
   function spot(datum) {
-    return (datum.querySelector(".mark, .mean, rect") ?? datum).getBoundingClientRect();
+    return (datum.querySelector(".mark, .mean, .cross, rect") ?? datum).getBoundingClientRect();
   }
 
   function show(datum) {

@@ -160,3 +160,21 @@ def test_the_other_cells_table_of_a_report_hides_rows_with_the_cells(run):
         for row, cell in zip(table.rows, table.cells, strict=True):
             first = row[0]
             assert words(getattr(first, "text", first) if not isinstance(first, str) else first) == labels[cell]
+
+
+def test_times_to_a_target_are_a_stair_with_crosses(tmp_path):
+    from tests.results.test_targets import _run
+
+    stored = results.read_run(_run(tmp_path, {"dice": "100 110 120", "bce": "50 90+ 40 45+", "focal": "9+ 9+ 9+"}))
+    summary = summarize(stored)
+    plot = charts.draw(stored, summary, {"targets.png": "Times."})["targets.png"]
+    told = sorted(title.text for title in plot.svg.iter("title"))
+    assert [text for text in told if text.startswith("dice")] == [
+        f"dice: {share} % of the seeds by step {step}" for share, step in ((100, 120), (33, 100), (67, 110))
+    ]
+    assert "bce: a seed ended at step 90 without the target" in told
+    assert sum(text.startswith("focal: a seed ended at step 9") for text in told) == 3
+    places = [[float(one) for one in key.get("d")[1:].replace("L", " ").split()] for key in plot.svg.iter("path")
+              if key.get("class") == "course"]  # fmt: skip
+    assert all(stair[::2] == sorted(stair[::2]) for stair in places), "time goes on"
+    assert all(stair[1::2] == sorted(stair[1::2], reverse=True) for stair in places), "and the share rises"
