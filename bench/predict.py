@@ -44,6 +44,7 @@ def main(
     window: Annotated[
         int | None, typer.Option(min=64, help="Predict the unscaled image in windows of this side, in pixels.")
     ] = None,
+    opacity: Annotated[float, typer.Option(min=0, max=1, help="Share of the class colour in an overlay.")] = 0.5,
 ) -> int:
     """Segment images with a trial's checkpoint: label ids (NAME.png) and an overlay (NAME-overlay.png) of each.
 
@@ -78,7 +79,7 @@ def main(
         def segment(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             labels = predict(picture)
             progress.advance(task)
-            return labels, overlay(picture, labels, colors)
+            return labels, overlay(picture, labels, colors, opacity)
 
         for source in sources:
             if isinstance(source, video.Video):

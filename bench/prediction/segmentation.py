@@ -111,18 +111,20 @@ def check_crf(sources: Sequence[Path | video.Video], classes: int, size: int | N
             )
 
 
-def overlay(picture: np.ndarray, labels: np.ndarray, colors: np.ndarray) -> np.ndarray:
-    """Mix half image and half class colour.
+def overlay(picture: np.ndarray, labels: np.ndarray, colors: np.ndarray, opacity: float = 0.5) -> np.ndarray:
+    """Mix an image with the colours of its classes. A class that is black, as backgrounds are, leaves it as it is.
 
     Args:
         picture: uint8 (H, W, 3).
         labels: class ids (H, W).
         colors: uint8 (C, 3).
+        opacity: share of the colour, 0..1.
 
     Returns:
-        uint8 (H, W, 3).
+        uint8 (H, W, 3), halves rounded up.
     """
-    return ((picture.astype(np.uint16) + colors[labels] + 1) // 2).astype(np.uint8)
+    shares = np.where(colors.any(axis=1), opacity, 0.0)[labels][..., None]
+    return np.floor(picture * (1 - shares) + colors[labels] * shares + 0.5).astype(np.uint8)
 
 
 Segment = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]

@@ -230,11 +230,14 @@ def test_windows_see_pictures_equalized_as_in_training(
     assert np.mean(labels == other) < 0.99
 
 
-def test_overlay_is_half_picture_and_half_colour() -> None:
-    picture = np.array([[[0, 100, 255], [255, 255, 255]]], np.uint8)
+def test_an_overlay_mixes_by_its_opacity_and_leaves_a_black_class_clear() -> None:
+    picture = np.array([[[0, 100, 255], [255, 7, 0]]], np.uint8)
     colors = np.array([(0, 0, 0), (200, 101, 255)], np.uint8)
-    # (0 + 200) / 2, (100 + 101) / 2 = 100.5 up, 255; and white on black 127.5 up.
-    np.testing.assert_array_equal(overlay(picture, np.array([[1, 0]]), colors), [[[100, 101, 255], [128, 128, 128]]])
+    labels = np.array([[1, 0]])
+    # (0 + 200) / 2, (100 + 101) / 2 = 100.5 up, 255; then a quarter: 50, 100.25, 255
+    np.testing.assert_array_equal(overlay(picture, labels, colors), [[[100, 101, 255], [255, 7, 0]]])
+    np.testing.assert_array_equal(overlay(picture, labels, colors, 0.25), [[[50, 100, 255], [255, 7, 0]]])
+    np.testing.assert_array_equal(overlay(picture, labels, colors, 1.0), [[[200, 101, 255], [255, 7, 0]]])
 
 
 @pytest.mark.parametrize(
