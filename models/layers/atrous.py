@@ -4,7 +4,8 @@ Keras passes a dilated `Conv2D` to `tf.nn.convolution`, which on a CPU rearrange
 Two facts make that unnecessary. First, taps that fall outside the map at every position multiply padding only, so rows
 and columns of the kernel that are a map's size away from the centre can be left out. At the small maps of training
 crops most of a wide-rate kernel is left out. Second, `tf.nn.conv2d` takes dilations directly. A sum over the taps that
-land inside (slice, 1x1 product, pad, add) took up to 2.4 times as long: `python -m bench.perf.atrous`.
+land inside (slice, 1x1 product, pad, add) took up to 2.4 times as long: `python -m bench.perf.atrous`. A CPU without
+oneDNN has no gradient of `tf.nn.conv2d` with dilations, so there the map is rearranged after all.
 
 Depthwise convolution is different. On a CPU `DepthwiseConv2dNative` accepts dilations and computes the right values,
 but its gradients are those without dilation (seen in TensorFlow 2.15 and 2.21). `tf.nn.depthwise_conv2d` is right and
@@ -125,11 +126,11 @@ def _rates(kernel: tf.Tensor, rates: Sequence[int]) -> list[int]:
 
 
 @functools.cache
-def _half_gradients(dtype: tf.DType) -> bool:
+def _differentiates(dtype: tf.DType) -> bool:
     """Return whether this machine differentiates a dilated `tf.nn.conv2d` in this type.
 
-    A CPU without AVX-512 refuses half precision. Without oneDNN it refuses single precision too, so
-    `bench.core.prepare_process` turns oneDNN on.
+    A CPU without AVX-512 refuses half precision. Without oneDNN it refuses single precision too. That is TensorFlow's
+    default on some processors, so `bench.core.prepare_process` turns oneDNN on.
     """
     try:
         with tf.init_scope():  # no tape records here
@@ -186,9 +187,12 @@ class AtrousConv2D(_Dense, keras.layers.Conv2D):
 def _convolved(inputs: tf.Tensor, kernel: tf.Tensor, rates: Sequence[int], padding: str) -> tf.Tensor:
     rates, dtype = _rates(kernel, rates), inputs.dtype
     kernel = tf.cast(kernel, dtype)
-    if dtype.size == 2 and rates != [1, 1] and not _half_gradients(dtype):
+    if dtype.size == 2 and rates != [1, 1] and not _differentiates(dtype):
         inputs, kernel = tf.cast(inputs, tf.float32), tf.cast(kernel, tf.float32)
-    return tf.cast(tf.nn.conv2d(inputs, kernel, 1, padding.upper(), dilations=rates), dtype)
+    # `tf.nn.convolution` rearranges the map into small ones: slower, but any machine differentiates it.
+    direct = rates == [1, 1] or _differentiates(inputs.dtype)
+    convolution = tf.nn.conv2d if direct else tf.nn.convolution
+    return tf.cast(convolution(inputs, kernel, 1, padding.upper(), dilations=rates), dtype)
 
 
 @register

@@ -1,6 +1,10 @@
 """The fast atrous convolutions against a literal sum over taps, and against the Keras layers they replace."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,6 +14,7 @@ import tensorflow as tf
 
 import models
 from models.compat import depthwise_kernel
+from models.layers import atrous
 from models.layers.atrous import AtrousPooling2D, Border
 
 CASES = [  # height, width, rate, kernel
@@ -150,3 +155,42 @@ def test_half_precision_has_a_gradient_on_any_processor(policy: str) -> None:
             value = tf.reduce_sum(tf.square(tf.cast(layer(image), tf.float32)))
         found.append(np.asarray(tape.gradient(value, layer.trainable_variables[0])))
     np.testing.assert_allclose(found[0], found[1], rtol=0, atol=0.02 * np.abs(found[1]).max())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(("height", "width", "rate", "size"), CASES[:3])
+def test_where_dilated_convolutions_have_no_gradient_none_is_asked_for(
+    height: int, width: int, rate: int, size: int, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The value and the gradients stay. `test_every_family_trains_without_onednn` runs on such a TensorFlow."""
+    image = tf.random.stateless_normal((2, height, width, 6), (1, 2))
+    layer = models.AtrousConv2D(4, size, padding="same", dilation_rate=rate, use_bias=False, dtype=dtype)
+    layer.build(image.shape)
+    kernel = getattr(layer.kernel, "value", layer.kernel) if keras.__version__ >= "3" else layer.kernel
+
+    def call(values: tf.Tensor) -> tf.Tensor:
+        return tf.cast(layer(values), tf.float32)
+
+    direct = _value_and_gradients(call, image, kernel)
+    monkeypatch.setattr(atrous, "_differentiates", lambda dtype: False)
+    rearranged = _value_and_gradients(call, image, kernel)
+    for one, other in zip(rearranged, direct, strict=True):
+        tolerance = 1e-5 if dtype == "float32" else 2e-2
+        np.testing.assert_allclose(one, other, rtol=0, atol=tolerance * max(1, np.abs(other).max()))
+    graph = tf.function(call).get_concrete_function(image).graph
+    dilations = [list(op.get_attr("dilations")) for op in graph.get_operations() if op.type == "Conv2D"]
+    assert dilations == [[1, 1, 1, 1]]
+
+
+@pytest.mark.slow
+def test_every_family_trains_without_onednn() -> None:
+    """As in a user's own loop on a processor without AVX-512, where TensorFlow turns oneDNN off."""
+    worker = Path(__file__).with_name("onednn_off_worker.py")
+    environment = os.environ | {
+        "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": str(worker.parents[2])
+    }  # fmt: skip
+    done = subprocess.run([sys.executable, worker], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = done.stdout.splitlines()
+    assert len(lines) >= 20
+    assert all(line.endswith(" True") for line in lines), lines
