@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from models.encoder.output_stride import with_output_stride
     from models.encoder.weights import check_weights, in_a_line
     from models.inference import predict
-    from models.inference.cost import Cost, cost_of, model_cost
-    from models.inference.export import export
+    from models.inference.cost import Cost, cost_of, forward_cost, model_cost
+    from models.inference.export import export, export_litert, export_onnx
     from models.inference.predict import label_map, labels, probabilities, scores, sliding
     from models.layers.atrous import AtrousConv2D, AtrousDepthwiseConv2D
     from models.layers.blocks import CropLike, PadToMultiple

@@ -41,6 +41,7 @@ class Cell:
     `gradient` is the scale of the loss's gradient relative to cross-entropy, before training and at a margin of 3.
     `eval_images_per_second` is the speed of the evaluation as trained. `chance` is the probability of the highest true
     mIoU. `clocks` holds seconds by phase. `memory` holds the MiB of each seed by kind of peak.
+    `parameters` and `forward_gflop`, of one training image, are those of the model; NaN in older records.
     """
 
     key: str
@@ -59,6 +60,8 @@ class Cell:
     chance: float
     clocks: dict[str, float]
     memory: dict[str, tuple[float, ...]]
+    parameters: float
+    forward_gflop: float
 
 
 @dataclass(frozen=True)
@@ -390,4 +393,6 @@ def _cell(
         chance=chance,
         clocks={name: float(done[f"{name}_s"].mean()) for name in ("init", "compile", "train", "eval", "io")},
         memory={name: tuple(done[name].dropna().tolist()) for name in ("peak_rss_mb", "peak_gpu_mb")},
+        parameters=float(trials["parameters"].max()),
+        forward_gflop=float(trials["forward_gflop"].max()),
     )

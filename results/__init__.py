@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Epoch,
         Failure,
         Memory,
+        ModelCost,
         Record,
         Reference,
         Target,

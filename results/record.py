@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 SCORING_VERSION = 2
 """Of the rule that gives a picture its label map. Scores of two versions are of two things, and are not compared.
@@ -63,12 +63,14 @@ def _with_target_in_full(old: dict[str, Any]) -> dict[str, Any]:
 # 2: views may hold `published`. 3: failed views. 4: the version of the scoring, which was 1 until then.
 # 5: the state of the machine during each window, and the reference. 6: targets of any score, with steps and CPU
 # seconds, also of a training that did not reach them; the CPU seconds of the trial; metrics of the user's own.
+# 7: the cost of the model.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: lambda old: {**old, "schema_version": 2},
     2: lambda old: {**old, "schema_version": 3},
     3: lambda old: {**old, "schema_version": 4, "scoring": 1},
     4: _without_state,
     5: _with_target_in_full,
+    6: lambda old: {**old, "schema_version": 7},
 }
 
 Status = Literal["ok", "oom", "diverged", "timeout", "crashed", "interrupted", "invalid"]
@@ -171,6 +173,17 @@ class TrainedLoss(_Part):
 
     params: Object = {}
     gradient_scale: GradientScale = GradientScale()
+
+
+class ModelCost(_Part):
+    """Cost of the model: weights, moving statistics included, and GFLOP of the forward pass of one training image.
+
+    A multiply and add counts as 2. `size` is the side of the training image in pixels.
+    """
+
+    parameters: Count = None
+    forward_gflop: Real = None
+    size: Count = None
 
 
 class TrainMetrics(_Part):
@@ -370,7 +383,7 @@ class Record(_Part):
     `SCORING_VERSION` of its scores.
     """
 
-    schema_version: Literal[6] = 6
+    schema_version: Literal[7] = 7
     scoring: Annotated[int, Field(ge=1)] = SCORING_VERSION
     trial: str
     cell: str
@@ -384,6 +397,7 @@ class Record(_Part):
     finished: Time | None = None
     dataset: Dataset | None = None
     objective: TrainedLoss | None = None
+    cost: ModelCost | None = None
     environment: Object = {}
     clocks: Clocks = Clocks()
     history: list[Epoch] = []

@@ -45,6 +45,8 @@ _NUMBERS = (
     "target_cpu_seconds",
     "gradient_scale",
     "gradient_scale_at_margin_3",
+    "parameters",
+    "forward_gflop",
 )
 # The numbers that can be compared: those of a view, then those of the trial.
 VIEW_METRICS = _NUMBERS[: _NUMBERS.index("images_per_second")]
@@ -74,8 +76,8 @@ def load(path: StrPath | Sequence[StrPath]) -> pd.DataFrame:
         - Other numbers of the view: `loss_value`, `eval_images_per_second`, `images`.
         - Numbers of the trial: `images_per_second` in training and `images_per_100_gflop`, the same relative to its
           reference, `throughput_comparable`, `input_share`, seconds `*_s` (`start_s`: until the first step is over),
-          peaks in MiB, `gradient_scale`, ... `scoring` is the version of the scores; scores are
-          comparable within one version only.
+          peaks in MiB, `gradient_scale`, `parameters` of the model, `forward_gflop` of one training image, ...
+          `scoring` is the version of the scores; scores are comparable within one version only.
         - The time to the target score `target_value` of `target_metric`, in trials that reached it:
           `target_epoch`, `target_steps`, `target_seconds` and `target_cpu_seconds` of training. `target_reached` is
           false in the others.
@@ -165,6 +167,8 @@ def _of_trial(record: Record) -> dict[str, Any]:
         **_of_target(target),
         "gradient_scale": record.objective and record.objective.gradient_scale.initial,
         "gradient_scale_at_margin_3": record.objective and record.objective.gradient_scale.at_margin_3,
+        "parameters": record.cost and record.cost.parameters,
+        "forward_gflop": record.cost and record.cost.forward_gflop,
     }
 
 

@@ -33,6 +33,7 @@ class Facts:
     cores: int = field(default_factory=usable_cores)
     dataset: dict[str, Any] | None = None
     objective: dict[str, Any] | None = None
+    cost: dict[str, Any] | None = None
     memory: dict[str, float | None] | None = None
     training: TrainingHistory | None = None
     artefacts: list[results.Artefact] = field(default_factory=list)
@@ -48,6 +49,7 @@ class Facts:
             "environment": self.environment,
             "dataset": self.dataset,
             "objective": self.objective,
+            "cost": self.cost,
             "memory": self.memory or memory_peaks(gpus),
             "clocks": self.timer.as_dict(),
             "history": self.training.history if self.training else [],

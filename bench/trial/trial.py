@@ -87,6 +87,7 @@ def _complete(
         # Imported here for three reasons: the process has to be prepared before TensorFlow is imported, the import
         # counts as set-up, and the record reports an import that fails or is interrupted.
         from bench.trial.artefacts import save
+        from bench.trial.costs import cost
         from bench.trial.fit import fit
         from bench.trial.own_metrics import with_own_metrics
         from bench.trial.scoring import choose_reported, score_reported_weights
@@ -103,6 +104,7 @@ def _complete(
     resident = resident_rate(prepared, timer, shared)  # changes the weights; the next line sets them again
     views = with_own_metrics(score_reported_weights(prepared, reported, facts), spec.eval.metrics)
     save(prepared, reported, folder, facts)
+    facts.cost = cost(prepared, timer)  # last: tracing the model once more must not disturb what is timed
     speed = throughput(spec, history, resident, shared, facts.cores)
     return {"views": views, "throughput": speed, **_milestones(spec, history, timer)}
 

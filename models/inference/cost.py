@@ -60,15 +60,29 @@ def cost_of(model: Any, size: tuple[int, int], trained: Any = None) -> Cost:
     """Compute the cost of a built model, (B, H, W, 3) to (B, H, W, C); `trained` is the model to train, if another."""
     import tensorflow as tf
 
+    parameters, flops = forward_cost(model, size)
+    image = tf.TensorSpec((1, *size, 3), tf.float32)
+    return Cost(parameters, flops, activation_bytes=_kept_for_backward(trained or model, image))
+
+
+def forward_cost(model: Any, size: tuple[int, int]) -> tuple[int, int]:
+    """Count the parameters of a built model, and the operations of its forward pass for one image, as in `Cost`.
+
+    Args:
+        model: (B, H, W, 3) to (B, H, W, C).
+        size: height and width of the image, pixels.
+
+    Raises:
+        ValueError: a size below 1.
+    """
+    import tensorflow as tf
+
     if min(size) < 1:
         raise ValueError(f"size must be positive, got {size}")
     image = tf.TensorSpec((1, *size, 3), tf.float32)
     forward = tf.function(lambda images: model(images, training=False), autograph=False).get_concrete_function(image)
-    return Cost(
-        parameters=int(sum(math.prod(weight.shape) for weight in model.weights)),
-        flops=sum(map(_flops, forward.graph.get_operations())),
-        activation_bytes=_kept_for_backward(trained or model, image),
-    )
+    parameters = int(sum(math.prod(weight.shape) for weight in model.weights))
+    return parameters, sum(map(_flops, forward.graph.get_operations()))
 
 
 # --- operations ------------------------------------------------------------------------------------------------------

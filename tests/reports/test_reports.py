@@ -174,9 +174,37 @@ def test_figures_are_pictures_and_equal_records_give_equal_bytes(run):
 def test_one_seed_gives_no_interval_and_says_so(tmp_path):
     folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], seeds=1, classes=1, comparable=False, pictures=0)
     text = reports.write(folder).read_text()
+    assert "One seed per cell shows no spread, so the noise is unknown" in text
+    assert "No intervals: one seed per cell shows no spread." in text
+    assert "No cell has seeds that differ" not in text
     assert "no difference can be tested" in text
     assert "±" not in text
     assert "Images/s cannot be compared between these trials: 2 trials shared one machine's cores." in text
+
+
+def test_the_cost_of_the_models_is_told_once_if_they_share_it_and_per_cell_if_not(tmp_path):
+    folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], seeds=2, pictures=0)
+    assert "GFLOP" not in reports.write(folder).read_text(), "records that do not tell it"
+    stored = results.read_run(folder).trials
+
+    def told(by_label):
+        for one in stored:
+            cost = {"parameters": by_label[one.record.label], "forward_gflop": 1.25, "size": 160}
+            results.write(one.folder, one.record.model_copy(update={"cost": results.ModelCost(**cost)}))
+        return reports.write(folder).read_text()
+
+    text = told({"dice": 4_560_000, "bce": 4_560_000})
+    assert "Every model has 4.56 M parameters and takes 1.25 GFLOP for the forward pass of one training image." in text
+    text = told({"dice": 4_560_000, "bce": 12_000_000})
+    (head,) = (line for line in text.splitlines() if line.startswith("| cell | mIoU, %"))
+    assert [name.strip() for name in head.split("|")][6:8] == ["parameters, M", "GFLOP"]
+    rows = [
+        [part.strip() for part in line.split("|")] for line in text.splitlines() if line.count("|") == head.count("|")
+    ]
+    assert {row[6] for row in rows} >= {"4.56", "12.00"}
+    frame = results.load(folder)
+    assert set(frame["parameters"]) == {4_560_000, 12_000_000}
+    assert set(frame["forward_gflop"]) == {1.25}
 
 
 def test_scores_of_an_older_version_stand_beside_no_newer_ones(tmp_path):

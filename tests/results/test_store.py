@@ -58,7 +58,7 @@ def test_a_record_is_its_own_round_trip_and_strict_json(tmp_path):
         {"artefacts": [{"kind": "log", "path": "../x", "sha256": "0" * 64}]},
         {"artefacts": [{"kind": "log", "path": "/x", "sha256": "0" * 64}]},
         {"started": "2026-01-01T00:00:00"},
-        {"schema_version": 7},
+        {"schema_version": 8},
         {"scoring": 0},
     ],
 )
@@ -75,9 +75,9 @@ def test_what_the_schema_does_not_know_is_refused(changes):
         (lambda text: "[1, 2]", "object is expected, found list"),
         (lambda text: text.replace('"miou": 0.5', '"miou": NaN'), "NaN is not JSON"),
         (lambda text: text.replace('"seed": 0', '"seed": "x"'), "seed: "),
-        (lambda text: text.replace('"schema_version": 6', '"schema_version": 99'), "version 99 is newer"),
-        (lambda text: text.replace('"schema_version": 6', '"schema_version": 0'), "version 0 is not known"),
-        (lambda text: text.replace('"schema_version": 6', '"version": 2'), "no schema_version"),
+        (lambda text: text.replace('"schema_version": 7', '"schema_version": 99'), "version 99 is newer"),
+        (lambda text: text.replace('"schema_version": 7', '"schema_version": 0'), "version 0 is not known"),
+        (lambda text: text.replace('"schema_version": 7', '"version": 2'), "no schema_version"),
     ],
 )
 def test_a_damaged_record_is_refused_in_one_line_that_names_it(tmp_path, damage, reason):
@@ -93,7 +93,7 @@ def test_a_damaged_record_is_refused_in_one_line_that_names_it(tmp_path, damage,
 def test_old_records_climb_the_migrations(tmp_path, monkeypatch):
     monkeypatch.setitem(schema.MIGRATIONS, 0, lambda old: {**old, "schema_version": 1, "label": old["label"].upper()})
     path = results.write(tmp_path, make())
-    path.write_text(path.read_text().replace('"schema_version": 6', '"schema_version": 0'))
+    path.write_text(path.read_text().replace('"schema_version": 7', '"schema_version": 0'))
     assert results.read(path).label == "DICE"
 
 

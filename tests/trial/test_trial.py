@@ -151,6 +151,16 @@ def test_the_record_has_the_loss_as_it_was_trained(finished):
     assert record.objective.gradient_scale.initial == pytest.approx(1, rel=1e-3)
 
 
+def test_the_record_has_the_cost_of_the_model(finished, thin_resnet):
+    import models
+
+    record, _ = finished
+    spec = models.ModelSpec(**record.spec["model"])
+    cost = models.model_cost(spec, len(record.dataset.class_names), 64)  # traced here in single precision
+    assert record.cost == results.ModelCost(parameters=cost.parameters, forward_gflop=cost.flops / 1e9, size=64)
+    assert 0.001 < record.cost.forward_gflop < 10
+
+
 def test_views_are_of_the_same_weights_and_differ(finished):
     record, _ = finished
     val = {view.view: view for view in record.views if view.split == "val"}

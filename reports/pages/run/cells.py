@@ -4,7 +4,7 @@ import math
 
 from reports.document import Block, Field, Heading, Link, Paragraph, Table, Text, Tone
 from reports.format import DASH, chance, estimate, number, percent, significant
-from reports.pages.phrases import listed, ok_first
+from reports.pages.phrases import listed, no_spread, ok_first
 from reports.pages.run.targets import field_of
 from reports.summary import Cell, Summary
 
@@ -14,6 +14,8 @@ _WEIGHTS = {
     "last": "the weights of the last step",
 }
 
+_COST = ["parameters, M", "GFLOP"]
+
 
 def table(summary: Summary) -> list[Block]:
     """Return the table of results, how to read it, and further columns; with several data sets, one of each per set."""
@@ -21,11 +23,13 @@ def table(summary: Summary) -> list[Block]:
         return [block for name, part in summary.parts.items() for block in (Heading(name, level=3), *table(part))]
     tested, evaluated = bool(summary.test), any(cell.eval_images_per_second > 0 for cell in summary.cells)
     head = ["cell", "mIoU, %", *(["test mIoU, %"] if tested else []), "group", "seeds", "images/s"]
-    head += [*(["evaluation images/s"] if evaluated else []), *_aimed(summary), "training, s", "trials"]
+    head += [*(["evaluation images/s"] if evaluated else []), *_aimed(summary)]
+    head += [*(_COST if _costs_differ(summary) else []), "training, s", "trials"]
     rows = [_row(summary, cell, tested, evaluated) for cell in summary.cells]
     words = frozenset({"cell", "group", "trials"})
     cells = tuple(cell.key for cell in summary.cells)
-    return [Table(head, rows, words, cells=cells), Paragraph(_how(summary)), *_tested(summary), *_further(summary)]
+    below = [Paragraph(_how(summary)), *_shared_cost(summary), *_tested(summary), *_further(summary)]
+    return [Table(head, rows, words, cells=cells), *below]
 
 
 def _row(summary: Summary, cell: Cell, tested: bool, evaluated: bool) -> list[Field | Text]:
@@ -40,6 +44,7 @@ def _row(summary: Summary, cell: Cell, tested: bool, evaluated: bool) -> list[Fi
         Field(number(cell.images_per_second, 1), cell.images_per_second),
         *([Field(number(cell.eval_images_per_second, 1), cell.eval_images_per_second)] if evaluated else []),
         *([_to_target(summary, cell)] if _aimed(summary) else []),
+        *(_cost(cell) if _costs_differ(summary) else []),
         number(cell.train_s, 0),
         Field(status, None, tone),
     ]
@@ -54,6 +59,32 @@ def _aimed(summary: Summary) -> list[str]:
 def _to_target(summary: Summary, cell: Cell) -> Field:
     own = summary.targets.get(cell.key)
     return field_of(own.steps) if own else Field(DASH, math.nan)
+
+
+def _costs(summary: Summary) -> set[tuple[float, float]]:
+    found = {(cell.parameters, cell.forward_gflop) for cell in summary.cells}
+    return {one for one in found if not any(map(math.isnan, one))}
+
+
+def _costs_differ(summary: Summary) -> bool:
+    return len(_costs(summary)) > 1
+
+
+def _cost(cell: Cell) -> list[Field | Text]:
+    return [
+        Field(number(cell.parameters / 1e6, 2), cell.parameters),
+        Field(number(cell.forward_gflop, 2), cell.forward_gflop),
+    ]
+
+
+def _shared_cost(summary: Summary) -> list[Block]:
+    """Return the cost of the model that all cells share; empty if they differ, or if no record tells it."""
+    found = _costs(summary)
+    if len(found) != 1:
+        return [Paragraph("GFLOP: forward pass of one training image.")] if found else []
+    ((parameters, gflop),) = found
+    words = f"Every model has {number(parameters / 1e6, 2)} M parameters and takes {number(gflop, 2)} GFLOP"
+    return [Paragraph(f"{words} for the forward pass of one training image.")]
 
 
 def _on_test(summary: Summary, cell: Cell) -> Field:
@@ -109,7 +140,7 @@ def _how(summary: Summary) -> str:
     if methods & {"pooled", "own"}:
         note = f"mIoU: mean ± 95 % interval on the {summary.judged_on} split, noise shared by the cells. {note}"
     elif methods:
-        note = f"No intervals: no cell has seeds that differ. {note}"
+        note = f"No intervals: {no_spread(summary.seeds)}. {note}"
     own = [cell.label for cell in summary.measured if cell.interval.method == "own"]
     if own:
         note += f" Outliers in noise, each with its own interval: {listed(own)}."

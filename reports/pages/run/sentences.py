@@ -7,7 +7,7 @@ import results
 from reports.advice import judged_views
 from reports.document import Block, Bold, Inline, Items, Paragraph, Text, inlines
 from reports.format import chance, estimate, number, percent
-from reports.pages.phrases import listed, ok_first
+from reports.pages.phrases import listed, no_spread, ok_first
 from reports.pages.run.advising import advice, carries, of_view
 from reports.summary import ALPHA, POWER, Summary
 from results import counted
@@ -53,7 +53,8 @@ def standing(summary: Summary) -> list[Block]:
         return _alone(winner, summary)
     tested = {pair: p for pair, p in summary.ranking.p.items() if not math.isnan(p)}
     if not tested:
-        unknown = "No cell has seeds that differ, so the noise is unknown: "
+        why = no_spread(summary.seeds)
+        unknown = f"{why[0].upper()}{why[1:]}, so the noise is unknown: "
         return [Paragraph([*winner, unknown, Bold("no difference can be tested.")], "unsure")]
     clear, words = _standing(summary)
     return [Paragraph([*winner, *words], "good" if clear else "unsure")]
