@@ -30,6 +30,7 @@ from bench.plan import (
     make,
     place,
     this_machine,
+    time_estimate,
     why_unplaceable,
 )
 
@@ -87,10 +88,13 @@ def start(request: RunRequest, frontend: Frontend) -> Outcome:
                 return _preview(*planned, nodes, request, console)
         plan, data = planned
         _check_cluster(plan, nodes, data)
+        told = time_estimate(plan, data, out, nodes, request.address is None)
         name = request.name or _name(plan)
         folder = RunFolder.create(out, name, _manifest(request, what, plan), plan, describe(), request.address)
         dry_run.notes(plan, data, console)
         plan = longest_first(plan, data, out, nodes)
+        if told:
+            console.print(f"This run takes {told}.", soft_wrap=True)
         return execute(plan, folder, request.policy, frontend, request.track, request.address)
 
 

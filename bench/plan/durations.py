@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -97,24 +98,35 @@ def forecast(
 
     Args:
         plan: the placed trials.
-        costs: by cell, as `costs` returns them.
+        costs: by cell, as `costs` returns them; empty if earlier records tell the seconds of every cell.
         earlier: folder of runs whose records give the speed.
         accelerators: kinds of GPU that the trials will have, as this machine or the cluster names them.
     """
     specs = [cell.spec for cell in plan.grid.cells]
-    work = {spec.cell: _flops(spec, costs[spec.cell][1].flops) for spec in specs}
-    known = [record for record in _newest(earlier) if _same_devices(record, plan.gpus, accelerators)]
-    trainings = [_trainings(plan.grid, spec) for spec in specs]
-    total = sum(work[spec.cell] * often for spec, often in zip(specs, trainings, strict=True))
+    work = {spec.cell: _flops(spec, costs[spec.cell][1].flops) if costs else math.nan for spec in specs}
+    known = known_records(earlier, plan.gpus, accelerators)
+    times = [trainings(plan.grid, spec) for spec in specs]
+    total = sum(work[spec.cell] * often for spec, often in zip(specs, times, strict=True))
     told = [one for spec in specs if (one := _seconds(spec, work, known))]
     hours = None
     if len(told) == len(specs):
-        share = [_devices(spec.placement.gpus) * often / 3600 for spec, often in zip(specs, trainings, strict=True)]
+        share = [_devices(spec.placement.gpus) * often / 3600 for spec, often in zip(specs, times, strict=True)]
         least, typical, most = (sum(t[i] * s for t, s in zip(told, share, strict=True)) for i in range(3))
         hours = least, typical, most
     seconds = {spec.cell: one[1] for spec, one in zip(specs, told, strict=True)} if hours else work
     used = sum(record.cell in work for record in known)
     return Forecast(total, hours, "GPU" if plan.gpus else "trial", used, seconds)
+
+
+def known_records(earlier: Path, gpus: int, accelerators: Collection[str] = ()) -> list[results.Record]:
+    """Return the newest complete records of a folder of runs that were made on such devices.
+
+    Args:
+        earlier: folder of runs.
+        gpus: number of GPUs of a trial; 0 for a CPU like that of this machine.
+        accelerators: as for `forecast`.
+    """
+    return [record for record in _newest(earlier) if _same_devices(record, gpus, accelerators)]
 
 
 def longest_first(plan: Plan, found: Mapping[DataSpec, Dataset], earlier: Path, nodes: Sequence[Machine]) -> Plan:
@@ -177,7 +189,7 @@ def _devices_of(record: results.Record) -> int:
     return _devices(record.spec.get("placement", {}).get("gpus", 0))
 
 
-def _trainings(grid: Grid, spec: TrialSpec) -> float:
+def trainings(grid: Grid, spec: TrialSpec) -> float:
     """Return how often a cell is trained: once per seed, plus its search in units of whole trainings."""
     if grid.search is None:
         return grid.seeds

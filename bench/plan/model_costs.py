@@ -10,6 +10,7 @@ import functools
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
@@ -53,6 +54,30 @@ def costs(wanted: Iterable[Sized]) -> dict[Sized, Cost]:
             except (ValueError, TypeError, ImportError, AttributeError) as error:  # of code of the user's own, too
                 raise UsageError(f"a model of the plan cannot be built: {str(error).splitlines()[0]}") from None
     return found
+
+
+class Speed(NamedTuple):
+    """What a process of this machine takes: seconds until a model has run once, and of a forward pass of a batch."""
+
+    start_s: float
+    forward_s: float
+
+
+def measured(one: Sized, batch: int) -> Speed:
+    """Measure a model once on the CPU of this machine, in a process of its own.
+
+    Args:
+        one: the model and the size of its image.
+        batch: images per batch.
+
+    Raises:
+        UsageError: the model cannot be built or cannot take its image.
+    """
+    with ProcessPoolExecutor(1, get_context("spawn"), initializer=_prepare) as pool:
+        try:
+            return pool.submit(_measure, one, batch).result()
+        except ValueError as error:
+            raise UsageError(f"a model of the plan cannot be built: {str(error).splitlines()[0]}") from None
 
 
 def _path(one: Sized) -> Path:
@@ -106,3 +131,22 @@ def _cost(wanted: Sized) -> Cost:
 
     keras.mixed_precision.set_global_policy(wanted.precision)
     return model_cost(wanted.model, wanted.classes, wanted.size)
+
+
+def _measure(wanted: Sized, batch: int) -> Speed:
+    import keras
+    import numpy as np
+    import psutil
+    import tensorflow as tf
+
+    from models import build
+
+    keras.mixed_precision.set_global_policy(wanted.precision)
+    model = build(wanted.model.model_copy(update={"weights": "none"}), wanted.classes)
+    forward = tf.function(lambda images: model(images, training=False), autograph=False)
+    images = tf.constant(np.full((batch, wanted.size, wanted.size, 3), 127, np.float32))
+    forward(images)
+    started = time.time() - psutil.Process().create_time()
+    begun = time.perf_counter()
+    tf.reshape(forward(images), [-1])[:1].numpy()
+    return Speed(started, time.perf_counter() - begun)
