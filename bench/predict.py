@@ -10,16 +10,17 @@ import numpy as np
 import typer
 from rich.progress import Progress
 
-from bench.core import EXIT_OK, UsageError, check_rooms, cli, command, own_code, prepare_process, start
+from bench.core import EXIT_OK, UsageError, check_rooms, cli, command, prepare_process, start
 from bench.execution import writable
 from bench.prediction import (
     check_crf,
     checkpoint_of,
     choose_trial,
     list_sources,
+    make_parts_importable,
     overlay,
     predictor,
-    run_of,
+    scale_factors,
     segment_image,
     segment_video,
     spec_of,
@@ -53,7 +54,7 @@ def main(
     Exit status: 0 done, 2 usage.
     """
     check_rooms()
-    factors = _scales(scales)
+    factors = scale_factors(scales)
     stored = choose_trial(run, trial)
     spec, checkpoint = spec_of(stored), checkpoint_of(stored)
     if row_of(spec.model.backbone).fixed_size and (factors != [1] or window):
@@ -62,9 +63,7 @@ def main(
         )
     sources = list_sources(images)
     _empty(out)
-    own_code.make_importable(spec.own_code, own_code.kept(spec.own_code.values(), run_of(stored) / "code"))
-    parts = [name for name in (spec.model.backbone, spec.model.head) if own_code.is_own(name)]
-    own_code.verify({name: spec.own_code[name] for name in parts})
+    make_parts_importable(stored, spec)
     prepare_process()
     dataset = stored.record.dataset
     assert dataset is not None  # a trial with weights has read its data
@@ -100,21 +99,6 @@ def _summary(sources: Sequence[Path | video.Video]) -> str:
     videos = sum(isinstance(source, video.Video) for source in sources)
     counts = {"picture": len(sources) - videos, "video": videos}
     return ", ".join(f"{count} {noun}{'s' * (count > 1)}" for noun, count in counts.items() if count)
-
-
-def _scales(text: str) -> list[float]:
-    """Return the numbers of `--scales`.
-
-    Raises:
-        UsageError: one is no number, or not above 0 and at most 8.
-    """
-    try:
-        found = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(f"--scales {text!r}: expected numbers separated by commas, such as 0.5,1,1.5") from None
-    if not all(0 < scale <= 8 for scale in found):
-        raise UsageError(f"--scales {text!r}: each must be above 0 and at most 8")
-    return found
 
 
 def _empty(out: Path) -> None:

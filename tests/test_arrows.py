@@ -26,6 +26,7 @@ MAY = {
     "revisions": {"core", "plan", "results", "spec", "trial"},
     "bisection": {"core", "plan", "results", "revisions"},
     "versus": {"core", "execution", "plan", "results", "revisions", "spec"},
+    "export": {"core", "data", "models", "prediction", "reports", "results", "spec"},
     "study": {"core", "reports", "results"},
     "losses": set(),
     "models": set(),

@@ -73,10 +73,11 @@ def measured(one: Sized, batch: int) -> Speed:
     Raises:
         UsageError: the model cannot be built or cannot take its image.
     """
-    with ProcessPoolExecutor(1, get_context("spawn"), initializer=_prepare) as pool:
+    told = (_own(one.model), own_code.places())
+    with ProcessPoolExecutor(1, get_context("spawn"), initializer=_prepare, initargs=told) as pool:
         try:
             return pool.submit(_measure, one, batch).result()
-        except ValueError as error:
+        except (ValueError, TypeError, ImportError, AttributeError) as error:  # of code of the user's own, too
             raise UsageError(f"a model of the plan cannot be built: {str(error).splitlines()[0]}") from None
 
 

@@ -4,8 +4,23 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.prediction import video
-    from bench.prediction.inputs import checkpoint_of, choose_trial, list_sources, run_of, spec_of
-    from bench.prediction.segmentation import check_crf, overlay, predictor, segment_image, segment_video
+    from bench.prediction.inputs import (
+        checkpoint_of,
+        choose_trial,
+        list_sources,
+        make_parts_importable,
+        run_of,
+        scale_factors,
+        spec_of,
+    )
+    from bench.prediction.segmentation import (
+        check_crf,
+        overlay,
+        predictor,
+        segment_image,
+        segment_video,
+        trained_model,
+    )
 else:
     from bench.core.lazy import face
 

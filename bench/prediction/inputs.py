@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import results
-from bench.core import UsageError, nearest
+from bench.core import UsageError, nearest, own_code
 from bench.data import IMAGE_SUFFIXES, check_image
 from bench.prediction import video
 from bench.spec import TrialSpec, parse
@@ -56,6 +56,17 @@ def spec_of(stored: results.Stored) -> TrialSpec:
             "choose another"
         )
     return parse(stored.record.spec, f"{stored.folder}: spec")
+
+
+def make_parts_importable(stored: results.Stored, spec: TrialSpec) -> None:
+    """Make backbone and head of a trial importable if they are code of the user's own, which its run keeps.
+
+    Raises:
+        UsageError: they are not there, or are others than those that were trained.
+    """
+    own_code.make_importable(spec.own_code, own_code.kept(spec.own_code.values(), run_of(stored) / "code"))
+    parts = [name for name in (spec.model.backbone, spec.model.head) if own_code.is_own(name)]
+    own_code.verify({name: spec.own_code[name] for name in parts})
 
 
 def checkpoint_of(stored: results.Stored) -> Path:
@@ -121,3 +132,18 @@ def _moves(path: Path) -> bool:
 def _outputs(path: Path) -> tuple[str, str]:
     """Return the names of the files or folders that a prediction of this file writes: labels and overlay."""
     return (path.stem, f"{path.stem}-overlay.mp4") if _moves(path) else (f"{path.stem}.png", f"{path.stem}-overlay.png")
+
+
+def scale_factors(text: str) -> list[float]:
+    """Return the numbers of `--scales`.
+
+    Raises:
+        UsageError: one is no number, or not above 0 and at most 8.
+    """
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--scales {text!r}: expected numbers separated by commas, such as 0.5,1,1.5") from None
+    if not all(0 < scale <= 8 for scale in found):
+        raise UsageError(f"--scales {text!r}: each must be above 0 and at most 8")
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -13,6 +14,22 @@ from bench.data import read_image
 from bench.prediction import video
 from bench.spec import TrialSpec
 from models import row_of
+
+
+def trained_model(spec: TrialSpec, checkpoint: Path, classes: int) -> Any:
+    """Build the model of a trial with its weights: (B, H, W, 3) in 0..255 to logits (B, H, W, classes).
+
+    Raises:
+        UsageError: the weights do not fit the trial's model.
+    """
+    import models
+
+    model = models.build(spec.model.model_copy(update={"weights": "none"}), classes)
+    try:
+        model.load_weights(str(checkpoint))
+    except (ValueError, KeyError, OSError) as error:
+        raise UsageError(f"{checkpoint} does not fit the trial's model: {models.in_a_line(error)}") from None
+    return model
 
 
 def predictor(
@@ -40,13 +57,9 @@ def predictor(
 
     import models
     from bench.data import prepared, seen, squared
-    from models import in_a_line, label_map, labels, probabilities, scores, sliding
+    from models import label_map, labels, probabilities, scores, sliding
 
-    model = models.build(spec.model.model_copy(update={"weights": "none"}), classes)
-    try:
-        model.load_weights(str(checkpoint))
-    except (ValueError, KeyError, OSError) as error:
-        raise UsageError(f"{checkpoint} does not fit the trial's model: {in_a_line(error)}") from None
+    model = trained_model(spec, checkpoint, classes)
     square = row_of(spec.model.backbone).fixed_size
     refine = models.DenseCRF(from_logits=False) if crf else None
 

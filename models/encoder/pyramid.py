@@ -12,6 +12,7 @@ import tensorflow as tf
 from models.compat import register
 from models.encoder.backbones import Backbone
 from models.layers.blocks import PadToMultiple
+from models.layers.sizes import divided_up
 
 STRIDES = (4, 8, 16, 32)  # strides of the four levels of a row
 
@@ -95,14 +96,14 @@ class CropToStride(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         values, image = inputs
         height, width = (
-            -(-(tf.shape(image)[axis] if image.shape[axis] is None else image.shape[axis]) // self.stride)
+            divided_up(tf.shape(image)[axis] if image.shape[axis] is None else image.shape[axis], self.stride)
             for axis in (1, 2)
         )
         return values[:, :height, :width]
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         (batch, *_, channels), (_, *size, _) = input_shape
-        return (batch, *(side and -(-side // self.stride) for side in size), channels)
+        return (batch, *(side and divided_up(side, self.stride) for side in size), channels)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "stride": self.stride}

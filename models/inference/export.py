@@ -1,4 +1,4 @@
-"""Export a SavedModel that needs TensorFlow only: images in, labels and probabilities out."""
+"""Export a model as a file that needs nothing of this project: images in, labels and probabilities out."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from models.inference import predict
-from models.inference.predict import check_scales, probabilities
+from models.inference.served import served
 
 
 def export(
@@ -36,31 +34,73 @@ def export(
     Raises:
         ValueError: a path that exists already, scales that are not positive, or a CRF that expects logits.
     """
-    check_scales(scales)
-    if Path(path).exists():
-        raise ValueError(f"{path} exists; name a folder that does not, or remove it")
-    if getattr(crf, "from_logits", False):
-        raise ValueError("an exported CRF is given probabilities: make it with from_logits=False")
-    if crf is not None:
-        # Layers make their variables at their first call, which has to precede tracing.
-        sample = np.zeros((1, 8, 8, 3), np.uint8)
-        crf([sample, probabilities(model, sample)])
-
-    def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        found = predict.scores(model, images, scales=scales, flip=flip, crf=crf)
-        labels = predict.labels(found)
-        return {
-            "labels": tf.cast(labels, tf.uint8) if found.shape[-1] <= 256 else labels,
-            "probabilities": tf.nn.softmax(found) if found.shape[-1] != 1 else tf.sigmoid(found),
-        }
-
-    module = tf.Module()
-    # The variables and not the layers: Keras 2 would write every layer's functions beside ours.
-    module.weights = [_variable(weight) for part in (model, crf) for weight in getattr(part, "variables", ())]
-    images = tf.TensorSpec((None, None, None, 3), tf.uint8, "images")
-    module.serve = tf.function(serve, input_signature=[images], autograph=False)  # which nothing here needs
+    module = served(model, scales, flip, crf)
+    _new(path)
     tf.saved_model.save(module, str(path), signatures=module.serve)
 
 
-def _variable(weight: Any) -> tf.Variable:
-    return weight if isinstance(weight, tf.Variable) else weight.value  # Keras 3 wraps them
+def export_onnx(
+    model: Any,
+    path: str | Path,
+    *,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    side: int | None = None,
+) -> None:
+    """Write a model as an ONNX file, by tf2onnx, which the extra `export` installs.
+
+    Input and outputs are those of `export`, the batch size included.
+
+    Args:
+        model, path, scales, flip: as for `export`.
+        side: height and width of the images, for a model of one size; None: they stay unknown.
+
+    Raises:
+        ValueError: as for `export`, or an operation that ONNX does not have; one line names it.
+        ImportError: tf2onnx is not installed.
+    """
+    from models.inference.onnx_graph import converted
+
+    module = served(model, scales, flip, side=side)
+    _new(path)
+    Path(path).write_bytes(converted(module.serve))
+
+
+def export_litert(
+    model: Any,
+    path: str | Path,
+    *,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    side: int | None = None,
+) -> None:
+    """Write a model as a LiteRT (TensorFlow Lite) file of float32 builtin operations.
+
+    The file has one signature, "serving_default", with input and outputs of `export`.
+
+    Args:
+        model, path, scales, flip: as for `export`.
+        side: height and width of the images, for a model of one size; None: they stay unknown.
+
+    Raises:
+        ValueError: as for `export`, or an operation that LiteRT does not have; one line names it.
+    """
+    module = served(model, scales, flip, side=side)
+    _new(path)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([module.serve.get_concrete_function()], module)
+    try:
+        written = converter.convert()
+    except Exception as error:  # the converter has several kinds, some of them not public
+        raise ValueError(f"LiteRT has no form of this model: {_reason(error)}") from error
+    Path(path).write_bytes(written)
+
+
+def _new(path: str | Path) -> None:
+    if Path(path).exists():
+        raise ValueError(f"{path} exists; name a folder that does not, or remove it")
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if "error:" in line or "failed" in line]
+    return (told or lines or [type(error).__name__])[0][:300]

@@ -66,13 +66,25 @@ def _view(model: Callable[..., Any], images: tf.Tensor, scale: float, mirrored: 
     return tf.nn.softmax(logits) if logits.shape[3] != 1 else tf.sigmoid(logits)
 
 
+_TABLE = 1 << 14
+"""Sides, in pixels, below which the size of a view is looked up."""
+
+
 def _size(images: tf.Tensor, scale: float = 1.0) -> Any:
-    """Return height and width times `scale`, at least 1: numbers if they are known, else a tensor."""
+    """Return height and width times `scale`, half to even, at least 1: numbers if they are known, else a tensor.
+
+    A product in double precision decides which way a half is rounded. LiteRT cannot round one, and single precision
+    rounds some halves the other way, so an unknown side is looked up; a very long one may be off by a pixel.
+    """
     sides = images.shape[1:3]
     if None not in sides:
         return [max(1, round(side * scale)) for side in sides]
-    scaled = tf.round(tf.cast(tf.shape(images)[1:3], tf.float64) * scale)
-    return tf.maximum(1, tf.cast(scaled, tf.int32))
+    whole = tf.shape(images)[1:3]
+    if scale == 1:
+        return whole
+    known = tf.gather(tf.constant([round(side * scale) for side in range(_TABLE)]), tf.minimum(whole, _TABLE - 1))
+    computed = tf.cast(tf.round(tf.cast(whole, tf.float32) * scale), tf.int32)
+    return tf.maximum(1, tf.where(whole < _TABLE, known, computed))
 
 
 def scores(

@@ -17,7 +17,6 @@ A layer that had a stride and lost it keeps the borders it had: see `Border`.
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ import keras
 import tensorflow as tf
 
 from models.compat import depthwise_kernel, register
+from models.layers.sizes import divided_up
 
 
 class Border(NamedTuple):
@@ -38,11 +38,13 @@ class Border(NamedTuple):
     Attributes:
         before, after: padding, pixels.
         kept: size of the result, at most that of the input.
+        reach: `before` and `after` together, which does not depend on the size.
     """
 
     before: Any
     after: Any
     kept: Any
+    reach: int
 
     @classmethod
     def of(cls, size: Any, taps: int, rate: int, stride: int, padding: str | Sequence[int]) -> Border:
@@ -51,16 +53,16 @@ class Border(NamedTuple):
         `padding` is 'same', 'valid' or (before, after).
         """
         ours = isinstance(size, int)
-        original = -(-size // rate)
+        original = divided_up(size, rate)
         if padding == "same":
-            outputs = -(-original // stride)
+            outputs = divided_up(original, stride)
             total = (outputs - 1) * stride + taps - original
             before = (max(total, 0) if ours else tf.maximum(total, 0)) // 2
         else:
             before, end = (0, 0) if isinstance(padding, str) else padding
             outputs = (original + before + end - taps) // stride + 1
-        reach = outputs * stride * rate
-        return cls(before * rate, (taps - 1 - before) * rate, min(size, reach) if ours else tf.minimum(size, reach))
+        made, reach = outputs * stride * rate, (taps - 1) * rate
+        return cls(before * rate, reach - before * rate, min(size, made) if ours else tf.minimum(size, made), reach)
 
 
 Padding = str | tuple[Sequence[int], Sequence[int]]
@@ -90,14 +92,23 @@ class _Dense:
 
 
 def _padded(inputs: tf.Tensor, borders: Sequence[Border], value: Any = 0) -> tf.Tensor:
-    sides = [(0, 0), *((border.before, border.after) for border in borders), (0, 0)]
-    return (
-        inputs if all(_zero(side) for side in itertools.chain(*sides)) else tf.pad(inputs, sides, constant_values=value)
-    )
+    """Pad a map (B, H, W, C).
 
-
-def _zero(number: Any) -> bool:
-    return isinstance(number, int) and number == 0
+    Borders that depend on an unknown size are cut out of a padding of fixed width. Padding by a tensor would hide the
+    number of channels, which LiteRT has to know.
+    """
+    widths = [
+        (border.before, border.after) if isinstance(border.before, int) else (border.reach,) * 2 for border in borders
+    ]
+    if all(width == (0, 0) for width in widths):
+        return inputs
+    padded = tf.pad(inputs, [(0, 0), *widths, (0, 0)], constant_values=value)
+    for axis, border in enumerate(borders, start=1):
+        if not isinstance(border.before, int):
+            start = border.reach - border.before
+            place = (slice(None),) * axis
+            padded = padded[(*place, slice(start, start + tf.shape(inputs)[axis] + border.reach))]
+    return padded
 
 
 def _cut(values: tf.Tensor, borders: Sequence[Border]) -> tf.Tensor:

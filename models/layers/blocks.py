@@ -11,6 +11,7 @@ import tensorflow as tf
 from models.compat import register
 from models.layers.atrous import AtrousConv2D, AtrousDepthwiseConv2D
 from models.layers.normalisation import BatchNormalization
+from models.layers.sizes import to_multiple
 from models.spec import ModelSpec
 
 
@@ -59,8 +60,8 @@ class PadToMultiple(keras.layers.Layer):
 
     def _missing(self, side: Any) -> Any:
         if isinstance(side, int):
-            return max(-side % self.multiple, self.least - side)
-        return tf.maximum(-side % self.multiple, self.least - side)
+            return max(to_multiple(side, self.multiple), self.least - side)
+        return tf.maximum(to_multiple(side, self.multiple), self.least - side)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         batch, *size, channels = input_shape

@@ -116,8 +116,10 @@ def test_bias_and_activation_stay() -> None:
     ],
 )
 def test_borders_by_hand(size: int, taps: int, rate: int, stride: int, padding: Any, border: tuple) -> None:
-    assert Border.of(size, taps, rate, stride, padding) == border
-    assert tuple(int(side) for side in Border.of(tf.constant(size), taps, rate, stride, padding)) == border
+    found = Border.of(size, taps, rate, stride, padding)
+    assert found[:3] == border
+    assert found.reach == found.before + found.after
+    assert tuple(int(side) for side in Border.of(tf.constant(size), taps, rate, stride, padding)) == found
 
 
 @pytest.mark.parametrize("kind", ["max", "average"])

@@ -1,5 +1,6 @@
 """Averaging of views and windows: against hand-computed values, the whole image, and the loop written out."""
 
+import functools
 import math
 import subprocess
 import sys
@@ -98,16 +99,15 @@ def test_a_refinement_is_given_the_images_their_probabilities_and_their_sizes_if
 
 
 def test_a_view_has_the_same_size_whether_it_is_known_before_or_not_and_a_pixel_at_least() -> None:
-    def dynamic(images: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
-        return models.inference.predict._size(images, scale)
-
-    any_size = tf.function(dynamic, input_signature=[tf.TensorSpec((None,) * 4), tf.TensorSpec((), tf.float64)])
     for height, width, scale, expected in (
-        (3, 40, 0.1, [1, 4]), (40, 3, 0.1, [4, 1]), (5, 7, 0.5, [2, 4]), (41, 67, 1.5, [62, 100]), (10, 9, 1, [10, 9])
+        (3, 40, 0.1, [1, 4]), (40, 3, 0.1, [4, 1]), (5, 7, 0.5, [2, 4]), (41, 67, 1.5, [62, 100]), (10, 9, 1, [10, 9]),
+        (180, 700, 0.175, [31, 122]), (20000, 3, 0.5, [10000, 2]),
     ):  # fmt: skip
         images = tf.zeros((1, height, width, 3))
-        assert models.inference.predict._size(images, scale) == expected
-        assert any_size(images, scale).numpy().tolist() == expected
+        sized = functools.partial(models.inference.predict._size, scale=scale)
+        any_size = tf.function(sized, input_signature=[tf.TensorSpec((None,) * 4)])
+        assert sized(images) == expected
+        assert any_size(images).numpy().tolist() == expected
 
 
 def test_strips_hold_ids_above_255(monkeypatch: pytest.MonkeyPatch) -> None:
