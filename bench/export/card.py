@@ -93,8 +93,12 @@ def _metrics(interval: Any) -> list[dict[str, Any]]:
     if math.isnan(interval.mean):
         return []
     seeds = results.counted(interval.n, "seed")
-    spread = {} if math.isnan(interval.low) else {"interval_95": [round(interval.low, 4), round(interval.high, 4)]}
-    return [{"type": "mean_iou", "name": f"mIoU, mean of {seeds}", "value": round(interval.mean, 4), **spread}]
+    spread = (
+        {}
+        if math.isnan(interval.low)
+        else {"interval_95": [round(float(interval.low), 4), round(float(interval.high), 4)]}
+    )
+    return [{"type": "mean_iou", "name": f"mIoU, mean of {seeds}", "value": round(float(interval.mean), 4), **spread}]
 
 
 def _intervals(record: results.Record, summary: reports.Summary) -> dict[str, Any]:
@@ -258,12 +262,20 @@ def weights_licence(spec: TrialSpec) -> tuple[str, str]:
     package = row_of(spec.model.backbone).package
     if spec.model.weights != "imagenet" or package is None:
         return str(spec.model.weights), NOT_STATED
+    return f"ImageNet, package {package}", _package_licence(package)
+
+
+def _package_licence(package: str) -> str:
+    """Return the licence of an installed package by its metadata, else by the title of its licence file."""
     try:
-        meta = importlib.metadata.metadata(package)
+        found = importlib.metadata.distribution(package)
     except importlib.metadata.PackageNotFoundError:
-        return f"ImageNet, package {package}", NOT_STATED
-    told = [meta[name] for name in ("License-Expression", "License") if name in meta]
-    return f"ImageNet, package {package}", (told or [NOT_STATED])[0].splitlines()[0]
+        return NOT_STATED
+    told = [found.metadata[name] for name in ("License-Expression", "License") if name in found.metadata]
+    if told and told[0] not in ("", "UNKNOWN"):
+        return told[0].splitlines()[0]
+    title = " ".join((found.read_text("LICENSE") or "").split()[:4])
+    return title.rstrip(",") or NOT_STATED
 
 
 def _files(written: Sequence[Written]) -> str:

@@ -54,18 +54,18 @@ def _random(spec: models.ModelSpec, classes: int = 5) -> Any:
     return model
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", ["onnx", "litert"])  # tests/models/test_export.py has the SavedModel
 def test_a_dilated_model_runs_at_any_size_and_agrees(kind: str, thin_resnet: Any, tmp_path: Path) -> None:
     _needs(kind)
     spec = models.ModelSpec(backbone="resnet18", output_stride=8, aspp_channels=8, decoder_channels=8, separable=False)
     found = _agreement(kind, _random(spec), tmp_path)
     assert found.sizes == tuple(EDGES)
     assert found.wrong == 0, found
-    assert found.difference > 0 or kind == "savedmodel"  # no saturated scores
-    assert found.difference < 1e-4, found
+    assert 0 < found.difference < 1e-4, found  # at 0 the scores would be saturated
     assert found.good
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FORMATS)
 def test_views_and_padding_to_multiples_agree(kind: str, thin_resnet: Any, tmp_path: Path) -> None:
     """KerasCV's architecture is padded to multiples of 32: sizes that are none need whole-number arithmetic."""

@@ -156,9 +156,11 @@ def test_the_record_has_the_cost_of_the_model(finished, thin_resnet):
 
     record, _ = finished
     spec = models.ModelSpec(**record.spec["model"])
-    cost = models.model_cost(spec, len(record.dataset.class_names), 64)  # traced here in single precision
-    assert record.cost == results.ModelCost(parameters=cost.parameters, forward_gflop=cost.flops / 1e9, size=64)
-    assert 0.001 < record.cost.forward_gflop < 10
+    model = models.build(spec.model_copy(update={"weights": "none"}), len(record.dataset.class_names))
+    parameters, flops = models.forward_cost(model, (64, 64))
+    assert (record.cost.parameters, record.cost.size) == (parameters, 64)
+    # The trial ran in half precision, whose normalisation is counted another way.
+    assert record.cost.forward_gflop == pytest.approx(flops / 1e9, rel=0.02)
 
 
 def test_views_are_of_the_same_weights_and_differ(finished):
