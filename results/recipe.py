@@ -18,7 +18,7 @@ class PublishedScore(_Part):
         method: name of the model.
         miou: 0 to 1.
         source: author, year, arXiv id or address.
-        read_in: where the figure was read, if not in the source itself.
+        reading: where the figure was read, as words for a reader; empty: in the source itself.
         train: what it was trained on.
         size: of the images that the model sees, height x width in pixels, or of the crops.
         pretraining: what the backbone had seen.
@@ -28,7 +28,7 @@ class PublishedScore(_Part):
     method: str
     miou: Annotated[float, Field(gt=0, lt=1)]
     source: str
-    read_in: str = ""
+    reading: str = ""
     train: str
     size: str
     pretraining: str

@@ -61,7 +61,7 @@ def test_a_recipe_has_its_published_scores_and_protocols_in_the_report(tmp_path)
     folder = _run(tmp_path, {"dice": "100"})
     score = {
         "method": "FC-Made", "miou": 0.669, "source": "Author (2016)", "train": "train", "size": "36x48",
-        "pretraining": "none", "read_in": "a page",
+        "pretraining": "none", "reading": "read on a page",
     }  # fmt: skip
     recipe = {"title": "Made", "classes": 2, "images": {"train": 1, "val": 1}, "split": "val", "published": [score]}
     manifest = json.loads((folder / "run.json").read_text())
@@ -69,4 +69,4 @@ def test_a_recipe_has_its_published_scores_and_protocols_in_the_report(tmp_path)
     text = _text(folder)
     assert "## Recipe: Made" in text
     assert "because only 0 of 1 images of train and 0 of 1 images of val were there" in text
-    assert "| FC-Made | 66.9 | train | 36x48 | none | none | Author (2016) (read in: a page) |" in text
+    assert "| FC-Made | 66.9 | train | 36x48 | none | none | Author (2016) (read on a page) |" in text

@@ -26,6 +26,7 @@ def times(text):
         ("10 20 30+ 40+", 20),  # one half is left after 20, and nobody reaches it later
         ("10 20+ 30+", math.inf),  # 2/3 are left for ever
         ("20+ 20+", math.inf),
+        ("10 12+ 14+ 16 18 20", 18),  # 5/6, then 5/6 of 2/3, then of 1/3: at 16 more than one half is left
         ("10", 10),
         ("10 10 10+", 10),  # censored at the same time as others: later than they
     ],
@@ -51,9 +52,9 @@ def test_the_interval_of_three_seeds_spans_them_and_is_open_if_the_last_did_not_
 
 
 def test_shares_by_hand():
-    at, share = shares(times("10 20+ 30"))
-    assert at.tolist() == [10, 30]
-    assert share.tolist() == pytest.approx([1 / 3, 1])
+    at, share = shares(times("10 20+ 30 40"))
+    assert at.tolist() == [10, 30, 40]
+    assert share.tolist() == pytest.approx([1 / 4, 1 - 3 / 4 / 2, 1])
     assert [len(part) for part in shares(times("20+"))] == [0, 0]
 
 
@@ -63,6 +64,8 @@ def test_the_exact_test_by_hand():
     assert slower(times("40 50 60"), times("10 20 30")) == pytest.approx(1)
     # That head ended at 35 without the target says that it took longer than each seed of base.
     assert slower(times("10 20 30"), times("35+ 35+ 35+")) == pytest.approx(1 / 20)
+    # The same at the very step at which base reached it.
+    assert slower(times("35 35 35"), times("35+ 35+ 35+")) == pytest.approx(1 / 20)
     # One that ended before says nothing: then the lead is not the largest one possible.
     assert slower(times("10 20 30"), times("5+ 35+ 35+")) > 1 / 20
     assert slower(times("10 20"), times("10 20")) > 0.4

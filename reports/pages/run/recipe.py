@@ -35,7 +35,7 @@ def _table(recipe: results.Recipe) -> Table:
             one.size,
             one.pretraining,
             one.test_time,
-            f"{one.source}{f' (read in: {one.read_in})' if one.read_in else ''}",
+            f"{one.source}{f' ({one.reading})' if one.reading else ''}",
         ]
         for one in sorted(recipe.published, key=lambda one: -one.miou)
     ]

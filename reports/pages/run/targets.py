@@ -3,7 +3,7 @@
 import math
 
 from reports.document import Block, Field, Heading, Paragraph, Table, Text
-from reports.format import DASH, number
+from reports.format import DASH, number, significant
 from reports.summary import Cell, Summary
 from reports.targets import CellTarget
 from results.statistics import TimeToTarget
@@ -57,6 +57,11 @@ def in_words(found: TimeToTarget) -> str:
     if math.isinf(found.median):
         return "not reached"
     if math.isnan(found.low) or found.low == found.high:
-        return number(found.median, 0)
-    upper = "more" if math.isinf(found.high) else number(found.high, 0)
-    return f"{number(found.median, 0)} ({number(found.low, 0)} {'or' if math.isinf(found.high) else 'to'} {upper})"
+        return _time(found.median)
+    end = "or more" if math.isinf(found.high) else f"to {_time(found.high)}"
+    return f"{_time(found.median)} ({_time(found.low)} {end})"
+
+
+def _time(value: float) -> str:
+    """Return steps or seconds without decimals from 100 on, below with two digits that count."""
+    return number(value, 0) if value >= 100 or value == round(value) else significant(value)
