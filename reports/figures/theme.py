@@ -58,13 +58,17 @@ def numbers(labels: Iterable[str]) -> dict[str, int]:
     """Return {label: number of its colour and marker} of the cells of a report; a label has the same in every report.
 
     The commonest labels have a number of their own, others one by their letters. Where a label's number is taken in
-    this report, it has the next free one, so that no two of up to a hundred labels look the same.
+    this report, it has the next free one, so that no two of up to a hundred labels look the same. Labels that several
+    runs have, such as `dice (a)` and `dice (b)`, share the colour of `dice` and differ in their markers.
     """
     known = {label: number for number, label in enumerate(_KNOWN)}
+    named = {label: label.partition(" (")[0] for label in labels}
     taken: dict[int, str] = {}
-    for label in sorted(set(labels), key=lambda label: (label not in known, label)):
-        first = known.get(label, zlib.crc32(label.encode()) % 10)
-        free = (10 * layer + (first + step) % 10 for layer in range(10) for step in range(10))
+    for label in sorted(named, key=lambda label: (named[label] not in known, label)):
+        first = known.get(named[label], zlib.crc32(named[label].encode()) % 10)
+        free = [10 * layer + (first + step) % 10 for layer in range(10) for step in range(10)]
+        if named[label] != label:
+            free = [*range(first, 100, 10), *free]
         taken.setdefault(next((number for number in free if number not in taken), 100 + len(taken)), label)
     return {label: number for number, label in taken.items()}
 

@@ -33,6 +33,14 @@ def test_a_label_keeps_its_look_in_every_report():
     assert styles(["b", "dice"])["dice"] == styles(["dice"])["dice"]
 
 
+def test_a_label_of_two_runs_keeps_its_colour_and_has_two_markers():
+    looks = styles(["dice (a)", "dice (b)", "focal", "mine (a)", "mine (b)"])
+    assert {looks[f"dice ({run})"]["color"] for run in "ab"} == {styles(["dice"])["dice"]["color"]}
+    assert looks["dice (a)"]["marker"] != looks["dice (b)"]["marker"]
+    assert looks["mine (a)"]["color"] == looks["mine (b)"]["color"] == styles(["mine"])["mine"]["color"]
+    assert looks["focal"] == styles(["focal"])["focal"]
+
+
 def test_no_two_labels_of_a_report_look_the_same():
     for number in (10, 40, 100):
         looks = styles(f"backbone {place}" for place in range(number))
