@@ -12,8 +12,10 @@ import typer
 
 from bench.core import (
     EXIT_INCOMPLETE,
+    EXIT_INCONCLUSIVE,
     EXIT_INTERRUPTED,
     EXIT_OK,
+    EXIT_REGRESSION,
     EXIT_USAGE,
     UsageError,
     check_rooms,
@@ -22,7 +24,7 @@ from bench.core import (
     signals,
     start,
 )
-from bench.execution import FailurePolicy, RunRequest, session
+from bench.execution import FailurePolicy, RunRequest, UntilRequest, session
 from bench.plan import GridRequest
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ EXIT = {
     session.Outcome.COMPLETE: EXIT_OK,
     session.Outcome.INCOMPLETE: EXIT_INCOMPLETE,
     session.Outcome.INTERRUPTED: EXIT_INTERRUPTED,
+    session.Outcome.UNDECIDED: EXIT_INCONCLUSIVE,
+    session.Outcome.REGRESSED: EXIT_REGRESSION,
     session.Outcome.FITS: EXIT_OK,
     session.Outcome.DOES_NOT_FIT: EXIT_USAGE,
 }
@@ -61,6 +65,15 @@ def main(
     dataset: Annotated[str | None, typer.Option(help="Data set by name; default: the embedded scenes.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds of every cell; default: the preset's.")] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(help="decided, best, release or groups, e.g. 'best within 1 point': run seeds until it is."),
+    ] = None,
+    max_seeds: Annotated[int | None, typer.Option(min=2, help="With --until: seeds at most; default: 10.")] = None,
+    budget: Annotated[str | None, typer.Option(help="With --until: trials (80) or device-hours (4h) at most.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="With --until: the release of which no cell may have become worse.")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="field=value, any field of the spec; repeatable.")
     ] = None,
@@ -115,7 +128,8 @@ def main(
 ) -> int:
     """Run a grid of trials on all GPUs, and write tables and a report.
 
-    Exit status: 0 complete, 2 usage, 4 incomplete or nothing measured, 130 interrupted.
+    Exit status: 0 complete, 2 usage, 4 incomplete or nothing measured, 130 interrupted; with --until also 1 a cell has
+    regressed, 3 not decided.
     """
     signals.install()
     check_rooms()
@@ -129,7 +143,8 @@ def main(
     )
     request = RunRequest(
         what=what, address=address, max_concurrent=max_concurrent, out=out, name=name, policy=policy,
-        track=tuple(track or ()), changed=changed.value, dry_run=dry_run,
+        track=tuple(track or ()), changed=changed.value, until=UntilRequest(until, max_seeds, budget, against),
+        dry_run=dry_run,
         command=cli.typed("bench.run"),
     )  # fmt: skip
     frontend = session.Frontend(console, _report, _ask if sys.stdin.isatty() else None)
@@ -191,6 +206,7 @@ def _report(run: Path, again: str | None) -> bool:
 def _next(run: Path, conclusion: reports.Conclusion) -> str:
     """Return the commands that follow a complete run: more seeds if it decided nothing, and a use of its weights."""
     place = shlex.quote(str(run))
+    # The verdict of a run that decides is final: going on needs a new plan and new seeds.
     more = f"python -m bench.run --resume {place} --seeds {2 * conclusion.seeds}"
     use = f"python -m bench.predict {place} --trial {conclusion.trial} --images PICTURES --out FOLDER"
     commands = [*([] if conclusion.clear else [more]), *([use] if conclusion.trial else [])]

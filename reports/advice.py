@@ -79,10 +79,10 @@ def choice(summary: Summary) -> Choice | None:
     """Return the fastest of the cells that equal the best one, if it trains clearly faster than that.
 
     Clearly: FASTER times or more in the median, and each of its seeds faster than each of the best cell. None if there
-    is no such cell, if speeds cannot be compared, or if the noise is unknown.
+    is no such cell, if speeds cannot be compared, if the noise is unknown, or if the number of seeds is not fixed.
     """
     cells = summary.measured
-    if len(cells) < 2 or not cells[0].rates or (summary.incomparable and not summary.timed):
+    if summary.look or len(cells) < 2 or not cells[0].rates or (summary.incomparable and not summary.timed):
         return None
     best = cells[0]
     distances = from_best({cell.key: cell.miou for cell in cells}, summary.ranking)

@@ -17,7 +17,8 @@ class Conclusion:
     Attributes:
         verdict: a line per data set: the best cell, how far the budget carries, and what to take.
         seeds: number of seeds of the cells.
-        clear: whether the best cell, of each data set, is distinguishable from all others.
+        clear: whether the best cell, of each data set, is distinguishable from all others; True for a run that decides,
+            because more seeds are no part of its plan.
         trial: id of a complete trial of the best cell whose weights were kept; empty if there is none.
         recipe: published and reached score of a run of a recipe; empty for other runs.
     """
@@ -47,6 +48,8 @@ def conclude(run: str | os.PathLike[str]) -> Conclusion:
 
 
 def _clear(summary: Summary) -> bool:
+    if summary.look:
+        return True
     parts = [*summary.parts.values()] or [summary]
     return not any(
         part.ranking.indistinguishable(part.measured[0].key, cell.key) for part in parts for cell in part.measured[1:]

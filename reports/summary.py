@@ -13,18 +13,19 @@ import pandas as pd
 
 import results
 from reports.targets import CellTarget, by_cell
-from results import VIEW_METRICS, missing, rows, starts
+from results import VIEW_METRICS, Decision, decision_of, missing, rows, starts
 from results import Row as ScalingRow
 from results.statistics import (
+    Contenders,
     Estimate,
     Interval,
     Ranking,
+    contenders,
     interquartile_mean,
     intervals,
     performance_profile,
-    pool,
-    probability_best,
     rank,
+    sequential,
     smallest_detectable,
 )
 
@@ -39,8 +40,8 @@ class Cell:
     """A setting over its seeds. `miou` maps seed to a fraction; numbers are means over the seeds that ended well.
 
     `gradient` is the scale of the loss's gradient relative to cross-entropy, before training and at a margin of 3.
-    `eval_images_per_second` is the speed of the evaluation as trained. `chance` is the probability of the highest true
-    mIoU. `clocks` holds seconds by phase. `memory` holds the MiB of each seed by kind of peak.
+    `eval_images_per_second` is the speed of the evaluation as trained. `clocks` holds seconds by phase. `memory` holds
+    the MiB of each seed by kind of peak.
     `parameters` and `forward_gflop`, of one training image, are those of the model; NaN in older records.
     """
 
@@ -57,7 +58,6 @@ class Cell:
     best_epoch: float
     train_s: float
     gradient: tuple[float, float]
-    chance: float
     clocks: dict[str, float]
     memory: dict[str, tuple[float, ...]]
     parameters: float
@@ -99,6 +99,9 @@ class Summary:
     `fewest` is the least number of seeds of a measured cell. With several data sets, `across` compares methods over
     them, and `parts` holds a summary per data set, because mIoU of different data sets cannot be ranked together. With
     one data set both are empty. `split` is the split that judges the cells.
+    `contenders` are the cells that may be the best. In a run that decides which seeds come next, `decision` is what it
+    was asked and `look` where it stands; its number of seeds is not fixed, so ranking, contenders and smallest
+    difference do not hold for it.
     """
 
     cells: list[Cell]
@@ -120,6 +123,9 @@ class Summary:
     targets: dict[str, CellTarget] = field(default_factory=dict)
     parts: dict[str, Summary] = field(default_factory=dict)
     split: str = "val"
+    contenders: Contenders = field(default_factory=Contenders)
+    decision: Decision | None = None
+    look: sequential.Look | None = None
 
     @property
     def judged_on(self) -> str:
@@ -135,7 +141,7 @@ class Summary:
 def summarize(run: results.Run) -> Summary:
     """Return the summary of a run from its records; the manifest adds the cells and seeds that left no record."""
     frame, outdated = _of_one_scoring(results.trials(run.trials))
-    planned = _planned(run, frame)
+    planned, decision = _planned(run, frame), decision_of(run.manifest)
     split = results.judged_split(frame)
     values = _values(frame, split, planned)
     ranking = rank(values, ALPHA)
@@ -146,7 +152,7 @@ def summarize(run: results.Run) -> Summary:
     rated = _comparable_rates(frame, incomparable)
     counts = [len(seeds) for seeds in values.values() if seeds]
     summary = Summary(
-        cells=_cells(rated, planned, values, ranking, order),
+        cells=_cells(rated, planned, values, order),
         ranking=ranking,
         smallest=_smallest(ranking, min(counts, default=0)),
         seeds=max(counts, default=0),
@@ -164,6 +170,9 @@ def summarize(run: results.Run) -> Summary:
         outdated=outdated,
         split=split,
         targets=by_cell(run),
+        contenders=contenders(values, ALPHA),
+        decision=decision,
+        look=decision.look(one.record for one in run.trials) if decision else None,
     )
     parts = {name: summarize(part) for name, part in _by_dataset(run).items()}
     return _joined(summary, parts) if parts else summary
@@ -194,18 +203,13 @@ def _cells(
     frame: pd.DataFrame,
     planned: dict[str, tuple[str, list[int]]],
     values: dict[str, dict[int, float]],
-    ranking: Ranking,
     order: list[str],
 ) -> list[Cell]:
-    """Return the cells in order, each with its interval and its probability of the highest true mIoU."""
+    """Return the cells in order, each with its interval."""
     means = intervals(values)
-    chances = probability_best(means, ranking.pool if ranking.method == "blocked" else pool(_lists(values)))
     rows = dict(tuple(frame.groupby("cell")))
     none = frame.iloc[:0]
-    return [
-        _cell(key, planned[key], values[key], means[key], rows.get(key, none), chances.get(key, float("nan")))
-        for key in order
-    ]
+    return [_cell(key, planned[key], values[key], means[key], rows.get(key, none)) for key in order]
 
 
 def _values(frame: pd.DataFrame, split: str, cells: Iterable[str]) -> dict[str, dict[int, float]]:
@@ -256,7 +260,8 @@ def _smallest(ranking: Ranking, seeds: int) -> float:
     if not ranking.pool:
         return float("nan")
     alpha = ALPHA / max(len(ranking.p), 1)
-    return smallest_detectable(ranking.pool.sd, seeds, ranking.pool.df, alpha=alpha, power=POWER)
+    own = 2 * (seeds - 1) or None
+    return smallest_detectable(ranking.pool.sd, seeds, ranking.pool.df, alpha=alpha, power=POWER, own=own)
 
 
 def _by_dataset(run: results.Run) -> dict[str, results.Run]:
@@ -278,10 +283,6 @@ def _by_dataset(run: results.Run) -> dict[str, results.Run]:
         )
         for name in sorted(set(names.values()) - {""})
     }  # fmt: skip
-
-
-def _lists(values: dict[str, dict[int, float]]) -> dict[str, list[float]]:
-    return {key: [*seeds.values()] for key, seeds in values.items()}
 
 
 def _across(run: results.Run, values: dict[str, dict[int, float]], labels: dict[str, str]) -> list[Across]:
@@ -370,7 +371,6 @@ def _cell(
     miou: dict[int, float],
     interval: Interval,
     rows: pd.DataFrame,
-    chance: float,
 ) -> Cell:
     trials = rows.drop_duplicates("trial")
     done = trials[trials["status"] == "ok"]
@@ -390,7 +390,6 @@ def _cell(
         best_epoch=float("nan") if done["best_epoch"].isna().all() else float(done["best_epoch"].mean()),
         train_s=float(done["train_s"].mean()),
         gradient=(float(done["gradient_scale"].mean()), float(done["gradient_scale_at_margin_3"].mean())),
-        chance=chance,
         clocks={name: float(done[f"{name}_s"].mean()) for name in ("init", "compile", "train", "eval", "io")},
         memory={name: tuple(done[name].dropna().tolist()) for name in ("peak_rss_mb", "peak_gpu_mb")},
         parameters=float(trials["parameters"].max()),

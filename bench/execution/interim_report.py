@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -48,6 +48,11 @@ class InterimReports:
         earlier = any(left for seed, left in self._left.items() if rounds and seed <= rounds[0])
         if rounds and not earlier and any(self._left.values()) and self._process is None:
             self._begin()
+
+    def leave_out(self, trials: Collection[str]) -> None:
+        """Wait no longer for trials that will not be run."""
+        for left in self._left.values():
+            left.difference_update(trials)
 
     def poll(self) -> None:
         """Tell of a report that was written meanwhile."""

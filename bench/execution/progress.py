@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,11 @@ class ProgressView:
     def note(self, line: str) -> None:
         """Print a line that stays, above the table."""
         self._console.print(Text(line), style="dim", highlight=False, soft_wrap=True)
+
+    def leave_out(self, trials: Iterable[str]) -> None:
+        """Count trials no longer that will not be run."""
+        for trial in trials:
+            self._rows.pop(trial, None)
 
     def ended(self, trial: str, status: str, note: str = "") -> None:
         """Print a line that stays, above the table: the result of a trial, with its status."""

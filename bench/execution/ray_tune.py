@@ -48,6 +48,7 @@ os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET.i
 
 import ray  # noqa: E402
 from ray import tune  # noqa: E402
+from ray.tune.search import Searcher  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
 _VARIABLES = {
@@ -122,6 +123,8 @@ class Node:
 
 
 Listener = Callable[[Event], None]
+Ask = Callable[[], Sequence[str]]
+"""A function that names the jobs to run next; none at the end."""
 _joined = False  # whether the cluster was started by others, perhaps on several machines
 _own: Path | None = None  # the folder of an embedded cluster
 _followed: dict[str, _Follower] = {}  # by experiment: Tune pickles callbacks, and a live display cannot be pickled
@@ -365,16 +368,26 @@ def _resolve(folder: str, entry: str, *arguments: Any) -> Any:
     return function(entry)(*arguments)
 
 
-def run(jobs: Sequence[Job], *, shared: Path, max_concurrent: int | None, listener: Listener, retries: int = 0) -> None:
-    """Run all jobs to their end. A job that fails does not affect the others.
+def run(
+    jobs: Sequence[Job],
+    *,
+    shared: Path,
+    max_concurrent: int | None,
+    listener: Listener,
+    retries: int = 0,
+    ask: Ask | None = None,
+) -> None:
+    """Run all jobs, or those that are asked for, to their end. A job that fails does not affect the others.
 
     Args:
-        jobs: in the order in which they should start.
+        jobs: in the order in which they should start; with `ask`, all that it may name.
         shared: folder for Tune's own files, on a path that all nodes share; it is made, and removed at the end. An
             embedded cluster does not use it, so that a full disk does not make Tune fail.
         max_concurrent: jobs at a time; None for as many as fit.
         listener: called in this process with every event.
         retries: further attempts at a job that ended in a way that may not repeat (see `End.may_pass`).
+        ask: names the jobs to run next, in their order; it is called again once all of them have ended, until it names
+            none. None to run all.
 
     Raises:
         KeyboardInterrupt: Ctrl-C. Running workers end with the cluster.
@@ -385,7 +398,7 @@ def run(jobs: Sequence[Job], *, shared: Path, max_concurrent: int | None, listen
     except OSError as error:
         raise StorageLost(f"{_own}: can no longer be written: {error.strerror}") from error
     experiment = f"trials-{os.getpid()}"
-    follower = _followed[experiment] = _Follower(jobs, listener)
+    follower = _followed[experiment] = _Follower(jobs, listener, ask)
 
     by_name = {job.name: job for job in jobs}
     work = tune.with_parameters(_work, jobs={job.name: asdict(job) for job in jobs}, folder=os.getcwd())
@@ -399,8 +412,11 @@ def run(jobs: Sequence[Job], *, shared: Path, max_concurrent: int | None, listen
 
     tuner = tune.Tuner(
         tune.with_resources(work, bundle),
-        param_space={"job": tune.grid_search(list(by_name))},  # only names, because Tune copies all of it per trial
+        # Only names, because Tune copies all of it per trial.
+        param_space={} if ask else {"job": tune.grid_search(list(by_name))},
         tune_config=tune.TuneConfig(
+            search_alg=_Asked(experiment) if ask else None,
+            num_samples=-1 if ask else 1,
             max_concurrent_trials=max_concurrent,
             trial_name_creator=name_of,
             trial_dirname_creator=name_of,
@@ -495,6 +511,31 @@ class _Relay(tune.Callback):
         self._emit(trial, "ended", end=self._end(trial))
 
 
+class _Asked(Searcher):
+    """Gives Tune the jobs that are asked for. It holds only the key of its follower, because Tune pickles it."""
+
+    def __init__(self, experiment: str) -> None:
+        super().__init__()
+        self._experiment = experiment
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+        return True
+
+    def suggest(self, trial_id: str) -> Any:
+        follower = _followed.get(self._experiment)
+        name = follower.asked() if follower else ""
+        return self.FINISHED if name == "" else {"job": name} if name else None
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        pass
+
+    def save(self, checkpoint_path: str) -> None:
+        pass
+
+    def restore(self, checkpoint_path: str) -> None:
+        pass
+
+
 class _Stranded(tune.Stopper):
     """Ends a run if no live node can hold any job that is left; Tune would wait for ever."""
 
@@ -512,8 +553,10 @@ class _Stranded(tune.Stopper):
 class _Follower:
     """Passes events on to the listener, and knows which jobs are left and which run."""
 
-    def __init__(self, jobs: Sequence[Job], listener: Listener) -> None:
-        self._left, self._listener = {job.name: job for job in jobs}, listener
+    def __init__(self, jobs: Sequence[Job], listener: Listener, ask: Ask | None = None) -> None:
+        self._jobs, self._listener, self._ask = {job.name: job for job in jobs}, listener, ask
+        self._left = {} if ask else dict(self._jobs)
+        self._queue: list[str] = []
         self._running: set[str] = set()
         self._looked = time.monotonic()
         self._since: float | None = None
@@ -526,6 +569,16 @@ class _Follower:
         if event.kind == "ended":
             self._left.pop(event.job, None)
         self._listener(event)
+
+    def asked(self) -> str | None:
+        """Return the next job to start; None to wait for those that run, empty at the end."""
+        assert self._ask is not None
+        if not self._queue and not self._left:
+            self._queue = [*self._ask()]
+            self._left = {name: self._jobs[name] for name in self._queue}
+            if not self._queue:
+                return ""
+        return self._queue.pop(0) if self._queue else None
 
     def stranded(self) -> bool:
         """Return whether, for `STRANDED_SECONDS`, nothing ran and no live node could hold any job that is left."""

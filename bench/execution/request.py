@@ -13,6 +13,23 @@ Changed = Literal["ask", "keep", "redo"]
 
 
 @dataclass(frozen=True)
+class UntilRequest:
+    """What a run has to decide, as the command says it; all None if the command says nothing.
+
+    Attributes:
+        words: decided, best, release or groups, and perhaps a margin.
+        max_seeds: seeds of the last look.
+        budget: trials (80) or hours (4h).
+        against: name or folder of a release.
+    """
+
+    words: str | None = None
+    max_seeds: int | None = None
+    budget: str | None = None
+    against: str | None = None
+
+
+@dataclass(frozen=True)
 class RunRequest:
     """A run as it is requested.
 
@@ -25,6 +42,7 @@ class RunRequest:
         policy: how failed trials are handled. On resume, options that are not given here keep their first values.
         track: names of services that track the run.
         changed: on resume, what to do with complete trials of other code, versions or data.
+        until: what the run has to decide.
         dry_run: show cells and placement, and train nothing.
         command: the command line, for the run's manifest.
     """
@@ -37,6 +55,7 @@ class RunRequest:
     policy: FailurePolicy = field(default_factory=FailurePolicy)
     track: tuple[str, ...] = ()
     changed: Changed = "ask"
+    until: UntilRequest = field(default_factory=UntilRequest)
     dry_run: bool = False
     command: str = ""
 

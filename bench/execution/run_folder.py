@@ -230,6 +230,17 @@ class RunFolder:
                 except OSError as error:
                     raise self.lost(error) from error
 
+    def asked_for(self, seeds: Mapping[str, list[int]]) -> None:
+        """Write into the manifest which seeds of each cell were asked for, in a run that decides which come next."""
+        manifest = self.manifest()
+        cells = [{**cell, "seeds": seeds.get(cell["cell"], [])} for cell in manifest["cells"]]
+        if cells != manifest["cells"]:
+            self._write("run.json", json.dumps({**manifest, "cells": cells}, indent=2) + "\n")
+
+    def seeds_asked_for(self) -> dict[str, list[int]]:
+        """Return the seeds of each cell that the manifest holds."""
+        return {cell["cell"]: list(cell["seeds"]) for cell in self.manifest().get("cells", [])}
+
     def trial(self, name: str) -> Path:
         """Return the folder of a trial."""
         return self.path / "trials" / name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from bench.plan import Cell, Plan
 from bench.spec import TrialSpec
 
 ENTRY = "bench.trial:worker"
+Asking = Callable[["TrialRunner"], Sequence[str]]
+"""A function that names the trials to run next, see `TrialRunner.decide`."""
 STATUS = {"timeout": "timeout", "stalled": "timeout"}
 """Status of a trial by the kind of its process's end. Any other end without a record is "crashed"."""
 LAST_SECONDS = 20.0
@@ -72,11 +74,36 @@ class TrialRunner:
         if self._policy.on_oom == "shrink" and (smaller := self._shrunk(trials)):
             self._schedule(smaller, finished + len(trials))
 
-    def _schedule(self, trials: Sequence[Trial], finished: int) -> None:
+    def decide(self, trials: Sequence[Trial], finished: int, ask: Asking) -> None:
+        """Run the trials that are asked for, round by round, until none is.
+
+        Args:
+            trials: all that may be asked for.
+            finished: number of other trials of the run that are complete already.
+            ask: names the trials to run next; it is called with this runner when those it named before have ended.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C; the running trials have been recorded as interrupted.
+            StorageLost: the run's folder can no longer be written.
+        """
+        self._schedule(trials, finished, ask)
+
+    def note(self, line: str) -> None:
+        """Print a line that stays, above the live view."""
+        self._view.note(line)
+
+    def leave_out(self, trials: Sequence[str]) -> None:
+        """Take trials that will not be asked for out of the live view."""
+        self._view.leave_out(trials)
+        self._interim.leave_out(trials)
+
+    def _schedule(self, trials: Sequence[Trial], finished: int, ask: Asking | None = None) -> None:
         self._trials = {name: (cell, spec) for name, cell, spec in trials}
         self._started.clear()
         epochs = max(spec.train.epochs for _, _, spec in trials)
         jobs = [self._job(*trial) for trial in trials]
+        for name in () if ask else self._trials:
+            self._specify(name)
         lasted = [record.clocks.total_s for record in self._run.complete() if record.clocks.total_s]
         with ProgressView(list(self._trials), epochs, self._console, finished, lasted) as self._view:
             self._tracking, patience = self._tracked(trials), None
@@ -88,6 +115,7 @@ class TrialRunner:
                     max_concurrent=self._plan.concurrent,
                     listener=self._hear,
                     retries=self._policy.retries,
+                    ask=ask and (lambda: self._named(ask)),
                 )
             except KeyboardInterrupt as stop:
                 patience = LAST_SECONDS
@@ -120,13 +148,24 @@ class TrialRunner:
         out = [trial for trial in trials if self._run.status(trial[0]) == "oom"]
         return [smaller for trial in out if (smaller := shrunk(trial)) and self._run.status(smaller[0]) != "ok"]
 
-    def _job(self, name: str, cell: Cell, spec: TrialSpec) -> ray_tune.Job:
-        """Write the specification of a trial into its folder, and return its job."""
-        folder = self._run.trial(name).resolve()
+    def _named(self, ask: Asking) -> Sequence[str]:
+        """Return the trials to run next, with their specifications written."""
+        names = ask(self)
+        for name in names:
+            self._specify(name)
+        return names
+
+    def _specify(self, name: str) -> None:
+        """Write the specification of a trial into its folder."""
         try:
-            results.write_bytes(folder / SPEC_FILE, spec.model_dump_json(indent=2).encode())
+            text = self._trials[name][1].model_dump_json(indent=2)
+            results.write_bytes(self._run.trial(name).resolve() / SPEC_FILE, text.encode())
         except OSError as error:
             raise self._run.lost(error) from error
+
+    def _job(self, name: str, cell: Cell, spec: TrialSpec) -> ray_tune.Job:
+        """Return the job of a trial."""
+        folder = self._run.trial(name).resolve()
         payload = {
             "trial": name, "label": cell.label, "axes": dict(cell.axes), "spec": spec.model_dump(mode="json"),
             "folder": str(folder), "cpus": spec.placement.cpus, "shared": self._plan.shared,

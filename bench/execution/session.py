@@ -14,12 +14,13 @@ from rich.console import Console
 
 import results
 from bench.core import StorageLost, UsageError, describe, own_code, signals
-from bench.execution import cluster_checks, resumption
+from bench.execution import campaign, cluster_checks, resumption
 from bench.execution.failure_policy import FailurePolicy, Trial, is_done
-from bench.execution.request import RunRequest
+from bench.execution.request import RunRequest, UntilRequest
 from bench.execution.run_folder import SEARCH, RunFolder, resume_command, writable
 from bench.execution.search import TunedGrid, candidates, choose
 from bench.plan import (
+    METRIC,
     Datasets,
     GridRequest,
     Machine,
@@ -29,6 +30,7 @@ from bench.plan import (
     longest_first,
     make,
     place,
+    read_until,
     this_machine,
     time_estimate,
     why_unplaceable,
@@ -39,11 +41,17 @@ if TYPE_CHECKING:
 
 
 class Outcome(Enum):
-    """How a session ended. A dry run ends with `FITS` or `DOES_NOT_FIT`."""
+    """How a session ended. A dry run ends with `FITS` or `DOES_NOT_FIT`.
+
+    A run that had to decide something ends with `COMPLETE` if it did, with `REGRESSED` if a cell has, and with
+    `UNDECIDED` at the limit of its seeds or of its budget.
+    """
 
     COMPLETE = auto()
     INCOMPLETE = auto()
     INTERRUPTED = auto()
+    UNDECIDED = auto()
+    REGRESSED = auto()
     FITS = auto()
     DOES_NOT_FIT = auto()
 
@@ -76,7 +84,7 @@ def start(request: RunRequest, frontend: Frontend) -> Outcome:
     planned = _planned(what, [this_machine()], request) if request.address is None else None
     if planned is not None:
         if request.dry_run:
-            return _preview(*planned, [this_machine()], request, console)
+            return _preview(planned, [this_machine()], request, console)
         if fault := why_unplaceable(planned[0].needs, [this_machine()]):
             raise UsageError(fault)
     writable(out, request.name, request.address)
@@ -85,17 +93,18 @@ def start(request: RunRequest, frontend: Frontend) -> Outcome:
             cluster_checks.check_nodes(out)
             planned = _planned(what, nodes, request)
             if request.dry_run:
-                return _preview(*planned, nodes, request, console)
-        plan, data = planned
+                return _preview(planned, nodes, request, console)
+        plan, data, decision = planned
         _check_cluster(plan, nodes, data)
         told = time_estimate(plan, data, out, nodes, request.address is None)
         name = request.name or _name(plan)
-        folder = RunFolder.create(out, name, _manifest(request, what, plan), plan, describe(), request.address)
+        manifest = _manifest(request, what, plan) | (decision.plain() if decision else {})
+        folder = RunFolder.create(out, name, manifest, plan, describe(), request.address)
         dry_run.notes(plan, data, console)
         plan = longest_first(plan, data, out, nodes)
         if told:
             console.print(f"This run takes {told}.", soft_wrap=True)
-        return execute(plan, folder, request.policy, frontend, request.track, request.address)
+        return execute(plan, folder, request.policy, frontend, request.track, request.address, decision)
 
 
 def resume(path: Path, request: RunRequest, frontend: Frontend) -> Outcome:
@@ -118,6 +127,7 @@ def resume(path: Path, request: RunRequest, frontend: Frontend) -> Outcome:
             f"command of the comparison and --out {path.parent}"
         )
     policy = request.policy.over(folder.manifest().get("policy", {}))
+    decision = _kept(folder, request, policy)
     found = resumption.examine(folder, request, frontend.ask)
     what, at_a_time = request.what, request.max_concurrent
     grows = what.grid is not None or what.seeds is not None
@@ -136,13 +146,13 @@ def resume(path: Path, request: RunRequest, frontend: Frontend) -> Outcome:
         _set_aside(found.redo, frontend.console)
         if grows or found.moved:
             folder.regrid(plan, resumption.overrides(what), request.address, found.moves)
-        if not grid.search:  # else the cells are not known before the search has chosen
+        if not grid.search and not decision:  # else the cells are not known before the search has chosen
             kept = f"{_complete(folder, plan)} trials are complete and kept."
             frontend.console.print(kept, style="dim")
         for cell in plan.grid.cells:  # what the costs of models are computed with
             own_code.make_importable(cell.spec.own_code, own_code.kept(cell.spec.own_code.values(), folder.code))
         plan = longest_first(plan, data, path.parent, nodes)
-        return execute(plan, folder, policy, frontend, request.track, request.address)
+        return execute(plan, folder, policy, frontend, request.track, request.address, decision)
 
 
 def execute(
@@ -152,8 +162,11 @@ def execute(
     frontend: Frontend,
     track: Sequence[str] = (),
     address: str | None = None,
+    decision: results.Decision | None = None,
 ) -> Outcome:
     """Run the trials of a plan that a folder lacks, those of its search first; then have tables and report written.
+
+    If the run has to decide something, the trials are those that the decision asks for.
 
     Args:
         plan: the placed trials.
@@ -162,8 +175,12 @@ def execute(
         frontend: of the command.
         track: names of services that track the run.
         address: of the Ray cluster, for the command that resumes the run.
+        decision: what the run has to decide; None for a fixed number of seeds.
     """
     from bench.execution.runner import TrialRunner  # imports Ray
+
+    if decision is not None:
+        return _decide(plan, folder, policy, frontend, track, address, decision)
 
     console, again = frontend.console, resume_command(folder.path, address)
 
@@ -187,6 +204,83 @@ def execute(
     except KeyboardInterrupt:
         return _interrupted(plan, folder, frontend, again)
     return _ended(plan, folder, frontend, again)
+
+
+def _decide(
+    plan: Plan,
+    folder: RunFolder,
+    policy: FailurePolicy,
+    frontend: Frontend,
+    track: Sequence[str],
+    address: str | None,
+    decision: results.Decision,
+) -> Outcome:
+    """Run the trials that a decision asks for, until it is made; then have tables and report written."""
+    from bench.execution.runner import TrialRunner  # imports Ray
+
+    console, again = frontend.console, resume_command(folder.path, address)
+    asked = campaign.Campaign(decision, plan, folder)
+    console.print(f"Run {folder.path}: {campaign.describe(decision)}.", soft_wrap=True)
+    try:
+        if asked.look().ended is None:
+            to_do = [trial for trial in asked.trials if folder.status(trial[0]) != "ok"]
+            runner = TrialRunner(folder, plan, policy, console, track=track)
+            runner.decide(to_do, len(asked.trials) - len(to_do), asked.ask)
+    except StorageLost as lost:
+        return _stopped(plan, folder, console, lost, again)
+    except KeyboardInterrupt:
+        return _interrupted(plan, folder, frontend, again)
+    return _concluded(asked, folder, frontend, again)
+
+
+def _concluded(asked: campaign.Campaign, folder: RunFolder, frontend: Frontend, again: str) -> Outcome:
+    """End a run that had to decide something, with its report."""
+    found, failed = asked.look(), campaign.unfinished(folder, asked.trials)
+    done = found.ended is not None
+    folder.finish("complete" if done and not failed else "incomplete")
+    if failed:
+        frontend.console.print(f"Incomplete: {results.counted(failed, 'trial')} failed.", style="red")
+    reported = frontend.report(folder.path, again if failed or not done else None)
+    if not (reported and done) or failed:
+        return Outcome.INCOMPLETE
+    if found.ended != "decided":
+        return Outcome.UNDECIDED
+    return Outcome.REGRESSED if asked.release and found.out else Outcome.COMPLETE
+
+
+def _kept(folder: RunFolder, request: RunRequest, policy: FailurePolicy) -> results.Decision | None:
+    """Return what a run that is resumed has to decide; a request may repeat it, and not change it.
+
+    Raises:
+        UsageError: it would change.
+    """
+    try:
+        kept = results.decision_of(folder.manifest())
+    except ValueError as error:
+        raise UsageError(f"--resume {folder.path}: {error}") from None
+    asked, what = request.until, request.what
+    if kept is None:
+        if asked != UntilRequest():
+            raise UsageError(f"--resume {folder.path}: it has a fixed number of seeds; --until needs a new run")
+        return None
+    if what.grid is not None or what.seeds is not None:
+        raise UsageError(
+            f"--resume {folder.path}: the cells and seeds of a run that decides were fixed before its first trial; "
+            "start a new run"
+        )
+    grid = folder.grid()
+    if asked != UntilRequest():
+        until = read_until(asked.words or "decided", None, asked.max_seeds, asked.budget)
+        campaign.check_same(
+            kept, campaign.planned(replace(grid, until=until), _margin(), asked.against, policy), folder.path
+        )
+    campaign.check_same(kept, replace(kept, cells={cell.spec.cell: cell.label for cell in grid.cells}), folder.path)
+    return kept
+
+
+def _margin() -> float:
+    """Return the loss of mIoU that matters by default, a fraction."""
+    return results.margins.read(str(results.margins.DEFAULT)).metrics[METRIC].margin
 
 
 def _settled(plan: Plan, folder: RunFolder, tuned: TunedGrid, console: Console) -> Plan:
@@ -258,14 +352,29 @@ def _cluster(address: str | None) -> Iterator[list[Node]]:
         yield nodes
 
 
-def _planned(what: GridRequest, nodes: Sequence[Machine], request: RunRequest) -> tuple[Plan, Datasets]:
-    """Return the plan for these nodes, and its data sets, with all inputs checked."""
-    plan = make(what, nodes, request.max_concurrent)
-    return plan, checks.check_inputs(plan.grid)
+_Planned = tuple[Plan, Datasets, results.Decision | None]
 
 
-def _preview(plan: Plan, data: Datasets, nodes: Sequence[Machine], request: RunRequest, console: Console) -> Outcome:
+def _planned(what: GridRequest, nodes: Sequence[Machine], request: RunRequest) -> _Planned:
+    """Return the plan for these nodes, its data sets, and what it has to decide, with all inputs checked."""
+    plan, asked = make(what, nodes, request.max_concurrent), request.until
+    until = read_until(asked.words, plan.grid.until, asked.max_seeds, asked.budget)
+    decision = None
+    if until is None and asked.against is not None:
+        raise UsageError("--against: only a run with --until is judged against a release; see also bench.compare")
+    if until is not None:
+        if what.seeds is not None:
+            raise UsageError("--seeds: a run with --until decides how many; --max-seeds sets the most")
+        decision = campaign.planned(replace(plan.grid, until=until), _margin(), asked.against, request.policy)
+        plan = replace(plan, grid=replace(plan.grid, seeds=decision.plan.last, until=until))
+    return plan, checks.check_inputs(plan.grid), decision
+
+
+def _preview(planned: _Planned, nodes: Sequence[Machine], request: RunRequest, console: Console) -> Outcome:
+    plan, data, decision = planned
     fits = dry_run.preview(plan, nodes, data, request.storage, console)
+    if decision is not None:
+        console.print(campaign.expectation(decision, request.storage), soft_wrap=True)
     return Outcome.FITS if fits else Outcome.DOES_NOT_FIT
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         why_unplaceable,
     )
     from bench.plan.starter import look_at, starter_grid
+    from bench.plan.until import METRIC, Until, read_until
     from bench.plan.wall_clock import TimeEstimate, time_estimate
 else:
     from bench.core.lazy import face

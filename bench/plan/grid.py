@@ -13,6 +13,7 @@ A grid file has these keys:
     references:                       # further cells outside the combinations, with which all others are compared
       - {label: keras_cv, set: {model.architecture: keras_cv}}
     search: {field: train.learning_rate, values: [1.0e-4, 1.0e-3], epochs: 2}  # tune each cell before its seeds
+    until: {question: best, margin: {miou: 0.01}, seeds: [2, 10], budget: 80}  # run seeds until this is decided
     recipe: {title: CamVid, ...}      # the data set that the grid is a recipe for, see `results.Recipe`
 
 `loss: all` stands for every loss that a model can be trained with alone.
@@ -37,6 +38,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 import losses
 from bench.core import Fault, UsageError, first_fault, nearest
+from bench.plan.until import Until
 from bench.spec import DataSpec, TrialSpec, assign, fields_of, parse
 from results import Recipe
 
@@ -108,6 +110,7 @@ class _File(BaseModel):
     seeds: int | None = Field(None, ge=1)
     base: dict[str, Any] = {}
     search: Search | None = None
+    until: Until | None = None
     axes: dict[str, list[_Choice | str | int | float | bool | None]] = Field(min_length=1)
     recipe: Recipe | None = None
     references: list[_Choice] = Field([], validation_alias=AliasChoices("references", "beside"))  # the old name
@@ -135,7 +138,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """A resolved grid: its cells in the file's order, the number of seeds per cell, and notes for the user."""
+    """A resolved grid: its cells in the file's order, the number of seeds per cell, and notes for the user.
+
+    `until` is what the file asks for; a run that decides has its last look's number of seeds.
+    """
 
     name: str
     description: str
@@ -145,6 +151,7 @@ class Grid:
     search: Search | None = None
     notes: tuple[str, ...] = ()
     recipe: Recipe | None = None
+    until: Until | None = None
 
 
 def names() -> list[str]:
@@ -200,6 +207,7 @@ def load(
         file.search,
         notes,
         recipe,
+        file.until if seeds is None else None,
     )
 
 

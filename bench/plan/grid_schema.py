@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.plan.grid import ALIASES, Search, presets
+from bench.plan.until import Until
 from bench.spec import reference
 from results import Recipe
 
@@ -32,6 +33,7 @@ def schema() -> Schema:
         "Settings": {**_object(fields, "Fields of the spec, by their dotted names."), "patternProperties": PARAMS},
         "Search": _tidy(Search.model_json_schema()),
         **_recipe(),
+        "Until": _tidy(Until.model_json_schema()),
         "Bundle": {
             **_object(
                 {"label": {"type": "string"}, "set": {"$ref": "#/$defs/Settings"}}, "Several fields as one value."
@@ -51,6 +53,7 @@ def schema() -> Schema:
         "references": {**bundles, "description": "Further cells, with which all others are compared."},
         "search": {"$ref": "#/$defs/Search"},
         "recipe": {"$ref": "#/$defs/Recipe"},
+        "until": {"$ref": "#/$defs/Until"},
     }
     return {"$schema": DRAFT, "title": "Grid", **_object(keys, ""), "required": ["axes"], "$defs": definitions}
 

@@ -66,7 +66,7 @@ def best(summary: Summary) -> Figure | None:
     The intervals hold together and agree with the letters: one that leaves zero out is a significant difference.
     """
     cells = summary.measured[:MOST_ROWS]
-    if len(cells) < 2 or summary.ranking.pool is None:
+    if len(cells) < 2 or summary.ranking.pool is None or summary.look:
         return None
     distances = from_best({cell.key: cell.miou for cell in summary.measured}, summary.ranking)
     looks = styles(cell.label for cell in summary.cells)

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 import results
-from reports.claims import METRICS, RARE, Answer, Claim, between_views, by_seed, ended_well, lists, values
+from reports.claims import METRICS, RARE, Answer, Claim, between_views, by_seed, ended_well, values
 from reports.document import Block, Bold, Field, Paragraph, Table, Text
 from reports.format import (
     DASH,
-    chance,
     estimate,
     number,
     p_value,
@@ -23,7 +22,7 @@ from reports.format import (
 )
 from reports.pages.run import throughput
 from reports.summary import ALPHA, Summary, summarize
-from results.statistics import Difference, Interval, intervals, pool, probability_best, rank
+from results.statistics import Difference, Interval, intervals, rank
 
 FEWEST = 3  # least number of seeds for a claim
 
@@ -104,21 +103,17 @@ def _cells(run: results.Run, summary: Summary, rare: Sequence[str]) -> Table:
     boundary = intervals(values(run, "boundary_iou"))
     rares = values(run, RARE, rare=rare) if rare else {}
     ranked, of_rare = rank(rares), intervals(rares)
-    shared = ranked.pool if ranked.method == "blocked" else pool(lists(rares))
-    best_rare = probability_best(of_rare, shared) if rares else {}
-    head = ["cell", "seeds", "mIoU, %", "95 % interval", "P(best)", "group", "boundary IoU, %"]
-    head += ["IoU of rare classes, %", "P(best), rare", "group, rare"] if rare else []
+    head = ["cell", "seeds", "mIoU, %", "95 % interval", "group", "boundary IoU, %"]
+    head += ["IoU of rare classes, %", "group, rare"] if rare else []
     head += ["images/s"] if summary.timed else []
     rows: list[list[Field | Text]] = []
     for cell in summary.cells:
         one, label = cell.interval, cell.label
         seeds = str(one.n) if one.n == cell.planned else f"{one.n} of {cell.planned}"
         row: list[Field | Text] = [label, seeds, percent(one.mean, 2), percent_range(one.low, one.high)]
-        row += [chance(cell.chance if summary.ranking.p else math.nan)]
         row += [summary.ranking.groups.get(cell.key, DASH), _estimate(boundary.get(label))]
         if rare:
-            row += [_estimate(of_rare.get(label)), chance(best_rare.get(label, math.nan))]
-            row += [ranked.groups.get(label, DASH)]
+            row += [_estimate(of_rare.get(label)), ranked.groups.get(label, DASH)]
         row += [number(cell.images_per_second, 1)] if summary.timed else []
         rows.append(row)
     return Table(head, rows, left=frozenset(["cell", "group", "group, rare"]))

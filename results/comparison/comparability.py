@@ -56,8 +56,11 @@ def why_scores_differ(pair: Aligned) -> str:
     """Return why the scores of a cell cannot be compared; empty if they can.
 
     They may come from another version of the scoring, from a data set that changed under the same name, or from the
-    weights of another epoch.
+    weights of another epoch; or they may have decided themselves how many seeds were run.
     """
+    for name, side in zip(("base", "head"), pair.sides, strict=True):
+        if side.decision:
+            return f"{name}'s seeds were run until decided (--until), which its own report judges"
     versions = {one.scoring for found in pair.records for one in found if one.views}
     if len(versions) > 1:
         return f"scores of version {' and '.join(map(str, sorted(versions)))}"

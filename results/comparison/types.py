@@ -8,6 +8,7 @@ from typing import Literal
 import pandas as pd
 
 from results.comparison.margins import Margins
+from results.decision import Decision
 from results.record import Record
 from results.statistics.gate import Change
 from results.table import VIEW_METRICS
@@ -179,6 +180,7 @@ class LoadedRun:
         measured: {(cell, view, metric): {seed: value}} of the trials that ended well.
         planned: cells that were planned; others are their versions with a smaller batch.
         shrunk: cells whose trials all ran out of memory, and ended well with a smaller batch.
+        decision: what the run had to decide; tests of a fixed number of seeds do not hold for it. None for others.
     """
 
     side: Side
@@ -187,6 +189,7 @@ class LoadedRun:
     measured: dict[Key, Seeds]
     planned: frozenset[str]
     shrunk: frozenset[str]
+    decision: Decision | None = None
 
     def of(self, cell: str) -> list[Record]:
         """List the records of a cell."""

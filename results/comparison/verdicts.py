@@ -26,8 +26,8 @@ def trial_rows(pair: Aligned) -> Iterable[ComparisonRow]:
         reason = f"head has no such cell{same}" if owed else "not planned: base shrank it to fit"
         yield ComparisonRow(cell, label, "", TRIALS, "missing" if owed else "not comparable", reason)
         return
-    failed = [[record for record in records if record.status not in ("ok", "interrupted")] for records in pair.records]
-    totals = [len(records) for records in pair.records]
+    failed = [_failed(records) for records in pair.records]
+    totals = [len({record.seed for record in records}) for records in pair.records]
     shares = [len(one) / total if total else 0.0 for one, total in zip(failed, totals, strict=True)]
     reason = "; ".join(
         f"{name} {len(one)} of {total} failed{_kinds(one)}"
@@ -42,6 +42,13 @@ def trial_rows(pair: Aligned) -> Iterable[ComparisonRow]:
     elif not shares[0]:
         return
     yield ComparisonRow(cell, label, "", TRIALS, verdict, reason, ok[0], ok[1], (totals[0], totals[1]))
+
+
+def _failed(records: Sequence[Record]) -> list[Record]:
+    """Return one record per seed that failed; a seed of which another trial ended well did not."""
+    well = {record.seed for record in records if record.status == "ok"}
+    lost = {record.seed: record for record in records if record.status not in ("ok", "interrupted")}
+    return [record for seed, record in lost.items() if seed not in well]
 
 
 def _kinds(failed: list[Record]) -> str:
@@ -59,14 +66,39 @@ def metric_rows(pairs: Sequence[Aligned], margins: Margins) -> list[ComparisonRo
             for view in pair.views() if name in VIEW_METRICS else ["default"]:
                 if is_censored(pair, name):
                     censored.append((pair, name))
-                elif row := not_comparable(pair, view, name, metric.gate):
-                    rows.append(row)
+                elif said := decided_row(pair, view, name, metric) or not_comparable(pair, view, name, metric.gate):
+                    rows.append(said)
                 elif all(pair.seeds(view, name)):
                     judged[pair.cell, view, name] = pair
     for gate in (True, False):  # metrics that can fail the gate are corrected for their own tests alone
         rows += judge({key: pair for key, pair in judged.items() if margins.metrics[key[2]].gate == gate}, margins)
         rows += censored_rows([one for one in censored if margins.metrics[one[1]].gate == gate], margins)
     return rows
+
+
+def decided_row(pair: Aligned, view: str, name: str, metric: Metric) -> ComparisonRow | None:
+    """Make the row of a cell that head was run to decide about, against this base: from its plan's own intervals.
+
+    Returns None if head had nothing to decide, or not about the scores of this base.
+    """
+    decision = pair.head.decision
+    if (view, name) != ("default", "miou") or decision is None or pair.cell not in decision.base:
+        return None
+    base, head = pair.seeds(view, name)
+    if any(base.get(seed) != value for seed, value in decision.base[pair.cell].items()):
+        return None
+    look = decision.look(record for records in pair.head.records.values() for record in records)
+    bounds = look.intervals.get(pair.cell)
+    if bounds is None or not head or not base:
+        return None
+    verdict: Verdict = "regressed" if pair.cell in look.out else "ok" if pair.cell in look.ok else "inconclusive"
+    values = [base[seed] for seed in head if seed in base]
+    return ComparisonRow(
+        pair.cell, pair.label, view, name, verdict, "judged by its plan (--until), over all looks",
+        float(np.mean(values)), float(np.mean([*head.values()])), (len(base), len(head)), bounds.estimate,
+        bounds.low, bounds.high, margin=decision.plan.margin, gate=metric.gate, scale=metric.scale,
+        method="sequential",
+    )  # fmt: skip
 
 
 def judge(pairs: _Pairs, margins: Margins) -> list[ComparisonRow]:

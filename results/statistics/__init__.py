@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from results.statistics import sequential
     from results.statistics.aggregates import (
         Estimate,
         interquartile_mean,
         performance_profile,
-        probability_best,
         probability_of_improvement,
     )
     from results.statistics.bisection import (
@@ -57,6 +57,10 @@ if TYPE_CHECKING:
     from results.statistics.simultaneous import (
         beside_zero,
         from_best,
+    )
+    from results.statistics.subset import (
+        Contenders,
+        contenders,
     )
     from results.statistics.time_to_target import (
         Time,

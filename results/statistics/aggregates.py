@@ -1,4 +1,4 @@
-"""Statistics over several cells: which is probably best, and how methods do over several data sets. Pure functions.
+"""Statistics over several data sets: how methods do. Pure functions.
 
 In a mean over data sets, the one that is easiest to improve, or one outlier, dominates. A mean over seeds alone does
 not show how often the winner would win again. Agarwal et al. (2021, arXiv 2108.13264) recommend interquartile means
@@ -6,14 +6,13 @@ with stratified bootstrap intervals, performance profiles and probabilities of i
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from results.statistics.confidence import Interval
-from results.statistics.pooling import Pool, Values
+from results.statistics.pooling import Values
 
 
 @dataclass(frozen=True)
@@ -23,45 +22,6 @@ class Estimate:
     value: float
     low: float
     high: float
-
-
-def probability_best(
-    means: Mapping[str, Interval], shared: Pool | None, draws: int = 10_000, seed: int = 0
-) -> dict[str, float]:
-    """Estimate each cell's probability of having the highest true mean, given all seeds, as a share of draws.
-
-    Under flat priors the shared variance is `df s^2 / chi2(df)`. A true mean is normal around the observed one, with
-    that variance divided by the number of its seeds. An outlier draws its own variance. If all seeds of a cell are
-    equal, every draw is its mean. Of equal draws the first wins.
-
-    Args:
-        means: {name: interval}, as `intervals` gives them.
-        shared: the noise of the run.
-        draws: number of draws per cell.
-        seed: seed of the random numbers.
-
-    Returns:
-        {name: probability}; they sum to 1. All are NaN without a noise estimate.
-
-    Source: Box and Tiao (1973), section 2.4.
-    """
-    names = [name for name, one in means.items() if one.n]
-    if shared is None:
-        return dict.fromkeys(names, float("nan"))
-    rng = np.random.default_rng(seed)
-    pooled = rng.chisquare(shared.df, draws) / shared.df / shared.variance
-    best, wins = np.full(draws, -np.inf), np.full(draws, -1)
-    for index, name in enumerate(names):
-        one = means[name]
-        precision = pooled if one.method == "pooled" else None
-        if one.method == "own":
-            precision = rng.chisquare(one.n - 1, draws) / (one.n - 1) / one.sd**2
-        noise = rng.standard_normal(draws)
-        drawn = np.full(draws, one.mean) if precision is None else one.mean + noise / np.sqrt(precision * one.n)
-        better = drawn > best
-        best, wins = np.where(better, drawn, best), np.where(better, index, wins)
-    counts = np.bincount(wins[wins >= 0], minlength=len(names)) / draws
-    return dict(zip(names, counts.tolist(), strict=False))
 
 
 def probability_of_improvement(first: Values, second: Values) -> float:

@@ -52,8 +52,8 @@ class Difference:
 def intervals(cells: Mapping[str, Values] | Mapping[str, Seeds], level: float = 0.95) -> dict[str, Interval]:
     """Compute mean and t-interval of each cell: `mean ± t(df) s / sqrt(n)`.
 
-    s and df are those of `pool`, or an outlier's own. For cells given as {seed: value}, df is that of
-    `degrees_of_freedom`.
+    s is the larger of that of `pool` and of the cell's own; an outlier has its own alone, and its own df. For cells
+    given as {seed: value}, df is that of `degrees_of_freedom`.
 
     Args:
         cells: {name: array of shape (seeds,)} or {name: {seed: value}}.
@@ -81,17 +81,27 @@ def _interval(name: str, values: np.ndarray, shared: Pool | None, level: float) 
         return Interval(mean, nan, nan, 0.0, n, "constant")
     if shared is None:
         return Interval(mean, nan, nan, sd, n, "none")
-    method, spread, df = ("own", sd, n - 1) if name in shared.unpooled else ("pooled", shared.sd, shared.df)
+    method, spread, df = ("pooled", float(np.nanmax([shared.sd, sd])), shared.df)
+    if name in shared.unpooled:
+        method, spread, df = "own", sd, n - 1
     half = float(stats.t.ppf((1 + level) / 2, df)) * spread / np.sqrt(n)
     return Interval(mean, mean - half, mean + half, sd, n, method)
 
 
-def difference(first: Values, second: Values, shared: Pool | None = None, *, level: float = 0.95) -> Difference:
+def difference(
+    first: Values,
+    second: Values,
+    shared: Pool | None = None,
+    own: tuple[float, float] | None = None,
+    *,
+    level: float = 0.95,
+) -> Difference:
     """Compare two cells, baseline and candidate.
 
     Args:
         first, second: shapes (n,) and (m,).
         shared: the noise of their run; without it the test is that of Welch (1947).
+        own: the own variances of the two; None for those of the values.
         level: level of the interval, 0 to 1.
     """
     a, b = np.asarray(first, float), np.asarray(second, float)
@@ -99,7 +109,7 @@ def difference(first: Values, second: Values, shared: Pool | None = None, *, lev
     if not len(a) or not len(b):
         return Difference(nan, nan, nan, nan, nan, "none")
     d = float(b.mean() - a.mean())
-    error, df, method = standard_error(a, b, shared)
+    error, df, method = standard_error(a, b, shared, own)
     if not (error > 0 and df > 0):
         # There is no estimate of noise. A difference of zero is still a fact.
         same = error == 0 and d == 0
@@ -119,16 +129,25 @@ def between(
         shared: the noise of the run; None: Welch's test.
         level: level of the interval, 0 to 1.
     """
-    alone = shared is not None and {first, second} & set(shared.unpooled)
-    return difference(cells[first], cells[second], None if alone else shared, level=level)
+    if shared is None or {first, second} & set(shared.unpooled):
+        return difference(cells[first], cells[second], None, level=level)
+    known = first in shared.own and second in shared.own
+    own = (shared.own[first], shared.own[second]) if known else None
+    return difference(cells[first], cells[second], shared, own, level=level)
 
 
-def standard_error(a: np.ndarray, b: np.ndarray, shared: Pool | None) -> tuple[float, float, str]:
+def standard_error(
+    a: np.ndarray, b: np.ndarray, shared: Pool | None, own: tuple[float, float] | None = None
+) -> tuple[float, float, str]:
     """Compute the standard error of `mean(b) - mean(a)`, its degrees of freedom, and its method.
+
+    With a shared noise the error is the larger of that one's and of the two cells' own, so that noisy cells are not
+    lent the smaller error of the others. A cell of one value has the shared variance.
 
     Args:
         a, b: shapes (n,) and (m,).
         shared: the noise of their run; None: each has its own.
+        own: the own variances of the two; None for those of the values.
 
     Returns:
         The error in the unit of the values, the degrees of freedom, and "pooled" or "welch".
@@ -136,7 +155,9 @@ def standard_error(a: np.ndarray, b: np.ndarray, shared: Pool | None) -> tuple[f
     Source: Welch (1947), with Satterthwaite's degrees of freedom.
     """
     if shared is not None:
-        return shared.sd * float(np.sqrt(1 / len(a) + 1 / len(b))), shared.df, "pooled"
+        first, second = own or (float(values.var(ddof=1)) if len(values) > 1 else shared.variance for values in (a, b))
+        alone = first / len(a) + second / len(b)
+        return float(np.sqrt(max(shared.variance * (1 / len(a) + 1 / len(b)), alone))), shared.df, "pooled"
     va, vb = _error_of_mean(a) ** 2, _error_of_mean(b) ** 2
     df = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1)) if va + vb > 0 else float("nan")
     return float(np.sqrt(va + vb)), df, "welch"

@@ -21,16 +21,19 @@ from scipy import special
 from results.statistics.confidence import standard_error
 from results.statistics.multiplicity import discovered, holm
 from results.statistics.pooling import Pool, Seeds, degrees_of_freedom, pool, seed_effect
-from results.statistics.power import detectable_shift
+from results.statistics.power import detectable_shift, seen_shift
 
 Verdict = Literal["ok", "improved", "regressed", "inconclusive"]
 Key = TypeVar("Key", bound=Hashable)
 
-# Base and head on the same seeds are paired if the differences have at least this many degrees of freedom. From there
-# on, halving them costs less than a correlation of .3 gains. The values themselves do not decide: pairing only where
-# they happen to correlate selects the releases whose error is underestimated; one in six was a false alarm
-# (docs/gate.md).
-PAIRED_DF = 4
+# Seeds that base and head share are paired if their differences have at least this many degrees of freedom. With one,
+# nothing could be seen; from two on, halving them costs less than what reruns gain that correlate at .6. The values
+# themselves do not decide: pairing only where they happen to correlate selects the releases whose error is
+# underestimated; one in six was a false alarm (docs/gate.md).
+PAIRED_DF = 2
+NOISIER = 0.10
+"""Level of the F-test by which a cell is seen to be noisier than the others. A high one: it costs the cell power, and a
+noisy cell that is not seen costs false alarms (docs/gate.md)."""
 
 
 @dataclass(frozen=True)
@@ -80,26 +83,30 @@ class Decision:
 def changes(cells: Mapping[Key, tuple[Seeds, Seeds]], level: float = 0.90) -> dict[Key, Change]:
     """Compute the change of each cell in one metric, more being better.
 
-    All cells given here share one noise: pass those of one data set and one schedule. Cells whose base and head ran the
-    same seeds are paired if together they have at least `PAIRED_DF` degrees of freedom.
+    All cells given here share one noise: pass those of one data set and one schedule. Seeds that base and head both ran
+    are paired, whatever else either of them ran, if the steps of all cells together have `PAIRED_DF` degrees of
+    freedom. The variance is the larger of the one that the cells share and of the cell's own, so that a noisy cell is
+    not lent the smaller error of the others. A cell that is seen to be noisier than the others (`NOISIER`) has its own
+    variance with its own degrees of freedom.
 
     Args:
         cells: {name: (base {seed: value}, head {seed: value})}.
         level: level of the intervals, 0 to 1; 0.90 leaves 5 % on each side.
     """
     steps = _steps(cells)
-    shared, unpooled = _pool(*({(name, side): pair[side] for name, pair in cells.items()} for side in (0, 1)))
-    common, unpooled_steps = _pool(steps)
+    shared, alone = _noise(*({name: pair[side] for name, pair in cells.items()} for side in (0, 1)))
+    common, alone_in_steps = _noise(steps)
     found = {}
-    for name, pair in cells.items():
-        a, b = map(_values, pair)
-        if cells[name][0] == cells[name][1] and len(a):
+    for name, (base, head) in cells.items():
+        noise = None if name in alone else shared
+        if _repeats(base, head):
             # The same software on the same seeds may give identical values; there is nothing to estimate then.
-            found[name] = Change(0.0, 0.0, 0.0, 1.0, 1.0, 0.0, np.inf, (len(a), len(b)), "identical")
+            found[name] = Change(0.0, 0.0, 0.0, 1.0, 1.0, 0.0, np.inf, (len(base), len(head)), "identical")
         elif common and name in steps and np.ptp(_values(steps[name])) > 0:
-            found[name] = _paired(_values(steps[name]), None if name in unpooled_steps else common, level)
+            paired = None if name in alone_in_steps else common
+            found[name] = _paired(steps[name], paired, _others(base, head), noise, level)
         else:
-            found[name] = _unpaired(a, b, None if {(name, 0), (name, 1)} & unpooled else shared, level)
+            found[name] = _unpaired(_values(base), _values(head), noise, level)
     return found
 
 
@@ -107,14 +114,48 @@ def _values(seeds: Seeds) -> np.ndarray:
     return np.array([*seeds.values()], float)
 
 
+def _repeats(base: Seeds, head: Seeds) -> bool:
+    """Return whether head repeats base to the bit on the seeds of both: two or more, or all that one side has."""
+    both = set(base) & set(head)
+    enough = len(both) > 1 or (len(both) == 1 and 1 in (len(base), len(head)))
+    return enough and all(base[seed] == head[seed] for seed in both)
+
+
 def _steps(cells: Mapping[Key, tuple[Seeds, Seeds]]) -> dict[Key, Seeds]:
     """Return head minus base, seed by seed, of the cells that are to be paired."""
+    both = {name: sorted(set(base) & set(head)) for name, (base, head) in cells.items()}
     steps: dict[Key, Seeds] = {
-        name: {seed: head[seed] - base[seed] for seed in base}
-        for name, (base, head) in cells.items()
-        if set(base) == set(head) and len(base) > 1
+        name: {seed: cells[name][1][seed] - cells[name][0][seed] for seed in seeds}
+        for name, seeds in both.items()
+        if len(seeds) > 1
     }
     return steps if sum(len(values) - 1 for values in steps.values()) >= PAIRED_DF else {}
+
+
+def _others(base: Seeds, head: Seeds) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values of each side on the seeds that the other did not run."""
+    return (
+        np.array([value for seed, value in base.items() if seed not in head], float),
+        np.array([value for seed, value in head.items() if seed not in base], float),
+    )
+
+
+def _noise(*sides: Mapping[Key, Seeds]) -> tuple[Pool | None, set[Key]]:
+    """Return the variance that the cells of all sides share, and the cells that are judged by their own alone."""
+    shared, unpooled = _pool(*({(name, side): seeds for name, seeds in of.items()} for side, of in enumerate(sides)))
+    if shared is None:
+        return None, set()
+    values = {name: [_values(of[name]) for of in sides if name in of] for of in sides for name in of}
+    squares = {name: sum(float(((one - one.mean()) ** 2).sum()) for one in of) for name, of in values.items()}
+    free = {name: sum(max(len(one) - 1, 0) for one in of) for name, of in values.items()}
+    alone = {name for name, _ in unpooled}
+    inside = [name for name in values if name not in alone and free[name]]
+    all_squares, all_free = sum(squares[name] for name in inside), sum(free[name] for name in inside)
+    for name in inside:
+        rest, df = all_squares - squares[name], all_free - free[name]
+        if df and rest > 0 and special.fdtrc(free[name], df, squares[name] / free[name] / (rest / df)) < NOISIER:
+            alone.add(name)
+    return shared, alone
 
 
 def _pool(*sides: Mapping[Key, Seeds]) -> tuple[Pool | None, set[Key]]:
@@ -134,10 +175,40 @@ def _pool(*sides: Mapping[Key, Seeds]) -> tuple[Pool | None, set[Key]]:
     return replace(shared, df=sum(map(degrees_of_freedom, inside))), {name for _, name in unpooled}
 
 
-def _paired(steps: np.ndarray, shared: Pool | None, level: float) -> Change:
-    n = len(steps)
-    sd, df = (shared.sd, shared.df) if shared else (float(steps.std(ddof=1)), n - 1)
-    return _change(float(steps.mean()), sd / np.sqrt(n), df, (n, n), "paired", level)
+def _paired(
+    steps: Seeds, common: Pool | None, others: tuple[np.ndarray, np.ndarray], shared: Pool | None, level: float
+) -> Change:
+    """Return the change of a cell with shared seeds.
+
+    If both sides ran further seeds as well, the unpaired change on those is joined with weights that depend on the
+    numbers of seeds alone: those that are right where reruns of a seed correlate at .5.
+
+    Source: Satterthwaite (1946), for the degrees of freedom of a sum of variances.
+    """
+    values, (a, b) = _values(steps), others
+    n = len(values)
+    error, df = larger_error(values, common)
+    d, seeds = float(values.mean()), (n + len(a), n + len(b))
+    if not len(a) or not len(b) or (shared is None and min(len(a), len(b)) < 2):
+        return _change(d, error, df, seeds, "paired", level)
+    more, more_df, _ = standard_error(a, b, shared)
+    weight = n / (n + len(a) * len(b) / (len(a) + len(b)))
+    parts = [(weight * error) ** 2, ((1 - weight) * more) ** 2]
+    d = weight * d + (1 - weight) * float(b.mean() - a.mean())
+    df = sum(parts) ** 2 / sum(part**2 / own for part, own in zip(parts, (df, more_df), strict=True) if part)
+    return _change(d, float(np.sqrt(sum(parts))), df, seeds, "paired", level)
+
+
+def larger_error(values: np.ndarray, common: Pool | None) -> tuple[float, float]:
+    """Return the standard error of a mean, of the larger of a shared and the own variance, and its df.
+
+    Args:
+        values: shape (n,), n at least 2.
+        common: the variance that cells share; None for the own alone.
+    """
+    own, n = float(values.var(ddof=1)), len(values)
+    variance, df = (max(common.variance, own), common.df) if common else (own, n - 1)
+    return float(np.sqrt(variance / n)), df
 
 
 def _unpaired(a: np.ndarray, b: np.ndarray, shared: Pool | None, level: float) -> Change:
@@ -204,16 +275,30 @@ def _decide(
     if one.error == 0:
         smallest = margin
     elif one.error > 0:
-        strict = detectable_shift(one.df, alpha / tests, power)
-        # To be detected, the estimate must also lie beyond the margin.
-        smallest = max(strict * one.error, margin + float(special.stdtrit(one.df, power)) * one.error)
+        smallest = smallest_loss(one, margin, alpha / tests, power)
         if verdict == "inconclusive":
             a, b = one.seeds
             sd = one.error / np.sqrt(1 / a + 1 / b)
             lost = one.estimate <= -margin
-            shift = strict if lost else detectable_shift(one.df, alpha, power)
+            shift = detectable_shift(one.df, alpha / tests if lost else alpha, power)
             more = max(1, int(np.ceil(2 * (shift * sd / max(margin, -one.estimate)) ** 2)) - min(a, b))
     return Decision(verdict, float(worse), suspect and verdict != "regressed", smallest, more)
+
+
+def smallest_loss(one: Change, margin: float, level: float, power: float) -> float:
+    """Compute the true loss that the next comparison like this one calls with probability `power`.
+
+    Args:
+        one: a change with an error above 0.
+        margin: beyond which the estimate must lie, too.
+        level: of the test, Holm's first step.
+        power: 0 to 1.
+    """
+    own = max(1, min(one.seeds) - 1 if one.method == "paired" else sum(one.seeds) - 2)
+    alone = own >= one.df
+    df = float(f"{one.df:.2g}")  # a few values, each of which is worked out once
+    seen = seen_shift(df, min(own, df), level, power, noisier=0.0 if alone else NOISIER)
+    return max(seen * one.error, margin + float(special.stdtrit(one.df, power)) * one.error)
 
 
 def headline(
@@ -221,6 +306,7 @@ def headline(
 ) -> Change:
     """Test the grid as a whole: the mean over its cells of (mean of head - mean of base).
 
+    Seeds that both sides ran are paired if every cell has two or more; then the steps (head less base) are what varies.
     Noise is pooled within each stratum; an outlier keeps its own. Cells count as independent. But cells of one seed may
     be correlated, since they share initial weights and the order of data. If the deviations of a seed, averaged over
     the cells, are larger than independence explains (`seed_effect`), the means per seed are compared instead, with
@@ -238,35 +324,57 @@ def headline(
     none = Change(nan, nan, nan, nan, nan, nan, nan, (0, 0), "none")
     if not kept:
         return none
-    d = float(np.mean([np.mean(_values(head)) - np.mean(_values(base)) for base, head in kept.values()]))
     seeds = (min(len(base) for base, _ in kept.values()), min(len(head) for _, head in kept.values()))
-    if all(base == head for base, head in kept.values()):
+    if all(_repeats(base, head) for base, head in kept.values()):
         return Change(0.0, 0.0, 0.0, 1.0, 1.0, 0.0, np.inf, seeds, "identical")
-    together = [_seed_means_together([pair[side] for pair in kept.values()]) for side in (0, 1)]
+    sides = _sides(kept)
+    method = "pooled" if len(sides) == 2 else "paired"
+    together = [_seed_means_together([*side.values()]) for side in sides]
     if any(means is not None for means in together):
-        base, head = (
-            means if means is not None else _means([pair[side] for pair in kept.values()])
-            for side, means in enumerate(together)
-        )
-        return none if len(base) < 2 or len(head) < 2 else _unpaired(base, head, None, level)
+        return _of_seed_means(sides, together, level) or none
     parts: list[tuple[float, float]] = []
     for stratum in {(strata or {}).get(name) for name in kept}:
-        found = _variance_of_sum([pair for name, pair in kept.items() if (strata or {}).get(name) == stratum])
+        inside = [name for name in kept if (strata or {}).get(name) == stratum]
+        found = _variance_of_sum([{name: side[name] for name in inside} for side in sides])
         if not found:
             return none
         parts += found
+    signs = (1,) if method == "paired" else (-1, 1)
+    means = ([_values(side[name]).mean() for name in kept] for side in sides)
+    d = float(sum(sign * np.mean(side) for sign, side in zip(signs, means, strict=True)))
     variance = sum(part for part, _ in parts)
     df = variance**2 / sum(part**2 / own for part, own in parts)
-    return _change(d, float(np.sqrt(variance)) / len(kept), df, seeds, "pooled", level)
+    return _change(d, float(np.sqrt(variance)) / len(kept), df, seeds, method, level)
 
 
-def _variance_of_sum(pairs: list[tuple[Seeds, Seeds]]) -> list[tuple[float, float]]:
+def _sides(pairs: Mapping[Key, tuple[Seeds, Seeds]]) -> list[dict[Key, Seeds]]:
+    """Return what varies: the steps of all cells if every cell has two shared seeds, else the values of each side."""
+    steps: dict[Key, Seeds] = {
+        name: {seed: head[seed] - base[seed] for seed in base if seed in head} for name, (base, head) in pairs.items()
+    }
+    if all(len(one) > 1 for one in steps.values()):
+        return [steps]
+    return [{name: pair[side] for name, pair in pairs.items()} for side in (0, 1)]
+
+
+def _of_seed_means(sides: list[dict[Key, Seeds]], together: list[np.ndarray | None], level: float) -> Change | None:
+    """Return the change of the means per seed, one-sample if paired; None with fewer than two seeds."""
+    means = [one if one is not None else _means([*side.values()]) for side, one in zip(sides, together, strict=True)]
+    if any(len(one) < 2 for one in means):
+        return None
+    if len(means) == 2:
+        return _unpaired(means[0], means[1], None, level)
+    error, df = larger_error(means[0], None)
+    return _change(float(means[0].mean()), error, df, (len(means[0]),) * 2, "paired", level)
+
+
+def _variance_of_sum(sides: list[dict[Key, Seeds]]) -> list[tuple[float, float]]:
     """Return (variance, degrees of freedom) per part of the error of a sum of changes; empty without noise estimate."""
-    sides = [{(row, side): pair[side] for row, pair in enumerate(pairs)} for side in (0, 1)]
-    shared, unpooled = _pool(*sides)
+    keyed = [{(name, index): seeds for name, seeds in side.items()} for index, side in enumerate(sides)]
+    shared, unpooled = _pool(*keyed)
     if shared is None:
         return []
-    values = {key: _values(seeds) for side in sides for key, seeds in side.items()}
+    values = {key: _values(seeds) for side in keyed for key, seeds in side.items()}
     alone = [values[key] for key in unpooled if np.ptp(values[key]) > 0]  # the others do not vary at all
     common = sum(shared.variance / len(one) for key, one in values.items() if key not in unpooled)
     return [(common, shared.df), *((float(one.var(ddof=1)) / len(one), len(one) - 1) for one in alone)]

@@ -7,7 +7,7 @@ far noisier than the rest, keeps its own variance. What each rule can and cannot
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,11 @@ Values = Sequence[float] | np.ndarray
 Seeds = Mapping[int, float]
 
 # A cell whose standard deviation is significantly above this many times the median cell's does not share its variance.
-OUTLIER = 3.0
-# Blocking by shared seeds pays only if the correlation of the cells is above this.
+# Milder ones stay in the pool, because a pool without them is too small for the noisy cells that chance left in it
+# (docs/gate.md).
+OUTLIER = 5.0
+_OUTLIER_LEVEL = 0.001
+# A weaker correlation of the cells of a seed is not worth the degrees of freedom that it would cost their shared noise.
 CORRELATED = 0.3
 
 
@@ -30,11 +33,14 @@ class Pool:
         variance: in squared units of the values.
         df: degrees of freedom; not always a whole number.
         unpooled: names of the cells that are left out.
+        own: {name: own variance} of the cells where it is not that of the values: the common effect of the seeds is
+            taken out of it, too.
     """
 
     variance: float
     df: float
     unpooled: tuple[str, ...] = ()
+    own: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def sd(self) -> float:
@@ -55,8 +61,8 @@ def pool(cells: Mapping[str, Values], outlier: float = OUTLIER) -> Pool | None:
     """Pool the variance within cells: `sum (n_c - 1) s_c^2 / sum (n_c - 1)`.
 
     Two kinds of cells are left out. Outliers have a standard deviation above `outlier` times the median cell's, and an
-    F-test against the variance of the other cells rejects at 1 % (Bonferroni over the cells). The test is needed
-    because with 2 seeds a factor of 3 may be chance. Constant cells have equal values for all seeds: a collapsed
+    F-test against the variance of the other cells rejects at 0.1 % (Bonferroni over the cells). The test is needed
+    because with 2 seeds a factor of 5 may be chance. Constant cells have equal values for all seeds: a collapsed
     training repeats itself exactly, and its variance of zero would make the others look too certain.
 
     Args:
@@ -77,7 +83,7 @@ def pool(cells: Mapping[str, Values], outlier: float = OUTLIER) -> Pool | None:
     kept = [
         name
         for name, sd in sds.items()
-        if name in usual or stats.f.sf(sd**2 / variance, len(repeated[name]) - 1, df) > 0.01 / len(sds)
+        if name in usual or stats.f.sf(sd**2 / variance, len(repeated[name]) - 1, df) > _OUTLIER_LEVEL / len(sds)
     ]
     variance, df = _within([repeated[name] for name in kept])
     return Pool(variance, df, tuple(name for name in repeated if name not in kept))

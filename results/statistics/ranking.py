@@ -8,9 +8,13 @@ from itertools import chain, combinations, count
 
 import numpy as np
 
+from results.statistics.blocks import fit
 from results.statistics.confidence import between
 from results.statistics.multiplicity import holm
-from results.statistics.pooling import Pool, Seeds, pool, seed_correlation, seed_effect, table_of
+from results.statistics.pooling import Pool, Seeds, pool, seed_correlation, table_of
+
+BLOCKED_DF = 2
+"""Least degrees of freedom of the noise without the seeds. With one, two cells of two seeds, nothing could be seen."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,10 @@ def rank(cells: Mapping[str, Seeds], alpha: float = 0.05) -> Ranking:
     """Order cells from best (largest mean) to worst, and find which of them are indistinguishable.
 
     All pairs are tested and Holm-adjusted, which also corrects for choosing the winner after the fact. The error is the
-    pooled one. If all cells ran the same seeds and are correlated (`seed_effect`), the seeds are removed as blocks.
-    Pairs with an outlier or a constant cell are tested by Welch's t. If no test is possible (one seed everywhere), all
-    cells are indistinguishable.
+    larger of the pooled one and of the pair's own. If all cells ran the same seeds, the seeds are taken out as blocks,
+    whether they are seen to correlate or not, from two degrees of freedom on (`BLOCKED_DF`). Pairs with an outlier or a
+    constant cell are tested by Welch's t. If no test is possible (one seed everywhere), all cells are
+    indistinguishable.
 
     Args:
         cells: {name: {seed: value}}; cells without values are left out.
@@ -67,14 +72,18 @@ def rank(cells: Mapping[str, Seeds], alpha: float = 0.05) -> Ranking:
 
 
 def _blocks(cells: Mapping[str, Seeds], shared: Pool | None) -> tuple[Pool | None, float]:
-    """Return the noise without the common effect of the seeds, if there is one, and the correlation of the seeds."""
-    table = table_of({name: values for name, values in cells.items() if shared and name not in shared.unpooled})
+    """Return the noise without the common effect of the seeds, if all ran the same, and their correlation."""
+    inside = {name: values for name, values in cells.items() if shared and name not in shared.unpooled}
+    table = table_of(inside)
     if table is None:
         return None, float("nan")
-    effect, correlation = seed_effect(table), seed_correlation(table)
-    if effect is None or effect.rest == 0:
+    correlation = seed_correlation(table)
+    found = fit(table[None], np.ones((1, len(table)), bool))
+    squares, df = float(found.squares[0]), int(found.df[0])
+    if df < BLOCKED_DF or not squares:
         return None, correlation
-    return Pool(effect.rest, effect.df, shared.unpooled if shared else ()), correlation
+    own = dict(zip(inside, found.own[0].tolist(), strict=True))
+    return Pool(squares / df, df, shared.unpooled if shared else (), own), correlation
 
 
 def letters(order: Sequence[str], differ: set[tuple[str, str]]) -> dict[str, str]:

@@ -11,7 +11,7 @@ def test_the_simulation_finds_what_a_history_of_records_shows(tmp_path):
     """One σ is a point of mIoU, so that the margin of half a point is half a σ."""
     rng = np.random.default_rng(4)
     values = rng.normal(size=(8, 2, 4))
-    values[:, 0] -= 0.6 * np.arange(8)[:, None]
+    values[:, 0] -= 0.9 * np.arange(8)[:, None]
     values[4:, 1] += 4
     runs = []
     for n, cells in enumerate(values):

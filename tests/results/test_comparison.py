@@ -15,6 +15,7 @@ from bench import compare
 from reports.pages.comparison import forest
 from results import release
 from results.comparison import margins
+from results.statistics import sequential
 from tests.results import made_runs as made
 
 ROOT = Path(__file__).parents[2]
@@ -818,3 +819,46 @@ def test_the_commands_import_neither_tensorflow_nor_ray(base):
         "assert not {'tensorflow', 'keras', 'ray', 'matplotlib'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(base)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+
+
+def test_a_crash_that_another_trial_of_its_seed_healed_is_none(base, tmp_path):
+    cells = numbers(5)
+    head = made.made_run(tmp_path / "head", cells)
+    crashed = made.record("dice", 5, None).model_copy(update={"trial": "dice-s5-first"})
+    results.write(head / "trials" / "dice-s5-first", crashed)
+    assert "trials" not in {row.metric for row in results.compare(base, head).failing}
+    results.write(head / "trials" / "dice-s6", made.record("dice", 6, None))
+    (row,) = [row for row in results.compare(base, head).failing if row.metric == "trials"]
+    assert (row.verdict, row.reason) == ("newly failing", "base 0 of 5 failed; head 1 of 5 failed (diverged)")
+
+
+def decided(folder, cells, base, margin=0.02):
+    """Make `folder` a run that had to decide whether a cell lost the margin against `base`."""
+    plan = sequential.Plan("release", margin, 2, 3)
+    scores = {made.key(label): {seed: pair[0] for seed, pair in seeds.items()} for label, seeds in base.items()}
+    labels = {made.key(label): label for label in cells}
+    manifest = json.loads((folder / "run.json").read_text())
+    manifest |= results.Decision(plan, labels, "old", scores).plain()
+    (folder / "run.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_a_run_that_decided_is_judged_by_its_own_plan_and_by_no_test_of_a_fixed_number(tmp_path):
+    old = {label: {seed: (0.7 + 0.001 * seed, 40.0) for seed in range(3)} for label in ("ce", "dice")}
+    steps = {"ce": (0.0005, -0.0004, 0.0), "dice": (-0.101, -0.099, -0.1)}
+    new = {label: {seed: (old[label][seed][0] + steps[label][seed], 40.0) for seed in range(3)} for label in old}
+    base = made.made_run(tmp_path / "old", old)
+    head = decided(made.made_run(tmp_path / "new", new), new, old)
+    found = {row.label: row for row in results.compare(base, head).rows if row.metric == "miou"}
+    assert {label: row.verdict for label, row in found.items()} == {"ce": "ok", "dice": "regressed"}
+    look = results.decision_of(json.loads((head / "run.json").read_text())).look(
+        one.record for one in results.read_run(head).trials
+    )
+    bounds = look.intervals[made.key("dice")]
+    assert (found["dice"].low, found["dice"].high) == (bounds.low, bounds.high)
+    assert found["dice"].reason == "judged by its plan (--until), over all looks"
+    # Against any other base its number of seeds was not fixed.
+    other = made.made_run(tmp_path / "other", {label: dict(list(seeds.items())[1:]) for label, seeds in old.items()})
+    rows = [row for row in results.compare(other, head).rows if row.metric == "miou"]
+    assert {row.verdict for row in rows} == {"not comparable"}
+    assert "--until" in rows[0].reason

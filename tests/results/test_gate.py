@@ -5,8 +5,9 @@ import pytest
 from scipy import stats
 
 from bench.perf import gate as simulation
+from bench.perf import uneven
 from results import statistics
-from results.statistics import aggregates, changes, decide
+from results.statistics import aggregates, changes, decide, gate, power
 from results.statistics.gate import Change, headline
 
 
@@ -14,10 +15,10 @@ def seeds(values, start=0):
     return dict(enumerate(values, start=start))
 
 
-def change(estimate, error, df=8, n=3):
+def change(estimate, error, df=8, n=3, method="pooled"):
     half, t = stats.t.ppf(0.95, df) * error, estimate / error
     return Change(
-        estimate, estimate - half, estimate + half, stats.t.cdf(t, df), stats.t.sf(t, df), error, df, (n, n), "pooled"
+        estimate, estimate - half, estimate + half, stats.t.cdf(t, df), stats.t.sf(t, df), error, df, (n, n), method
     )
 
 
@@ -44,9 +45,50 @@ def test_shared_seeds_are_paired_whether_they_happen_to_correlate_or_not(b):
     paired = changes({"c": (seeds(a), seeds(b))})["c"]
     assert (paired.method, paired.df) == ("paired", 4)
     assert paired.p_worse == pytest.approx(stats.ttest_rel(b, a, alternative="less").pvalue)
-    # With fewer degrees of freedom pairing costs more than it is likely to win.
-    few = changes({"c": (seeds(a[:4]), seeds(b[:4]))})["c"]
-    assert (few.method, few.df) == ("pooled", 6)
+    # Whatever else either side ran.
+    more = changes({"c": (seeds([*a, 0.9, 0.2]), seeds(b))})["c"]
+    assert (more.method, more.df, more.seeds) == ("paired", 4, (7, 5))
+    assert more.p_worse == pytest.approx(paired.p_worse)
+    # With one degree of freedom nothing could be seen.
+    few = changes({"c": (seeds(a[:2]), seeds(b[:2]))})["c"]
+    assert (few.method, few.df) == ("pooled", 2)
+
+
+def test_shared_seeds_and_further_ones_of_both_sides_join_by_their_numbers():
+    """Steps 1, 2, 3: 2 +- sqrt(1/3) on 2 degrees. Others: 4 less 1, each of variance 2; all four groups have 7 df."""
+    base, head = {0: 0.0, 1: 0.0, 2: 0.0, 10: 0.0, 11: 2.0}, {0: 1.0, 1: 2.0, 2: 3.0, 20: 3.0, 21: 5.0}
+    found = changes({"c": (base, head)})["c"]
+    weight = 3 / (3 + 2 * 2 / 4)
+    pooled = (0.8 * 4 + np.var([1, 2, 3, 3, 5], ddof=1) * 4) / 8
+    parts = weight**2 / 3, (1 - weight) ** 2 * max(pooled, 2.0) * (1 / 2 + 1 / 2)
+    assert found.method == "paired"
+    assert found.estimate == pytest.approx(weight * 2 + (1 - weight) * 3)
+    assert found.error == pytest.approx(np.sqrt(sum(parts)))
+    assert found.df == pytest.approx(sum(parts) ** 2 / (parts[0] ** 2 / 2 + parts[1] ** 2 / 8))
+
+
+def test_head_that_repeats_base_on_the_seeds_that_both_have_has_not_changed():
+    x = {0: 0.700, 1: 0.716, 2: 0.734, 3: 0.720, 4: 0.733}
+    found = changes({"a": (x, {seed: x[seed] for seed in (0, 1, 2)})})["a"]
+    assert (found.method, found.estimate, found.seeds) == ("identical", 0.0, (5, 3))
+    assert changes({"a": (x, {0: x[0]})})["a"].method == "identical", "all that head has"
+    assert changes({"a": (x, {0: x[0], 7: 0.71, 8: 0.70})})["a"].method == "pooled", "one equal value may be chance"
+
+
+def test_a_noisy_cell_has_the_larger_of_the_shared_and_its_own_variance():
+    """Steps of variance 1, 1 and 4 (F 4 on 2 and 4 degrees, p .11): the shared one is 2."""
+    steps = {"a": [0, 1, 2], "b": [1, 0, 2], "noisy": [0, 2, 4]}
+    found = changes({name: (seeds([0, 0, 0]), seeds(values)) for name, values in steps.items()})
+    assert {name: one.error**2 * 3 for name, one in found.items()} == pytest.approx({"a": 2, "b": 2, "noisy": 4})
+    assert {one.df for one in found.values()} == {6}
+
+
+def test_a_cell_that_is_seen_to_be_noisier_is_judged_alone():
+    """Variances 1, 1 and 9: F is 9 on 2 and 4 degrees, p .033."""
+    steps = {"a": [0, 1, 2], "b": [1, 0, 2], "noisy": [0, 3, 6]}
+    found = changes({name: (seeds([0, 0, 0]), seeds(values)) for name, values in steps.items()})
+    assert (found["noisy"].error ** 2 * 3, found["noisy"].df) == pytest.approx((9, 2))
+    assert (found["a"].error ** 2 * 3, found["a"].df) == pytest.approx((11 / 3, 6)), "it stays in what the others share"
 
 
 def test_a_wild_cell_of_paired_seeds_keeps_its_own_variance():
@@ -64,7 +106,7 @@ def test_a_wild_cell_keeps_its_own_variance():
     cells = {i: (seeds(rng.normal(size=4)), seeds(rng.normal(size=4), 4)) for i in range(6)}
     cells["outlier"] = (seeds(rng.normal(size=4)), seeds(100 * rng.normal(size=4), 4))
     found = changes(cells)
-    assert {found[i].method for i in range(6)} == {"pooled"}
+    assert [found[i].method for i in range(6)].count("pooled") >= 4
     assert found["outlier"].method == "welch"
     expected = stats.ttest_ind(
         *([*side.values()] for side in cells["outlier"][::-1]), equal_var=False, alternative="less"
@@ -109,13 +151,29 @@ def test_holm_decides_and_the_rest_are_suspects():
     assert not many["a"].suspect, "p 0.031 is the best of ten: Benjamini and Hochberg ask for 0.010"
 
 
-def test_the_smallest_loss_is_seen_with_the_stated_power():
-    decided = decide({i: change(0.0, 1.0) for i in range(5)}, dict.fromkeys(range(5), 0.1))[0]
-    assert statistics.power_of_t(8, 0.05 / 5, decided.smallest) == pytest.approx(0.8)
-    # Where the margin is the harder hurdle, it is the estimate that must pass it.
+@pytest.mark.parametrize(("cells", "seeds_", "same"), [(7, 3, True), (14, 5, False)])
+def test_the_smallest_loss_that_one_release_names_is_seen_in_four_of_five_of_the_next(cells, seeds_, same):
+    world, rng, draws = uneven.World("equal", cells, (seeds_, seeds_), same), np.random.default_rng(11), 1500
+    one, (base, head) = uneven.judge(*uneven.draw(world, rng, draws), same), uneven.draw(world, rng, draws)
+    losses = []
+    for error, df in zip(one.error[:, 0], np.broadcast_to(one.df, one.error.shape)[:, 0], strict=True):
+        found = {0: change(0.0, error, df, seeds_, "paired" if same else "pooled")}
+        found |= {cell: change(0.0, 1.0) for cell in range(1, cells)}
+        losses.append(gate.smallest_loss(found[0], 0.5, 0.05 / cells, 0.8))
+    head[:, 0] -= np.array(losses)[:, None]
+    seen = uneven.regressed(uneven.judge(base, head, same), 0.5)[:, 0].mean()
+    assert seen == pytest.approx(0.8, abs=0.035)
+
+
+def test_where_the_margin_is_the_harder_hurdle_the_estimate_must_pass_it():
     wide = decide({0: change(0.0, 0.1)}, {0: 1.0})[0]
     assert wide.smallest == pytest.approx(1.0 + stats.t.ppf(0.8, 8) * 0.1)
     assert statistics.power_of_t(8, 0.05, wide.smallest / 0.1, least=1.0 / 0.1) == pytest.approx(0.8, abs=0.02)
+
+
+def test_a_known_noise_is_seen_as_the_noncentral_t_says():
+    """With many degrees of freedom of both, nothing is estimated."""
+    assert power.seen_shift(1e6, 1e6, 0.05, 0.8) == pytest.approx(stats.norm.isf(0.05) + stats.norm.isf(0.2), abs=0.01)
 
 
 def test_the_seeds_it_asks_for_decide():
@@ -140,7 +198,8 @@ def test_an_unchanged_release_raises_a_false_alarm_at_most_once_in_twenty(n, sha
 @pytest.mark.parametrize(("n", "loss"), [(3, 3.0), (5, 2.0), (10, 1.0), (10, 2.0)])
 def test_the_power_is_what_the_formula_says(n, loss):
     found, expected = simulation.simulate(n, loss, draws=400).power, simulation.formula(n, loss)
-    assert expected - 0.06 <= found <= expected + 0.09, "Holm's later steps may add a little"
+    # The larger of two errors costs some, Holm's later steps add a little.
+    assert expected - 0.18 <= found <= expected + 0.09
 
 
 def test_the_headline_by_hand():
@@ -185,32 +244,6 @@ def test_a_headline_over_cells_that_move_together_counts_seeds_not_cells():
         found = headline({i: (seeds(sides[0][i]), seeds(sides[1][i], 5)) for i in range(10)})
         alarms += found.p_worse <= 0.05
     assert alarms / 400 <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 400), "the pooled error would cry wolf in a quarter"
-
-
-def test_probability_best_of_two_is_a_t_probability():
-    cells = {"a": [0.70, 0.72, 0.74], "b": [0.69, 0.71, 0.73]}
-    shared = statistics.pool(cells)
-    found = aggregates.probability_best(statistics.intervals(cells), shared)
-    expected = stats.t.cdf(0.01 / (shared.sd * np.sqrt(2 / 3)), shared.df)
-    assert found["a"] == pytest.approx(expected, abs=0.015)
-    assert sum(found.values()) == pytest.approx(1)
-    lone = {"a": [0.7], "b": [0.6]}
-    assert all(np.isnan(one) for one in aggregates.probability_best(statistics.intervals(lone), None).values())
-
-
-def test_probability_best_of_cells_with_a_noise_of_their_own_or_none():
-    cells = {"a": [1, 2, 3], "b": [4, 5, 6], "c": [2, 3, 4], "outlier": [0, 50, 100], "same": [20, 20, 20], "none": []}
-    found = aggregates.probability_best(statistics.intervals(cells), statistics.pool(cells))
-    assert [*found] == ["a", "b", "c", "outlier", "same"]
-    # The outlier's mean is t(2) around 50, the other one is 20 in every draw; a, b and c are far below.
-    assert found["outlier"] == pytest.approx(stats.t.cdf((50 - 20) / stats.sem([0, 50, 100]), 2), abs=0.015)
-    assert found["same"] == pytest.approx(1 - found["outlier"])
-
-
-def test_of_two_equal_cells_without_noise_the_first_is_the_best():
-    cells = {"a": [1, 2, 3], "first": [9, 9], "second": [9, 9]}
-    found = aggregates.probability_best(statistics.intervals(cells), statistics.pool(cells))
-    assert found == {"a": pytest.approx(0, abs=0.01), "first": pytest.approx(1, abs=0.01), "second": 0}
 
 
 def test_aggregates_of_little_or_nothing():
@@ -311,18 +344,18 @@ def test_a_cell_whose_pairs_all_differ_by_the_same_is_judged_unpaired():
         for name, step in {"a": noise, "b": noise[::-1], "c": [0.0625] * 4}.items()
     }
     cells["c"] = ({seed: seed / 64 for seed in range(4)}, {seed: seed / 64 + 0.0625 for seed in range(4)})  # exact
-    assert {name: one.method for name, one in changes(cells).items()} == {"a": "paired", "b": "paired", "c": "pooled"}
+    assert {name: one.method for name, one in changes(cells).items()} == {"a": "paired", "b": "paired", "c": "welch"}
 
 
 def test_a_weak_common_effect_of_the_seeds_counts_in_a_mean_over_many_cells_and_not_between_two():
-    """F(2, 38) = 4 has p = 0.027, and the correlation is 3 / 23: enough for the headline, too little for blocks."""
+    """F(2, 38) = 4 has p = 0.027, and the correlation is 3 / 23: enough for the headline alone."""
     rest = np.random.default_rng(0).normal(size=(20, 3))
     rest -= rest.mean(axis=0) + rest.mean(axis=1, keepdims=True) - rest.mean()
     table = rest + np.sqrt(4 * (rest**2).sum() / 38 / 20) * np.array([-1, 0, 1])
     assert statistics.seed_correlation(table) == pytest.approx(3 / 23)
     cells = {str(row): seeds(values) for row, values in enumerate(table)}
     ranking = statistics.rank(cells)
-    assert (ranking.method, ranking.pool.df) == ("pooled", 40)
+    assert (ranking.method, ranking.pool.df) == ("blocked", 38)
     assert statistics.degrees_of_freedom(cells) == 40
     found = headline({name: (cell, seeds(table[int(name)] + 0.1, 3)) for name, cell in cells.items()})
     means = table.mean(axis=0)

@@ -170,7 +170,7 @@ def test_ranking_names_groups_that_cannot_be_told_apart():
     ranking = statistics.rank(cells)
     assert ranking.order == ("a", "b", "mid", "low")
     assert ranking.groups == {"a": "a", "b": "a", "mid": "b", "low": "c"}
-    assert ranking.method == "pooled"
+    assert ranking.method == "blocked"
 
 
 def test_shared_seeds_that_move_all_cells_are_taken_out():

@@ -3,8 +3,9 @@
 import math
 
 from reports.document import Block, Field, Heading, Link, Paragraph, Table, Text, Tone
-from reports.format import DASH, chance, estimate, number, percent, significant
+from reports.format import DASH, estimate, number, percent, significant
 from reports.pages.phrases import listed, no_spread, ok_first
+from reports.pages.run import deciding
 from reports.pages.run.targets import field_of
 from reports.summary import Cell, Summary
 
@@ -22,11 +23,12 @@ def table(summary: Summary) -> list[Block]:
     if summary.parts:
         return [block for name, part in summary.parts.items() for block in (Heading(name, level=3), *table(part))]
     tested, evaluated = bool(summary.test), any(cell.eval_images_per_second > 0 for cell in summary.cells)
-    head = ["cell", "mIoU, %", *(["test mIoU, %"] if tested else []), "group", "seeds", "images/s"]
+    fate = deciding.heads(summary.decision) if summary.decision else ["group"]
+    head = ["cell", "mIoU, %", *(["test mIoU, %"] if tested else []), *fate, "seeds", "images/s"]
     head += [*(["evaluation images/s"] if evaluated else []), *_aimed(summary)]
     head += [*(_COST if _costs_differ(summary) else []), "training, s", "trials"]
     rows = [_row(summary, cell, tested, evaluated) for cell in summary.cells]
-    words = frozenset({"cell", "group", "trials"})
+    words = frozenset({"cell", "group", "decision", "trials"})
     cells = tuple(cell.key for cell in summary.cells)
     below = [Paragraph(_how(summary)), *_shared_cost(summary), *_tested(summary), *_further(summary)]
     return [Table(head, rows, words, cells=cells), *below]
@@ -37,9 +39,9 @@ def _row(summary: Summary, cell: Cell, tested: bool, evaluated: bool) -> list[Fi
     tone: Tone = "" if set(cell.statuses) == {"ok"} else "bad"
     return [
         Field(Link(cell.label, f"#cell-{cell.key}"), None),
-        Field(estimate(cell.interval), cell.interval.mean),
+        Field(_miou(summary, cell), cell.interval.mean),
         *([_on_test(summary, cell)] if tested else []),
-        summary.ranking.groups.get(cell.key, DASH),
+        *_fate(summary, cell),
         f"{len(cell.miou)}/{cell.planned}",
         Field(number(cell.images_per_second, 1), cell.images_per_second),
         *([Field(number(cell.eval_images_per_second, 1), cell.eval_images_per_second)] if evaluated else []),
@@ -87,6 +89,18 @@ def _shared_cost(summary: Summary) -> list[Block]:
     return [Paragraph(f"{words} for the forward pass of one training image.")]
 
 
+def _miou(summary: Summary, cell: Cell) -> str:
+    """Return the mean, with its interval if the number of seeds was fixed."""
+    return percent(cell.interval.mean, 2) if summary.look else estimate(cell.interval)
+
+
+def _fate(summary: Summary, cell: Cell) -> list[Field | Text]:
+    """Return the letters of a cell, or what a run that decides made of it."""
+    if summary.decision and summary.look:
+        return deciding.outcome(summary.decision, summary.look, cell)
+    return [summary.ranking.groups.get(cell.key, DASH)]
+
+
 def _on_test(summary: Summary, cell: Cell) -> Field:
     interval = summary.test.get(cell.key)
     return Field(estimate(interval), interval.mean) if interval else Field(DASH, math.nan)
@@ -105,25 +119,22 @@ def _tested(summary: Summary) -> list[Block]:
 
 
 def _further(summary: Summary) -> list[Block]:
-    """Return columns that few readers need, folded: the chance to be the best, waiting for input, the gradient."""
+    """Return columns that few readers need, folded: waiting for input, the gradient."""
     if not summary.measured:
         return []
     chosen = "best" in summary.weights  # otherwise the scored weights are not those of the best epoch
     scaled = len({cell.gradient for cell in summary.measured if not math.isnan(cell.gradient[0])}) > 1
-    head = ["cell", "P(best)", "input share, %", *(["best epoch"] if chosen else []), *(["gradient"] if scaled else [])]
+    head = ["cell", "input share, %", *(["best epoch"] if chosen else []), *(["gradient"] if scaled else [])]
     rows: list[list[Field | Text]] = [
         [
             cell.label,
-            Field(chance(cell.chance), cell.chance),
             percent(cell.input_share, 0),
             *([number(cell.best_epoch, 1)] if chosen else []),
             *([Field(" → ".join(map(significant, cell.gradient)), cell.gradient[0])] if scaled else []),
         ]
         for cell in summary.measured
     ]
-    note = (
-        "P(best): chance of the highest true mIoU under flat priors. Input share: part of a step that waits for input."
-    )
+    note = "Input share: part of a step that waits for input."
     if scaled:
         note += (
             " Gradient: its size relative to cross-entropy, at the start → when every pixel is right by a margin of 3 "
@@ -135,6 +146,8 @@ def _further(summary: Summary) -> list[Block]:
 
 def _how(summary: Summary) -> str:
     """Return how to read the table of results."""
+    if summary.look:
+        return "The intervals hold over all looks together; mIoU is the mean on the validation split."
     note = "Cells that share a letter are indistinguishable (all pairs, Holm, 5 %)."
     methods = {cell.interval.method for cell in summary.measured}
     if methods & {"pooled", "own"}:

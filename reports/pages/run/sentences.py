@@ -6,8 +6,9 @@ from collections import Counter
 import results
 from reports.advice import judged_views
 from reports.document import Block, Bold, Inline, Items, Paragraph, Text, inlines
-from reports.format import chance, estimate, number, percent
+from reports.format import estimate, number, percent
 from reports.pages.phrases import listed, no_spread, ok_first
+from reports.pages.run import deciding
 from reports.pages.run.advising import advice, carries, of_view
 from reports.summary import ALPHA, POWER, Summary
 from results import counted
@@ -44,6 +45,8 @@ def standing(summary: Summary) -> list[Block]:
             " no trial ended with a validation mIoU. The reasons are below.",
         ]
         return [Paragraph(nothing, "bad")]
+    if summary.decision and summary.look:
+        return deciding.standing(summary.decision, summary.look)
     best = cells[0]
     winner: list[Inline] = [
         Bold(best.label),
@@ -57,7 +60,7 @@ def standing(summary: Summary) -> list[Block]:
         unknown = f"{why[0].upper()}{why[1:]}, so the noise is unknown: "
         return [Paragraph([*winner, unknown, Bold("no difference can be tested.")], "unsure")]
     clear, words = _standing(summary)
-    return [Paragraph([*winner, *words], "good" if clear else "unsure")]
+    return [*deciding.surely_not_best(summary), Paragraph([*winner, *words], "good" if clear else "unsure")]
 
 
 def _alone(winner: list[Inline], summary: Summary) -> list[Block]:
@@ -72,10 +75,10 @@ def _alone(winner: list[Inline], summary: Summary) -> list[Block]:
 
 
 def _noise(summary: Summary) -> list[Block]:
-    """Return what the seeds tell of the noise; empty if nothing is to be compared."""
-    if len(summary.measured) < 2 or all(math.isnan(p) for p in summary.ranking.p.values()):
+    """Return what the seeds tell of the noise; empty if nothing is to be compared, or if their number is not fixed."""
+    if summary.look or len(summary.measured) < 2 or all(math.isnan(p) for p in summary.ranking.p.values()):
         return []
-    return [*_chances(summary), *_sensitivity(summary), *_correlation(summary)]
+    return [*_sensitivity(summary), *_correlation(summary)]
 
 
 def _standing(summary: Summary) -> tuple[bool, list[Inline]]:
@@ -93,15 +96,6 @@ def _standing(summary: Summary) -> tuple[bool, list[Inline]]:
     verb = "is" if below == 1 else "are"
     words = f"It is indistinguishable from {names}; {below} of the others {verb} below it by more than the noise."
     return False, [words]
-
-
-def _chances(summary: Summary) -> list[Block]:
-    """Return the probabilities of the highest true mIoU, for the best cell and its rivals."""
-    best, *others = summary.measured
-    if not best.chance < 1:
-        return []
-    rivals = "".join(f"; {cell.label} {chance(cell.chance)}" for cell in [c for c in others if c.chance >= 0.05][:3])
-    return [Paragraph(f"Chance of having the highest true mIoU: {best.label} {chance(best.chance)}{rivals}.")]
 
 
 def _sensitivity(summary: Summary) -> list[Block]:
@@ -130,7 +124,7 @@ def _correlation(summary: Summary) -> list[Block]:
     if summary.ranking.method != "blocked":
         return []
     r = number(summary.ranking.correlation, 2)
-    return [Paragraph(f"Seeds are shared and correlate ({r}): their common effect is removed.")]
+    return [Paragraph(f"Seeds are shared (correlation {r}): their common effect is removed.")]
 
 
 def gaps(run: results.Run, summary: Summary) -> list[Block]:

@@ -1,0 +1,199 @@
+"""One look of a sequential plan, at many grids at once: which cells stop, and what is known of them.
+
+All statements come from intervals that hold over all looks together (Jennison and Turnbull 2000, repeated confidence
+intervals), so any rule of stopping keeps them. The error of a cell or pair is the larger of what the cells share and of
+its own: a noisy cell is not lent the others' smaller error. What was learnt of the noise from cells that have stopped
+stays. Arrays have a first axis of R grids, so that `bench.perf.sequential` simulates with the code that decides.
+"""
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from results.statistics.blocks import Fit, fit
+from results.statistics.boundaries import t_value
+
+
+@dataclass(frozen=True)
+class State:
+    """What earlier looks have left.
+
+    Attributes:
+        running: shape (R, k), the cells that still run.
+        verdict: shape (R, k): -1 left out or regressed, 1 ok, 0 open. A cell set aside as failed runs no more and is 0.
+        squares, df: shape (R,), the noise of cells that have stopped.
+        apart: shape (R, k, k), the pairs told apart; used by `groups` alone.
+    """
+
+    running: np.ndarray
+    verdict: np.ndarray
+    squares: np.ndarray
+    df: np.ndarray
+    apart: np.ndarray
+
+
+def begin(grids: int, cells: int) -> State:
+    """Return the state before the first look: every cell runs."""
+    return State(
+        np.ones((grids, cells), bool),
+        np.zeros((grids, cells), int),
+        np.zeros(grids),
+        np.zeros(grids, int),
+        np.zeros((grids, cells, cells), bool),
+    )
+
+
+def stop(state: State, cells: np.ndarray) -> State:
+    """Return the state without some of the cells, shape (R, k), and without a verdict on them."""
+    return replace(state, running=state.running & ~cells)
+
+
+def keep(state: State, grids: np.ndarray) -> State:
+    """Return the state of some of the grids, shape (R,)."""
+    return State(*(getattr(state, part.name)[grids] for part in fields(state)))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a look sees; NaN for cells that do not take part.
+
+    Attributes:
+        state: for the next look.
+        leader: shape (R,), the cell with the highest mean of those that run; of no use for a release.
+        estimate, low, high: shape (R, k). For `best` and `groups` the leader's mean less that of the cell, else the
+            change of the cell. The interval holds over all looks; beyond it lies the chance of the plan on each side.
+        at_most: shape (R,), what taking the leader loses at most; 0 if it is alone.
+    """
+
+    state: State
+    leader: np.ndarray
+    estimate: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    at_most: np.ndarray
+
+
+def look_best(y: np.ndarray, state: State, z: float) -> Seen:
+    """Leave out the cells that are surely worse than the leader.
+
+    Args:
+        y: scores, shape (R, k, n); NaN where a trial gave none.
+        state: what earlier looks have left.
+        z: the boundary of this look.
+    """
+    found = fit(y, state.running)
+    variance, df = _pooled(found, state)
+    rows, means = np.arange(len(y)), np.where(state.running & (found.counts > 0), found.means, -np.inf)
+    leader = means.argmax(1)
+    gap = means.max(1)[:, None] - means
+    half = t_value(z, df)[:, None] * _error(found, variance, df, leader)
+    measured = np.isfinite(gap)
+    others = measured & (np.arange(y.shape[1]) != leader[:, None])
+    out = others & (gap > half)
+    at_most = np.where(others & ~out, half - gap, 0.0).max(1).clip(min=0.0)
+    stopped = _without(y, state, found, out)
+    verdict = np.where(out, -1, state.verdict)
+    half[rows, leader] = 0.0
+    low, high = (np.where(measured, gap + side * half, np.nan) for side in (-1, 1))
+    after = State(state.running & ~out, verdict, *stopped, state.apart)
+    return Seen(after, leader, np.where(measured, gap, np.nan), low, high, at_most)
+
+
+def look_release(steps: np.ndarray, state: State, z_alarm: float, z_ok: float, margin: np.ndarray) -> Seen:
+    """Find the cells that have regressed, and those that are surely not worse by the margin.
+
+    A cell whose steps are all zero repeats itself to the bit: it is ok, and says nothing of the noise.
+
+    Args:
+        steps: head less base by seed, shape (R, k, n); NaN where either gave no score.
+        state: what earlier looks have left.
+        z_alarm, z_ok: the boundaries of this look.
+        margin: shape (k,), the loss that matters, above 0.
+    """
+    there = state.running[:, :, None] & ~np.isnan(steps)
+    counts = there.sum(2)
+    values = np.where(there, steps, 0.0)
+    means = values.sum(2) / np.maximum(counts, 1)
+    own = (np.where(there, steps - means[:, :, None], 0.0) ** 2).sum(2)
+    same = (counts > 1) & (np.abs(values).max(2) == 0)
+    noisy = np.where(there, values, -np.inf).max(2) > np.where(there, values, np.inf).min(2)
+    squares = np.where(noisy, own, 0.0).sum(1) + state.squares
+    df = np.where(noisy, counts - 1, 0).sum(1) + state.df
+    pooled = squares / np.maximum(df, 1)
+    variance = np.where(noisy, np.maximum(pooled[:, None], own / np.maximum(counts - 1, 1)), pooled[:, None])
+    error = np.sqrt(variance / np.maximum(counts, 1))
+    down, up = (t_value(z, df)[:, None] * np.where(df[:, None] > 0, error, 1.0) for z in (z_ok, z_alarm))
+    down, up = np.where(same, 0.0, down), np.where(same, 0.0, up)
+    judged = state.running & (counts > 1)
+    bad = judged & (means + up < 0) & (means <= -margin)
+    ok = judged & ~bad & (means - down > -margin)
+    stopped = bad | ok
+    after = State(
+        state.running & ~stopped,
+        np.where(bad, -1, np.where(ok, 1, state.verdict)),
+        state.squares + np.where(stopped & noisy, own, 0.0).sum(1),
+        state.df + np.where(stopped & noisy, counts - 1, 0).sum(1),
+        state.apart,
+    )
+    shown = np.where(judged, means, np.nan)
+    none = np.zeros(len(steps))
+    return Seen(after, none.astype(int), shown, shown - down, shown + up, none)
+
+
+def look_groups(y: np.ndarray, state: State, z: float, margin: float) -> Seen:
+    """Tell pairs apart. A cell stops once all its pairs with running cells are told apart, or surely within the margin.
+
+    Args:
+        y: scores, shape (R, k, n); NaN where a trial gave none.
+        state: what earlier looks have left.
+        z: the boundary of this look.
+        margin: difference that does not matter; 0 for none.
+    """
+    found = fit(y, state.running)
+    variance, df = _pooled(found, state)
+    cells = y.shape[1]
+    measured = state.running & (found.counts > 0)
+    means = np.where(measured, found.means, 0.0)
+    both = measured[:, :, None] & measured[:, None, :] & ~np.eye(cells, dtype=bool)
+    gap = means[:, :, None] - means[:, None, :]
+    half = t_value(z, df)[:, None, None] * np.stack(
+        [_error(found, variance, df, np.full(len(y), other)) for other in range(cells)], 2
+    )
+    apart = state.apart | (both & (np.abs(gap) > half))
+    alike = both & (np.abs(gap) + half < margin)
+    still = (both & ~apart & ~alike).any(2)
+    stopped = state.running & ~still
+    squares, free = _without(y, state, found, stopped)
+    after = State(state.running & still, np.where(stopped, 1, state.verdict), squares, free, apart)
+    rows, leader = np.arange(len(y)), np.where(measured, means, -np.inf).argmax(1)
+    behind, width = gap[rows, leader], half[rows, leader]
+    width[rows, leader] = 0.0
+    estimate, low, high = (np.where(measured, one, np.nan) for one in (behind, behind - width, behind + width))
+    at_most = np.where(measured & ~apart[rows, leader], width - behind, 0.0).max(1).clip(min=0.0)
+    return Seen(after, leader, estimate, low, high, at_most)
+
+
+def _pooled(found: Fit, state: State) -> tuple[np.ndarray, np.ndarray]:
+    """Return the variance that cells share and its degrees of freedom; none without any noise."""
+    squares, df = found.squares + state.squares, found.df + state.df
+    return squares / np.maximum(df, 1), np.where(squares > 0, df, 0)
+
+
+def _error(found: Fit, variance: np.ndarray, df: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the error of each cell's distance from another one (R,): the larger of the shared and of the pair's own.
+
+    Without degrees of freedom the error is 1, so that its multiple of infinity is infinite.
+    """
+    counts = np.maximum(found.counts, 1)
+    own = np.where(found.own > 0, found.own, variance[:, None]) / counts
+    rows = np.arange(len(counts))
+    shared = variance[:, None] * (1 / counts + (1 / counts[rows, other])[:, None])
+    return np.where(df[:, None] > 0, np.sqrt(np.maximum(shared, own + own[rows, other][:, None])), 1.0)
+
+
+def _without(y: np.ndarray, state: State, found: Fit, stopped: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the noise of all cells that have stopped: what the fit of the others no longer sees."""
+    left = fit(y, state.running & ~stopped)
+    some = stopped.any(1)
+    squares = np.where(some, np.maximum(found.squares - left.squares, 0.0), 0.0)
+    return state.squares + squares, state.df + np.where(some, found.df - left.df, 0)
