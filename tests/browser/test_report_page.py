@@ -11,6 +11,7 @@ import reports
 import results
 from tests.browser import chromium
 from tests.browser.keyboard import key
+from tests.browser.legibility import CONTRASTS
 from tests.reports import fake_run as fake
 
 pytestmark = pytest.mark.skipif(bool(reason := chromium.missing()), reason=reason)
@@ -261,6 +262,20 @@ def test_without_javascript_the_page_is_whole(run, page):
         assert page.run(visible.format("#results tbody tr")) == 7
     finally:
         page.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_stand_out_and_what_is_used_has_a_name(page, scheme):
+    page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    page.run("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    assert page.run(CONTRASTS) == []
+    controls = "[...document.querySelectorAll('button, select, input, summary, [tabindex]')]"
+    controls += ".filter(e => e.checkVisibility())"
+    nameless = f"{controls}.filter(e => !(e.getAttribute('aria-label') || e.textContent.trim() || e.closest('label')))"
+    assert page.run(f"{controls}.length") > 40
+    assert page.run(f"{nameless}.map(e => e.outerHTML)") == []
+    ids = "[...document.querySelectorAll('[id]')].map(e => e.id)"
+    assert page.run(f"{ids}.filter((id, place, all) => all.indexOf(id) !== place)") == []
 
 
 def test_it_fits_a_phone_and_prints(run, page, tmp_path):
