@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,14 +110,31 @@ def write(kind: Format, model: Any, path: Path, views: Views, side: int | None) 
     from models import DenseCRF, export, export_litert, export_onnx
 
     try:
-        if kind.name == "savedmodel":
-            crf = DenseCRF(from_logits=False) if views.crf else None
-            export(model, path, scales=views.scales, flip=views.flip, crf=crf)
-        else:
-            writer = export_onnx if kind.name == "onnx" else export_litert
-            writer(model, path, scales=views.scales, flip=views.flip, side=side)
+        with _silence():
+            if kind.name == "savedmodel":
+                crf = DenseCRF(from_logits=False) if views.crf else None
+                export(model, path, scales=views.scales, flip=views.flip, crf=crf)
+            else:
+                writer = export_onnx if kind.name == "onnx" else export_litert
+                writer(model, path, scales=views.scales, flip=views.flip, side=side)
     except ValueError as error:
         raise UsageError(f"--format {kind.name}: {error}") from error
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep back what converters print from C++, dozens of lines for a file that is right: an error is raised, too."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def run_by_its_runtime(kind: Format, path: Path) -> Callable[[np.ndarray], Found] | None:

@@ -1,6 +1,7 @@
 """The command on a small run: what it writes, its model card, and every refusal."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from PIL import Image
 import results
 from bench.core import WEIGHTS_FILE, UsageError, start
 from bench.export import __main__ as command
-from bench.export import find_source
+from bench.export import find_source, formats
 from bench.export.card import data_licence, weights_licence
 from bench.spec import TrialSpec
 
@@ -150,6 +151,13 @@ def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
             start(command.main)
     assert ended.value.code == 0
     return home / "out", (home / "out" / "README.md").read_text()
+
+
+def test_what_a_converter_prints_is_kept_back_and_what_follows_is_not(capfd: pytest.CaptureFixture[str]) -> None:
+    with formats._silence():
+        os.write(2, b"65 ops of 256\n")
+    os.write(2, b"heard\n")
+    assert capfd.readouterr().err == "heard\n"
 
 
 def test_files_and_card_appear_and_nothing_else(exported: tuple[Path, str]) -> None:
