@@ -13,6 +13,7 @@ import results
 from bench import run
 from bench.core import StorageLost, UsageError, command
 from bench.execution.resumption import choose_trials_to_redo
+from bench.execution.search import candidates
 from bench.plan import checks, grid
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -83,6 +84,12 @@ def test_a_target_is_a_setting_whose_form_and_score_are_checked():
             grid.load("losses", settings=run._until(text))
         assert message in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_a_target_ends_no_candidate_of_a_search():
+    found = grid.load("losses-tuned", settings=run._until("miou=0.6"))
+    assert {cell.spec.target for cell in found.cells} == {("miou", 0.6)}
+    assert {spec.target for _, _, spec in candidates(found)} == {None}
 
 
 @pytest.mark.parametrize("fault", ["sizes", "missing mask", "unreadable", "empty split"])
