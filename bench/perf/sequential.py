@@ -183,13 +183,14 @@ def matched(target: float, found: list[tuple[float, float]]) -> float:
 
 
 def ratio_of_best(grid: Grid, seeds: int, grids: int) -> float:
-    """Return trials over those of a fixed grid, for the same share of worse cells left out (less 0.3 points).
+    """Return trials over those of a fixed grid, for the same share of worse cells left out, less 0.6 points.
 
-    The fixed grid is judged as reports did before, without protection against uneven noise.
+    These are for near ties, which are left out by error alone. The fixed grid is judged as reports did before, without
+    protection against uneven noise.
     """
     y = grid.draw(np.random.default_rng([31, len(grid.name), len(grid.means)]), grids, 20)
     worse = np.array(grid.means) < max(grid.means)
-    target = 1 - float(letters_before(y[:, :, :seeds])[:, worse].mean()) - 0.003
+    target = 1 - float(letters_before(y[:, :, :seeds])[:, worse].mean()) - 0.006
     found = []
     for last in range(2, 21):
         one = rehearse(Plan("best", 0.0, 2, last), y[:, :, :last])
