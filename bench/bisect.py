@@ -24,7 +24,7 @@ from bench.core import (
     signals,
     start,
 )
-from bench.plan import GridRequest
+from bench.plan import GridRequest, options
 
 STATUS = {
     "none": EXIT_OK, "found": EXIT_REGRESSION, "undecided": EXIT_INCONCLUSIVE, "failed": EXIT_INCOMPLETE
@@ -51,28 +51,26 @@ class Format(StrEnum):
 def main(
     good: Annotated[str | None, typer.Argument(help="A revision before the metric got worse.")] = None,
     bad: Annotated[str | None, typer.Argument(help="A later one; a folder, such as ., is its working tree.")] = None,
-    grid: Annotated[str | None, typer.Option(help="A shipped grid's name, or a file ending in .yaml.")] = None,
-    only: Annotated[list[str] | None, typer.Option(help="axis=value keeps part of the grid; repeatable.")] = None,
+    grid: options.Grid = None,
+    only: options.Only = None,
     metric: Annotated[
         Metric, typer.Option(help="memory is the peak in MiB; start is seconds until the first step is over.")
     ] = Metric.images_per_second,
     margin: Annotated[
         float | None, typer.Option(min=1e-9, max=0.99, help="Smallest change that matters; default: margins.yaml.")
     ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="field=value, any field of the spec; repeatable.")
-    ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Data set by name; default: the embedded scenes.")] = None,
-    data_root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
-    preset: Annotated[str | None, typer.Option(help="smoke, quick, study or full.")] = None,
-    gpus_per_trial: Annotated[int | None, typer.Option(min=0, help="GPUs of a trial.")] = None,
+    set_: options.Set = None,
+    dataset: options.DatasetName = None,
+    data_root: options.DataRoot = None,
+    preset: options.Preset = None,
+    gpus_per_trial: options.GpusPerTrial = None,
     disturbed: Annotated[
         bool, typer.Option("--disturbed", help="Count speeds measured beside other work, too: right, but more trials.")
     ] = False,
     turns: Annotated[int, typer.Option(min=3, max=1000, help="Turns after which a step stays undecided.")] = 16,
     budget_trials: Annotated[int | None, typer.Option(min=1, help="End after so many trials.")] = None,
     budget_hours: Annotated[float | None, typer.Option(min=0, help="End after so many hours of trials.")] = None,
-    trial_timeout: Annotated[float | None, typer.Option(min=1, help="Seconds for one trial.")] = None,
+    trial_timeout: options.TrialTimeout = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the search; default: runs/bisect-METRIC-TIME.")] = None,
     continued: Annotated[
         Path | None, typer.Option("--resume", help="Folder of a search that was interrupted or ran out of its budget.")

@@ -25,7 +25,7 @@ from bench.core import (
     start,
 )
 from bench.execution import FailurePolicy, RunRequest, UntilRequest, session
-from bench.plan import GridRequest
+from bench.plan import GridRequest, options
 
 if TYPE_CHECKING:
     import reports
@@ -59,12 +59,10 @@ class Changed(StrEnum):
 
 @command
 def main(
-    grid: Annotated[
-        str | None, typer.Option(help="A shipped grid's name, or a file ending in .yaml; default: losses.")
-    ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Data set by name; default: the embedded scenes.")] = None,
-    data_root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds of every cell; default: the preset's.")] = None,
+    grid: options.Grid = None,
+    dataset: options.DatasetName = None,
+    data_root: options.DataRoot = None,
+    seeds: options.Seeds = None,
     until: Annotated[
         str | None,
         typer.Option(help="decided, best, release or groups, e.g. 'best within 1 point': run seeds until it is."),
@@ -74,19 +72,13 @@ def main(
     against: Annotated[
         str | None, typer.Option(help="With --until: the release of which no cell may have become worse.")
     ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="field=value, any field of the spec; repeatable.")
-    ] = None,
+    set_: options.Set = None,
     until_metric: Annotated[
         str | None, typer.Option(help="METRIC=VALUE, such as miou=0.6, on the validation split, ends a training.")
     ] = None,
-    only: Annotated[list[str] | None, typer.Option(help="axis=value,value keeps part of the grid; repeatable.")] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="smoke, quick, study or full; default: the grid's own, else quick.")
-    ] = None,
-    gpus_per_trial: Annotated[
-        int | None, typer.Option(min=0, help="GPUs per trial; default: 1 if there are any.")
-    ] = None,
+    only: options.Only = None,
+    preset: options.Preset = None,
+    gpus_per_trial: options.GpusPerTrial = None,
     max_concurrent: Annotated[
         int | None, typer.Option(min=1, help="Trials at a time; default: one per GPU, or one per machine.")
     ] = None,
@@ -98,9 +90,7 @@ def main(
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The run's name; default: grid, data set and time.")] = None,
-    trial_timeout: Annotated[
-        float | None, typer.Option(min=1, help="Seconds for one trial; default: no limit.")
-    ] = None,
+    trial_timeout: options.TrialTimeout = None,
     stall_timeout: Annotated[
         float | None, typer.Option(min=1, help="Seconds without a step after which a trial is ended; default: 1800.")
     ] = None,

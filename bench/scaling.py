@@ -19,15 +19,19 @@ if TYPE_CHECKING:
 
 
 def _table(found: Sequence[Row]) -> Table:
-    """Return the rows as a table for the terminal."""
+    """Return the rows as a table for the terminal, with the formats of the report."""
+    from reports import format
+
     table = Table(title="Scaling", title_justify="left", box=None, header_style="bold")
-    for column in ("series", "replicas", "batch", "starts", "images/s", "E(n)", "95 %", "input share"):
+    for column in ("series", "replicas", "batch", "starts", "images/s", "E(n)", "95 %", "input share, %"):
         table.add_column(column, justify="left" if column == "series" else "right")
     for row in found:
-        interval = "–" if row.low is None else f"{row.low:.2f} to {row.high:.2f}"
-        share = "–" if row.input_share is None else f"{row.input_share:.0%}"
+        bounds = None if row.low is None or row.high is None else (row.low, row.high)
+        ends = format.DASH if bounds is None else " to ".join(format.number(bound, 2) for bound in bounds)
+        share = format.DASH if row.input_share is None else format.percent(row.input_share, 0)
         counts = (str(row.replicas), str(row.batch), str(row.starts))
-        table.add_row(row.series, *counts, f"{row.images_per_second:.1f}", f"{row.efficiency:.2f}", interval, share)
+        rates = (format.number(row.images_per_second, 1), format.number(row.efficiency, 2))
+        table.add_row(row.series, *counts, *rates, ends, share)
     return table
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from bench.core.suggestions import did_you_mean
 from models.encoder import backbones
 
 ARCHITECTURES = ("deeplabv3plus", "deeplabv3", "keras_cv")
@@ -20,10 +20,8 @@ def _choice(field: str, value: Any, known: Iterable[Any]) -> Any:
     options = list(known)
     if value in options:
         return value
-    names = [option for option in options if isinstance(option, str)]
-    close = difflib.get_close_matches(str(value), names, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    raise ValueError(f"{field} {value!r} is not known; {hint}known: {', '.join(map(str, options))}")
+    hint = did_you_mean(value, {option: repr(option) for option in options if isinstance(option, str)})
+    raise ValueError(f"{field} {value!r} is not known{hint or ';'} known: {', '.join(map(str, options))}")
 
 
 # Settings that KerasCV's own model does not have.

@@ -8,10 +8,11 @@ from tests.faults.thin import make_thin
 prepare_process()  # as every process that trains or predicts does, before TensorFlow comes in
 
 # Files in which a worker spends more than half a minute: they start first, so that no core waits for the last of them.
+# Those that compute and those that wait for processes (Ray, kills, time limits) take turns, so that they overlap.
 LONGEST = (
-    "test_laws", "test_schedule", "test_stops", "test_run", "test_resume", "test_replicas", "test_score_laws",
-    "test_trial", "test_builder", "test_command", "test_moves", "test_quiet_exit", "test_kill", "test_predict",
-    "test_reports", "test_export",
+    "test_laws", "test_schedule", "test_score_laws", "test_run", "test_resume", "test_stops", "test_builder",
+    "test_command", "test_trial", "test_moves", "test_replicas", "test_kill", "test_predict", "test_quiet_exit",
+    "test_export", "test_bisect", "test_reports", "test_versus",
 )  # fmt: skip
 
 
@@ -38,3 +39,15 @@ def thin_resnet():
     make_thin()
     yield row
     object.__setattr__(row, "arguments", before)
+
+
+@pytest.fixture(scope="module")
+def thin_crf():
+    """A dense CRF of two updates instead of five, where nothing else is asked for: tracing each takes the time."""
+    from models import DenseCRF
+
+    iterations, *others = DenseCRF.__init__.__defaults__
+    assert iterations == 5
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DenseCRF.__init__, "__defaults__", (2, *others))
+        yield

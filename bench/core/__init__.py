@@ -36,11 +36,11 @@ if TYPE_CHECKING:
         StorageLost,
         UsageError,
         first_fault,
-        nearest,
     )
     from bench.core.keras_version import KERAS_3, has_addons
     from bench.core.labels import IGNORE_INDEX
     from bench.core.shadowing import claim_packages
+    from bench.core.suggestions import nearest
     from bench.core.trial_files import ATTEMPTS_FILE, CHECKPOINT_FILE, SPEC_FILE, WEIGHTS_FILE
 else:
     from bench.core.lazy import face

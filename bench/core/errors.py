@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -27,15 +25,6 @@ class StorageLost(KeyboardInterrupt):
 
     It is a KeyboardInterrupt, so that it ends a run as Ctrl-C does and no `except Exception` holds it up.
     """
-
-
-def nearest(name: object, known: Iterable[str]) -> str:
-    """Return `; did you mean 'x'?` if a known name is close to `name`, else the list of known names."""
-    options = sorted(known)
-    close = difflib.get_close_matches(str(name), options, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; known: {', '.join(options)}" if options else ""
 
 
 class Fault(NamedTuple):

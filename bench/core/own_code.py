@@ -22,8 +22,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-from bench.core.errors import UsageError, nearest
+from bench.core.errors import UsageError
 from bench.core.shadowing import SIBLINGS
+from bench.core.suggestions import nearest
 
 MOST_BYTES = 64 << 20
 """Largest size of a package of the user's own, which is copied into every run."""

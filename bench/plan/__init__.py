@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.plan import checks, dry_run, grid, moved_data, placement
+    from bench.plan import checks, dry_run, grid, moved_data, options, placement
     from bench.plan.checks import Datasets, check_weights
     from bench.plan.durations import costs, forecast, longest_first
     from bench.plan.grid import Cell, Grid, Search, data_of, single

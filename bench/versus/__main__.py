@@ -11,7 +11,7 @@ import typer
 
 from bench.compare import STATUS, Format, bless, show
 from bench.core import UsageError, check_rooms, cli, command, signals, start
-from bench.plan import GridRequest
+from bench.plan import GridRequest, options
 from bench.versus import Request, order_in_words, run
 
 if TYPE_CHECKING:
@@ -22,22 +22,14 @@ if TYPE_CHECKING:
 def main(
     base: Annotated[str, typer.Argument(help="A revision as git reads it, or the folder of a checkout.")],
     head: Annotated[str, typer.Argument(help="What is judged; `.` is the working tree with uncommitted changes.")],
-    grid: Annotated[
-        str | None, typer.Option(help="A shipped grid's name, or a file ending in .yaml; default: losses.")
-    ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Data set by name; default: the embedded scenes.")] = None,
-    data_root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds of every cell; default: the preset's.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="field=value, any field of the spec; repeatable.")
-    ] = None,
-    only: Annotated[list[str] | None, typer.Option(help="axis=value,value keeps part of the grid; repeatable.")] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="smoke, quick, study or full; default: full with a GPU, else quick.")
-    ] = None,
-    gpus_per_trial: Annotated[
-        int | None, typer.Option(min=0, help="GPUs per trial; default: 1 if there are any.")
-    ] = None,
+    grid: options.Grid = None,
+    dataset: options.DatasetName = None,
+    data_root: options.DataRoot = None,
+    seeds: options.Seeds = None,
+    set_: options.Set = None,
+    only: options.Only = None,
+    preset: options.Preset = None,
+    gpus_per_trial: options.GpusPerTrial = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the comparison; one that holds it already is finished.")
     ] = None,
@@ -46,9 +38,7 @@ def main(
     repository: Annotated[
         Path, typer.Option(help="A checkout of the project, for BASE and HEAD; default: here.")
     ] = Path(),
-    trial_timeout: Annotated[
-        float | None, typer.Option(min=1, help="Seconds for one trial; default: no limit.")
-    ] = None,
+    trial_timeout: options.TrialTimeout = None,
     format: Annotated[Format, typer.Option(help="Output format; github also annotates the job.")] = Format.table,
     margins: Annotated[
         Path | None, typer.Option(help="YAML with other margins than results/comparison/margins.yaml.")

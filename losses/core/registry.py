@@ -5,12 +5,13 @@ with literal defaults, and those of its bases.
 """
 
 import ast
-import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+
+from bench.core.suggestions import nearest
 
 T = TypeVar("T", bound=type)
 _HOME = Path(__file__).resolve().parents[1]
@@ -84,7 +85,7 @@ def get(name: str, **params: Any) -> Any:
     entry = _entry(name)
     for param in params:
         if param not in (known := parameters(name)):
-            raise ValueError(f"loss {name!r} has no parameter {param!r}{_nearest(param, known)}")
+            raise ValueError(f"loss {name!r} has no parameter {param!r}{nearest(param, known)}")
     return getattr(import_module(f"losses.{entry.module}"), entry.cls)(**params)
 
 
@@ -97,13 +98,7 @@ def _entry(name: str) -> _Entry:
     try:
         return _registered()[name]
     except KeyError:
-        raise ValueError(f"unknown loss {name!r}{_nearest(name, names())}") from None
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    known = sorted(known)
-    close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+        raise ValueError(f"unknown loss {name!r}{nearest(name, names())}") from None
 
 
 @cache

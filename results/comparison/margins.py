@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from results.faults import did_you_mean, first_fault
+from bench.core.suggestions import nearest
+from results.faults import first_fault
 from results.table import METRICS
 
 DEFAULT = Path(__file__).with_name("margins.yaml")
@@ -76,8 +77,7 @@ class Margins(_Part):
     def _known(self) -> "Margins":
         for name in self.metrics:
             if name not in METRICS:
-                nearest = did_you_mean(name, {metric: repr(metric) for metric in METRICS})
-                raise ValueError(f"unknown metric {name!r}{nearest}")
+                raise ValueError(f"unknown metric {name!r}{nearest(name, METRICS)}")
         for cell in self.cells:
             if unknown := sorted(set(cell.margins) - set(self.metrics)):
                 raise ValueError(f"cells matching {cell.match!r}: metric {unknown[0]!r} is not under `metrics`")

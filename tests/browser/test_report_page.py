@@ -12,7 +12,7 @@ import results
 from tests.browser import chromium
 from tests.browser.keyboard import key
 from tests.browser.legibility import CONTRASTS
-from tests.reports import fake_run as fake
+from tests.invented_runs import lifelike as fake
 
 pytestmark = pytest.mark.skipif(bool(reason := chromium.missing()), reason=reason)
 

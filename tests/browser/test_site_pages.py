@@ -7,7 +7,7 @@ import results
 from tests.browser import chromium
 from tests.browser.keyboard import key
 from tests.browser.legibility import CONTRASTS
-from tests.results import made_runs as made
+from tests.invented_runs import chosen as made
 
 pytestmark = pytest.mark.skipif(bool(reason := chromium.missing()), reason=reason)
 

@@ -1,6 +1,5 @@
 """Scaling efficiency by hand, its interval, and the shipped grid in command, report, comparison and gaps."""
 
-import json
 import math
 
 import pytest
@@ -11,6 +10,7 @@ from reports.summary import summarize
 from results import rows, starts
 from results.release import gaps
 from results.scaling import Start
+from tests.invented_runs.folder import DATASET, write_folder
 
 WEAK = {1: 16, 4: 64}
 
@@ -75,7 +75,7 @@ MACHINE = {
 @pytest.fixture
 def run(tmp_path):
     """The shipped grid, each cell with two seeds at 100 images/s a GPU, less a tenth for every doubling."""
-    cells = grid.load("scaling").cells
+    cells, records = grid.load("scaling").cells, []
     for cell in cells:
         gpus = cell.spec.placement.gpus
         for seed in range(2):
@@ -85,17 +85,16 @@ def run(tmp_path):
                 trial=name, cell=spec.cell, label=cell.label, axes=dict(cell.axes), seed=seed, status="ok",
                 spec=spec.model_dump(mode="json"),
                 environment={**MACHINE, "gpus": ["H"] * gpus, "gpu_names": ["H"] * gpus, "replicas": gpus},
-                dataset={"name": "d", "version": "v", "class_names": ["a", "b"], "colors": [(0, 0, 0), (9, 9, 9)]},
+                dataset=DATASET,
                 views=[{"images": 3, "miou": 0.5 + 0.01 * seed, "iou": [0.5, 0.5]}, {"view": "flip", "images": 3}],
                 throughput={"images_per_second": rate, "windows": [rate] * 3, "comparable": True, "replicas": gpus,
                             "batch_size": spec.train.batch_size},
             )  # fmt: skip
-            results.write(tmp_path / "trials" / name, record)
+            records.append(record)
     planned = [
         {"cell": c.spec.cell, "label": c.label, "seeds": [0, 1], "replicas": c.spec.placement.replicas} for c in cells
     ]
-    (tmp_path / "run.json").write_text(json.dumps({"grid": "scaling", "command": "c", "cells": planned}))
-    return tmp_path
+    return write_folder(tmp_path, records, planned, grid="scaling")
 
 
 def test_the_shipped_grid_has_its_two_series_whatever_views_a_trial_has(run):

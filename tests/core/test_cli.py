@@ -59,8 +59,8 @@ def test_all_consoles_are_made_in_one_place():
     """And no text is asked to be markup: `from_markup`, `escape`, `markup=`."""
     made, asked = set(), set()
     for path in (HOME / "bench").rglob("*.py"):
+        name = str(path.relative_to(HOME))
         for node in ast.walk(ast.parse(path.read_text())):
-            name = str(path.relative_to(HOME))
             if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "Console":
                 made.add(name)
             if isinstance(node, ast.Attribute) and node.attr == "from_markup":

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from bench import data
+from bench import data, run
 from bench.core import UsageError
 from bench.data import Dataset, load
 from bench.data.__main__ import app
@@ -17,6 +17,7 @@ from bench.data.dataset import Split
 from bench.data.judge import judged, shortened
 from bench.spec import DataSpec, TrialSpec
 from bench.trial import trial
+from tests.commands.here import call
 
 KEYS = {"train": "abcd", "val": "vw", "test": "t"}
 
@@ -116,18 +117,21 @@ def test_a_split_of_which_nothing_is_known_is_let_through():
     assert judged(made).notes == ()
 
 
-def test_run_and_trial_end_before_training(folder, tmp_path):
+def test_run_and_trial_end_before_training(folder, tmp_path, monkeypatch, capsys):
     """In one line with exit status 2, and nothing is left behind."""
     draw(folder, "vw", 255)
-    for command in (
-        ["bench.run", "--dataset", "folder", "--data-root", str(folder), "--out", str(tmp_path / "runs")],
-        ["bench.trial", "--set", "data.dataset=folder", "--set", f"data.root={folder}", "--out", str(tmp_path / "one")],
-    ):
-        called = [sys.executable, "-m", *command]
-        done = subprocess.run(called, capture_output=True, text=True, timeout=240, check=False)
-        assert done.returncode == 2, done.stderr[-2000:]
-        assert "the split val (2 images) has no labelled pixel" in done.stderr.strip().splitlines()[-1]
-        assert "Traceback" not in done.stderr
+    line = "the split val (2 images) has no labelled pixel"
+    asked = ["--dataset", "folder", "--data-root", folder, "--out", tmp_path / "runs"]
+    status, _, told = call(run.main, *asked, cwd=tmp_path, patch=monkeypatch, capsys=capsys)
+    assert (status, told.count("\n")) == (2, 1)
+    assert line in told
+
+    asked = ["--set", "data.dataset=folder", "--set", f"data.root={folder}", "--out", str(tmp_path / "one")]
+    called = [sys.executable, "-m", "bench.trial", *asked]
+    done = subprocess.run(called, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 2, done.stderr[-2000:]
+    assert line in done.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

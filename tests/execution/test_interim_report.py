@@ -1,6 +1,5 @@
 """Reports between rounds of seeds: when, where they are told to lie, and that none can end a run."""
 
-import importlib.util
 import subprocess
 from pathlib import Path
 
@@ -8,10 +7,7 @@ import pytest
 
 from bench.execution import interim_report
 from bench.execution.interim_report import InterimReports
-
-_source = importlib.util.spec_from_file_location("fake_run", Path(__file__).parents[1] / "reports" / "fake_run.py")
-fake = importlib.util.module_from_spec(_source)
-_source.loader.exec_module(fake)
+from tests.invented_runs import lifelike as fake
 
 SEEDS = {"a-s0": 0, "b-s0": 0, "a-s1": 1, "b-s1": 1}
 

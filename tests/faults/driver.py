@@ -63,12 +63,6 @@ def grid(*arguments, losses=LOSSES):
     )  # fmt: skip
 
 
-def started_waiting(driver):
-    """Cross-entropy is done and Dice, which waits, has begun."""
-    logs = driver.run.glob("trials/dice-*/log.txt")
-    return driver.statuses().get("cross_entropy") == "ok" and any(logs)
-
-
 def gone(processes):
     """Workers and trials end with the driver; Ray's agents, which hold nothing, look for it for a minute more."""
     deadline = time.monotonic() + 30

@@ -6,6 +6,8 @@ import numpy as np
 from PIL import Image
 
 import results
+from bench import run
+from tests.commands.here import call
 from tests.faults.driver import Driver
 
 
@@ -21,7 +23,7 @@ def _set(root, value):
     (root / "val.txt").write_text("b\n")
 
 
-def test_a_run_goes_on_and_grows_where_its_data_were_moved_to(tmp_path):
+def test_a_run_goes_on_and_grows_where_its_data_were_moved_to(tmp_path, monkeypatch, capsys):
     _set(tmp_path / "cats", 7)
     _set(tmp_path / "dogs", 8)
     for name, losses in (("small", "[dice]"), ("large", "[dice, focal]")):
@@ -42,9 +44,9 @@ def test_a_run_goes_on_and_grows_where_its_data_were_moved_to(tmp_path):
         (("--data-root", "dogs"), "--data-root dogs: holds another set"),
         (("--data-root", "nowhere"), f"data.root {tmp_path}/nowhere: no such folder"),
     ]:
-        status, output = Driver(tmp_path, *resume, *more).end()
-        assert (status, output.count("\n")) == (2, 1), output
-        assert reason in output
+        status, _, told = call(run.main, *resume, *more, cwd=tmp_path, patch=monkeypatch, capsys=capsys)
+        assert (status, told.count("\n")) == (2, 1), told
+        assert reason in told
         assert {name: (driver.run / name).read_bytes() for name in planned} == planned, (
             "what is refused changes nothing"
         )

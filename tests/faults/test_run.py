@@ -6,10 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 import results
-from tests.faults.driver import Driver, grid
+from bench import run
+from tests.commands.here import call
+from tests.faults.driver import Driver, gone, grid
 
 HERE = Path(__file__).resolve().parent
 
@@ -18,7 +21,7 @@ def _by_label(run):
     return {record.label: record for path in run.glob("trials/*") if (record := results.read(path))}
 
 
-def test_a_search_gives_every_cell_its_own_rate_and_says_what_it_cost(tmp_path):
+def test_a_search_gives_every_cell_its_own_rate_and_says_what_it_cost(tmp_path, monkeypatch, capsys):
     grid = "search: {log: [1.0e-4, 1.0e-2, 3], epochs: 1}\naxes: {loss: [cross_entropy, dice]}\n"
     (tmp_path / "tuned.yaml").write_text(grid)
     arguments = ("--grid", "tuned.yaml", "--preset", "smoke", "--seeds", 1, "--gpus-per-trial", 0, "--name", "r")
@@ -39,12 +42,13 @@ def test_a_search_gives_every_cell_its_own_rate_and_says_what_it_cost(tmp_path):
 
     (candidate,) = driver.run.glob("search/trials/dice-*0.0001*/record.json")
     candidate.write_bytes(re.sub(rb'"code": "\w+"', b'"code": "0123456789ab"', candidate.read_bytes()))
-    status, output = Driver(tmp_path, "--resume", "runs/r").end()
-    assert status == 2
-    assert "1 complete trials were made by other code, versions or data (code 0123456789ab -> " in output
-    status, output = Driver(tmp_path, "--resume", "runs/r", "--changed", "redo", "--grid", "losess").end()
-    assert status == 2, output
-    assert "did you mean 'losses'" in output
+    for more, reason in [
+        ((), "1 complete trials were made by other code, versions or data (code 0123456789ab -> "),
+        (("--changed", "redo", "--grid", "losess"), "did you mean 'losses'"),
+    ]:
+        status, _, told = call(run.main, "--resume", "runs/r", *more, cwd=tmp_path, patch=monkeypatch, capsys=capsys)
+        assert status == 2, told
+        assert reason in told
     assert b"0123456789ab" in candidate.read_bytes(), "a command that is refused moves nothing"
     (tmp_path / "faults.json").write_text('{"dice": "raise"}')
     status, output = Driver(tmp_path, "--resume", "runs/r", "--changed", "redo").end()
@@ -59,11 +63,17 @@ def test_a_search_gives_every_cell_its_own_rate_and_says_what_it_cost(tmp_path):
 
 
 def test_every_trial_ends_in_a_record(tmp_path):
-    faults = {"cross_entropy": "", "dice": "wait", "focal": "oom", "bce": "kill", "tversky": "raise", "dice_bce": "nan"}
+    """A trial that is recorded but does not end counts as recorded, and its place is freed for the next."""
+    faults = {
+        "cross_entropy": "stay", "dice": "wait", "focal": "oom", "bce": "kill", "tversky": "raise", "dice_bce": "nan",
+    }  # fmt: skip
     arguments = grid("--stall-timeout", 2, "--on-oom", "shrink", "--max-concurrent", 2, losses=faults)
     driver = Driver(tmp_path, *arguments, faults=faults)
+    driver.wait_for(lambda: any(driver.run.glob("trials/bce-*/log.txt")))
+    family = psutil.Process(driver.process.pid).children(recursive=True)
     status, output = driver.end()
     assert status == 4, output
+    gone(family)
     assert driver.statuses() == {
         "cross_entropy": "ok",
         "dice": "timeout",
@@ -79,8 +89,10 @@ def test_every_trial_ends_in_a_record(tmp_path):
     assert errors["bce"].detail["signal"] == "SIGKILL"
     assert errors["tversky"].message == "RuntimeError: raised in the trial"
     assert "in worker" in errors["tversky"].detail["log"]  # the traceback
-    cells = {results.read(path).label: results.read(path).cell for path in driver.run.glob("trials/focal*")}
+    cells = {results.read(path).label: results.read(path).cell for path in driver.run.glob("trials/focal-*")}
     assert len(set(cells.values())) == 2
+    (log,) = driver.run.glob("trials/cross_entropy-*/log.txt")
+    assert "It was complete, but its process had not exited after 1 s and was killed" in log.read_text()
 
 
 def _small_disk(tmp_path, option):

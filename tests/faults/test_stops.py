@@ -8,37 +8,41 @@ import signal
 import time
 
 import psutil
+import pytest
 
-from tests.faults.driver import LOSSES, Driver, gone, grid, listens_on, started_waiting
-
-
-def test_a_trial_that_is_recorded_but_does_not_end_counts_as_recorded_and_its_place_is_freed(tmp_path):
-    driver = Driver(tmp_path, *grid(), faults={"cross_entropy": "stay", "dice": "stay"})  # one at a time
-    driver.wait_for(lambda: any(driver.run.glob("trials/dice-*/log.txt")))
-    family = psutil.Process(driver.process.pid).children(recursive=True)
-    status, output = driver.end()
-    assert status == 0, output
-    assert driver.statuses() == dict.fromkeys(LOSSES, "ok")
-    # The last lines: who won, the report, what to do next.
-    *_, verdict, report, further = output.strip().splitlines()
-    assert "has the highest validation mIoU" in verdict
-    assert report == "Report: runs/r/report/report.html"
-    assert further.startswith("Next: python -m bench.run --resume runs/r --seeds 2"), "one seed decides nothing"
-    (log,) = driver.run.glob("trials/cross_entropy-*/log.txt")
-    assert "It was complete, but its process had not exited after 1 s and was killed" in log.read_text()
-    gone(family)
+from bench import run
+from tests.commands.here import call
+from tests.faults.driver import LOSSES, Driver, gone, grid, listens_on
 
 
-def test_a_stopped_run_keeps_what_is_done_records_what_ran_and_leaves_what_had_not_begun_again(tmp_path):
-    faults = {"dice": "raise", "focal": "raise"}
-    status, output = Driver(tmp_path, *grid(), faults=faults).end()
+@pytest.fixture(scope="module")
+def incomplete(tmp_path_factory):
+    """The folder of a run of which cross-entropy is done; Dice and focal failed."""
+    home = tmp_path_factory.mktemp("incomplete")
+    status, output = Driver(home, *grid(), faults={"dice": "raise", "focal": "raise"}).end()
     assert status == 4, output
-    left = {path: path.read_bytes() for path in tmp_path.glob("runs/r/trials/focal-*/*") if path.is_file()}
+    return home
+
+
+@pytest.fixture
+def home(incomplete, tmp_path):
+    """A copy of that folder."""
+    shutil.copytree(incomplete, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def dice_runs(driver):
+    """Its turn has come, and focal's has not: the record of its failure is gone."""
+    return "dice" not in driver.statuses()
+
+
+def test_a_stopped_run_keeps_what_is_done_records_what_ran_and_leaves_what_had_not_begun_again(home):
+    left = {path: path.read_bytes() for path in home.glob("runs/r/trials/focal-*/*") if path.is_file()}
     assert {path.name for path in left} >= {"record.json", "log.txt"}
 
     for signals in ([signal.SIGTERM], [signal.SIGINT, signal.SIGINT]):
-        again = Driver(tmp_path, "--resume", "runs/r", faults={**faults, "dice": "wait"})
-        again.wait_for(lambda run=again: "dice" not in run.statuses())  # its turn: focal's has not come
+        again = Driver(home, "--resume", "runs/r", faults={"dice": "wait", "focal": "raise"})
+        again.wait_for(lambda driver=again: dice_runs(driver))
         family = psutil.Process(again.process.pid).children(recursive=True)
         for number in signals:
             os.killpg(again.process.pid, number)
@@ -58,25 +62,29 @@ def test_a_stopped_run_keeps_what_is_done_records_what_ran_and_leaves_what_had_n
         gone(family)
 
 
-def test_a_killed_driver_loses_what_ran_and_is_resumed(tmp_path):
-    driver = Driver(tmp_path, *grid(), faults={"dice": "wait"})
-    driver.wait_for(lambda: started_waiting(driver))
-    second = Driver(tmp_path, "--resume", "runs/r")
-    status, output = second.end()
-    assert (status, output.count("\n")) == (2, 1)
-    assert "is being written by another process" in output
+def test_a_killed_driver_loses_what_ran_and_is_resumed(home, monkeypatch, capsys):
+    driver = Driver(home, "--resume", "runs/r", faults={"dice": "wait"})
+    driver.wait_for(lambda: dice_runs(driver))
+    status, _, told = call(run.main, "--resume", "runs/r", cwd=home, patch=monkeypatch, capsys=capsys)
+    assert (status, told.count("\n")) == (2, 1)
+    assert "is being written by another process" in told
     family = psutil.Process(driver.process.pid).children(recursive=True)
     assert {address for process in family for address in listens_on(process)} == {"127.0.0.1"}
     driver.process.send_signal(signal.SIGKILL)
     driver.end()
     gone(family)
-    assert driver.statuses() == {"cross_entropy": "ok"}
+    assert driver.statuses() == {"cross_entropy": "ok", "focal": "crashed"}
     (kept,) = driver.run.glob("trials/cross_entropy-*/record.json")
     before = kept.read_bytes()
 
-    status, output = Driver(tmp_path, "--resume", "runs/r", faults={}).end()
+    status, output = Driver(home, "--resume", "runs/r", faults={}).end()
     assert status == 0, output
     assert "1 of 3 trials are complete and kept" in output
+    # The last lines: who won, the report, what to do next.
+    *_, verdict, report, further = output.strip().splitlines()
+    assert "has the highest validation mIoU" in verdict
+    assert report == "Report: runs/r/report/report.html"
+    assert further.startswith("Next: python -m bench.run --resume runs/r --seeds 2"), "one seed decides nothing"
     assert driver.statuses() == dict.fromkeys(LOSSES, "ok")
     assert kept.read_bytes() == before
 
@@ -84,12 +92,12 @@ def test_a_killed_driver_loses_what_ran_and_is_resumed(tmp_path):
     kept.write_bytes(before[: len(before) // 2])
     (other,) = driver.run.glob("trials/dice-*/record.json")
     other.write_bytes(re.sub(rb'"code": "\w+"', b'"code": "0123456789ab"', other.read_bytes()))
-    status, output = Driver(tmp_path, "--resume", "runs/r", "--seeds", 2).end()
+    status, _, told = call(run.main, "--resume", "runs/r", "--seeds", 2, cwd=home, patch=monkeypatch, capsys=capsys)
     assert status == 2
-    assert "1 complete trials were made by other code, versions or data (code 0123456789ab -> " in output
+    assert "1 complete trials were made by other code, versions or data (code 0123456789ab -> " in told
     shutil.rmtree(driver.run / "report")
     (driver.run / "report").write_text("a file in its place")
-    status, output = Driver(tmp_path, "--resume", "runs/r", "--seeds", 2, "--changed", "redo").end()
+    status, output = Driver(home, "--resume", "runs/r", "--seeds", 2, "--changed", "redo").end()
     assert status == 4, output
     assert "No report: FileExistsError" in output or "No report: NotADirectoryError" in output
     assert "All records are kept" in output

@@ -4,7 +4,7 @@ import pytest
 
 import results
 from bench.perf.false_alarms import Counted, count, exact_interval, repetitions, report
-from tests.results import made_runs
+from tests.invented_runs import chosen
 
 
 def test_the_exact_interval_of_a_proportion():
@@ -34,16 +34,16 @@ def test_repetitions_are_judged_apart_and_alarms_are_counted(tmp_path):
             for label, sign in (("a", 1), ("b", -1))
         }
 
-    base = results.read_run(made_runs.made_run(tmp_path / "base", rates({})))
+    base = results.read_run(chosen.made_run(tmp_path / "base", rates({})))
     # Seeds 3 to 5 are slower by about 10 %, and 6 to 8 faster.
     changed = {3: 10.0, 4: 10.5, 5: 9.5, 6: -10.0, 7: -10.5, 8: -9.5}
-    head = results.read_run(made_runs.made_run(tmp_path / "head", rates(changed)))
+    head = results.read_run(chosen.made_run(tmp_path / "head", rates(changed)))
     cut = list(repetitions(base, head, 3))
     assert [sorted({one.record.seed for one in run.trials}) for run, _ in cut] == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
     assert count(base, head, 3) == Counted(judged=3, alarms=1, praises=1, unjudged=0)
 
     def unknown(run):
         speed = {"images_per_second": 100.0, "comparable": False, "reason": "other work on this machine"}
-        return results.read_run(made_runs.made_run(tmp_path / run, rates({}), throughput=speed))
+        return results.read_run(chosen.made_run(tmp_path / run, rates({}), throughput=speed))
 
     assert count(unknown("one"), unknown("other"), 5) == Counted(judged=0, alarms=0, praises=0, unjudged=2)

@@ -4,7 +4,7 @@ import numpy as np
 
 import results
 from bench.perf.levels import false_changes, follow
-from tests.results import made_runs as made
+from tests.invented_runs import chosen as made
 
 
 def test_the_simulation_finds_what_a_history_of_records_shows(tmp_path):

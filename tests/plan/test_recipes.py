@@ -12,7 +12,7 @@ import results
 from bench.core import UsageError
 from bench.data import entries
 from bench.plan import checks, grid
-from tests.results import made_runs as made
+from tests.invented_runs import chosen as made
 
 RECIPES = [name for name in grid.names() if name.startswith("recipes/")]
 

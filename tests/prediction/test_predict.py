@@ -14,9 +14,10 @@ from PIL import Image
 
 import results
 from bench import predict as command
-from bench.core import WEIGHTS_FILE, UsageError, start
+from bench.core import WEIGHTS_FILE, UsageError
 from bench.prediction import check_crf, choose_trial, list_sources, overlay
 from bench.spec import TrialSpec
+from tests.commands.here import call
 
 PROJECT = Path(__file__).resolve().parents[2]
 COLORS = [(10, 20, 30), (200, 100, 0), (255, 255, 255)]
@@ -42,12 +43,8 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
     """The command in this process, which has TensorFlow already: its exit status and what it printed."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(command, "prepare_process", lambda: None)
-        monkeypatch.setattr(sys, "argv", ["bench.predict", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            start(command.main)
-        return ended.value.code, *capsys.readouterr()  # type: ignore[return-value]
+        return call(command.main, *arguments, cwd=tmp_path, patch=monkeypatch, capsys=capsys)
 
     return run
 
@@ -144,7 +141,7 @@ def test_labels_are_those_of_evaluation_at_each_picture_s_own_size(
 
 
 def test_views_and_the_crf_are_those_of_the_models_room(
-    run: Path, model: Any, pictures: Path, tmp_path: Path, here: Callable[..., Any]
+    run: Path, model: Any, pictures: Path, tmp_path: Path, here: Callable[..., Any], thin_crf: None
 ) -> None:
     import tensorflow as tf
 

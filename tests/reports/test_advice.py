@@ -8,7 +8,7 @@ from reports.advice import budget, choice, judged_views
 from reports.pages import run as page
 from reports.summary import summarize
 from results.statistics import from_best, rank, rising
-from tests.reports import fake_run as fake
+from tests.invented_runs import lifelike as fake
 
 
 def _read(folder):

@@ -18,7 +18,7 @@ from reports.document import Document, Heading, Table, words
 from reports.pages import run as page
 from reports.summary import summarize
 from reports.viewing import viewer
-from tests.reports import fake_run as fake
+from tests.invented_runs import lifelike as fake
 
 
 @pytest.fixture(scope="module")

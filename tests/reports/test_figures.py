@@ -1,8 +1,5 @@
 """What the figures of a report say: they agree with the tests, and can be read."""
 
-import importlib.util
-from pathlib import Path
-
 import matplotlib.pyplot as plt
 import pytest
 from matplotlib.colors import to_rgb
@@ -11,10 +8,7 @@ import results
 from reports.figures import scores
 from reports.figures.theme import readable, styles
 from reports.summary import summarize
-
-_source = importlib.util.spec_from_file_location("fake_run", Path(__file__).with_name("fake_run.py"))
-fake = importlib.util.module_from_spec(_source)
-_source.loader.exec_module(fake)
+from tests.invented_runs import lifelike as fake
 
 
 @pytest.fixture(autouse=True)

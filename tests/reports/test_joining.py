@@ -10,7 +10,7 @@ import results
 from reports.joining import join, named
 from reports.settings import settings
 from reports.summary import summarize
-from tests.reports import fake_run as fake
+from tests.invented_runs import lifelike as fake
 
 
 def runs(tmp_path, **second):
@@ -30,7 +30,7 @@ def test_a_cell_of_two_runs_is_a_cell_of_each(tmp_path):
     both = runs(tmp_path)
     joined = join(both, tmp_path / "both")
     summary = summarize(joined)
-    # In `fake_run` keys are places: dice is the first cell of both, bce and mine the second.
+    # In these runs keys are places: dice is the first cell of both, bce and mine the second.
     assert {cell.label: len(cell.miou) for cell in summary.cells} == {
         "dice (one)": 3, "dice (two)": 3, "bce": 3, "mine": 3
     }  # fmt: skip

@@ -2,7 +2,7 @@
 
 import reports
 import results
-from tests.reports import fake_run as fake
+from tests.invented_runs import lifelike as fake
 
 
 def test_own_metrics_are_means_over_the_seeds_of_each_cell(tmp_path):

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 import results
 from reports import markdown, release_history
 from results import margins
-from tests.results import made_runs as made
+from tests.invented_runs import chosen as made
 
 HERE = Path(__file__).parent
 

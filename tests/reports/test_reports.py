@@ -9,7 +9,7 @@ from PIL import Image
 import reports
 import results
 from reports.summary import summarize
-from tests.reports import fake_run as fake
+from tests.invented_runs import lifelike as fake
 
 
 def written(folder):
@@ -59,7 +59,7 @@ def test_what_others_published_is_shown_with_the_order_it_would_give(run, tmp_pa
     reports.write(folder)
     table = (folder / "report" / "report.md").read_text().split("## As others published it")[1].split("## ")[0]
     rows = dict(re.findall(r"^\| (dice|bce) \| (.*) \|$", table, re.MULTILINE))
-    # True levels 0.7 and 0.6; fake_run gives 1 - level, 0.5 and 1 - level / 2 for the others.
+    # True levels 0.7 and 0.6; write_run gives 1 - level, 0.5 and 1 - level / 2 for the others.
     assert rows["dice"].split(" | ")[1:] == ["30.0 (2)", "50.0 (1)", "65.0 (2)"]
     assert rows["bce"].split(" | ")[1:] == ["40.0 (1)", "50.0 (1)", "70.0 (1)"]
     assert rows["dice"].split(" | ")[0].endswith("(1)")

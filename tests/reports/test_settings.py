@@ -10,7 +10,7 @@ from reports.document import Document, Facts
 from reports.pages import run as page
 from reports.settings import Tuned, settings
 from reports.summary import summarize
-from tests.reports import fake_run as fake
+from tests.invented_runs import lifelike as fake
 
 SPEC = {
     "model": {"backbone": "resnet18", "weights": "none", "output_stride": 16, "head": "bilinear"},

@@ -8,7 +8,7 @@ import pytest
 
 import reports
 import results
-from tests.results import made_runs as made
+from tests.invented_runs import chosen as made
 
 ROOT = Path(__file__).resolve().parents[2]
 

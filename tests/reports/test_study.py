@@ -17,31 +17,10 @@ from bench.study import __main__ as entry
 from bench.study import parts
 from reports import Document, claims, markdown
 from reports.pages import study
+from tests.invented_runs.chosen import run_of_views
 
 ROOT = Path(__file__).parents[2]
 T_2, T_4 = 4.302653, 2.776445  # the 97.5 % quantiles of t with 2 and 4 degrees of freedom
-
-
-def write(folder, cells, views=()):
-    """{label: [mIoU of each seed]}, and of further views {name: the same}; two classes, of 90 and 10 pixels."""
-    for label, scores in cells.items():
-        for seed, miou in enumerate(scores):
-            made = {"default": miou, **{name: found[label][seed] for name, found in dict(views).items()}}
-            confusion = [[90, 0], [4, 6]]
-            record = results.Record(
-                trial=f"{label}-s{seed}", cell=label, label=label, axes={"loss": label}, seed=seed, status="ok",
-                dataset={
-                    "name": "d", "version": "v", "class_names": ["much", "little"], "colors": [(0, 0, 0), (9, 9, 9)],
-                },
-                views=[
-                    {"view": view, "images": 3, "miou": value, "iou": [2 * value - 0.3, 0.3], "confusion": confusion}
-                    for view, value in made.items()
-                ],
-            )  # fmt: skip
-            results.write(folder / "trials" / record.trial, record)
-    planned = [{"cell": label, "label": label, "seeds": [*range(len(scores))]} for label, scores in cells.items()]
-    (folder / "run.json").write_text(json.dumps({"grid": "g", "command": "c", "cells": planned}))
-    return folder
 
 
 CELLS = {"cross_entropy": [0.50, 0.52, 0.54], "dice": [0.56, 0.55, 0.60]}
@@ -50,7 +29,7 @@ CRF = {"cross_entropy": [0.51, 0.54, 0.57], "dice": [0.57, 0.54, 0.60]}
 
 @pytest.fixture
 def run(tmp_path):
-    return write(tmp_path / "losses", CELLS, {"crf": CRF})
+    return run_of_views(tmp_path / "losses", CELLS, {"crf": CRF})
 
 
 def test_a_claim_about_cells_of_the_same_seeds_takes_the_seeds_out(run):
@@ -110,7 +89,7 @@ def test_a_seed_that_one_cell_lost_does_not_shift_the_seeds_of_the_others():
 
 
 def test_what_was_not_seen_is_told_with_how_large_it_may_be(tmp_path):
-    run = write(tmp_path / "losses", {"cross_entropy": [0.50, 0.52, 0.54], "dice": [0.56, 0.60, 0.55]})
+    run = run_of_views(tmp_path / "losses", {"cross_entropy": [0.50, 0.52, 0.54], "dice": [0.56, 0.60, 0.55]})
     asked = claims.Claim("Is Dice better?", "losses", "cross_entropy", "dice")
     (one,) = claims.answers({"losses": results.read_run(run)}, [asked], {})
     text = markdown.render(Document("", [study.claims_table([one])]))
@@ -119,7 +98,7 @@ def test_what_was_not_seen_is_told_with_how_large_it_may_be(tmp_path):
 
 def test_fewer_than_three_seeds_carry_no_claim(tmp_path):
     cells = {"cross_entropy": [0.50, 0.501], "dice": [0.60, 0.601]}
-    read = results.read_run(write(tmp_path / "two", cells))
+    read = results.read_run(run_of_views(tmp_path / "two", cells))
     found = claims.answers({"two": read}, [claims.Claim("Is Dice better?", "two", "cross_entropy", "dice")], {})
     assert found[0].p < 0.05
     assert "| 2 | fewer than 3 seeds |" in markdown.render(Document("", [study.claims_table(found)]))
@@ -167,7 +146,7 @@ def test_the_tables_of_a_part_hold_cells_views_and_classes(run):
 
 
 def test_a_part_of_one_cell_ranks_nothing(tmp_path):
-    alone = write(tmp_path / "stride", {"32": CELLS["dice"]}, {"os16": {"32": [0.5, 0.5, 0.5]}})
+    alone = run_of_views(tmp_path / "stride", {"32": CELLS["dice"]}, {"os16": {"32": [0.5, 0.5, 0.5]}})
     text = markdown.render(Document("", study.part(results.read_run(alone))))
     (row,) = [line for line in text.splitlines() if line.startswith("| 32 | 3 |")]
     assert "| 57.00 |" in row

@@ -8,7 +8,7 @@ from reports.figures import drawing
 from reports.pages import run as page
 from reports.settings import settings
 from reports.summary import summarize
-from tests.reports import fake_run as fake
+from tests.invented_runs import lifelike as fake
 from tests.results.test_targets import _run
 
 

@@ -8,7 +8,7 @@ from scipy import stats
 
 import results
 from results.statistics import kendall_tau, worth
-from tests.results import made_runs as made
+from tests.invented_runs import chosen as made
 
 NEAR = (-0.001, 0.0, 0.001)
 

@@ -16,7 +16,7 @@ from reports.pages.comparison import forest
 from results import release
 from results.comparison import margins
 from results.statistics import sequential
-from tests.results import made_runs as made
+from tests.invented_runs import chosen as made
 
 ROOT = Path(__file__).parents[2]
 

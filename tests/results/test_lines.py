@@ -3,7 +3,7 @@
 import pytest
 
 import results
-from tests.results import made_runs as made
+from tests.invented_runs import chosen as made
 
 OTHER = {**made.MACHINE, "processor": "Intel Xeon"}
 

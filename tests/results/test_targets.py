@@ -9,7 +9,7 @@ import pytest
 import results
 from results import record as schema
 from results.statistics import Time, median_time, shares, slower
-from tests.results import made_runs as made
+from tests.invented_runs import chosen as made
 
 
 def times(text):

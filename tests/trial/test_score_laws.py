@@ -75,7 +75,11 @@ def thin_transformer() -> Iterator[None]:
 
 @pytest.fixture(scope="module", params=MODELS)
 def trained(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, thin_resnet: Any, thin_transformer: None
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    thin_resnet: Any,
+    thin_transformer: None,
+    thin_crf: None,
 ) -> tuple[str, TrialSpec, Any, Path]:
     """A model whose normalisation has the statistics of what it sees, and whose logits differ."""
     keras.utils.set_random_seed(0)

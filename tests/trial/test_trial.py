@@ -70,7 +70,7 @@ def finished(tmp_path_factory, thin_resnet):
         "train.freeze=backbone",
         "loss.params.class_weights=median_frequency",
         "loss.calibrated=true",
-        "eval.views=[{output_stride: 16}, {crf: true}, {output_stride: 32}]",
+        "eval.views=[{output_stride: 16}, {crf: {iterations: 2}}, {output_stride: 32}]",
         "eval.published=true",
         "model.auxiliary_weight=0.4",
     )
@@ -111,7 +111,7 @@ def test_the_record_tells_the_whole_story(finished):
     assert record.throughput.replicas == 2
     assert {(view.view, view.split): view.images for view in record.views} == {
         (view, split): images
-        for view in ("default", "os16", "crf", "os32")
+        for view in ("default", "os16", "crf(iterations=2)", "os32")
         for split, images in (("val", 5), ("test", 3))
     }
     clocks = record.clocks.model_dump()

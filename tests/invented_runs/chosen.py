@@ -1,10 +1,10 @@
-"""Writes small run folders whose numbers a test chooses: {label: {seed: (mIoU, images/s)}}."""
+"""Small runs whose numbers a test chooses: {label: {seed: (mIoU, images/s)}}, or views and their mIoU by seed."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import results
+from tests.invented_runs.folder import DATASET, write_folder
 
 MACHINE = {
     "python": "3.12.1", "tensorflow": "2.21.0", "processor": "AMD EPYC", "instructions": "avx512f", "onednn": "1",
@@ -15,17 +15,36 @@ HOW = {"deterministic": False, "jit_compile": False, "steps_per_execution": 1, "
 
 def made_run(folder: Path, cells, machine=MACHINE, version="v1", planned=None, grid="losses", epochs=3, **more) -> Path:
     """A value of None instead of the pair makes a trial that diverged; `more` are further fields of every record."""
-    for label, seeds in cells.items():
-        for seed, pair in seeds.items():
-            results.write(
-                folder / "trials" / f"{label}-s{seed}", record(label, seed, pair, machine, version, epochs, **more)
-            )
-    manifest = {"grid": grid, "command": f"python -m bench.run --grid {grid}", "cells": [
+    records = [
+        record(label, seed, pair, machine, version, epochs, **more)
+        for label, seeds in cells.items()
+        for seed, pair in seeds.items()
+    ]
+    every = [
         {"cell": key(label, epochs), "label": label, "seeds": list((planned or {}).get(label, seeds))}
         for label, seeds in {**cells, **(planned or {})}.items()
-    ]}  # fmt: skip
-    (folder / "run.json").write_text(json.dumps(manifest))
-    return folder
+    ]
+    return write_folder(folder, records, every, grid=grid, command=f"python -m bench.run --grid {grid}")
+
+
+def run_of_views(folder: Path, cells, views=()) -> Path:
+    """{label: [mIoU of each seed]}, and of further views {name: the same}; two classes, of 90 and 10 pixels."""
+    records = [
+        results.Record(
+            trial=f"{label}-s{seed}", cell=label, label=label, axes={"loss": label}, seed=seed, status="ok",
+            dataset={**DATASET, "class_names": ["much", "little"]},
+            views=[_view(view, of[label][seed]) for view, of in {"default": cells, **dict(views)}.items()],
+        )
+        for label, scores in cells.items()
+        for seed in range(len(scores))
+    ]  # fmt: skip
+    planned = [{"cell": label, "label": label, "seeds": [*range(len(scores))]} for label, scores in cells.items()]
+    return write_folder(folder, records, planned)
+
+
+def _view(name, miou):
+    confusion = [[90, 0], [4, 6]]
+    return {"view": name, "images": 3, "miou": miou, "iou": [2 * miou - 0.3, 0.3], "confusion": confusion}
 
 
 def key(label, epochs=3):
@@ -40,7 +59,7 @@ def record(label, seed, pair, machine=MACHINE, version="v1", epochs=3, **more):
         "axes": {"loss": label},
         "seed": seed,
     }
-    base["dataset"] = {"name": "d", "version": version, "class_names": ["a", "b"], "colors": [(0, 0, 0), (9, 9, 9)]}
+    base["dataset"] = {**DATASET, "version": version}
     base["environment"] = machine
     base["spec"] = {"loss": {"name": label}, "train": {"epochs": epochs, "steps_per_epoch": 5, "batch_size": 8, **HOW}}
     base["spec"]["placement"] = {"cpus": 2}

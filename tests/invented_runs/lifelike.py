@@ -1,12 +1,12 @@
-"""Writes run folders that look like real ones, for tests: noisy learning curves, confusions, pictures, failures."""
+"""Runs that look like real ones: noisy learning curves, confusions, pictures, failures."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 import results
+from tests.invented_runs.folder import write_folder
 
 NAMES = ["background", "road", "building", "tree", "car", "person", "pole"]
 LABELS = ["cross_entropy", "dice", "bce", "dice_bce", "focal", "tversky", "focal_tversky"]
@@ -39,7 +39,7 @@ def write_run(
         "colors": colors,
         "images": {"train": 64, "val": 16},
     }
-    cells = []
+    cells, records = [], []
     gradients = {}
     for index, label in enumerate(labels):
         gradients[label] = {"initial": 1 / (index + 1), "at_margin_3": 0.026} if gradient else {}
@@ -59,16 +59,12 @@ def write_run(
                 (here / "log.txt").write_text("Traceback ...\n")
                 error = {"kind": "Diverged", "message": "the loss is NaN at step 12 | lr 0.1", "epoch": 3}
                 log = [results.artefact(here, "log.txt", "log")]
-                results.write(here, results.Record(**base, status="diverged", error=error, artefacts=log))
+                records.append(results.Record(**base, status="diverged", error=error, artefacts=log))
                 continue
-            results.write(
-                here,
-                _ok(base, here, rng, 0.70 - gap * index, noise, classes, test, pictures, comparable, views, published),
-            )
-    manifest = {"schema_version": 1, "name": "fake-losses", "grid": "losses", "cells": cells}
-    manifest["command"] = f"python -m bench.run --grid losses --seeds {seeds}"
-    (folder / "run.json").write_text(json.dumps(manifest))
-    return folder
+            level = 0.70 - gap * index
+            records.append(_ok(base, here, rng, level, noise, classes, test, pictures, comparable, views, published))
+    command = f"python -m bench.run --grid losses --seeds {seeds}"
+    return write_folder(folder, records, cells, schema_version=1, name="fake-losses", grid="losses", command=command)
 
 
 def _ok(base, here, rng, level, noise, classes, test, pictures, comparable, ways, published) -> results.Record:

@@ -1,0 +1,53 @@
+"""Releases by their names: in which order they stand, and what the runs of one are called."""
+
+import pytest
+
+import results
+from results import release
+from tests.invented_runs import chosen as made
+
+
+@pytest.fixture
+def releases(tmp_path, monkeypatch):
+    """An empty folder of releases in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "results" / "releases"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def complete(folder, grid):
+    """A run with the files that its tables and its report would be."""
+    made.made_run(folder, {"dice": {0: (0.7, 40.0)}}, grid=grid)
+    for name in ("report/report.md", "report/report.html", "tables/trials.parquet"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("")
+    return folder
+
+
+def test_a_version_stands_behind_its_candidates_and_before_a_larger_number(releases):
+    for name in ("0.10.0", "0.2.0", "0.2.0-rc2", "0.2.0-rc1", "0.2.1", "notes", ".0.3.0.tmp"):
+        (releases / name).mkdir()
+    assert results.published() == ["0.2.0-rc1", "0.2.0-rc2", "0.2.0", "0.2.1", "0.10.0"]
+
+
+def test_runs_of_a_release_have_the_names_of_their_grids_or_of_their_folders_if_they_share_one(releases, tmp_path):
+    runs = [
+        complete(tmp_path / name, grid) for name, grid in (("a", "losses"), ("b", "losses"), ("c", "my/heads.yaml"))
+    ]
+    found = release.publish(runs, "1.0.0")
+    assert {path.name for path in found.iterdir() if path.is_dir()} == {"a", "b", "heads"}
+    with pytest.raises(ValueError, match="the same run is given twice"):
+        release.publish([runs[0], runs[0]], "1.1.0")
+    assert [path.name for path in releases.iterdir()] == ["1.0.0"]
+
+
+def test_what_a_run_lacks_is_named_up_to_three(releases, tmp_path):
+    run = results.read_run(made.made_run(tmp_path / "r", {"ce": dict.fromkeys(range(5))}))
+    lacks = "ce-s0: diverged; ce-s1: diverged; ce-s2: diverged and 2 more"
+    with pytest.raises(ValueError, match=rf"r: incomplete \({lacks}\); finish it or use --incomplete"):
+        release.check([run], "1.0.0")
+    assert release.check([run], "1.0.0", incomplete=True) == releases / "1.0.0"
+    three = results.read_run(made.made_run(tmp_path / "three", {"ce": dict.fromkeys(range(3))}))
+    with pytest.raises(ValueError, match=r"ce-s2: diverged\); finish"):
+        release.check([three], "1.0.0")
