@@ -129,9 +129,9 @@ def test_a_node_that_cannot_run_the_project_is_named(nodes, tmp_path, monkeypatc
     sys.modules.pop("absent")
 
 
-def test_12_trials_share_32_gpus_and_a_lost_node_costs_its_attempts_alone(cluster, nodes, tmp_path):
-    large = {_raylet(node): node for node in (cluster.add_node(num_cpus=6, num_gpus=14) for _ in range(2))}
-    wanted = {f"t{i}": (1, 2, 4, 8)[i % 4] for i in range(12)}
+def test_8_trials_share_28_gpus_and_a_lost_node_costs_its_attempts_alone(cluster, nodes, tmp_path):
+    large = {_raylet(node): node for node in (cluster.add_node(num_cpus=6, num_gpus=12) for _ in range(2))}
+    wanted = {f"t{i}": (1, 2, 4, 8)[i % 4] for i in range(8)}  # 30 GPUs in all
 
     def lose(event):
         if len(large) == 2 and event.data.get("node") in large:
@@ -140,7 +140,7 @@ def test_12_trials_share_32_gpus_and_a_lost_node_costs_its_attempts_alone(cluste
 
     events = _run(tmp_path, "holds_gpus", {name: {} for name in wanted}, gpus=wanted, retries=1, on_event=lose)
     cluster.remove_node(large.popitem()[1], allow_graceful=False)  # or it takes the folders of the others with it
-    assert [event.end for event in events if event.kind == "ended"] == [End("returned")] * 12
+    assert [event.end for event in events if event.kind == "ended"] == [End("returned")] * 8
     again = {event.job: event.end.kind for event in events if event.kind == "retried"}
     assert again[lose.job] == "lost"
     assert set(again.values()) == {"lost"}
