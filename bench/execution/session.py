@@ -96,7 +96,8 @@ def start(request: RunRequest, frontend: Frontend) -> Outcome:
                 return _preview(planned, nodes, request, console)
         plan, data, decision = planned
         _check_cluster(plan, nodes, data)
-        told = time_estimate(plan, data, out, nodes, request.address is None)
+        with console.status("Estimating the time"):
+            told = time_estimate(plan, data, out, nodes, request.address is None)
         name = request.name or _name(plan)
         manifest = _manifest(request, what, plan) | (decision.plain() if decision else {})
         folder = RunFolder.create(out, name, manifest, plan, describe(), request.address)
