@@ -43,10 +43,13 @@ def model(images: tf.Tensor, training: bool) -> tf.Tensor:
     return values - tf.reduce_mean(values, (1, 2), keepdims=True)
 
 
+LOSS = losses.get("cross_entropy", average="image")
+EVALUATORS = {replicas: Evaluator(model, LOSS, CLASSES, strategy) for replicas, strategy in STRATEGIES.items()}
+
+
 def scored(split: Split, replicas: int, batch: int, multiple: int | None) -> Scores:
-    loss = losses.get("cross_entropy", average="image")
     dataset = pipeline.evaluation(split, DataSpec(size=32), batch, multiple=multiple)
-    return Evaluator(model, loss, CLASSES, STRATEGIES[replicas])(dataset)
+    return EVALUATORS[replicas](dataset)
 
 
 report = {}

@@ -83,14 +83,12 @@ def fitted(
             model.compiled_loss.build(model.output)
     data = (IMAGES, *(dict.fromkeys(loss, given) for given in (labels, *weights)))
     batches = tf.data.Dataset.from_tensor_slices(data).batch(B)
-    single = next(iter(loss)) if len(loss) == 1 else None
-    value = model.evaluate(batches, verbose=0, return_dict=True)["loss"] if single in EVALUATED else None
+    values = {name: "loss" if len(loss) == 1 else f"{name}_loss" for name in loss}
+    evaluated = model.evaluate(batches, verbose=0, return_dict=True) if {*loss} <= {*EVALUATED} else {}
     history = model.fit(batches, epochs=1, verbose=0).history
-    assert value is None or abs(history["loss"][0] - value) <= 1e-6 * abs(value)
-    return {
-        name: (KERNEL - model.get_layer(name).get_weights()[0], history["loss" if single else f"{name}_loss"][0])
-        for name in loss
-    }
+    for value in values.values() if evaluated else ():
+        assert abs(history[value][0] - evaluated[value]) <= 1e-6 * abs(evaluated[value])
+    return {name: (KERNEL - model.get_layer(name).get_weights()[0], history[values[name]][0]) for name in loss}
 
 
 def by_fit(names: list[str], strategy: tf.distribute.Strategy) -> dict[str, tuple[np.ndarray, float]]:
@@ -117,8 +115,9 @@ def averages(name: str) -> tuple[str, ...]:
 
 
 report = {}
-# Most as heads of one model, as tracing takes the time here.
-for names in [[name] for name in EVALUATED] + [[name for name in losses.names() if name not in EVALUATED]]:
+# One alone, the others as heads of two models: tracing takes the time here.
+alone, *together = EVALUATED
+for names in ([alone], together, [name for name in losses.names() if name not in EVALUATED]):
     one, two = (by_fit(names, strategy) for strategy in (ONE, TWO))
     report |= {f"fit {name} {averages(name)[0]}": difference(one[name], two[name]) for name in names}
 for name in losses.names():

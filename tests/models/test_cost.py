@@ -10,6 +10,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 import models
 from models import cost_of, model_cost
+from models.encoder.backbones import Backbone
 from models.layers.normalisation import BatchNormalization
 
 SMALL = {"aspp_channels": 32, "decoder_channels": 32, "low_level_channels": 16}
@@ -86,7 +87,7 @@ def test_cost_grows_with_the_area_and_with_a_smaller_stride() -> None:
     assert small.activation_bytes > 1.1 * dense.activation_bytes
 
 
-def test_half_precision_halves_the_memory_and_not_the_operations() -> None:
+def test_half_precision_halves_the_memory_and_not_the_operations(thin_resnet: Backbone) -> None:
     spec = models.ModelSpec(backbone="resnet18", **SMALL)
     single = model_cost(spec, 5, 96)
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
@@ -96,7 +97,7 @@ def test_half_precision_halves_the_memory_and_not_the_operations() -> None:
     assert 0.5 < half.activation_bytes / single.activation_bytes < 0.6
 
 
-def test_cost_needs_no_weights() -> None:
+def test_cost_needs_no_weights(thin_resnet: Backbone) -> None:
     with_weights = models.ModelSpec(weights="absent.weights.h5", backbone="resnet18", **SMALL)
     assert model_cost(with_weights, 5, 64) == model_cost(models.ModelSpec(backbone="resnet18", **SMALL), 5, 64)
 
