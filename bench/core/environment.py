@@ -34,9 +34,19 @@ COMMIT_VARIABLE = "SEGMENTATION_BENCH_COMMIT"
 CACHE_VARIABLE = "SEGMENTATION_BENCH_CACHE"
 """Environment variable: the folder of the caches of decoded images and of model costs."""
 ROOMS = ("bench", "losses", "models", "results", "reports")
-PACKAGES = ("tensorflow", "keras", "keras-cv", "tensorflow-addons", "ray", "numpy", "pandas")
+PACKAGES = (
+    "tensorflow", "keras", "keras-cv", "tensorflow-addons", "ray", "numpy", "pandas", "opencv-python-headless",
+)  # fmt: skip
 
-MADE_BY = ("code", "python", "tensorflow", "keras", "keras_cv", "tensorflow_addons")
+AUGMENTATION_VERSION = 2
+"""Of the arithmetic by which a policy and a seed become pixels.
+
+1, also in records without it: integers, 1/16 pixel. 2: OpenCV, 1/32 pixel. Both draw the same numbers from a seed.
+"""
+
+MADE_BY = (
+    "code", "python", "tensorflow", "keras", "keras_cv", "tensorflow_addons", "augmentation", "opencv_python_headless",
+)  # fmt: skip
 """Entries of `describe` that the numbers of a trial depend on."""
 
 
@@ -74,6 +84,7 @@ def describe() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         **package_versions(),
+        "augmentation": AUGMENTATION_VERSION,
         "platform": platform.platform(terse=True),
         "processor": _processor(),
         "instructions": _instructions(),
@@ -219,7 +230,7 @@ def prepare_process(threads: int | None = None) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     # On processors without AVX-512 (AMD before Zen 4) TensorFlow turns oneDNN off. Dilated convolutions then have no
-    # gradient, so that no ResNet would train at output stride 16.
+    # gradient of their own, and rearrange the map instead (models/layers/atrous.py).
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # Tracing makes very many objects and hardly any garbage. At Python's default threshold (700) the search for
     # garbage takes a tenth to a fifth of the start of a trial.

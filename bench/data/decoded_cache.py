@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import math
+import mmap
 import os
 import tempfile
 import time
@@ -76,12 +77,21 @@ def _made(count: int, make: Callable[[int], Item]) -> Iterator[Item]:
 
 
 class _Mapped(Sequence):  # type: ignore[type-arg]
-    """The items of one file, read from it through a memory map."""
+    """The items of one file, read from it through a memory map.
+
+    Items are taken in random order. So the system is told to read no further than an item, and to begin with all of it
+    when it is taken. Else it reads many times as much, and what a set larger than memory needs next is thrown out.
+    """
 
     def __init__(self, path: Path, shapes: Shapes) -> None:
         self._shapes = [[tuple(shape) for shape in item] for item in shapes]
-        self._ends = np.cumsum([0, *(_size([item]) for item in shapes)])
-        self._bytes = np.memmap(path, np.uint8, "r") if self._ends[-1] else np.zeros(0, np.uint8)
+        self._ends = np.cumsum([0, *(_size([item]) for item in shapes)]).tolist()
+        self._map = None
+        if self._ends[-1]:
+            with open(path, "rb") as file:
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._map.madvise(mmap.MADV_RANDOM)
+        self._bytes = np.zeros(0, np.uint8) if self._map is None else np.frombuffer(self._map, np.uint8)
 
     def __len__(self) -> int:
         return len(self._shapes)
@@ -89,8 +99,11 @@ class _Mapped(Sequence):  # type: ignore[type-arg]
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
         if not 0 <= index < len(self):
             raise IndexError(index)
-        part = np.asarray(self._bytes[self._ends[index] : self._ends[index + 1]])
-        shapes = self._shapes[index]
+        first, end = self._ends[index], self._ends[index + 1]
+        if self._map is not None and first < end:
+            page = first // mmap.PAGESIZE * mmap.PAGESIZE
+            self._map.madvise(mmap.MADV_WILLNEED, page, end - page)
+        part, shapes = self._bytes[first:end], self._shapes[index]
         cuts = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
         return tuple(array.reshape(shape) for array, shape in zip(np.split(part, cuts), shapes, strict=True))
 

@@ -1,11 +1,7 @@
-"""Image operations in integers: they give the same bytes on every machine and for any number of workers.
+"""Image operations by OpenCV. Each call runs on the calling thread, and Python's lock is released in it.
 
-The channels of a pixel lie side by side in one 64-bit integer, in lanes of 16 bits. So one sum of products with small
-weights blends all channels at once. It is exact as long as no lane overflows. A difference may borrow from the next
-lane; the following sum returns what was borrowed.
-
-An image is uint8 (H, W, 3). `Lanes` is int64 (H, W) with a value 0..255 in each of three lanes; the fourth is unused.
-A label is uint8 (H, W); its values are copied, never blended.
+An image is uint8 (H, W, 3), RGB. A label is uint8 (H, W); its values are copied, never blended. Arrays may be views of
+larger ones, cut by rows and columns.
 """
 
 from __future__ import annotations
@@ -13,25 +9,22 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
-Lanes = np.ndarray
-_ROWS = 48
-"""Rows that are warped at a time, few enough that intermediate arrays stay in the cache of a core."""
-_BITS = 20  # bits of a coordinate's fraction
-_ONE = 1 << _BITS
-_FINE = 4  # bits of the fraction used as blending weight: 16 * 16 * 255 just fits into a lane
-_EVERY_LANE = 0x0001_0001_0001_0001
+# The pipeline makes several batches at a time. Threads of OpenCV's own would only be in its way, and a GPU is for the
+# model.
+cv2.setNumThreads(0)
+cv2.ocl.setUseOpenCL(False)
+
+Window = tuple[slice, slice]
+"""Rows and columns of an image, with start and stop."""
 
 
-def to_lanes(pixels: np.ndarray) -> Lanes:
-    """Return pixels uint8 (H, W, 4) as lanes int64 (H, W). The fourth channel is not used."""
-    return pixels.astype(np.uint16, order="C").view(np.int64)[..., 0]
-
-
-def channels(lanes: Lanes, byte: int = 0) -> np.ndarray:
-    """Return a view uint8 (H, W, 3) of one byte per lane: the low byte, or the high byte with `byte` 1."""
-    return lanes.view(np.uint8).reshape(*lanes.shape, 8)[..., byte:6:2]
+def extent(window: Window) -> tuple[int, int]:
+    """Return the number of rows and of columns."""
+    rows, columns = window
+    return rows.stop - rows.start, columns.stop - columns.start
 
 
 # --- one warp --------------------------------------------------------------------------------------------------------
@@ -50,13 +43,27 @@ class Affine(NamedTuple):
     yy: float
     y0: float
 
-    def region(self, height: int, width: int, shape: tuple[int, int]) -> tuple[slice, slice]:
-        """Return (rows, columns) of a source of `shape` that a target of (height, width) uses, plus 2 pixels around."""
+    def region(self, height: int, width: int, shape: tuple[int, ...], margin: int = 0) -> Window:
+        """Return the rows and columns of a source of `shape` that a target of (height, width) uses.
+
+        Two pixels around, for blending, are among them, and `margin` more.
+        """
         corners = [(x, y) for x in (0, width) for y in (0, height)]
         across = [self.xx * x + self.xy * y + self.x0 for x, y in corners]
         down = [self.yx * x + self.yy * y + self.y0 for x, y in corners]
-        rows, columns = _around(down, shape[0]), _around(across, shape[1])
-        return rows, columns
+        return _around(down, shape[0], 2 + margin), _around(across, shape[1], 2 + margin)
+
+    def footprint(self, height: int, width: int, shape: tuple[int, ...]) -> Window:
+        """Return the rows and columns of a target of (height, width) that a source of `shape` can reach."""
+        back = self.inverse
+        return back.region(shape[0], shape[1], (height, width), math.ceil(max(map(abs, (*back[:2], *back[3:5])))))
+
+    @property
+    def inverse(self) -> Affine:
+        """The map from source to target coordinates."""
+        area = self.xx * self.yy - self.xy * self.yx
+        xx, xy, yx, yy = self.yy / area, -self.xy / area, -self.yx / area, self.xx / area
+        return Affine(xx, xy, -xx * self.x0 - xy * self.y0, yx, yy, -yx * self.x0 - yy * self.y0)
 
     @property
     def whole(self) -> bool:
@@ -67,14 +74,29 @@ class Affine(NamedTuple):
         """Return the same map for a source that is cropped to this region."""
         return self._replace(x0=self.x0 - columns.start, y0=self.y0 - rows.start)
 
+    def seen_by(self, rows: slice, columns: slice) -> Affine:
+        """Return the same map for a target that is cropped to this window."""
+        x, y = columns.start, rows.start
+        return self._replace(x0=self.x0 + self.xx * x + self.xy * y, y0=self.y0 + self.yx * x + self.yy * y)
 
-def _around(places: list[float], extent: int) -> slice:
-    low = min(max(math.floor(min(places)) - 2, 0), extent)
-    return slice(low, max(low, min(max(math.ceil(max(places)) + 2, 0), extent)))
+    @property
+    def of_centres(self) -> np.ndarray:
+        """The map between indices of pixels, as OpenCV takes it: float64 (2, 3)."""
+        return np.array(
+            [
+                [self.xx, self.xy, self.x0 + (self.xx + self.xy - 1) / 2],
+                [self.yx, self.yy, self.y0 + (self.yx + self.yy - 1) / 2],
+            ]
+        )
+
+
+def _around(places: list[float], extent: int, margin: int) -> slice:
+    low = min(max(math.floor(min(places)) - margin, 0), extent)
+    return slice(low, max(low, min(max(math.ceil(max(places)) + margin, 0), extent)))
 
 
 def window_of(
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     crop: tuple[int, int],
     *,
     scale: float = 1.0,
@@ -116,103 +138,85 @@ def _start(extent: float, side: int, share: float) -> int:
     return offset if room >= 0 else -offset
 
 
-def warp(
-    lanes: Lanes, label: np.ndarray, affine: Affine, crop: tuple[int, int], fill: int, void: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a window from an image and its label through the same map: the image bilinear, the label nearest.
+def warped(array: np.ndarray, affine: Affine, crop: tuple[int, int], fill: np.ndarray | int) -> np.ndarray:
+    """Cut a window from an image or a label through a map: an image bilinearly, a label by nearest neighbour.
 
     Args:
-        lanes: the image, int64 (H, W).
-        label: class ids, uint8 (H, W).
-        affine: map from window to image coordinates; blending is exact to 1/16 pixel.
+        array: uint8 (H, W, 3) or (H, W).
+        affine: map from window to source coordinates. Places between pixels are exact to 1/32 pixel.
         crop: (height, width) of the window in pixels.
-        fill, void: value of pixels outside the image, as lanes and as a class id.
+        fill: value of pixels outside the source: uint8 (3,) or a class id.
 
     Returns:
-        Image uint8 (height, width, 3) and label uint8 (height, width).
+        A new array, uint8 (height, width, 3) or (height, width).
     """
-    if affine.whole:
-        return _moved(lanes, label, affine, crop, fill, void)
-    height, width = crop
-    padded = np.full((label.shape[0] + 3, label.shape[1] + 3), fill, np.int64)
-    padded[1:-2, 1:-2] = lanes
-    ids = np.full(padded.shape, void, np.uint8)
-    ids[1:-2, 1:-2] = label
-    stride = padded.shape[1]
-    flat, ids = padded.ravel(), ids.ravel()
-    # Per pixel: 16 times its value (plus half of what the last shift cuts off), and the difference to the next pixel.
-    start = (flat << _FINE) + 8 * _EVERY_LANE
-    slope = np.empty_like(flat)
-    np.subtract(flat[1:], flat[:-1], out=slope[:-1])
-    slope[-1] = 0
-    picture, labels = np.empty((height, width, 3), np.uint8), np.empty((height, width), np.uint8)
-    for top in range(0, height, _ROWS):
-        part = slice(top, min(top + _ROWS, height))
-        x = _places(affine.xx, affine.xy, affine.x0, width, part, label.shape[1])
-        y = _places(affine.yx, affine.yy, affine.y0, width, part, label.shape[0])
-        half = _ONE >> 1
-        nearest = ((y + half) >> _BITS) * stride
-        nearest += (x + half) >> _BITS
-        labels[part] = ids.take(nearest)
-        share_x, share_y = (x >> (_BITS - _FINE)) & 15, (y >> (_BITS - _FINE)) & 15
-        y >>= _BITS
-        y *= stride
-        x >>= _BITS
-        y += x
-        upper = slope.take(y)
-        upper *= share_x
-        upper += start.take(y)
-        y += stride
-        lower = slope.take(y)
-        lower *= share_x
-        lower += start.take(y)
-        lower -= upper
-        lower *= share_y
-        upper <<= _FINE
-        upper += lower
-        picture[part] = channels(upper, 1)
-    return picture, labels
+    value = tuple(map(float, np.atleast_1d(fill)))
+    rows, columns = affine.footprint(*crop, array.shape)
+    if not array.size or 0 in (size := extent((rows, columns))):
+        return _surrounded(np.empty((0, 0, *array.shape[2:]), np.uint8), (0, crop[0], 0, crop[1]), value)
+    here = affine.seen_by(rows, columns)
+    found = _moved(array, here, size, value) if here.whole else _blended(array, here, size, value)
+    return _surrounded(found, (rows.start, crop[0] - rows.stop, columns.start, crop[1] - columns.stop), value)
 
 
-def _moved(
-    lanes: Lanes, label: np.ndarray, affine: Affine, crop: tuple[int, int], fill: int, void: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the result of `warp` for a map of whole pixels, by copying."""
-    here, there = [], []
-    axes = (affine.yy, affine.y0), (affine.xx, affine.x0)
-    for (sign, offset), count, extent in zip(axes, crop, label.shape, strict=True):
-        start = int(offset) if sign > 0 else int(offset) - count
-        low = max(0, -start)
-        high = max(low, min(count, extent - start))
-        here.append(slice(low, high))
-        there.append(slice(start + low, start + high))
-    picture, labels = np.empty((*crop, 3), np.uint8), np.full(crop, void, np.uint8)
-    picture[:] = channels(np.array([[fill]]))[0, 0]
-    mirrored = slice(None, None, int(affine.yy)), slice(None, None, int(affine.xx))
-    picture[mirrored][tuple(here)] = channels(lanes)[tuple(there)]
-    labels[mirrored][tuple(here)] = label[tuple(there)]
-    return picture, labels
+def _blended(array: np.ndarray, affine: Affine, size: tuple[int, int], value: tuple[float, ...]) -> np.ndarray:
+    how = cv2.INTER_LINEAR if array.ndim == 3 else cv2.INTER_NEAREST
+    return cv2.warpAffine(
+        array, affine.of_centres, size[::-1], flags=how | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT,
+        borderValue=value,
+    )  # fmt: skip
 
 
-def _places(by_column: float, by_row: float, offset: float, width: int, rows: slice, extent: int) -> np.ndarray:
-    """Return the coordinates along one axis of the padded source, in 1/2**20 pixels, int64 (rows, width)."""
-    column, row = round(by_column * _ONE), round(by_row * _ONE)
-    # A pixel's centre is at +0.5 in target and source; the padding is one pixel; 1/32 rounds the 16ths.
-    first = round((offset + (by_column + by_row) / 2 + 0.5 + 1 / 32) * _ONE)
-    places = np.add.outer(
-        np.arange(rows.start, rows.stop, dtype=np.int64) * row + first, np.arange(width, dtype=np.int64) * column
-    )
-    corners = places[0, 0], places[0, -1], places[-1, 0], places[-1, -1]
-    if min(corners) < 0 or max(corners) > (extent + 1) * _ONE:
-        np.clip(places, 0, (extent + 1) * _ONE, out=places)
-    return places
+def _moved(array: np.ndarray, affine: Affine, size: tuple[int, int], value: tuple[float, ...]) -> np.ndarray:
+    """Return the result of `_blended` for a map of whole pixels, by copying."""
+    starts = [
+        int(offset) if sign > 0 else int(offset) - count
+        for sign, offset, count in zip((affine.yy, affine.xx), (affine.y0, affine.x0), size, strict=True)
+    ]
+    lows = [max(0, start) for start in starts]
+    highs = [
+        max(low, min(extent, start + count))
+        for low, extent, start, count in zip(lows, array.shape, starts, size, strict=False)
+    ]
+    part = array[lows[0] : highs[0], lows[1] : highs[1]]
+    around = [
+        end
+        for low, high, start, count in zip(lows, highs, starts, size, strict=True)
+        for end in (min(count, low - start), max(0, start + count - high))
+    ]
+    found = _surrounded(part, (around[0], around[1], around[2], around[3]), value)
+    if affine.xx > 0 and affine.yy > 0:
+        return found.copy() if found is part else found
+    return cv2.flip(found, -1 if affine.xx < 0 and affine.yy < 0 else int(affine.xx < 0))
+
+
+def _surrounded(array: np.ndarray, margins: tuple[int, int, int, int], value: tuple[float, ...]) -> np.ndarray:
+    """Return an array with margins (above, below, left, right) of one value."""
+    above, below, left, right = margins
+    if 0 not in array.shape:
+        return cv2.copyMakeBorder(array, *margins, cv2.BORDER_CONSTANT, value=value) if any(margins) else array
+    out = np.empty((array.shape[0] + above + below, array.shape[1] + left + right, *array.shape[2:]), np.uint8)
+    out[:] = value if array.ndim == 3 else value[0]
+    return out
+
+
+def fill(array: np.ndarray, window: Window, value: np.ndarray | int) -> None:
+    """Set a rectangle of an image or a label to one value, in place."""
+    rows, columns = window
+    if rows.start < rows.stop and columns.start < columns.stop:
+        ends = (columns.start, rows.start), (columns.stop - 1, rows.stop - 1)
+        cv2.rectangle(array, *ends, tuple(map(float, np.atleast_1d(value))), cv2.FILLED)
 
 
 # --- colours ---------------------------------------------------------------------------------------------------------
 
 _YIQ = np.array([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
 _RGB = np.linalg.inv(_YIQ)
-_PART = 1 << 13
+
+
+def mean_color(image: np.ndarray) -> np.ndarray:
+    """Return the mean RGB of an image, uint8 (3,). It fills padding and pixels outside the image."""
+    return np.rint(cv2.mean(image)[:3]).astype(np.uint8)
 
 
 def tone_curve(gamma: float, brightness: float, contrast: float) -> np.ndarray:
@@ -240,143 +244,48 @@ def color_matrix(hue: float, saturation: float) -> np.ndarray | None:
     return _RGB @ np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]]) @ _YIQ
 
 
-def recolored(picture: np.ndarray, curve: np.ndarray, matrix: np.ndarray | None) -> Lanes:
-    """Apply the tone curve and then the colour matrix, by three look-ups per pixel.
+def recolored(image: np.ndarray, curve: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
+    """Apply the tone curve, which is rounded to whole values, and then the colour matrix.
 
     Args:
-        picture: uint8 (H, W, 3), of any strides.
+        image: uint8 (H, W, 3).
         curve: float (256,), see `tone_curve`.
         matrix: float (3, 3), see `color_matrix`; None for no matrix.
-
-    Returns:
-        Lanes, int64 (H, W).
     """
-    red, green, blue = (picture[..., index] for index in range(3))
-    if matrix is None:
-        tone = np.rint(curve).astype(np.int64)
-        lanes = tone.take(red)
-        lanes |= (tone << 16).take(green)
-        lanes |= (tone << 32).take(blue)
-        return lanes
-    # A lane holds 8 times the value, plus a bias that keeps any sum of three parts positive. A part is below
-    # 4 x 255 x 8 in size, or is cut to _PART - 1.
-    parts = np.clip(np.rint(matrix[:, :, None] * (curve * 8)), 1 - _PART, _PART - 1).astype(np.int64)
-    tables = [parts[0, channel] + (parts[1, channel] << 16) + (parts[2, channel] << 32) for channel in range(3)]
-    lanes = tables[0].take(red)
-    lanes += tables[1].take(green)
-    lanes += tables[2].take(blue)
-    lanes += (3 * _PART + 4) * _EVERY_LANE
-    values = lanes.view(np.uint16)
-    np.clip(values, 3 * _PART, 3 * _PART + 255 * 8 + 7, out=values)
-    values -= 3 * _PART
-    values >>= 3
-    return lanes
+    toned = cv2.LUT(image, np.rint(curve).astype(np.uint8))
+    return toned if matrix is None else cv2.transform(toned, matrix)
 
 
-def blurred(lanes: Lanes, sigma: float) -> Lanes:
-    """Blur by a Gaussian of `sigma` pixels, cut at 3 sigma, weights in 256ths. Border pixels are repeated outside."""
-    weights = _gaussian(sigma)
-    for axis in (0, 1):
-        lanes = _smoothed(lanes, weights, axis)
-    return lanes
+def blur_reach(sigma: float) -> int:
+    """Return the pixels to each side that a blur of `sigma` pixels takes in: three sigma."""
+    return max(1, math.ceil(3 * sigma))
 
 
-def _gaussian(sigma: float) -> list[int]:
-    """Return the weights at distance 0, 1, 2, ... pixels. Counted on both sides they sum to 256."""
-    reach = max(1, math.ceil(3 * sigma))
-    curve = [math.exp(-0.5 * (place / max(sigma, 1e-3)) ** 2) for place in range(reach + 1)]
-    total = curve[0] + 2 * sum(curve[1:])
-    beside = [round(256 * value / total) for value in curve[1:]]
-    return [256 - 2 * sum(beside), *(weight for weight in beside if weight)]
+def blurred(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Blur by a Gaussian of `sigma` pixels, cut at 3 sigma. Border pixels are repeated outside."""
+    side = 2 * blur_reach(sigma) + 1
+    return cv2.GaussianBlur(
+        image, (side, side), max(sigma, 1e-3), borderType=cv2.BORDER_REPLICATE | cv2.BORDER_ISOLATED
+    )
 
 
-def _smoothed(lanes: Lanes, weights: list[int], axis: int) -> Lanes:
-    reach = len(weights) - 1
-    padding = [(0, 0), (0, 0)]
-    padding[axis] = reach, reach
-    padded, extent = np.pad(lanes, padding, mode="edge"), lanes.shape[axis]
-
-    def shifted(by: int) -> Lanes:
-        place = [slice(None), slice(None)]
-        place[axis] = slice(reach + by, reach + by + extent)
-        return padded[tuple(place)]
-
-    total = lanes * weights[0]
-    for distance, weight in enumerate(weights[1:], start=1):
-        pair = shifted(-distance) + shifted(distance)
-        pair *= weight
-        total += pair
-    total += 128 * _EVERY_LANE
-    total >>= 8
-    total &= 255 * _EVERY_LANE
-    return total
-
-
-def equalized(picture: np.ndarray, clip: float, tiles: int) -> np.ndarray:
+def equalized(image: np.ndarray, clip: float, tiles: int) -> np.ndarray:
     """Apply CLAHE to the luma: contrast limited adaptive histogram equalisation (Zuiderveld 1994).
 
     Each of tiles x tiles regions has its own curve: the running sum of its histogram. The histogram is first clipped at
-    `clip` times its mean, and the excess is spread evenly (as in OpenCV). Between the centres of regions, curves are
-    interpolated. Each channel changes by the change of the luma, so hue and chroma (of YCbCr) are kept.
+    `clip` times its mean, and the excess is spread evenly. Between the centres of regions, curves are interpolated.
+    Each channel changes by the change of the luma, so hue and chroma (of YCbCr) are kept.
 
     Args:
-        picture: uint8 (H, W, 3).
+        image: uint8 (H, W, 3).
         clip: limit of a histogram bin, as a multiple of the mean bin.
         tiles: regions along each side.
 
     Returns:
         uint8 (H, W, 3).
     """
-    height, width = picture.shape[:2]
-    luma = _luma(picture)
-    rows, columns = -(-height // tiles), -(-width // tiles)
-    missing = (0, rows * tiles - height), (0, columns * tiles - width)
-    full = np.pad(luma, missing, mode="reflect" if min(height, width) > max(missing[0][1], missing[1][1]) else "edge")
-    curves = _tile_curves(full.reshape(tiles, rows, tiles, columns).swapaxes(1, 2).reshape(tiles * tiles, -1), clip)
-    new = _between_tiles(curves, luma, tiles, rows, columns)
-    new -= luma
-    return np.stack([np.clip(picture[..., index] + new, 0, 255).astype(np.uint8) for index in range(3)], axis=-1)
-
-
-def _luma(picture: np.ndarray) -> np.ndarray:
-    """Return the luma of ITU-R BT.601, uint8 (H, W), computed with weights of 14 bits."""
-    red, green, blue = (picture[..., index].astype(np.int32) for index in range(3))
-    return ((red * 4899 + green * 9617 + blue * 1868 + 8192) >> 14).astype(np.uint8)
-
-
-def _tile_curves(tiles: np.ndarray, clip: float) -> np.ndarray:
-    """Return the curve of each tile, values 0..255 as int64 (T, 256), from its pixels (T, N)."""
-    count, area = tiles.shape
-    bins = np.bincount((tiles + np.arange(count)[:, None] * 256).ravel(), minlength=count * 256).reshape(count, 256)
-    limit = max(1, int(clip * area / 256))
-    excess = np.maximum(bins - limit, 0).sum(axis=1, keepdims=True)
-    bins = np.minimum(bins, limit) + excess // 256
-    # The remainder of the division by 256 goes to every n-th bin.
-    rest = excess % 256
-    step = np.maximum(256 // np.maximum(rest, 1), 1)
-    place = np.arange(256)[None]
-    bins += (place % step == 0) & (place // step < rest)
-    return (np.cumsum(bins, axis=1) * 255 + area // 2) // area
-
-
-def _between_tiles(curves: np.ndarray, luma: np.ndarray, tiles: int, rows: int, columns: int) -> np.ndarray:
-    """Map pixels through the curves of the four tiles around them, blended by distance to the centres: int16 (H, W)."""
-    up, down, share_y = _neighbours(luma.shape[0], rows, tiles)
-    left, right, share_x = _neighbours(luma.shape[1], columns, tiles)
-    flat = curves.astype(np.int32).ravel()
-    value = luma.astype(np.intp)
-    new = np.zeros(luma.shape, np.int32)
-    for row, weight_y in ((up, 256 - share_y), (down, share_y)):
-        for column, weight_x in ((left, 256 - share_x), (right, share_x)):
-            here = flat.take(value + np.add.outer(row * (tiles * 256), column * 256))
-            here *= np.multiply.outer(weight_y, weight_x)
-            new += here
-    return ((new + (1 << 15)) >> 16).astype(np.int16)
-
-
-def _neighbours(extent: int, size: int, tiles: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return per pixel along one axis: the tile before it, the tile after it, the weight of the latter in 256ths."""
-    twice = 2 * np.arange(extent) + 1 - size  # twice the distance from the first tile's centre
-    before = twice // (2 * size)
-    share = ((twice - before * 2 * size) * 256 // (2 * size)).astype(np.int32)
-    return np.clip(before, 0, tiles - 1), np.clip(before + 1, 0, tiles - 1), share
+    luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    new = cv2.createCLAHE(clip, (tiles, tiles)).apply(luma)
+    # Differences of bytes end at 0, so one of the two is 0 in every pixel.
+    more, less = cv2.subtract(new, luma), cv2.subtract(luma, new)
+    return cv2.subtract(cv2.add(image, cv2.cvtColor(more, cv2.COLOR_GRAY2RGB)), cv2.cvtColor(less, cv2.COLOR_GRAY2RGB))

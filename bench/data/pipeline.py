@@ -1,7 +1,7 @@
-"""From a split to batches: decoded uint8 pixels, cropped and augmented in NumPy, passed on by tf.data.
+"""From a split to batches: decoded uint8 pixels, cropped and augmented by OpenCV, passed on by tf.data.
 
-Every sample is a pure function of (seed, position in the stream), computed in integers. So batches can be made in
-parallel, in any order and by any worker. A repeated trial sees the same pixels, for any batch size. Labels are
+Every sample is a pure function of (seed, position in the stream). So batches can be made in parallel, in any order and
+by any worker. A trial repeated on the same machine sees the same pixels, for any batch size. Labels are
 resampled by nearest neighbour, never blended. TensorFlow is imported when a tf.data.Dataset is made.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import PIL
 from PIL import Image
@@ -20,6 +21,7 @@ from PIL import Image
 from bench.core import IGNORE_INDEX, hash_of, usable_cores
 from bench.data import augment, decoded_cache, image_ops
 from bench.data.dataset import Pair, Split
+from bench.data.image_ops import mean_color
 from bench.data.pixel_weights import weigher
 from bench.data.tfdata_exit import quiet_at_exit
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 _AFTER_DECODING = ("__main__", "augment", "check", "decoded_cache", "folder_writer", "pixel_weights", "sheet")
 AHEAD = 1 << 30
 """Limit in bytes of the batches that are computed at the same time."""
+_ALIGNMENT = 64
+"""Bytes to a multiple of which TensorFlow wants the address of a tensor."""
 
 
 def train(
@@ -61,13 +65,22 @@ def train(
 
     def batch(step: np.int64) -> list[np.ndarray]:
         start = int(step) * batch_size + worker * share
-        return [np.stack(column) for column in zip(*(crops[start + i] for i in range(share)), strict=True)]
+        return [_stacked(column) for column in zip(*(crops[start + i] for i in range(share)), strict=True)]
 
     def shaped(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
         made = tf.numpy_function(quiet_at_exit(batch), [step], types[:columns], stateful=False)
         return tuple(tf.ensure_shape(column, shape) for column, shape in zip(made, shapes, strict=False))
 
     return _mapped(range(first, steps), shaped, share * crops.crop**2 * 4)
+
+
+def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Return `np.stack(arrays)` at an address that TensorFlow takes over. It would copy other arrays once more."""
+    shape, dtype = (len(arrays), *arrays[0].shape), arrays[0].dtype
+    memory = np.empty(math.prod(shape) * dtype.itemsize + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    out = memory[start : memory.size - _ALIGNMENT + start].view(dtype).reshape(shape)
+    return np.stack(arrays, out=out)
 
 
 def _mapped(steps: range, function: Callable[..., Any], batch_bytes: int) -> tf.data.Dataset:
@@ -144,18 +157,17 @@ class Crops:
         self.crop, self.policy, self.seed = spec.crop, spec.policy, seed
         self._kept = decoded_cache.keep(
             len(split),
-            lambda i: (_joined(*resized(*split.read(i), spec.size)),),
+            lambda i: _prepared(*resized(*split.read(i), spec.size)),
             spec.cache,
-            _identity(split, spec, "rgbl"),
+            _identity(split, spec, "image, label, mean"),
         )
-        self._means = [mean_color(kept[..., :3]) for (kept,) in self._kept]
         self.weigh = weigher(spec.pixel_weights, self.labels(), split.background)
         # Batches of two epochs may be computed at the same time.
         self.order: Callable[[int], np.ndarray] = functools.lru_cache(maxsize=4)(self._order)
 
     def labels(self) -> Iterator[np.ndarray]:
         """Yield all training labels at the training scale, uint8 (H, W) each."""
-        return (kept[..., 3] for (kept,) in self._kept)
+        return (label for _, label, _ in self._kept)
 
     def _order(self, epoch: int) -> np.ndarray:
         return _generator(self.seed, 0, epoch).permutation(len(self._kept))
@@ -166,23 +178,23 @@ class Crops:
 
     def _sample(self, index: int, *key: int) -> tuple[np.ndarray, ...]:
         draws = augment.draws(_generator(self.seed, *key))
-        sample = self._augmented(index, draws)
+        one = self._augmented(index, draws)
         if augment.mixes(self.policy, draws):
             # The partner is drawn from the split, not from the batch, so mixing depends on neither batch nor worker.
             partner = int(draws["mix_with"] * len(self._kept))
             other = self._augmented(partner, augment.draws(_generator(self.seed, 2, *key)))
-            sample = augment.mixed(sample, other, self.policy, draws)
-        return (*sample, self.weigh(sample[1])) if self.weigh else sample
+            image, label = augment.mixed(one, other, self.policy, draws)
+        else:
+            image, label = one.image(one.whole), one.label(one.whole)
+        return (image, label, self.weigh(label)) if self.weigh else (image, label)
 
     def variation(self, index: int, number: int) -> Pair:
         """Return augmented sample `number` of image `index`, for display: image and label as in `crops[position]`."""
         image, label, *_ = self._sample(index, 3, index, number)
         return image, label
 
-    def _augmented(self, index: int, draws: augment.Draws) -> Pair:
-        return augment.augmented(
-            augment.Prepared(self._kept[index][0], self._means[index]), self.policy, self.crop, draws
-        )
+    def _augmented(self, index: int, draws: augment.Draws) -> augment.Sample:
+        return augment.sample(augment.Prepared(*self._kept[index]), self.policy, self.crop, draws)
 
 
 class Table:
@@ -261,7 +273,7 @@ def _decoding() -> list[Path]:
 def _code() -> str:
     """Return the version of all code that decodes, paints or resizes, so pixels cached by other code are not used."""
     found = hash_of(_decoding())
-    return f"{found} Pillow {PIL.__version__} NumPy {np.__version__}"
+    return f"{found} Pillow {PIL.__version__} NumPy {np.__version__} OpenCV {cv2.__version__}"
 
 
 def prepared(image: np.ndarray, spec: DataSpec) -> np.ndarray:
@@ -283,8 +295,8 @@ def resized(image: np.ndarray, label: np.ndarray, size: int) -> Pair:
     return scaled(image, size, Image.Resampling.BILINEAR), scaled(label, size, Image.Resampling.NEAREST)
 
 
-def _joined(image: np.ndarray, label: np.ndarray) -> np.ndarray:
-    return np.concatenate([image, label[..., None]], axis=-1)
+def _prepared(image: np.ndarray, label: np.ndarray) -> augment.Prepared:
+    return augment.Prepared(image, label, mean_color(image))
 
 
 def scaled(array: np.ndarray, size: int, resampling: Image.Resampling) -> np.ndarray:
@@ -310,11 +322,6 @@ def padded(array: np.ndarray, shape: tuple[int, ...], fill: np.ndarray | int) ->
 def squared(image: np.ndarray, size: int) -> np.ndarray:
     """Pad an image right and below with its mean colour to (size, size), for a model of one fixed input size."""
     return padded(image, (size, size), mean_color(image))
-
-
-def mean_color(image: np.ndarray) -> np.ndarray:
-    """Return the mean RGB of an image, uint8 (3,). It fills padding and pixels outside the image."""
-    return np.rint(image.reshape(-1, 3).mean(axis=0)).astype(np.uint8)
 
 
 def _generator(*key: int) -> np.random.Generator:

@@ -1,20 +1,27 @@
-"""Images per second and core of the input pipeline, against KerasCV's layers and a chain of tf.image per image.
+"""Images per second and core of the input pipeline, against Albumentations, KerasCV's layers and a chain of tf.image.
 
-    python -m bench.perf.input [--size 512] [--rounds 7] [--json FILE]
+    python -m bench.perf.input [--size 512] [--rounds 7] [--data-root FOLDER] [--json FILE]
 
 All sides start from the same decoded uint8 images in memory, apply the policy `strong`, and yield uint8 batches of
 tf.data, on one core, in rounds in which they take turns. KerasCV has no gamma and ignores void. Neither KerasCV nor the
-chain applies ClassMix. Only ours does all of it. After that our side runs for 20 epochs, and the resident memory after
-the second is compared with that after the last.
+chain applies ClassMix. Albumentations (the extra `peers`) mixes nothing, so it is compared with ours without mixing.
+Images come from the embedded set, or from a folder of photographs.
+
+Then our side runs on two cores and on one of them, for one reader and for eight that each read an eighth of every
+batch, as the processes of eight GPUs would. Last, it runs for 20 epochs, and the resident memory after the second is
+compared with that after the last.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import statistics
+import threading
 
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 if hasattr(os, "sched_setaffinity"):  # before TensorFlow starts its threads
+    os.environ.setdefault("SEGMENTATION_BENCH_CORES", ",".join(map(str, sorted(os.sched_getaffinity(0)))))
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 from collections.abc import Callable
@@ -28,14 +35,19 @@ import tensorflow as tf
 import typer
 
 from bench.core import command, start
-from bench.data import load, pipeline
+from bench.data import Dataset, load, pipeline
 from bench.perf.ratios import Ratio, report
 from bench.perf.rounds import in_fresh_process, quartiles, times
 from bench.spec import DataSpec
 
+_CORES = "SEGMENTATION_BENCH_CORES"  # the cores of the process before it kept one of them
 BATCH, PICTURES, EPOCHS = 8, 32, 20
-CALL = {"ours": 16, "keras_cv": 8, "tf.image": 16}  # batches of one measurement
+CALL = {"keras_cv": 8, "tf.image": 16}  # batches of one measurement, where not `BATCHES`
+BATCHES = 32
 BARS = {"keras_cv": 8.0, "tf.image": 1.3}
+ALBUMENTATIONS = 1.5
+SECOND_CORE = 1.9  # images/s on two cores / on one, at least
+EIGHT = 0.95  # images/s of eight readers / of one, on the same cores, at least
 FLAT = 1.02  # memory after the last epoch / memory after the second, at most
 Batches: TypeAlias = tf.data.Dataset
 
@@ -170,22 +182,70 @@ def _cut_mix(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.where(mask, tf.roll(image, 1, 0), image), tf.where(mask, tf.roll(label, 1, 0), label)[..., 0]
 
 
+# --- Albumentations --------------------------------------------------------------------------------------------------
+
+
+def with_albumentations(images: np.ndarray, labels: np.ndarray, batches: int) -> Batches:
+    """Return batches of Albumentations with the same jobs and strength, without mixing, made as ours are."""
+    import albumentations as A
+
+    size = images.shape[1]
+    chain = A.Compose(
+        [
+            A.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 1.5), p=0.3),
+            A.RandomGamma(gamma_limit=(70, 140), p=1),
+            A.ColorJitter(
+                brightness=(0.85, 1.15), contrast=(0.7, 1.3), saturation=(0.5, 1.5), hue=(-0.05, 0.05), p=1
+            ),
+            A.HorizontalFlip(p=0.5),
+            A.Affine(
+                scale=(0.5, 2), rotate=(-10, 10), translate_percent=(-0.25, 0.25), fill=127, fill_mask=255, p=1,
+                interpolation=1, mask_interpolation=0,
+            ),
+            A.CoarseDropout(
+                num_holes_range=(1, 1), hole_height_range=(0.1, 0.4), hole_width_range=(0.1, 0.4), fill=127,
+                fill_mask=255, p=0.25,
+            ),
+        ]
+    )  # fmt: skip
+
+    def batch(step: np.int64) -> list[np.ndarray]:
+        made = [
+            chain(image=images[i % len(images)], mask=labels[i % len(images)])
+            for i in range(int(step) * BATCH, int(step) * BATCH + BATCH)
+        ]
+        return [np.stack([one[name] for one in made]) for name in ("image", "mask")]
+
+    def shaped(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        image, label = tf.numpy_function(batch, [step], (tf.uint8, tf.uint8))
+        shape = (BATCH, size, size)
+        return tf.ensure_shape(image, (*shape, 3)), tf.ensure_shape(label, shape)
+
+    return tf.data.Dataset.range(batches).map(shaped, num_parallel_calls=2).prefetch(2)
+
+
 # --- measuring -------------------------------------------------------------------------------------------------------
 
 
-def sides(crops: pipeline.Crops, images: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, Batches]:
-    """Return the finite data set of each side: one batch, and then `CALL` of them."""
-    size = crops.crop
+def sides(spec: DataSpec, dataset: Dataset, images: np.ndarray, labels: np.ndarray) -> dict[str, Batches]:
+    """Return the finite data set of each side: one batch, and then `CALL` of them, or `BATCHES`."""
+    size = spec.crop
     pictures = tf.data.Dataset.from_tensor_slices((images, labels)).repeat().shuffle(PICTURES)
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
     # Images are counted before they are augmented. Else batches that nobody reads would be made in advance.
-    taken = {name: pictures.take(BATCH * (1 + CALL[name])) for name in ("keras_cv", "tf.image")}
-    return {
-        "ours": pipeline.train(crops, BATCH, 1 + CALL["ours"]),
-        "keras_cv": with_keras_cv(taken["keras_cv"], size, classes).with_options(options),
+    taken = {name: pictures.take(BATCH * (1 + count)) for name, count in CALL.items()}
+    split, plain = dataset.splits["train"], spec.policy.model_copy(update={"cutmix": 0.0, "classmix": 0.0})
+    unmixed = spec.model_copy(update={"augment": plain})
+    found = {
+        "ours": pipeline.train(pipeline.Crops(split, spec, 0), BATCH, 1 + BATCHES),
+        "ours, no mixing": pipeline.train(pipeline.Crops(split, unmixed, 0), BATCH, 1 + BATCHES),
+        "keras_cv": with_keras_cv(taken["keras_cv"], size, len(dataset.class_names)).with_options(options),
         "tf.image": with_tf_image(taken["tf.image"], size).with_options(options),
     }
+    if importlib.util.find_spec("albumentations"):
+        found["albumentations"] = with_albumentations(images, labels, 1 + BATCHES)
+    return found
 
 
 def drained(batches: Batches) -> Callable[[], Callable[[], None]]:
@@ -209,10 +269,43 @@ def drained(batches: Batches) -> Callable[[], Callable[[], None]]:
     return begin
 
 
-def growth(size: int) -> list[float]:
+def scaling(spec: DataSpec, two: list[int], rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of `BATCHES` batches on one core, on two, and on two for eight readers, per round.
+
+    Call it in a fresh process, whose threads are then moved between the cores `two`.
+    """
+    os.sched_setaffinity(0, two)  # TensorFlow counts the cores when it starts
+    crops = pipeline.Crops(load(spec).splits["train"], spec, 0)
+
+    def read(readers: int) -> Callable[[], None]:
+        parts = [iter(pipeline.train(crops, BATCH, 1 + BATCHES, worker=i, workers=readers)) for i in range(readers)]
+        threads = [threading.Thread(target=lambda part=part: [None for _ in part]) for part in parts]
+        for part in parts:  # TensorFlow sets up the functions of every iterator again
+            next(part)
+
+        def rest() -> None:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+        return rest
+
+    def run(cores: list[int], readers: int) -> Callable[[], Callable[[], None]]:
+        def begin() -> Callable[[], None]:
+            rest = read(readers)
+            for task in os.listdir("/proc/self/task"):
+                os.sched_setaffinity(int(task), cores)
+            return rest
+
+        return begin
+
+    return times({"one": run(two[-1:], 1), "two": run(two, 1), "eight": run(two, 8)}, rounds)
+
+
+def growth(spec: DataSpec) -> list[float]:
     """Return the resident memory in MiB after each of `EPOCHS` epochs of our side. Call it in a fresh process."""
     _one_thread()
-    spec = _spec(size)
     crops, steps = pipeline.Crops(load(spec).splits["train"], spec, 0), PICTURES // BATCH
     held, process = [], psutil.Process()
     for step, _ in enumerate(pipeline.train(crops, BATCH, EPOCHS * steps), start=1):
@@ -221,50 +314,70 @@ def growth(size: int) -> list[float]:
     return held
 
 
-def _spec(size: int) -> DataSpec:
+def _spec(size: int, root: Path | None) -> DataSpec:
     """Return the data section of the benchmark."""
-    return DataSpec(size=size, crop=size, augment="strong", train_limit=PICTURES, cache="memory")
+    where = {"dataset": "folder", "root": str(root)} if root else {}
+    return DataSpec(**where, size=size, crop=size, augment="strong", train_limit=PICTURES, cache="memory")
 
 
-def measured(size: int, rounds: int) -> list[Ratio]:
+def measured(spec: DataSpec, rounds: int) -> list[Ratio]:
     """Return the ratios of images per second, ours to theirs, and the growth of our memory."""
-    spec = _spec(size)
-    dataset = load(spec)
+    dataset, size = load(spec), spec.crop
     split = dataset.splits["train"]
-    crops = pipeline.Crops(split, spec, 0)
     pairs = (pipeline.resized(*split.read(i), size) for i in range(len(split)))
-    images, labels = (np.stack(column) for column in zip(*pairs, strict=True))
-    made = sides(crops, images, labels, len(dataset.class_names))
+    images, labels = (
+        np.stack([pipeline.padded(one, (size, size), fill) for one in column])
+        for column, fill in zip(zip(*pairs, strict=True), (127, 255), strict=True)
+    )
+    made = sides(spec, dataset, images, labels)
     seconds = times({name: drained(batches) for name, batches in made.items()}, rounds)
-    each = {name: [value / (CALL[name] * BATCH) for value in values] for name, values in seconds.items()}
-    rates = {name: 1 / statistics.median(values) for name, values in each.items()}
-    what, held = f"input, {size} x {size} px, policy strong, one core", in_fresh_process(growth, size)
+    each = {name: [value / (CALL.get(name, BATCHES) * BATCH) for value in values] for name, values in seconds.items()}
+    what = f"input, {size} x {size} px, policy strong"
+    bars = {name: ("ours", bar, f"{what}, one core") for name, bar in BARS.items()}
+    if "albumentations" in each:
+        bars["albumentations"] = ("ours, no mixing", ALBUMENTATIONS, f"{what} without mixing, one core")
+    else:
+        print("no row of Albumentations: pip install -e '.[peers]'")
+    held = in_fresh_process(growth, spec)
     return [
-        *(
-            Ratio(
-                what,
-                "images/s",
-                rates["ours"],
-                name,
-                rates[name],
-                at_least=bar,
-                spread=quartiles(each[name], each["ours"]),
-            )
-            for name, bar in BARS.items()
-        ),
+        *(_ratio(text, each, ours, name, bar) for name, (ours, bar, text) in bars.items()),
+        *_cores(what, spec, rounds),
         Ratio(f"resident memory after {EPOCHS} epochs", "MiB", held[-1], "after 2", held[1], at_most=FLAT),
     ]
+
+
+def _cores(what: str, spec: DataSpec, rounds: int) -> list[Ratio]:
+    """Return the ratios of two cores to one, and of eight readers to one; nothing on one core or without affinity."""
+    cores = [int(core) for core in os.environ.get(_CORES, "").split(",") if core]
+    if len(cores) < 2:
+        return []
+    found = in_fresh_process(scaling, spec, cores[-2:], rounds)
+    each = {name: [value / (BATCHES * BATCH) for value in values] for name, values in found.items()}
+    return [
+        _ratio(f"{what}, two cores", each, "two", "one", SECOND_CORE),
+        _ratio(f"{what}, two cores, eight readers", each, "eight", "two", EIGHT),
+    ]
+
+
+def _ratio(what: str, each: dict[str, list[float]], ours: str, other: str, bar: float) -> Ratio:
+    """Return the ratio of images per second from the seconds per image and round."""
+    one, two = (1 / statistics.median(each[name]) for name in (ours, other))
+    against = {"one": "one core", "two": "one reader"}.get(other, other)
+    return Ratio(what, "images/s", one, against, two, at_least=bar, spread=quartiles(each[other], each[ours]))
 
 
 @command
 def main(
     size: Annotated[int, typer.Option(help="Height and width of pictures and crops.")] = 512,
     rounds: Annotated[int, typer.Option(min=3)] = 7,
+    data_root: Annotated[
+        Path | None, typer.Option(help="A folder of pictures and masks, else the embedded set.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--json", help="Write figures and machine here.")] = None,
 ) -> int:
     """Compare the input pipelines; exit status 1 when a bar is missed."""
     _one_thread()
-    return report(measured(size, rounds), out)
+    return report(measured(_spec(size, data_root), rounds), out)
 
 
 def _one_thread() -> None:

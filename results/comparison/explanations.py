@@ -72,12 +72,27 @@ def explain_nothing_shared(base: LoadedRun, head: LoadedRun) -> str:
 
 def remarks(pair: Aligned, view: str, metric: str) -> str:
     """Return remarks on a row: another value that a search chose, and trials without a value of this metric."""
-    said = [explain_retuned(*pair.records)]
+    said = [explain_retuned(*pair.records), explain_augmentation(pair) if metric in SCORES else ""]
     for name, well, values in zip(("base", "head"), pair.well, pair.seeds(view, metric), strict=True):
         ended = {record.seed for record in well}
         if lost := len(ended - set(values)):
             said.append(f"{lost} of {name}'s {len(ended)} seeds without a value")
     return ", ".join(filter(None, said))
+
+
+def explain_augmentation(pair: Aligned) -> str:
+    """Return how the versions of the augmentation differ, and why scores are compared all the same; otherwise empty.
+
+    A version says how a policy and a seed become pixels, up to rounding and interpolation. The policy of a cell stays
+    the same, so its scores are of the same distribution. Records without a version have version 1.
+    """
+    old, new = (
+        {str(record.environment.get("augmentation") or 1) for record in records if record.views}
+        for records in pair.records
+    )
+    if not old or not new or old == new:
+        return ""
+    return f"augmentation of version {listed(old)} / {listed(new)}: the same policy, other pixels from the same seed"
 
 
 def environment_differences(base: LoadedRun, head: LoadedRun) -> dict[str, tuple[str, str]]:

@@ -55,3 +55,16 @@ def test_processors_of_one_name_are_told_apart_by_their_instructions(monkeypatch
 def test_a_copy_of_the_project_is_told_its_commit(monkeypatch):
     monkeypatch.setenv("SEGMENTATION_BENCH_COMMIT", "0123456789ab+")
     assert environment.describe.__wrapped__()["git_commit"] == "0123456789ab+"
+
+
+def test_a_record_says_what_made_the_pixels():
+    """A part of `MADE_BY`, so that a trial of other pixels is never taken for one of these."""
+    import cv2
+
+    said = environment.describe()
+    assert said["augmentation"] == environment.AUGMENTATION_VERSION
+    assert said["opencv_python_headless"].startswith(cv2.__version__)
+    assert environment.differences({**said, "augmentation": 1}, environment.made_by()) == ["augmentation"]
+    assert environment.differences({**said, "opencv_python_headless": "4.5"}, environment.made_by()) == [
+        "opencv_python_headless"
+    ]

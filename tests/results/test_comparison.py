@@ -862,3 +862,17 @@ def test_a_run_that_decided_is_judged_by_its_own_plan_and_by_no_test_of_a_fixed_
     rows = [row for row in results.compare(other, head).rows if row.metric == "miou"]
     assert {row.verdict for row in rows} == {"not comparable"}
     assert "--until" in rows[0].reason
+
+
+def test_scores_across_versions_of_the_augmentation_are_compared_and_it_is_said(tmp_path):
+    """Records from before the field have version 1. Speed needs no remark, and equal versions need none."""
+    new = made.MACHINE | {"augmentation": 2}
+    old, two, again = (
+        made.made_run(tmp_path / name, numbers(5), machine=machine)
+        for name, machine in (("old", made.MACHINE), ("two", new), ("again", new))
+    )
+    across = {row.metric: row.reason for row in results.compare(old, two).rows if row.view == "default"}
+    assert "augmentation of version 1 / 2: the same policy, other pixels from the same seed" in across["miou"]
+    assert "augmentation" not in across["images_per_second"]
+    assert not any("augmentation" in row.reason for row in results.compare(two, again).rows)
+    assert not any(row.verdict == "not comparable" and row.metric == "miou" for row in results.compare(old, two).rows)
