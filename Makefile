@@ -26,7 +26,7 @@ bench: venv ## run the losses grid and write its report
 	$(PY) -m bench.run --grid losses $(ARGS)
 
 test: venv ## run the tests
-	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: venv ## run the checks that take minutes of training or real data
 	$(PY) -m pytest -m slow $(ARGS)

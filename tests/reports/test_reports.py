@@ -1,5 +1,6 @@
 """Reports of made-up runs: what they must state, for every shape of run, in equal bytes."""
 
+import dataclasses
 import json
 import re
 
@@ -8,6 +9,7 @@ from PIL import Image
 
 import reports
 import results
+from reports.document import Bold
 from reports.summary import summarize
 from tests.invented_runs import lifelike as fake
 
@@ -317,6 +319,19 @@ def _page(folder):
 def test_a_tie_is_called_a_tie(tmp_path):
     folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], gap=0.0, pictures=0)
     assert "No cell differs from it by more than the noise" in reports.write(folder).read_text()
+
+
+def test_what_is_surely_not_the_best_but_shares_a_letter_is_no_contradiction(tmp_path):
+    """All pairs, both ways, are a harder question than which cells are not the best."""
+    from reports.pages.run import sentences
+
+    folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], gap=0.0, pictures=0)
+    summary = summarize(results.read_run(folder))
+    assert sentences._standing(summary)[1][0] == Bold("No cell differs from it by more than the noise")
+    last = summary.measured[-1].key
+    out = dataclasses.replace(summary.contenders, out={last: 0.01})
+    said = sentences._standing(dataclasses.replace(summary, contenders=out))[1]
+    assert said[:2] == ["Pair by pair, a less sharp test, ", Bold("no cell differs from it by more than the noise")]
 
 
 def test_a_run_in_which_all_failed_still_reports_why(tmp_path):

@@ -87,14 +87,18 @@ def _standing(summary: Summary) -> tuple[bool, list[Inline]]:
     alike = [cell for cell in cells[1:] if summary.ranking.indistinguishable(best.key, cell.key)]
     gap = percent(best.interval.mean - second.interval.mean)
     following = f"the next is {second.label}, {gap} points below."
+    # A cell may be surely not the best and yet share a letter with it: all pairs, both ways, are a harder question.
+    weaker = "Pair by pair, a less sharp test, " if summary.contenders.out else ""
     if not alike:
         return True, [f"It beats every other cell by more than the noise; {following}"]
     if len(alike) == len(cells) - 1:
-        return False, [Bold("No cell differs from it by more than the noise"), f"; {following}"]
+        none = f"{'no' if weaker else 'No'} cell differs from it by more than the noise"
+        return False, [weaker, Bold(none), f"; {following}"] if weaker else [Bold(none), f"; {following}"]
     below = len(cells) - 1 - len(alike)
     names = listed([cell.label for cell in alike])
     verb = "is" if below == 1 else "are"
-    words = f"It is indistinguishable from {names}; {below} of the others {verb} below it by more than the noise."
+    it = f"{weaker}it" if weaker else "It"
+    words = f"{it} is indistinguishable from {names}; {below} of the others {verb} below it by more than the noise."
     return False, [words]
 
 
