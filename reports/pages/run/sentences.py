@@ -88,18 +88,18 @@ def _standing(summary: Summary) -> tuple[bool, list[Inline]]:
     gap = percent(best.interval.mean - second.interval.mean)
     following = f"the next is {second.label}, {gap} points below."
     # A cell may be surely not the best and yet share a letter with it: all pairs, both ways, are a harder question.
-    weaker = "Pair by pair, a less sharp test, " if summary.contenders.out else ""
+    lead: list[Inline] = ["Pair by pair, a less sharp test, "] if summary.contenders.out else []
     if not alike:
         return True, [f"It beats every other cell by more than the noise; {following}"]
     if len(alike) == len(cells) - 1:
-        none = f"{'no' if weaker else 'No'} cell differs from it by more than the noise"
-        return False, [weaker, Bold(none), f"; {following}"] if weaker else [Bold(none), f"; {following}"]
+        none = f"{'no' if lead else 'No'} cell differs from it by more than the noise"
+        return False, [*lead, Bold(none), f"; {following}"]
     below = len(cells) - 1 - len(alike)
     names = listed([cell.label for cell in alike])
     verb = "is" if below == 1 else "are"
-    it = f"{weaker}it" if weaker else "It"
+    it = "it" if lead else "It"
     words = f"{it} is indistinguishable from {names}; {below} of the others {verb} below it by more than the noise."
-    return False, [words]
+    return False, [*lead, words]
 
 
 def _sensitivity(summary: Summary) -> list[Block]:
