@@ -16,8 +16,8 @@ from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
+from bench.core.faults import first_fault
 from bench.core.suggestions import did_you_mean
-from results.faults import first_fault
 from results.record import Artefact, ArtefactKind, Record, migrate
 
 RECORD = "record.json"

@@ -34,7 +34,8 @@ MAY = {
     "reports": {"results"},
 }
 BENCH_ROOMS = tuple(path.name for path in sorted((HOME / "bench").iterdir()) if (path / "__init__.py").exists())
-EVERYBODY = ("bench.core.lazy", "bench.core.suggestions")  # every room may import these; they import none of ours
+# These every room may import; they import none of ours.
+EVERYBODY = ("bench.core.lazy", "bench.core.suggestions", "bench.core.faults")
 FREE = ("commands", "perf")  # these may import every room
 ONLY_RAY = "bench/execution/ray_tune.py"
 LIGHT = ("report", "compare", "publish", "history", "list", "run", "bisect", "site", "budget")

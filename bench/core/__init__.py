@@ -32,11 +32,10 @@ if TYPE_CHECKING:
         EXIT_OK,
         EXIT_REGRESSION,
         EXIT_USAGE,
-        Fault,
         StorageLost,
         UsageError,
-        first_fault,
     )
+    from bench.core.faults import Fault, first_fault
     from bench.core.keras_version import KERAS_3, has_addons
     from bench.core.labels import IGNORE_INDEX
     from bench.core.shadowing import claim_packages

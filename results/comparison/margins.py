@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from bench.core.faults import first_fault
 from bench.core.suggestions import nearest
-from results.faults import first_fault
 from results.table import METRICS
 
 DEFAULT = Path(__file__).with_name("margins.yaml")
@@ -105,5 +105,5 @@ def read(path: str) -> Margins:
         raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         fault = first_fault(error)
-        where = f"{'.'.join(fault.path)}: " if fault.path else ""
+        where = f"{fault.place}: " if fault.path else ""
         raise ValueError(f"{path}: {where}{fault.message}") from None

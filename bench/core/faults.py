@@ -1,0 +1,71 @@
+"""Part of a message about bad input: the fault that stands for all that pydantic found, in plain words.
+
+Every room may import this file. It imports none of ours.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+
+class Fault(NamedTuple):
+    """One fault that pydantic found.
+
+    Attributes:
+        path: names and numbers on the way to the field; empty if the fault concerns the whole.
+        kind: pydantic's name of the fault, such as `extra_forbidden`.
+        message: what is wrong, in plain words.
+        value: what was received there.
+        others: number of other faults.
+    """
+
+    path: tuple[str, ...]
+    kind: str
+    message: str
+    value: Any
+    others: int
+
+    @property
+    def place(self) -> str:
+        """The dotted path of the field."""
+        return ".".join(self.path)
+
+
+def first_fault(error: ValidationError) -> Fault:
+    """Return the fault of a validation that explains the others: the first unknown key if there is one, else the first.
+
+    A misspelt key is also a missing one, and pydantic lists what is missing first.
+    """
+    found = error.errors(include_url=False)
+    first = next((fault for fault in found if fault["type"] == "extra_forbidden"), found[0])
+    path = tuple(map(str, first["loc"]))
+    return Fault(path, first["type"], _plain(first["msg"]), first["input"], len(found) - 1)
+
+
+_PLAIN = (
+    (re.compile(r"^Value error, "), ""),
+    (re.compile(r", unable to parse string as an? \w+$"), ""),
+    (re.compile(r"^Field required$"), "is missing"),
+    (re.compile(r"^Extra inputs are not permitted$"), "is not known"),
+    (re.compile(r"^Input should be "), "must be "),
+    (re.compile(r"^must be greater than or equal to "), "must be at least "),
+    (re.compile(r"^must be less than or equal to "), "must be at most "),
+    (re.compile(r"^must be greater than "), "must be above "),
+    (re.compile(r"^must be less than "), "must be below "),
+    (re.compile(r"^must be a valid integer.*"), "must be a whole number"),
+    (re.compile(r"^must be a valid boolean.*"), "must be true or false"),
+    (re.compile(r"^must be a valid string$"), "must be text"),
+    (re.compile(r"^must be a valid dictionary.*"), "must be a mapping"),
+    (re.compile(r"^must be a valid "), "must be a "),
+)
+
+
+def _plain(message: str) -> str:
+    """Return a message of pydantic in the words of this project's own messages."""
+    for pattern, words in _PLAIN:
+        message = pattern.sub(words, message)
+    return message
