@@ -3,7 +3,7 @@
 import pytest
 
 from bench.core import prepare_process
-from tests.faults.thin import make_thin
+from tests.faults.thin import make_thin, make_tiny
 
 prepare_process()  # as every process that trains or predicts does, before TensorFlow comes in
 
@@ -31,7 +31,7 @@ def _pictures_of_this_session(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def thin_resnet():
-    """`resnet18` with one narrow block per stage, as in the processes of tests/faults/thin.py; its row."""
+    """`resnet18` of KerasCV with one narrow block per stage: its row."""
     from models import BACKBONES
 
     row = BACKBONES["resnet18"]
@@ -39,6 +39,18 @@ def thin_resnet():
     make_thin()
     yield row
     object.__setattr__(row, "arguments", before)
+
+
+@pytest.fixture(scope="module")
+def tiny_backbone():
+    """`resnet18` as five convolutions, as in the trials of tests/faults/thin.py: its row."""
+    from models import BACKBONES
+
+    row = BACKBONES["resnet18"]
+    before = row.constructor
+    make_tiny()
+    yield row
+    object.__setattr__(row, "constructor", before)
 
 
 @pytest.fixture(scope="module")

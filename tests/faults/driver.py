@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 import results
+from tests.faults.forked import Forked
 
 HERE = Path(__file__).resolve().parent
 LOSSES = ("cross_entropy", "dice", "focal")
@@ -27,11 +28,15 @@ class Driver:
             (cwd / "faults.json").write_text(json.dumps(faults))
         environment = {**os.environ, "PYTHONPATH": f"{HERE.parents[1]}:{HERE}", "FAULTS": str(cwd / "faults.json")}
         self.run = cwd / "runs" / "r"
-        self.process = subprocess.Popen(
-            [*prefix, sys.executable, "-m", module, *map(str, arguments)],
-            cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            start_new_session=True,
-        )  # fmt: skip
+        words = [*map(str, arguments)]
+        if module == "fault_trials" and not prefix:
+            self.process = Forked(module, words, cwd, environment, cwd / f"output-{time.monotonic_ns()}.txt")
+        else:
+            self.process = subprocess.Popen(
+                [*prefix, sys.executable, "-m", module, *words],
+                cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                start_new_session=True,
+            )  # fmt: skip
 
     def wait_for(self, condition):
         deadline = time.monotonic() + 120

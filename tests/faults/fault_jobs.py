@@ -1,6 +1,7 @@
 """Jobs that go wrong, each in its own way; run by `bench.execution.worker_process` in a process of its own."""
 
 import ctypes
+import functools
 import os
 import signal
 import subprocess
@@ -72,15 +73,18 @@ def dies_before_its_grandchild(payload, emit):
 
 
 def trains(payload, emit):
-    """Real trials of a thin ResNet, one after another: that of the payload, and as `then` changes it."""
-    from thin import make_thin
+    """Real trials of a tiny backbone, one after another: that of the payload, and as `then` changes it."""
+    from thin import make_tiny
 
+    from bench.trial import setup
     from bench.trial.entry import worker
 
-    make_thin()
+    make_tiny()
+    one_strategy = functools.cache(setup.make_strategy)  # a second one over two devices would wait for the first
     for change in [{}, *payload.get("then", [])]:
         one = {**payload, **change}
         with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(setup, "make_strategy", one_strategy)
             _break(patch, one)
             worker(one, emit)
 

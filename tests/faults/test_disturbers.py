@@ -49,7 +49,7 @@ def disturbed(tmp_path_factory):
     All is arranged while the trial is stopped, so that it meets every disturber however slow this test is.
     """
     out = tmp_path_factory.mktemp("disturbed") / "trial"
-    command = [sys.executable, "-u", PROJECT / "tests/faults/thin.py", json.dumps(
+    command = [sys.executable, "-u", PROJECT / "tests/faults/thin.py", "thin", json.dumps(
         ["--out", str(out), *(part for setting in SETTINGS for part in ("--set", setting))]
     )]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}

@@ -14,7 +14,8 @@ HERE = Path(__file__).resolve().parent
 SETTINGS = [
     "train.steps_per_epoch=2", "train.batch_size=2", "eval.batch_size=3", "data.size=64", "data.crop=64",
     "data.train_limit=4", "data.val_limit=3", "data.test_limit=2", "eval.pictures=0", "eval.window_steps=1",
-    "model.weights=none", "model.backbone=resnet18", "model.aspp_channels=16", "model.decoder_channels=16",
+    "model.weights=none", "model.backbone=resnet18", "model.separable=false", "model.aspp_channels=16",
+    "model.decoder_channels=16",
 ]  # fmt: skip
 
 

@@ -61,11 +61,7 @@ def test_a_picture_that_breaks_in_epoch_2_costs_that_epoch_and_what_follows_is_b
     views = () if replicas else ("eval.views=[{crf: true}, {flip: true}]", "eval.pictures=1")
     (tmp_path / "t").mkdir()
     breaks = {"folder": str(tmp_path / "t"), "spec": _spec([*settings, *views]), "broken_from": 4 * 3 + 5}
-    if replicas:  # a second strategy in one process would wait for the first
-        whole = train(tmp_path / "whole", settings)
-        train(tmp_path / "t", **breaks)
-    else:
-        whole = train(tmp_path / "whole", settings, then=[breaks])
+    whole = train(tmp_path / "whole", settings, then=[breaks])
     assert (whole.status, len(whole.history)) == ("ok", 2), whole.error
     assert not (tmp_path / "whole" / CHECKPOINT_FILE).exists()
 

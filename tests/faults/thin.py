@@ -1,6 +1,7 @@
-"""`python thin.py TRIAL [TRIAL ...]`: trials of a thin ResNet18 in one process, by the command `bench.trial`.
+"""`python thin.py BACKBONE TRIAL [TRIAL ...]`: trials in one process, by the command `bench.trial`.
 
-Each TRIAL is a JSON list of the command's arguments. Behind each, a line "status N" goes to standard error.
+BACKBONE is what `resnet18` is in them, "thin" or "tiny". Each TRIAL is a JSON list of the command's arguments. Behind
+each, a line "status N" goes to standard error.
 """
 
 import json
@@ -16,12 +17,35 @@ def make_thin() -> None:
     object.__setattr__(row, "arguments", {**row.arguments, **thin})
 
 
+def make_tiny(name: str = "resnet18") -> None:
+    """Let a backbone of the table be `tiny` from here on: it has few layers and spares the import of KerasCV."""
+    from models import BACKBONES
+
+    object.__setattr__(BACKBONES[name], "constructor", f"{__name__}:tiny")
+
+
+def tiny():
+    """Build five strided convolutions, each with batch normalisation: images (B, H, W, 3) to maps at 4, 8, 16, 32."""
+    import keras
+
+    image = values = keras.Input((None, None, 3))
+    maps = []
+    for stage, channels in enumerate((16, 16, 24, 32, 40)):
+        values = keras.layers.Conv2D(channels, 3, strides=2, padding="same", use_bias=False, name=f"stage{stage}_conv")(
+            values
+        )
+        values = keras.layers.BatchNormalization(name=f"stage{stage}_bn")(values)
+        values = keras.layers.ReLU(name=f"stage{stage}_relu")(values)
+        maps.append(values)
+    return keras.Model(image, maps[1:], name="tiny")
+
+
 if __name__ == "__main__":
     from bench.core import start
     from bench.trial.__main__ import main
 
-    make_thin()
-    for arguments in map(json.loads, sys.argv[1:]):
+    {"thin": make_thin, "tiny": make_tiny}[sys.argv[1]]()
+    for arguments in map(json.loads, sys.argv[2:]):
         sys.argv = ["bench.trial", *arguments]
         try:
             start(main)

@@ -1,4 +1,4 @@
-"""The real command with real trials of a thin ResNet18: `python -m thin_run ARGUMENTS OF bench.run`."""
+"""The real command with real trials of a tiny backbone: `python -m thin_run ARGUMENTS OF bench.run`."""
 
 import os
 import sys
@@ -6,11 +6,11 @@ import sys
 
 def worker(payload, emit):
     """Call the command's own entry of a trial."""
-    from thin import make_thin
+    from thin import make_tiny
 
     from bench.execution.worker_process import function
 
-    make_thin()
+    make_tiny()
     function(os.environ["ENTRY"])(payload, emit)
 
 

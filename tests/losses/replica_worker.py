@@ -71,7 +71,7 @@ def by_loop(name: str, average: str, strategy: tf.distribute.Strategy) -> tuple[
 
 
 def fitted(
-    loss: dict[str, object], strategy: tf.distribute.Strategy, labels: np.ndarray, *weights: np.ndarray
+    loss: dict[str, object], strategy: tf.distribute.Strategy, labels: dict[str, np.ndarray], *weights: np.ndarray
 ) -> dict[str, tuple[np.ndarray, float]]:
     """Of each loss the update of `fit`, large beside the kernel so that no digit of it is lost, and its value, which is
     that of `evaluate`."""
@@ -81,7 +81,7 @@ def fitted(
         model.optimizer.build(model.trainable_variables)
         if keras.__version__.startswith("2."):  # it makes its means in a first trace, and traces again
             model.compiled_loss.build(model.output)
-    data = (IMAGES, *(dict.fromkeys(loss, given) for given in (labels, *weights)))
+    data = (IMAGES, labels, *(dict.fromkeys(loss, given) for given in weights))
     batches = tf.data.Dataset.from_tensor_slices(data).batch(B)
     values = {name: "loss" if len(loss) == 1 else f"{name}_loss" for name in loss}
     evaluated = model.evaluate(batches, verbose=0, return_dict=True) if {*loss} <= {*EVALUATED} else {}
@@ -94,12 +94,16 @@ def fitted(
 def by_fit(names: list[str], strategy: tf.distribute.Strategy) -> dict[str, tuple[np.ndarray, float]]:
     with strategy.scope():
         loss = {name: losses.get(name, average=averages(name)[0]) for name in names}
-    return fitted(loss, strategy, LABELS, WEIGHTS)
+    return fitted(loss, strategy, dict.fromkeys(loss, LABELS), WEIGHTS)
 
 
-def of_keras(loss, labels: np.ndarray) -> list[float]:
-    one, two = (fitted({"x": loss}, strategy, labels)["x"][0] for strategy in (ONE, TWO))
-    return [float(np.linalg.norm(two) / np.linalg.norm(one)), float(np.abs(two - one).max() / np.abs(one).max())]
+def of_keras(loss: dict[str, object], labels: dict[str, np.ndarray]) -> dict[str, list[float]]:
+    one, two = (fitted(loss, strategy, labels) for strategy in (ONE, TWO))
+    updates = {name: (one[name][0], two[name][0]) for name in loss}
+    return {
+        name: [float(np.linalg.norm(b) / np.linalg.norm(a)), float(np.abs(b - a).max() / np.abs(a).max())]
+        for name, (a, b) in updates.items()
+    }
 
 
 def difference(of_one: tuple[np.ndarray, float], of_two: tuple[np.ndarray, float]) -> list[float]:
@@ -127,10 +131,13 @@ for name in losses.names():
         report[f"loop {name} {average}"] = difference(one, two)
 cross_entropy = keras.losses.SparseCategoricalCrossentropy
 even = RNG.integers(0, C, (B, H, W)).astype(np.int32)
-report["keras scalar"] = of_keras(
-    lambda ids, logits: tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(ids, logits, from_logits=True)),
-    even,
-)
-report["keras pixels"] = of_keras(cross_entropy(from_logits=True), even)
-report["keras void"] = of_keras(cross_entropy(from_logits=True, ignore_class=255), LABELS.astype(np.int32))
+stock = {
+    "scalar": lambda ids, logits: tf.reduce_mean(
+        keras.losses.sparse_categorical_crossentropy(ids, logits, from_logits=True)
+    ),
+    "pixels": cross_entropy(from_logits=True),
+    "void": cross_entropy(from_logits=True, ignore_class=255),
+}
+of_stock = of_keras(stock, {"scalar": even, "pixels": even, "void": LABELS.astype(np.int32)})
+report |= {f"keras {name}": differences for name, differences in of_stock.items()}
 json.dump(report, sys.stdout)

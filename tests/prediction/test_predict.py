@@ -17,22 +17,36 @@ from bench import predict as command
 from bench.core import WEIGHTS_FILE, UsageError
 from bench.prediction import check_crf, choose_trial, list_sources, overlay
 from bench.spec import TrialSpec
+from models.encoder.backbones import Backbone
 from tests.commands.here import call
 
 PROJECT = Path(__file__).resolve().parents[2]
 COLORS = [(10, 20, 30), (200, 100, 0), (255, 255, 255)]
 SPEC = TrialSpec.model_validate(
     {
-        "model": {"backbone": "mobilenetv3_small", "aspp_channels": 8, "decoder_channels": 8},
+        "model": {"backbone": "resnet18", "aspp_channels": 8, "decoder_channels": 8, "batch_norm_momentum": 0.0},
         "data": {"size": 64, "crop": 64},
         "train": {"precision": "float32"},
     }
 )
 
 
-def predict(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+TINY = """
+import sys
+from bench import predict
+from bench.core import start
+from tests.faults.thin import make_tiny
+
+make_tiny()
+start(predict.main)
+"""
+
+
+def predict(*arguments: object, cwd: Path, tiny: bool = False) -> subprocess.CompletedProcess[str]:
+    """The command as a user has it, but for the backbone if that is `tiny`."""
+    module = ("-c", TINY) if tiny else ("-m", "bench.predict")
     return subprocess.run(
-        [sys.executable, "-m", "bench.predict", *map(str, arguments)],
+        [sys.executable, *module, *map(str, arguments)],
         cwd=cwd, env={**os.environ, "PYTHONPATH": str(PROJECT)},
         capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
@@ -56,7 +70,7 @@ def record(trial: str, **fields: object) -> results.Record:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Backbone) -> Path:
     """A run of a trial with a checkpoint of random weights, and of trials that cannot predict."""
     import keras
 
@@ -66,7 +80,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trials = home / "trials"
     equalizing = SPEC.model_copy(update={"data": SPEC.data.model_copy(update={"augment": "classic"})})
     keras.utils.set_random_seed(1)
-    models.build(SPEC.model, 3).save_weights(str(home / WEIGHTS_FILE))
+    made = models.build(SPEC.model, 3)
+    made(np.random.default_rng(1).uniform(0, 255, (4, 64, 64, 3)), training=True)  # or features fade behind the stem
+    made.save_weights(str(home / WEIGHTS_FILE))
     for name in ("whole", "changed", "equalizing"):
         (trials / name).mkdir(parents=True)
         shutil.copy(home / WEIGHTS_FILE, trials / name)
@@ -122,7 +138,7 @@ def test_labels_are_those_of_evaluation_at_each_picture_s_own_size(
 
     from bench.trial import evaluator
 
-    done = predict(run, "--trial", "whole", "--images", pictures, "--out", tmp_path / "out", cwd=tmp_path)
+    done = predict(run, "--trial", "whole", "--images", pictures, "--out", tmp_path / "out", cwd=tmp_path, tiny=True)
     assert done.returncode == 0, done.stderr[-2000:]
     expected = {f"{name}{end}.png" for name in ("large", "small", "turned") for end in ("", "-overlay")}
     assert {path.name for path in (tmp_path / "out").iterdir()} == expected

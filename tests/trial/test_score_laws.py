@@ -23,14 +23,16 @@ from bench.data.dataset import Split
 from bench.spec import TrialSpec, ViewSpec, parse
 from bench.trial import views
 from bench.trial.evaluator import Evaluator
+from models.encoder.backbones import Backbone
 from models.inference.export import export
+from tests.faults.thin import make_tiny
 
 Trained = tuple[str, TrialSpec, Any, Path]
 CLASSES, SIZE = 3, 64
 THIN = {"output_stride": 32, "low_level_channels": 8, "batch_norm_momentum": 0.0}
 OURS = {**THIN, "aspp_channels": 8, "decoder_channels": 8}
 MODELS: dict[str, dict[str, Any]] = {
-    "ours": {**OURS, "backbone": "resnet18"},
+    "ours": {**OURS, "backbone": "resnet34"},
     "keras_cv": {**THIN, "backbone": "resnet18", "architecture": "keras_cv"},
     "one size": {**OURS, "backbone": "mit_b0"},
 }
@@ -38,7 +40,7 @@ VIEWS: dict[str, dict[str, Any]] = {
     "default": {},
     "stride": {"output_stride": 16},
     "scales": {"scales": (0.5, 1.0), "flip": True},
-    "crf": {"flip": True, "crf": {}},
+    "crf": {"crf": {}},
 }
 IMPOSSIBLE = {("keras_cv", "stride"), ("one size", "stride"), ("one size", "scales")}
 SHAPES = [(64, 64), (48, 64), (64, 40), (48, 64), (75, 100), (20, 30), (48, 64)]  # the fifth comes down to 48 x 64
@@ -64,21 +66,23 @@ def _split(*positions: int) -> Split:
 
 
 @pytest.fixture(scope="module")
-def thin_transformer() -> Iterator[None]:
-    """`mit_b0` with one narrow block per stage."""
-    row = models.BACKBONES["mit_b0"]
-    before = row.arguments
-    object.__setattr__(row, "arguments", {**before, "depths": (1,) * 4, "embedding_dims": (8, 16, 40, 64)})
+def small_rows(thin_resnet: Backbone) -> Iterator[None]:
+    """`mit_b0` with one narrow block per stage, and `resnet34` as five convolutions, beside the thin `resnet18`."""
+    transformer, convolutions = models.BACKBONES["mit_b0"], models.BACKBONES["resnet34"]
+    before = transformer.arguments, convolutions.constructor
+    small = {"depths": (1,) * 4, "embedding_dims": (8, 16, 40, 64)}
+    object.__setattr__(transformer, "arguments", {**transformer.arguments, **small})
+    make_tiny("resnet34")
     yield
-    object.__setattr__(row, "arguments", before)
+    object.__setattr__(transformer, "arguments", before[0])
+    object.__setattr__(convolutions, "constructor", before[1])
 
 
 @pytest.fixture(scope="module", params=MODELS)
 def trained(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
-    thin_resnet: Any,
-    thin_transformer: None,
+    small_rows: None,
     thin_crf: None,
 ) -> tuple[str, TrialSpec, Any, Path]:
     """A model whose normalisation has the statistics of what it sees, and whose logits differ."""
@@ -116,7 +120,9 @@ def test_a_label_map_hangs_on_the_weights_and_the_picture_alone(trained: Trained
     which, spec, model, weights = trained
     if (which, name) in IMPOSSIBLE:
         pytest.skip("refused by the spec")
-    view, square, every = ViewSpec(**VIEWS[name]), which == "one size", range(len(PAIRS))
+    square, every = which == "one size", range(len(PAIRS))
+    # The view of scales is mirrored, too; a model of one size has no such view, so that it is mirrored with the CRF.
+    view = ViewSpec(**VIEWS[name], **({"flip": True} if square and name == "crf" else {}))
     evaluator = _evaluator(spec, model, view)
     beside = _maps(evaluator, _split(*every), 4, square)
     assert len(np.unique(np.concatenate([one.ravel() for one in beside]))) > 1

@@ -29,14 +29,14 @@ THIN = PROJECT / "tests" / "faults" / "thin.py"
 
 
 def _trials(**trials):
-    """Run trials of a thin ResNet, folder -> settings, in one process: the folder, status and errors of each."""
+    """Run trials of a tiny backbone, folder -> settings, in one process: the folder, status and errors of each."""
     home = next(iter(trials.values()))[0].parent
     asked = [
         ["--out", str(out), *(part for setting in (*TINY, *settings) for part in ("--set", setting))]
         for out, *settings in trials.values()
     ]
     done = subprocess.run(
-        [sys.executable, THIN, *map(json.dumps, asked)],
+        [sys.executable, THIN, "tiny", *map(json.dumps, asked)],
         cwd=home, env={**os.environ, "PYTHONPATH": str(PROJECT)},
         capture_output=True, text=True, timeout=480, check=False,
     )  # fmt: skip
@@ -57,12 +57,12 @@ class Done(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, thin_resnet):
+def finished(tmp_path_factory, tiny_backbone):
     """A trial on two replicas in mixed precision with a frozen, pretrained backbone and an auxiliary head."""
     from models.encoder.pyramid import build_backbone
 
     home = tmp_path_factory.mktemp("trial")
-    build_backbone(thin_resnet).save(home / "pretrained.keras")
+    build_backbone(tiny_backbone).save(home / "pretrained.keras")
     settings = (
         "placement.cpu_replicas=2",
         "train.precision=mixed_bfloat16",
@@ -151,7 +151,7 @@ def test_the_record_has_the_loss_as_it_was_trained(finished):
     assert record.objective.gradient_scale.initial == pytest.approx(1, rel=1e-3)
 
 
-def test_the_record_has_the_cost_of_the_model(finished, thin_resnet):
+def test_the_record_has_the_cost_of_the_model(finished, tiny_backbone):
     import models
 
     record, _ = finished
@@ -233,7 +233,7 @@ def test_a_frozen_backbone_does_not_move_and_weights_can_be_handed_on(finished, 
         front = {id(weight) for weight in model.get_layer(BACKBONE).weights}
         arrays.append([(id(weight) in front, np.array(weight)) for weight in model.weights])
     moved = [(frozen, (a != b).any()) for (frozen, a), (_, b) in zip(*arrays, strict=True)]
-    assert sum(frozen for frozen, _ in moved) > 50
+    assert sum(frozen for frozen, _ in moved) > 20
     assert not any(any_of_it for frozen, any_of_it in moved if frozen), "statistics stay as well as kernels"
     assert all(any_of_it for frozen, any_of_it in moved if not frozen)
 
@@ -255,8 +255,8 @@ def test_a_loss_that_is_not_finite_ends_as_diverged(others):
     record = results.read(done.out)
     assert record.status == "diverged"
     assert record.error.step >= 2
-    # Of the first step, at random weights and before the update that breaks them.
-    assert record.error.detail["last_finite"] == pytest.approx(math.log(8), rel=0.3)
+    # Of the first step, at random weights and before the update that breaks them, by a factor of 1e30.
+    assert record.error.detail["last_finite"] == pytest.approx(math.log(8), rel=0.5)
     assert record.error.detail["loss_scale"] is None
     assert "not finite" in record.error.message
 
