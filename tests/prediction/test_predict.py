@@ -183,6 +183,14 @@ def test_views_and_the_crf_are_those_of_the_models_room(
     for other in others:
         assert np.mean(labels == other) < 0.99
 
+    # What is mirrored shows without the CRF, which levels it.
+    assert here(run / "trials" / "whole", "--images", source, "--out", tmp_path / "mean", *options[:-1])[0] == 0
+    labels = np.asarray(Image.open(tmp_path / "mean" / "large.png"))
+    once = probabilities(model, small, scales=(0.5, 1, 1.5))
+    mean, unmirrored = (label_map(tf.image.resize(tf.math.log(one), size))[0] for one in (averaged, once))
+    assert np.mean(labels == mean) > 0.999
+    assert np.mean(labels == unmirrored) < 0.99
+
 
 def test_what_a_file_browser_hides_is_no_picture(pictures: Path, tmp_path: Path) -> None:
     shutil.copy(pictures / "large.png", tmp_path / "a.png")
