@@ -15,8 +15,10 @@ from bench import compare
 from reports.pages.comparison import forest
 from results import release
 from results.comparison import margins
+from results.comparison.loading import load
 from results.statistics import sequential
 from tests.invented_runs import chosen as made
+from tests.invented_runs.folder import write_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -192,6 +194,31 @@ def test_a_trial_that_went_on_with_half_its_batch_is_no_gap(tmp_path):
     )
     results.write(run / "trials" / "ce-s0-batch4", half)
     assert release.gaps(results.read_run(run)) == []
+
+
+def _extracted(place, *trials):
+    """What a comparison takes from a run of one planned cell, `c`, given (name, cell, status, commit) of its trials."""
+    records = [
+        results.Record(
+            trial=trial, cell=cell, label=cell, seed=0, status=status,
+            environment={"git_commit": commit} if commit else {},
+            error={"kind": "e", "message": "m"} if status == "oom" else None,
+        )
+        for trial, cell, status, commit in trials
+    ]  # fmt: skip
+    return load(results.read_run(write_folder(place, records, [{"cell": "c", "label": "c", "seeds": [0]}])))
+
+
+def test_a_cell_is_shrunk_if_none_of_its_trials_ended_well(tmp_path):
+    lost, half = ("c-s0", "c", "oom", ""), ("c-s0-batch4", "half", "ok", "")
+    assert _extracted(tmp_path / "shrunk", lost, half).shrunk == {"c"}
+    assert _extracted(tmp_path / "once", lost, half, ("c-s1", "c", "ok", "")).shrunk == set()
+
+
+def test_a_side_names_the_commits_of_its_records(tmp_path):
+    trials = [(f"c-s{number}", "c", "ok", commit) for number, commit in enumerate(("b2", "a1", "", "b2"))]
+    assert _extracted(tmp_path / "two", *trials).side.commit == "a1, b2"
+    assert _extracted(tmp_path / "none", trials[2]).side.commit == "unknown"
 
 
 def test_a_shrunk_cell_is_not_owed_by_a_head_that_fits(tmp_path):
