@@ -112,6 +112,7 @@ def test_priors() -> None:
         (lambda: balanced(np.zeros((2, 2, 1), int), 3), r"\(H,W\).*\(2, 2, 1\)"),
         (lambda: balanced(np.zeros((2, 2)), 3), "float64"),
         (lambda: balanced(np.array([[0, 3]]), 3), r"0\.\.3, expected 0\.\.2"),
+        (lambda: balanced(np.array([[255, 3, 1]]), 3), r"1\.\.3, expected 0\.\.2"),
         (lambda: balanced(np.array([[0, -1]]), 3), r"-1\.\.0, expected 0\.\.2"),
         (lambda: unet_weights(np.array([[0, -1]])), r"-1\.\.0"),
         (lambda: unet_weights(np.zeros((2, 2), int), sigma=0), "sigma"),

@@ -119,3 +119,19 @@ def test_cells_of_one_label_are_told_apart_by_their_settings(tmp_path):
     ]
     labels = {one.label for one in results.cell_history(runs).lines}
     assert labels == {"dice (epochs=3)", "dice (epochs=4)"}
+
+
+def test_cells_of_one_label_are_told_apart_by_three_settings_at_most():
+    from results.lines.labels import distinct_labels
+
+    def labels(count):
+        specs = [{"train": {f"field{number}": value for number in range(count)}} for value in (1, 2)]
+        made = [
+            results.Record(trial="t", cell=cell, label="dice", seed=0, status="ok", spec=spec)
+            for cell, spec in zip(("abcdefgh", "ijklmnop"), specs, strict=True)
+        ]
+        return distinct_labels({one.cell: ("d", one.label, one) for one in made})
+
+    said = {"abcdefgh": "dice (field0=1, field1=1, field2=1)", "ijklmnop": "dice (field0=2, field1=2, field2=2)"}
+    assert labels(3) == said
+    assert labels(4) == {"abcdefgh": "dice (abcdef)", "ijklmnop": "dice (ijklmn)"}
