@@ -119,22 +119,22 @@ def _on_disk(count: int, make: Callable[[int], Item], identity: str) -> Sequence
     path = cache_folder() / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.u8"
     if (shapes := _shapes_of(path)) is None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path.with_suffix(".lock")):
+        with alone(path.with_suffix(".lock")):
             if (shapes := _shapes_of(path)) is None:  # no other process wrote it meanwhile
-                _forget(path.parent)
+                forget(path.parent)
                 shapes = _written(path, count, make)
                 facts = {"identity": identity, "shapes": shapes}
                 results.write_bytes(path.with_suffix(".json"), json.dumps(facts).encode())
     with contextlib.suppress(OSError):
-        os.utime(path)  # marks the file as read now, see `_forget`
+        os.utime(path)  # marks the file as read now, see `forget`
     return _Mapped(path, shapes)
 
 
-def _forget(place: Path) -> None:
+def forget(place: Path) -> None:
     """Remove files not read for `FORGET` seconds, and parts left by killed processes. Existing mappings stay valid."""
     for path in place.glob("*"):
         with contextlib.suppress(OSError):
-            if path.suffix in (".u8", ".tmp") and time.time() - path.stat().st_mtime > FORGET:
+            if path.suffix in (".u8", ".tfrecord", ".tmp") and time.time() - path.stat().st_mtime > FORGET:
                 path.unlink()
                 path.with_suffix(".json").unlink(missing_ok=True)
 
@@ -159,7 +159,7 @@ def _written(path: Path, count: int, make: Callable[[int], Item]) -> Shapes:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def alone(path: Path) -> Iterator[None]:
     """Let one process in at a time. Without file locks several may write the same content, each under its own name."""
     with open(path, "wb") as file:
         with contextlib.suppress(OSError):

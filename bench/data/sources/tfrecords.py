@@ -1,8 +1,9 @@
 """Data sets in shards of tf.train.Example, in a form that a run, TFX and TensorFlow Data Validation read.
 
-Files: SPLIT-00000-of-00004.tfrecord (not compressed), `schema.pbtxt` (tensorflow-metadata), `classes.yaml`. The
-features of an example are those of `SCHEMA`, named as in DeepLab's own data sets. Examples are read by position, so no
-shuffle buffer is needed. TensorFlow is imported when records are read or written.
+Files: SPLIT-00000-of-00004.tfrecord (not compressed), `schema.pbtxt` (tensorflow-metadata), `classes.yaml`; an Examples
+artifact of TFX is read as it lies, too (shards.py). The features of an example are those of `SCHEMA`, named as in
+DeepLab's own data sets. Examples are read by position, so no shuffle buffer is needed. TensorFlow is imported when
+records are read or written.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import hashlib
 import io
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,6 +31,7 @@ from bench.data.sources.examination import Classes, Faults, Pair
 from bench.data.sources.folder import checked, no_greys
 from bench.data.sources.layout import inside, root_of
 from bench.data.sources.public import Found, how_to_get, pets_code, pets_splits
+from bench.data.sources.shards import expected, numbered, shards_of, unpacked
 
 if TYPE_CHECKING:
     from bench.spec import DataSpec
@@ -73,13 +74,13 @@ def load(spec: DataSpec) -> Dataset:
     """
     root = root_of("tfrecord", spec.root)
     faults = Faults(spec.on_error == "stop")
-    splits = {split: _pairs(root, _shards(root, rf"{split}-(\d+)-of-(\d+)\.tfrecord", faults), OURS, faults)
-              for split in ("train", "val", "test")}  # fmt: skip
+    shards = shards_of(root, faults)
+    splits = {split: _pairs(root, files, OURS, faults) for split, files in shards.splits.items()}
+    if not shards.ordered:  # or the same trial would see other batches
+        splits = {split: dict(sorted(pairs.items())) for split, pairs in splits.items()}
     for split in ("train", "val"):
         if not splits[split]:
-            raise UsageError(
-                f"{root}: no examples in {split}-00000-of-00001.tfrecord, ...; see docs/data.md, TFRecords"
-            )
+            raise UsageError(f"{root}: no examples in {expected(root, split)}; see docs/data.md, TFRecords")
     splits, known = {name: part for name, part in splits.items() if part}, declared(root)
     masks = (pair.mask for part in splits.values() for pair in part.values())
     # Only files that users draw have greys of 0 and 255, or in the colors of classes: `prepare` writes ids.
@@ -102,7 +103,7 @@ def pets(root: Path, entry: Entry, faults: Faults) -> Found:
         raise UsageError(f"{root}: no oxford_iiit_pet-train.tfrecord-*; {how_to_get(entry)}")
     parts = {}
     for split in ("train", "test"):
-        shards = _shards(versions[-1], rf"oxford_iiit_pet-{split}\.tfrecord-(\d+)-of-(\d+)", faults)
+        shards = numbered(versions[-1], rf"oxford_iiit_pet-{split}\.tfrecord-(\d+)-of-(\d+)", faults)
         parts[split] = _pairs(root, shards, _PETS, faults)
     breeds = {
         key: int(pair.image.example()[_BREED].int64_list.value[0]) + 1  # type: ignore[attr-defined]
@@ -113,19 +114,27 @@ def pets(root: Path, entry: Entry, faults: Faults) -> Found:
 
 
 class Field:
-    """A bytes feature of one example, read on demand. `place` is (offset, length) of the example in its file."""
+    """A bytes feature of one example, read on demand.
 
-    def __init__(self, path: Path, number: int, place: tuple[int, int], feature: str, key: str) -> None:
-        self.path, self.number, self.place, self.feature, self.name = path, number, place, feature, key
+    Attributes:
+        file: which holds the example; of a compressed shard, its unpacked copy.
+        place: (offset, length) of the example in it.
+        feature: name of the feature.
+        name: key of the example.
+    """
+
+    def __init__(self, shard: Path, number: int, file: Path, place: tuple[int, int], feature: str, key: str) -> None:
+        self._shard, self._number = shard, number
+        self.file, self.place, self.feature, self.name = file, place, feature, key
 
     def __str__(self) -> str:
-        return f"{self.path}, record {self.number} ({self.name}), {self.feature}"
+        return f"{self._shard}, record {self._number} ({self.name}), {self.feature}"
 
     def example(self) -> Mapping:  # type: ignore[type-arg]
         """Read its example and return all features by name."""
         import tensorflow as tf
 
-        with open(self.path, "rb") as file:
+        with open(self.file, "rb") as file:
             file.seek(self.place[0])
             return tf.train.Example.FromString(file.read(self.place[1])).features.feature
 
@@ -134,34 +143,15 @@ class Field:
         return self.example()[self.feature].bytes_list.value[0]
 
 
-def _shards(folder: Path, pattern: str, faults: Faults) -> list[Path]:
-    """Return the shards of one split in order. A missing number is a fault.
-
-    Raises:
-        UsageError: shards of several data sets, or the first fault, if faults stop.
-    """
-    found, of = {}, set()
-    for path in folder.iterdir():
-        if match := re.fullmatch(pattern, path.name):
-            found[int(match[1])] = path
-            of.add(int(match[2]))
-    if len(of) > 1:
-        raise UsageError(f"{folder}: shards of several sets ({', '.join(f'-of-{n:05}' for n in sorted(of))}); keep one")
-    for number in range(of.pop() if of else 0):
-        if number not in found:
-            faults.add(f"{folder}: shard {number} of those that match {pattern} is missing; make the set again")
-    return [found[number] for number in sorted(found)]
-
-
 def _pairs(root: Path, shards: list[Path], fields: Fields, faults: Faults) -> dict[str, Pair]:
     """Return the pairs of all examples in some shards, by key. Faulty examples are faults and are skipped."""
     import tensorflow as tf
 
     found: dict[str, Pair] = {}
     for path in shards:
-        if not inside(root, path, faults):
+        if not inside(root, path, faults) or (file := unpacked(path, faults)) is None:
             continue
-        for number, (place, record) in enumerate(_records(path, faults)):
+        for number, (place, record) in enumerate(_records(file, path, faults)):
             try:
                 features = tf.train.Example.FromString(record).features.feature
             except Exception:  # protobuf's DecodeError has moved between its versions
@@ -175,12 +165,17 @@ def _pairs(root: Path, shards: list[Path], fields: Fields, faults: Faults) -> di
             if key in found:
                 faults.add(f"{path}, record {number}: key {key!r} occurs twice in this split; keep one")
                 continue
-            found[key] = Pair(*(Field(path, number, place, name, key) for name in (fields.image, fields.mask)))
+            found[key] = Pair(*(Field(path, number, file, place, name, key) for name in (fields.image, fields.mask)))
     return found
 
 
-def _records(path: Path, faults: Faults) -> Iterator[tuple[tuple[int, int], bytes]]:
-    """Yield ((offset, length), bytes) of each record. Checksums are verified; reading stops at a damaged record."""
+def _records(file: Path, shard: Path, faults: Faults) -> Iterator[tuple[tuple[int, int], bytes]]:
+    """Yield ((offset, length), bytes) of each record. Checksums are verified; reading stops at a damaged record.
+
+    Args:
+        file: with the records.
+        shard: the file that messages name.
+    """
     import tensorflow as tf
 
     # Not tf.data: it would initialise the devices, so a command that only reads data would take GPU memory.
@@ -188,12 +183,12 @@ def _records(path: Path, faults: Faults) -> Iterator[tuple[tuple[int, int], byte
     level = logger.level
     logger.setLevel("ERROR")  # the iterator is deprecated in favour of tf.data
     try:
-        offset, records = 0, tf.compat.v1.io.tf_record_iterator(str(path))
+        offset, records = 0, tf.compat.v1.io.tf_record_iterator(str(file))
         for record in records:
             yield (offset + 12, len(record)), record  # 12 bytes: length and its checksum; a checksum of 4 follows
             offset += 12 + len(record) + 4
     except (tf.errors.DataLossError, tf.errors.OutOfRangeError) as error:
-        faults.add(f"{path}: damaged after {offset} bytes ({error.message}); make the set again")
+        faults.add(f"{shard}: damaged after {offset} bytes ({error.message}); make the set again")
     finally:
         logger.setLevel(level)
 
