@@ -10,9 +10,11 @@ import numpy as np
 import typer
 from rich.progress import Progress
 
+import results
 from bench.core import EXIT_OK, UsageError, check_rooms, cli, command, prepare_process, start
 from bench.execution import writable
 from bench.prediction import (
+    LEGEND,
     check_crf,
     checkpoint_of,
     choose_trial,
@@ -27,6 +29,7 @@ from bench.prediction import (
     video,
 )
 from models import row_of
+from results import counted
 
 console = cli.console(stderr=True)
 
@@ -45,11 +48,14 @@ def main(
     window: Annotated[
         int | None, typer.Option(min=64, help="Predict the unscaled image in windows of this side, in pixels.")
     ] = None,
-    opacity: Annotated[float, typer.Option(min=0, max=1, help="Share of the class colour in an overlay.")] = 0.5,
+    opacity: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the class colour inside the outlines of an overlay.")
+    ] = 0.5,
 ) -> int:
     """Segment images with a trial's checkpoint: label ids (NAME.png) and an overlay (NAME-overlay.png) of each.
 
-    For a video: label ids of every frame (NAME/000000.png, ...) and an overlay (NAME-overlay.mp4).
+    For a video: label ids of every frame (NAME/000000.png, ...) and an overlay (NAME-overlay.mp4). The colours of the
+    classes are in overlay-legend.png.
 
     Exit status: 0 done, 2 usage.
     """
@@ -72,6 +78,7 @@ def main(
     if crf:
         check_crf(sources, len(colors), None if window else spec.data.size)
     out.mkdir(parents=True, exist_ok=True)
+    _write_legend(dataset, out)
     with Progress(console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("Predicting", total=sum(_count(source) for source in sources))
 
@@ -89,6 +96,14 @@ def main(
     return EXIT_OK
 
 
+def _write_legend(dataset: results.Dataset, out: Path) -> None:
+    """Write the names of the classes beside their colours."""
+    from bench.data import legend
+
+    colors = ((*color,) for color in dataset.colors)
+    legend([*zip(dataset.class_names, colors, strict=True)], 480).save(out / LEGEND)
+
+
 def _count(source: Path | video.Video) -> int:
     """Return the number of images to segment."""
     return source.frames if isinstance(source, video.Video) else 1
@@ -98,7 +113,7 @@ def _summary(sources: Sequence[Path | video.Video]) -> str:
     """Return how many pictures and videos there are, in words."""
     videos = sum(isinstance(source, video.Video) for source in sources)
     counts = {"picture": len(sources) - videos, "video": videos}
-    return ", ".join(f"{count} {noun}{'s' * (count > 1)}" for noun, count in counts.items() if count)
+    return ", ".join(counted(count, noun) for noun, count in counts.items() if count)
 
 
 def _empty(out: Path) -> None:

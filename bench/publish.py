@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.core import EXIT_OK, UsageError, command, start
+
+if TYPE_CHECKING:
+    import results
 
 
 @command
@@ -29,6 +33,8 @@ def main(
     try:
         read = [results.read_run(run) for run in runs]
         release.check(read, version, incomplete)
+        for line in map(_unnamed, read):
+            print(line, end="")
         for run in read:
             results.write_tables(run)
             reports.write(run.folder)
@@ -37,6 +43,14 @@ def main(
         raise UsageError(str(error)) from None
     print(folder)
     return EXIT_OK
+
+
+def _unnamed(run: results.Run) -> str:
+    """Return a line if the classes of a run have no names, which a release then lacks for good; else nothing."""
+    names = {name for one in run.trials if one.record.dataset for name in one.record.dataset.class_names}
+    if not names or not all(re.fullmatch(r"class_\d+", name) for name in names):
+        return ""
+    return f"note: {run.folder}: its classes have no names; a classes.yaml beside the data names them in a new run\n"
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import typer
 from bench.core import EXIT_OK, check_rooms, cli, command, prepare_process, start
 from bench.plan import data_of
 from bench.scoring import ScoreRequest, score
+from results import counted
 
 console = cli.console()
 
@@ -48,7 +49,7 @@ def main(
     folder, record = score(request)
     (view,) = record.views
     assert view.miou is not None
-    where = f"{view.images} images of the split {split.value}"
+    where = f"{counted(view.images, 'image')} of the split {split.value}"
     console.print(f"{label}, seed {seed}: mIoU {100 * view.miou:.2f} % on {where}: {folder}", soft_wrap=True)
     console.print(f"Next: python -m bench.report {out}", soft_wrap=True)
     return EXIT_OK

@@ -130,7 +130,7 @@ def _data(record: results.Record, data: Mapping[str, Any]) -> str:
     if record.dataset is None:
         return _plain(data, "name") or _plain(data, "dataset")
     classes = len(record.dataset.class_names)
-    return f"{record.dataset.name}, {classes} {'class' if classes == 1 else 'classes'}"
+    return f"{record.dataset.name}, {results.counted(classes, 'class', 'classes')}"
 
 
 def _images(record: results.Record) -> str:
@@ -149,7 +149,7 @@ def _training(train: Mapping[str, Any]) -> str:
         return ""
     frozen = ", backbone frozen" if train.get("freeze") == "backbone" else ""
     until = "".join(f", or until {metric} {value:g}" for metric, value in (train.get("until") or {}).items())
-    return f"{epochs} {'epoch' if epochs == 1 else 'epochs'} × {steps} steps = {epochs * steps} steps{until}{frozen}"
+    return f"{results.counted(epochs, 'epoch')} × {steps} steps = {epochs * steps} steps{until}{frozen}"
 
 
 def _optimiser(train: Mapping[str, Any]) -> str:
@@ -187,7 +187,7 @@ def _hardware(record: results.Record) -> str:
         return ", ".join(f"{gpus.count(name)} × {name}" for name in dict.fromkeys(gpus))
     parts = [str(known[name]) for name in ("processor", "instructions") if known.get(name)]
     cpus = _section(record.spec, "placement").get("cpus") or known.get("cores")
-    parts += [f"{cpus} {'core' if cpus == 1 else 'cores'}"] if cpus else []
+    parts += [results.counted(cpus, "core")] if cpus else []
     return ", ".join(parts)
 
 

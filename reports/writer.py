@@ -58,7 +58,7 @@ def _written(run: Run, extras: page.Extras) -> Path:
     summary = summarize(run)
     drawn, notes = drawing.draw(run, summary)
     keys = charts.keys(summary)
-    plots = charts.draw(run, summary, page.alternatives(summary, drawn))
+    plots = charts.draw(run, summary, page.alternatives(run, summary, drawn))
     extras = replace(extras, keys=keys, plots=plots, viewers=_viewers(run, summary))
     document = page.document(run, summary, drawn, notes, extras)
     _write_figures(run.folder / "report" / "figures", document)

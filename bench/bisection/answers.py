@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bench.bisection.measures import Measure
 from bench.revisions import Commit
+from results import counted
 from results.statistics import Effect, Search, SearchStep
 
 
@@ -140,7 +141,7 @@ def step_words(step: SearchStep, measure: Measure, last: int) -> str:
         measure: the metric.
         last: number of BAD.
     """
-    after = f"after {step.turns} turn{'s' * (step.turns != 1)}"
+    after = f"after {counted(step.turns, 'turn')}"
     size = measure.words(step.estimate)
     between = f"worse than GOOD by {size} ({measure.interval(step.low, step.high)})"
     if step.verdict in ("worse", "none", "undecided") and step.commit == last:

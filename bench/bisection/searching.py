@@ -18,6 +18,7 @@ from bench.bisection.measures import Measure
 from bench.core import StorageLost, UsageError, describe
 from bench.plan import Cell, GridRequest, checks, make, this_machine, why_unplaceable
 from bench.revisions import Revision, line_between, measure, resolve
+from results import counted
 from results.statistics import Search, effect_across, replay
 
 Say = Callable[[str], None]
@@ -40,7 +41,7 @@ class Limits:
     def reached(self, journal: Journal) -> str:
         """Return what is used up, in words; empty if nothing is."""
         if self.trials is not None and journal.used >= self.trials:
-            return f"the budget of {self.trials} trials is used up"
+            return f"the budget of {counted(self.trials, 'trial')} is used up"
         if self.hours is not None and journal.seconds >= 3600 * self.hours:
             return f"the budget of {self.hours:g} hours is used up"
         return ""
@@ -100,8 +101,8 @@ def begin(request: BisectRequest, limits: Limits, say: Say) -> tuple[Path, Answe
     if not bad.dirty and resolve(good.repository, str(good.repository)).dirty:
         say("Uncommitted changes are left out; as BAD, `.` names the working tree with them.")
     say(
-        f"{len(line) - 1} commits from GOOD {good.name} to BAD {bad.name}; {request.metric} of cell {cell.label!r}; "
-        f"a step has at most {request.most_turns} turns."
+        f"{counted(len(line) - 1, 'commit')} from GOOD {good.name} to BAD {bad.name}; {request.metric} of cell "
+        f"{cell.label!r}; a step has at most {counted(request.most_turns, 'turn')}."
     )
     try:
         return folder, _run(journal.save(folder), folder, limits, say)
@@ -128,7 +129,7 @@ def resume(folder: Path, limits: Limits, say: Say) -> Answer:
     if journal.measure.fresh:
         for _, turn in replay(journal.plan, journal.scores, journal.broken).next[:1]:
             journal = journal.without_turn(turn)  # the others of its trials would run at another hour
-    say(f"{journal.used} trials are kept.")
+    say(f"{counted(journal.used, 'trial')} kept.")
     return _run(journal, folder, limits, say)
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from bench.data.image_io import IMAGE_SUFFIXES, check_image, read_image
     from bench.data.pipeline import prepared, seen, squared
     from bench.data.registry import load, names, version_here
+    from bench.data.sheet import legend
     from bench.data.sources.catalog import entries
 else:
     from bench.core.lazy import face

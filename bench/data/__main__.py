@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,9 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from bench.core import EXIT_OK, EXIT_USAGE, UsageError, cli, command, nearest
+from bench.core import EXIT_OK, EXIT_USAGE, UsageError, cli, command, nearest, prepare_process
 from bench.data.registry import load
 from bench.spec import DataSpec, parse
+from results import counted
 
 if TYPE_CHECKING:
     from bench.data.check import Findings
@@ -24,6 +26,9 @@ console = cli.console()
 Name = Annotated[str, typer.Option(help="A data set by name: `python -m bench.list datasets`.")]
 Masks = Annotated[str, typer.Option(help="Mask folder of the folder layout.")]
 MaskValues = Annotated[str, typer.Option(help="Meaning of the values in masks: auto, ids, binary or colors.")]
+Root = Annotated[str | None, typer.Argument(help="Folder of the data set.", show_default=False)]
+DataRoot = Annotated[str | None, typer.Option(help="Folder of the data set; another way to name ROOT.")]
+AnyName = Annotated[str | None, typer.Option(help="A data set by name; default: folder with a ROOT, else scenes.")]
 
 
 @app.callback()
@@ -34,9 +39,9 @@ def _group() -> None:
 @app.command()
 @command
 def sheet(
-    out: Annotated[Path, typer.Argument(help="The PNG to write.")],
-    dataset: Name = "scenes",
-    data_root: Annotated[str | None, typer.Option(help="Folder of the data set.")] = None,
+    places: Annotated[list[Path], typer.Argument(metavar="[ROOT] OUT", help="Folder of the data set; PNG to write.")],
+    dataset: AnyName = None,
+    data_root: DataRoot = None,
     masks: Masks = "masks",
     mask_values: MaskValues = "auto",
     split: str = "train",
@@ -49,7 +54,9 @@ def sheet(
     """Draw examples from all over a split with their labels and a legend."""
     from bench.data.sheet import variations
 
-    spec = _spec(dataset, data_root, masks, mask_values=mask_values, **({"augment": augment} if augment else {}))
+    root, out = _root_and_out(places, data_root)
+    more = {"augment": augment} if augment else {}
+    spec = _spec(_named(dataset, root), root, masks, mask_values=mask_values, **more)
     found = load(spec)
     if split not in found.splits:
         raise UsageError(f"data set {found.name!r} has no split {split!r}{nearest(split, found.splits)}")
@@ -63,8 +70,9 @@ def sheet(
 @app.command()
 @command
 def check(
-    root: Annotated[str | None, typer.Argument(help="Folder of the data set.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="A data set by name; default: folder, or scenes.")] = None,
+    root: Root = None,
+    dataset: AnyName = None,
+    data_root: DataRoot = None,
     masks: Masks = "masks",
     mask_values: MaskValues = "auto",
     out: Annotated[Path | None, typer.Option(help="PNG to write: a sheet of images with their labels.")] = None,
@@ -75,8 +83,8 @@ def check(
     """
     from bench.data.check import look
 
-    name = dataset or ("folder" if root else "scenes")
-    found = load(_spec(name, root, masks, mask_values=mask_values, on_error="skip"))
+    root = _root(root, data_root)
+    found = load(_spec(_named(dataset, root), root, masks, mask_values=mask_values, on_error="skip"))
     with _progress() as progress:
         task = progress.add_task("Reading", total=sum(len(split) for split in found.splits.values()))
         findings = look(found, lambda: progress.advance(task))
@@ -90,13 +98,14 @@ def check(
 @app.command()
 @command
 def split(
-    root: Annotated[str, typer.Argument(help="Folder with images/ and masks, without split files.")],
+    root: Annotated[str | None, typer.Argument(help="Folder with images/ and masks, without split files.")] = None,
     val: Annotated[float, typer.Option(min=0.01, max=0.98, help="Share of the images that validates.")] = 0.2,
     test: Annotated[float, typer.Option(min=0, max=0.98, help="Share of the images that tests.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed of the choice.")] = 0,
     group_by: Annotated[
         str, typer.Option(help="Regular expression: images whose keys match it alike stay together, e.g. '[^_]+'.")
     ] = "",
+    data_root: DataRoot = None,
     masks: Masks = "masks",
 ) -> int:
     """Divide a folder into train.txt, val.txt and, if asked, test.txt."""
@@ -104,7 +113,7 @@ def split(
 
     if val + test >= 1:
         raise UsageError(f"--val {val:g} and --test {test:g} leave nothing to train")
-    folder, keys = pairs_of(root, masks)
+    folder, keys = pairs_of(_needed(_root(root, data_root)), masks)
     shares = {"train": 1 - val - test, "val": val, **({"test": test} if test else {})}
     found = divide(keys, shares, seed, group_by)
     write(folder, found)
@@ -115,9 +124,15 @@ def split(
 @app.command()
 @command
 def prepare(
-    out: Annotated[Path, typer.Argument(help="Folder for the shards; new, empty, or of an interrupted call.")],
+    places: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="[ROOT] OUT",
+            help="Folder of the data set; folder for the shards: new, empty, or of an interrupted call.",
+        ),
+    ],
     dataset: Name = "folder",
-    data_root: Annotated[str | None, typer.Option(help="Folder of the data set.")] = None,
+    data_root: DataRoot = None,
     masks: Masks = "masks",
     mask_values: MaskValues = "auto",
     per_shard: Annotated[int, typer.Option(min=1, help="Examples per shard.")] = 1000,
@@ -125,7 +140,9 @@ def prepare(
     """Write a set as sharded TFRecords with a schema, for --dataset tfrecord. Shards that exist already are kept."""
     from bench.data.sources.tfrecords import write
 
-    found = load(_spec(dataset, data_root, masks, mask_values=mask_values))
+    root, out = _root_and_out(places, data_root)
+    prepare_process()  # else TensorFlow tells of the libraries of GPUs that are not there
+    found = load(_spec(dataset, root, masks, mask_values=mask_values))
     for note in found.notes:
         print(note)
     with _progress() as progress:
@@ -139,9 +156,15 @@ def prepare(
 @app.command()
 @command
 def convert(
-    root: Annotated[Path, typer.Argument(help="Folder of the data set: an export as it is, or any other layout.")],
-    out: Annotated[Path, typer.Argument(help="Folder to write; new or empty.")],
+    places: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="ROOT OUT",
+            help="Folder of the data set: an export as it is, or any other layout; folder to write, new or empty.",
+        ),
+    ],
     dataset: Name = "folder",
+    data_root: DataRoot = None,
     val: Annotated[
         float, typer.Option(min=0.01, max=0.99, help="Share of images for validation, if the set has no splits.")
     ] = 0.2,
@@ -153,7 +176,8 @@ def convert(
     from bench.data.folder_writer import convert as write
     from bench.data.sources import folder
 
-    spec = _spec(dataset, str(root), masks, mask_values=mask_values)
+    root, out = _root_and_out(places, data_root)
+    spec = _spec(dataset, _needed(root), masks, mask_values=mask_values)
     found = folder.load(spec, (val, seed)) if dataset == "folder" else load(spec)
     for note in found.notes:
         print(note)
@@ -205,6 +229,39 @@ def _fetch(builder: str, folder: Path, manual: str) -> None:
     except Exception as error:  # of requests, urllib3, tfds or the file system
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UsageError(f"{builder} could not be downloaded ({reason[0][:200]}); {manual}") from None
+
+
+def _named(dataset: str | None, root: str | None) -> str:
+    return dataset or ("folder" if root else "scenes")
+
+
+def _root(root: str | None, data_root: str | None) -> str | None:
+    """Return the folder of the data set, which is named by the argument or by the option.
+
+    Raises:
+        UsageError: both are given.
+    """
+    if root and data_root:
+        raise UsageError(f"{root} and --data-root {data_root}: name the folder of the data set once")
+    return root or data_root
+
+
+def _needed(root: str | None) -> str:
+    if root is None:
+        raise UsageError("name the folder of the data set: ROOT, or --data-root ROOT")
+    return root
+
+
+def _root_and_out(places: Sequence[Path], data_root: str | None) -> tuple[str | None, Path]:
+    """Return the folder of the data set, if it is named, and the place to write, which is the last argument.
+
+    Raises:
+        UsageError: there are more arguments, or the folder is named twice.
+    """
+    *roots, out = places
+    if len(roots) > 1:
+        raise UsageError(f"{' '.join(map(str, places))}: expected ROOT OUT, or OUT and --data-root ROOT")
+    return _root(str(roots[0]) if roots else None, data_root), out
 
 
 def _spec(dataset: str, root: str | None, masks: str, **more: Any) -> DataSpec:
@@ -261,7 +318,9 @@ def _tell(found: Dataset, findings: Findings) -> None:
         console.print(f"{twin.one} and {twin.other}: {how}", soft_wrap=True)
     for fault in found.faults:
         console.print(Text.assemble(("fault", "red"), f" {fault}"), soft_wrap=True)
-    console.print(f"{len(found.faults)} faults, {len(findings.twins)} pairs of duplicates across splits")
+    faults = counted(len(found.faults), "fault")
+    twins = counted(len(findings.twins), "pair of duplicates", "pairs of duplicates")
+    console.print(f"{faults}, {twins} across splits")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from bench.core import UsageError
 from bench.data.sources import exports
 from bench.data.sources.examination import Faults
 from bench.data.sources.layout import root_of
+from results import counted
 
 SPLITS = ("train", "val", "test")
 
@@ -37,7 +38,8 @@ def divide(keys: Iterable[str], shares: Mapping[str, float], seed: int, group_by
     for key in sorted(keys):
         groups.setdefault(_group(key, group_by), []).append(key)
     if len(groups) < len(shares):
-        what = f"--group-by {group_by} gives {len(groups)} groups" if group_by else f"{len(groups)} pairs"
+        number = counted(len(groups), "group" if group_by else "pair")
+        what = f"--group-by {group_by} gives {number}" if group_by else number
         raise UsageError(f"{what}; {len(shares)} splits need at least {len(shares)}")
     total = sum(map(len, groups.values()))
     found: dict[str, list[str]] = {split: [] for split in shares}

@@ -9,6 +9,7 @@ import numpy as np
 
 from bench.core import UsageError
 from bench.data.dataset import Dataset, Split
+from results import counted
 
 _NAMES = 10  # names per line
 
@@ -30,7 +31,7 @@ def _refuse(dataset: Dataset, name: str, split: Split) -> None:
     if split.present is None:
         return
     ids = np.flatnonzero(split.present.any(axis=0))
-    where = f"{dataset.name}: the split {name} ({len(split)} {'image' if len(split) == 1 else 'images'})"
+    where = f"{dataset.name}: the split {name} ({counted(len(split), 'image')})"
     if not ids.size:
         raise UsageError(f"{where} has no labelled pixel, all are void (255); {_remedy(name)}")
     if ids.size == 1:

@@ -39,12 +39,12 @@ def sheet(dataset: Dataset, split: str = "train", columns: int = 6, rows: int = 
     across, down = cell + _GAP, max(tile.height for tile, _ in tiles) + _GAP
     width, top = columns * across + _GAP, 2 * math.ceil(len(pairs) / columns) * down + _GAP
     seen = np.unique(np.concatenate([np.unique(label) for _, label in pairs])).tolist()
-    legend = _legend([(_name(dataset, one), (*colors[one].tolist(),)) for one in seen], width)
-    page = Image.new("RGB", (width, top + legend.height), "white")
+    drawn = legend([(_name(dataset, one), (*colors[one].tolist(),)) for one in seen], width)
+    page = Image.new("RGB", (width, top + drawn.height), "white")
     for place, both in enumerate(tiles):
         for below, tile in enumerate(both):
             page.paste(tile, (_GAP + place % columns * across, _GAP + (2 * (place // columns) + below) * down))
-    page.paste(legend, (0, top))
+    page.paste(drawn, (0, top))
     return _compact(page, colors[seen])
 
 
@@ -58,8 +58,13 @@ def _name(dataset: Dataset, index: int) -> str:
     return dataset.class_names[index] if index < len(dataset.class_names) else "void"
 
 
-def _legend(entries: list[tuple[str, tuple[int, ...]]], width: int) -> Image.Image:
-    """Draw names beside their colours, in as many lines as they need."""
+def legend(entries: list[tuple[str, tuple[int, ...]]], width: int) -> Image.Image:
+    """Draw names beside their colours, in as many lines as they need.
+
+    Args:
+        entries: (name, colour in 0..255) each.
+        width: of the image, in pixels.
+    """
     page = Image.new("RGB", (width, _LINE * (len(entries) + 1)), "white")
     draw, left, top = ImageDraw.Draw(page), _GAP, 0
     for name, color in entries:

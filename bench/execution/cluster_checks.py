@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core import UsageError, differences, made_by
 from bench.plan import Plan, why_unplaceable
 from bench.spec import DataSpec
+from results import counted
 
 if TYPE_CHECKING:
     from bench.execution import ray_tune
@@ -44,8 +45,8 @@ def check_placement(plan: Plan, nodes: Sequence[ray_tune.Node]) -> None:
         for node, seen in ray_tune.on_every_node(_COUNT_GPUS, gpus=plan.gpus).items():
             if seen != plan.gpus:
                 raise UsageError(
-                    f"node {node}: Ray gives a trial {plan.gpus} GPU(s) but TensorFlow sees {seen}; install its CUDA "
-                    "libraries there (make venv CUDA=1) or use --gpus-per-trial 0"
+                    f"node {node}: Ray gives a trial {counted(plan.gpus, 'GPU')} but TensorFlow sees {seen}; install "
+                    "its CUDA libraries there (make venv CUDA=1) or use --gpus-per-trial 0"
                 )
 
 

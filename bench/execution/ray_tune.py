@@ -30,6 +30,7 @@ from bench.core import CACHE_VARIABLE, COMMIT_VARIABLE, ROOMS, StorageLost, Usag
 from bench.execution import gpu_memory, scratch, supervisor
 from bench.execution.supervisor import End, Limits
 from bench.execution.worker_process import function
+from results import counted, counted_devices
 
 _QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -324,8 +325,8 @@ def on_every_node(entry: str, *arguments: Any, gpus: int = 0) -> dict[str, Any]:
                 time.sleep(0.5)
     if busy and not answers:
         raise UsageError(
-            f"no node has had {gpus} free GPU(s) for {STRANDED_SECONDS / 60:g} minutes: other work of this cluster "
-            "holds them; wait for it, or ask for fewer with --gpus-per-trial"
+            f"no node has had {counted(gpus, 'free GPU')} for {STRANDED_SECONDS / 60:g} minutes: other work of this "
+            "cluster holds them; wait for it, or ask for fewer with --gpus-per-trial"
         )
     return answers
 
@@ -619,7 +620,7 @@ class _Follower:
 
 def _unheld(job: Job) -> End:
     """Return the end of a job that no live node can hold."""
-    return End("lost", f"no remaining node has the {job.cpus} CPUs and {job.gpus} GPUs of a trial")
+    return End("lost", f"no remaining node has the {counted_devices(job.cpus, job.gpus)} of a trial")
 
 
 def empty_trials(number: int, reuse_actors: bool = False) -> None:
@@ -659,14 +660,14 @@ def _silenced() -> Iterator[None]:
 
 
 def tracker(name: str, title: str, folder: Path) -> Any:
-    """Return Ray's logger "tensorboard", "mlflow" or "wandb", ready for trials (see `bench.execution.tracking`).
+    """Return Ray's logger "mlflow" or "wandb", ready for trials (see `bench.execution.tracking`).
 
     MLflow writes to $MLFLOW_TRACKING_URI if that is set, else to the folder mlruns beside the run's folder.
 
     Args:
         name: of the logger.
         title: of the run.
-        folder: of the TensorBoard files, inside the run's folder.
+        folder: of the TensorBoard files, inside the run's folder, beside which MLflow writes.
 
     Raises:
         UsageError: its package is not installed, or its service refuses.
@@ -679,14 +680,10 @@ def tracker(name: str, title: str, folder: Path) -> Any:
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # else MLflow 3 requires a database
             store = os.environ.get("MLFLOW_TRACKING_URI") or (folder.resolve().parents[1] / "mlruns").as_uri()
             made = MLflowLoggerCallback(store, experiment_name=title)
-        elif name == "wandb":
+        else:
             from ray.air.integrations.wandb import WandbLoggerCallback
 
             made = WandbLoggerCallback(project=os.environ.get("WANDB_PROJECT_NAME", "segmentation-bench"), group=title)
-        else:
-            from ray.tune.logger import TBXLoggerCallback
-
-            made = TBXLoggerCallback()
         made.setup()
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

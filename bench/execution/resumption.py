@@ -102,7 +102,8 @@ def choose_trials_to_redo(
     if not outdated:
         return {}
     reasons = [why for trials in outdated.values() for why in trials.values()]
-    what = f"{len(reasons)} complete trials were made by other code, versions or data ({'; '.join(reasons[0])})"
+    trials_were = results.counted(len(reasons), "complete trial was", "complete trials were")
+    what = f"{trials_were} made by other code, versions or data ({'; '.join(reasons[0])})"
     if changed == "ask":
         if ask is None:
             raise UsageError(f"{what}: --changed keep leaves them next to new ones, --changed redo runs them again")

@@ -1,7 +1,7 @@
 """Tracking of a run besides its records: always TensorBoard files, and MLflow or Weights & Biases on request.
 
-Ray's own loggers write (`bench.execution.ray_tune.tracker`). Ray would pass them its own view of a trial, with the
-payload and process id of a worker. Here they get the parameters of the job and its events.
+Ray's own loggers write to MLflow and W&B (`bench.execution.ray_tune.tracker`). Ray would pass them its own view of a
+trial, with the payload and process id of a worker. Here they get the parameters of the job and its events.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from typing import Any
 
 from bench.execution import ray_tune
 from bench.execution.ray_tune import Event
+from bench.execution.tensorboard import TensorBoard
 
 
 class Tracking:
-    """Passes the progress of jobs to Ray's own loggers: always to TensorBoard files in `folder`/JOB, and to services.
+    """Passes the progress of jobs to loggers: always to TensorBoard files in `folder`/JOB, and to services.
 
-    It is a listener of `ray_tune.run`. The numbers of every message that has a "step" are passed on. A tracker that
-    fails is left out from then on, so that no run ends because a server is down.
+    It is a listener of `ray_tune.run`. The numbers of every message that has a "step" are passed on; TensorBoard files
+    get the IoU of classes as well, whose names services may refuse. A tracker that fails is left out from then on, so
+    that no run ends because a server is down.
 
     Args:
         folder: of the TensorBoard files.
@@ -45,7 +47,9 @@ class Tracking:
         self._jobs: dict[str, Any] = {
             name: _Tracked(name, title, folder / name, known) for name, known in facts.items()
         }
-        self._loggers = {name: ray_tune.tracker(name, title, folder) for name in ("tensorboard", *services)}
+        self._board = TensorBoard()
+        self._loggers: dict[str, Any] = {"tensorboard": self._board}
+        self._loggers |= {name: ray_tune.tracker(name, title, folder) for name in services}
 
     def __call__(self, event: Event) -> None:
         job = self._jobs[event.job]
@@ -55,7 +59,8 @@ class Tracking:
         elif event.kind == "message" and "step" in event.data:
             result = {name: value for name, value in event.data.items() if isinstance(value, int | float)}
             result |= {"timesteps_total": result.pop("step"), "training_iteration": result.get("epoch", 0)}
-            self._each(lambda logger: logger.log_trial_result(0, job, result))
+            whole = result | ({"iou": event.data["iou"]} if "iou" in event.data else {})
+            self._each(lambda logger: logger.log_trial_result(0, job, whole if logger is self._board else result))
 
     def ended(self, job: str, well: bool) -> None:
         """Pass on that a job has ended, and whether it succeeded."""

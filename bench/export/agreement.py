@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.export.formats import Found
+from results import counted
 
 TOLERANCE = 1e-3
 """Largest difference of a probability that is rounding: single precision, summed in another order."""
@@ -38,10 +39,10 @@ class Agreement:
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{height} x {width}" for height, width in self.sizes)
-        ties = (
-            f"{self.ties} of {self.pixels} labels differ, at ties" if self.ties else f"all {self.pixels} labels equal"
-        )
-        wrong = f"; {self.wrong} labels are wrong" if self.wrong else ""
+        ties = f"all {self.pixels} labels equal"
+        if self.ties:
+            ties = f"{self.ties} of {self.pixels} labels {'differs' if self.ties == 1 else 'differ'}, at ties"
+        wrong = f"; {counted(self.wrong, 'wrong label')}" if self.wrong else ""
         return f"probabilities differ by at most {self.difference:.1e}, {ties}{wrong} ({sizes} pixels)"
 
 

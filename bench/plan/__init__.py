@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from bench.plan import checks, dry_run, grid, moved_data, options, placement
     from bench.plan.checks import Datasets, check_weights
     from bench.plan.durations import costs, forecast, longest_first
-    from bench.plan.grid import Cell, Grid, Search, data_of, single
+    from bench.plan.grid import Cell, Grid, Search, data_fields, data_of, single
     from bench.plan.own_code_checks import check_own_code
     from bench.plan.own_code_probe import fault as fault_of_own_code
     from bench.plan.placement import (

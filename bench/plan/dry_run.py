@@ -12,13 +12,22 @@ from rich.text import Text
 
 from bench.plan.durations import Forecast, accelerators, costs, forecast, scoring_bytes
 from bench.plan.placement import Machine, Plan, why_unplaceable
+from bench.plan.varied import varied
 from bench.spec import DataSpec
-from results import counted
+from results import counted, counted_devices
 
 if TYPE_CHECKING:
     from bench.data import Dataset
+    from bench.plan.grid import Cell
     from bench.plan.model_costs import Sized
     from models import Cost
+
+_COSTS = "Computing the costs of the models"
+_SHOWN = (
+    "train.precision", "train.epochs", "train.steps_per_epoch", "train.batch_size",
+    "data.dataset", "data.root", "data.size", "data.crop",
+)  # fmt: skip
+"""Fields that the table of cells shows in columns of their own."""
 
 
 def notes(plan: Plan, data: Mapping[DataSpec, Dataset], console: Console) -> None:
@@ -36,8 +45,8 @@ def preview(
         earlier: folder of runs whose records give the speed of these devices.
     """
     notes(plan, data, console)
-    with console.status("Computing the costs of the models"):
-        worked_out = costs(plan, data)
+    with console.status(_COSTS) as status:
+        worked_out = costs(plan, data, lambda done, of: status.update(f"{_COSTS}: {done} of {of}"))
     return show(plan, nodes, data, worked_out, forecast(plan, worked_out, earlier, accelerators(nodes)), console)
 
 
@@ -55,9 +64,9 @@ def show(
         costs: by cell, as `bench.plan.durations.costs` returns them.
     """
     _show_cells(plan, console)
-    have = ", ".join(f"{node.cpus} CPUs + {node.gpus} GPUs" for node in nodes)
+    have = ", ".join(counted_devices(node.cpus, node.gpus) for node in nodes)
     at_a_time = plan.concurrent or sum(node.gpus for node in nodes) // max(1, plan.gpus)
-    needs = " or ".join(f"{cpus} CPU(s) and {gpus} GPU(s)" for cpus, gpus in plan.needs)
+    needs = " or ".join(counted_devices(*needed) for needed in plan.needs)
     grid = plan.grid
     console.print(
         f"{counted(len(grid.cells), 'cell')} x {counted(grid.seeds, 'seed')} = {counted(len(plan.trials), 'trial')}, "
@@ -67,7 +76,7 @@ def show(
     if fault := why_unplaceable(plan.needs, nodes):
         console.print(Text.assemble(("does not fit:", "red"), f" {fault}"))
     else:
-        _show_costs(costs, {cell.spec.cell: cell.label for cell in grid.cells}, console)
+        _show_costs(costs, grid.cells, console)
         for line in (*scoring(plan, data), *_weights(plan, costs)):
             console.print(line, soft_wrap=True)
         console.print(str(forecast), soft_wrap=True)
@@ -85,7 +94,8 @@ def scoring(plan: Plan, data: Mapping[DataSpec, Dataset]) -> list[str]:
         needed = scoring_bytes(spec.data.size, spec.eval.batch_size, classes, largest)
         found[
             f"Scoring {dataset.name}: about {needed / 1e6:.0f} MB in addition to the model "
-            f"(batches of {spec.eval.batch_size}, {classes} classes, labels of up to {largest / 1e6:.2g} megapixels)"
+            f"(batches of {spec.eval.batch_size}, {counted(classes, 'class', 'classes')}, "
+            f"labels of up to {largest / 1e6:.2g} megapixels)"
         ] = None
     return list(found)
 
@@ -104,31 +114,34 @@ def _weights(plan: Plan, costs: Mapping[str, tuple[Sized, Cost]]) -> list[str]:
 def _show_cells(plan: Plan, console: Console) -> None:
     grid = plan.grid
     table = Table(title=f"{grid.name}: {grid.description}", title_justify="left", box=None, header_style="bold")
-    for column in ("cell", "hash", "precision", "epochs x steps x batch", "data"):
+    columns = ["cell", "precision", "epochs x steps x batch", "data"]
+    differing = varied(grid.cells, _SHOWN)
+    if any(differing):
+        columns.insert(1, "settings of its own")
+    for column in columns:
         table.add_column(column, overflow="fold")
-    for cell in grid.cells:
+    for cell, own in zip(grid.cells, differing, strict=True):
         train, data = cell.spec.train, cell.spec.data
         steps = f"{train.epochs} x {train.steps_per_epoch} x {train.batch_size}"
-        table.add_row(
-            cell.label, cell.spec.cell, train.precision, steps, f"{data.name} {data.size} px, crop {data.crop}"
-        )
+        texts = [cell.label, *([own] if any(differing) else []), train.precision, steps]
+        table.add_row(*texts, f"{data.name} {data.size} px, crop {data.crop}")
     console.print(table)
     if search := grid.search:
         console.print(
             f"Before that a search over {search.field} = {', '.join(f'{value:g}' for value in search.candidates)}: "
-            f"{len(grid.cells) * len(search.candidates) * search.seeds} trials of "
-            f"{search.epochs or 'as many'} epochs, the same for every cell"
+            f"{counted(len(grid.cells) * len(search.candidates) * search.seeds, 'trial')} of "
+            f"{counted(search.epochs, 'epoch') if search.epochs else 'as many epochs'}, the same for every cell"
         )
 
 
-def _show_costs(costs: Mapping[str, tuple[Sized, Cost]], labels: Mapping[str, str], console: Console) -> None:
+def _show_costs(costs: Mapping[str, tuple[Sized, Cost]], cells: Sequence[Cell], console: Console) -> None:
     """Print a table of what one training image costs, one row per distinct model."""
     table = Table(title="Cost of one training image", title_justify="left", box=None, header_style="bold")
     for column in ("model of", "pixels", "parameters", "GFLOP forward", "MB of activations"):
         table.add_column(column, justify="left" if column == "model of" else "right")
     owners: dict[Sized, list[str]] = {}
-    for cell, (sized, _) in costs.items():
-        owners.setdefault(sized, []).append(labels[cell])
+    for cell in cells:  # two that differ in their devices alone have one hash
+        owners.setdefault(costs[cell.spec.cell][0], []).append(cell.label)
     for sized, cost in dict(costs.values()).items():
         table.add_row(
             "all cells" if len(owners) == 1 else ", ".join(owners[sized]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +37,7 @@ class Forecast:
         hours: (least, typical, most) device-hours; None if earlier records do not give the speed of all cells.
         device: the unit of `hours`: "GPU", or "trial" without GPUs, where several trials may share a machine.
         records: number of earlier records that it is based on.
+        known: number of cells that these are of; the others are extrapolated by their FLOPs.
         seconds: typical seconds of one trial, by cell; FLOPs instead if the speed is unknown.
     """
 
@@ -44,17 +45,21 @@ class Forecast:
     hours: Interval | None
     device: str
     records: int
+    known: int
     seconds: Mapping[str, float]
 
     def __str__(self) -> str:
         work = f"{self.flops / 1e15:.3g} PFLOP of training"
         if self.hours is None:
             return f"{work}; hours unknown: no earlier run next to the new one has such trials on these devices"
-        least, typical, most = self.hours
-        return (
-            f"{work}; about {typical:.2g} {self.device}-{'hour' if f'{typical:.2g}' == '1' else 'hours'} "
-            f"({least:.2g} to {most:.2g}), from {results.counted(self.records, 'earlier trial')} on these devices"
-        )
+        least, typical, most = (f"{hours:.2g}" for hours in self.hours)
+        # A single record tells no spread: an interval from it to itself would pretend to.
+        between = "" if least == most else f"{least} to {most}, "
+        unit = f"{self.device}-{'hour' if typical == '1' else 'hours'}"
+        others = len(self.seconds) - self.known
+        rest = f"; {others} of {results.counted(len(self.seconds), 'cell')} by FLOPs" if others else ""
+        source = f"from {results.counted(self.records, 'earlier trial')} on these devices{rest}"
+        return f"{work}; about {typical} {unit} ({between}{source})"
 
 
 SCORING_PIXEL = 70
@@ -77,8 +82,16 @@ def scoring_bytes(size: int, batch: int, classes: int, pixels: int) -> int:
     return scores + min(SCORING_STRIP, 10 * pixels * classes) + SCORING_PIXEL * pixels + batch * pixels
 
 
-def costs(plan: Plan, found: Mapping[DataSpec, Dataset]) -> dict[str, tuple[Sized, Cost]]:
-    """Return what one training image costs, by cell. This takes seconds per distinct model, in other processes."""
+def costs(
+    plan: Plan, found: Mapping[DataSpec, Dataset], progress: Callable[[int, int], object] = lambda done, of: None
+) -> dict[str, tuple[Sized, Cost]]:
+    """Return what one training image costs, by cell. This takes seconds per distinct model, in other processes.
+
+    Args:
+        plan: the placed trials.
+        found: its data sets.
+        progress: called with the number of models that are done, and of those that are not in the cache.
+    """
     from bench.plan.model_costs import Sized
     from bench.plan.model_costs import costs as worked_out
 
@@ -87,7 +100,7 @@ def costs(plan: Plan, found: Mapping[DataSpec, Dataset]) -> dict[str, tuple[Size
         model = cell.spec.model.model_copy(update={"weights": "none"})
         size, classes = cell.spec.data.crop, len(found[cell.spec.data].class_names)
         sized[cell.spec.cell] = Sized(model, classes, size, cell.spec.train.precision)
-    by_size = worked_out(sized.values())
+    by_size = worked_out(sized.values(), progress)
     return {cell: (one, by_size[one]) for cell, one in sized.items()}
 
 
@@ -114,8 +127,8 @@ def forecast(
         least, typical, most = (sum(t[i] * s for t, s in zip(told, share, strict=True)) for i in range(3))
         hours = least, typical, most
     seconds = {spec.cell: one[1] for spec, one in zip(specs, told, strict=True)} if hours else work
-    used = sum(record.cell in work for record in known)
-    return Forecast(total, hours, "GPU" if plan.gpus else "trial", used, seconds)
+    used = [record.cell for record in known if record.cell in work]
+    return Forecast(total, hours, "GPU" if plan.gpus else "trial", len(used), len({*used}), seconds)
 
 
 def known_records(earlier: Path, gpus: int, accelerators: Collection[str] = ()) -> list[results.Record]:

@@ -216,11 +216,25 @@ def _names_dataset(fixed: Mapping[str, Any], settings: Sequence[str]) -> bool:
     return "data.dataset" in fixed or any(_setting(text)[0] == "data.dataset" for text in settings)
 
 
-def single(settings: Sequence[str], preset: str, precision: str) -> TrialSpec:
-    """Return the spec of one trial outside any grid, from a preset and `field=value` settings."""
+def single(settings: Sequence[str], preset: str, precision: str, fixed: Mapping[str, Any] | None = None) -> TrialSpec:
+    """Return the spec of one trial outside any grid.
+
+    Args:
+        settings: `field=value` texts.
+        preset: name of the preset whose fields they replace.
+        precision: what `train.precision: auto` stands for.
+        fixed: fields that other options of the command set.
+    """
     values = _with_fields({}, presets()[_preset(preset)]["set"].items(), f"preset {preset}")
+    values = _with_fields(values, (fixed or {}).items(), "command line")
     values = _own_folder(_with_fields(values, map(_setting, settings), "--set"))
     return _precise(parse(values, "--set"), precision)
+
+
+def data_fields(dataset: str | None, root: Path | None) -> dict[str, str]:
+    """Return the fields that --dataset and --data-root set, as far as they are given."""
+    given = {"data.dataset": dataset, "data.root": None if root is None else str(root)}
+    return {field: value for field, value in given.items() if value is not None}
 
 
 def data_of(dataset: str | None, root: Path | None, settings: Sequence[str]) -> DataSpec:
@@ -234,8 +248,7 @@ def data_of(dataset: str | None, root: Path | None, settings: Sequence[str]) -> 
     Raises:
         UsageError: a setting has a fault, or is of another section.
     """
-    given = {"data.dataset": dataset, "data.root": root and str(root.resolve())}
-    values = _with_fields({}, [(field, value) for field, value in given.items() if value is not None], "command line")
+    values = _with_fields({}, data_fields(dataset, root and root.resolve()).items(), "command line")
     values = _with_fields(values, map(_setting, settings), "--set")
     if others := [section for section in values if section != "data"]:
         raise UsageError(f"--set {others[0]}: only fields of data are set here, e.g. data.masks=labels")

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from multiprocessing import get_context
@@ -33,8 +33,12 @@ class Sized(NamedTuple):
     precision: str
 
 
-def costs(wanted: Iterable[Sized]) -> dict[Sized, Cost]:
+def costs(wanted: Iterable[Sized], progress: Callable[[int, int], object] = lambda done, of: None) -> dict[Sized, Cost]:
     """Return the cost of each distinct model. One that is not in the cache takes seconds, after seconds of start-up.
+
+    Args:
+        wanted: models, each as often as it occurs.
+        progress: called with the number of models that are done, and of those that are not in the cache.
 
     Raises:
         UsageError: a model cannot be built or cannot take its image.
@@ -46,11 +50,13 @@ def costs(wanted: Iterable[Sized]) -> dict[Sized, Cost]:
         workers = min(len(missing), machine_cores(), 4)
         own = [name for one in missing for name in _own(one.model)]
         told = (own, own_code.places())
+        progress(0, len(missing))
         with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_prepare, initargs=told) as pool:
             try:
-                for one, cost in zip(missing, pool.map(_cost, missing), strict=True):
+                for done, (one, cost) in enumerate(zip(missing, pool.map(_cost, missing), strict=True), 1):
                     found[one] = cost
                     _keep(one, cost)
+                    progress(done, len(missing))
             except (ValueError, TypeError, ImportError, AttributeError) as error:  # of code of the user's own, too
                 raise UsageError(f"a model of the plan cannot be built: {str(error).splitlines()[0]}") from None
     return found

@@ -13,6 +13,7 @@ from bench.core import UsageError, describe, gpu_names
 from bench.plan import grid as grids
 from bench.plan.grid import Cell, Grid
 from bench.spec import TrialSpec, check_available
+from results import counted, counted_devices
 
 DEFAULT_PRESET = "quick"
 DEFAULT_GRID = "losses"
@@ -185,14 +186,13 @@ def make(request: GridRequest, nodes: Sequence[Machine], max_concurrent: int | N
 
 def _resolved(request: GridRequest, precision: str) -> Grid:
     """Return the grid that a request means, with `precision` for `auto`."""
-    given = {"data.dataset": request.dataset, "data.root": request.data_root and str(request.data_root)}
     return grids.load(
         request.grid or DEFAULT_GRID,
         preset=request.preset,
         default_preset=DEFAULT_PRESET,
         seeds=request.seeds,
         settings=request.settings,
-        fixed={field: value for field, value in given.items() if value is not None},
+        fixed=grids.data_fields(request.dataset, request.data_root),
         only=request.only,
         precision=precision,
     )
@@ -211,7 +211,7 @@ def _extent(grid: Grid) -> str:
     specs = [cell.spec for cell in grid.cells]
     steps = max(spec.train.epochs * spec.train.steps_per_epoch for spec in specs)
     crop = max(spec.data.crop for spec in specs)
-    return f"{len(specs) * grid.seeds} trials of up to {steps} steps at {crop} px"
+    return f"{counted(len(specs) * grid.seeds, 'trial')} of up to {steps} steps at {crop} px"
 
 
 def default_precision(gpus: int, nodes: Sequence[Machine]) -> str:
@@ -296,7 +296,7 @@ def why_unplaceable(needs: Sequence[tuple[int, int]], nodes: Sequence[Machine]) 
     most = max((node.gpus for node in nodes), default=0)
     for cpus, gpus in needs:
         if gpus > most:
-            return f"a trial needs {gpus} GPU(s), but no node has more than {most}; trials do not span nodes"
+            return f"a trial needs {counted(gpus, 'GPU')}, but no node has more than {most}; trials do not span nodes"
         if not any(node.cpus >= cpus and node.gpus >= gpus for node in nodes):
-            return f"a trial needs {cpus} CPU(s) and {gpus} GPU(s), but no node has both"
+            return f"a trial needs {counted_devices(cpus, gpus)}, but no node has {'both' if gpus else 'as many'}"
     return None

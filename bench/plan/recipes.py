@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.core import UsageError
-from results import Recipe, splits_of
+from results import Recipe, counted, splits_of
 
 if TYPE_CHECKING:
     from bench.data import Dataset
@@ -29,14 +29,14 @@ def check(recipe: Recipe, spec: DataSpec, dataset: Dataset) -> None:
 def _fault(recipe: Recipe, spec: DataSpec, dataset: Dataset) -> str:
     """Return how a data set differs from that of a recipe; empty if it does not."""
     if len(dataset.class_names) != recipe.classes:
-        return f"{len(dataset.class_names)} classes, not {recipe.classes}"
+        return f"{counted(len(dataset.class_names), 'class', 'classes')}, not {recipe.classes}"
     limits = {"train": spec.train_limit, "val": spec.val_limit, "test": spec.test_limit}
     for part, wanted in recipe.images.items():
         splits = splits_of(part)
         here = sum(len(dataset.splits[name]) for name in splits if name in dataset.splits)
         whole = part != "test" and not any(limits[name] for name in splits)
         if here > wanted or (whole and here < wanted):
-            return f"{here} images of {part}, not {wanted}"
+            return f"{counted(here, 'image')} of {part}, not {wanted}"
     for name, split in dataset.splits.items() if recipe.size else ():
         (height, width), wanted_size = split.read(0)[1].shape, recipe.size
         if (height, width) != wanted_size:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bench.data import Dataset, look
 from bench.plan.grid_schema import PATH
+from results import counted
 
 RARE = 0.05
 """Share of the labelled training pixels below which a class counts as rare."""
@@ -68,7 +69,7 @@ def starter_grid(facts: Look) -> str:
     return f"""\
 # yaml-language-server: $schema={PATH}
 description: Which loss for {_last(facts.root)}?
-# {counts}; {len(facts.shares)} classes, as shares of the labelled training pixels: {shown}
+# {counts}; {counted(len(facts.shares), "class", "classes")}, as shares of the labelled training pixels: {shown}
 base:
   data.root: {json.dumps(facts.root)}
 {settings}  model.weights: imagenet{small}

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bench.prediction import video
     from bench.prediction.inputs import (
+        LEGEND,
         checkpoint_of,
         choose_trial,
         list_sources,

@@ -10,6 +10,9 @@ from bench.data import IMAGE_SUFFIXES, check_image
 from bench.prediction import video
 from bench.spec import TrialSpec, parse
 
+LEGEND = "overlay-legend.png"
+"""The file of the colours of the classes, beside the overlays."""
+
 
 def choose_trial(run: Path, name: str | None) -> results.Stored:
     """Return the only trial of a run, or the one of that name. Unreadable records of other trials are ignored.
@@ -108,7 +111,7 @@ def list_sources(place: Path) -> list[Path | video.Video]:
             if place.exists()
             else f"--images {place}: no such file or folder"
         )
-    written: dict[str, Path] = {}
+    written = {LEGEND: Path("the legend")}
     for path in files:
         for name in _outputs(path):
             if name in written:

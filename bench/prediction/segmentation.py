@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -125,19 +126,36 @@ def check_crf(sources: Sequence[Path | video.Video], classes: int, size: int | N
 
 
 def overlay(picture: np.ndarray, labels: np.ndarray, colors: np.ndarray, opacity: float = 0.5) -> np.ndarray:
-    """Mix an image with the colours of its classes. A class that is black, as backgrounds are, leaves it as it is.
+    """Mix an image with the colours of its classes, and draw their outlines in full colour.
+
+    A class that is black, as backgrounds are, leaves the image as it is.
 
     Args:
         picture: uint8 (H, W, 3).
         labels: class ids (H, W).
         colors: uint8 (C, 3).
-        opacity: share of the colour, 0..1.
+        opacity: share of the colour inside the outlines, 0..1.
 
     Returns:
         uint8 (H, W, 3), halves rounded up.
     """
-    shares = np.where(colors.any(axis=1), opacity, 0.0)[labels][..., None]
+    colored = colors.any(axis=1)
+    shares = np.where(colored, opacity, 0.0)[labels]
+    shares[_edges(labels) & colored[labels]] = 1
+    shares = shares[..., None]
     return np.floor(picture * (1 - shares) + colors[labels] * shares + 0.5).astype(np.uint8)
+
+
+def _edges(labels: np.ndarray) -> np.ndarray:
+    """Return which pixels are at an edge of their class, (H, W): one on either side per 500 of the longest side."""
+    ids, edges = labels.astype(np.int16), np.zeros(labels.shape, np.uint8)
+    down, right = np.diff(ids, axis=0) != 0, np.diff(ids, axis=1) != 0
+    edges[:-1] |= down
+    edges[1:] |= down
+    edges[:, :-1] |= right
+    edges[:, 1:] |= right
+    width = 2 * max(1, max(labels.shape) // 500) - 1
+    return cv2.dilate(edges, np.ones((width, width), np.uint8)) > 0
 
 
 Segment = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]

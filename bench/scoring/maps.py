@@ -11,6 +11,7 @@ from PIL import Image
 
 from bench.core import IGNORE_INDEX, UsageError
 from bench.data import Split
+from results import counted
 
 SUFFIXES = (".png", ".npy")
 _NAMED = 3  # missing images that a message names
@@ -82,14 +83,12 @@ def _fault(place: Path, split: Split, index: int, classes: int) -> str:
         )
     counts = np.bincount(ids.ravel(), minlength=256)
     if counts[IGNORE_INDEX] and classes <= IGNORE_INDEX:
-        return (
-            f"{place}: {counts[IGNORE_INDEX]} pixels are void ({IGNORE_INDEX}); a prediction needs a class for every "
-            f"pixel, 0 to {classes - 1}"
-        )
+        void = counted(counts[IGNORE_INDEX], "pixel is", "pixels are")
+        return f"{place}: {void} void ({IGNORE_INDEX}); a prediction needs a class for every pixel, 0 to {classes - 1}"
     if (strange := np.flatnonzero(counts[classes:])).size:
         found = int(strange[0]) + classes
         known = f"there are {classes} classes, 0 to {classes - 1}"
-        return f"{place}: class id {found} on {counts[found]} pixels, but {known}"
+        return f"{place}: class id {found} on {counted(counts[found], 'pixel')}, but {known}"
     return ""
 
 

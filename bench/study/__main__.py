@@ -25,7 +25,6 @@ from bench.core import (
     nearest,
     start,
 )
-from bench.study import DEFAULT, PAGE, arguments, complete, read, run, write
 
 
 @command
@@ -33,8 +32,10 @@ def main(
     parts: Annotated[list[str] | None, typer.Argument(help="Parts to run; default: all, in the file's order.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data sets' folders.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs/study"),
-    study: Annotated[Path, typer.Option(help="The study's file.")] = DEFAULT,
-    page: Annotated[Path, typer.Option(help="The page whose tables are filled in.")] = PAGE,
+    study: Annotated[Path | None, typer.Option(help="The study's file; default: bench/study/study.yaml.")] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="The page whose tables are filled in; default: docs/study.md.")
+    ] = None,
     only_page: Annotated[bool, typer.Option("--only-page", help="Fill in the page; train nothing.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands; train nothing.")] = False,
 ) -> int:
@@ -42,8 +43,11 @@ def main(
 
     Exit status: 0 complete, 2 usage, 4 a part is incomplete, 130 interrupted.
     """
+    # Imported when it is used: a list of the options needs none of the statistics.
+    from bench.study import DEFAULT, PAGE, arguments, complete, read, run, write
+
     check_rooms()
-    planned = read(study)
+    planned, page = read(study or DEFAULT), page or PAGE
     for name in parts or []:
         if name not in planned.parts:
             raise UsageError(f"unknown part {name!r}{nearest(name, planned.parts)}")

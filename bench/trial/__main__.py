@@ -21,7 +21,7 @@ from bench.core import (
     start,
 )
 from bench.execution import writable
-from bench.plan import check_own_code, check_weights, default_precision, single
+from bench.plan import check_own_code, check_weights, data_fields, default_precision, options, single
 from bench.trial.trial import run
 
 
@@ -29,8 +29,9 @@ def _show(event: dict[str, Any]) -> None:
     """Print a progress event in one line."""
     if event["event"] == "alive":
         return
-    parts = [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in event.items()]
-    print("  ".join(parts[1:]), flush=True)
+    said = {name: value for name, value in event.items() if name not in ("event", "iou")}
+    parts = [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in said.items()]
+    print("  ".join(parts), flush=True)
 
 
 @command
@@ -38,6 +39,8 @@ def main(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="field=value, any field of the spec; repeatable.")
     ] = None,
+    dataset: options.DatasetName = None,
+    data_root: options.DataRoot = None,
     preset: Annotated[str, typer.Option(help="smoke, quick, study or full.")] = "smoke",
     debug: Annotated[bool, typer.Option("--debug", help="Run uncompiled steps that check every label.")] = False,
     out: Annotated[Path | None, typer.Option(help="The trial's folder; default: runs/trial-TIME.")] = None,
@@ -50,7 +53,9 @@ def main(
     signals.install()
     check_rooms()
     prepare_process()
-    spec = single([*(set_ or []), *(["train.eager=true"] if debug else [])], preset, default_precision(0, []))
+    eager = ["train.eager=true"] * debug
+    data = data_fields(dataset, data_root and data_root.resolve())
+    spec = single([*(set_ or []), *eager], preset, default_precision(0, []), data)
     folder = out or Path("runs") / f"trial-{datetime.now():%Y%m%d-%H%M%S}"
     if (folder / "record.json").exists():
         # `bench.revisions` looks for these words: to get here is to have taken the settings.

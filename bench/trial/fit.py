@@ -75,6 +75,7 @@ def _callbacks(
         keep=partial(write_checkpoint, prepared, history, folder, facts),
         sample=watch.sample,
         scored=prepared.average.in_place if prepared.average else nullcontext,
+        classes=prepared.dataset.class_names,
     )
     # The average comes first, so that the monitor counts its time in the steps, and scores it after the last of them.
     found: list[keras.callbacks.Callback] = [Averaging(prepared.average)] if prepared.average else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -112,6 +112,7 @@ class TrainingMonitor(keras.callbacks.Callback):
         keep: called after every epoch, once the history contains it.
         sample: reads the state of the machine.
         scored: makes a context in which the model has the weights that are scored and kept, such as averages.
+        classes: names of the classes, whose IoU is emitted.
     """
 
     # Without this Keras 2 copies all logs to the host after every batch, which would slow the steps that are timed.
@@ -129,11 +130,13 @@ class TrainingMonitor(keras.callbacks.Callback):
         keep: Callable[[], None],
         sample: Callable[[], Sample],
         scored: Callable[[], AbstractContextManager[None]] = nullcontext,
+        classes: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.history, self._keep = history, keep
         self._spec, self._score, self._running, self._learning_rate = spec, score, running, learning_rate
         self._timer, self._emit, self._sample, self._scored = timer, emit, sample, scored
+        self._classes = classes
         self._step, self._epoch = history.steps, history.epochs
         self._compiled = False
         self._window_start: tuple[int, Sample] | None = None
@@ -209,10 +212,17 @@ class TrainingMonitor(keras.callbacks.Callback):
         self.history.history.append(entry)
         self._keep()
         self._emit(
-            {"event": "epoch", "epoch": self._epoch, "step": self._step, "loss": loss, "miou": entry["val"]["miou"]}
-        )
+            {
+                "event": "epoch", "epoch": self._epoch, "step": self._step, "loss": loss, "miou": entry["val"]["miou"],
+                "learning_rate": entry["learning_rate"], "iou": self._known_iou(entry["val"]["iou"]),
+            }
+        )  # fmt: skip
         if self._spec.train.until and self.history.target:
             self.model.stop_training = True
+
+    def _known_iou(self, values: Sequence[float]) -> dict[str, float]:
+        """Return the IoU of the classes that occur in the split, by their names."""
+        return {name: value for name, value in zip(self._classes, values, strict=False) if not math.isnan(value)}
 
     def _remember(self, scores: Scores) -> None:
         """Update the best and last scores, the best weights and the target."""

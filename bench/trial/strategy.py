@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from bench.core import UsageError
 from bench.spec import Placement
+from results import counted
 
 
 def visible_gpus() -> int:
@@ -23,7 +24,7 @@ def make_strategy(placement: Placement) -> tf.distribute.Strategy:
         gpus = tf.config.list_physical_devices("GPU")
         if len(gpus) != placement.gpus:
             raise UsageError(
-                f"the trial was given {placement.gpus} GPU(s) but TensorFlow sees {len(gpus)}; "
+                f"the trial was given {counted(placement.gpus, 'GPU')} but TensorFlow sees {len(gpus)}; "
                 "install its CUDA libraries (`make venv CUDA=1`) or run with --gpus-per-trial 0"
             )
         for gpu in gpus:

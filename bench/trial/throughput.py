@@ -42,6 +42,8 @@ def steady_windows(rates: list[float]) -> list[float]:
         return []
     errors = [values[cut:].var() / (len(values) - cut) for cut in range(len(values) // 2 + 1)]
     kept = values[int(np.argmin(errors)) :]
+    if len(kept) < 2:  # one window has no halves
+        return kept.tolist()
     early, late = kept[: len(kept) // 2].mean(), kept[len(kept) // 2 :].mean()
     apart = abs(late - early) > DRIFT * max(early, late)
     return [] if apart and _one_way(kept) else kept.tolist()

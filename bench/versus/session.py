@@ -17,6 +17,7 @@ from bench.plan import Cell, GridRequest, Plan, checks, make, this_machine, why_
 from bench.revisions import Revision, Runnable, Worktrees, refusal, resolve, runnable
 from bench.versus.folder import VersusFolder
 from bench.versus.turns import ENTRY, SIDES, Pair, pairs, payload, to_do
+from results import counted
 
 if TYPE_CHECKING:
     import results
@@ -74,7 +75,7 @@ def run(request: Request, console: Console) -> results.Comparison:
         folder = VersusFolder.create(out, plan, sides, request.command, what.options())
         missing = to_do(pairs(plan.grid), folder.done())
         trials = sum(len(lacking) for _, lacking in missing)
-        console.print(f"Comparison {out}: {trials} trials to do.", soft_wrap=True)
+        console.print(f"Comparison {out}: {counted(trials, 'trial')} to do.", soft_wrap=True)
         if missing:
             _measure(missing, ready, folder, plan, request.trial_timeout, console)
     left = sum(len(lacking) for _, lacking in to_do(pairs(plan.grid), folder.done()))
@@ -133,7 +134,7 @@ def _measure(
     except (KeyboardInterrupt, StorageLost):
         folder.finish("interrupted")
         done = sum(map(len, folder.done().values()))
-        console.print(f"\nStopped: {done} trials are complete and kept. The same command with")
+        console.print(f"\nStopped: {counted(done, 'complete trial')} kept. The same command with")
         console.print(f"--out {folder.path} goes on.", soft_wrap=True)
         raise
     finally:
@@ -180,7 +181,7 @@ class _Teller:
             self._ended += 1
             if event.end is not None and event.end.kind != "returned":
                 self._console.print(f"{event.job}: {event.end.message}", style="red", soft_wrap=True)
-            self._console.print(f"{self._ended} of {self._pairs} pairs", style="dim")
+            self._console.print(f"{self._ended} of {counted(self._pairs, 'pair')}", style="dim")
 
 
 def _remove_parts(folder: VersusFolder) -> None:

@@ -130,4 +130,5 @@ def order_in_words(base: Iterable[results.Record], head: Iterable[results.Record
     first, second = (found[", ".join(order)] for order in (SIDES, SIDES[::-1]))
     alone = len(names) - first - second
     apart = f" The two trials of {alone} more ran apart, after an interruption." if alone else ""
-    return f"Both sides ran in turns on the same devices: {first + second} pairs, in {first} of them base first.{apart}"
+    ran = results.counted(first + second, "pair")
+    return f"Both sides ran in turns on the same devices: {ran}, in {first} of them base first.{apart}"

@@ -56,6 +56,7 @@ def _speed(cell: Cell, key: Key, x: Axis, y: Axis) -> Element:
         parts.append(line("bar", left, y(100 * interval.low), left, y(100 * interval.high)))
     made = group(key, datum(said, *parts, marker(key.look, left, top, 1.3)))
     made.set("data-at", f"{left:.1f} {top:.1f}")
+    made.set("data-rates", f"{x(min(cell.rates)):.1f} {x(max(cell.rates)):.1f}")
     return made
 
 

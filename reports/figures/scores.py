@@ -116,12 +116,15 @@ def throughput(summary: Summary) -> Figure | None:
 
 
 def frontier(cells: list[Cell]) -> list[Cell]:
-    """Return the cells that no other cell matches in both speed and mIoU, from slow to fast."""
+    """Return the cells that no other cell matches in both speed and mIoU, from slow to fast.
+
+    The seeds have to tell a cell from the next slower one: each median is outside the range of the other's rates.
+    """
     kept: list[Cell] = []
-    for cell in sorted(cells, key=lambda cell: (-cell.images_per_second, -cell.interval.mean)):
-        if not kept or cell.interval.mean > kept[-1].interval.mean:
+    for cell in sorted(cells, key=lambda cell: (-cell.interval.mean, -cell.images_per_second)):
+        if not kept or (cell.images_per_second > max(kept[-1].rates) and kept[-1].images_per_second < min(cell.rates)):
             kept.append(cell)
-    return kept[::-1]
+    return kept
 
 
 def _plain_log(axes: plt.Axes) -> None:

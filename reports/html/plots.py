@@ -9,6 +9,7 @@ from reports.charts.marks import swatch
 from reports.document import Figure, Key, Plot, Viewer
 from reports.html.elements import Element, element, texts
 from reports.html.tables import table
+from results import counted
 
 # What the buttons below the list of cells say, and what they do with all of them.
 _EVERY = (("Show all", "on"), ("Hide all", "off"))
@@ -75,9 +76,8 @@ def viewer(shown: Viewer, number: int) -> Element:
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     parts = [element("script", text, type="application/json")]
     if shown.left_out:
-        parts.append(
-            element("p", f"{shown.left_out} more pictures were kept; the page has no room for them.", class_="note")
-        )
+        unshown = counted(shown.left_out, "more picture was", "more pictures were")
+        parts.append(element("p", f"{unshown} kept; the page has no room for them.", class_="note"))
     more = {"aria-label": "Picture viewer" + (f" {number}" if number > 1 else ""), "role": "group"}
     return element("div", *parts, class_="viewer", hidden="hidden", **more)
 

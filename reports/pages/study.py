@@ -93,7 +93,7 @@ def _about(run: results.Run) -> Paragraph:
         for one in run.trials
     )
     machines = "; ".join(
-        f"{n} trials with code {code}, TensorFlow {version}, {cores} cores of {processor}"
+        f"{results.counted(n, 'trial')} with code {code}, TensorFlow {version}, {cores} cores of {processor}"
         for (code, version, cores, processor), n in counts.most_common()
     )
     return Paragraph(f"{machines}.")

@@ -54,11 +54,20 @@
     svg.setAttribute("viewBox", `0 0 ${svg.viewBox.baseVal.width} ${height}`);
   }
 
-  // Join the cells shown that no other matches in both directions, from the fastest to the slowest.
+  // Join the cells shown that no other matches in both directions, from the slowest to the fastest. The seeds have to tell
+  // a cell from the one before: each median is outside the range of the other's rates.
   function join(svg) {
-    const spots = [...svg.querySelectorAll("[data-at]:not([hidden])")].map((one) => one.dataset.at.split(" ").map(Number));
-    spots.sort(([x1, y1], [x2, y2]) => x2 - x1 || y1 - y2);
-    const edge = spots.filter(([, y], place) => spots.slice(0, place).every(([, other]) => y < other));
-    svg.querySelector(".frontier").setAttribute("d", edge.length ? `M${edge.map((spot) => spot.join(" ")).join("L")}` : "");
+    const numbers = (text) => text.split(" ").map(Number);
+    const spots = [...svg.querySelectorAll("[data-at]:not([hidden])")].map((one) => {
+      const [x, y, least, most] = [...numbers(one.dataset.at), ...numbers(one.dataset.rates)];
+      return { x, y, least, most };
+    });
+    spots.sort((one, other) => one.y - other.y || other.x - one.x);
+    const edge = [];
+    for (const spot of spots) {
+      const last = edge.at(-1);
+      if (!last || (spot.x > last.most && last.x < spot.least)) edge.push(spot);
+    }
+    svg.querySelector(".frontier").setAttribute("d", edge.length ? `M${edge.map(({ x, y }) => `${x} ${y}`).join("L")}` : "");
   }
 }

@@ -96,8 +96,11 @@ def explain_augmentation(pair: Aligned) -> str:
 
 
 def environment_differences(base: LoadedRun, head: LoadedRun) -> dict[str, tuple[str, str]]:
-    """Return {name: (base, head)} of the differences between the environments."""
-    both = [[record.environment for found in side.records.values() for record in found] for side in (base, head)]
+    """Return {name: (base, head)} of the differences between the environments.
+
+    They are those of the trials that ended well, if there are any: a record of an interrupted one may lack entries.
+    """
+    both = [_environments([one for found in side.records.values() for one in found]) for side in (base, head)]
     names = sorted({name for side in both for one in side for name in one})
     found = {}
     for name in names:
@@ -105,6 +108,10 @@ def environment_differences(base: LoadedRun, head: LoadedRun) -> dict[str, tuple
         if old != new:
             found[name] = (listed(old), listed(new))
     return found
+
+
+def _environments(records: Sequence[Record]) -> list[dict[str, Any]]:
+    return [one.environment for one in records if one.status == "ok"] or [one.environment for one in records]
 
 
 def unjudged(rows: Sequence[ComparisonRow], base: LoadedRun, head: LoadedRun, guarded: Sequence[str]) -> list[str]:

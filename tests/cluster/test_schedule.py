@@ -85,8 +85,8 @@ def test_what_hung_is_tried_again_as_often_as_asked(nodes, tmp_path):
 
 def test_what_no_node_can_hold_is_named(nodes):
     assert why_unplaceable([(1, 2)], nodes) is None
-    assert why_unplaceable([(1, 1), (1, 3)], nodes).startswith("a trial needs 3 GPU(s), but no node has more than 2")
-    assert why_unplaceable([(64, 1)], nodes) == "a trial needs 64 CPU(s) and 1 GPU(s), but no node has both"
+    assert why_unplaceable([(1, 1), (1, 3)], nodes).startswith("a trial needs 3 GPUs, but no node has more than 2")
+    assert why_unplaceable([(64, 1)], nodes) == "a trial needs 64 CPUs and 1 GPU, but no node has both"
 
 
 def test_every_node_with_so_many_gpus_is_asked_but_for_those_that_other_work_holds(nodes, monkeypatch):
@@ -101,12 +101,12 @@ def test_every_node_with_so_many_gpus_is_asked_but_for_those_that_other_work_hol
     assert held[0].wait(30)
     monkeypatch.setattr(cluster_checks, "_COUNT_GPUS", "jobs:answer")
     plan = make(GridRequest(grid="losses", preset="smoke", gpus_per_trial=2), nodes, None)
-    with pytest.raises(UsageError, match=r"^node \S+:\d+: Ray gives a trial 2 GPU\(s\) but TensorFlow sees 0,1; inst"):
+    with pytest.raises(UsageError, match=r"^node \S+:\d+: Ray gives a trial 2 GPUs but TensorFlow sees 0,1; inst"):
         cluster_checks.check_placement(plan, nodes)
     held.append(placement_group([{"GPU": 2}]))
     assert held[1].wait(30)
     monkeypatch.setattr(ray_tune, "STRANDED_SECONDS", 0.6)
-    with pytest.raises(UsageError, match=r"^no node has had 2 free GPU\(s\) for 0.01 minutes: other work of this cl"):
+    with pytest.raises(UsageError, match=r"^no node has had 2 free GPUs for 0.01 minutes: other work of this cl"):
         cluster_checks.check_placement(plan, nodes)
     for group in held:
         remove_placement_group(group)
@@ -170,7 +170,7 @@ def test_what_no_node_can_hold_any_more_is_given_up(cluster, nodes, tmp_path, mo
     )
     kinds = [event.kind for event in events if event.job == "wide" and event.kind != "message"]
     assert kinds == ["started", "retried", "waits", "ended"]
-    message = "no remaining node has the 1 CPUs and 5 GPUs of a trial"
+    message = "no remaining node has the 1 CPU and 5 GPUs of a trial"
     assert [event.end for event in events if event.job == "wide" and event.end][-1] == End("lost", message)
     assert [event.end for event in events if event.job == "narrow" and event.kind == "ended"] == [End("returned")]
 

@@ -1,14 +1,19 @@
-"""Ray's loggers, fed with events of jobs: what arrives in TensorBoard files and in a local MLflow store."""
+"""Trackers, fed with events of jobs: what arrives in TensorBoard files and in a local MLflow store."""
 
 import importlib.util
+import io
 import struct
 import threading
 
+import numpy as np
 import pytest
+from PIL import Image
 
+import results
 from bench.core import UsageError
 from bench.execution.cluster_checks import check_trackers
 from bench.execution.tracking import Tracking
+from tests.invented_runs.lifelike import write_run
 
 FACTS = {"label": "dice", "model": {"backbone": "resnet18"}, "train": {"epochs": 2}}
 
@@ -20,6 +25,7 @@ def emit_job(tracking, job, miou):
     tracking(Event("message", job, {"event": "started", "pid": 1}))
     for epoch in (1, 2):
         data = {"event": "epoch", "epoch": epoch, "step": 10 * epoch, "loss": 1.0 / epoch, "miou": miou * epoch / 2}
+        data |= {"learning_rate": 0.1, "iou": {"road (wet)": 0.25}}
         tracking(Event("message", job, data))
     tracking(Event("message", job, {"event": "result", "epoch": 2, "step": 20, "final_miou": miou}))
 
@@ -33,25 +39,88 @@ def tracked(folder, services=(), notes=None):
     tracking.close()
 
 
-def scalars(folder, name):
-    """(step, value) of a scalar; an event file holds length (8 bytes), checksum (4), event, checksum (4), and so on."""
-    from tensorboardX.proto.event_pb2 import Event
+def events_of(folder):
+    """The events of a trial as TensorBoard takes them: an attempt hides what was written before from its first step on.
 
-    (file,) = folder.glob("events.out.tfevents.*")
-    rest, found = file.read_bytes(), []
-    while rest:
-        (length,) = struct.unpack("<Q", rest[:8])
-        event, rest = Event.FromString(rest[12 : 12 + length]), rest[16 + length :]
-        found += [(event.step, value.simple_value) for value in event.summary.value if value.tag == f"ray/tune/{name}"]
+    An event file holds length (8 bytes), checksum (4), event, checksum (4), and so on.
+    """
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+    found = []
+    for file in sorted(folder.glob("events.out.tfevents.*")):
+        rest = file.read_bytes()
+        while rest:
+            (length,) = struct.unpack("<Q", rest[:8])
+            event, rest = Event.FromString(rest[12 : 12 + length]), rest[16 + length :]
+            if event.session_log.status == SessionLog.START:
+                found = [one for one in found if one.step < event.step]
+            found.append(event)
     return found
+
+
+def scalars(folder, tag):
+    """(step, value) of a scalar."""
+    values = [(event.step, value) for event in events_of(folder) for value in event.summary.value]
+    return [(step, value.simple_value) for step, value in values if value.tag == tag]
 
 
 def test_tensorboard_files_hold_every_number_at_its_step(tmp_path):
     tracked(tmp_path / "tensorboard")
     for job, miou in (("dice-s0", 0.5), ("dice-s1", 0.4)):
         folder = tmp_path / "tensorboard" / job
-        assert scalars(folder, "miou") == [(10, pytest.approx(miou / 2)), (20, pytest.approx(miou))]
-        assert scalars(folder, "final_miou") == [(20, pytest.approx(miou))]
+        assert scalars(folder, "validation/miou") == [(10, pytest.approx(miou / 2)), (20, pytest.approx(miou))]
+        assert scalars(folder, "final/miou") == [(20, pytest.approx(miou))]
+        assert scalars(folder, "train/learning_rate") == [(10, pytest.approx(0.1)), (20, pytest.approx(0.1))]
+        assert scalars(folder, "validation_iou/road__wet_") == [(10, 0.25), (20, 0.25)]
+
+
+def _attempt(folder, *steps, end=None, begun=0):
+    """An attempt at a trial that reports an epoch at each step, with the step in thousandths as its mIoU."""
+    from bench.execution.ray_tune import Event
+
+    tracking = Tracking(folder, "losses", (), {"t": FACTS}, [].append)
+    tracking(Event("started", "t"))
+    if steps:
+        tracking(Event("message", "t", {"event": "step", "step": begun + 1, "loss": 1.0}))
+    for step in steps:
+        data = {"event": "epoch", "epoch": step // 10, "step": step, "loss": 1.0, "miou": step / 1000}
+        tracking(Event("message", "t", data))
+    if end:
+        tracking(Event("message", "t", {"event": "result", "epoch": end // 10, "step": end, "final_miou": 0.5}))
+    tracking.close()
+
+
+@pytest.mark.parametrize(
+    ("attempts", "shown"),
+    [
+        ([{"steps": (10, 20, 30)}, {"steps": (10, 20)}], [10, 20]),  # from the start again, and not as far
+        ([{"steps": (10, 20)}, {"steps": (20, 30), "begun": 10}], [10, 20, 30]),  # from the checkpoint of step 10
+        ([{"steps": (10, 20)}, {"steps": (), "end": 20}], [10, 20]),  # only scoring was left
+    ],
+)
+def test_an_attempt_hides_what_an_earlier_one_wrote_at_its_steps(tmp_path, attempts, shown):
+    for one in attempts:
+        _attempt(tmp_path, *one["steps"], end=one.get("end"), begun=one.get("begun", 0))
+    assert [step for step, _ in scalars(tmp_path / "t", "validation/miou")] == shown
+    assert len([*(tmp_path / "t").iterdir()]) == 2
+
+
+def test_a_trial_shows_pictures_that_it_kept_with_truth_and_prediction(tmp_path):
+    run = write_run(tmp_path / "r", labels=["dice"], seeds=1, pictures=4)
+    tracked(run / "tensorboard")
+
+    def shown_of(trial):
+        values = [value for event in events_of(run / "tensorboard" / trial) for value in event.summary.value]
+        return {value.tag: value.image for value in values if "img" in value.tag}
+
+    shown = shown_of("dice-s0")
+    assert [*shown] == ["validation/img0", "validation/img1", "validation/img2"]
+    picture = np.asarray(Image.open(io.BytesIO(shown["validation/img0"].encoded_image_string)))
+    assert picture.shape == (256, 3 * 341, 3)  # 96 x 128 pixels each, brought to a height of 256
+    truth = Image.open(run / "trials" / "dice-s0" / "pictures" / "0-truth.png")
+    colors = results.read(run / "trials" / "dice-s0").dataset.colors
+    assert tuple(picture[200, 341 + 20]) == tuple(colors[truth.getpixel((20 * 128 // 341, 200 * 96 // 256))])
+    assert shown_of("dice-s1") == {}, "it was cut off"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="the optional extra `mlflow` is not installed")

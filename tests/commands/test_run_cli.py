@@ -61,7 +61,7 @@ def folder(root, sizes=((40, 40), (40, 40)), ids=1):
         (["--only", "loss=dicee"], "did you mean 'dice'?"),
         (["--dataset", "scene"], "unknown dataset 'scene'; did you mean 'scenes'?"),
         (["--dataset", "folder", "--data-root", "absent"], "absent"),
-        (["--gpus-per-trial", "9", "--preset", "smoke", "--set", "train.batch_size=9"], "9 GPU(s)"),
+        (["--gpus-per-trial", "9", "--preset", "smoke", "--set", "train.batch_size=9"], "9 GPUs"),
         (["--resume", "runs/absent"], "no run there"),
         (["--resume", "runs/absent", "--set", "train.epochs=3"], "--resume keeps the plan of the run"),
         (["--resume", "runs/absent", "--out", "elsewhere"], "--resume keeps the plan of the run"),

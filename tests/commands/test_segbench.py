@@ -1,8 +1,6 @@
 """All commands under one name, from any folder, with the suite's own packages."""
 
 import os
-import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +10,7 @@ import typer
 
 import bench
 from bench.__main__ import COMMANDS, app
+from tests.commands.documented import commands_of
 
 PROJECT = Path(bench.__file__).parents[1]
 
@@ -80,23 +79,12 @@ def test_published_releases_are_found_from_any_folder(tmp_path):
     assert "no release is published" not in done.stderr
 
 
-def commands_of(page):
-    """The arguments of each command of ours in the shell examples of a page."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    for line in "".join(blocks).splitlines():
-        words = shlex.split(line, comments=True)
-        if words[:1] == ["segbench"]:
-            yield words[1:]
-        elif words[:2] == ["python", "-m"] and words[2].startswith("bench."):
-            yield [words[2].removeprefix("bench.").replace("_", "-"), *words[3:]]
-
-
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_examples_name_commands_and_options_that_exist(page):
-    """Parsed as the command does it, not run: trainings take too long here, and other tests run what only reads."""
+    """Parsed as the command does it. Those of the README are run, too (test_readme.py)."""
     for words in commands_of(page):
         if words[0].startswith("perf.") or "..." in words:
             continue

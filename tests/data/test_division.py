@@ -54,7 +54,7 @@ def test_groups_stay_together_and_shares_are_met_to_a_group(sizes, seed, shares)
 
 @pytest.mark.parametrize(
     ("group_by", "message"),
-    [("v", "gives 1 groups"), ("x", "matches nothing at the start of 'v0_a'"), ("(", "not a regular expression")],
+    [("v", "gives 1 group;"), ("x", "matches nothing at the start of 'v0_a'"), ("(", "not a regular expression")],
 )
 def test_bad_groups_are_one_line(group_by, message):
     with pytest.raises(UsageError) as raised:

@@ -415,7 +415,7 @@ def test_a_picture_within_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("shape", "expected"),
     [
-        (labelme_shape("cat", [[1, 1]]), "shape 0 cannot be drawn (ValueError: a polygon of 1 points)"),
+        (labelme_shape("cat", [[1, 1]]), "shape 0 cannot be drawn (ValueError: a polygon of 1 point)"),
         (labelme_shape("cat", [[1, 1], [2, float("nan")], [3, 3]]), "shape 0 cannot be drawn"),
         (labelme_shape("cat", [[1, 1]], "cuboid"), "shape 0 cannot be drawn"),
         (labelme_shape("cat", "x"), "shape 0 cannot be drawn"),

@@ -207,7 +207,7 @@ def test_a_folder_without_split_files_is_divided(folder):
         (folder / f"{split}.txt").unlink()
     dataset = opened(folder)
     assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 3, "val": 1}
-    assert "it has no splits, so 1 of 4 images are used for validation (chosen by seed 0)" in dataset.notes[0]
+    assert "it has no splits, so 1 of 4 images is used for validation (chosen by seed 0)" in dataset.notes[0]
     assert opened(folder).version == dataset.version
     (folder / "masks/a.png").unlink()
     assert "images/a.jpg: image without a mask" in fault(folder)

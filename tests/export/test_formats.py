@@ -100,7 +100,7 @@ def test_what_agrees_by_hand() -> None:
     assert (agreement.pixels, agreement.ties, agreement.wrong) == (4, 1, 1)
     assert agreement.difference == pytest.approx(0.02)
     assert not agreement.good
-    assert "1 of 4 labels differ, at ties; 1 labels are wrong (1 x 4 pixels)" in str(agreement)
+    assert "1 of 4 labels differs, at ties; 1 wrong label (1 x 4 pixels)" in str(agreement)
 
 
 FAMILIES = {

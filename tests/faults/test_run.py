@@ -43,7 +43,7 @@ def test_a_search_gives_every_cell_its_own_rate_and_says_what_it_cost(tmp_path, 
     (candidate,) = driver.run.glob("search/trials/dice-*0.0001*/record.json")
     candidate.write_bytes(re.sub(rb'"code": "\w+"', b'"code": "0123456789ab"', candidate.read_bytes()))
     for more, reason in [
-        ((), "1 complete trials were made by other code, versions or data (code 0123456789ab -> "),
+        ((), "1 complete trial was made by other code, versions or data (code 0123456789ab -> "),
         (("--changed", "redo", "--grid", "losess"), "did you mean 'losses'"),
     ]:
         status, _, told = call(run.main, "--resume", "runs/r", *more, cwd=tmp_path, patch=monkeypatch, capsys=capsys)

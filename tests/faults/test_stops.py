@@ -94,7 +94,7 @@ def test_a_killed_driver_loses_what_ran_and_is_resumed(home, monkeypatch, capsys
     other.write_bytes(re.sub(rb'"code": "\w+"', b'"code": "0123456789ab"', other.read_bytes()))
     status, _, told = call(run.main, "--resume", "runs/r", "--seeds", 2, cwd=home, patch=monkeypatch, capsys=capsys)
     assert status == 2
-    assert "1 complete trials were made by other code, versions or data (code 0123456789ab -> " in told
+    assert "1 complete trial was made by other code, versions or data (code 0123456789ab -> " in told
     shutil.rmtree(driver.run / "report")
     (driver.run / "report").write_text("a file in its place")
     status, output = Driver(home, "--resume", "runs/r", "--seeds", 2, "--changed", "redo").end()

@@ -78,3 +78,16 @@ def test_a_trial_of_four_gpus_takes_a_quarter_of_its_work_on_one(tmp_path, kind)
     # Four times the work on four times the devices: 10 s again, with 2 s beside training.
     assert told.seconds == {one.spec.cell: 12, four.spec.cell: pytest.approx(12)}
     assert told.hours[1] == pytest.approx((1 * 12 + 4 * 12) / 3600)
+
+
+def test_one_record_pretends_no_interval_and_says_what_it_is_of(plan, tmp_path):
+    first, second = plan.grid.cells
+    _trained(first, tmp_path / "r" / "trials" / "a", train_s=10, total_s=16)
+    # Two seeds of 16 s each, as trained and by the same FLOPs: 64 s are 0.018 hours.
+    told = str(_told(plan, tmp_path))
+    assert told.endswith("about 0.018 trial-hours (from 1 earlier trial on these devices; 1 of 2 cells by FLOPs)")
+    _trained(second, tmp_path / "r" / "trials" / "b", train_s=20, total_s=30)
+    _trained(second, tmp_path / "r" / "trials" / "c", train_s=40, total_s=50)
+    # 2 * (16 + 30), 2 * (16 + 40), 2 * (16 + 50) seconds
+    told = str(_told(plan, tmp_path))
+    assert told.endswith("about 0.031 trial-hours (0.026 to 0.037, from 3 earlier trials on these devices)")

@@ -1,5 +1,7 @@
 """Grids: the shipped ones resolve, values win in the stated order, and faults name file, path and nearest name."""
 
+from pathlib import Path
+
 import pytest
 
 import losses
@@ -211,3 +213,6 @@ def test_a_root_without_a_name_is_the_user_s_own_folder(tmp_path):
     path = str(_file(tmp_path, "base: {data.dataset: camvid}\naxes: {loss: [dice]}\n"))
     assert {cell.spec.data.dataset for cell in grid.load(path, fixed={"data.root": "/street"}).cells} == {"camvid"}
     assert grid.single(["data.root=/cats"], "quick", "float32").data.dataset == "folder"
+    given = grid.data_fields(None, Path("/cats"))
+    assert grid.single([], "quick", "float32", given).data == grid.single(["data.root=/cats"], "quick", "float32").data
+    assert grid.data_fields("camvid", None) == {"data.dataset": "camvid"}

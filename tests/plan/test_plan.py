@@ -95,7 +95,7 @@ def test_a_grid_may_say_itself_how_many_gpus_each_trial_has():
 def test_a_grid_of_more_gpus_than_any_node_has_is_refused_by_what_it_asks(gpus):
     nodes = [Local(16, gpus, "A100")]
     assert why_unplaceable(make(GridRequest(grid="scaling"), nodes, None).needs, nodes).startswith(
-        f"a trial needs {2 * gpus} GPU(s)"
+        f"a trial needs {2 * gpus} GPUs"
     )
 
 

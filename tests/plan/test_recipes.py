@@ -78,8 +78,8 @@ ONE = {"images": {"train": 1, "val": 1, "test": 233}}
 @pytest.mark.parametrize(
     ("recipe", "fault"),
     [
-        ({}, "1 images of train, not 367"),
-        ({"images": {"train": 1, "val": 2, "test": 1}}, "1 images of val, not 2"),
+        ({}, "1 image of train, not 367"),
+        ({"images": {"train": 1, "val": 2, "test": 1}}, "1 image of val, not 2"),
         ({**ONE, "classes": 12}, "11 classes, not 12"),
         (ONE, "images of train of 36x48 pixels, not 360x480"),
         ({"images": {"train and val": 3, "test": 1}}, "2 images of train and val, not 3"),

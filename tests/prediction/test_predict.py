@@ -141,7 +141,9 @@ def test_labels_are_those_of_evaluation_at_each_picture_s_own_size(
     done = predict(run, "--trial", "whole", "--images", pictures, "--out", tmp_path / "out", cwd=tmp_path, tiny=True)
     assert done.returncode == 0, done.stderr[-2000:]
     expected = {f"{name}{end}.png" for name in ("large", "small", "turned") for end in ("", "-overlay")}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == expected
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*expected, "overlay-legend.png"}
+    legend = np.asarray(Image.open(tmp_path / "out" / "overlay-legend.png").convert("RGB"))
+    assert {(10, 20, 30), (200, 100, 0)} <= {tuple(color) for color in legend.reshape(-1, 3).tolist()}
     sizes = {name: Image.open(tmp_path / "out" / f"{name}.png").size for name in ("large", "small", "turned")}
     assert sizes == {"large": (100, 75), "small": (20, 30), "turned": (40, 64)}
 
@@ -251,14 +253,22 @@ def test_windows_see_pictures_equalized_as_in_training(
     assert np.mean(labels == other) < 0.99
 
 
-def test_an_overlay_mixes_by_its_opacity_and_leaves_a_black_class_clear() -> None:
-    picture = np.array([[[0, 100, 255], [255, 7, 0]]], np.uint8)
+def test_an_overlay_mixes_inside_outlines_and_leaves_a_black_class_clear() -> None:
+    picture = np.full((5, 5, 3), (0, 100, 255), np.uint8)
     colors = np.array([(0, 0, 0), (200, 101, 255)], np.uint8)
-    labels = np.array([[1, 0]])
+    labels = np.zeros((5, 5), np.uint8)
+    labels[1:4, 1:4] = 1
     # (0 + 200) / 2, (100 + 101) / 2 = 100.5 up, 255; then a quarter: 50, 100.25, 255
-    np.testing.assert_array_equal(overlay(picture, labels, colors), [[[100, 101, 255], [255, 7, 0]]])
-    np.testing.assert_array_equal(overlay(picture, labels, colors, 0.25), [[[50, 100, 255], [255, 7, 0]]])
-    np.testing.assert_array_equal(overlay(picture, labels, colors, 1.0), [[[200, 101, 255], [255, 7, 0]]])
+    for opacity, inside in {0.5: (100, 101, 255), 0.25: (50, 100, 255), 0.0: (0, 100, 255)}.items():
+        mixed = overlay(picture, labels, colors, opacity)
+        assert tuple(mixed[2, 2]) == inside
+        edge = (labels == 1) & ~np.pad([[True]], 2)
+        assert (mixed[edge] == colors[1]).all()
+        assert (mixed[labels == 0] == picture[0, 0]).all()
+    long = np.repeat([[0, 1]], 500, axis=1)  # 1000 pixels: an outline of two on either side
+    mixed = overlay(np.full((1, 1000, 3), 40, np.uint8), long, np.array([(0, 0, 9), (200, 0, 0)], np.uint8), 0.0)
+    drawn = (mixed[0] != 40).any(axis=1)
+    assert np.flatnonzero(drawn).tolist() == [498, 499, 500, 501]
 
 
 @pytest.mark.parametrize(
@@ -274,6 +284,7 @@ def test_an_overlay_mixes_by_its_opacity_and_leaves_a_black_class_clear() -> Non
         ({"images": "empty"}, "--images empty: no image or video there"),
         ({"images": "broken"}, "broken/b.png: cannot be read (not an image"),
         ({"images": "twice"}, "would both write a.png"),
+        ({"images": "overlay-legend.png"}, "overlay-legend.png and the legend would both write overlay-legend.png"),
         ({"out": "pictures"}, "--out pictures is not empty"),
         ({"out": "file"}, "file is not a writable folder"),
         ({"scales": "1;2"}, "--scales '1;2': expected numbers separated by commas"),
@@ -291,6 +302,7 @@ def test_bad_input_is_one_line_and_status_2(
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "b.png").write_bytes(b"nothing")
     (tmp_path / "twice").mkdir()
+    shutil.copy(pictures / "large.png", tmp_path / "overlay-legend.png")
     for name in ("a.jpg", "a.png"):
         (tmp_path / "twice" / name).write_bytes((pictures / "large.png").read_bytes())
     given = {"run": run, "trial": "whole", "images": "pictures", "out": "out", **arguments}

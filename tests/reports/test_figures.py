@@ -1,5 +1,7 @@
 """What the figures of a report say: they agree with the tests, and can be read."""
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import pytest
 from matplotlib.colors import to_rgb
@@ -53,6 +55,21 @@ def test_an_interval_from_the_best_crosses_zero_where_the_marker_is_open(tmp_pat
         for marker, bar in zip(markers, bars, strict=True):
             low, high = bar.get_xdata()
             assert (low < 0 < high) == (marker.get_markerfacecolor() == "white"), gap
+
+
+def test_a_frontier_joins_only_what_the_seeds_tell_apart_in_speed(tmp_path):
+    run = results.read_run(fake.write_run(tmp_path / "r", labels=["a", "b", "c"], pictures=0))
+    cells = summarize(run).measured
+
+    def joined(*rates):
+        timed = [replace(cell, rates=own, images_per_second=own[1]) for cell, own in zip(cells, rates, strict=True)]
+        return [cell.label for cell in scores.frontier(timed)]
+
+    assert joined((10, 11, 12), (12.5, 13, 14), (20, 21, 22)) == ["a", "b", "c"]
+    assert joined((10, 11, 12), (11, 11.5, 13), (20, 21, 22)) == ["a", "c"]  # faster than most of a, not than all
+    assert joined((10, 11, 12), (10.5, 13, 14), (13, 13.5, 14)) == ["a", "c"]  # b has a seed as slow as a
+    assert joined((37, 37.4, 38), (37, 37.7, 38), (9, 10, 11)) == ["a"]
+    assert joined((10, 10, 10), (11, 11, 11), (11, 11, 11)) == ["a", "b"]  # one seed each
 
 
 def test_classes_are_in_the_order_of_the_confusion_matrix_and_their_digits_stand_out(tmp_path):

@@ -268,7 +268,7 @@ def test_the_status_of_the_whole_is_that_of_the_worst_part(tmp_path, monkeypatch
     """A part that was killed, or left no run to read, is incomplete, and the page stays as it was."""
     planned = command.read(command.DEFAULT)
     names, left = [*planned.parts][: len(ends)], iter(ends)
-    monkeypatch.setattr(entry, "run", lambda wanted: next(left))
+    monkeypatch.setattr(command, "run", lambda wanted: next(left))
     page = tmp_path / "page.md"
     with pytest.raises(SystemExit) as ended:
         entry.main(names, data_root=tmp_path, out=tmp_path / "runs", study=command.DEFAULT, page=page)
@@ -301,3 +301,16 @@ def test_a_study_file_that_cannot_be_is_one_line(tmp_path, text, message):
     with pytest.raises(UsageError, match=message) as error:
         command.read(path)
     assert "\n" not in str(error.value)
+
+
+def test_its_options_are_listed_without_the_statistics_and_without_a_folder_of_this_machine():
+    code = (
+        "import sys; from typer.testing import CliRunner; from bench.core.cli import app;"
+        "import bench.study.__main__ as entry;"
+        "print(CliRunner().invoke(app(entry.main), ['--help']).output);"
+        "print({'scipy', 'pandas', 'matplotlib', 'reports'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "bench/study/study.yaml" in done.stdout
+    assert str(ROOT) not in done.stdout
+    assert done.stdout.endswith("set()\n")

@@ -12,13 +12,14 @@ import pytest
 
 import results
 from bench import compare
-from reports.pages.comparison import forest
+from reports import markdown
+from reports.pages.comparison import document, forest
 from results import release
 from results.comparison import margins
 from results.comparison.loading import load
 from results.statistics import sequential
 from tests.invented_runs import chosen as made
-from tests.invented_runs.folder import write_folder
+from tests.invented_runs.folder import DATASET, write_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -360,6 +361,24 @@ def test_another_machine_or_data_set_is_not_comparable(base, tmp_path):
     views = [{"images": 3, "published": {"soft_dice": 0.7}}]
     pair = [made.made_run(tmp_path / name, numbers(), version=name, views=views) for name in ("d1", "d2")]
     assert set(verdicts(results.compare(*pair, soft), "soft_dice").values()) == {"not comparable"}
+
+
+def test_an_interrupted_record_makes_no_difference_between_environments(base, tmp_path):
+    head = made.made_run(tmp_path / "head", numbers(5))
+    trial = next((head / "trials").iterdir())
+    cut = results.read(trial)
+    less = {name: value for name, value in cut.environment.items() if name != "cores"}
+    results.write(trial, cut.model_copy(update={"status": "interrupted", "environment": less, "views": []}))
+    assert results.compare(base, head).differences == {}
+
+
+def test_a_page_names_a_release_and_not_its_folder_and_says_why_90_percent():
+    release = results.locate("0.1.0") / "losses"
+    page = markdown.render(document(results.compare(release, release), figures=False))
+    assert "Base `release 0.1.0/losses` (21 trials, " in page
+    assert str(ROOT) not in page
+    assert "90 % interval" in page
+    assert "reports, which ask in both directions, show 95 % intervals" in page
 
 
 def test_scores_of_two_versions_are_not_compared(base, tmp_path):
@@ -779,6 +798,15 @@ def test_releases_are_frozen_checked_and_compared(base, tmp_path, monkeypatch, c
     assert run(publish.main, [lacking], "0.3.0") == 2
     assert "ce-s0: diverged" in capsys.readouterr().err
     assert [path.name for path in (tree / "results" / "releases").iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_run_whose_classes_have_no_names_is_told_of_it(tmp_path):
+    from bench import publish
+
+    nameless = {**DATASET, "class_names": ["class_0", "class_1"]}
+    for number, (dataset, told) in enumerate([(DATASET, False), (nameless, True)]):
+        run = made.made_run(tmp_path / str(number), {"ce": numbers(n=2)["ce"]}, dataset=dataset)
+        assert ("classes have no names; a classes.yaml" in publish._unnamed(results.read_run(run))) == told
 
 
 def test_a_run_is_compared_with_the_run_of_its_cells_in_a_release(base, tmp_path, monkeypatch):

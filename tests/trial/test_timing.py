@@ -44,9 +44,11 @@ def test_moved_seconds_keep_the_total():
     assert spent["total_s"] == pytest.approx(5.0, abs=0.1)
 
 
+@pytest.mark.filterwarnings("error")
 def test_warm_up_windows_are_dropped():
     steady = [100.0, 101, 99, 100, 102, 98, 100, 101]
     assert steady_windows([20.0, 60.0, 90.0, *steady]) == steady
+    assert steady_windows([2.0, 2.64]) == [2.64]  # one window has no halves to compare, and no warning tells of them
 
 
 @pytest.mark.parametrize("windows", [5, 11, 40])

@@ -16,6 +16,7 @@ from bench.data.dataset import Dataset, Split
 from bench.data.dataset import Pair as Arrays
 from bench.data.image_io import Source, decoded, encoded, image_of, upright_size
 from bench.data.sources.mask_codes import MaskCode, label_of
+from results import counted
 
 _AT_ONCE = 256
 _NAMED = 10  # names per line; a list of a hundred would not be read
@@ -165,8 +166,9 @@ def in_range(found: Examined, classes: int, more: str = "") -> None:
             pair = next(pairs[key] for pairs in found.splits.values() if key in pairs)
             found.drop(
                 key,
-                f"{pair.mask}: class id {wrong[0]} on {facts.values[wrong[0]]} pixels, but {classes} classes are "
-                f"declared (ids 0..{classes - 1}, 255 = void); correct the mask or the class list{more}",
+                f"{pair.mask}: class id {wrong[0]} on {counted(facts.values[wrong[0]], 'pixel')}, but "
+                f"{counted(classes, 'class is', 'classes are')} declared (ids 0..{classes - 1}, 255 = void); "
+                f"correct the mask or the class list{more}",
             )
 
 
@@ -225,7 +227,7 @@ def absent(root: Path | str, found: Examined, names: tuple[str, ...]) -> tuple[s
     """Return a note on the classes that no mask contains; empty if there is none."""
     pixels = np.sum([facts.values for facts in found.facts.values()], axis=0)
     missing = [name for index, name in enumerate(names) if not pixels[index]]
-    more = f" and {len(missing) - _NAMED} more classes" if len(missing) > _NAMED else ""
+    more = f" and {counted(len(missing) - _NAMED, 'more class', 'more classes')}" if len(missing) > _NAMED else ""
     return (f"{root}: no pixel of {', '.join(missing[:_NAMED])}{more} in any mask",) if missing else ()
 
 
@@ -281,10 +283,12 @@ def _twins(root: Path | str, found: Examined) -> tuple[str, ...]:
                 twins.append(f"{other[0]}/{other[1]} = {split}/{key}")
     if not twins:
         return ()
-    count = "1 image is" if len(twins) == 1 else f"{len(twins)} images are"
+    count = counted(len(twins), "image is", "images are")
     return (f"{root}: {count} in two splits, which makes scores too high ({twins[0]}); see `bench.data check`",)
 
 
 def _left_out(root: Path | str, faults: Faults) -> tuple[str, ...]:
-    count = len(faults.found)
-    return (f"{root}: {count} faults skipped (data.on_error=skip), the first: {faults.found[0]}",) if count else ()
+    if not faults.found:
+        return ()
+    count = counted(len(faults.found), "fault")
+    return (f"{root}: {count} skipped (data.on_error=skip), the first: {faults.found[0]}",)

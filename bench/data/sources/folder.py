@@ -17,6 +17,7 @@ from bench.data.sources.examination import Classes, Faults
 from bench.data.sources.layout import root_of
 from bench.data.sources.mask_codes import MaskCode, ValuesOrColors
 from bench.data.sources.palette import colors
+from results import counted
 
 if TYPE_CHECKING:
     from bench.spec import DataSpec
@@ -55,7 +56,7 @@ def load(spec: DataSpec, division: tuple[float, int] = (0.2, 0)) -> Dataset:
 def _named(root: Path, export: exports.Export, found: Dataset) -> Dataset:
     """Return the data set with a note on the layout that was read."""
     counts = ", ".join(f"{len(split)} to {_USES[name]}" for name, split in found.splits.items())
-    said = f"{root}: read as {export.kind}: {len(found.class_names)} classes, {counts}"
+    said = f"{root}: read as {export.kind}: {counted(len(found.class_names), 'class', 'classes')}, {counts}"
     return dataclasses.replace(found, notes=(said, *found.notes))
 
 
@@ -133,7 +134,7 @@ def _soft_edges(root: Path, pixels: np.ndarray) -> tuple[str, ...]:
     largest, count = int(between[-1]), between.size
     if largest < _MIDDLE and largest - count <= _GAPS:
         return ()
-    held = f"{root}: the masks hold {count} {'value' if count == 1 else 'values'} besides 0 and 255, up to {largest}"
+    held = f"{root}: the masks hold {counted(count, 'value')} besides 0 and 255, up to {largest}"
     todo = "threshold them, name the classes in classes.txt, or set data.mask_values=ids"
     if largest >= _MIDDLE and pixels[IGNORE_INDEX] > pixels[between].sum():
         raise UsageError(f"{held}, on fewer pixels than 255: these are soft edges, not class ids; {todo}")

@@ -17,6 +17,7 @@ from PIL import Image
 from bench.core import UsageError
 from bench.data.image_io import Source, decoded, encoded
 from bench.data.sources.stored import Stored, in_colors, is_colors, one_channel
+from results import counted
 
 _MATLAB_BYTES = 1 << 20  # even compressed a thousand to one, the content fits into memory
 Color = tuple[int, int, int]
@@ -64,7 +65,8 @@ class Values:
         if (ids < 0).any():
             wrong = values[ids < 0]
             raise UsageError(
-                f"{source}: value {wrong[0]} on {len(wrong)} pixels, which this set does not have; correct the mask"
+                f"{source}: value {wrong[0]} on {counted(len(wrong), 'pixel')}, which this set does not have; "
+                "correct the mask"
             )
         return ids.astype(np.uint8)
 
@@ -93,8 +95,9 @@ class Colors:
         place = np.minimum(np.searchsorted(known, packed), len(known) - 1)
         if (wrong := packed[known[place] != packed]).size:
             color = [int(wrong[0] >> 16), int(wrong[0] >> 8 & 255), int(wrong[0] & 255)]
+            number = counted((wrong == wrong[0]).sum(), "pixel")
             raise UsageError(
-                f"{source}: color {color} on {(wrong == wrong[0]).sum()} pixels is no class; name it in classes.yaml "
+                f"{source}: color {color} on {number} is no class; name it in classes.yaml "
                 "(under 255 if it is void) or correct the mask"
             )
         return np.array([values[int(one)] for one in known], np.uint8)[place]

@@ -14,6 +14,7 @@ from PIL import Image
 
 from bench.core import IGNORE_INDEX, UsageError
 from bench.data.image_io import JPEG, Source, eight_bits, orientation_of
+from results import counted
 
 _FORMATS = ("BMP", "GIF", "PNG", "TIFF")
 _SUBFILE, _BITS, _PHOTOMETRIC, _CHANNELS, _COLOR_MAP, _SAMPLE_FORMAT = 254, 258, 262, 277, 320, 339
@@ -253,10 +254,8 @@ def _ids(values: np.ndarray, source: Source) -> None:
 
 def _opaque(alpha: np.ndarray, source: Source) -> None:
     if count := int((alpha != IGNORE_INDEX).sum()):
-        raise UsageError(
-            f"{source}: {count} pixels of the mask are not opaque, so their values are ambiguous; save it without "
-            "transparency"
-        )
+        some = counted(count, "pixel of the mask is", "pixels of the mask are")
+        raise UsageError(f"{source}: {some} not opaque, so the values are ambiguous; save it without transparency")
 
 
 def _nothing_hidden(rgb: np.ndarray, alpha: np.ndarray, source: Source) -> None:

@@ -125,7 +125,8 @@ def rules(comparison: results.Comparison) -> str:
     """Return the meaning of the verdicts."""
     margins = comparison.margins
     return (
-        f"Regressed: worse by more than the noise and by the margin or more; ok: surely not worse by the margin. Holm "
-        f"keeps the chance of any false alarm below {percent(margins.alpha, 0)} %; intervals leave 5 % on each side. "
-        "“Could see” is the smallest true loss that the gate would have found."
+        "Regressed: worse by more than the noise and by the margin or more; ok: surely not worse by the margin. Holm "
+        f"keeps the chance of any false alarm below {percent(margins.alpha, 0)} %. An interval leaves 5 % on each "
+        "side, because each of these questions has one side; reports, which ask in both directions, show 95 % "
+        "intervals. “Could see” is the smallest true loss that the gate would have found."
     )

@@ -42,16 +42,21 @@ def _line(row: Row, views: bool) -> list[Field | Text]:
     ]
 
 
+def _place(side: results.Side) -> str:
+    """Return where a side lies: a release by its name, because its folder is that of an installation."""
+    return f"release {side.name}" if results.release_of(side.folder) else side.folder
+
+
 def environment(comparison: results.Comparison) -> list[Block]:
     """Return what the two sides are, and a row per difference between their environments."""
     base, head = comparison.base, comparison.head
     sides = Paragraph(
         [
             "Base ",
-            Code(base.folder),
-            f" ({base.trials} trials, commit {base.commit}), head ",
-            Code(head.folder),
-            f" ({head.trials} trials, commit {head.commit}).",
+            Code(_place(base)),
+            f" ({results.counted(base.trials, 'trial')}, commit {base.commit}), head ",
+            Code(_place(head)),
+            f" ({results.counted(head.trials, 'trial')}, commit {head.commit}).",
         ]
     )
     rows: list[list[Field | Text]] = [[what, old, new] for what, (old, new) in comparison.differences.items()]

@@ -7,7 +7,7 @@ from reports.document import Block, Bold, Field, Inline, Paragraph, Text
 from reports.format import DASH, number, percent
 from reports.pages.phrases import listed
 from reports.summary import ALPHA, Cell, Summary
-from results import Decision
+from results import Decision, counted
 from results.statistics import sequential
 
 _MOST = 6
@@ -89,14 +89,14 @@ def _of_cells(decision: Decision, look: sequential.Look, spent: str) -> Paragrap
 
 def _left_out(labels: Mapping[str, str], key: str, look: sequential.Look) -> str:
     out = look.out[key]
-    return f"{labels[key]} after {out.seeds} seeds ({_least(out.at_least)} than {labels[out.by]})"
+    return f"{labels[key]} after {counted(out.seeds, 'seed')} ({_least(out.at_least)} than {labels[out.by]})"
 
 
 def _of_release(decision: Decision, look: sequential.Look, spent: str) -> Paragraph:
     labels, margin = decision.cells, f"{percent(decision.plan.margin, 2)} points"
     if look.out:
         lost = [
-            f"{labels[key]} lost at least {percent(out.at_least, 2)} points, found after {out.seeds} seeds"
+            f"{labels[key]} lost at least {percent(out.at_least, 2)} points, found after {counted(out.seeds, 'seed')}"
             for key, out in look.out.items()
         ]
         return Paragraph(
@@ -119,7 +119,7 @@ def _of_release(decision: Decision, look: sequential.Look, spent: str) -> Paragr
 def _set_aside(decision: Decision, look: sequential.Look) -> list[Block]:
     if not look.failed:
         return []
-    names = [f"{decision.cells[key]} after {seeds} seeds" for key, seeds in look.failed.items()]
+    names = [f"{decision.cells[key]} after {counted(seeds, 'seed')}" for key, seeds in look.failed.items()]
     return [
         Paragraph([Bold("Set aside, too many trials failed:"), f" {listed(names)}. That says nothing of them."], "bad")
     ]
@@ -139,7 +139,7 @@ def outcome(decision: Decision, look: sequential.Look, cell: Cell) -> list[Field
     elif key in look.ok:
         kind = f"{'ok' if decision.against else 'settled'} after {look.ok[key]}"
     else:
-        kind = f"failed, {look.failed[key]} seeds" if key in look.failed else "left"
+        kind = f"failed, {counted(look.failed[key], 'seed')}" if key in look.failed else "left"
     if bounds is None or math.isnan(bounds.estimate) or math.isinf(bounds.high):
         return [kind, Field(DASH, math.nan)]
     sign = 1 if decision.against else -1

@@ -42,7 +42,8 @@ def about(run: results.Run) -> list[Block]:
     datasets = {stored.record.dataset.name: stored.record.dataset for stored in run.trials if stored.record.dataset}
     for dataset in datasets.values():
         images = ", ".join(f"{n} {split}" for split, n in dataset.images.items())
-        rest = f" (version {dataset.version}): {len(dataset.class_names)} classes; images: {images}."
+        classes = counted(len(dataset.class_names), "class", "classes")
+        rest = f" (version {dataset.version}): {classes}; images: {images}."
         blocks.append(Paragraph(["Data set ", Bold(dataset.name), rest]))
     if command := run.manifest.get("command"):
         command = command if isinstance(command, str) else " ".join(map(str, command))

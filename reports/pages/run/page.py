@@ -36,7 +36,8 @@ _FIGURES = {
     ),
     "throughput.png": (
         "Throughput against mIoU",
-        "Up and to the right is better; the line joins the cells that nothing else beats in both.",
+        "Up and to the right is better; the line joins the cells that nothing else beats in both. One that is faster "
+        "only within the range of the seeds is not joined.",
     ),
     "targets.png": (
         "Seeds that reached the target",
@@ -65,8 +66,9 @@ _FIGURES = {
     "scaling.png": ("Scaling", "Training throughput over replicas, and its share of the ideal."),
     "pictures.png": (
         "Predictions",
-        "Best, median and worst of the kept validation images, one seed of each cell; the number is the image's own "
-        "mIoU in percent. Last panel: the share of cells that are wrong at each pixel, white none, black all.",
+        "Best, median and worst of the {kept} validation images that were kept, one seed of each cell; the number is "
+        "the image's own mIoU in percent. Last panel: the share of cells that are wrong at each pixel, white none, "
+        "black all.",
     ),
 }
 
@@ -131,7 +133,7 @@ def document(
         *targets.section(summary),
         *tables.across(summary),
     ]
-    blocks += _figures(summary, drawn, extras)
+    blocks += _figures(run, summary, drawn, extras)
     more = [f"{len(notes) - _NOTES} more"] if len(notes) > _NOTES else []
     blocks += [Items([*notes[:_NOTES], *more])] if notes else []
     blocks += [*own_metrics.section(run, summary), *published.section(run, summary)]
@@ -140,20 +142,20 @@ def document(
     return Document(extras.title or settings.title(run), blocks, extras.keys)
 
 
-def alternatives(summary: Summary, drawn: Mapping[str, bytes]) -> dict[str, str]:
+def alternatives(run: results.Run, summary: Summary, drawn: Mapping[str, bytes]) -> dict[str, str]:
     """Return {name of a figure: its text alternative}, in the order of the page."""
     return {
-        name: f"{heading}. {_alt(name, summary) or caption}"
-        for name, (heading, caption) in _FIGURES.items()
+        name: f"{heading}. {_alt(name, summary) or _caption(name, run)}"
+        for name, (heading, _) in _FIGURES.items()
         if name in drawn
     }
 
 
-def _figures(summary: Summary, drawn: Mapping[str, bytes], extras: Extras) -> list[Block]:
+def _figures(run: results.Run, summary: Summary, drawn: Mapping[str, bytes], extras: Extras) -> list[Block]:
     """Return the figures in the order of the page, each with the table that belongs to it."""
     blocks: list[Block] = []
-    for name, alt in alternatives(summary, drawn).items():
-        heading, caption = _FIGURES[name]
+    for name, alt in alternatives(run, summary, drawn).items():
+        heading, caption = _FIGURES[name][0], _caption(name, run)
         blocks += [Heading(heading), *(extras.viewers if name == "pictures.png" else ())]
         blocks.append(Figure(name, drawn[name], alt, caption, extras.plots.get(name)))
         blocks += [tables.views(summary)] if name == "views.png" else []
@@ -163,13 +165,21 @@ def _figures(summary: Summary, drawn: Mapping[str, bytes], extras: Extras) -> li
     return blocks
 
 
+def _caption(name: str, run: results.Run) -> str:
+    """Return the caption of a figure, with the number of pictures that its run kept."""
+    artefacts = (artefact for one in run.trials for artefact in one.record.artefacts)
+    kept = {str(artefact.meta.get("key")) for artefact in artefacts if artefact.kind == "truth"}
+    return _FIGURES[name][1].replace("{kept}", str(len(kept)))
+
+
 def _alt(name: str, summary: Summary) -> str:
     """Return the text alternative of a figure; empty if its caption suffices."""
     measured = summary.measured
     if name in ("miou.png", "best.png") and measured:
         first, last = measured[0], measured[-1]
         lowest, highest = estimate(last.interval), estimate(first.interval)
-        return f"{len(measured)} cells from {first.label} at {highest} % to {last.label} at {lowest} %."
+        number_of = results.counted(len(measured), "cell")
+        return f"{number_of} from {first.label} at {highest} % to {last.label} at {lowest} %."
     if name == "throughput.png":
         fast = max((cell for cell in measured if cell.rates), key=lambda cell: cell.images_per_second)
         rate = number(fast.images_per_second, 1)

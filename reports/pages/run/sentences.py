@@ -154,7 +154,7 @@ def _lacking(summary: Summary) -> list[str]:
         f"{label} {'seed' if len(of_cell) == 1 else 'seeds'} {listed(list(map(str, of_cell)))}"
         for label, of_cell in seeds.items()
     ]
-    return [*cells[:10], *([f"{len(cells) - 10} more cells"] if len(cells) > 10 else [])]
+    return [*cells[:10], *([counted(len(cells) - 10, "more cell")] if len(cells) > 10 else [])]
 
 
 def outdated(summary: Summary) -> list[Block]:
@@ -165,9 +165,9 @@ def outdated(summary: Summary) -> list[Block]:
     # Each data set is judged on its own. What is older there counts in no table, what is older elsewhere in one.
     count = inside or summary.outdated
     where = " of the comparison across data sets" if summary.parts and not inside else ""
-    has = "1 trial has scores" if count == 1 else f"{count} trials have scores"
+    has = counted(count, "trial has", "trials have")
     why = f"of an older version than the others: they are left out{where}, because the two cannot be compared."
-    return [Paragraph(f"{has} {why}", "bad")]
+    return [Paragraph(f"{has} scores {why}", "bad")]
 
 
 def _failed_views(run: results.Run) -> list[Block]:

@@ -94,9 +94,9 @@ def divided(root: Path, pairs: Pairs, request: Request) -> tuple[dict[str, Pairs
     count = min(len(pairs) - 1, max(1, round(request.share * len(pairs))))
     chosen = set(sorted(pairs, key=rank)[:count])
     note = (
-        f"{root}: it has no splits, so {count} of {len(pairs)} images are used for validation "
-        f"(chosen by seed {request.seed}); `python -m bench.data split` and `convert` write such a choice to files, "
-        "with --val and --seed"
+        f"{root}: it has no splits, so {count} of {len(pairs)} images {'is' if count == 1 else 'are'} used for "
+        f"validation (chosen by seed {request.seed}); `python -m bench.data split` and `convert` write such a choice "
+        "to files, with --val and --seed"
     )
     return {
         "train": {key: pair for key, pair in pairs.items() if key not in chosen},

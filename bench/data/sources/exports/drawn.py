@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from bench.core import UsageError
 from bench.data.image_io import MAX_PIXELS, MAX_SIDE
+from results import counted
 
 Points = Sequence[Sequence[float]]
 _WIDTH = 10
@@ -67,7 +68,7 @@ def mask(over: np.ndarray, kind: str, points: Points) -> np.ndarray:
     elif kind == "point" and len(xy) == 1:
         _disc(draw, xy[0], _WIDTH / 2)
     else:
-        raise ValueError(f"a {kind} of {len(xy)} points")
+        raise ValueError(f"a {kind} of {counted(len(xy), 'point')}")
     return np.asarray(page)
 
 

@@ -86,7 +86,7 @@ def _vistas(root: Path, request: Request) -> Export:
     names = readable if len(set(readable)) == len(readable) else full
     colors = tuple(rows[value][2] for value in kept)
     void = len(rows) - len(kept)
-    note = f"{root}: {version or 'labels'} of {config.name}; {void} of {len(rows)} labels are not evaluated: void"
+    note = f"{root}: {version or 'labels'} of {config.name}; not evaluated (void): {void} of {len(rows)} labels"
     return Export(splits, Declared(Classes(names, colors), None), Values(table), (note,))  # type: ignore[arg-type]
 
 
