@@ -13,6 +13,23 @@ PACKAGE = "segmentation_bench"
 register = keras.saving.register_keras_serializable(package=PACKAGE)
 
 
+def check_tf_keras() -> None:
+    """Check that `tf.keras`, of which KerasCV builds its layers, is the package `keras`, of which we build ours.
+
+    Raises:
+        ImportError: it is tf_keras, or would be; one line says why.
+    """
+    try:
+        same = tf.keras.Model is keras.Model
+    except ImportError:  # TensorFlow asks for tf_keras, which is not installed and would not help
+        same = False
+    if not same:
+        raise ImportError(
+            "tf.keras is not the package keras: unset TF_USE_LEGACY_KERAS before TensorFlow is imported (importing "
+            "tensorflow_transform sets it)"
+        )
+
+
 def depthwise_kernel(layer: keras.layers.DepthwiseConv2D) -> Any:
     """Return the kernel (kh, kw, C, multiplier) of a built depthwise convolution; Keras 3 renamed the attribute."""
     return layer.depthwise_kernel if hasattr(layer, "depthwise_kernel") else layer.kernel

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from bench.core.faults import Fault, first_fault
-    from bench.core.keras_version import KERAS_3, has_addons
+    from bench.core.keras_version import KERAS_3, has_addons, settle_keras
     from bench.core.labels import IGNORE_INDEX
     from bench.core.shadowing import claim_packages
     from bench.core.suggestions import nearest

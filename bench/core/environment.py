@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 
 from bench.core.errors import UsageError
+from bench.core.keras_version import settle_keras
 
 _HOME = Path(__file__).resolve().parents[2]
 _CGROUP = Path("/sys/fs/cgroup")
@@ -51,11 +52,14 @@ MADE_BY = (
 
 
 def check_rooms() -> None:
-    """Check that Python finds the packages of `ROOMS` in this project; others may have packages of these generic names.
+    """Check that Python finds the packages of `ROOMS` in this project, and that `tf.keras` will be `keras`.
+
+    Others may have packages of these generic names.
 
     Raises:
-        UsageError: a package is found elsewhere, or not at all. The message names it.
+        UsageError: a package is found elsewhere, or not at all; or see `settle_keras`. The message names it.
     """
+    settle_keras()
     for room in ROOMS:
         spec = importlib.util.find_spec(room)
         origin = Path(spec.origin).resolve() if spec and spec.origin else None
@@ -225,7 +229,11 @@ def prepare_process(threads: int | None = None) -> None:
 
     Args:
         threads: size of TensorFlow's and OpenMP's thread pools; None leaves them as they are.
+
+    Raises:
+        UsageError: see `settle_keras`.
     """
+    settle_keras()
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.core import nearest, own_code
+from bench.core import nearest, own_code, prepare_process
 
 LABELS_AND_LOGITS = 2
 """Number of the first parameters of a function that is a loss, which are not the user's to set."""
@@ -110,6 +110,7 @@ def _in_a_line(error: BaseException) -> str:
 
 def main() -> None:
     """Answer one question on standard input."""
+    prepare_process()  # as in a trial
     answer = os.dup(1)
     os.dup2(2, 1)  # what the user's code prints is no answer
     asked = json.load(sys.stdin)

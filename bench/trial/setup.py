@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import models
 from bench import data
-from bench.core import UsageError
+from bench.core import UsageError, settle_keras
 from bench.data import Dataset, pipeline
 from bench.spec import TrialSpec, initial_weights
 from bench.trial import objective, optimizers
@@ -85,6 +85,7 @@ def setup(spec: TrialSpec, facts: Facts, emit: Emit = ignore) -> Prepared:
 
 def _start(spec: TrialSpec, facts: Facts) -> tf.distribute.Strategy:
     """Set seed, determinism, precision and devices of the whole process; return the strategy."""
+    settle_keras()  # before code of the user's own is imported, which may set the variable again
     keras.utils.set_random_seed(spec.seed)
     if spec.train.deterministic:
         tf.config.experimental.enable_op_determinism()

@@ -26,7 +26,10 @@ class Driver:
     def __init__(self, cwd, *arguments, faults=None, prefix=(), module="fault_trials"):
         if faults is not None:
             (cwd / "faults.json").write_text(json.dumps(faults))
-        environment = {**os.environ, "PYTHONPATH": f"{HERE.parents[1]}:{HERE}", "FAULTS": str(cwd / "faults.json")}
+        environment = {
+            **os.environ, "PYTHONPATH": f"{HERE.parents[1]}:{HERE}", "FAULTS": str(cwd / "faults.json"),
+            "TF_USE_LEGACY_KERAS": "1",  # as users of TensorFlow Extended have it: no run may heed it
+        }  # fmt: skip
         self.run = cwd / "runs" / "r"
         words = [*map(str, arguments)]
         if module == "fault_trials" and not prefix:
