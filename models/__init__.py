@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from models.inference import predict
     from models.inference.cost import Cost, cost_of, forward_cost, model_cost
     from models.inference.export import export, export_litert, export_onnx
-    from models.inference.predict import label_map, labels, probabilities, scores, sliding
+    from models.inference.predict import label_map, labels, probabilities, scores, segmented, sliding
     from models.layers.atrous import AtrousConv2D, AtrousDepthwiseConv2D
     from models.layers.blocks import CropLike, PadToMultiple
     from models.layers.dropout import dropouts

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     savedmodel = "savedmodel"
     onnx = "onnx"
     litert = "litert"
+    tfx = "tfx"
 
 
 @command
@@ -29,16 +30,17 @@ def main(
     ],
     out: Annotated[Path, typer.Argument(help="Folder of the export; new or empty.")],
     format: Annotated[
-        list[Kind] | None, typer.Option(help="savedmodel, onnx or litert; repeatable; default: savedmodel.")
+        list[Kind] | None, typer.Option(help="savedmodel, onnx, litert or tfx; repeatable; default: savedmodel.")
     ] = None,
     scales: Annotated[str, typer.Option(help="Scales to average, e.g. 0.5,1,1.5.")] = "1",
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored image.")] = False,
-    crf: Annotated[bool, typer.Option("--crf", help="Refine with a dense CRF; SavedModel only.")] = False,
+    crf: Annotated[bool, typer.Option("--crf", help="Refine with a dense CRF; savedmodel and tfx only.")] = False,
 ) -> int:
     """Write a trial's model as a SavedModel, ONNX or LiteRT file, with a model card (README.md).
 
     Each file is run by its own runtime, if that is installed, and compared with Keras at three sizes. A file takes
-    images of any size and gives labels and probabilities.
+    images of any size and gives labels and probabilities. The SavedModel of `tfx` also takes serialized
+    tf.train.Examples, as TensorFlow Extended feeds them; their label maps are compared with `bench.predict`.
 
     Exit status: 0 done, 2 usage, or a format that has no form of the model.
     """
@@ -58,7 +60,7 @@ def main(
 
 
 def _line(one: Written) -> str:
-    beside = one.agreement or f"not compared with Keras: {one.format.runtime[0]} is not installed (`{INSTALL}`)"
+    beside = one.beside or f"not compared with Keras: {one.format.runtime[0]} is not installed (`{INSTALL}`)"
     return f"{one.path}: {one.size_mb:.1f} MiB; {beside}"
 
 

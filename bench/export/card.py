@@ -215,6 +215,13 @@ def _use(spec: TrialSpec, written: Sequence[Written]) -> str:
     blocks = [words, f"```python\n{prepare}\n```"]
     for one in written:
         blocks += [f"{one.format.title}:", f"```python\n{one.format.use}\n```"]
+        if one.format.has_examples:
+            blocks.append(
+                "Its signature `serving_examples` takes serialized `tf.train.Example`s with the feature "
+                "`image/encoded` (JPEG, PNG, BMP or GIF; RGB and upright), perhaps with `image/filename`. It resizes "
+                "the pictures itself. It gives `labels` (batch, 1), a PNG of class ids at each picture's size, and "
+                "`image/filename` (batch, 1). This folder is the artifact that a Pusher of TFX takes."
+            )
     return "\n\n".join(blocks)
 
 
@@ -281,6 +288,6 @@ def _package_licence(package: str) -> str:
 def _files(written: Sequence[Written]) -> str:
     rows = ["| file | format | MiB | beside Keras |", "|---|---|--:|---|"]
     for one in written:
-        beside = str(one.agreement) if one.agreement else "not compared: its runtime was not installed"
+        beside = one.beside or "not compared: its runtime was not installed"
         rows.append(f"| {one.format.file} | {one.format.title} | {one.size_mb:.1f} | {beside} |")
     return "\n".join(rows)

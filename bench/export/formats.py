@@ -41,6 +41,7 @@ class Format:
         writer: packages that write it, besides TensorFlow.
         runtime: packages of which one runs it; empty: TensorFlow does.
         has_crf: whether it has the operations of the dense CRF.
+        has_examples: whether it takes serialized tf.train.Examples, too.
         use: lines of Python that run it on `images`, uint8 (1, H, W, 3).
     """
 
@@ -51,31 +52,44 @@ class Format:
     writer: tuple[str, ...]
     runtime: tuple[str, ...]
     has_crf: bool
+    has_examples: bool
     use: str
+
+
+def _use_of(folder: str) -> str:
+    """Return the lines that run a SavedModel."""
+    return (
+        "import tensorflow as tf\n"
+        f'serve = tf.saved_model.load("{folder}").signatures["serving_default"]\n'
+        "found = serve(images=tf.constant(images))\n"
+        'labels, probabilities = found["labels"].numpy(), found["probabilities"].numpy()'
+    )
 
 
 FORMATS = {
     one.name: one
     for one in (
         Format(
-            "savedmodel", "TensorFlow SavedModel", "saved_model", "tf-keras", (), (), True,
-            "import tensorflow as tf\n"
-            'serve = tf.saved_model.load("saved_model").signatures["serving_default"]\n'
-            "found = serve(images=tf.constant(images))\n"
-            'labels, probabilities = found["labels"].numpy(), found["probabilities"].numpy()',
+            "savedmodel", "TensorFlow SavedModel", "saved_model", "tf-keras", (), (), True, False,
+            _use_of("saved_model"),
         ),
         Format(
-            "onnx", "ONNX", "model.onnx", "onnx", ("tf2onnx",), ("onnxruntime",), False,
+            "onnx", "ONNX", "model.onnx", "onnx", ("tf2onnx",), ("onnxruntime",), False, False,
             "import onnxruntime\n"
             'session = onnxruntime.InferenceSession("model.onnx")\n'
             'labels, probabilities = session.run(["labels", "probabilities"], {"images": images})',
         ),
         Format(
-            "litert", "LiteRT (TensorFlow Lite)", "model.tflite", "tflite", (), ("ai_edge_litert", "tensorflow"), False,
+            "litert", "LiteRT (TensorFlow Lite)", "model.tflite", "tflite", (), ("ai_edge_litert", "tensorflow"),
+            False, False,
             "from ai_edge_litert.interpreter import Interpreter  # or tf.lite.Interpreter\n"
             'serve = Interpreter("model.tflite").get_signature_runner()\n'
             "found = serve(images=images)\n"
             'labels, probabilities = found["labels"], found["probabilities"]',
+        ),
+        Format(
+            "tfx", "TensorFlow SavedModel for TensorFlow Extended", "Format-Serving", "tf-keras", (), (), True, True,
+            _use_of("Format-Serving"),
         ),
     )
 }  # fmt: skip
@@ -94,7 +108,7 @@ def check(kind: Format, views: Views) -> None:
         raise UsageError(f"--format {kind.name} has no form of the dense CRF (--crf); leave it out, or take savedmodel")
 
 
-def write(kind: Format, model: Any, path: Path, views: Views, side: int | None) -> None:
+def write(kind: Format, model: Any, path: Path, views: Views, side: int | None, size: int | None = None) -> None:
     """Write a model in a format.
 
     Args:
@@ -103,6 +117,7 @@ def write(kind: Format, model: Any, path: Path, views: Views, side: int | None) 
         path: file or folder to write.
         views: what the file computes.
         side: height and width of the images, for a model of one size; None: any.
+        size: longest side to which pictures in Examples are resized; None: none is resized.
 
     Raises:
         UsageError: the format has no form of the model; one line says what it lacks.
@@ -111,9 +126,12 @@ def write(kind: Format, model: Any, path: Path, views: Views, side: int | None) 
 
     try:
         with _silence():
-            if kind.name == "savedmodel":
+            if kind.has_crf:
                 crf = DenseCRF(from_logits=False) if views.crf else None
-                export(model, path, scales=views.scales, flip=views.flip, crf=crf)
+                export(
+                    model, path, scales=views.scales, flip=views.flip, crf=crf,
+                    examples=kind.has_examples, size=size, square=side is not None,
+                )  # fmt: skip
             else:
                 writer = export_onnx if kind.name == "onnx" else export_litert
                 writer(model, path, scales=views.scales, flip=views.flip, side=side)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         predictor,
         segment_image,
         segment_video,
+        segmenter,
         trained_model,
     )
 else:

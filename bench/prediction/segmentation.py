@@ -36,6 +36,22 @@ def trained_model(spec: TrialSpec, checkpoint: Path, classes: int) -> Any:
 def predictor(
     spec: TrialSpec, checkpoint: Path, classes: int, scales: list[float], flip: bool, crf: bool, window: int | None
 ) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function of `segmenter` with the weights of a trial.
+
+    Args:
+        spec, scales, flip, crf, window: as for `segmenter`.
+        checkpoint: file of the trial's weights.
+        classes: number of classes.
+
+    Raises:
+        UsageError: the weights do not fit the trial's model.
+    """
+    return segmenter(trained_model(spec, checkpoint, classes), spec, scales, flip, crf, window)
+
+
+def segmenter(
+    model: Any, spec: TrialSpec, scales: list[float], flip: bool, crf: bool, window: int | None = None
+) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from an image uint8 (H, W, 3) to class ids uint8 (H, W).
 
     As in evaluation, the image is scaled to the trial's size, where predictions are averaged over scales and flip and
@@ -43,24 +59,19 @@ def predictor(
     model is applied to one window at a time.
 
     Args:
+        model: of the trial, with its weights.
         spec: of the trial.
-        checkpoint: file of its weights.
-        classes: number of classes.
         scales: factors of the size over which predictions are averaged.
         flip: average with the prediction of the mirrored image, too.
         crf: refine with a dense CRF.
         window: side of the windows in pixels; None for the whole image at once.
-
-    Raises:
-        UsageError: the weights do not fit the trial's model.
     """
     import tensorflow as tf
 
     import models
     from bench.data import prepared, seen, squared
-    from models import label_map, labels, probabilities, scores, sliding
+    from models import label_map, probabilities, sliding
 
-    model = trained_model(spec, checkpoint, classes)
     square = row_of(spec.model.backbone).fixed_size
     refine = models.DenseCRF(from_logits=False) if crf else None
 
@@ -68,10 +79,10 @@ def predictor(
     kinds = [tf.TensorSpec((1, None, None, 3), tf.uint8), *[tf.TensorSpec((2,), tf.int32)] * 2]
 
     @tf.function(input_signature=kinds, autograph=False)
-    def segmented(image: tf.Tensor, content: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-        margins = content[None] if square else None
-        found = scores(model, image, scales=scales, flip=flip, crf=refine, sizes=margins)
-        return tf.cast(labels(found[:, : content[0], : content[1]], size)[0], tf.uint8)
+    def whole(image: tf.Tensor, content: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+        inner = content if square else None
+        found = models.segmented(model, image, size, content=inner, scales=scales, flip=flip, crf=refine)
+        return tf.cast(found, tf.uint8)
 
     @tf.function(input_signature=[tf.TensorSpec((1, None, None, 3), tf.float32)], autograph=False)
     def part(images: tf.Tensor) -> tf.Tensor:
@@ -80,12 +91,12 @@ def predictor(
     def predict(picture: np.ndarray) -> np.ndarray:
         small = prepared(picture, spec.data)
         shown = squared(small, spec.data.size) if square else small
-        return segmented(shown[None], *(np.array(one.shape[:2], np.int32) for one in (small, picture))).numpy()
+        return whole(shown[None], *(np.array(one.shape[:2], np.int32) for one in (small, picture))).numpy()
 
     def by_windows(picture: np.ndarray) -> np.ndarray:
         assert window is not None
-        whole = seen(picture, spec.data)[None]
-        found = sliding(lambda images: part(images.astype(np.float32)), whole, window, window // 4)
+        large = seen(picture, spec.data)[None]
+        found = sliding(lambda images: part(images.astype(np.float32)), large, window, window // 4)
         return label_map(found if refine is None else refine([picture[None], found]))[0].numpy().astype(np.uint8)
 
     return predict if window is None else by_windows

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from models.inference.served import served
+from models.inference.tf_examples import example_maps
 
 
 def export(
@@ -18,25 +19,40 @@ def export(
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
     crf: Callable[[list[Any]], Any] | None = None,
+    examples: bool = False,
+    size: int | None = None,
+    square: bool = False,
 ) -> None:
-    """Write a model as a SavedModel with one signature, "serving_default".
+    """Write a model as a SavedModel.
 
-    The signature takes `images`, uint8 RGB (B, H, W, 3) of any size. It returns `labels` (B, H, W), uint8 (int32 above
-    256 classes), and `probabilities` (B, H, W, C) float32. It needs neither this package nor Keras:
+    Its signature "serving_default" takes `images`, uint8 RGB (B, H, W, 3) of any size. It returns `labels` (B, H, W),
+    uint8 (int32 above 256 classes), and `probabilities` (B, H, W, C) float32. It needs neither this package nor Keras:
     `tf.saved_model.load(path).signatures["serving_default"](images=...)`.
+
+    With `examples` there is a second one, "serving_examples", which TensorFlow Extended needs: from serialized
+    tf.train.Examples to label maps as PNG, see `models.inference.tf_examples`. Its labels are those of `bench.predict`.
+    For Pusher `path` is a folder "Format-Serving" in that of the artifact.
 
     Args:
         model: images (B, H, W, 3) in 0..255 to logits (B, H, W, C), with its input scaling inside.
         path: folder to write.
         scales, flip: the views to average, as in `models.inference.predict.probabilities`.
         crf: refines `[images, probabilities]` into probabilities, such as `models.DenseCRF(from_logits=False)`.
+        examples: write the signature "serving_examples", too.
+        size: longest side in pixels to which that signature resizes a picture; None: none is resized.
+        square: that signature pads a picture to (size, size), for a model of one size.
 
     Raises:
-        ValueError: a path that exists already, scales that are not positive, or a CRF that expects logits.
+        ValueError: a path that exists already, scales that are not positive, a CRF that expects logits, or `square`
+            without a size.
     """
     module = served(model, scales, flip, crf)
     _new(path)
-    tf.saved_model.save(module, str(path), signatures=module.serve)
+    signatures = {"serving_default": module.serve}
+    if examples:
+        maps = example_maps(model, size=size, square=square, scales=scales, flip=flip, crf=crf)
+        module.serve_examples = signatures["serving_examples"] = maps
+    tf.saved_model.save(module, str(path), signatures=signatures)
 
 
 def export_onnx(

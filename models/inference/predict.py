@@ -189,6 +189,34 @@ def _winners(scores: tf.Tensor) -> tf.Tensor:
     return tf.argmax(scores, axis=-1, output_type=tf.int32)
 
 
+def segmented(
+    model: Callable[..., Any],
+    image: tf.Tensor,
+    size: Any,
+    *,
+    content: Any = None,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    crf: Callable[[list[Any]], Any] | None = None,
+) -> tf.Tensor:
+    """Compute the class ids of one image at any size, by the rules of an evaluation.
+
+    Args:
+        model, scales, flip, crf: as for `scores`.
+        image: (1, h, w, 3), with a margin right and below if the model is for one size.
+        size: height and width of the result, numbers or a tensor.
+        content: height and width of the image without its margin, int32 (2,); None: it has none.
+
+    Returns:
+        Class ids (*size), uint8 (int32 above 256 classes).
+    """
+    found = scores(model, image, scales=scales, flip=flip, crf=crf, sizes=None if content is None else content[None])
+    if content is not None:
+        found = found[:, : content[0], : content[1]]
+    ids = labels(found, size)[0]
+    return tf.cast(ids, tf.uint8) if found.shape[-1] <= 256 else ids
+
+
 def label_map(probabilities: Any) -> tf.Tensor:
     """Return the ids (B, H, W) int32 of the largest of probabilities (B, H, W, C); one channel: 1 where above 1/2."""
     probabilities = tf.convert_to_tensor(probabilities)

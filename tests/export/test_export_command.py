@@ -49,7 +49,7 @@ def _record(name: str, seed: int, spec: TrialSpec = SPEC, label: str = "dice", *
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, thin_resnet: Any) -> Path:
-    """Three seeds of a cell, of which the first kept no weights, and a trial of another cell."""
+    """Three seeds of a cell, of which the first kept no weights, and trials of two other cells."""
     import keras
 
     import models
@@ -60,8 +60,10 @@ def run(tmp_path_factory: pytest.TempPathFactory, thin_resnet: Any) -> Path:
     (home / "run.json").write_text(json.dumps({"schema_version": 1, "cells": []}))
     models.build(SPEC.model, 3).save_weights(str(home / WEIGHTS_FILE))
     other = SPEC.model_copy(update={"model": models.ModelSpec(backbone="mit_b0", output_stride=32)})
+    equalized = SPEC.model_copy(update={"data": SPEC.data.model_copy(update={"augment": "classic"})})
     for name, seed, spec, label in (
         ("d-s0", 0, SPEC, "dice"), ("d-s1", 1, SPEC, "dice"), ("d-s2", 2, SPEC, "dice"), ("m-s0", 0, other, "mit"),
+        ("c-s0", 0, equalized, "clahe"),
     ):  # fmt: skip
         folder = home / "trials" / name
         folder.mkdir()
@@ -95,7 +97,7 @@ def test_a_path_names_a_trial_a_cell_or_a_run_of_one_cell(run: Path, tmp_path: P
     assert name(run / "d-s2") == name(run / "trials" / "d-s2") == "d-s2"
     # The lowest seed that kept its weights, although it is not the only one.
     assert name(run / "dice") == name(run / SPEC.cell) == "d-s1"
-    assert len(find_source(run / "trials" / "d-s2").run.trials) == 4  # whose seeds tell the interval
+    assert len(find_source(run / "trials" / "d-s2").run.trials) == 5  # whose seeds tell the interval
     alone = tmp_path / "alone"
     shutil.copytree(run / "trials" / "d-s2", alone)
     assert name(alone) == "d-s2"
@@ -107,7 +109,7 @@ def test_a_path_names_a_trial_a_cell_or_a_run_of_one_cell(run: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("path", "told"),
     [
-        ("", r"has 2 cells; name one: .*/CELL with dice, mit$"),
+        ("", r"has 3 cells; name one: .*/CELL with clahe, dice, mit$"),
         ("dise", "has no trial or cell 'dise'; did you mean 'dice'\\?$"),
         ("nowhere/x", "no such run, trial or cell$"),
     ],
@@ -126,6 +128,7 @@ def test_what_cannot_be_exported_is_one_line_and_leaves_nothing(
         ((run / "dice", "out", "--format", "litert", "--crf"), "litert has no form of the dense CRF"),
         ((run / "d-s0", "out"), "kept no checkpoint"),
         ((run / "mit", "out", "--scales", "0.5"), "works at a single image size only"),
+        ((run / "clahe", "out", "--format", "tfx"), "pictures after CLAHE, which TensorFlow does not have"),
         ((run / "dice", "full"), "is not empty"),
         ((run / "dice", "out", "--scales", "x"), "expected numbers"),
     ):
@@ -140,13 +143,13 @@ def test_what_cannot_be_exported_is_one_line_and_leaves_nothing(
 
 @pytest.fixture(scope="module")
 def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """An export in the two formats that TensorFlow writes, and what the command printed."""
+    """An export in the three formats that TensorFlow writes, and its card."""
     home = tmp_path_factory.mktemp("exported")
     (home / "out").mkdir()
-    both = ("--format", "savedmodel", "--format", "litert")
+    all_of_tensorflow = ("--format", "savedmodel", "--format", "litert", "--format", "tfx")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "prepare_process", lambda: None)
-        patch.setattr(sys, "argv", ["x", str(run / "dice"), str(home / "out"), *both])
+        patch.setattr(sys, "argv", ["x", str(run / "dice"), str(home / "out"), *all_of_tensorflow])
         with pytest.raises(SystemExit) as ended:
             start(command.main)
     assert ended.value.code == 0
@@ -162,7 +165,7 @@ def test_what_a_converter_prints_is_kept_back_and_what_follows_is_not(capfd: pyt
 
 def test_files_and_card_appear_and_nothing_else(exported: tuple[Path, str]) -> None:
     out, _ = exported
-    assert sorted(path.name for path in out.iterdir()) == ["README.md", "model.tflite", "saved_model"]
+    assert sorted(path.name for path in out.iterdir()) == ["Format-Serving", "README.md", "model.tflite", "saved_model"]
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 
@@ -172,7 +175,7 @@ def test_the_card_has_what_a_hub_reads(exported: tuple[Path, str]) -> None:
     assert head["license"] == "unknown"
     assert (head["library_name"], head["pipeline_tag"]) == ("tf-keras", "image-segmentation")
     own = head["segbench"]
-    assert (own["trial"], own["formats"], own["classes"]) == ("d-s1", ["savedmodel", "litert"], NAMES)
+    assert (own["trial"], own["formats"], own["classes"]) == ("d-s1", ["savedmodel", "litert", "tfx"], NAMES)
     assert (own["data_licence"], own["weights_licence"]) == ("Apache-2.0, as this project", "none needed")
     (found,) = head["model-index"][0]["results"]
     assert found["dataset"] == {"type": "scenes", "name": "tiny", "split": "validation"}
@@ -190,6 +193,9 @@ def test_the_card_tells_scores_settings_and_licences(exported: tuple[Path, str])
     assert "| backbone | resnet18 |" in text
     assert "- Licence of these weights: not stated." in text
     assert "(64 x 64, 48 x 64, 33 x 49 pixels)" in text
+    row = re.search(r"\| Format-Serving \|.*; 4 Examples: (.*) those of bench\.predict", text)
+    assert row
+    assert re.fullmatch(r"all labels equal|\d+ of \d+ labels differ from", row[1])
 
 
 def test_the_lines_of_the_card_run(exported: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +215,8 @@ def test_the_lines_of_the_card_run(exported: tuple[Path, str], monkeypatch: pyte
     (out / "picture.jpg").unlink()
     assert found[0]["images"].shape == (1, 25, 64, 3)
     assert found[0]["labels"].shape == (1, 25, 64)
-    np.testing.assert_allclose(found[0]["probabilities"], found[1]["probabilities"], atol=1e-4)
+    for other in found[1:]:
+        np.testing.assert_allclose(found[0]["probabilities"], other["probabilities"], atol=1e-4)
 
 
 def test_licences_are_told_as_far_as_known() -> None:

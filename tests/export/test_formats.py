@@ -15,7 +15,7 @@ from bench.export import FORMATS, Views, compared, formats, run_by_its_runtime
 
 EDGES = [(64, 64), (48, 80), (45, 77)]  # even, multiples of 16, and odd
 IMAGES = [np.random.default_rng(side).integers(0, 256, (1, side, other, 3), np.uint8) for side, other in EDGES]
-NEEDED = {"savedmodel": (), "onnx": ("tf2onnx", "onnxruntime"), "litert": ()}
+NEEDED = {"savedmodel": (), "onnx": ("tf2onnx", "onnxruntime"), "litert": (), "tfx": ()}
 
 
 def _needs(kind: str) -> None:
