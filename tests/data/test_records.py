@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from bench.core import UsageError
 from bench.data import load
 from bench.data.__main__ import app
-from bench.data.sources import tfrecords
+from bench.data.sources import record_schema, tfrecords
 from bench.spec import DataSpec
 
 
@@ -167,24 +167,125 @@ def test_a_folder_of_something_else_is_left_alone(folder, tmp_path):
     assert (other.exit_code, "is not empty" in other.stderr) == (2, True)
 
 
-def test_the_schema_is_that_of_the_examples(folder, tmp_path):
-    """Parsed with tensorflow-metadata, as TFX does it: each feature is in every example, once and of its type."""
-    prepared(folder, tmp_path / "out")
-    schema = text_format.Parse((tmp_path / "out/schema.pbtxt").read_text(), schema_pb2.Schema())
+def schema_of(out):
+    return text_format.Parse((out / "schema.pbtxt").read_text(), schema_pb2.Schema())
+
+
+def breaches(schema, examples):
+    """What examples have that a schema does not allow, in the words of the schema; TFX's own library says more."""
     kinds = {"BYTES": "bytes_list", "INT": "int64_list", "FLOAT": "float_list"}
-    wanted = {feature.name: kinds[schema_pb2.FeatureType.Name(feature.type)] for feature in schema.feature}
-    count = 0
-    for name in shards(tmp_path / "out"):
-        for record in tf.data.TFRecordDataset(str(tmp_path / "out" / name)):
-            features = tf.train.Example.FromString(record.numpy()).features.feature
-            assert {key: value.WhichOneof("kind") for key, value in features.items()} == wanted
-            assert all(len(getattr(value, wanted[key]).value) == 1 for key, value in features.items())
+    counted = dict.fromkeys((feature.name for feature in schema.feature), 0)
+    for features in examples:
+        for name in set(features) - set(counted):
+            yield name, "unknown"
+        for feature in schema.feature:
+            if feature.name not in features:
+                continue
+            counted[feature.name] += 1
+            value = features[feature.name]
+            if value.WhichOneof("kind") != kinds[schema_pb2.FeatureType.Name(feature.type)]:
+                yield feature.name, "type"
+                continue
+            values = list(getattr(value, value.WhichOneof("kind")).value)
+            if feature.HasField("shape") and len(values) != 1:
+                yield feature.name, "shape"
+            if feature.value_count.max and not feature.value_count.min <= len(values) <= feature.value_count.max:
+                yield feature.name, "count"
+            for kind in ("int_domain", "float_domain"):
+                domain = getattr(feature, kind)
+                if feature.HasField(kind) and not all(domain.min <= one <= domain.max for one in values):
+                    yield feature.name, "domain"
+            allowed = [one.encode() for one in feature.string_domain.value]
+            if allowed and not set(values) <= set(allowed):
+                yield feature.name, "domain"
+    for feature in schema.feature:
+        wanted = max(feature.presence.min_count, feature.presence.min_fraction * len(examples))
+        if counted[feature.name] < wanted:
+            yield feature.name, "presence"
+
+
+def test_the_schema_is_that_of_the_examples(folder, tmp_path):
+    """Parsed with tensorflow-metadata, as TFX does it: types, numbers and domains are those of every example."""
+    out = tmp_path / "out"
+    prepared(folder, out)
+    schema = schema_of(out)
+    for split in ("train", "val"):
+        examples = list(features_of(out, split))
+        assert not list(breaches(schema, examples))
+        for features in examples:
             image = tf.io.decode_image(features["image/encoded"].bytes_list.value[0])
             sides = [features[f"image/{side}"].int64_list.value[0] for side in ("height", "width", "channels")]
             assert image.shape.as_list() == sides == [20, 24, 3]
-            count += 1
-    assert count == 9
-    assert all(feature.presence.min_fraction == 1 for feature in schema.feature)
+    once = {feature.name for feature in schema.feature if feature.presence.min_fraction == 1}
+    assert once == {*record_schema.SCHEMA, "image/segmentation/class/void"}
+    without = [name for name, (_, _, domain) in record_schema.SCHEMA.items() if not domain]
+    assert without == ["image/filename"], "nothing in a schema says that a key is unique"
+
+
+def test_what_labels_hold_is_told_by_hand():
+    """Twelve pixels: three void, six of class 1, three of class 4; void is no part of the shares of classes."""
+    label = np.array([[255, 255, 255, 1], [1, 1, 1, 1], [1, 4, 4, 4]], np.uint8)
+    assert record_schema.label_statistics(label) == {
+        "image/segmentation/class/present": [1, 4],
+        "image/segmentation/class/fraction/1": [pytest.approx(6 / 9)],
+        "image/segmentation/class/fraction/4": [pytest.approx(3 / 9)],
+        "image/segmentation/class/void": [0.25],
+    }
+    nothing = record_schema.label_statistics(np.full((2, 2), 255, np.uint8))
+    assert nothing == {"image/segmentation/class/present": [], "image/segmentation/class/void": [1.0]}
+
+
+def test_the_schema_knows_ids_out_of_range_and_classes_that_may_not_get_lost(folder, tmp_path):
+    for key in ("k7", "k8"):  # the validation split has no tree
+        path = folder / f"masks/{key}.png"
+        label = np.asarray(Image.open(path)).copy()
+        label[label == 2] = 1
+        Image.fromarray(label).save(path)
+    prepared(folder, tmp_path / "out")
+    schema = schema_of(tmp_path / "out")
+    examples = list(features_of(tmp_path / "out", "val"))
+    assert not list(breaches(schema, examples))
+    named = {feature.name: feature for feature in schema.feature}
+    present = "image/segmentation/class/present"
+    assert (named[present].int_domain.max, named[present].int_domain.is_categorical) == (2, True)
+    assert [named[f"image/segmentation/class/fraction/{one}"].presence.min_count for one in range(3)] == [1, 1, 0]
+    examples[0][present].int64_list.value.append(77)
+    for features in examples:
+        del features["image/segmentation/class/fraction/1"]
+    assert list(breaches(schema, examples)) == [
+        (present, "domain"), ("image/segmentation/class/fraction/1", "presence")
+    ]  # fmt: skip
+
+
+def test_a_picture_of_a_kind_that_tensorflow_lacks_is_stored_as_png(folder, tmp_path):
+    (folder / "images/k7.jpg").unlink()
+    pixels = np.random.default_rng(3).integers(0, 256, (20, 24, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / "images/k7.tiff")
+    prepared(folder, tmp_path / "out")
+    first = next(features_of(tmp_path / "out", "val"))
+    assert first["image/format"].bytes_list.value[0] == b"png"
+    np.testing.assert_array_equal(tf.io.decode_png(first["image/encoded"].bytes_list.value[0]), pixels)
+
+
+def test_shards_without_statistics_are_read_and_not_mixed_with_new_ones(folder, tmp_path):
+    """As earlier versions wrote them: eight features, and a plan that does not say which layout."""
+    out = tmp_path / "out"
+    prepared(folder, out)
+    before = load(DataSpec(dataset="tfrecord", root=str(out)))
+    for path in sorted(out.glob("*.tfrecord")):
+        examples = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for example in examples:
+                for name in set(example.features.feature) - set(record_schema.SCHEMA):
+                    del example.features.feature[name]
+                writer.write(example.SerializeToString())
+    plan = json.loads((out / tfrecords.MANIFEST).read_text())
+    del plan["layout"]
+    (out / tfrecords.MANIFEST).write_text(json.dumps(plan))
+    assert load(DataSpec(dataset="tfrecord", root=str(out))).version == before.version
+    again = prepared(folder, out)
+    assert (again.exit_code, again.stderr.count("\n")) == (2, 1)
+    assert "holds shards of another version" in again.stderr
 
 
 def fault(out, **fields):

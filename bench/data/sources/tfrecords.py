@@ -1,8 +1,8 @@
 """Data sets in shards of tf.train.Example, in a form that a run, TFX and TensorFlow Data Validation read.
 
 Files: SPLIT-00000-of-00004.tfrecord (not compressed), `schema.pbtxt` (tensorflow-metadata), `classes.yaml`; an Examples
-artifact of TFX is read as it lies, too (shards.py). The features of an example are those of `SCHEMA`, named as in
-DeepLab's own data sets. Examples are read by position, so no shuffle buffer is needed. TensorFlow is imported when
+artifact of TFX is read as it lies, too (shards.py). The features of an example are those of
+`record_schema.py`. Examples are read by position, so no shuffle buffer is needed. TensorFlow is imported when
 records are read or written.
 """
 
@@ -12,9 +12,9 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -31,22 +31,15 @@ from bench.data.sources.examination import Classes, Faults, Pair
 from bench.data.sources.folder import checked, no_greys
 from bench.data.sources.layout import inside, root_of
 from bench.data.sources.public import Found, how_to_get, pets_code, pets_splits
+from bench.data.sources.record_schema import KINDS, label_statistics, schema_text
 from bench.data.sources.shards import expected, numbered, shards_of, unpacked
 
 if TYPE_CHECKING:
     from bench.spec import DataSpec
 
-SCHEMA = {
-    "image/encoded": ("BYTES", "the image in RGB and upright, as it was stored, or as PNG"),
-    "image/filename": ("BYTES", "its key, unique in the set"),
-    "image/format": ("BYTES", "jpeg, png, ..."),
-    "image/height": ("INT", "pixels, upright"),
-    "image/width": ("INT", "pixels, upright"),
-    "image/channels": ("INT", "3"),
-    "image/segmentation/class/encoded": ("BYTES", "class ids, PNG of 8 bits, 255 = void"),
-    "image/segmentation/class/format": ("BYTES", "png"),
-}
 MANIFEST = "prepared.json"
+LAYOUT = 2
+"""Of the examples. 1: without the statistics of labels; images as they were stored in any format."""
 
 
 class Fields(NamedTuple):
@@ -218,7 +211,7 @@ def write(dataset: Dataset, out: Path, per_shard: int) -> Iterator[int]:
         out.mkdir(parents=True, exist_ok=True)
         _claim(dataset, out, per_shard)
         (out / "classes.yaml").write_text(written(Classes(dataset.class_names, dataset.colors)), encoding="utf-8")
-        (out / "schema.pbtxt").write_text(schema_text())
+        (out / "schema.pbtxt").write_text(schema_text(dataset), encoding="utf-8")
         for name, split in dataset.splits.items():
             for number, shard in enumerate(shard_names(name, len(split), per_shard)):
                 positions = range(number * per_shard, min((number + 1) * per_shard, len(split)))
@@ -239,6 +232,7 @@ def _claim(dataset: Dataset, out: Path, per_shard: int) -> None:
         UsageError: the folder contains something else, another plan, or a damaged one.
     """
     plan = {
+        "layout": LAYOUT,
         "version": dataset.version,
         "per_shard": per_shard,
         "splits": {name: _content(split) for name, split in dataset.splits.items()},
@@ -253,6 +247,11 @@ def _claim(dataset: Dataset, out: Path, per_shard: int) -> None:
         found = json.loads(path.read_bytes())
     except ValueError:
         raise UsageError(f"{path}: damaged, so the content of the shards is unknown; name a new folder") from None
+    if isinstance(found, dict) and found.get("layout", 1) != LAYOUT:
+        raise UsageError(
+            f"{out} holds shards of another version of this project; they are still read, but not added to: name a new "
+            "folder"
+        )
     if found != plan:
         raise UsageError(
             f"{out} holds another set, or the same with other masks, order or shards; name a new or an empty folder"
@@ -286,30 +285,37 @@ def _example(split: Split, position: int) -> bytes:
     image, label = split.read(position)
     picture, kind = _picture(split, key, image)
     values = {
-        "image/encoded": picture,
-        "image/filename": key.encode(),
-        "image/format": kind.encode(),
-        "image/height": image.shape[0],
-        "image/width": image.shape[1],
-        "image/channels": 3,
-        "image/segmentation/class/encoded": _png(label),
-        "image/segmentation/class/format": b"png",
+        "image/encoded": [picture],
+        "image/filename": [key.encode()],
+        "image/format": [kind.encode()],
+        "image/height": [image.shape[0]],
+        "image/width": [image.shape[1]],
+        "image/channels": [3],
+        "image/segmentation/class/encoded": [_png(label)],
+        "image/segmentation/class/format": [b"png"],
+        **label_statistics(label),
     }
-    features = {
-        name: tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-        if isinstance(value, int)
-        else tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-        for name, value in values.items()
-    }
+    features = {name: _feature(value) for name, value in values.items()}
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def _feature(values: Sequence[int] | Sequence[float] | Sequence[bytes]) -> Any:
+    """Return values of one type as a feature. None are whole numbers: only a list of classes may be empty."""
+    import tensorflow as tf
+
+    if all(isinstance(value, int) for value in values):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+    if isinstance(values[0], float):
+        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
 
 
 def _picture(split: Split, key: str, image: np.ndarray) -> tuple[bytes, str]:
     """Return an encoded image and its format: the stored bytes if every decoder reads them alike, else PNG.
 
-    Other decoders ignore EXIF and do not convert grey to three channels.
+    Other decoders ignore EXIF and do not convert grey to three channels, and TensorFlow reads no TIFF.
     """
-    if split.stored and (kind := plain_format(stored := split.stored(key))):
+    if split.stored and (kind := plain_format(stored := split.stored(key))) in KINDS:
         return stored, kind
     return _png(image), "png"
 
@@ -318,17 +324,3 @@ def _png(array: np.ndarray) -> bytes:
     data = io.BytesIO()
     Image.fromarray(array).save(data, "png")
     return data.getvalue()
-
-
-def schema_text() -> str:
-    """Return `SCHEMA` as a tensorflow-metadata Schema in text form: each feature has one value in every example."""
-    from google.protobuf import text_format
-    from tensorflow_metadata.proto.v0 import schema_pb2
-
-    schema = schema_pb2.Schema()
-    for name, (kind, meaning) in SCHEMA.items():
-        feature = schema.feature.add(name=name, type=schema_pb2.FeatureType.Value(kind))
-        feature.annotation.comment.append(meaning)
-        feature.presence.min_fraction, feature.presence.min_count = 1.0, 1
-        feature.shape.dim.add(size=1)
-    return text_format.MessageToString(schema)
