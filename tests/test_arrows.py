@@ -27,6 +27,7 @@ MAY = {
     "bisection": {"core", "plan", "results", "revisions"},
     "versus": {"core", "execution", "plan", "results", "revisions", "spec"},
     "export": {"core", "data", "models", "prediction", "reports", "results", "spec"},
+    "audit": {"core", "data", "export", "results", "spec"},
     "study": {"core", "reports", "results"},
     "losses": set(),
     "models": set(),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bench.data.registry import load, names, version_here
     from bench.data.sheet import legend
     from bench.data.sources.catalog import entries
+    from bench.data.sources.tfrecords import write as write_shards
 else:
     from bench.core.lazy import face
 
