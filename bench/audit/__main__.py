@@ -49,9 +49,9 @@ def main(
     spec, confusion = checked_record(found, split.value, data_root)
     check_installed()
     prepare_process()
+    print(f"trial {found.trial.record.trial}, split {split.value}", flush=True)
     with tempfile.TemporaryDirectory(prefix="audit-") as folder:
         material = gathered(found, spec, confusion, split.value, Path(folder))
-        print(f"trial {found.trial.record.trial}, split {split.value}: {material.shards}", flush=True)
         asked = asked_of(len(material.names))
         counts = counted_by_tfma(material.model, material.shards, asked, len(material.names), Path(folder) / "tfma")
     try:

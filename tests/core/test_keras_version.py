@@ -12,6 +12,7 @@ from bench.core import check_rooms, prepare_process, settle_keras
 
 PROJECT = Path(__file__).resolve().parents[2]
 VARIABLE = "TF_USE_LEGACY_KERAS"
+PATH = os.pathsep.join([str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 @pytest.mark.parametrize("prepare", [settle_keras, prepare_process, check_rooms])
@@ -24,7 +25,7 @@ def test_the_variable_is_taken_from_this_process_and_its_children(monkeypatch, p
 def python(code, **variables):
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=240,
-        env={**os.environ, "PYTHONPATH": str(PROJECT), "CUDA_VISIBLE_DEVICES": "-1", **variables},
+        env={**os.environ, "PYTHONPATH": PATH, "CUDA_VISIBLE_DEVICES": "-1", **variables},
     )  # fmt: skip
 
 
