@@ -1,7 +1,7 @@
 """Data sets in shards of tf.train.Example, in a form that a run, TFX and TensorFlow Data Validation read.
 
-Files: SPLIT-00000-of-00004.tfrecord (not compressed), `schema.pbtxt` (tensorflow-metadata), `classes.yaml`; an Examples
-artifact of TFX is read as it lies, too (shards.py). The features of an example are those of
+Files: SPLIT-00000-of-00004.tfrecord (not compressed), `schema.pbtxt` (tensorflow-metadata), `classes.yaml`. An
+Examples artifact of TFX is read as it lies, too (shards.py). The features of an example are those of
 `record_schema.py`. Examples are read by position, so no shuffle buffer is needed. TensorFlow is imported when
 records are read or written.
 """
