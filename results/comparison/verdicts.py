@@ -14,6 +14,8 @@ from results.record import Record
 from results.statistics.gate import Change, Decision, changes, decide
 from results.table import VIEW_METRICS
 
+MANY_SEEDS = 100  # nobody trains more for one verdict
+
 _Pairs = Mapping[Key, Aligned]  # the cells that are judged together
 
 
@@ -145,6 +147,13 @@ def _mean(seeds: Seeds, metric: Metric) -> float:
     return float(values.mean() if metric.scale == "difference" else np.exp(np.log(values[values > 0]).mean()))
 
 
+def _needs(more: int) -> str:
+    """Say how many more seeds could decide; an estimate far beyond what anyone trains is not given to the last digit."""
+    if more > MANY_SEEDS:
+        return f"needs over {MANY_SEEDS} more seeds"
+    return f"needs {more} more seed{'s' if more > 1 else ''}"
+
+
 def _row(
     pair: Aligned,
     key: Key,
@@ -162,11 +171,7 @@ def _row(
     low, high = sorted((shown(one.low), shown(one.high)))
     more, reason = decision.more_seeds, ""
     if decision.verdict == "inconclusive":
-        reason = (
-            f"needs {more} more seed{'s' if more > 1 else ''}"
-            if more
-            else "no noise estimate: at least 2 seeds are needed"
-        )
+        reason = _needs(more) if more else "no noise estimate: at least 2 seeds are needed"
     reason = "; ".join(filter(None, [reason, remarks(pair, view, name)]))
     return ComparisonRow(
         cell, pair.label, view, name, decision.verdict, reason, means[0], means[1], one.seeds, shown(one.estimate), low,

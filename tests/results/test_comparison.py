@@ -114,6 +114,18 @@ def test_one_more_seed_is_one(tmp_path):
     assert (row.verdict, row.more_seeds, row.reason) == ("inconclusive", 1, "needs 1 more seed")
 
 
+def test_more_seeds_than_anyone_trains_are_not_counted(tmp_path):
+    """Two pairs of seeds, a tenth apart, against a margin of 0.01."""
+    runs = [
+        made.made_run(tmp_path / name, {"ce": {i: (0.5 + sign * 0.05 * (-1) ** i, 40.0) for i in range(2)}})
+        for name, sign in (("b", 1), ("h", -1))
+    ]
+    rules = margins.Margins(metrics={"miou": {"scale": "difference", "better": "higher", "margin": 0.01}})
+    (row,) = results.compare(*runs, rules).rows
+    assert row.more_seeds > 100
+    assert row.reason == "needs over 100 more seeds"
+
+
 def test_less_than_one_image_per_second_is_a_speed(tmp_path):
     runs = [
         made.made_run(tmp_path / name, {"ce": {start + i: (0.7, speed * (1 + 0.001 * i)) for i in range(3)}})
