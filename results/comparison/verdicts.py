@@ -148,7 +148,7 @@ def _mean(seeds: Seeds, metric: Metric) -> float:
 
 
 def _needs(more: int) -> str:
-    """Say how many more seeds could decide; an estimate far beyond what anyone trains is not given to the last digit."""
+    """Say how many more seeds could decide. An estimate beyond what anyone trains has no digits to be read."""
     if more > MANY_SEEDS:
         return f"needs over {MANY_SEEDS} more seeds"
     return f"needs {more} more seed{'s' if more > 1 else ''}"
