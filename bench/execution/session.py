@@ -25,6 +25,7 @@ from bench.plan import (
     GridRequest,
     Machine,
     Plan,
+    Until,
     checks,
     dry_run,
     longest_first,
@@ -271,10 +272,11 @@ def _kept(folder: RunFolder, request: RunRequest, policy: FailurePolicy) -> resu
         )
     grid = folder.grid()
     if asked != UntilRequest():
-        until = read_until(asked.words or "decided", None, asked.max_seeds, asked.budget)
-        campaign.check_same(
-            kept, campaign.planned(replace(grid, until=until), _margin(), asked.against, policy), folder.path
-        )
+        # What the request does not say is as it was, whether the command or the grid file said it.
+        until = read_until(asked.words, Until.of(kept.plan), asked.max_seeds, asked.budget)
+        against = asked.against or kept.against or None
+        again = campaign.planned(replace(grid, until=until), _margin(), against, policy)
+        campaign.check_same(kept, again, folder.path)
     campaign.check_same(kept, replace(kept, cells={cell.spec.cell: cell.label for cell in grid.cells}), folder.path)
     return kept
 

@@ -72,6 +72,15 @@ class Until(BaseModel):
         first, last = self.seeds
         return sequential.Plan(question, self.margin.get("miou", margin), first, last, self.alpha, trials, hours)
 
+    @classmethod
+    def of(cls, plan: sequential.Plan) -> Until:
+        """Return the block that asks for a plan."""
+        budget = plan.budget if plan.hours is None else f"{plan.hours}h"
+        return cls(
+            question=plan.question, margin={"miou": plan.margin}, seeds=(plan.first, plan.last), alpha=plan.alpha,
+            budget=budget,
+        )  # fmt: skip
+
 
 def _amounts(budget: int | str | None) -> tuple[int | None, float | None]:
     """Return a budget as (trials, hours), one of which is None."""

@@ -6,8 +6,8 @@ import pytest
 
 import results
 from bench.core import UsageError
-from bench.execution import FailurePolicy, campaign
-from bench.plan import Until
+from bench.execution import FailurePolicy, RunFolder, RunRequest, UntilRequest, campaign, session
+from bench.plan import GridRequest, Until, make, this_machine
 from bench.plan import grid as grids
 from results.statistics.sequential import Look, Out, Plan
 
@@ -105,3 +105,21 @@ def test_news_are_what_the_last_look_added():
         "Left out after 2 seeds: focal (2.1 points below dice at least)", "2 cells go on after 2 seeds",
     ]  # fmt: skip
     assert [*campaign.news(first, first, decision)] == []
+
+
+BLOCK = GRID + "until: {question: best, margin: {miou: 0.02}, seeds: [3, 8], alpha: 0.1, budget: 20}\n"
+
+
+def test_a_resumed_run_may_repeat_what_its_file_asked_and_may_not_change_it(tmp_path):
+    path = tmp_path / "g.yaml"
+    path.write_text(BLOCK)
+    plan = make(GridRequest(grid=str(path), gpus_per_trial=0), [this_machine()], None)
+    decision = campaign.planned(plan.grid, 0.005, None, FailurePolicy())
+    assert (decision.plan.margin, decision.plan.budget) == (0.02, 20)
+    folder = RunFolder.create(tmp_path, "r", decision.plain(), plan, {})
+    for same in (UntilRequest(), UntilRequest("decided"), UntilRequest("best within 2 points", 8, "20 trials")):
+        assert session._kept(folder, RunRequest(until=same), FailurePolicy()) == decision
+    for other in (UntilRequest("best within 1 point"), UntilRequest("groups"), UntilRequest(None, 9),
+                  UntilRequest("decided", None, "2h")):  # fmt: skip
+        with pytest.raises(UsageError, match="its plan was fixed before the first trial"):
+            session._kept(folder, RunRequest(until=other), FailurePolicy())

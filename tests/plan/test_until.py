@@ -49,6 +49,13 @@ def test_bad_words_are_refused_in_one_line(asked, why):
     assert "\n" not in str(refused.value)
 
 
+def test_a_block_and_its_plan_are_one_another():
+    for asked in (plan("decided"), plan("groups within 0.7 points", most=7, budget="0.5h"), plan("best", budget="80")):
+        assert Until.of(asked).plan(0.001, against=False) == asked
+    release = plan("decided", against=True)
+    assert Until.of(release).plan(0.001, against=True) == release
+
+
 def test_a_question_and_a_release_belong_together():
     with pytest.raises(UsageError, match="--until release: needs --against RELEASE"):
         plan("release")
