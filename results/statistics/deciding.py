@@ -6,6 +6,7 @@ its own: a noisy cell is not lent the others' smaller error. What was learnt of 
 stays. Arrays have a first axis of R grids, so that `bench.perf.sequential` simulates with the code that decides.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -140,37 +141,65 @@ def look_release(steps: np.ndarray, state: State, z_alarm: float, z_ok: float, m
     return Seen(after, none.astype(int), shown, shown - down, shown + up, none)
 
 
-def look_groups(y: np.ndarray, state: State, z: float, margin: float) -> Seen:
+Steps = Callable[[np.ndarray], np.ndarray]
+"""The boundary of a look by the number of cells that may still equal another one, shapes (R,)."""
+
+
+def look_groups(y: np.ndarray, state: State, z: Steps, margin: float) -> Seen:
     """Tell pairs apart. A cell stops once all its pairs with running cells are told apart, or surely within the margin.
+
+    The boundary steps down: it is that of the cells which have a pair that is not told apart, those that have stopped
+    among them. Before the first wrong call these are all cells that equal another one, or more. So a wrong call needs
+    the range of equal cells, no more than those of the boundary, to pass it at some look, which has chance alpha.
 
     Args:
         y: scores, shape (R, k, n); NaN where a trial gave none.
         state: what earlier looks have left.
         z: the boundary of this look.
         margin: difference that does not matter; 0 for none.
+
+    Source: Holm (1979), for the steps.
     """
     found = fit(y, state.running)
     variance, df = _pooled(found, state)
-    cells = y.shape[1]
+    grids, cells, _ = y.shape
     measured = state.running & (found.counts > 0)
     means = np.where(measured, found.means, 0.0)
     both = measured[:, :, None] & measured[:, None, :] & ~np.eye(cells, dtype=bool)
     gap = means[:, :, None] - means[:, None, :]
-    half = t_value(z, df)[:, None, None] * np.stack(
-        [_error(found, variance, df, np.full(len(y), other)) for other in range(cells)], 2
-    )
-    apart = state.apart | (both & (np.abs(gap) > half))
+    error = np.stack([_error(found, variance, df, np.full(grids, other)) for other in range(cells)], 2)
+    half = t_value(z(np.full(grids, cells)), df)[:, None, None] * error
+    apart = _told_apart(np.where(both, np.abs(gap) / error, -np.inf), state.apart, z, df)
     alike = both & (np.abs(gap) + half < margin)
     still = (both & ~apart & ~alike).any(2)
     stopped = state.running & ~still
     squares, free = _without(y, state, found, stopped)
     after = State(state.running & still, np.where(stopped, 1, state.verdict), squares, free, apart)
-    rows, leader = np.arange(len(y)), np.where(measured, means, -np.inf).argmax(1)
-    behind, width = gap[rows, leader], half[rows, leader]
+    rows, leader = np.arange(grids), np.where(measured, means, -np.inf).argmax(1)
+    behind, width, told = gap[rows, leader], half[rows, leader], apart[rows, leader]
     width[rows, leader] = 0.0
-    estimate, low, high = (np.where(measured, one, np.nan) for one in (behind, behind - width, behind + width))
-    at_most = np.where(measured & ~apart[rows, leader], width - behind, 0.0).max(1).clip(min=0.0)
+    low = np.where(told, np.maximum(behind - width, 0.0), behind - width)
+    estimate, low, high = (np.where(measured, one, np.nan) for one in (behind, low, behind + width))
+    at_most = np.where(measured & ~told, width - behind, 0.0).max(1).clip(min=0.0)
     return Seen(after, leader, estimate, low, high, at_most)
+
+
+def _told_apart(t: np.ndarray, apart: np.ndarray, z: Steps, df: np.ndarray) -> np.ndarray:
+    """Return the pairs told apart, step by step: those so far, and those whose t-value passes the boundary.
+
+    Args:
+        t: shape (R, k, k); minus infinity for pairs that are not tested.
+        apart: shape (R, k, k), told apart by earlier looks.
+        z: the boundary of this look.
+        df: shape (R,).
+    """
+    same = np.eye(t.shape[1], dtype=bool)
+    while True:
+        open_ = (~apart & ~same).any(2).sum(1)
+        more = ~apart & (t > t_value(z(np.maximum(open_, 2)), df)[:, None, None])
+        if not more.any():
+            return apart
+        apart = apart | more
 
 
 def _pooled(found: Fit, state: State) -> tuple[np.ndarray, np.ndarray]:

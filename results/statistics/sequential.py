@@ -17,6 +17,7 @@ are told apart (groups). The boundary: `boundaries`; the tests: `deciding`; by s
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -45,6 +46,8 @@ class Plan:
         alpha: chance of error, 0 to 1.
         budget: most trials; None for no limit.
         hours: device-hours after which no further round begins; None for no limit.
+        metrics: number of metrics that are judged side by side, each by such a plan; the chance of any false alarm is
+            alpha over all of them (release).
     """
 
     question: Question = "best"
@@ -54,6 +57,7 @@ class Plan:
     alpha: float = ALPHA
     budget: int | None = None
     hours: float | None = None
+    metrics: int = 1
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ def boundary(plan: Plan, cells: int) -> tuple[float, ...]:
     Raises:
         ValueError: the plan lies outside of the table; one line.
     """
-    return _deviates(_KIND[plan.question], plan, cells)
+    return _deviates(_KIND[plan.question], plan, cells * plan.metrics)
 
 
 def _deviates(kind: str, plan: Plan, cells: int) -> tuple[float, ...]:
@@ -268,8 +272,13 @@ class Tests:
         if plan.question == "best":
             return deciding.look_best(y, state, self._z[at])
         if plan.question == "groups":
-            return deciding.look_groups(y, state, self._z[at], plan.margin)
+            return deciding.look_groups(y, state, partial(self._pairs, at), plan.margin)
         return deciding.look_release(y, state, self._z[at], self._ok[at], np.full(y.shape[1], plan.margin))
+
+    def _pairs(self, at: int, cells: np.ndarray) -> np.ndarray:
+        """Return the boundary of a look by the number of cells, shapes (R,). Only numbers that occur are looked up."""
+        numbers, places = np.unique(cells, return_inverse=True)
+        return np.array([boundary(self._plan, int(number))[at] for number in numbers])[places]
 
     def over(self, seen: Seen) -> np.ndarray:
         """Return which of the R grids are decided, shape (R,)."""

@@ -223,6 +223,44 @@ def test_groups_end_when_every_pair_is_settled():
     assert found.apart == (("c0", "c1"), ("c0", "c2"), ("c1", "c2"))
 
 
+def test_pairs_are_told_apart_in_steps():
+    """The third cell is far off. The other two are then a pair of two cells, whose boundary is below that of three.
+
+    Their distance lies between the two boundaries: the interval of all cells, cut at zero, would hold zero.
+    """
+    wiggle = np.array([[1.0, -1.0, 0.5, -0.5, 0.0], [-0.8, 1.1, -0.1, 0.3, -0.5], [0.2, 0.3, -0.9, 0.6, -0.2]])
+    variance = blocks.fit(wiggle[None], np.ones((1, 3), bool))
+    error = np.sqrt(max(2 * variance.squares[0] / variance.df[0], variance.own[0, :2].sum()) / 5)
+    two, three = (
+        float(boundaries.t_value(boundaries.constant("pairs", cells, 5, 5), variance.df[0])) for cells in (2, 3)
+    )
+    gap = error * (two + three) / 2
+    found = look(Plan("groups", 0.0, 5, 5), grid(wiggle + np.array([[gap], [0.0], [-1000.0]])))
+    assert found.apart == (("c0", "c1"), ("c0", "c2"), ("c1", "c2"))
+    assert found.intervals["c1"].low == 0.0
+    near = look(Plan("groups", 0.0, 5, 5), grid(wiggle + np.array([[0.98 * error * two], [0.0], [-1000.0]])))
+    assert near.apart == (("c0", "c2"), ("c1", "c2"))
+    lone = look(Plan("groups", 0.0, 5, 5), grid(wiggle + np.array([[gap], [0.0], [gap / 2]])))
+    assert ("c0", "c1") not in lone.apart, "no step without a first one"
+
+
+@pytest.mark.parametrize("sizes", [(2, 1, 1, 1, 1, 1), (4, 3)], ids=str)
+def test_steps_keep_the_promise_where_some_cells_are_equal(sizes):
+    grids = 1200
+    assert simulation.partly_equal(sizes, grids) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / grids)
+
+
+def test_a_ratio_of_trials_by_hand():
+    """Plans that decide 40, 60 and 80 % in 10, 20 and 30 trials: 70 % take 25, a quarter of 100."""
+    shares, trials = np.array([[0.4], [0.6], [0.8]]).repeat(20, 1), np.array([[10.0], [20.0], [30.0]]).repeat(20, 1)
+    found = simulation.ratio(np.full(20, 0.7), shares, trials, 100)
+    assert (found.value, found.error) == (pytest.approx(0.25), pytest.approx(0.0))
+    assert simulation.ratio(np.full(20, 0.73), shares, trials, 100, less=0.03).value == pytest.approx(0.25)
+    assert np.isnan(simulation.ratio(np.full(20, 0.9), shares, trials, 100).value)
+    half = np.where(np.arange(20) % 2, 0.6, 0.8)  # each group of grids has one kind: a jackknife over ten
+    assert simulation.ratio(half, shares, trials, 100).error == pytest.approx(np.sqrt(0.9 * 10) * 0.05 / 9, rel=0.01)
+
+
 @pytest.mark.parametrize("question", ["best", "release", "groups"])
 def test_what_is_simulated_is_what_decides(question):
     y = np.stack([made(seed) for seed in range(30)])
