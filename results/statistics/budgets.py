@@ -23,7 +23,7 @@ class BudgetWorth:
     Attributes:
         share: the budget as a share of the converged training, 0 to 1.
         tau: Kendall's tau-b of the means with those at convergence, -1 to 1; NaN with fewer than two methods.
-        low, high: its bootstrap interval over seeds; NaN with one seed.
+        low, high: its bootstrap interval over seeds; NaN with one seed, or if all methods have equal scores.
         pairs: number of pairs of methods.
         verdicts: number of verdicts of the budget.
         held: how many of them convergence repeats.
@@ -101,7 +101,8 @@ def _means(both: _Both, place: int) -> np.ndarray:
 
 
 def _interval(both: _Both, level: float, draws: int, seed: int) -> tuple[float, float]:
-    """Return the percentiles of tau over samples of the seeds; NaN with fewer than two methods or seeds."""
+    """Return the percentiles of tau over samples of the seeds; NaN with fewer than two methods or seeds, or without a
+    sample in which methods differ."""
     counts = [len(first) for first, _ in both.values()]
     if len(both) < 2 or min(counts) < 2:
         return math.nan, math.nan
@@ -115,7 +116,11 @@ def _interval(both: _Both, level: float, draws: int, seed: int) -> tuple[float, 
         )
         for place in (0, 1)
     )
-    low, high = np.nanquantile(_taus(early, final), [(1 - level) / 2, (1 + level) / 2])
+    taus = _taus(early, final)
+    defined = taus[~np.isnan(taus)]
+    if not defined.size:  # in no sample do the methods differ
+        return math.nan, math.nan
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 

@@ -51,6 +51,18 @@ def test_the_interval_is_that_of_the_seeds():
     assert math.isnan(open_.share_turned)
 
 
+@pytest.mark.filterwarnings("error")
+def test_methods_of_equal_scores_have_no_tau_and_no_interval():
+    alike = {"a": {0: 0.5, 1: 0.6}, "b": {0: 0.5, 1: 0.6}}
+    row = worth({0.1: alike, 1.0: {"a": {0: 0.7, 1: 0.8}, "b": {0: 0.6, 1: 0.7}}})[0]
+    assert np.isnan([row.tau, row.low, row.high]).all()
+    assert (row.pairs, row.verdicts) == (1, 0)
+    # Of a sample with one seed alone the methods are equal: it has no tau, and the others count.
+    early = {"a": {0: 0.5, 1: 0.7}, "b": {0: 0.5, 1: 0.6}}
+    row = worth({0.1: early, 1.0: {"a": {0: 0.7, 1: 0.8}, "b": {0: 0.6, 1: 0.7}}})[0]
+    assert (row.tau, row.low, row.high) == (1, 1, 1)
+
+
 def test_what_a_budget_lacks_is_left_out_of_its_row():
     early = {**scores(a=0.5, b=0.4), "c": {7: 0.9}}
     row = worth({0.1: early, 1.0: scores(a=0.7, b=0.6, c=0.5)})[0]
