@@ -37,6 +37,7 @@ CACHE_VARIABLE = "SEGMENTATION_BENCH_CACHE"
 ROOMS = ("bench", "losses", "models", "results", "reports")
 PACKAGES = (
     "tensorflow", "keras", "keras-cv", "tensorflow-addons", "ray", "numpy", "pandas", "opencv-python-headless",
+    "pillow",
 )  # fmt: skip
 
 AUGMENTATION_VERSION = 2
@@ -47,8 +48,12 @@ AUGMENTATION_VERSION = 2
 
 MADE_BY = (
     "code", "python", "tensorflow", "keras", "keras_cv", "tensorflow_addons", "augmentation", "opencv_python_headless",
+    "pillow",
 )  # fmt: skip
-"""Entries of `describe` that the numbers of a trial depend on."""
+"""Entries of `describe` that the numbers of a trial depend on.
+
+Pillow decodes and scales the pictures. Its versions round differently: 13.0 scales columns first if a picture is tall.
+"""
 
 
 def check_rooms() -> None:

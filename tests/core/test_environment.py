@@ -60,11 +60,11 @@ def test_a_copy_of_the_project_is_told_its_commit(monkeypatch):
 def test_a_record_says_what_made_the_pixels():
     """A part of `MADE_BY`, so that a trial of other pixels is never taken for one of these."""
     import cv2
+    import PIL
 
     said = environment.describe()
     assert said["augmentation"] == environment.AUGMENTATION_VERSION
     assert said["opencv_python_headless"].startswith(cv2.__version__)
-    assert environment.differences({**said, "augmentation": 1}, environment.made_by()) == ["augmentation"]
-    assert environment.differences({**said, "opencv_python_headless": "4.5"}, environment.made_by()) == [
-        "opencv_python_headless"
-    ]
+    assert said["pillow"] == PIL.__version__
+    for name, other in {"augmentation": 1, "opencv_python_headless": "4.5", "pillow": "9.0"}.items():
+        assert environment.differences({**said, name: other}, environment.made_by()) == [name]

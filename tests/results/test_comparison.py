@@ -384,6 +384,19 @@ def test_an_interrupted_record_makes_no_difference_between_environments(base, tm
     assert results.compare(base, head).differences == {}
 
 
+def test_another_pillow_and_one_that_older_records_do_not_name_are_told(base, tmp_path):
+    old, new = (
+        made.made_run(tmp_path / version, numbers(5), machine=made.MACHINE | {"pillow": version})
+        for version in ("12.3.0", "13.0.0")
+    )
+    across = results.compare(old, new)
+    assert across.differences == {"pillow": ("12.3.0", "13.0.0")}
+    assert not any(row.verdict == "not comparable" for row in across.rows if row.metric == "miou")
+    assert "pillow" in markdown.render(document(across, figures=False))
+    assert results.compare(base, new).differences["pillow"][1] == "13.0.0"
+    assert results.compare(new, new).differences == {}
+
+
 def test_a_page_names_a_release_and_not_its_folder_and_says_why_90_percent():
     release = results.locate("0.1.0") / "losses"
     page = markdown.render(document(results.compare(release, release), figures=False))
