@@ -6,7 +6,6 @@ A cost never changes, so it is kept in the user's cache folder, under a hash of 
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import json
 import os
@@ -18,9 +17,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
-import models
 import results
-from bench.core import UsageError, cache_folder, hash_of, machine_cores, own_code, package_versions, prepare_process
+from bench.core import UsageError, cache_folder, machine_cores, own_code, prepare_process
+from bench.spec import own_names, structure
 from models import Cost, ModelSpec
 
 
@@ -48,7 +47,7 @@ def costs(wanted: Iterable[Sized], progress: Callable[[int, int], object] = lamb
     missing = [one for one in distinct if one not in found]
     if missing:
         workers = min(len(missing), machine_cores(), 4)
-        own = [name for one in missing for name in _own(one.model)]
+        own = [name for one in missing for name in own_names(one.model)]
         told = (own, own_code.places())
         progress(0, len(missing))
         with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_prepare, initargs=told) as pool:
@@ -79,7 +78,7 @@ def measured(one: Sized, batch: int) -> Speed:
     Raises:
         UsageError: the model cannot be built or cannot take its image.
     """
-    told = (_own(one.model), own_code.places())
+    told = (own_names(one.model), own_code.places())
     with ProcessPoolExecutor(1, get_context("spawn"), initializer=_prepare, initargs=told) as pool:
         try:
             return pool.submit(_measure, one, batch).result()
@@ -89,21 +88,8 @@ def measured(one: Sized, batch: int) -> Speed:
 
 def _path(one: Sized) -> Path:
     """Return the file of a model's cost in the cache."""
-    model = one.model.model_dump(mode="json", exclude={"weights"})
-    own = [own_code.source(name).digest for name in _own(one.model)]
-    text = json.dumps([model, *one[1:], package_versions(), _source(), *own], sort_keys=True)
+    text = json.dumps([structure(one.model), *one[1:]])
     return cache_folder() / "costs" / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
-
-
-def _own(model: ModelSpec) -> list[str]:
-    """Return the names in a model that mean code of the user's own."""
-    return [name for name in (model.backbone, model.head) if own_code.is_own(name)]
-
-
-@functools.cache
-def _source() -> str:
-    """Return a hash of the code that builds models and counts their cost."""
-    return hash_of(Path(models.__file__).parent.rglob("*.py"))
 
 
 def _kept(one: Sized) -> Cost | None:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from bench.spec.availability import check_available
     from bench.spec.base import identity
     from bench.spec.fields import assign, fields_of, parse
+    from bench.spec.model_identity import own_names, structure
     from bench.spec.settings import as_settings
     from bench.spec.trial_spec import DataSpec, LossSpec, Placement, TrainSpec, TrialSpec, initial_weights
     from bench.spec.views import ViewSpec

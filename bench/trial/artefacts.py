@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 from PIL import Image
 
 import results
@@ -24,7 +23,7 @@ def save(prepared: Prepared, reported: Reported, folder: Path, facts: Facts) -> 
             save_weights(prepared, reported, folder, facts)
         try:
             with facts.timer.part("pictures"):
-                save_pictures(prepared, folder, facts)
+                save_pictures(prepared, reported, folder, facts)
         except Exception:  # an image that cannot be read any more costs the images, not the scores
             traceback.print_exc()
 
@@ -38,12 +37,12 @@ def save_weights(prepared: Prepared, reported: Reported, folder: Path, facts: Fa
         facts.artefacts.append(_artefact(folder, path, "checkpoint", {"epoch": reported.epoch}))
 
 
-def save_pictures(prepared: Prepared, folder: Path, facts: Facts) -> None:
+def save_pictures(prepared: Prepared, reported: Reported, folder: Path, facts: Facts) -> None:
     """Write evenly spaced images of the validation split, their truth and their prediction as PNG, for the report."""
-    split = prepared.dataset.splits["val"]
-    count = min(len(split), prepared.spec.eval.pictures)
-    wanted = np.unique(np.linspace(0, len(split) - 1, count).round().astype(int)).tolist()
-    predicted = prepared.evaluator.predict(prepared.evaluation["val"], set(wanted)) if wanted else {}
+    split, wanted = prepared.dataset.splits["val"], prepared.pictured
+    predicted = reported.scores.predictions
+    if not predicted and wanted:  # an earlier attempt scored these weights
+        predicted = prepared.evaluator.predict(prepared.evaluation["val"], wanted)
     (folder / "pictures").mkdir(exist_ok=True)
     for order, index in enumerate(wanted):
         image, label = split.read(index)

@@ -64,7 +64,7 @@ def of_history(history: TrainingHistory) -> Checkpoint:
     arrays = {"best": state.pop("best_weights") or []}
     for name in _SCORES:
         scores = state[name]
-        values = dataclasses.asdict(scores) if scores else {}
+        values = dataclasses.asdict(dataclasses.replace(scores, predictions={})) if scores else {}
         arrays[name] = [value for value in values.values() if isinstance(value, np.ndarray)]
         state[name] = {key: value for key, value in values.items() if not isinstance(value, np.ndarray)}
     return Checkpoint(state, arrays)
@@ -83,5 +83,5 @@ def _scores(values: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> Any:
     """Return `Scores` from its plain values and its arrays, or None if there are no values."""
     if not values:
         return None
-    of_arrays = [field.name for field in dataclasses.fields(Scores) if "ndarray" in str(field.type)]
+    of_arrays = [field.name for field in dataclasses.fields(Scores) if field.type == "np.ndarray"]
     return Scores(**{**values, **dict(zip(of_arrays, arrays, strict=True))})

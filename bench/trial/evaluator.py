@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -31,6 +31,8 @@ class Scores:
         images: number of images N.
         seconds: of the pass.
         published: numbers of `bench.trial.legacy_iou`; None if they are not asked for.
+        predictions: label maps of the images that were asked for, by index: uint8 (H, W), at each label's own size. A
+            checkpoint does not hold them.
     """
 
     confusion: np.ndarray
@@ -40,6 +42,7 @@ class Scores:
     images: int
     seconds: float
     published: Mapping[str, float] | None = None
+    predictions: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     def as_dict(self, class_names: tuple[str, ...] = ()) -> dict[str, Any]:
         """Return a row of the record's `views` without view and split. IoU, Dice and accuracy are in 0..1 or NaN.
@@ -102,24 +105,27 @@ class Evaluator:
         """Return an evaluator of another model of the same trial, with the same loss, strategy and signs of life."""
         return Evaluator(model, self._loss, self._classes, self._strategy, self._as_published, self._alive, sized)
 
-    def __call__(self, dataset: tf.data.Dataset) -> Scores:
+    def __call__(self, dataset: tf.data.Dataset, wanted: Collection[int] = ()) -> Scores:
         """Score one pass over a split.
 
         Args:
             dataset: finite batches of `bench.data.pipeline.evaluation`.
+            wanted: indices of the images whose predictions the scores shall hold.
 
         Raises:
             AssertionError: an image was scored twice or not at all.
         """
         started = time.perf_counter()
-        wanted = ("index", "confusion", "boundary", "labelled", *(["overlaps"] if self._as_published else []))
-        parts: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
+        names = ("index", "confusion", "boundary", "labelled", *(["overlaps"] if self._as_published else []))
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
+        predictions: dict[int, np.ndarray] = {}
         loss = 0.0
         for outcome in self._outcomes(dataset):
             for name, found_so_far in parts.items():
                 found_so_far.append(outcome[name].numpy())
             # The mean of a batch is over its labelled images; filler images do not count.
             loss += float(outcome["loss"].numpy().mean()) * int(parts["labelled"][-1].sum())
+            predictions |= _predictions(outcome, wanted)
         seconds = time.perf_counter() - started
         found = {name: np.concatenate(values) for name, values in parts.items()}
         index = found["index"]
@@ -135,20 +141,18 @@ class Evaluator:
             images=len(in_order),
             seconds=seconds,
             published=legacy_iou.metrics(found["overlaps"][in_order], confusion) if self._as_published else None,
+            predictions=predictions,
         )
 
     def warm(self, dataset: tf.data.Dataset) -> None:
         """Trace and run one batch, so that the time of the next pass contains no tracing. Cheap if traced already."""
         next(self._outcomes(dataset))
 
-    def predict(self, dataset: tf.data.Dataset, wanted: set[int]) -> dict[int, np.ndarray]:
+    def predict(self, dataset: tf.data.Dataset, wanted: Collection[int]) -> dict[int, np.ndarray]:
         """Return the predicted label maps of the images with these indices: uint8 (H, W), at each label's own size."""
         found: dict[int, np.ndarray] = {}
         for outcome in self._outcomes(dataset):
-            for row, index in enumerate(outcome["index"].numpy().tolist()):
-                if index in wanted:
-                    height, width = outcome["label_size"][row].numpy()
-                    found[index] = outcome["prediction"][row, :height, :width].numpy()
+            found |= _predictions(outcome, wanted)
         return found
 
     def _outcomes(self, dataset: tf.data.Dataset) -> Iterator[dict[str, tf.Tensor]]:
@@ -211,6 +215,16 @@ class Evaluator:
             _pad_like(at_model_size, logits),
             _pad_like(tf.cast(prediction, tf.uint8), label),
         )
+
+
+def _predictions(outcome: Mapping[str, tf.Tensor], wanted: Collection[int]) -> dict[int, np.ndarray]:
+    """Return the label maps, by index, of those images of a batch that are wanted."""
+    found: dict[int, np.ndarray] = {}
+    for row, index in enumerate(outcome["index"].numpy().tolist() if wanted else []):
+        if index in wanted:
+            height, width = outcome["label_size"][row].numpy()
+            found[index] = outcome["prediction"][row, :height, :width].numpy()
+    return found
 
 
 def _pad_like(labels: tf.Tensor, like: tf.Tensor) -> tf.Tensor:

@@ -45,7 +45,7 @@ def score_validation(prepared: Prepared) -> Scores:
         UsageError: no pixel of the split has a label, so that the trial would measure nothing.
     """
     share_statistics(prepared.training_model, prepared.strategy)
-    scores = prepared.evaluator(prepared.evaluation["val"])
+    scores = prepared.evaluator(prepared.evaluation["val"], prepared.pictured)
     if not scores.confusion.any():
         raise UsageError(
             f"{prepared.dataset.name}: nothing was measured, because no pixel of the split val has a label; give it "

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 import models
@@ -57,6 +58,13 @@ class Prepared:
     def classes(self) -> int:
         """The number of classes."""
         return len(self.dataset.class_names)
+
+    @property
+    def pictured(self) -> list[int]:
+        """The evenly spaced images of the validation split that the report shows, by index."""
+        images = len(self.dataset.splits["val"])
+        shown = np.linspace(0, images - 1, min(images, self.spec.eval.pictures))
+        return np.unique(shown.round().astype(int)).tolist()
 
     def batches(self, steps: int, first: int = 0) -> tf.data.Dataset:
         """Return the global training batches of the steps from `first` up to, but not including, `steps`."""

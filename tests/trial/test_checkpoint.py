@@ -1,5 +1,6 @@
 """What a training goes on from: the loss scale of float16 is part of it. Whole trainings: tests/faults."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from bench.core import Checkpoint, keras_version, read_checkpoint
 from bench.spec import TrainSpec
 from bench.trial import checkpoint, make_variables, optimizers
+from bench.trial.evaluator import Scores
+from bench.trial.monitor import TrainingHistory
 from bench.trial.optimizers import Adam
 
 INPUT = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
@@ -90,3 +93,11 @@ def test_averages_are_reached_through_a_loss_scale(policy):
     assert not np.array_equal(model.get_weights()[0], kernels[-1])
     assert (model.get_weights()[0] <= kernels.max(0) + 1e-6).all()
     assert (model.get_weights()[0] >= kernels.min(0) - 1e-6).all()
+
+
+def test_scores_go_on_without_their_label_maps():
+    scores = Scores(np.eye(2, dtype=int), np.eye(2, dtype=int), np.array([0.5]), 0.25, 1, 2.0)
+    shown = dataclasses.replace(scores, predictions={0: np.zeros((2, 3), np.uint8)})
+    found = checkpoint.history_of(checkpoint.of_history(TrainingHistory(best_scores=shown, last_scores=scores)))
+    assert (found.best_scores.predictions, found.last_scores.predictions) == ({}, {})
+    assert found.best_scores.as_dict() == scores.as_dict()

@@ -189,10 +189,14 @@ def test_label_maps_are_of_the_images_that_are_wanted():
     evaluator = Evaluator(Fixed(), _loss(), 3, tf.distribute.OneDeviceStrategy("CPU:0"))
     found = evaluator.predict(_batches(5, 3), {0, 3})
     assert sorted(found) == [0, 3]
+    kept = evaluator(_batches(5, 3), {0, 3}).predictions
+    assert sorted(kept) == [0, 3]
+    assert evaluator(_batches(5, 3)).predictions == {}
     images = np.concatenate([batch["image"] for batch in _batches(5, 1)])
     for index, labels in found.items():
         assert labels.dtype == np.uint8
         np.testing.assert_array_equal(labels, images[index, ..., 0])
+        np.testing.assert_array_equal(labels, kept[index])
     void = _batches(5, 3).map(
         lambda batch: {**batch, "label": tf.fill(tf.shape(batch["label"]), tf.constant(255, tf.uint8))}
     )
