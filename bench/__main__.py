@@ -14,7 +14,7 @@ from bench import __version__
 from bench.core import cli, nearest
 
 COMMANDS = (
-    "init", "run", "trial", "list", "data", "report", "compare", "versus", "bisect", "history", "site",
+    "init", "run", "status", "trial", "list", "data", "report", "compare", "versus", "bisect", "history", "site",
     "publish", "predict", "export", "audit", "check-loss", "score", "scaling", "budget", "study", "perf",
 )  # fmt: skip
 """In the order of their use. Each is the module `bench.NAME`, with `_` for `-`."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench import watching
 from bench.core import (
     EXIT_INCOMPLETE,
     EXIT_INCONCLUSIVE,
@@ -107,6 +108,9 @@ def main(
     track: Annotated[
         list[Track] | None, typer.Option(help="Track the run with this service as well; repeatable.")
     ] = None,
+    notify: Annotated[
+        str | None, typer.Option(metavar="URL", help="Post one line of JSON to this URL when the run has ended.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show cells and placement; train nothing.")] = False,
     resume: Annotated[
         Path | None,
@@ -135,9 +139,10 @@ def main(
         what=what, address=address, max_concurrent=max_concurrent, out=out, name=name, policy=policy,
         track=tuple(track or ()), changed=changed.value, until=UntilRequest(until, max_seeds, budget, against),
         dry_run=dry_run,
-        command=cli.typed("bench.run"),
+        command=cli.typed("bench.run", without=("--notify",)),
     )  # fmt: skip
-    frontend = session.Frontend(console, _report, _ask if sys.stdin.isatty() else None)
+    ended = watching.notifier(notify, _warn) if notify else None
+    frontend = session.Frontend(console, _report, _ask if sys.stdin.isatty() else None, ended)
     return EXIT[session.resume(resume, request, frontend) if resume else session.start(request, frontend)]
 
 
@@ -153,6 +158,10 @@ def _until(text: str | None) -> list[str]:
     if not metric or not value:
         raise UsageError(f"--until-metric {text}: expected METRIC=VALUE, e.g. miou=0.6")
     return [f"train.until={{{metric}: {value}}}"]
+
+
+def _warn(what: str) -> None:
+    console.print(f"warning: {what}", style="yellow", soft_wrap=True)
 
 
 def _ask(what: str) -> bool:

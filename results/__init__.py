@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from results.comparison.comparing import compare
     from results.comparison.margins import Margins
     from results.comparison.types import TRIALS, VERDICTS, Comparison, ComparisonRow, Side, Verdict
-    from results.counting import counted, counted_devices
+    from results.counting import counted, counted_devices, duration, time_range
     from results.decision import Decision, decision_of, validation_miou
     from results.lines import History, Line, Point, Step, cell_history, distinct_names
     from results.recipe import PublishedScore, Recipe, splits_of

@@ -21,6 +21,7 @@ MAY = {
     "plan": {"core", "spec", "data", "losses", "models", "results"},
     "trial": {"core", "spec", "data", "losses", "models", "results"},
     "execution": {"core", "spec", "plan", "results"},
+    "watching": {"core", "execution", "results"},
     "prediction": {"core", "spec", "data", "models", "results"},
     "scoring": {"core", "data", "results", "spec", "trial"},
     "revisions": {"core", "plan", "results", "spec", "trial"},
@@ -39,7 +40,7 @@ BENCH_ROOMS = tuple(path.name for path in sorted((HOME / "bench").iterdir()) if 
 EVERYBODY = ("bench.core.lazy", "bench.core.suggestions", "bench.core.faults")
 FREE = ("commands", "perf")  # these may import every room
 ONLY_RAY = "bench/execution/ray_tune.py"
-LIGHT = ("report", "compare", "publish", "history", "list", "run", "bisect", "site", "budget")
+LIGHT = ("report", "status", "compare", "publish", "history", "list", "run", "bisect", "site", "budget")
 LIGHT_COMMANDS = {f"bench/{command}.py" for command in LIGHT}
 HEAVY = {"tensorflow", "keras", "keras_cv", "ray"}
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import functools
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,10 +62,18 @@ def command(function: Callable[..., int]) -> Callable[..., None]:
     return run
 
 
-def typed(module: str) -> str:
-    """Return the command line as it was typed, for a command that is the module `bench.NAME`."""
+def typed(module: str, without: Collection[str] = ()) -> str:
+    """Return the command line as it was typed.
+
+    Args:
+        module: of the command, `bench.NAME`.
+        without: options that are left out with their values, because these may hold secrets.
+    """
     by_name = {"segbench": ["segbench"], "__main__.py": ["python", "-m", "bench"]}
-    return shlex.join([*by_name.get(Path(sys.argv[0]).name, ["python", "-m", module]), *sys.argv[1:]])
+    words = [
+        word for before, word in pairwise(sys.argv) if before not in without and word.partition("=")[0] not in without
+    ]
+    return shlex.join([*by_name.get(Path(sys.argv[0]).name, ["python", "-m", module]), *words])
 
 
 def app(function: Callable[..., None]) -> Typer:

@@ -14,6 +14,7 @@ import contextlib
 import io
 import logging
 import os
+import platform
 import secrets
 import shutil
 import signal
@@ -126,6 +127,7 @@ class Node:
 Listener = Callable[[Event], None]
 Ask = Callable[[], Sequence[str]]
 """A function that names the jobs to run next; none at the end."""
+Tick = Callable[[], None]
 _joined = False  # whether the cluster was started by others, perhaps on several machines
 _own: Path | None = None  # the folder of an embedded cluster
 _followed: dict[str, _Follower] = {}  # by experiment: Tune pickles callbacks, and a live display cannot be pickled
@@ -393,6 +395,7 @@ def run(
     listener: Listener,
     retries: int = 0,
     ask: Ask | None = None,
+    tick: Tick | None = None,
 ) -> None:
     """Run all jobs, or those that are asked for, to their end. A job that fails does not affect the others.
 
@@ -405,6 +408,7 @@ def run(
         retries: further attempts at a job that ended in a way that may not repeat (see `End.may_pass`).
         ask: names the jobs to run next, in their order; it is called again once all of them have ended, until it names
             none. None to run all.
+        tick: called in this process every `LOOK_SECONDS` or so, also while nothing happens.
 
     Raises:
         KeyboardInterrupt: Ctrl-C. Running workers end with the cluster.
@@ -415,7 +419,7 @@ def run(
     except OSError as error:
         raise StorageLost(f"{_own}: can no longer be written: {error.strerror}") from error
     experiment = f"trials-{os.getpid()}"
-    follower = _followed[experiment] = _Follower(jobs, listener, ask)
+    follower = _followed[experiment] = _Follower(jobs, listener, ask, tick)
 
     by_name = {job.name: job for job in jobs}
     work = tune.with_parameters(_work, jobs={job.name: asdict(job) for job in jobs}, folder=os.getcwd())
@@ -461,7 +465,7 @@ def _work(config: dict[str, Any], jobs: dict[str, dict[str, Any]], folder: str) 
     """Supervise the process that runs the job, from the worker that holds its devices."""
     job = jobs[config["job"]]
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # Ray's processes block it; a trial must not
-    tune.report({"message": {"event": "started", "pid": os.getpid()}})
+    tune.report({"message": {"event": "started", "pid": os.getpid(), "host": platform.node()}})
     if job["gpus"]:
         gpu_memory.await_memory(job["log"])
 
@@ -570,8 +574,11 @@ class _Stranded(tune.Stopper):
 class _Follower:
     """Passes events on to the listener, and knows which jobs are left and which run."""
 
-    def __init__(self, jobs: Sequence[Job], listener: Listener, ask: Ask | None = None) -> None:
+    def __init__(
+        self, jobs: Sequence[Job], listener: Listener, ask: Ask | None = None, tick: Tick | None = None
+    ) -> None:
         self._jobs, self._listener, self._ask = {job.name: job for job in jobs}, listener, ask
+        self._tick = tick
         self._left = {} if ask else dict(self._jobs)
         self._queue: list[str] = []
         self._running: set[str] = set()
@@ -603,6 +610,8 @@ class _Follower:
         if now - self._looked < LOOK_SECONDS:
             return False
         self._looked = now
+        if self._tick:
+            self._tick()
         left = self._left.values()
         if self._running or not left or any(n.cpus >= j.cpus and n.gpus >= j.gpus for n in _nodes() for j in left):
             self._since = None

@@ -126,6 +126,11 @@ class RunFolder:
         except ValueError as error:
             raise UsageError(str(error)) from None
 
+    def begin(self) -> None:
+        """Write into the manifest that the run goes on, also if it had ended before."""
+        if self.manifest().get("status") != "running":
+            self.finish("running")
+
     def finish(self, status: str) -> None:
         """Write the status of the run into its manifest: "complete", "incomplete" or "interrupted"."""
         self._write("run.json", json.dumps({**self.manifest(), "status": status}, indent=2) + "\n")

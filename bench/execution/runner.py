@@ -17,7 +17,9 @@ from bench.execution import ray_tune
 from bench.execution.failure_policy import FailurePolicy, Trial, shrunk
 from bench.execution.interim_report import InterimReports
 from bench.execution.progress import ProgressView
+from bench.execution.progress_file import ProgressFile
 from bench.execution.run_folder import RunFolder
+from bench.execution.standing import Standing
 from bench.execution.supervisor import End
 from bench.execution.tracking import Tracking
 from bench.plan import Cell, Plan
@@ -94,18 +96,20 @@ class TrialRunner:
 
     def leave_out(self, trials: Sequence[str]) -> None:
         """Take trials that will not be asked for out of the live view."""
-        self._view.leave_out(trials)
+        self._standing.leave_out(trials)
         self._interim.leave_out(trials)
 
     def _schedule(self, trials: Sequence[Trial], finished: int, ask: Asking | None = None) -> None:
         self._trials = {name: (cell, spec) for name, cell, spec in trials}
         self._started.clear()
-        epochs = max(spec.train.epochs for _, _, spec in trials)
         jobs = [self._job(*trial) for trial in trials]
         for name in () if ask else self._trials:
             self._specify(name)
-        lasted = [record.clocks.total_s for record in self._run.complete() if record.clocks.total_s]
-        with ProgressView(list(self._trials), epochs, self._console, finished, lasted) as self._view:
+        lasted = [(record.cell, record.clocks.total_s) for record in self._run.complete() if record.clocks.total_s]
+        planned = {name: (spec.cell, spec.train.epochs) for name, _, spec in trials}
+        self._standing = Standing(planned, lasted)
+        self._file = ProgressFile(self._run.path, self._standing)
+        with ProgressView(self._standing, self._console, finished) as self._view:
             self._tracking, patience = self._tracked(trials), None
             self._interim = self._reports(trials)
             try:
@@ -116,6 +120,7 @@ class TrialRunner:
                     listener=self._hear,
                     retries=self._policy.retries,
                     ask=ask and (lambda: self._named(ask)),
+                    tick=self._file.write,
                 )
             except KeyboardInterrupt as stop:
                 patience = LAST_SECONDS
@@ -124,6 +129,7 @@ class TrialRunner:
                         self._record(name, "interrupted", type(stop).__name__, str(stop) or "stopped by the user")
                 raise
             finally:
+                self._file.close()
                 self._interim.close(patience)
                 self._tracking.close(patience)
 
@@ -190,11 +196,12 @@ class TrialRunner:
             if event.job not in self._started:
                 self._clear(event.job)
             self._started[event.job] = _now()
-            self._view.started(event.job)
+            self._standing.started(event.job)
         elif event.kind == "message":
-            self._view.message(event.job, event.data)
+            self._standing.message(event.job, event.data)
         elif event.kind == "retried":
             assert event.end is not None
+            self._standing.retried(event.job)
             self._view.note(f"{event.job}: {event.end.message}; it is retried")
         elif event.kind == "waits":
             assert event.end is not None
@@ -236,7 +243,7 @@ class TrialRunner:
             message = record.error.message if record.error else "no reason recorded"
             note = f"{message} (log: {self._run.trial(name) / results.LOG})"
         self._tracking.ended(name, record.status == "ok")
-        self._view.ended(name, record.status, note)
+        self._view.ended(name, record.status, self._standing.ended(name, record.status), note)
         self._interim.ended(name)
 
     def _record(self, name: str, status: str, kind: str, message: str, signal: str | None = None) -> None:

@@ -66,11 +66,13 @@ class Frontend:
         report: writes tables and report of a run's folder and tells who won, and returns whether it could. It is given
             the command that finishes the run; None if it is complete.
         ask: see `resumption.Ask`; None if there is nobody to ask.
+        ended: called with the run's folder once a session with trials is over, however it ended; it raises nothing.
     """
 
     console: Console
     report: Callable[[Path, str | None], bool]
     ask: resumption.Ask | None = None
+    ended: Callable[[Path], None] | None = None
 
 
 def start(request: RunRequest, frontend: Frontend) -> Outcome:
@@ -179,10 +181,26 @@ def execute(
         address: of the Ray cluster, for the command that resumes the run.
         decision: what the run has to decide; None for a fixed number of seeds.
     """
-    from bench.execution.runner import TrialRunner  # imports Ray
+    try:
+        folder.begin()
+        if decision is not None:
+            return _decide(plan, folder, policy, frontend, track, address, decision)
+        return _run(plan, folder, policy, frontend, track, address)
+    finally:
+        if frontend.ended:
+            frontend.ended(folder.path)
 
-    if decision is not None:
-        return _decide(plan, folder, policy, frontend, track, address, decision)
+
+def _run(
+    plan: Plan,
+    folder: RunFolder,
+    policy: FailurePolicy,
+    frontend: Frontend,
+    track: Sequence[str],
+    address: str | None,
+) -> Outcome:
+    """Run the missing trials of a fixed number of seeds, and of a search before them; then have the report written."""
+    from bench.execution.runner import TrialRunner  # imports Ray
 
     console, again = frontend.console, resume_command(folder.path, address)
 

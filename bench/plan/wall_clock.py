@@ -7,7 +7,6 @@ the backward pass is measured.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
@@ -44,7 +43,7 @@ class TimeEstimate:
 
     def __str__(self) -> str:
         source = f"from {results.counted(self.records, 'earlier trial')} here" if self.records else "first run here"
-        return f"about {_range(self.least, self.most)} ({source})"
+        return f"about {results.time_range(self.least, self.most)} ({source})"
 
 
 def time_estimate(
@@ -130,21 +129,3 @@ def _at_a_time(plan: Plan, nodes: Iterable[Machine]) -> int:
     """Return how many trials run at a time."""
     possible = plan.concurrent or sum(node.gpus for node in nodes) // max(1, plan.gpus)
     return max(1, min(possible, len(plan.trials)))
-
-
-def _range(least: float, most: float) -> str:
-    """Return a range of seconds in the unit that suits its end, to two digits.
-
-    >>> _range(41, 78), _range(370, 705), _range(5000, 10300), _range(60, 60)
-    ('41 to 78 s', '6.1 to 12 min', '1.3 to 2.9 h', '60 s')
-    """
-    unit, size = ("s", 1.0) if most < 90 else ("min", 60.0) if most < 5400 else ("h", 3600.0)
-    low, high = _rounded(least / size, math.floor), _rounded(most / size, math.ceil)
-    return f"{low:g} {unit}" if low == high else f"{low:g} to {high:g} {unit}"
-
-
-def _rounded(value: float, to_whole: object) -> float:
-    """Return a positive number with two significant digits, rounded by `math.floor` or `math.ceil`."""
-    assert callable(to_whole)
-    digits = 1 - math.floor(math.log10(value)) if value > 0 else 0
-    return to_whole(round(value * 10**digits, 6)) / 10**digits

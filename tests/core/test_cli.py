@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from bench.core import cli
 from bench.execution.progress import ProgressView
+from bench.execution.standing import Standing
 
 HOME = Path(__file__).resolve().parents[2]
 ODD = ["[unlabeled]", "lane [/right]", "[/]", "[red]x[/]", ":cat:", "[0]", "a\\[b]"]
@@ -37,10 +38,11 @@ def test_text_comes_out_as_it_is(text):
 def test_the_live_view_shows_names_as_they_are(text):
     for terminal in (False, True):
         out = io.StringIO()
-        with ProgressView([text], 1, cli.console(file=out, width=200, force_terminal=terminal)) as view:
-            view.started(text)
+        standing = Standing({text: ("", 1)})
+        with ProgressView(standing, cli.console(file=out, width=200, force_terminal=terminal)) as view:
+            standing.started(text)
             view.note(text)
-            view.ended(text, "crashed", text)
+            view.ended(text, "crashed", standing.ended(text, "crashed"), text)
         assert out.getvalue().count(text) >= 3
 
 

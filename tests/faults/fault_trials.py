@@ -36,6 +36,7 @@ def worker(payload, emit):
     behaviour = "wait" if behaviour == f"wait at {payload['spec']['seed']}" else behaviour
     emit({"event": "step", "epoch": 1, "step": 1, "loss": 1.0})
     if behaviour == "wait":
+        print("the trial waits", flush=True)
         time.sleep(600)
     if behaviour == "kill":
         os.kill(os.getpid(), signal.SIGKILL)

@@ -12,6 +12,7 @@ from bench.execution import RunFolder
 from bench.execution.failure_policy import shrunk
 from bench.execution.progress import ProgressView
 from bench.execution.resumption import grow
+from bench.execution.standing import Standing
 from bench.plan import GridRequest, Local, default_precision, make, merge_grids, why_unplaceable
 from bench.spec import parse
 
@@ -177,8 +178,8 @@ def test_a_driver_that_does_not_answer_is_told_and_has_no_gpus(tmp_path, monkeyp
 
 def test_errors_are_shown_as_they_are_not_as_markup():
     out = io.StringIO()
-    with ProgressView(["a"], 1, Console(file=out)) as view:
-        view.ended("a", "crashed", "Unknown device [/device:GPU:1], shape=[batch, 3]")
+    with ProgressView(Standing({"a": ("", 1)}), Console(file=out)) as view:
+        view.ended("a", "crashed", 1.0, "Unknown device [/device:GPU:1], shape=[batch, 3]")
         view.note("[/x]")
     assert "Unknown device [/device:GPU:1], shape=[batch, 3]" in out.getvalue()
     assert "[/x]" in out.getvalue()
