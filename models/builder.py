@@ -52,7 +52,7 @@ def build_training(spec: ModelSpec, num_classes: int, *, seed: int | None = None
         from models.reference import MULTIPLE, reference  # here, not above: importing KerasCV takes seconds
 
         padded = PadToMultiple(MULTIPLE, dtype="float32", name="padding")(scaled(image, row_of(spec.backbone)))
-        stock = reference(_weighted(spec), num_classes, spec.low_level_channels, spec.batch_norm_momentum)
+        stock = reference(_weighted(spec), num_classes, spec.low_level_channels, spec.momentum)
         logits = CropLike(dtype="float32", name="logits")([stock(padded), image])
     else:
         # Smaller images would leave nothing of the deepest maps of backbones that pad as Caffe did.
@@ -81,7 +81,7 @@ def build_encoder(spec: ModelSpec) -> keras.Model:
     row, backbone = row_of(spec.backbone), _weighted(spec)
     strides = (4, 32, *([16] if spec.auxiliary_weight else []))
     levels = keras.Model(backbone.input, feature_maps(backbone, row, strides))
-    dense = with_output_stride(levels, spec.output_stride, spec.batch_norm_momentum, spec.sync_batch_norm)
+    dense = with_output_stride(levels, spec.output_stride, spec.momentum, spec.sync_batch_norm)
     return for_any_size(dense, row, strides, BACKBONE)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -66,9 +66,10 @@ class ModelSpec(BaseModel):
     auxiliary_weight: float = Field(0.0, ge=0, le=1, json_schema_extra={"neutral": 0.0})
     """Weight of the loss of a second, fully convolutional head at the backbone's stride 16 (Zhao et al. 2017, arXiv
     1612.01105, with 0.4). The model has it in training only; 0: there is none."""
-    batch_norm_momentum: float = Field(0.9, ge=0, lt=1)
+    batch_norm_momentum: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = 0.9
     """Share of the running statistics that a step keeps, in backbone, ASPP and decoder. Keras's 0.99 takes hundreds
-    of steps to forget the initial values, and evaluation uses these statistics."""
+    of steps to forget the initial values, and evaluation uses these statistics. `auto`: 1 - 1 / n, where n is a
+    twentieth of the steps of the training, at least 5 and at most 100; the cell has the number."""
     sync_batch_norm: bool = Field(False, json_schema_extra={"neutral": False})
     """Batch normalisation takes its statistics over the images of all replicas (Peng et al. 2018, arXiv
     1711.07240)."""
@@ -85,6 +86,16 @@ class ModelSpec(BaseModel):
             "head": HEADS,
         }
         return _choice(str(info.field_name), value, known[info.field_name])
+
+    @field_validator("batch_norm_momentum", mode="before")
+    @classmethod
+    def _share_or_auto(cls, value: Any) -> Any:
+        try:
+            if value == "auto" or 0 <= float(value) < 1:
+                return value
+        except (TypeError, ValueError):
+            pass
+        raise ValueError(f"must be at least 0 and below 1, or auto, got {value!r}")
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelSpec:
@@ -115,6 +126,17 @@ class ModelSpec(BaseModel):
 
     def _set(self, name: str) -> bool:
         return bool(getattr(self, name) != type(self).model_fields[name].default)
+
+    @property
+    def momentum(self) -> float:
+        """The momentum of batch normalisation as a number.
+
+        Raises:
+            ValueError: it is `auto`, which only the spec of a trial, with its number of steps, makes a number.
+        """
+        if isinstance(self.batch_norm_momentum, str):
+            raise ValueError("batch_norm_momentum 'auto' needs a number of steps, which a model alone has not")
+        return self.batch_norm_momentum
 
     @property
     def rates(self) -> tuple[int, int, int]:

@@ -19,14 +19,14 @@ class Outcome:
     Attributes:
         recipe: the recipe.
         reached: mIoU on its split; None if that was not scored.
-        val: mIoU on the validation split.
+        val: mIoU on the validation split; None if that was trained on.
         lacking: what of the data set was not there, such as "62 of 233 images of test"; empty if all was.
         cpu_hours: of all trials; NaN if a record does not say.
     """
 
     recipe: results.Recipe
     reached: Interval | None
-    val: Interval
+    val: Interval | None
     lacking: tuple[str, ...]
     cpu_hours: float
 
@@ -49,11 +49,12 @@ def outcome(run: results.Run, summary: Summary) -> Outcome | None:
     judged = {
         part: wanted for part, wanted in recipe.images.items() if {"train", recipe.split} & {*results.splits_of(part)}
     }
+    scores: dict[str, Interval | None] = {"test": summary.test.get(best.key), summary.split: best.interval}
     spent = [one.record.clocks.cpu_s for one in run.trials]
     return Outcome(
         recipe,
-        summary.test.get(best.key) if recipe.split == "test" else best.interval,
-        best.interval,
+        scores.get(recipe.split),
+        scores.get("val"),
         tuple(f"{here[part]} of {wanted} images of {part}" for part, wanted in judged.items() if here[part] < wanted),
         math.nan if None in spent else sum(one or 0.0 for one in spent) / 3600,
     )
@@ -73,10 +74,12 @@ def in_a_line(found: Outcome) -> str:
     if found.lacking:
         parts = " and ".join(found.lacking)
         scores = [f"{_score(found.reached)} on that part of {split}"] if found.reached and split == "test" else []
-        reached = ", ".join([*scores, f"{_score(found.val)} on val"])
+        scores += [f"{_score(found.val)} on val"] if found.val else []
+        reached = ", ".join(scores)
         return f"Not beside the published figures, because only {parts} were there: reached {reached}, {hours}."
     if found.reached is None:
-        return f"Not beside the published figures, because {split} was not scored: reached {_score(found.val)} on val."
+        reached = f": reached {_score(found.val)} on val" if found.val else ""
+        return f"Not beside the published figures, because {split} was not scored{reached}."
     reached = f"reached {_score(found.reached)}, {hours}"
     if not recipe.published:
         return f"No published figure is known for {recipe.title}: reached {_score(found.reached)} on {split}, {hours}."

@@ -80,11 +80,12 @@ def _texts(record: results.Record, tuned: bool) -> dict[str, str]:
         "backbone's weights": _weights(model),
         "output stride": _plain(model, "output_stride"),
         "head": _head(model),
+        "batch normalisation": _normalisation(model),
         "loss": _loss(loss),
         "own code": ", ".join(f"{name} {digest}" for name, digest in _section(spec, "own_code").items()),
         "data set": _data(record, data),
-        "images": _images(record),
-        "size": _size(data),
+        "images": _images(record, data),
+        "size": _size(data, train),
         "augmentation": _plain(data, "augment"),
         "batch": _plain(train, "batch_size"),
         "training": _training(train),
@@ -119,6 +120,13 @@ def _head(model: Mapping[str, Any]) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def _normalisation(model: Mapping[str, Any]) -> str:
+    momentum, over_replicas = model.get("batch_norm_momentum"), model.get("sync_batch_norm")
+    if momentum is None:
+        return ""
+    return f"momentum {momentum:g}" + (", over all replicas" if over_replicas else "")
+
+
 def _loss(loss: Mapping[str, Any]) -> str:
     parts = [f"{key}={plain(value)}" for key, value in _section(loss, "params").items()]
     parts += ["calibrated"] if loss.get("calibrated") else []
@@ -133,21 +141,29 @@ def _data(record: results.Record, data: Mapping[str, Any]) -> str:
     return f"{record.dataset.name}, {results.counted(classes, 'class', 'classes')}"
 
 
-def _images(record: results.Record) -> str:
+def _images(record: results.Record, data: Mapping[str, Any]) -> str:
     images = record.dataset.images if record.dataset else {}
-    return ", ".join(f"{count} {split}" for split, count in images.items())
+    counts = ", ".join(f"{count} {split}" for split, count in images.items())
+    return f"{counts}; val is trained on, too" if data.get("train_on") == "trainval" else counts
 
 
-def _size(data: Mapping[str, Any]) -> str:
+def _size(data: Mapping[str, Any], train: Mapping[str, Any]) -> str:
     size, crop = data.get("size"), data.get("crop")
-    return "" if not size else f"longest side {size} px" + (f", crops of {crop} px" if crop else "")
+    if not size:
+        return ""
+    smaller = "".join(
+        f"{side} px up to {100 * share:g} % of the steps, then " for share, side in train.get("smaller_crops") or ()
+    )
+    return f"longest side {size} px" + (f", crops of {smaller}{crop} px" if crop else "")
 
 
 def _training(train: Mapping[str, Any]) -> str:
     epochs, steps = train.get("epochs"), train.get("steps_per_epoch")
     if not (epochs and steps):
         return ""
-    frozen = ", backbone frozen" if train.get("freeze") == "backbone" else ""
+    share = train.get("freeze_for", 1)
+    frozen = "" if share == 1 else f" for {100 * share:g} % of them"
+    frozen = f", backbone frozen{frozen}" if train.get("freeze") == "backbone" else ""
     until = "".join(f", or until {metric} {value:g}" for metric, value in (train.get("until") or {}).items())
     return f"{results.counted(epochs, 'epoch')} × {steps} steps = {epochs * steps} steps{until}{frozen}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,38 @@ class Split:
         return dataclasses.replace(self, keys=tuple(self.keys[i] for i in order), present=present, pixels=pixels)
 
 
+def joined(parts: Mapping[str, Split]) -> Split:
+    """Return the samples of several splits of one data set as one split, in order. Keys get the name of their split."""
+    homes = {f"{name}/{key}": (split, key) for name, split in parts.items() for key in split.keys}
+    splits = [*parts.values()]
+
+    def reader(key: str) -> Pair:
+        split, own = homes[key]
+        return split.reader(own)
+
+    def stored(key: str) -> bytes:
+        split, own = homes[key]
+        assert split.stored
+        return split.stored(own)
+
+    versions = [split.version for split in splits]
+    return Split(
+        keys=tuple(homes),
+        reader=reader,
+        version=" ".join(versions) if all(versions) else "",
+        stored=stored if all(split.stored for split in splits) else None,
+        background=splits[0].background,
+        present=_stacked([split.present for split in splits]),
+        pixels=_stacked([split.pixels for split in splits]),
+    )
+
+
+def _stacked(known: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """Return arrays (N, ...) one after another; None if one is not known."""
+    found = [array for array in known if array is not None]
+    return np.concatenate(found) if len(found) == len(known) else None
+
+
 @dataclasses.dataclass(frozen=True)
 class Dataset:
     """A checked data set.
@@ -97,6 +129,14 @@ class Dataset:
         background = names.index("background") if "background" in names else 0
         splits = {name: dataclasses.replace(split, background=background) for name, split in self.splits.items()}
         return dataclasses.replace(self, splits=splits)
+
+    def training(self, names: Sequence[str]) -> Split:
+        """Return the split that is trained on: one of the data set, or several joined.
+
+        Args:
+            names: of its parts, such as ("train",) or ("train", "val").
+        """
+        return self.splits[names[0]] if len(names) == 1 else joined({name: self.splits[name] for name in names})
 
     def described(self) -> dict[str, Any]:
         """Return the section of a record that tells of the data set."""

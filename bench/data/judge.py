@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -14,17 +14,21 @@ from results import counted
 _NAMES = 10  # names per line
 
 
-def judged(dataset: Dataset) -> Dataset:
+def judged(dataset: Dataset, trained: Sequence[str] = ("train",)) -> Dataset:
     """Return the data set with a note on classes that are scored but never trained.
 
     A split is not checked if its classes are unknown without reading its images.
+
+    Args:
+        dataset: all splits.
+        trained: names of the splits that are trained on.
 
     Raises:
         UsageError: a split has no labelled pixel, or labelled pixels of one class only.
     """
     for name, split in dataset.splits.items():
         _refuse(dataset, name, split)
-    return dataclasses.replace(dataset, notes=(*dataset.notes, *_never_trained(dataset)))
+    return dataclasses.replace(dataset, notes=(*dataset.notes, *_never_trained(dataset, trained)))
 
 
 def _refuse(dataset: Dataset, name: str, split: Split) -> None:
@@ -45,18 +49,19 @@ def _remedy(name: str) -> str:
     return f"{remedy}, or leave the split out" if name == "test" else remedy
 
 
-def _never_trained(dataset: Dataset) -> tuple[str, ...]:
-    """Return one note per split that has classes which the training split lacks."""
-    trained = _classes(dataset.splits, "train")
-    if trained is None:
+def _never_trained(dataset: Dataset, on: Sequence[str]) -> tuple[str, ...]:
+    """Return one note per split that has classes which the splits that are trained on lack."""
+    known = [classes for name in on if (classes := _classes(dataset.splits, name)) is not None]
+    if len(known) < len(on):
         return ()
+    trained, lack = np.any(known, axis=0), "train lacks" if len(on) == 1 else f"{' and '.join(on)} lack"
     notes = []
     for name in dataset.splits:
         present = _classes(dataset.splits, name)
         if present is not None and (only := np.flatnonzero(present & ~trained)).size:
             names = shortened(f"{dataset.class_names[index]} (id {index})" for index in only)
             notes.append(
-                f"{dataset.name}: {name} has classes that train lacks, so their IoU stays 0 and lowers mIoU: {names}; "
+                f"{dataset.name}: {name} has classes that {lack}, so their IoU stays 0 and lowers mIoU: {names}; "
                 "move some of these images to train"
             )
     return tuple(notes)

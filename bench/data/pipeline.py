@@ -7,6 +7,7 @@ resampled by nearest neighbour, never blended. TensorFlow is imported when a tf.
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -164,6 +165,12 @@ class Crops:
         self.weigh = weigher(spec.pixel_weights, self.labels(), split.background)
         # Batches of two epochs may be computed at the same time.
         self.order: Callable[[int], np.ndarray] = functools.lru_cache(maxsize=4)(self._order)
+
+    def of_side(self, crop: int) -> Crops:
+        """Return the same stream with crops of another side, in pixels. Both share the decoded images."""
+        other = copy.copy(self)
+        other.crop = crop
+        return other
 
     def labels(self) -> Iterator[np.ndarray]:
         """Yield all training labels at the training scale, uint8 (H, W) each."""

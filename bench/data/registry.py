@@ -49,7 +49,13 @@ def load(spec: DataSpec) -> Dataset:
         dataset = dataset.with_background()
     from bench.data.judge import judged
 
-    return judged(dataset.limited({"train": spec.train_limit, "val": spec.val_limit, "test": spec.test_limit}))
+    if "val" in spec.trained and "test" not in dataset.splits:
+        raise UsageError(
+            f"{dataset.name}: data.train_on trainval leaves nothing to score, because there is no split test; "
+            "set it to train, or add a split test"
+        )
+    limits = {"train": spec.train_limit, "val": spec.val_limit, "test": spec.test_limit}
+    return judged(dataset.limited(limits), spec.trained)
 
 
 def version_here(section: dict[str, Any]) -> tuple[str, str | None]:

@@ -45,8 +45,10 @@ def check_inputs(grid: Grid, code: Path | None = None) -> dict[DataSpec, Dataset
         code: folder in which a run keeps the user's own code; None before there is a run.
 
     Raises:
-        UsageError: code, weights or a data set are missing or do not fit.
+        UsageError: code, weights or a data set are missing or do not fit, or the grid chooses by a split that a cell is
+            trained on.
     """
+    _check_choices(grid)
     check_own_code((cell.spec for cell in grid.cells), code)
     labels: dict[tuple[str, str], str] = {}
     for cell in grid.cells:
@@ -60,6 +62,24 @@ def check_inputs(grid: Grid, code: Path | None = None) -> dict[DataSpec, Dataset
         for spec, dataset in found.items():
             recipes.check(grid.recipe, spec, dataset)
     return found
+
+
+def _check_choices(grid: Grid) -> None:
+    """Refuse a grid that chooses by the validation split, or compares on it, where cells are trained on it.
+
+    Raises:
+        UsageError: names the first such cell.
+    """
+    inside = [cell.label for cell in grid.cells if "val" in cell.spec.data.trained]
+    if not inside:
+        return
+    why = f"cell {inside[0]!r}: data.train_on trainval leaves no val"
+    if grid.search:
+        raise UsageError(f"{why} to choose {grid.search.field} by; search with train, then set the value that it chose")
+    if grid.until:
+        raise UsageError(f"{why} to decide by; take a fixed number of seeds")
+    if len(inside) < len(grid.cells):
+        raise UsageError(f"{why} to compare it with the others on; set it in all cells, or run it by itself")
 
 
 def _loaded(grid: Grid, spec: DataSpec) -> Dataset:

@@ -13,7 +13,7 @@ import results
 from bench.core import describe
 from bench.plan.grid import Grid
 from bench.plan.placement import Machine, Plan
-from bench.spec import DataSpec, TrialSpec
+from bench.spec import DataSpec, TrialSpec, share_of_pixels
 
 if TYPE_CHECKING:
     from bench.data import Dataset
@@ -213,7 +213,7 @@ def trainings(grid: Grid, spec: TrialSpec) -> float:
 def _flops(spec: TrialSpec, forward: float) -> float:
     """Return the FLOPs of a training, given those of the forward pass of one image."""
     train = spec.train
-    return (1 + BACKWARD) * forward * train.epochs * train.steps_per_epoch * train.batch_size
+    return (1 + BACKWARD) * forward * share_of_pixels(spec) * train.steps * train.batch_size
 
 
 def _newest(folder: Path) -> Iterable[results.Record]:

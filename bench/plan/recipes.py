@@ -20,8 +20,12 @@ def check(recipe: Recipe, spec: DataSpec, dataset: Dataset) -> None:
     Fewer images of the test split are accepted: some of it may be set aside. Limits of the spec are the user's choice.
 
     Raises:
-        UsageError: names the folder, the difference and what to do.
+        UsageError: names the folder, the difference and what to do; or the split that is scored is trained on.
     """
+    if recipe.split in spec.trained:
+        raise UsageError(
+            f"data.train_on trainval trains on val, on which {recipe.title} is scored; set data.train_on to train"
+        )
     if fault := _fault(recipe, spec, dataset):
         raise UsageError(f"{spec.root or dataset.name}: {fault}, so this is not {recipe.title}; {OWN}")
 

@@ -17,7 +17,7 @@ import results
 from bench.core import UsageError
 from bench.plan.durations import accelerators, costs, forecast, known_records, trainings
 from bench.plan.placement import Machine, Plan
-from bench.spec import DataSpec, TrialSpec
+from bench.spec import DataSpec, TrialSpec, share_of_pixels
 
 if TYPE_CHECKING:
     from bench.data import Dataset
@@ -109,7 +109,7 @@ def _seconds(spec: TrialSpec, flops: float, rate: float, speed: Speed, scored: i
         scored: images of all evaluations.
     """
     train = spec.train
-    step = flops * train.epochs * train.steps_per_epoch * train.batch_size / rate
+    step = flops * share_of_pixels(spec) * train.steps * train.batch_size / rate
     scoring = flops * (spec.data.size / spec.data.crop) ** 2 * scored / rate
     least, most = (speed.start_s * START[end] + step * STEP[end] + scoring * SCORING[end] for end in (0, 1))
     return least, most
@@ -121,7 +121,7 @@ def _images(plan: Plan) -> int:
 
 def _scored(spec: TrialSpec, dataset: Dataset) -> int:
     """Return the images of all evaluations: validation after each epoch, and every view of all splits at the end."""
-    sizes = {name: len(split) for name, split in dataset.splits.items() if name != "train"}
+    sizes = {name: len(split) for name, split in dataset.splits.items() if name not in spec.data.trained}
     return sizes.get("val", 0) * spec.train.epochs + sum(sizes.values()) * (1 + len(spec.eval.views))
 
 

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from bench.spec.augmentation import AugmentationPolicy, at
     from bench.spec.availability import check_available
     from bench.spec.base import identity
+    from bench.spec.course import Phase, phases, share_of_pixels, steps_before_release
     from bench.spec.fields import assign, fields_of, parse
     from bench.spec.model_identity import own_names, structure
     from bench.spec.settings import as_settings

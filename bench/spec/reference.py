@@ -96,6 +96,8 @@ def resolved(whole: Schema, entry: Schema) -> Schema:
 
 def _kind(entry: Schema) -> str:
     names = {"integer": "whole number", "string": "text", "boolean": "true or false", "array": "list", "null": "none"}
+    if "const" in entry:
+        return str(entry["const"])
     found = entry.get("type", "")
     return "section" if found == "object" else names.get(found, str(found))
 

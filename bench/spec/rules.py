@@ -6,12 +6,14 @@ The first line of a function's docstring is the rule as docs/grids.md lists it. 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from bench.spec.course import crop_ends, frozen_epochs
 from models import row_of
 
 if TYPE_CHECKING:
-    from bench.spec.trial_spec import TrialSpec
+    from bench.spec.trial_spec import TrainSpec, TrialSpec
 
 Rule = Callable[["TrialSpec"], "str | None"]
 RULES: list[Rule] = []  # in the order in which they are checked; the first broken rule is reported
@@ -26,6 +28,11 @@ def _rule(check: Rule) -> Rule:
 def stated() -> list[str]:
     """Return the rules as sentences, in the order in which they are checked."""
     return [str(check.__doc__).partition("\n")[0] for check in RULES]
+
+
+def _knows_a_backbone(train: TrainSpec) -> bool:
+    """Return whether the optimiser can treat the variables of the backbone in another way than the others."""
+    return train.optimizer in ("adam", "adamw", "sgd") and train.wrapper == "none"
 
 
 @_rule
@@ -94,12 +101,63 @@ def backbone_rate_has_its_optimisers(spec: TrialSpec) -> str | None:
     train = spec.train
     if train.backbone_rate == 1:
         return None
-    if train.optimizer not in ("adam", "adamw", "sgd") or train.wrapper != "none":
+    if not _knows_a_backbone(train):
         return "train.backbone_rate goes with the optimizers adam, adamw and sgd without a wrapper; leave it at 1"
-    if train.freeze == "backbone":
+    if train.freeze == "backbone" and train.freeze_for == 1:
         return "train.backbone_rate: the backbone is frozen (train.freeze); leave one of the two out"
     if spec.model.architecture == "keras_cv":
         return "train.backbone_rate works with model.architecture deeplabv3plus, not with keras_cv"
+    return None
+
+
+@_rule
+def release_has_its_optimisers(spec: TrialSpec) -> str | None:
+    """`train.freeze_for` below 1 goes with `train.freeze: backbone`, `adam`, `adamw` and `sgd` without a wrapper.
+
+    Adam counts the steps of the backbone from its release on. At least one epoch is left to train it.
+    """
+    train = spec.train
+    if train.freeze_for == 1:
+        return None
+    if train.freeze == "none":
+        return "train.freeze_for: nothing is frozen; set train.freeze to backbone, or leave train.freeze_for at 1"
+    if not _knows_a_backbone(train):
+        return "train.freeze_for goes with the optimizers adam, adamw and sgd without a wrapper; leave it at 1"
+    if frozen_epochs(train) >= train.epochs:
+        return (
+            f"train.freeze_for {train.freeze_for:g} leaves no whole epoch for the backbone (train.epochs is "
+            f"{train.epochs}); lower it, or take more and shorter epochs"
+        )
+    return None
+
+
+@_rule
+def crops_grow(spec: TrialSpec) -> str | None:
+    """`train.smaller_crops` rise in share and side, stay below `data.crop`, and leave each size at least one epoch."""
+    ends = [(0, 0), *crop_ends(spec.train), (spec.train.epochs, spec.data.crop)]
+    for (end, side), (later, larger) in pairwise(ends):
+        if larger <= side:
+            return f"train.smaller_crops: {larger} pixels follow {side}; crops grow up to data.crop {spec.data.crop}"
+        if later <= end:
+            return (
+                f"train.smaller_crops: crops of {larger} pixels get no whole epoch (train.epochs is "
+                f"{spec.train.epochs}); change the shares, or take more and shorter epochs"
+            )
+    return None
+
+
+@_rule
+def trainval_chooses_nothing(spec: TrialSpec) -> str | None:
+    """`data.train_on: trainval` goes with `eval.keep_checkpoint: last` or `none`, and without a target.
+
+    The validation split is trained on, so it can choose neither an epoch nor the end of a training.
+    """
+    if "val" not in spec.data.trained:
+        return None
+    if spec.eval.keep_checkpoint == "best":
+        return "data.train_on trainval leaves no val to choose an epoch by; set eval.keep_checkpoint to last"
+    if spec.target is not None:
+        return "data.train_on trainval leaves no val to reach a target on; leave train.until and eval.target_miou out"
     return None
 
 
@@ -131,11 +189,12 @@ def fixed_size_of_some_backbones(spec: TrialSpec) -> str | None:
     """
     if not row_of(spec.model.backbone).fixed_size:
         return None
-    if spec.data.crop == spec.data.size and all(view.scales == (1.0,) for view in spec.eval.views):
+    one_size = spec.data.crop == spec.data.size and not spec.train.smaller_crops
+    if one_size and all(view.scales == (1.0,) for view in spec.eval.views):
         return None
     return (
         f"backbone {spec.model.backbone!r} works at a single image size only: set data.crop to "
-        f"data.size, here {spec.data.size}, and no scales in eval.views"
+        f"data.size, here {spec.data.size}, no train.smaller_crops, and no scales in eval.views"
     )
 
 

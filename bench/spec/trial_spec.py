@@ -130,6 +130,9 @@ class DataSpec(Spec):
     """Where resized images are kept."""
     planned_root: str | None = outside_cell(None)
     """Where the folder lay when the run was planned, if elsewhere."""
+    train_on: Literal["train", "trainval"] = added_later("train")
+    """Images that are trained on: those of train, or those of train and val. With `trainval` nothing is scored during
+    the training, and the last weights are scored on test alone."""
     train_limit: int | None = Field(None, ge=1)
     """Largest number of images for training; none: all."""
     val_limit: int | None = Field(None, ge=1)
@@ -158,6 +161,11 @@ class DataSpec(Spec):
         if isinstance(value, str) and value not in named_policies():
             raise ValueError(f"unknown policy {value!r}{nearest(value, named_policies())}")
         return value
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The names of the splits that are trained on."""
+        return ("train", "val") if self.train_on == "trainval" else ("train",)
 
     @property
     def policy(self) -> AugmentationPolicy:
@@ -204,6 +212,14 @@ class TrainSpec(Spec):
     """Precision of the computation. `auto` follows the devices (bench/plan/precision.yaml)."""
     freeze: Literal["none", "backbone"] = "none"
     """What is not trained."""
+    freeze_for: float = added_later(1.0, gt=0, le=1)
+    """Share of the steps, rounded to whole epochs, for which `freeze` holds; then the backbone is trained, too. While
+    it is frozen, its batch normalisation is as in inference."""
+    smaller_crops: tuple[tuple[Annotated[float, Field(gt=0, lt=1)], Annotated[int, Field(ge=32, le=4096)]], ...] = (
+        added_later(())
+    )
+    """Smaller crops at the beginning: pairs of a share of the steps, rounded to whole epochs, and the side of the crops
+    up to there in pixels, such as `[[0.3, 96], [0.6, 128]]`. Behind the last, crops have `data.crop`."""
     init_from: str | None = None
     """A weights file, or the folder of an earlier trial, from which training starts."""
     jit_compile: bool = outside_cell(False)
@@ -214,6 +230,23 @@ class TrainSpec(Spec):
     """Do not compile steps, and check every label. Slow, for debugging."""
     deterministic: bool = outside_cell(False)
     """Equal seeds give equal bits on one machine. Slower."""
+
+    @property
+    def steps(self) -> int:
+        """The number of steps."""
+        return self.epochs * self.steps_per_epoch
+
+    @property
+    def batch_norm_momentum(self) -> float:
+        """The momentum of batch normalisation that fits the number of steps, for `model.batch_norm_momentum: auto`.
+
+        The running statistics look back over a twentieth of the steps, at least 5 and at most 100 steps. So a training
+        of 200 steps has 0.9, and one of 2000 or more 0.99, which is Keras's default.
+
+        >>> TrainSpec(epochs=4, steps_per_epoch=50).batch_norm_momentum
+        0.9
+        """
+        return round(1 - 1 / min(max(self.steps / 20, 5), 100), 4)
 
     @model_validator(mode="after")
     def _whole_executions(self) -> TrainSpec:
@@ -306,6 +339,13 @@ class TrialSpec(Spec):
         # Of code that is named already, the hash is kept: that is the code with which the trial was planned.
         hashes = {name: self.own_code.get(name) or own_code.source(name).digest for name in self.references}
         self.__dict__["own_code"] = hashes
+        return self
+
+    @model_validator(mode="after")
+    def _momentum(self) -> TrialSpec:
+        if self.model.batch_norm_momentum == "auto":  # a number from here on: cells that train alike are one
+            number = {"batch_norm_momentum": self.train.batch_norm_momentum}
+            self.__dict__["model"] = self.model.model_copy(update=number)
         return self
 
     @property

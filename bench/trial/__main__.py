@@ -43,6 +43,10 @@ def main(
     data_root: options.DataRoot = None,
     preset: Annotated[str, typer.Option(help="smoke, quick, study or full.")] = "smoke",
     debug: Annotated[bool, typer.Option("--debug", help="Run uncompiled steps that check every label.")] = False,
+    range_test: Annotated[
+        bool,
+        typer.Option("--range-test", help="Raise the learning rate at every step, and say which one suits; no trial."),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="The trial's folder; default: runs/trial-TIME.")] = None,
 ) -> int:
     """Run one trial in the foreground, without Ray, for debugging.
@@ -63,6 +67,11 @@ def main(
     check_own_code([spec])
     check_weights(spec, "--set")
     writable(folder.parent)
+    if range_test:
+        from bench.trial import rate_range  # imports TensorFlow
+
+        print(f"{spec.loss.name}: {rate_range.range_test(spec, folder)}, curve {folder / rate_range.CURVE}")
+        return EXIT_OK
     record = run(spec, folder, trial=folder.name, label=spec.loss.name, emit=_show)
     signals.recorded()
     if record.status != "ok":

@@ -38,11 +38,11 @@ def save_weights(prepared: Prepared, reported: Reported, folder: Path, facts: Fa
 
 
 def save_pictures(prepared: Prepared, reported: Reported, folder: Path, facts: Facts) -> None:
-    """Write evenly spaced images of the validation split, their truth and their prediction as PNG, for the report."""
-    split, wanted = prepared.dataset.splits["val"], prepared.pictured
-    predicted = reported.scores.predictions
-    if not predicted and wanted:  # an earlier attempt scored these weights
-        predicted = prepared.evaluator.predict(prepared.evaluation["val"], wanted)
+    """Write evenly spaced images of the split that judges the trial, their truth and their prediction as PNG."""
+    split, wanted = prepared.dataset.splits[prepared.scored], prepared.pictured
+    predicted = reported.scores.predictions if reported.scores else {}
+    if not predicted and wanted:  # an earlier attempt scored these weights, or none was scored during the training
+        predicted = prepared.evaluator.predict(prepared.evaluation[prepared.scored], wanted)
     (folder / "pictures").mkdir(exist_ok=True)
     for order, index in enumerate(wanted):
         image, label = split.read(index)

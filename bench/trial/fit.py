@@ -1,4 +1,4 @@
-"""The training of a trial: one Keras `fit` under its strategy, from the start or from a checkpoint."""
+"""The training of a trial: a Keras `fit` per phase under its strategy, from the start or from a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pathlib import Path
 
 import keras
 
+from bench.spec import Phase, phases, steps_before_release
 from bench.trial.averages import Averaging
 from bench.trial.facts import Emit, Facts, ignore
+from bench.trial.freezing import FrozenBackbone
 from bench.trial.machine_watch import MachineWatch
 from bench.trial.monitor import LossSchedule, TrainingHistory, TrainingMonitor
 from bench.trial.resume import restore_checkpoint, write_checkpoint
@@ -40,29 +42,48 @@ def fit(
     train = prepared.spec.train
     history = facts.training = restore_checkpoint(prepared, folder, facts) or TrainingHistory()
     history.references += before
-    if not train.eager:  # else the time of the first evaluation would include its tracing
+    if not train.eager and "val" in prepared.evaluation:  # else its first evaluation would include its tracing
         with facts.timer.phase("compile"):
             prepared.evaluator.warm(prepared.evaluation["val"])
-    steps = train.epochs * train.steps_per_epoch
-    batches = distribute(prepared.batches(steps, history.steps), prepared.strategy)
     # The progress at the last step that was done. After the last epoch nothing sets it again: only scoring is left.
-    prepared.objective.set_progress(max(0, history.steps - train.steps_per_execution) / steps)
-    reached = train.until is not None and history.target is not None
-    if history.epochs < train.epochs and not reached:
-        with MachineWatch(prepared.spec.placement.gpus) as watch:
-            prepared.training_model.fit(
-                batches,
-                initial_epoch=history.epochs,
-                epochs=train.epochs,
-                steps_per_epoch=train.steps_per_epoch,
-                callbacks=_callbacks(prepared, history, folder, facts, emit, watch),
-                verbose=0,
-            )
+    prepared.objective.set_progress(max(0, history.steps - train.steps_per_execution) / train.steps)
+    with MachineWatch(prepared.spec.placement.gpus) as watch:
+        for phase in phases(prepared.spec):
+            reached = train.until is not None and history.target is not None
+            if history.epochs < phase.last and not reached:
+                _train(prepared, phase, history, _callbacks(prepared, phase, history, folder, facts, emit, watch))
     return history
 
 
+def _train(
+    prepared: Prepared, phase: Phase, history: TrainingHistory, callbacks: list[keras.callbacks.Callback]
+) -> None:
+    """Train the epochs of a phase that are left."""
+    per_epoch, model = prepared.spec.train.steps_per_epoch, prepared.training_model
+    if history.epochs == phase.first - 1:  # the speed of a trial is that of its last phase: others have other steps
+        for measured in (history.windows, history.states):
+            measured.clear()
+    # Made anew, so that it is traced for the shape of these crops and for what is trained now. The old function would
+    # be traced again for a shape that covers both, which is slower and rounds in another way.
+    model.train_function = None
+    model.fit(
+        distribute(prepared.batches(phase.last * per_epoch, history.steps, phase.crop), prepared.strategy),
+        initial_epoch=history.epochs,
+        epochs=phase.last,
+        steps_per_epoch=per_epoch,
+        callbacks=callbacks,
+        verbose=0,
+    )
+
+
 def _callbacks(
-    prepared: Prepared, history: TrainingHistory, folder: Path, facts: Facts, emit: Emit, watch: MachineWatch
+    prepared: Prepared,
+    phase: Phase,
+    history: TrainingHistory,
+    folder: Path,
+    facts: Facts,
+    emit: Emit,
+    watch: MachineWatch,
 ) -> list[keras.callbacks.Callback]:
     monitor = TrainingMonitor(
         prepared.spec,
@@ -78,7 +99,12 @@ def _callbacks(
         classes=prepared.dataset.class_names,
     )
     # The average comes first, so that the monitor counts its time in the steps, and scores it after the last of them.
-    found: list[keras.callbacks.Callback] = [Averaging(prepared.average)] if prepared.average else []
+    # Before both, a backbone is thawed. One that is frozen for the whole training was built so.
+    found: list[keras.callbacks.Callback] = []
+    if phase.frozen and steps_before_release(prepared.spec.train):
+        found.append(FrozenBackbone(prepared.model))
+    if prepared.average:
+        found.append(Averaging(prepared.average))
     found.append(monitor)
     if prepared.objective.train_loss.scheduled:
         found.append(LossSchedule(prepared.objective.set_progress, prepared.spec.train, history.steps))

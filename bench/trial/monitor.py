@@ -103,7 +103,7 @@ class TrainingMonitor(keras.callbacks.Callback):
 
     Args:
         spec: of the trial.
-        score: scores the present weights on the validation split.
+        score: scores the present weights on the validation split; None if that is trained on.
         running: the confusion matrix of the epoch's training batches.
         learning_rate: function from the step to the rate.
         timer: counts the seconds of tracing and of evaluation.
@@ -121,7 +121,7 @@ class TrainingMonitor(keras.callbacks.Callback):
     def __init__(
         self,
         spec: TrialSpec,
-        score: Callable[[], Scores],
+        score: Callable[[], Scores | None],
         running: RunningConfusion,
         learning_rate: Callable[[int], Any],
         timer: PhaseTimer,
@@ -192,7 +192,8 @@ class TrainingMonitor(keras.callbacks.Callback):
         self.history.cpu_seconds += time.process_time() - self._cpu_since
         with self._timer.phase("eval"), self._scored():
             scores = self._score()
-            self._remember(scores)
+            if scores is not None:
+                self._remember(scores)
         confusion = self._running.counts()
         iou = class_iou(confusion)
         entry: dict[str, Any] = {
@@ -207,16 +208,15 @@ class TrainingMonitor(keras.callbacks.Callback):
                 "miou": float(np.nanmean(iou)) if not np.isnan(iou).all() else None,
                 "pixel_accuracy": float(np.trace(confusion) / max(1, confusion.sum())),
             },
-            "val": {name: scores.as_dict()[name] for name in EPOCH_METRICS},
+            "val": {name: scores.as_dict()[name] for name in EPOCH_METRICS} if scores is not None else {},
         }
         self.history.history.append(entry)
         self._keep()
-        self._emit(
-            {
-                "event": "epoch", "epoch": self._epoch, "step": self._step, "loss": loss, "miou": entry["val"]["miou"],
-                "learning_rate": entry["learning_rate"], "iou": self._known_iou(entry["val"]["iou"]),
-            }
-        )  # fmt: skip
+        told = {"event": "epoch", "epoch": self._epoch, "step": self._step, "loss": loss}
+        told["learning_rate"] = entry["learning_rate"]
+        if scores is not None:
+            told |= {"miou": entry["val"]["miou"], "iou": self._known_iou(entry["val"]["iou"])}
+        self._emit(told)
         if self._spec.train.until and self.history.target:
             self.model.stop_training = True
 

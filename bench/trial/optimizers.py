@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from bench.core import KERAS_3
-from bench.spec import TrainSpec, check_available
+from bench.spec import TrainSpec, check_available, steps_before_release
 
 REFERENCE_BATCH = 8
 """The global batch that `train.learning_rate` is meant for."""
@@ -63,14 +63,36 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class _Paced:
-    """Gives the variables of a backbone a share of the learning rate, in their updates and in their decay."""
+    """Gives the variables of a backbone a share of the learning rate, and an age of their own.
+
+    The share holds for their updates and for their decay. The age is the number of steps that they have taken. It
+    differs from that of the others if the backbone was frozen at first.
+    """
 
     _backbone: frozenset[Any] = frozenset()
     _share = 1.0
+    _released = 0
 
-    def slow_down(self: Any, variables: Sequence[Any], share: float) -> None:
-        """Give these variables this share of the learning rate, 0 to 1. Call it before the first step."""
-        self._backbone, self._share = frozenset(map(self._var_key, variables)), share
+    def pace(self: Any, variables: Sequence[Any], share: float, released: int = 0) -> None:
+        """Treat these variables in their own way. Call it before the first step.
+
+        Args:
+            variables: of the backbone.
+            share: of the learning rate that they get, 0 to 1.
+            released: number of the first step that changes them, counted from 0.
+        """
+        self._backbone, self._share, self._released = frozenset(map(self._var_key, variables)), share, released
+
+    def age(self: Any, variable: Any) -> Any:
+        """Return the number of steps that a variable has taken after this one, a scalar tensor of integers.
+
+        Adam corrects its moments by it. With the steps of the whole training, moments that begin at zero late would be
+        taken for settled ones. The second is the smaller one then, and updates are up to 6.6 times as large.
+        """
+        steps = self.iterations + 1
+        if not self._released or self._var_key(variable) not in self._backbone:
+            return steps
+        return tf.maximum(steps - self._released, 1)  # float16 leaves out steps that overflow
 
     def share_of(self: Any, variable: Any) -> float:
         """Return the share of the learning rate that a variable gets."""
@@ -101,11 +123,11 @@ class _OneOperation:
     The training step is traced faster and dispatches fewer operations (docs/speed.md).
     """
 
+    age: Any
     amsgrad: bool
     beta_1: float
     beta_2: float
     epsilon: float
-    iterations: Any
     learning_rate: Any
     scaled: Any
     _momentums: Any
@@ -119,7 +141,7 @@ class _OneOperation:
         dtype = variable.dtype
         first, second = self._moments(variable)
         beta_1, beta_2 = (tf.cast(beta, dtype) for beta in (self.beta_1, self.beta_2))
-        step = tf.cast(self.iterations + 1, dtype)
+        step = tf.cast(self.age(variable), dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=first.handle,
@@ -230,7 +252,7 @@ def build(train: TrainSpec, backbone: Sequence[Any] = ()) -> keras.optimizers.Op
 
     Args:
         train: section of the spec.
-        backbone: the variables that `train.backbone_rate` is meant for; they exist already.
+        backbone: the variables that `train.backbone_rate` and `train.freeze_for` are meant for; they exist already.
 
     Raises:
         UsageError: the installed packages lack it.
@@ -253,8 +275,9 @@ def build(train: TrainSpec, backbone: Sequence[Any] = ()) -> keras.optimizers.Op
         base.exclude_from_weight_decay(var_names=_NOT_DECAYED)
         if not KERAS_3:  # Keras 2 turns it on if there is a GPU: one XLA program per variable
             base.jit_compile = False
-    if train.backbone_rate != 1:  # a rule of the spec leaves only optimisers that know it
-        base.slow_down(backbone, train.backbone_rate)
+    released = steps_before_release(train)
+    if train.backbone_rate != 1 or released:  # rules of the spec leave only optimisers that know it
+        base.pace(backbone, train.backbone_rate, released)
     base = _wrap(base, train)
     return LossScale(base) if KERAS_3 and train.precision == "mixed_float16" else base
 

@@ -29,22 +29,24 @@ class Reported:
 
     Attributes:
         weights: all of the training model, in Keras's order.
-        scores: theirs on the validation split.
+        scores: theirs on the validation split; None if that is trained on.
         epoch: after which epoch they were taken; None for an average over epochs.
     """
 
     weights: list[np.ndarray]
-    scores: Scores
+    scores: Scores | None
     epoch: int | None
 
 
-def score_validation(prepared: Prepared) -> Scores:
-    """Score the present weights on the validation split.
+def score_validation(prepared: Prepared) -> Scores | None:
+    """Score the present weights on the validation split. If that is trained on, nothing is scored.
 
     Raises:
         UsageError: no pixel of the split has a label, so that the trial would measure nothing.
     """
     share_statistics(prepared.training_model, prepared.strategy)
+    if "val" not in prepared.evaluation:
+        return None
     scores = prepared.evaluator(prepared.evaluation["val"], prepared.pictured)
     if not scores.confusion.any():
         raise UsageError(
@@ -64,12 +66,11 @@ def choose_reported(prepared: Prepared, history: TrainingHistory, timer: PhaseTi
     if history.best_weights is not None:
         assert history.best_scores is not None
         return Reported(history.best_weights, history.best_scores, history.best_epoch)
-    assert history.last_scores is not None
     last = prepared.average.weights() if prepared.average else model.get_weights()
     return Reported(last, history.last_scores, history.epochs)
 
 
-def _average_over_epochs(prepared: Prepared) -> Scores:
+def _average_over_epochs(prepared: Prepared) -> Scores | None:
     """Put the averaged weights into the model, recompute its batch-norm statistics, and score it."""
     average_weights(prepared.training_model.optimizer, prepared.training_model.trainable_variables)
     recalibrate(prepared.model, prepared.batches(RECALIBRATION_BATCHES), prepared.strategy)
@@ -85,14 +86,16 @@ def score_reported_weights(prepared: Prepared, reported: Reported, facts: Facts)
         facts: gets the views that fail, each with its reason.
 
     Returns:
-        One row of the record's `views` per view and split; the first is that of the validation split.
+        One row of the record's `views` per view and split; the first is that of the split that judges the trial.
     """
     prepared.training_model.set_weights(reported.weights)
-    names, val = prepared.dataset.class_names, prepared.evaluation["val"]
-    found = [{"view": "default", "split": "val", **reported.scores.as_dict(names)}]
+    names, val = prepared.dataset.class_names, prepared.evaluation.get("val")
+    found: list[dict[str, Any]] = []
+    if reported.scores is not None:
+        found.append({"view": "default", "split": "val", **reported.scores.as_dict(names)})
     if (test := prepared.evaluation.get("test")) is not None:
         with facts.timer.phase("eval"):
-            if test.element_spec != val.element_spec:
+            if val is None or test.element_spec != val.element_spec:
                 prepared.evaluator.warm(test)  # labels of another shape need another trace
             found.append({"view": "default", "split": "test", **prepared.evaluator(test).as_dict(names)})
     return found + _other_views(prepared, found, facts)

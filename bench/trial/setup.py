@@ -13,7 +13,7 @@ import models
 from bench import data
 from bench.core import UsageError, settle_keras
 from bench.data import Dataset, pipeline
-from bench.spec import TrialSpec, initial_weights
+from bench.spec import TrialSpec, initial_weights, steps_before_release
 from bench.trial import objective, optimizers
 from bench.trial.averages import WeightAverage
 from bench.trial.evaluator import Evaluator
@@ -30,7 +30,7 @@ class Prepared:
         spec: the whole specification.
         strategy: the devices.
         dataset: all splits.
-        crops: the samples of the training split.
+        crops: the samples that are trained on.
         evaluation: finite batches of each split that is scored, by name.
         training_model: the compiled model for `fit`.
         model: the model for everything else; it shares the layers of `training_model`.
@@ -61,14 +61,25 @@ class Prepared:
 
     @property
     def pictured(self) -> list[int]:
-        """The evenly spaced images of the validation split that the report shows, by index."""
-        images = len(self.dataset.splits["val"])
+        """The evenly spaced images, of the split that judges the trial, that the report shows, by index."""
+        images = len(self.dataset.splits[self.scored])
         shown = np.linspace(0, images - 1, min(images, self.spec.eval.pictures))
         return np.unique(shown.round().astype(int)).tolist()
 
-    def batches(self, steps: int, first: int = 0) -> tf.data.Dataset:
-        """Return the global training batches of the steps from `first` up to, but not including, `steps`."""
-        return pipeline.train(self.crops, self.spec.train.batch_size, steps, first=first)
+    @property
+    def scored(self) -> str:
+        """The name of the split on which the trial is judged: val, or test if val is trained on."""
+        return "val" if "val" in self.evaluation else "test"
+
+    def batches(self, steps: int, first: int = 0, crop: int | None = None) -> tf.data.Dataset:
+        """Return the global training batches of the steps from `first` up to, but not including, `steps`.
+
+        Args:
+            steps, first: numbers of steps of the whole training.
+            crop: side of the crops in pixels; None for `data.crop`.
+        """
+        crops = self.crops if crop is None else self.crops.of_side(crop)
+        return pipeline.train(crops, self.spec.train.batch_size, steps, first=first)
 
 
 def setup(spec: TrialSpec, facts: Facts, emit: Emit = ignore) -> Prepared:
@@ -85,7 +96,7 @@ def setup(spec: TrialSpec, facts: Facts, emit: Emit = ignore) -> Prepared:
     strategy = _start(spec, facts)
     with facts.timer.part("data"):
         dataset = _load(spec, facts)
-        crops = pipeline.Crops(dataset.splits["train"], spec.data, spec.seed)
+        crops = pipeline.Crops(dataset.training(spec.data.trained), spec.data, spec.seed)
         evaluation = _evaluation(spec, dataset)
     with facts.timer.part("model"):
         return _build(spec, strategy, dataset, crops, evaluation, facts, emit)
@@ -129,7 +140,7 @@ def _evaluation(spec: TrialSpec, dataset: Dataset) -> dict[str, tf.data.Dataset]
     return {
         name: pipeline.evaluation(split, spec.data, batch, square, replicas)
         for name, split in dataset.splits.items()
-        if name != "train"
+        if name not in spec.data.trained
     }
 
 
@@ -171,8 +182,9 @@ def _build(
 
 
 def _backbone(spec: TrialSpec, model: keras.Model) -> list[Any]:
-    """Return the variables of the backbone, if they have a learning rate of their own."""
-    return [] if spec.train.backbone_rate == 1 else model.get_layer(models.BACKBONE).trainable_variables
+    """Return the variables of the backbone, if they have a learning rate of their own or begin to train later."""
+    own = spec.train.backbone_rate != 1 or steps_before_release(spec.train)
+    return model.get_layer(models.BACKBONE).trainable_variables if own else []
 
 
 def _models(spec: TrialSpec, classes: int) -> tuple[keras.Model, keras.Model]:
@@ -183,7 +195,7 @@ def _models(spec: TrialSpec, classes: int) -> tuple[keras.Model, keras.Model]:
         raise UsageError(models.in_a_line(error)) from error
     if spec.train.init_from:
         _load_weights(model, spec.train.init_from)
-    if spec.train.freeze == "backbone":
+    if spec.train.freeze == "backbone" and not steps_before_release(spec.train):
         model.get_layer(models.BACKBONE).trainable = False
     return training_model, model
 

@@ -158,6 +158,6 @@ def convolution(x: Any, channels: int, name: str, *, kernel: int = 1, rate: int 
 
 def normalise(x: Any, name: str, spec: ModelSpec) -> Any:
     """Apply batch normalisation and ReLU."""
-    momentum, synchronized = spec.batch_norm_momentum, spec.sync_batch_norm
+    momentum, synchronized = spec.momentum, spec.sync_batch_norm
     x = BatchNormalization(momentum=momentum, synchronized=synchronized, name=f"{name}_bn")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)

@@ -207,3 +207,13 @@ def test_batches_are_made_on_the_cores_to_use_and_within_the_memory_ahead(monkey
     monkeypatch.setattr(tf.data.Dataset, "map", seen)
     assert [int(step) for step in pipeline._mapped(range(3), lambda step: step, batch_bytes)] == [0, 1, 2]
     assert asked == [threads]
+
+
+def test_crops_of_another_side_are_those_of_a_stream_of_that_side():
+    split = make_split([(64, 64), (50, 70), (80, 33)])
+    crops = pipeline.Crops(split, SPEC, 7)
+    small, alone = crops.of_side(32), pipeline.Crops(split, SPEC.model_copy(update={"crop": 32}), 7)
+    for position in range(4):
+        for made, expected in zip(small[position], alone[position], strict=True):
+            np.testing.assert_array_equal(made, expected)
+    assert crops[0][0].shape == (48, 48, 3)

@@ -42,6 +42,7 @@ def test_rates_cannot_be_written() -> None:
         ({"architecture": "deeplab_v3"}, ["'deeplab_v3'", "did you mean 'deeplabv3'"]),
         ({"architecture": "keras_cv"}, ["output_stride 32", "received output_stride 16"]),
         ({"dropout": 1.0}, ["dropout", "less than 1"]),
+        ({"batch_norm_momentum": 1.0}, ["batch_norm_momentum", "at least 0 and below 1, or auto, got 1.0"]),
         ({"auxiliary_weight": 2}, ["auxiliary_weight", "less than or equal to 1"]),
         (
             {"architecture": "keras_cv", "output_stride": 32, "auxiliary_weight": 0.4},
@@ -67,3 +68,10 @@ def test_errors_say_what_was_received_and_what_is_valid(fields: dict, parts: lis
 def test_every_backbone_makes_a_spec() -> None:
     for name, row in BACKBONES.items():
         assert models.ModelSpec(backbone=name, output_stride=max(row.strides)).backbone == name
+
+
+def test_a_model_alone_has_no_steps_that_a_momentum_could_fit() -> None:
+    spec = models.ModelSpec(batch_norm_momentum="auto")
+    with pytest.raises(ValueError, match="'auto' needs a number of steps"):
+        _ = spec.momentum
+    assert models.ModelSpec(batch_norm_momentum=0).momentum == 0.0

@@ -111,12 +111,12 @@ def test_data_that_are_no_camvid_at_all_are_told_what_to_do_and_own_data_have_no
     assert grid.load("recipes/camvid", fixed={"data.dataset": "voc2012"}).recipe is None
 
 
-def _run(folder, images, test=(0.60, 0.62, 0.64), cpu=3600.0, **recipe):
-    """Three seeds of a run of the CamVid recipe, with a validation mIoU of .65."""
+def _run(folder, images, test=(0.60, 0.62, 0.64), cpu=3600.0, val=True, **recipe):
+    """Three seeds of a run of the CamVid recipe, with a validation mIoU of .65 unless that was trained on."""
     dataset = {"name": "camvid", "version": "v", "class_names": ["a", "b"], "colors": [(0, 0, 0), (9, 9, 9)]}
     for seed, score in enumerate(test):
         views = [{"images": 1, "miou": 0.64 + 0.01 * seed}, {"split": "test", "images": 1, "miou": score}]
-        own = made.record("ce", seed, (0.5, 1.0), views=views, clocks={"cpu_s": cpu})
+        own = made.record("ce", seed, (0.5, 1.0), views=views if val else views[1:], clocks={"cpu_s": cpu})
         changed = {"dataset": results.Dataset(**dataset, images=images), "trial": f"ce-s{seed}"}
         results.write(folder / "trials" / f"ce-s{seed}", own.model_copy(update=changed))
     recipe = grid.load("recipes/camvid").recipe.model_copy(update=recipe)
@@ -143,6 +143,23 @@ def test_a_part_of_the_set_is_not_put_beside_published_scores(tmp_path):
         "62.0 % (3 seeds, ± 5.0) on that part of test, 65.0 % (3 seeds, ± 2.5) on val, 3.00 CPU-hours."
     )
     assert "Published" not in said
+
+
+def test_a_run_that_trained_on_val_too_is_judged_on_test_alone(tmp_path):
+    said = reports.conclude(_run(tmp_path / "whole", WHOLE, val=False)).recipe
+    assert said.endswith("66.9 % (FC-DenseNet103) on test, reached 62.0 % (3 seeds, ± 5.0), 3.00 CPU-hours.")
+    said = reports.conclude(_run(tmp_path / "part", {**WHOLE, "test": 62}, val=False)).recipe
+    assert said.endswith("were there: reached 62.0 % (3 seeds, ± 5.0) on that part of test, 3.00 CPU-hours.")
+
+
+def test_a_recipe_that_is_scored_on_val_does_not_train_on_it(camvid):
+    own = grid.load(
+        "recipes/camvid", fixed={"data.root": str(camvid)},
+        settings=["data.train_on=trainval", "eval.keep_checkpoint=last"],
+    )  # fmt: skip
+    recipe = own.recipe.model_copy(update={"split": "val"})
+    with pytest.raises(UsageError, match=r"trains on val, on which CamVid is scored; set data.train_on to train"):
+        checks.check_inputs(grid.Grid(**{**vars(own), "recipe": recipe}))
 
 
 def test_a_set_without_published_scores_and_a_record_without_cpu_seconds_say_so(tmp_path):

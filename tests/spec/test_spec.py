@@ -41,6 +41,10 @@ def test_where_and_how_a_trial_runs_does_not_change_its_cell(aside):
         {"train": {"until": {"miou": 0.6}}},
         {"train": {"ema": 0.99}},
         {"train": {"backbone_rate": 0.1}},
+        {"train": {"smaller_crops": [[0.5, 96]]}},
+        {"train": {"freeze": "backbone", "freeze_for": 0.5}},
+        {"data": {"train_on": "trainval"}, "eval": {"keep_checkpoint": "last"}},
+        {"model": {"batch_norm_momentum": "auto"}},
         {"model": {"backbone": "resnet18"}},
         {"train": {"learning_rate": 0.5}},
         {"train": {"batch_size": 16}},
@@ -62,7 +66,15 @@ def test_identity_of_equal_specs_is_equal_however_they_were_written():
 def test_fields_added_later_are_no_part_of_old_cells():
     found = identity(TrialSpec())
     assert "auxiliary_weight" not in found["model"]
-    assert not {"final", "until", "ema", "backbone_rate"} & {*found["train"]}
+    assert not {"final", "until", "ema", "backbone_rate", "freeze_for", "smaller_crops"} & {*found["train"]}
+    assert "train_on" not in found["data"]
+
+
+def test_a_momentum_that_fits_the_steps_is_a_number_of_the_cell():
+    spec = parse({"model": {"batch_norm_momentum": "auto"}, "train": {"epochs": 4, "steps_per_epoch": 40}}, "here")
+    assert spec.model.batch_norm_momentum == 0.875  # 160 steps: it looks back over 8
+    assert spec.cell == _cell(model={"batch_norm_momentum": 0.875}, train={"epochs": 4, "steps_per_epoch": 40})
+    assert parse(spec.model_dump(mode="json"), "again") == spec
 
 
 def test_data_sets_in_folders_are_told_apart_by_name(tmp_path):
@@ -101,6 +113,22 @@ def test_data_sets_in_folders_are_told_apart_by_name(tmp_path):
         ({"train": {"until": {"miou": 0.6}}, "eval": {"target_miou": 0.5}}, "both name a target"),
         ({"train": {"backbone_rate": 0.1, "optimizer": "lamb"}}, "train.backbone_rate goes with the optimizers"),
         ({"train": {"backbone_rate": 0.1, "freeze": "backbone"}}, "the backbone is frozen"),
+        ({"train": {"freeze_for": 0.5}}, "train.freeze_for: nothing is frozen"),
+        (
+            {"train": {"freeze": "backbone", "freeze_for": 0.9}},
+            "train.freeze_for 0.9 leaves no whole epoch for the backbone (train.epochs is 4)",
+        ),
+        ({"train": {"smaller_crops": [[0.3, 96], [0.6, 64]]}}, "train.smaller_crops: 64 pixels follow 96; crops grow"),
+        ({"train": {"smaller_crops": [[0.5, 96]], "epochs": 1}}, "crops of 128 pixels get no whole epoch"),
+        ({"train": {"smaller_crops": [[0.4, 64], [0.5, 96]]}}, "crops of 96 pixels get no whole epoch (train.epochs"),
+        ({"train": {"smaller_crops": [[0.5, 16]]}}, "where: train.smaller_crops.0.1: must be at least 32, got 16"),
+        ({"data": {"train_on": "trainval"}}, "no val to choose an epoch by; set eval.keep_checkpoint to last"),
+        (
+            {"data": {"train_on": "trainval"}, "eval": {"keep_checkpoint": "last", "target_miou": 0.5}},
+            "no val to reach a target on",
+        ),
+        ({"model": {"batch_norm_momentum": 1}}, "model.batch_norm_momentum: must be at least 0 and below 1, or auto"),
+        ({"model": {"batch_norm_momentum": "fit"}}, "at least 0 and below 1, or auto, got 'fit'"),
         ({"train": {"ema": 0.9, "steps_per_execution": 2}}, "train.ema takes in every step"),
         ({"train": {"ema": 0.9, "wrapper": "swa"}}, "both average the weights"),
     ],
@@ -173,6 +201,9 @@ BROKEN = {
     "keras_cv_is_not_frozen": {"model": KERAS_CV, "train": {"freeze": "backbone"}},
     "one_target": {"train": {"until": {"miou": 0.6}}, "eval": {"target_miou": 0.5}},
     "backbone_rate_has_its_optimisers": {"train": {"backbone_rate": 0.1, "optimizer": "lamb"}},
+    "release_has_its_optimisers": {"train": {"freeze": "backbone", "freeze_for": 0.2, "optimizer": "lamb"}},
+    "crops_grow": {"train": {"smaller_crops": [[0.5, 128]]}},
+    "trainval_chooses_nothing": {"data": {"train_on": "trainval"}},
     "averages_of_every_step": {"train": {"ema": 0.9, "steps_per_execution": 2}},
     "keras_cv_has_one_stride": {"model": KERAS_CV, "eval": {"views": [{"output_stride": 16}]}},
     "fixed_size_of_some_backbones": {"model": MIT, "data": {"size": 160, "crop": 128}},
@@ -202,6 +233,8 @@ def test_the_rules_hold_at_their_edges():
     parse({"data": {"size": 64, "crop": 128}}, "here")
     parse({"model": MIT, "data": {"size": 160, "crop": 160}, "eval": {"views": [{"output_stride": 32}]}}, "here")
     parse({"train": {"jit_compile": True, "steps_per_execution": 2}, "placement": {"gpus": 1}}, "here")
+    parse({"train": {"smaller_crops": [[0.25, 64], [0.75, 127]], "freeze": "backbone", "freeze_for": 0.75}}, "here")
+    parse({"data": {"train_on": "trainval"}, "eval": {"keep_checkpoint": "none"}}, "here")
     parse({"train": {"batch_size": 8}, "placement": {"cpu_replicas": 4}}, "here")
 
 

@@ -117,6 +117,29 @@ def test_a_backbone_moves_as_with_a_learning_rate_of_its_own(name):
     assert not np.allclose(slow[0], fast[0], rtol=1e-2)
 
 
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_a_backbone_that_is_released_late_begins_like_one_that_is_trained_from_the_start(name):
+    """Its update at step 6 is that of a first step. With the age of the others Adam's would be half of it."""
+    layers = [keras.layers.Dense(5, kernel_initializer="ones") for _ in range(2)]
+    for layer in layers:
+        layer.build((None, 4))
+    late, head = ([*layer.trainable_variables] for layer in layers)
+    train = TrainSpec(
+        epochs=10, steps_per_epoch=1, optimizer=name, weight_decay=0.0, learning_rate=0.01, schedule="constant",
+        warmup=0, freeze="backbone", freeze_for=0.5,
+    )  # fmt: skip
+    optimizer = build(train, late)
+    make_variables(optimizer, [*late, *head])
+    gradient = {id(variable): tf.fill(variable.shape, 0.5) for variable in (*late, *head)}
+    moves = []
+    for variables in [head] * 5 + [[*late, *head]]:
+        before = np.asarray(late[0])
+        optimizer.apply_gradients([(gradient[id(variable)], variable) for variable in variables])
+        moves.append(float(np.abs(np.asarray(late[0]) - before).max()))
+    first = 0.01 * 0.5 if name == "sgd" else 0.01  # Adam's first step is the rate in the direction of the sign
+    np.testing.assert_allclose(moves, [0.0] * 5 + [first], rtol=1e-4)
+
+
 def _operations(optimizer):
     layer = keras.layers.Dense(5)
     layer.build((None, 4))

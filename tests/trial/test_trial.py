@@ -32,7 +32,7 @@ def _trials(**trials):
     """Run trials of a tiny backbone, folder -> settings, in one process: the folder, status and errors of each."""
     home = next(iter(trials.values()))[0].parent
     asked = [
-        ["--out", str(out), *(part for setting in (*TINY, *settings) for part in ("--set", setting))]
+        ["--out", str(out), *(part for setting in (*TINY, *settings) for part in _arguments(setting))]
         for out, *settings in trials.values()
     ]
     done = subprocess.run(
@@ -46,6 +46,11 @@ def _trials(**trials):
         name: Done(out, int(status), told)
         for (name, (out, *_)), told, status in zip(trials.items(), parts[:-1:2], parts[1::2], strict=True)
     }
+
+
+def _arguments(setting):
+    """A setting as arguments of the command; options stand for themselves."""
+    return (setting,) if setting.startswith("--") else ("--set", setting)
 
 
 class Done(NamedTuple):
@@ -95,6 +100,15 @@ def others(finished):
             "train.ema=0.9",
             "eval.keep_checkpoint=last",
         ),
+        trainval=(
+            home / "trainval",
+            "data.train_on=trainval",
+            "eval.keep_checkpoint=last",
+            "eval.target_miou=null",
+            "train.smaller_crops=[[0.5, 32]]",
+            "model.batch_norm_momentum=auto",
+        ),
+        range=(home / "range", "--range-test", "train.epochs=10"),
         unlike=(home / "unlike", f"model.weights={first / 'model.weights.h5'}"),
         diverging=(home / "diverging", "train.learning_rate=1e30", "train.optimizer=sgd", "train.warmup=0"),
         # Scenes have void pixels; to a loss that knows no void they are a class that does not exist.
@@ -130,6 +144,36 @@ def test_a_training_ends_at_the_evaluation_that_reaches_the_target(others):
     assert 0 < target.seconds <= record.clocks.train_s
     assert 0 < target.cpu_seconds < record.clocks.cpu_s
     assert record.views[0].miou == record.history[0].val.miou  # of the averaged weights, which are kept
+
+
+def test_a_training_on_train_and_val_is_scored_on_test_alone_and_once(others):
+    out = others["trainval"].out
+    record = results.read(out)
+    assert (record.status, len(record.history)) == ("ok", 2), record.error
+    assert {(view.view, view.split): view.images for view in record.views} == {("default", "test"): 3}
+    assert [epoch.val.miou for epoch in record.history] == [None, None]
+    assert [epoch.images for epoch in record.history] == [16, 32]
+    assert (record.best, record.target) == (None, None)
+    assert record.dataset.images == {"train": 8, "val": 5, "test": 3}
+    assert {one.meta["key"].partition("-")[0] for one in record.artefacts if one.kind == "image"} == {"test"}
+    assert (out / "model.weights.h5").is_file()
+    table = results.load(out)
+    assert table["miou"].tolist() == [record.views[0].miou]
+    # The other choices of this trial: crops of half the side in the first epoch, whose speed is not that of the trial.
+    assert len(record.throughput.windows) == 3  # four steps, the first of which is traced
+    assert record.spec["model"]["batch_norm_momentum"] == 0.8
+
+
+def test_a_range_test_writes_its_curve_and_no_record(others):
+    done = others["range"]
+    assert done.status == 0, done.told[-3000:]
+    assert [path.name for path in done.out.iterdir()] == ["learning_rates.csv"]
+    header, *rows = (done.out / "learning_rates.csv").read_text().splitlines()
+    assert header == "step,learning_rate,loss,smoothed_loss"
+    rates = [float(row.split(",")[1]) for row in rows]
+    assert rates[:3] == pytest.approx([1e-6 * 10 ** (7 * step / 40) for step in range(3)], rel=1e-5)
+    assert 20 < len(rows) <= 40
+    assert float(rows[0].split(",")[2]) == pytest.approx(float(rows[2].split(",")[2]), rel=0.5)
 
 
 def test_a_target_that_is_never_reached_is_censored_at_the_end():

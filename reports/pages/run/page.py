@@ -66,9 +66,8 @@ _FIGURES = {
     "scaling.png": ("Scaling", "Training throughput over replicas, and its share of the ideal."),
     "pictures.png": (
         "Predictions",
-        "Best, median and worst of the {kept} validation images that were kept, one seed of each cell; the number is "
-        "the image's own mIoU in percent. Last panel: the share of cells that are wrong at each pixel, white none, "
-        "black all.",
+        "Best, median and worst of the {kept} images that were kept, one seed of each cell; the number is the image's "
+        "own mIoU in percent. Last panel: the share of cells that are wrong at each pixel, white none, black all.",
     ),
 }
 

@@ -42,7 +42,7 @@ def standing(summary: Summary) -> list[Block]:
     if not cells:
         nothing: list[Inline] = [
             Bold("Nothing was measured:"),
-            " no trial ended with a validation mIoU. The reasons are below.",
+            " no trial ended with an mIoU. The reasons are below.",
         ]
         return [Paragraph(nothing, "bad")]
     if summary.decision and summary.look:
