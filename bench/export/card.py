@@ -104,7 +104,8 @@ def _metrics(interval: Any) -> list[dict[str, Any]]:
 def _intervals(record: results.Record, summary: reports.Summary) -> dict[str, Any]:
     """Return the interval of the cell's mIoU by split."""
     found = {cell.key: cell.interval for cell in summary.cells}
-    splits = {"validation": found.get(record.cell), "test": summary.test.get(record.cell)}
+    splits = {summary.judged_on: found.get(record.cell)}
+    splits |= {"test": summary.test.get(record.cell)} if summary.split == "val" else {}
     return {split: interval for split, interval in splits.items() if interval is not None}
 
 
@@ -166,11 +167,13 @@ def _chosen_by_validation(record: results.Record) -> bool:
 
 
 def _by_class(record: results.Record, views: Mapping[tuple[str, str], results.ViewScores]) -> list[str]:
-    view = views.get(("val", "default"))
+    split = "val" if ("val", "default") in views else "test"  # val is not scored if it was trained on
+    view = views.get((split, "default"))
     assert record.dataset is not None
     if view is None or not view.iou:
         return []
-    rows = ["", "| id | class | validation IoU of this trial, % |", "|--:|---|--:|"]
+    name_of = {"val": "validation"}.get(split, split)
+    rows = ["", f"| id | class | {name_of} IoU of this trial, % |", "|--:|---|--:|"]
     for order, (name, iou) in enumerate(zip(record.dataset.class_names, view.iou, strict=True)):
         rows.append(f"| {order} | {_cell(name)} | {_percent(iou)} |")
     return rows
