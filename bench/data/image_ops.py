@@ -275,6 +275,8 @@ def equalized(image: np.ndarray, clip: float, tiles: int) -> np.ndarray:
     Each of tiles x tiles regions has its own curve: the running sum of its histogram. The histogram is first clipped at
     `clip` times its mean, and the excess is spread evenly. Between the centres of regions, curves are interpolated.
     Each channel changes by the change of the luma, so hue and chroma (of YCbCr) are kept.
+    OpenCV takes the centre of a region half a pixel too far, so a mirrored image gives the mirror of the result only to
+    within a few levels of 255 (findings/opencv-clahe-is-not-symmetric.sh).
 
     Args:
         image: uint8 (H, W, 3).
