@@ -6,8 +6,7 @@ The numbers are milliseconds per image from logits to marginals, including the l
 sides take turns. The ratio is that of the medians; the bar is at most 1.5. pydensecrf2 (the extra `oracle`) starts from
 prepared unaries, which favours it, and has one thread. TensorFlow also has one, unless `--threads` says otherwise.
 Agreement is the share of equal labels, and the largest difference of a marginal.
-`--parts` measures one call of each part of ours, a training step, and two ways to splat and slice: products of a sparse
-and a dense matrix, or gathers and segment sums.
+`--parts` measures one call of each part of ours, and a training step.
 """
 
 from __future__ import annotations
@@ -25,6 +24,8 @@ import models
 from bench.perf.ratios import Ratio, report, stack
 from bench.perf.rounds import milliseconds, quartiles, times
 from models.crf import lattice
+from models.crf.simplices import simplices
+from models.crf.sparse import product
 
 try:
     from pydensecrf import densecrf
@@ -99,43 +100,38 @@ def side_by_side(image: np.ndarray, logits: np.ndarray, batches: list[int], roun
     ]  # fmt: skip
 
 
-def gathered(kernel: lattice.Lattice, order: int) -> tuple[Callable, Callable]:
-    """Return splat and slice by gathers and segment sums."""
-    columns = tf.reshape(kernel.shares.indices[:, 1], [-1, order])
-    shares = tf.reshape(kernel.shares.values, [-1, order, 1])
-    vertices = kernel.shares.dense_shape[1]
-
-    def splat(values: tf.Tensor) -> tf.Tensor:
-        return tf.math.unsorted_segment_sum(shares * values[:, None], columns, vertices)
-
-    def slice_(values: tf.Tensor) -> tf.Tensor:
-        ways = zip(tf.unstack(columns, order, 1), tf.unstack(shares, order, 1), strict=True)
-        return tf.add_n([tf.gather(values, column) * share for column, share in ways])
-
-    return splat, slice_
-
-
 def parts(image: np.ndarray, logits: np.ndarray, rounds: int) -> None:
     """Measure the parts of the CRF and print a line per part."""
     layer = models.DenseCRF()
     pixels, classes = image.shape[0] * image.shape[1], logits.shape[-1]
     features = [tf.constant(values) for values in layer.features(tf.cast(image[None], tf.float32))]
     marginals = tf.nn.softmax(tf.reshape(logits, [pixels, classes]))
-    calls: dict[str, Callable] = {"softmax": partial(tf.nn.softmax, marginals)}
-    for name, values in zip(("gaussian", "bilateral"), features, strict=True):
-        kernel = lattice.normalised(lattice.build(values))
-        splatted = lattice.splat(kernel, marginals)
-        splat, slice_ = gathered(kernel, values.shape[-1] + 1)
-        print(f"  {name}: {kernel.shares.shape[1]} vertices for {pixels} pixels")
-        calls |= {
-            f"{name}: build": partial(lattice.build, values),
-            f"{name}: normalise": partial(lattice.normalised, kernel),
-            f"{name}: splat": partial(lattice.splat, kernel, marginals),
-            f"{name}: splat, segment sums": partial(splat, marginals),
-            f"{name}: blur": partial(lattice.blur, kernel, splatted),
-            f"{name}: slice": partial(lattice.slice_, kernel, splatted),
-            f"{name}: slice, gathers": partial(slice_, splatted),
-        }
+    built = [lattice.build(values) for values in features]
+    kernel = lattice.filter_of(built)
+    splatted = product(kernel.shares, marginals, transpose=True)
+    sizes = " and ".join(str(one.neighbours.shape[2] - 1) for one in built)
+    print(f"  {sizes} vertices for {pixels} pixels")
+    traced: dict[str, Callable] = {
+        "gaussian lattice": partial(lattice.build, features[0]),
+        "bilateral lattice": partial(lattice.build, features[1]),
+        "  its simplices": partial(simplices, features[1]),
+        "softmax": partial(tf.nn.softmax, marginals),
+        "training step": partial(training_step(layer), tf.constant(image[None]), tf.constant(logits[None])),
+    }
+    # A graph takes no compressed matrix from outside.
+    eager: dict[str, Callable] = {
+        "matrices, normalised": partial(lattice.filter_of, built),
+        "splat": partial(product, kernel.shares, marginals, transpose=True),
+        "bilateral blur": partial(lattice.blur, kernel.neighbours[1], splatted[-kernel.neighbours[1].shape[2] :]),
+        "slice": partial(product, kernel.shares, splatted),
+    }
+    calls = {name: tf.function(call) for name, call in traced.items()} | eager
+    for name, value in milliseconds(calls, rounds, warm_up=2).items():
+        print(f"  {name:30s} {value:7.1f}", flush=True)
+
+
+def training_step(layer: models.DenseCRF) -> Callable:
+    """Return a function of image and logits: the gradients of a loss behind the layer."""
 
     def step(image: tf.Tensor, logits: tf.Tensor) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
@@ -143,12 +139,7 @@ def parts(image: np.ndarray, logits: np.ndarray, rounds: int) -> None:
             loss = tf.reduce_mean(tf.square(layer([image, logits])))
         return tape.gradient(loss, [logits, *layer.trainable_variables])
 
-    train = tf.function(step)
-    pair = tf.constant(image[None]), tf.constant(logits[None])
-    calls["training step"] = partial(train, *pair)
-    graphs = {name: call if name == "training step" else tf.function(call) for name, call in calls.items()}
-    for name, value in milliseconds(graphs, rounds, warm_up=2).items():
-        print(f"  {name:30s} {value:7.1f}", flush=True)
+    return step
 
 
 def main() -> int:

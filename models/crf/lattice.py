@@ -5,31 +5,49 @@ simplex (splat). The vertices are blurred with (1/2, 1, 1/2) along each of the d
 vertices back (slice). Up to a constant, this approximates convolution with a Gaussian of unit variance, in time linear
 in the points.
 
-Splat and slice are one sparse matrix and its transpose. The size of the lattice depends on the data: graphs and
-SavedModels can hold it, XLA cannot.
+Splat and slice are one sparse matrix and its transpose. The blur gathers neighbours. The size of the lattice depends
+on the data: graphs and SavedModels can hold it, XLA cannot.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework import config  # the only place that says whether operations are deterministic
+
+from models.crf.simplices import simplices
+from models.crf.sparse import Matrix, from_entries, matrix, on_host, product
+from models.crf.vertices import numbered
 
 
 class Lattice(NamedTuple):
-    """A filter over N points through M vertices.
+    """N points among M vertices; number M stands for none. The numbers are integers of one type.
 
     Attributes:
-        shares: sparse float32 (N, M), the share of each point in its vertices.
-        blurs: one symmetric sparse float32 (M, M) per axis: each vertex and half of its two neighbours.
+        vertices: (d + 1, N), the vertices around each point.
+        shares: float32 (d + 1, N), the share of the point in each.
+        neighbours: (d + 1, 2, M + 1), the previous and the next vertex along each axis; M where there is none.
     """
 
-    shares: tf.SparseTensor
-    blurs: tuple[tf.SparseTensor, ...]
+    vertices: tf.Tensor
+    shares: tf.Tensor
+    neighbours: tf.Tensor
+
+
+class Filter(NamedTuple):
+    """The sum of filters over N points.
+
+    Attributes:
+        shares: (N, sum of sizes), the share of each point in the vertices of all lattices.
+        neighbours: those of each lattice.
+        sizes: (lattices,), M + 1 of each.
+    """
+
+    shares: Matrix
+    neighbours: tuple[tf.Tensor, ...]
+    sizes: tf.Tensor
 
 
 def build(features: tf.Tensor, inside: tf.Tensor | None = None) -> Lattice:
@@ -40,147 +58,102 @@ def build(features: tf.Tensor, inside: tf.Tensor | None = None) -> Lattice:
     """
     if inside is not None:
         features = tf.where(inside[..., None], features, features[:, :1])
-    dimensions = features.shape[-1]
-    points = tf.shape(features, tf.int64)[0] * tf.shape(features, tf.int64)[1]
-    codes, shares, steps = _simplices(features)
-    vertices, columns = tf.unique(tf.reshape(codes, [-1]), tf.int64)
-    rows = tf.repeat(tf.range(points), dimensions + 1)
+    order = features.shape[-1] + 1
+    found = simplices(features)
+    vertices = numbered(found)
     # The factor 1 / (1 + 2 ** -d) of Adams's code: its square root at the splat, and again at the slice.
-    values = tf.reshape(shares, [-1]) / math.sqrt(1 + 2**-dimensions)
+    shares = tf.reshape(tf.stack(found.shares), [order, -1]) / math.sqrt(1 + 2.0 ** (1 - order))
     if inside is not None:
-        values = tf.where(tf.repeat(tf.reshape(inside, [-1]), dimensions + 1), values, 0.0)
-    shape = tf.stack([points, tf.size(vertices, tf.int64)])
-    return Lattice(tf.SparseTensor(tf.stack([rows, columns], 1), values, shape), _blurs(vertices, steps))
-
-
-def _elevated(features: tf.Tensor) -> tf.Tensor:
-    """Return features (B, P, d) as coordinates (B, P, d + 1) in the hyperplane of sum 0 (page 5 of the paper).
-
-    They are scaled so that splat, blur and slice together have unit variance. Which vertices exist depends on single
-    bits, above all where colours are whole numbers. So the roundings are those of Adams's code: do not change this
-    order of float32 operations.
-    """
-    order = features.shape[-1] + 1
-    ranks = np.arange(1, order)
-    scale = float(np.float32(math.sqrt(2 / 3) * order)) / np.sqrt(ranks * (ranks + 1.0))
-    scaled = tf.pad(features * tf.constant(scale, tf.float32), [[0, 0], [0, 0], [1, 0]])
-    return _sum_of_later(scaled) - tf.range(order, dtype=tf.float32) * scaled
-
-
-def _sum_of_later(values: tf.Tensor) -> tf.Tensor:
-    """Return, at each place of the last axis, the sum of the later ones, from the end on: a cumsum in half the time."""
-    columns = tf.unstack(values, axis=-1)
-    sums = [tf.zeros_like(columns[0])]
-    for column in columns[:0:-1]:
-        sums.append(sums[-1] + column)
-    return tf.stack(sums[::-1], -1)
-
-
-def _simplices(features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Return codes and shares (B, P, d + 1) of the vertices around each point, and the code steps (d + 1,) of the axes.
-
-    A code packs the image and the first d coordinates of a vertex into one int64. The last one follows from them.
-    """
-    order = features.shape[-1] + 1
-    position = _elevated(features)
-    nearest = tf.round(position * (1 / order))
-    residuals, ranking = tf.math.top_k(position - order * nearest, order)
-    shares = (residuals - tf.concat([residuals[..., 1:], residuals[..., :1] - order], -1)) / order
-
-    cell = tf.cast(nearest, tf.int64)
-    strides, image_stride = _strides(cell)
-    images = tf.range(tf.shape(features, tf.int64)[0])[:, None, None] * image_stride
-    # Vertex s is `order * cell`, with the coordinates whose residual is smaller than the s-th lowered by `order`. Then
-    # all coordinates are shifted equally, back to the hyperplane of sum 0.
-    total = tf.reduce_sum(strides)
-    lowered = order * _sum_of_later(tf.gather(strides, ranking))
-    moved = (tf.range(order - 1, -1, -1, tf.int64) - tf.reduce_sum(cell, -1, keepdims=True)) * total
-    codes = order * tf.reduce_sum(cell * strides, -1, keepdims=True) + images + moved - lowered
-    return codes, shares, total - order * strides
-
-
-def _strides(cell: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the factors (d + 1,) of the coordinates in a code (0 for the last one), and the factor of the image."""
-    order = cell.shape[-1]
-    flat = tf.reshape(cell, [-1, order])
-    # No coordinate of a vertex is 3/2 `order` away from `order * cell`, and a neighbour's is less than `order` further.
-    extents = order * (tf.reduce_max(flat, 0) - tf.reduce_min(flat, 0) + 5)[:-1]
-    bits = tf.reduce_sum(tf.math.log(tf.cast(extents, tf.float64))) / math.log(2)
-    bits += tf.math.log(tf.cast(tf.shape(cell)[0], tf.float64)) / math.log(2)
-    message = "standard deviations too small for this image: the codes of the lattice exceed 63 bits"
-    tf.debugging.assert_less(bits, tf.constant(63, bits.dtype), message)
-    return tf.concat([tf.math.cumprod(extents, exclusive=True), [0]], 0), tf.reduce_prod(extents)
-
-
-def _blurs(vertices: tf.Tensor, steps: tf.Tensor) -> tuple[tf.SparseTensor, ...]:
-    """Return per axis the matrix (M, M): 1 for a vertex, 1/2 for the previous and the next one, where they exist."""
-    count = tf.size(vertices, tf.int64)
-    _, found = tf.unique(tf.concat([vertices, tf.reshape(vertices + steps[:, None], [-1])], 0), tf.int64)
-    blurs = []
-    for following in tf.unstack(tf.reshape(found, [-1, count]), num=steps.shape[0] + 1)[1:]:
-        ahead = tf.where(following < count)
-        pairs = tf.concat([ahead, tf.gather(following, ahead)], 1)
-        indices = tf.concat([tf.repeat(tf.range(count)[:, None], 2, 1), pairs, tf.reverse(pairs, [1])], 0)
-        values = tf.concat([tf.ones([count]), tf.fill([2 * tf.shape(pairs)[0]], 0.5)], 0)
-        blurs.append(tf.SparseTensor(indices, values, tf.stack([count, count])))
-    return tuple(blurs)
-
-
-def filtered(lattice: Lattice, values: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-    """Return `weight` times the filtered float32 values (N, C), differentiable in both."""
-
-    @tf.custom_gradient
-    def apply(values: tf.Tensor, weight: tf.Tensor) -> Any:
-        blurred = blur(lattice, splat(lattice, values))
-
-        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            splatted = splat(lattice, upstream)
-            transposed = slice_(lattice, weight * blur(lattice, splatted, reverse=True))
-            return transposed, tf.reduce_sum(splatted * blurred)
-
-        return slice_(lattice, weight * blurred), gradient
-
-    return apply(values, weight)
-
-
-def splat(lattice: Lattice, values: tf.Tensor) -> tf.Tensor:
-    """Return values of vertices (M, C) from values of points (N, C)."""
-    return _product(lattice.shares, values, adjoint_a=True)
-
-
-def slice_(lattice: Lattice, values: tf.Tensor) -> tf.Tensor:
-    """Return values of points (N, C) from values of vertices (M, C)."""
-    return _product(lattice.shares, values)
-
-
-def _product(matrix: tf.SparseTensor, values: tf.Tensor, adjoint_a: bool = False) -> tf.Tensor:
-    """Multiply a sparse matrix by values; on the host where operations must be deterministic: a GPU then refuses it."""
-    with tf.device("CPU:0") if config.is_op_determinism_enabled() else contextlib.nullcontext():
-        return tf.sparse.sparse_dense_matmul(matrix, values, adjoint_a=adjoint_a)
-
-
-def blur(lattice: Lattice, values: tf.Tensor, reverse: bool = False) -> tf.Tensor:
-    """Blur along the axes in order. They do not commute where vertices are missing: reversed, it is the transpose."""
-    for matrix in reversed(lattice.blurs) if reverse else lattice.blurs:
-        values = _product(matrix, values)
-    return values
-
-
-def normalised(lattice: Lattice) -> Lattice:
-    """Return the lattice of filter D K D from that of K; D = diag(K 1) ** -1/2 (pydensecrf's `NORMALIZE_SYMMETRIC`)."""
-    ones = tf.ones([lattice.shares.dense_shape[0], 1])
-    factors = tf.math.rsqrt(filtered(lattice, ones, tf.constant(1.0)) + 1e-20)[:, 0]
-    values = lattice.shares.values * tf.gather(factors, lattice.shares.indices[:, 0])
-    return lattice._replace(shares=lattice.shares.with_values(values))
+        shares = tf.where(tf.reshape(inside, [-1]), shares, 0.0)
+    return Lattice(vertices.of_points, shares, vertices.neighbours)
 
 
 def repeated(lattice: Lattice, times: tf.Tensor) -> Lattice:
     """Return the lattice of `times` images that have the same features."""
-    return Lattice(_diagonal(lattice.shares, times), tuple(_diagonal(blur, times) for blur in lattice.blurs))
+    order, dtype = lattice.vertices.shape[0], lattice.vertices.dtype
+    times = tf.cast(times, dtype)
+    count = tf.shape(lattice.neighbours, dtype)[2] - 1
+    offsets = count * tf.range(times)[:, None]
+    vertices = tf.reshape(lattice.vertices[:, None] + offsets, [order, -1])
+    one = lattice.neighbours[:, :, None, :-1]
+    several = tf.reshape(tf.where(one < count, one + offsets, count * times), [order, 2, -1])
+    neighbours = tf.concat([several, tf.fill([order, 2, 1], count * times)], 2)
+    return Lattice(vertices, tf.tile(lattice.shares, tf.stack([1, times])), neighbours)
 
 
-def _diagonal(matrix: tf.SparseTensor, times: tf.Tensor) -> tf.SparseTensor:
-    """Return the block diagonal matrix of `times` equal blocks."""
-    corners = tf.range(tf.cast(times, tf.int64))[:, None, None] * matrix.dense_shape
-    indices = tf.reshape(matrix.indices + corners, [-1, 2])
-    return tf.SparseTensor(indices, tf.tile(matrix.values, [times]), matrix.dense_shape * tf.cast(times, tf.int64))
+def filter_of(lattices: Sequence[Lattice], normalise: bool = True) -> Filter:
+    """Return the sum of the filters of lattices of the same points.
+
+    Normalised, the filter K of a lattice becomes D K D with D = diag(K 1) ** -1/2 (pydensecrf's
+    `NORMALIZE_SYMMETRIC`).
+    """
+    sizes = tf.stack([tf.shape(lattice.neighbours, lattice.neighbours.dtype)[2] for lattice in lattices])
+    starts = tf.unstack(tf.math.cumsum(sizes, exclusive=True), num=len(lattices))
+    columns = tf.concat([lattice.vertices + start for lattice, start in zip(lattices, starts, strict=True)], 0)
+    shares = tf.concat([_normalised(lattice) if normalise else lattice.shares for lattice in lattices], 0)
+    return Filter(matrix(columns, shares, tf.reduce_sum(sizes)), tuple(one.neighbours for one in lattices), sizes)
+
+
+def _normalised(lattice: Lattice) -> tf.Tensor:
+    """Return the shares of the normalised filter."""
+    masses = _splat_of_ones(lattice)[:, None]
+    blurred = blur(lattice.neighbours, masses)[:, 0]
+    degrees = tf.reduce_sum(lattice.shares * tf.gather(blurred, lattice.vertices), 0)
+    return lattice.shares * tf.math.rsqrt(degrees + 1e-20)
+
+
+FINE = 2.0**32
+"""Parts of a share that are counted."""
+
+
+def _splat_of_ones(lattice: Lattice) -> tf.Tensor:
+    """Return the sum of the shares of each vertex: float32 (M + 1,).
+
+    Whole numbers are added, so that threads may share a sum in any order without a change of its bits.
+    """
+    parts = tf.cast(tf.reshape(tf.cast(lattice.shares, tf.float64) * FINE, [-1]), tf.int64)
+    size = tf.shape(lattice.neighbours, lattice.vertices.dtype)[2]
+    with on_host():
+        sums = tf.raw_ops.DenseBincount(
+            input=tf.reshape(lattice.vertices, [-1]), size=size, weights=parts, binary_output=False
+        )
+    return tf.cast(tf.cast(sums, tf.float64) / FINE, tf.float32)
+
+
+def filtered(kernel: Filter, values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Return the sum of `weights` (one per lattice) times the filtered values (N, C), differentiable in both."""
+    count = len(kernel.neighbours)
+
+    def splat(shares: Matrix, values: tf.Tensor) -> list[tf.Tensor]:
+        return tf.split(product(shares, values, transpose=True), kernel.sizes, num=count)
+
+    def slice_(shares: Matrix, parts: list[tf.Tensor], weights: tf.Tensor) -> tf.Tensor:
+        weighted = [weight * part for weight, part in zip(tf.unstack(weights, num=count), parts, strict=True)]
+        return product(shares, tf.concat(weighted, 0))
+
+    @tf.custom_gradient
+    def apply(values: tf.Tensor, weights: tf.Tensor) -> Any:
+        parts = splat(kernel.shares, values)
+        blurred = [blur(beside, part) for beside, part in zip(kernel.neighbours, parts, strict=True)]
+
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            shares = from_entries(kernel.shares)
+            parts = splat(shares, upstream)
+            by_weights = [tf.reduce_sum(part * other) for part, other in zip(parts, blurred, strict=True)]
+            # The axes do not commute where vertices are missing: in reverse order it is the transpose.
+            back = [blur(beside[::-1], part) for beside, part in zip(kernel.neighbours, parts, strict=True)]
+            return slice_(shares, back, weights), tf.stack(by_weights)
+
+        return slice_(kernel.shares, blurred, weights), gradient
+
+    return apply(values, weights)
+
+
+def blur(neighbours: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """Blur the values of vertices (M + 1, C) along the axes, in order. The last one, of no vertex, is 0 and stays 0."""
+    axes = neighbours.shape[0]
+    for beside in tf.unstack(neighbours, num=axes):
+        previous, following = tf.unstack(beside, num=2)
+        # Twice the blurred values, by one operation.
+        values = tf.add_n([values, values, tf.gather(values, previous), tf.gather(values, following)])
+    return values * 0.5**axes

@@ -96,12 +96,10 @@ class DenseCRF(keras.layers.Layer):
         ):
             place, both = self.features(tf.stop_gradient(image))
         kernels = _kernels(place, both, shape, inputs[2] if len(inputs) > 2 else None)
-        weights = tf.unstack(tf.convert_to_tensor(self.kernel_weights))
+        weights = tf.convert_to_tensor(self.kernel_weights)
 
         def message(marginals: tf.Tensor) -> tf.Tensor:
-            return tf.add_n(
-                [lattice.filtered(kernel, marginals, weight) for kernel, weight in zip(kernels, weights, strict=True)]
-            )
+            return lattice.filtered(kernels, marginals, weights)
 
         unaries = tf.nn.log_softmax(scores) if self.from_logits else tf.math.log(tf.maximum(scores, self.clip))
         unaries = tf.maximum(unaries, tf.math.log(self.clip))
@@ -141,23 +139,19 @@ class DenseCRF(keras.layers.Layer):
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def _kernels(place: tf.Tensor, both: tf.Tensor, shape: tf.Tensor, sizes: Any) -> list[lattice.Lattice]:
-    """Return the lattices of place, and of place with colour, for scores of this shape."""
+def _kernels(place: tf.Tensor, both: tf.Tensor, shape: tf.Tensor, sizes: Any) -> lattice.Filter:
+    """Return the filters of place, and of place with colour, for scores of this shape."""
 
     def shared() -> lattice.Lattice:  # by all images, which have all pixels
-        return lattice.repeated(lattice.normalised(lattice.build(place)), shape[0])
+        return lattice.repeated(lattice.build(place), shape[0])
 
     if sizes is None:
-        return [shared(), lattice.normalised(lattice.build(both))]
+        return lattice.filter_of([shared(), lattice.build(both)])
     within = tf.cast(sizes, tf.int32)[:, :, None]
     rows, columns = tf.range(shape[1]) < within[:, 0], tf.range(shape[2]) < within[:, 1]
     inside = tf.reshape(rows[:, :, None] & columns[:, None], [shape[0], -1])
-    of_each = tf.cond(
-        tf.reduce_all(inside),
-        shared,
-        lambda: lattice.normalised(lattice.build(tf.tile(place, [shape[0], 1, 1]), inside)),
-    )
-    return [of_each, lattice.normalised(lattice.build(both, inside))]
+    of_each = tf.cond(tf.reduce_all(inside), shared, lambda: lattice.build(tf.tile(place, [shape[0], 1, 1]), inside))
+    return lattice.filter_of([of_each, lattice.build(both, inside)])
 
 
 def _scores_shape(shapes: Any) -> Any:

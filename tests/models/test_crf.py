@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import models
-from models.crf import lattice
+from models.crf import lattice, vertices
 from models.crf.meanfield import mean_field
 
 RNG = np.random.default_rng(0)
@@ -41,8 +41,10 @@ def _features(image: np.ndarray, sxy: float, srgb: float | None = None) -> np.nd
     return place if srgb is None else np.concatenate([place, image.reshape(-1, 3) / srgb], 1)
 
 
-def _matrix(built: lattice.Lattice) -> np.ndarray:
-    return lattice.filtered(built, tf.eye(built.shares.shape[0]), tf.constant(1.0)).numpy()
+def _matrix(*built: lattice.Lattice, normalise: bool = False, weights: tuple[float, ...] = (1.0,)) -> np.ndarray:
+    """The filter of lattices as a matrix (N, N)."""
+    kernel = lattice.filter_of(built, normalise)
+    return lattice.filtered(kernel, tf.eye(built[0].shares.shape[1]), tf.constant(weights)).numpy()
 
 
 def _built(features: np.ndarray) -> lattice.Lattice:
@@ -63,7 +65,7 @@ def test_one_dimension_by_hand() -> None:
     blur = np.eye(10) + 0.5 * (np.eye(10, k=1) + np.eye(10, k=-1))
     expected = splat @ blur @ blur @ splat.T * 2 / 3
     built = _built(places[:, None] * np.sqrt(3) / 2)
-    assert built.shares.shape == (60, 10)
+    assert (built.vertices.shape, built.neighbours.shape) == ((2, 60), (2, 2, 10 + 1))
     np.testing.assert_allclose(_matrix(built), expected, atol=1e-5)
 
 
@@ -71,10 +73,10 @@ def test_one_dimension_by_hand() -> None:
 def test_shares_are_barycentric(dimensions: int) -> None:
     """d + 1 shares that are positive and sum to 1, in at most as many vertices."""
     built = _built(RNG.normal(0, 3, (200, dimensions)))
-    shares = built.shares.values.numpy().reshape(200, dimensions + 1) * np.sqrt(1 + 2.0**-dimensions)
+    shares = built.shares.numpy().T * np.sqrt(1 + 2.0**-dimensions)
     assert shares.min() > -1e-5
     np.testing.assert_allclose(shares.sum(1), 1, atol=1e-5)
-    columns = np.sort(built.shares.indices.numpy()[:, 1].reshape(200, -1), 1)
+    columns = np.sort(built.vertices.numpy().T, 1)
     assert (np.diff(columns, axis=1) > 0).all()
 
 
@@ -93,13 +95,14 @@ def test_vertices_and_neighbours_by_enumeration(dimensions: int) -> None:
     grid = grid[(grid % order == grid[:, :1] % order).all(1)]
     offsets = np.stack(places, -1)[:, :, None] - grid
     held = (np.ptp(offsets, axis=-1) < order).any(1)
-    vertices = [set(map(tuple, grid[image])) for image in held]
+    expected = [set(map(tuple, grid[image])) for image in held]
     built = lattice.build(tf.constant(features))
-    assert built.shares.shape[1] == sum(map(len, vertices))
-    for axis, blur in enumerate(built.blurs):
+    count = sum(map(len, expected))
+    assert built.neighbours.shape == (order, 2, count + 1)
+    for axis, beside in enumerate(built.neighbours.numpy()):
         step = np.where(np.arange(order) == axis, -dimensions, 1)
-        pairs = sum(tuple(np.add(vertex, step)) in image for image in vertices for vertex in image)
-        assert np.count_nonzero(blur.values == 0.5) == 2 * pairs > 0
+        pairs = sum(tuple(np.add(vertex, step)) in image for image in expected for vertex in image)
+        assert np.count_nonzero(beside < count) == 2 * pairs > 0
 
 
 @pytest.mark.parametrize(
@@ -110,7 +113,7 @@ def test_filter_is_nearly_gaussian(sxy: float, srgb: float | None, error: float)
     image, _ = _scene(20, 24, 2)
     features = _features(image[0], sxy, srgb)
     values = RNG.uniform(size=(480, 1)).round().astype("float32")
-    found = lattice.filtered(lattice.normalised(_built(features)), values, tf.constant(1.0)).numpy()
+    found = _matrix(_built(features), normalise=True) @ values
     exact = _gaussian(features) @ values
     assert np.sqrt(np.square(found - exact).mean() / np.square(exact).mean()) < error
     assert np.corrcoef(found.T, exact.T)[0, 1] > 0.93
@@ -121,9 +124,7 @@ def test_symmetric_normalisation() -> None:
     features = _features(_scene(6, 7, 2)[0][0], 3.0, 40.0)
     kernel = _matrix(_built(features))
     scale = 1 / np.sqrt(kernel.sum(1))
-    np.testing.assert_allclose(
-        _matrix(lattice.normalised(_built(features))), kernel * scale[:, None] * scale, atol=1e-5
-    )
+    np.testing.assert_allclose(_matrix(_built(features), normalise=True), kernel * scale[:, None] * scale, atol=1e-5)
 
 
 def test_gradient_is_the_transposed_filter() -> None:
@@ -131,13 +132,13 @@ def test_gradient_is_the_transposed_filter() -> None:
     kernel = _matrix(built)
     assert np.abs(kernel - kernel.T).max() > 1e-2  # axes do not commute where vertices are missing
     values, upstream = tf.constant(RNG.normal(size=(2, 50, 3)), tf.float32)
-    weight = tf.constant(1.7)
+    kernel_of, weight = lattice.filter_of([built], normalise=False), tf.constant([1.7])
     with tf.GradientTape() as tape:
         tape.watch([values, weight])
-        result = tf.reduce_sum(upstream * lattice.filtered(built, values, weight))
+        result = tf.reduce_sum(upstream * lattice.filtered(kernel_of, values, weight))
     by_values, by_weight = tape.gradient(result, [values, weight])
     np.testing.assert_allclose(by_values, 1.7 * kernel.T @ upstream.numpy(), atol=1e-4)
-    assert float(by_weight) == pytest.approx((upstream.numpy() * (kernel @ values.numpy())).sum(), rel=1e-4)
+    assert float(by_weight[0]) == pytest.approx((upstream.numpy() * (kernel @ values.numpy())).sum(), rel=1e-4)
 
 
 def test_images_of_a_batch_share_nothing() -> None:
@@ -153,19 +154,39 @@ def test_images_of_a_batch_share_nothing() -> None:
 def test_neighbours_of_an_image_are_not_vertices_of_the_next() -> None:
     """In one dimension codes are coordinates: images of one value each would touch, were none left free between."""
     features = tf.constant([[[0.3], [0.3]], [[0.3], [0.3]], [[0.3], [0.3]]])
-    values = tf.constant([[1.0], [2.0], [10.0], [20.0], [100.0], [200.0]])
-    together = lattice.filtered(lattice.build(features), values, tf.constant(1.0))
-    apart = [
-        lattice.filtered(lattice.build(features[i : i + 1]), values[2 * i : 2 * i + 2], tf.constant(1.0))
-        for i in range(3)
-    ]
-    np.testing.assert_allclose(together, tf.concat(apart, 0), rtol=1e-6)
+    values = np.array([[1.0], [2.0], [10.0], [20.0], [100.0], [200.0]], "float32")
+    apart = [_matrix(lattice.build(features[i : i + 1])) @ values[2 * i : 2 * i + 2] for i in range(3)]
+    np.testing.assert_allclose(_matrix(lattice.build(features)) @ values, np.concatenate(apart), rtol=1e-6)
 
 
 def test_repeated_is_a_batch_of_equal_images() -> None:
     features = RNG.normal(0, 2, (1, 30, 2)).astype("float32")
     repeated = lattice.repeated(lattice.build(features), tf.constant(3))
     np.testing.assert_allclose(_matrix(repeated), _matrix(lattice.build(np.tile(features, (3, 1, 1)))), atol=1e-6)
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["whole", "padded"])
+def test_a_table_of_codes_and_hashing_number_the_same_vertices(inside: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    features = RNG.normal(0, 1, (2, 40, 3)).astype("float32")
+    within = tf.constant([[True] * 25 + [False] * 15, [True] * 40]) if inside else None
+    found = []
+    for room in (0, 10**6):
+        monkeypatch.setattr(vertices, "ROOM", room)
+        found.append(lattice.build(features, within))
+    hashed, tabled = found
+    pairs = set(zip(hashed.vertices.numpy().ravel().tolist(), tabled.vertices.numpy().ravel().tolist(), strict=True))
+    assert len(pairs) == hashed.neighbours.shape[2] - 1 == tabled.neighbours.shape[2] - 1
+    assert len(dict(pairs)) == len(pairs), "one number for one vertex"
+    np.testing.assert_allclose(_matrix(hashed), _matrix(tabled), atol=1e-6)
+
+
+def test_the_sum_of_two_filters() -> None:
+    """Each with its own normalisation and weight; the axes that the first one lacks leave it as it is."""
+    features = RNG.normal(0, 1, (1, 40, 5)).astype("float32")
+    one, other = lattice.build(features[..., :2]), lattice.build(features)
+    together = _matrix(one, other, normalise=True, weights=(0.5, 2.0))
+    apart = 0.5 * _matrix(one, normalise=True) + 2 * _matrix(other, normalise=True)
+    np.testing.assert_allclose(together, apart, atol=1e-5)
 
 
 def test_far_features_are_refused_before_codes_overflow() -> None:
