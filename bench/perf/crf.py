@@ -1,6 +1,6 @@
 """The dense CRF beside pydensecrf2, and where its time goes.
 
-    python -m bench.perf.crf [--size 512] [--classes 3,21] [--batches 1,4] [--image FILE] [--threads N] [--parts]
+    python -m bench.perf.crf [--size 512] [--classes 3,21] [--batches 1,4] [--image FILE] [--threads 0] [--parts]
 
 The numbers are milliseconds per image from logits to marginals, including the lattices: medians of rounds in which the
 sides take turns. The ratio is that of the medians; the bar is at most 1.5. pydensecrf2 (the extra `oracle`) starts from

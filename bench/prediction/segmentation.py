@@ -105,8 +105,8 @@ def segmenter(
 def check_crf(sources: Sequence[Path | video.Video], classes: int, size: int | None) -> None:
     """Refuse images that are too large for the CRF on a GPU, before anything is written.
 
-    A pixel has six neighbours in the lattice of position and colour, and TensorFlow's sparse product on a GPU needs
-    6 * pixels * classes < 2^31.
+    A pixel lies among six vertices of the lattice of position and colour and three of that of position, and
+    TensorFlow's sparse product on a GPU needs 9 * pixels * classes < 2^31.
 
     Args:
         sources: images and videos.
@@ -120,7 +120,7 @@ def check_crf(sources: Sequence[Path | video.Video], classes: int, size: int | N
 
     if not tf.config.list_physical_devices("GPU"):
         return
-    most = 2**31 // (6 * classes)
+    most = 2**31 // (9 * classes)
     for source in sources:
         if isinstance(source, video.Video):
             path, width, height = source[:3]

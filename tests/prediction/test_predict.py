@@ -206,16 +206,16 @@ def test_a_picture_too_large_for_the_crf_of_a_gpu_is_refused_before_any_is_writt
 ) -> None:
     import tensorflow as tf
 
-    Image.new("RGB", (1600, 1500)).save(tmp_path / "wide.png")  # 2.4 megapixels; 2**31 / (6 * 150) are 2.39
+    Image.new("RGB", (1600, 1500)).save(tmp_path / "wide.png")  # 2.4 megapixels; 2**31 / (9 * 100) are 2.39
     sources = [pictures / "large.png", tmp_path / "wide.png"]
-    check_crf(sources, 150, None)
+    check_crf(sources, 100, None)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["a GPU"])
-    check_crf(sources, 149, None)
-    check_crf(sources, 150, 1590)  # the CRF sees it smaller
+    check_crf(sources, 99, None)
+    check_crf(sources, 100, 1590)  # the CRF sees it smaller
     with pytest.raises(
-        UsageError, match=r"wide\.png has 2.40 megapixels, more than the 2.39 that a GPU takes with 150 cl"
+        UsageError, match=r"wide\.png has 2.40 megapixels, more than the 2.39 that a GPU takes with 100 cl"
     ):
-        check_crf(sources, 150, None)
+        check_crf(sources, 100, None)
 
 
 def test_windows_go_over_the_picture_at_its_own_size(
