@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+BLOCKED_DF = 2
+"""Least degrees of freedom of the noise without the seeds. With one, two cells of two seeds, nothing could be seen."""
 _ROUNDS = 60
 """Rounds of the fit of a table with holes. Few holes need about ten."""
 _NOTHING = 1e-9

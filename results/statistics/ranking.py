@@ -8,13 +8,10 @@ from itertools import chain, combinations, count
 
 import numpy as np
 
-from results.statistics.blocks import fit
+from results.statistics.blocks import BLOCKED_DF, fit
 from results.statistics.confidence import between
 from results.statistics.multiplicity import holm
 from results.statistics.pooling import Pool, Seeds, pool, seed_correlation, table_of
-
-BLOCKED_DF = 2
-"""Least degrees of freedom of the noise without the seeds. With one, two cells of two seeds, nothing could be seen."""
 
 
 @dataclass(frozen=True)

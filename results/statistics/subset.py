@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from results.statistics import deciding
-from results.statistics.blocks import fit
+from results.statistics.blocks import BLOCKED_DF, fit
 from results.statistics.boundaries import single_look
 from results.statistics.pooling import Seeds
 
@@ -33,7 +33,8 @@ def contenders(cells: Mapping[str, Seeds], alpha: float = 0.05) -> Contenders:
 
     The best cell is left out with chance `alpha` at most, whatever the other means are. Each cell is tested one-sidedly
     against the leader. Seeds are taken out as blocks; the error of a pair is the larger of the shared and of its own.
-    Nothing is left out if the cells share no seed, or if there is no estimate of noise.
+    Nothing is left out, and what the leader may lose is NaN, if the cells share no seed, or if the noise is estimated
+    with fewer than `BLOCKED_DF` degrees of freedom: two cells of two seeds, which nothing could tell apart here.
 
     Args:
         cells: {name: {seed: value}}, more is better; cells without values are left out of everything.
@@ -50,7 +51,7 @@ def contenders(cells: Mapping[str, Seeds], alpha: float = 0.05) -> Contenders:
     found = fit(table, np.ones((1, len(kept)), bool))
     shared = bool((~np.isnan(table[0])).all(0).any())
     df = int(found.df[0])
-    if len(kept) < 2 or not shared or not found.squares[0] or not df:
+    if len(kept) < 2 or not shared or not found.squares[0] or df < BLOCKED_DF:
         best = max(names, key=lambda name: float(np.mean([*kept[name].values()])))
         return Contenders(best, names)
     seen = deciding.look_best(table, deciding.begin(1, len(kept)), single_look(len(kept), df, alpha))

@@ -311,6 +311,9 @@ def test_without_noise_or_shared_seeds_nothing_is_surely_not_best():
     apart = contenders({"a": {0: 0.9, 1: 0.91}, "b": {2: 0.1, 3: 0.11}})
     assert apart.left == ("a", "b")
     assert contenders({}).left == ()
+    few = contenders({"a": {0: 0.611, 1: 0.599}, "b": {0: 0.570, 1: 0.575}})  # one degree of freedom without the seeds
+    assert few.left == ("a", "b")
+    assert np.isnan(few.at_most)
 
 
 def test_the_best_of_equal_cells_is_left_out_once_in_twenty():
