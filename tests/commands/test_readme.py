@@ -37,6 +37,7 @@ READS = {
     "data split ~/cats": 0,
     "compare 0.2.0-synthetic.1 runs/NAME": 0,
     "report runs/A runs/B": 0,
+    "status runs/NAME": 0,
     "budget runs/NAME": 0,
     "run --grid recipes/camvid --data-root DIR": 2,  # DIR is not CamVid, whose licence keeps it out of here
 }
@@ -58,6 +59,7 @@ TRAINS = {
 ELSEWHERE = {
     "versus v0.1.0 . --grid smoke": "tests/versus/test_versus_real.py",  # a revision may need an environment of its own
     "bisect GOOD BAD --grid smoke --only loss=dice": "tests/bisection/test_bisect.py",
+    "audit runs/NAME/TRIAL": "tests/audit/test_audit_command.py",
     "run --address auto --out /shared/runs": "tests/cluster/test_command.py",
 }
 
