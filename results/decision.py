@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 from results.record import Record
 from results.statistics.sequential import Look, Plan, Scores, look
 
-KEY = "until"
-"""The key of a plan in `run.json`."""
+KEYS = {"miou": "until", "images_per_second": "until_speed"}
+"""The key of a plan in `run.json` by its metric."""
 
 
 @dataclass(frozen=True)
@@ -21,53 +22,89 @@ class Decision:
         plan: the question, the looks, the chance of error, the budget.
         cells: {key: label}, in the order of the plan.
         against: name of the release that `base` comes from; empty if the question is not that of a release.
-        base: {cell: {seed: mIoU}} of the release, a fraction.
+        base: {cell: {seed: score}} of the release; None for a trial without one. In a comparison in turns, of the
+            trials so far.
+        metric: "miou", a fraction, or "images_per_second", as its logarithm.
     """
 
     plan: Plan
     cells: Mapping[str, str]
     against: str = ""
-    base: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    base: Scores = field(default_factory=dict)
+    metric: str = "miou"
 
     def plain(self) -> dict[str, Any]:
         """Return the part of the manifest that keeps it."""
         plan = self.plan
         kept = {
-            "question": plan.question, "metric": "miou", "margin": plan.margin, "seeds": [plan.first, plan.last],
-            "alpha": plan.alpha, "budget": plan.budget, "hours": plan.hours, "cells": dict(self.cells),
-            "against": self.against,
+            "question": plan.question, "metric": self.metric, "margin": plan.margin, "seeds": [plan.first, plan.last],
+            "alpha": plan.alpha, "budget": plan.budget, "hours": plan.hours, "metrics": plan.metrics,
+            "cells": dict(self.cells), "against": self.against,
             "base": {cell: {str(seed): value for seed, value in of.items()} for cell, of in self.base.items()},
         }  # fmt: skip
-        return {KEY: kept}
+        return {KEYS[self.metric]: kept}
 
     def look(self, records: Iterable[Record], given_up: Collection[str] | None = None) -> Look:
         """Return where the plan stands.
 
         Args:
             records: of the run, in any order.
+            given_up: see `scores`.
+        """
+        found = [*records]
+        hours = {
+            (one.cell, one.seed): (one.clocks.total_s or 0.0) / 3600
+            * max(1, int(one.spec.get("placement", {}).get("gpus") or 0))
+            for one in found
+        }  # fmt: skip
+        return self.of_scores(self.scores(found, given_up), hours)
+
+    def of_scores(self, scores: Scores, hours: Mapping[tuple[str, int], float] | None = None) -> Look:
+        """Return where the plan stands by the scores of its cells; device-hours are those of each trial."""
+        return look(self.plan, self._judged(scores), hours)
+
+    def scores(
+        self, records: Iterable[Record], given_up: Collection[str] | None = None
+    ) -> dict[str, dict[int, float | None]]:
+        """Return the scores of the plan's cells, None for a trial that ended without one.
+
+        Args:
+            records: in any order.
             given_up: names of the trials whose failure counts; any other failed trial is to be run again. None if all
                 failures count. A trial that was interrupted is always to be run again.
         """
-        scores: dict[str, dict[int, float | None]] = {cell: {} for cell in self.cells}
-        hours: dict[tuple[str, int], float] = {}
+        found: dict[str, dict[int, float | None]] = {cell: {} for cell in self.cells}
         for record in records:
-            if record.cell not in scores or record.status == "interrupted":
+            if record.cell not in found or record.status == "interrupted":
                 continue
-            score = validation_miou(record)
-            if score is None and given_up is not None and record.trial not in given_up:
-                continue
-            scores[record.cell][record.seed] = self._judged(record.cell, record.seed, score)
-            devices = max(1, int(record.spec.get("placement", {}).get("gpus") or 0))
-            hours[record.cell, record.seed] = (record.clocks.total_s or 0.0) / 3600 * devices
-        judged: Scores = scores
-        return look(self.plan, judged, hours)
+            value = score(record, self.metric)
+            again = record.status != "ok" and given_up is not None and record.trial not in given_up
+            if value is not None or not (again or record.seed in found[record.cell]):
+                found[record.cell][record.seed] = value
+        return found
 
-    def _judged(self, cell: str, seed: int, score: float | None) -> float | None:
-        """Return what the plan judges: the score, or its change from that of the release."""
-        if not self.against or score is None:
-            return score
-        base = self.base[cell].get(seed)
-        return None if base is None else score - base
+    def _judged(self, scores: Scores) -> Scores:
+        """Return what the plan judges: the scores, or their changes from those of the release, of the seeds it has."""
+        if not self.against:
+            return scores
+        return {
+            cell: {
+                seed: None if value is None or (before := self.base[cell][seed]) is None else value - before
+                for seed, value in of.items()
+                if seed in self.base.get(cell, {})
+            }
+            for cell, of in scores.items()
+        }
+
+
+def score(record: Record, metric: str) -> float | None:
+    """Return what a plan judges of a trial; None for a trial that did not end well, or without a comparable speed."""
+    if metric == "miou":
+        return validation_miou(record)
+    speed = record.throughput
+    if record.status != "ok" or speed is None or not speed.comparable or not speed.images_per_second:
+        return None
+    return math.log(speed.images_per_second)
 
 
 def validation_miou(record: Record) -> float | None:
@@ -77,21 +114,25 @@ def validation_miou(record: Record) -> float | None:
     return next((one.miou for one in record.views if (one.view, one.split) == ("default", "val")), None)
 
 
-def decision_of(manifest: Mapping[str, Any]) -> Decision | None:
-    """Return what a run has to decide; None for a run with a fixed number of seeds.
+def decision_of(manifest: Mapping[str, Any], metric: str = "miou") -> Decision | None:
+    """Return what a run has to decide about a metric; None for a run with a fixed number of seeds.
 
     Raises:
         ValueError: the manifest holds no valid plan; one line.
     """
-    kept = manifest.get(KEY)
+    kept = manifest.get(KEYS[metric])
     if not kept:
         return None
     try:
         first, last = map(int, kept["seeds"])
         plan = Plan(
-            kept["question"], float(kept["margin"]), first, last, float(kept["alpha"]), kept["budget"], kept["hours"]
-        )
-        base = {str(cell): {int(seed): float(value) for seed, value in of.items()} for cell, of in kept["base"].items()}
-        return Decision(plan, dict(kept["cells"]), str(kept["against"]), base)
+            kept["question"], float(kept["margin"]), first, last, float(kept["alpha"]), kept["budget"], kept["hours"],
+            int(kept.get("metrics", 1)),
+        )  # fmt: skip
+        base = {
+            str(cell): {int(seed): None if value is None else float(value) for seed, value in of.items()}
+            for cell, of in kept["base"].items()
+        }
+        return Decision(plan, dict(kept["cells"]), str(kept["against"]), base, metric)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"run.json: {KEY}: not the plan of a run: {error!r}") from None
+        raise ValueError(f"run.json: {KEYS[metric]}: not the plan of a run: {error!r}") from None

@@ -242,6 +242,12 @@ class RunFolder:
         if cells != manifest["cells"]:
             self._write("run.json", json.dumps({**manifest, "cells": cells}, indent=2) + "\n")
 
+    def amend(self, part: Mapping[str, Any]) -> None:
+        """Write a part of the manifest in place of what it held under these keys."""
+        manifest = self.manifest()
+        if any(manifest.get(key) != value for key, value in part.items()):
+            self._write("run.json", json.dumps({**manifest, **part}, indent=2) + "\n")
+
     def seeds_asked_for(self) -> dict[str, list[int]]:
         """Return the seeds of each cell that the manifest holds."""
         return {cell["cell"]: list(cell["seeds"]) for cell in self.manifest().get("cells", [])}

@@ -38,6 +38,10 @@ def main(
     repository: Annotated[
         Path, typer.Option(help="A checkout of the project, for BASE and HEAD; default: here.")
     ] = Path(),
+    until: Annotated[
+        str | None, typer.Option(help="decided, or 'release within 1 point': run seeds until mIoU and speed are.")
+    ] = None,
+    max_seeds: Annotated[int | None, typer.Option(min=2, help="With --until: seeds at most; default: 10.")] = None,
     trial_timeout: options.TrialTimeout = None,
     format: Annotated[Format, typer.Option(help="Output format; github also annotates the job.")] = Format.table,
     margins: Annotated[
@@ -63,6 +67,7 @@ def main(
     request = Request(
         sides={"base": base, "head": head}, what=what, pythons={"base": base_python, "head": head_python}, out=out,
         repository=repository, margins=_read(margins), trial_timeout=trial_timeout,
+        until=until, max_seeds=max_seeds,
         command=shlex.join(["python", "-m", "bench.versus", *sys.argv[1:]]),
     )  # fmt: skip
     plain = cli.console(stderr=format is not Format.table)

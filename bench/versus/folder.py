@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +29,15 @@ class VersusFolder:
     runs: Mapping[str, RunFolder]
 
     @classmethod
-    def create(cls, path: Path, plan: Plan, sides: Sides, command: str, options: Mapping[str, Any]) -> VersusFolder:
+    def create(
+        cls,
+        path: Path,
+        plan: Plan,
+        sides: Sides,
+        command: str,
+        options: Mapping[str, Any],
+        decisions: Sequence[results.Decision] = (),
+    ) -> VersusFolder:
         """Make the folder, or open the one that an earlier start of the same comparison left.
 
         Args:
@@ -38,11 +46,13 @@ class VersusFolder:
             sides: both revisions.
             command: the command line.
             options: that resolved the grid.
+            decisions: what the comparison has to decide.
 
         Raises:
             UsageError: the folder cannot be written, or holds something else than this comparison.
         """
-        wanted = _identity(plan, sides)
+        until = {key: value for one in decisions for key, value in one.plain().items()}
+        wanted = _identity(plan, sides) | ({"until": until} if until else {})
         if (path / FILE).exists():
             _check_same(path, wanted)
         elif path.exists() and any(path.iterdir()):
@@ -55,7 +65,9 @@ class VersusFolder:
             "options": dict(options), "policy": {}, "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "status": "running",
         }  # fmt: skip
-        return cls(path, {side: _run(path, side, plan, {**manifest, "revision": wanted[side]}) for side in SIDES})
+        own = {"base": {}, "head": until}
+        runs = {side: _run(path, side, plan, {**manifest, "revision": wanted[side], **own[side]}) for side in SIDES}
+        return cls(path, runs)
 
     def done(self) -> dict[str, set[str]]:
         """Return the names of the complete trials by side."""
@@ -115,5 +127,9 @@ def _check_same(path: Path, wanted: Mapping[str, Any]) -> None:
                 )
         if held["cells"] != wanted["cells"]:
             raise UsageError(f"--out {path}: holds other cells or devices than these; name another folder")
+        if held.get("until") != wanted.get("until"):
+            raise UsageError(
+                f"--out {path}: what it has to decide (--until) was fixed before its first trial; name another folder"
+            )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"--out {path}: its {FILE} cannot be read: {error!r}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from rich.console import Console
 from bench.core import StorageLost, UsageError, signals
 from bench.plan import Cell, GridRequest, Plan, checks, make, this_machine, why_unplaceable
 from bench.revisions import Revision, Runnable, Worktrees, refusal, resolve, runnable
+from bench.versus import deciding
 from bench.versus.folder import VersusFolder
 from bench.versus.turns import ENTRY, SIDES, Pair, pairs, payload, to_do
 from results import counted
@@ -37,6 +38,8 @@ class Request:
         repository: a folder inside a checkout of the project.
         margins: another margins file; None for the default.
         trial_timeout: seconds for one trial; None for no limit.
+        until: "decided", perhaps with a margin: run seeds until it is; None for a fixed number.
+        max_seeds: with `until`, seeds of the last look; None for the default.
         command: the command line, for the manifests.
     """
 
@@ -47,6 +50,8 @@ class Request:
     repository: Path = Path()
     margins: Path | None = None
     trial_timeout: float | None = None
+    until: str | None = None
+    max_seeds: int | None = None
     command: str = ""
 
 
@@ -65,6 +70,11 @@ def run(request: Request, console: Console) -> results.Comparison:
     sides = {side: resolve(request.repository, request.sides[side]) for side in SIDES}
     what = request.what.begun()
     plan = _planned(what)
+    decisions = deciding.planned(request.until, request.max_seeds, plan.grid, sides["base"].name, request.margins)
+    if decisions:
+        if what.seeds is not None:
+            raise UsageError("--seeds: a comparison with --until decides how many; --max-seeds sets the most")
+        plan = replace(plan, grid=replace(plan.grid, seeds=decisions[0].plan.last))
     out = request.out or Path("runs") / f"versus-{plan.grid.name}-{datetime.now():%Y%m%d-%H%M%S}"
     for side, revision in sides.items():
         console.print(f"{side}: {revision.name}", soft_wrap=True)
@@ -72,13 +82,17 @@ def run(request: Request, console: Console) -> results.Comparison:
     with Worktrees() as trees:
         ready = {side: runnable(trees.add(sides[side]), request.pythons.get(side)) for side in SIDES}
         _check_settings(ready, plan.grid.cells)
-        folder = VersusFolder.create(out, plan, sides, request.command, what.options())
+        folder = VersusFolder.create(out, plan, sides, request.command, what.options(), decisions)
         missing = to_do(pairs(plan.grid), folder.done())
         trials = sum(len(lacking) for _, lacking in missing)
-        console.print(f"Comparison {out}: {counted(trials, 'trial')} to do.", soft_wrap=True)
-        if missing:
-            _measure(missing, ready, folder, plan, request.trial_timeout, console)
-    left = sum(len(lacking) for _, lacking in to_do(pairs(plan.grid), folder.done()))
+        rounds = deciding.Rounds(decisions, folder, pairs(plan.grid), console) if decisions else None
+        at_most = "at most " if rounds else ""
+        console.print(f"Comparison {out}: {at_most}{counted(trials, 'trial')} to do.", soft_wrap=True)
+        if rounds and not rounds.open():
+            rounds.ask()  # tells what was decided
+        elif missing:
+            _measure(missing, ready, folder, plan, request.trial_timeout, console, rounds)
+    left = rounds.lacking() if rounds else sum(len(sides) for _, sides in to_do(pairs(plan.grid), folder.done()))
     folder.finish("incomplete" if left else "complete")
     return folder.compare(sides, request.margins)
 
@@ -121,15 +135,22 @@ def _check_settings(ready: Mapping[str, Runnable], cells: tuple[Cell, ...]) -> N
 
 def _measure(
     missing: list[tuple[Pair, tuple[str, ...]]], ready: dict[str, Runnable], folder: VersusFolder, plan: Plan,
-    timeout: float | None, console: Console,
+    timeout: float | None, console: Console, rounds: deciding.Rounds | None,
 ) -> None:  # fmt: skip
-    """Run the missing trials through Ray, one job per pair, so that both sides of it have the same devices."""
+    """Run the missing trials through Ray, one job per pair, so that both sides of it have the same devices.
+
+    With `rounds`, those that they ask for.
+    """
 
     jobs = [_job(pair, lacking, ready, folder, timeout) for pair, lacking in missing]
     try:
         with _cluster() as cluster:
             cluster.run(
-                jobs, shared=folder.path / ".tune", max_concurrent=plan.concurrent, listener=_Teller(console, len(jobs))
+                jobs,
+                shared=folder.path / ".tune",
+                max_concurrent=plan.concurrent,
+                listener=_Teller(console, len(jobs), "at most " if rounds else ""),
+                ask=rounds.ask if rounds else None,
             )
     except (KeyboardInterrupt, StorageLost):
         folder.finish("interrupted")
@@ -169,8 +190,8 @@ def _job(
 class _Teller:
     """Prints a line per trial."""
 
-    def __init__(self, console: Console, pairs: int) -> None:
-        self._console, self._pairs, self._ended = console, pairs, 0
+    def __init__(self, console: Console, pairs: int, at_most: str) -> None:
+        self._console, self._pairs, self._at_most, self._ended = console, pairs, at_most, 0
 
     def __call__(self, event: ray_tune.Event) -> None:
         if event.kind == "message" and event.data.get("event") == "measured":
@@ -181,7 +202,7 @@ class _Teller:
             self._ended += 1
             if event.end is not None and event.end.kind != "returned":
                 self._console.print(f"{event.job}: {event.end.message}", style="red", soft_wrap=True)
-            self._console.print(f"{self._ended} of {counted(self._pairs, 'pair')}", style="dim")
+            self._console.print(f"{self._ended} of {self._at_most}{counted(self._pairs, 'pair')}", style="dim")
 
 
 def _remove_parts(folder: VersusFolder) -> None:

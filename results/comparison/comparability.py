@@ -48,6 +48,8 @@ def why_not_comparable(pair: Aligned, metric: str) -> str:
         return why_scores_differ(pair)
     if metric in TARGETS and (reason := why_scores_differ(pair)):
         return reason
+    if metric in SPEEDS and (reason := _decided_otherwise(pair)):
+        return reason
     reason = _machines_differ(pair) or (_without_throughput(pair) if metric in SPEEDS else "")
     return reason or (_references_differ(pair) if metric == "images_per_100_gflop" else "")
 
@@ -59,7 +61,7 @@ def why_scores_differ(pair: Aligned) -> str:
     weights of another epoch; or they may have decided themselves how many seeds were run.
     """
     for name, side in zip(("base", "head"), pair.sides, strict=True):
-        if side.decision:
+        if side.decisions:
             return f"{name}'s seeds were run until decided (--until), which its own report judges"
     versions = {one.scoring for found in pair.records for one in found if one.views}
     if len(versions) > 1:
@@ -73,6 +75,20 @@ def why_scores_differ(pair: Aligned) -> str:
     kept = [{value == "best" for value in side} for side in _values(pair, "keep_checkpoint", _section("eval"))]
     if all(kept) and kept[0] != kept[1]:  # "last" and "none" score the same weights
         return "eval.keep_checkpoint differs: the weights of the best epoch / of the last"
+    return ""
+
+
+def _decided_otherwise(pair: Aligned) -> str:
+    """Return why a speed is not judged where a run decided against a base how many seeds it runs; empty elsewhere.
+
+    Its speed is judged by a plan of its own if both sides ran in turns. Else their trials ran in different hours, and
+    the speed of a machine differs between hours.
+    """
+    for name, side in zip(("base", "head"), pair.sides, strict=True):
+        if "images_per_second" in side.decisions:
+            return f"{name}'s seeds were run until decided (--until), which judges images_per_second alone"
+        if any(one.against for one in side.decisions.values()):
+            return "speed is not judged: base and head did not run in turns, as bench.versus runs them"
     return ""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from results.comparison import margins as rules
 from results.comparison.explanations import as_text
 from results.comparison.types import SPEEDS, Key, LoadedRun, Seeds, Side
-from results.decision import decision_of
+from results.decision import KEYS, decision_of
 from results.record import Record
 from results.store import Run, failed, missing, release_of
 from results.table import VIEW_METRICS, judged_split, trials
@@ -39,7 +39,7 @@ def load(run: Run, only: str = "*") -> LoadedRun:
         shrunk=frozenset(
             cell for cell, found in records.items() if cell not in lost and all(one.status != "ok" for one in found)
         ),
-        decision=decision_of(run.manifest),
+        decisions={name: found for name in KEYS if (found := decision_of(run.manifest, name))},
     )
 
 

@@ -180,7 +180,8 @@ class LoadedRun:
         measured: {(cell, view, metric): {seed: value}} of the trials that ended well.
         planned: cells that were planned; others are their versions with a smaller batch.
         shrunk: cells whose trials all ran out of memory, and ended well with a smaller batch.
-        decision: what the run had to decide; tests of a fixed number of seeds do not hold for it. None for others.
+        decisions: what the run had to decide, by metric; tests of a fixed number of seeds do not hold for it. Empty for
+            others.
     """
 
     side: Side
@@ -189,7 +190,7 @@ class LoadedRun:
     measured: dict[Key, Seeds]
     planned: frozenset[str]
     shrunk: frozenset[str]
-    decision: Decision | None = None
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
 
     def of(self, cell: str) -> list[Record]:
         """List the records of a cell."""

@@ -83,22 +83,33 @@ def decided_row(pair: Aligned, view: str, name: str, metric: Metric) -> Comparis
 
     Returns None if head had nothing to decide, or not about the scores of this base.
     """
-    decision = pair.head.decision
-    if (view, name) != ("default", "miou") or decision is None or pair.cell not in decision.base:
+    decision = pair.head.decisions.get(name)
+    if view != "default" or decision is None or pair.cell not in decision.base:
         return None
     base, head = pair.seeds(view, name)
-    if any(base.get(seed) != value for seed, value in decision.base[pair.cell].items()):
+    kept = {seed: value for seed, value in decision.base[pair.cell].items() if value is not None}
+    scores = decision.scores(pair.base.of(pair.cell))[pair.cell]
+    if any(scores.get(seed) != value for seed, value in kept.items()):
         return None
     look = decision.look(record for records in pair.head.records.values() for record in records)
     bounds = look.intervals.get(pair.cell)
     if bounds is None or not head or not base:
-        return None
+        if pair.cell not in look.failed:
+            return None
+        reason = "too many of its trials gave no value for its plan (--until)"
+        return ComparisonRow(pair.cell, pair.label, view, name, "not comparable", reason, gate=metric.gate)
     verdict: Verdict = "regressed" if pair.cell in look.out else "ok" if pair.cell in look.ok else "inconclusive"
-    values = [base[seed] for seed in head if seed in base]
+
+    def shown(value: float) -> float:
+        return math.expm1(value) if metric.scale == "ratio" else value
+
+    means = _mean({seed: base[seed] for seed in head if seed in base}, metric), _mean(head, metric)
+    change, low, high, margin = (
+        shown(one) for one in (bounds.estimate, bounds.low, bounds.high, -decision.plan.margin)
+    )
     return ComparisonRow(
-        pair.cell, pair.label, view, name, verdict, "judged by its plan (--until), over all looks",
-        float(np.mean(values)), float(np.mean([*head.values()])), (len(base), len(head)), bounds.estimate,
-        bounds.low, bounds.high, margin=decision.plan.margin, gate=metric.gate, scale=metric.scale,
+        pair.cell, pair.label, view, name, verdict, "judged by its plan (--until), over all looks", *means,
+        (len(base), len(head)), change, low, high, margin=abs(margin), gate=metric.gate, scale=metric.scale,
         method="sequential",
     )  # fmt: skip
 

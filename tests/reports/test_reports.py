@@ -9,8 +9,10 @@ from PIL import Image
 
 import reports
 import results
-from reports.document import Bold
+from reports.document import Bold, Document
+from reports.pages.run import deciding
 from reports.summary import summarize
+from results.statistics import sequential
 from tests.invented_runs import lifelike as fake
 
 
@@ -395,3 +397,15 @@ def test_a_view_lends_no_noise_to_another_of_the_same_weights(tmp_path):
     summary = summarize(results.read_run(folder))
     of_view = {view.key: view.interval for view in summary.views if view.name == "default"}
     assert of_view == {cell.key: cell.interval for cell in summary.cells}
+
+
+def test_a_run_that_decides_against_a_release_says_why_its_speed_is_not_judged():
+    from reports import markdown
+
+    plan = sequential.Plan("release", 0.005, 2, 5)
+    look = sequential.Look("decided", seeds=2, trials=2, ok={"a": 2})
+    for metrics in (1, 2):
+        decision = results.Decision(dataclasses.replace(plan, metrics=metrics), {"a": "dice"}, "0.2.0", {"a": {0: 0.7}})
+        text = markdown.render(Document("", deciding.standing(decision, look)))
+        assert "Release ok after 2 of at most 5 trials" in text
+        assert ("Speed is not judged: the trials of 0.2.0 ran at another time" in text) == (metrics == 1)

@@ -937,6 +937,10 @@ def test_a_run_that_decided_is_judged_by_its_own_plan_and_by_no_test_of_a_fixed_
     bounds = look.intervals[made.key("dice")]
     assert (found["dice"].low, found["dice"].high) == (bounds.low, bounds.high)
     assert found["dice"].reason == "judged by its plan (--until), over all looks"
+    speeds = [row for row in results.compare(base, head).rows if row.metric == "images_per_second"]
+    assert {(row.verdict, row.reason) for row in speeds} == {
+        ("not comparable", "speed is not judged: base and head did not run in turns, as bench.versus runs them")
+    }
     # Against any other base its number of seeds was not fixed.
     other = made.made_run(tmp_path / "other", {label: dict(list(seeds.items())[1:]) for label, seeds in old.items()})
     rows = [row for row in results.compare(other, head).rows if row.metric == "miou"]

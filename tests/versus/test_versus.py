@@ -15,39 +15,18 @@ from rich.console import Console
 import results
 from bench.core import UsageError
 from bench.execution import RunRequest, session
-from bench.plan import GridRequest, grid
+from bench.plan import grid
 from bench.versus import SIDES, Request, order_in_words, pairs, run
 from tests.revisions import toy_project as toy
+from tests.versus.two_revisions import made, request
 
 ROOT = Path(__file__).parents[2]
 QUIET = Console(quiet=True)
-BASE = {
-    "model.weights": "none", "data.size": 64, "data.crop": 64, "data.train_limit": 8, "data.val_limit": 4,
-    "data.test_limit": 2, "train.steps_per_epoch": 2, "eval.window_steps": 1,
-}  # fmt: skip
-
-
-def made(folder, seeds=3):
-    """A repository with two tagged revisions: `slow` takes 25 % longer per image and starts 5 s later."""
-    project = toy.make(folder / "project")
-    toy.git(project, "tag", "fast")
-    toy.commit(project, "Slow", RATE=80.0, START=15.0)
-    toy.git(project, "tag", "slow")
-    text = {"preset": "smoke", "seeds": seeds, "base": BASE, "axes": {"loss": ["cross_entropy", "dice"]}}
-    (folder / "small.yaml").write_text(yaml.safe_dump(text))
-    return project
 
 
 @pytest.fixture
 def project(tmp_path):
     return made(tmp_path)
-
-
-def request(project, **changes):
-    """A request for `fast` against `slow` whose checkouts and results lie beside the project."""
-    sides = {"base": changes.pop("base", "fast"), "head": changes.pop("head", "slow")}
-    what = GridRequest(grid=str(project.parent / "small.yaml"), **changes.pop("what", {}))
-    return Request(sides=sides, what=what, out=project.parent / "out", repository=project, **changes)
 
 
 def start(project, *arguments):

@@ -45,7 +45,8 @@ def standing(decision: Decision, look: sequential.Look) -> list[Block]:
     most = decision.plan.budget or len(decision.cells) * decision.plan.last
     spent = f"{look.trials} of at most {most} trials"
     said = _of_release(decision, look, spent) if decision.against else _of_cells(decision, look, spent)
-    return [Paragraph(_asked(decision)), said, *_set_aside(decision, look), *_leaning(decision, look)]
+    notes = [*_set_aside(decision, look), *_leaning(decision, look), *_speed(decision)]
+    return [Paragraph(_asked(decision)), said, *notes]
 
 
 def _asked(decision: Decision) -> str:
@@ -129,6 +130,18 @@ def _leaning(decision: Decision, look: sequential.Look) -> list[Block]:
     if decision.against or not look.out:
         return []
     return [Paragraph("Means of cells that were left out early lean low, and the leader's high: read the intervals.")]
+
+
+def _speed(decision: Decision) -> list[Block]:
+    """Return why speed is not judged against a release, unless it is judged beside the scores."""
+    if not decision.against or decision.plan.metrics > 1:
+        return []
+    return [
+        Paragraph(
+            f"Speed is not judged: the trials of {decision.against} ran at another time, and the speed of a machine "
+            "differs between hours. bench.versus runs both sides in turns, and judges it."
+        )
+    ]
 
 
 def outcome(decision: Decision, look: sequential.Look, cell: Cell) -> list[Field | Text]:
