@@ -11,7 +11,7 @@ from models.crf.simplices import Simplices
 
 
 class Naming(NamedTuple):
-    """How the vertices of B images are numbered 0..size-1. Images share no number.
+    """How the vertices are numbered 0..size-1.
 
     With a vertex goes a whole number per coordinate: how often it is lowered by d + 1. Lowering all of them equally
     gives the same vertex again. So the differences of consecutive numbers name a vertex, any d whole numbers name one,
@@ -20,7 +20,7 @@ class Naming(NamedTuple):
 
     Attributes:
         strides: int64 (d,), the factors of the digits.
-        start: int64 (B,), the code of digits 0 in each image.
+        start: int64, the code of digits 0.
         size: int64, one more than the largest code that a vertex or a neighbour can have.
     """
 
@@ -40,23 +40,22 @@ def naming(simplices: Simplices) -> Naming:
     # A vertex of the simplex lies 1 further at most, and so does its neighbour.
     least = tf.cast(tf.stack([tf.reduce_min(digit) for digit in digits]), tf.int64) - 2
     extents = tf.cast(tf.stack([tf.reduce_max(digit) for digit in digits]), tf.int64) + 3 - least
-    images = tf.shape(digits[0], tf.int64)[0]
-    bits = tf.reduce_sum(tf.math.log(tf.cast(tf.concat([extents, [images]], 0), tf.float64))) / math.log(2)
+    bits = tf.reduce_sum(tf.math.log(tf.cast(extents, tf.float64))) / math.log(2)
     message = "standard deviations too small for this image: the codes of the lattice exceed 63 bits"
     tf.debugging.assert_less(bits, tf.constant(63, bits.dtype), message)
-    strides, of_image = tf.math.cumprod(extents, exclusive=True), tf.reduce_prod(extents)
-    return Naming(strides, tf.range(images) * of_image - tf.reduce_sum(least * strides), images * of_image)
+    strides = tf.math.cumprod(extents, exclusive=True)
+    return Naming(strides, -tf.reduce_sum(least * strides), tf.reduce_prod(extents))
 
 
 def codes(simplices: Simplices, names: Naming, dtype: tf.DType) -> tf.Tensor:
-    """Return the codes (d + 1, B * P) of the vertices around the points, in the order of their shares.
+    """Return the codes (d + 1, N) of the vertices around the points, in the order of their shares.
 
     `dtype` is an integer type that holds `names.size`.
     """
     strides, steps = tf.unstack(tf.cast(names.strides, dtype)), tf.cast(names.steps, dtype)
     parts = [tf.cast(digit, dtype) * stride for digit, stride in zip(simplices.digits, strides, strict=True)]
     # From the vertex where none is lowered to the one where all are but the coordinate of the largest residual.
-    found = [tf.add_n(parts) + tf.cast(names.start, dtype)[:, None]]
+    found = [tf.add_n(parts) + tf.cast(names.start, dtype)]
     for place in simplices.ranking[:0:-1]:
         found.append(found[-1] + tf.gather(steps, place))
-    return tf.reshape(tf.stack(found[::-1]), [len(found), -1])
+    return tf.stack(found[::-1])

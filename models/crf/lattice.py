@@ -51,34 +51,20 @@ class Filter(NamedTuple):
 
 
 def build(features: tf.Tensor, inside: tf.Tensor | None = None) -> Lattice:
-    """Build the lattice of float32 features (B, P, d), in standard deviations, for B * P points.
+    """Build the lattice of float32 features (N, d), in standard deviations.
 
-    The B images share no vertex, so one product filters them all. Points that are not `inside` (B, P) send nothing,
-    receive nothing and make no vertex. The first point of each image must be inside.
+    Points that are not `inside` (N,) send nothing, receive nothing and make no vertex. The first point must be inside.
     """
     if inside is not None:
-        features = tf.where(inside[..., None], features, features[:, :1])
+        features = tf.where(inside[:, None], features, features[:1])
     order = features.shape[-1] + 1
     found = simplices(features)
     vertices = numbered(found)
     # The factor 1 / (1 + 2 ** -d) of Adams's code: its square root at the splat, and again at the slice.
-    shares = tf.reshape(tf.stack(found.shares), [order, -1]) / math.sqrt(1 + 2.0 ** (1 - order))
+    shares = tf.stack(found.shares) / math.sqrt(1 + 2.0 ** (1 - order))
     if inside is not None:
-        shares = tf.where(tf.reshape(inside, [-1]), shares, 0.0)
+        shares = tf.where(inside, shares, 0.0)
     return Lattice(vertices.of_points, shares, vertices.neighbours)
-
-
-def repeated(lattice: Lattice, times: tf.Tensor) -> Lattice:
-    """Return the lattice of `times` images that have the same features."""
-    order, dtype = lattice.vertices.shape[0], lattice.vertices.dtype
-    times = tf.cast(times, dtype)
-    count = tf.shape(lattice.neighbours, dtype)[2] - 1
-    offsets = count * tf.range(times)[:, None]
-    vertices = tf.reshape(lattice.vertices[:, None] + offsets, [order, -1])
-    one = lattice.neighbours[:, :, None, :-1]
-    several = tf.reshape(tf.where(one < count, one + offsets, count * times), [order, 2, -1])
-    neighbours = tf.concat([several, tf.fill([order, 2, 1], count * times)], 2)
-    return Lattice(vertices, tf.tile(lattice.shares, tf.stack([1, times])), neighbours)
 
 
 def filter_of(lattices: Sequence[Lattice], normalise: bool = True) -> Filter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -94,31 +95,34 @@ class DenseCRF(keras.layers.Layer):
         with tf.control_dependencies(
             [tf.debugging.assert_equal(tf.shape(image)[:3], shape[:3], "DenseCRF: image and scores differ in size")]
         ):
-            place, both = self.features(tf.stop_gradient(image))
-        kernels = _kernels(place, both, shape, inputs[2] if len(inputs) > 2 else None)
+            image = tf.stop_gradient(image)
+        everywhere = lattice.build(tf.cast(_grid(shape[1], shape[2]) / self.gaussian_sxy, tf.float32))
         weights = tf.convert_to_tensor(self.kernel_weights)
+        compatibility = None if self.compatibility is None else tf.convert_to_tensor(self.compatibility)
 
-        def message(marginals: tf.Tensor) -> tf.Tensor:
-            return lattice.filtered(kernels, marginals, weights)
+        def refined(one: tuple[tf.Tensor, ...]) -> tf.Tensor:
+            image, scores, *size = one
+            place, both = self.features(image)
+            inside = _inside(shape, *size) if size else None
+            kernel = _kernel(everywhere, place, both, inside)
+            unaries = tf.nn.log_softmax(scores) if self.from_logits else tf.math.log(tf.maximum(scores, self.clip))
+            unaries = tf.reshape(tf.maximum(unaries, tf.math.log(self.clip)), [-1, shape[3]])
+            message = partial(lattice.filtered, kernel, weights=weights)
+            return tf.reshape(mean_field(unaries, message, self.iterations, compatibility), shape[1:])
 
-        unaries = tf.nn.log_softmax(scores) if self.from_logits else tf.math.log(tf.maximum(scores, self.clip))
-        unaries = tf.maximum(unaries, tf.math.log(self.clip))
-        matrix = None if self.compatibility is None else tf.convert_to_tensor(self.compatibility)
-        marginals = mean_field(tf.reshape(unaries, [-1, shape[3]]), message, self.iterations, matrix)
-        return tf.ensure_shape(tf.reshape(marginals, shape), scores.shape)
+        # One after another: what belongs to one image stays in the caches, and needs memory once.
+        result = tf.TensorSpec(scores.shape[1:], tf.float32)
+        return tf.map_fn(refined, (image, scores, *inputs[2:]), fn_output_signature=result, parallel_iterations=1)
 
     def features(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return features of an image (B, H, W, 3): place (1, H * W, 2), and place with colour (B, H * W, 5).
+        """Return features of an image (H, W, 3): place (H * W, 2), and place with colour (H * W, 5).
 
         Both are float32, in standard deviations of their kernel.
         """
-        batch, height, width = tf.unstack(tf.shape(image)[:3])
-        columns, rows = tf.meshgrid(tf.range(width), tf.range(height))
         # Graph optimisation turns division by a constant into a product. In float64 that leaves the rounded quotient.
-        place = tf.cast(tf.reshape(tf.stack([columns, rows], -1), [1, -1, 2]), tf.float64)
-        colour = tf.reshape(tf.cast(image, tf.float64), [batch, -1, 3]) / self.bilateral_srgb
-        everywhere = tf.tile(place / self.bilateral_sxy, [batch, 1, 1])
-        both = tf.concat([everywhere, colour], -1)
+        place = _grid(*tf.unstack(tf.shape(image)[:2]))
+        colour = tf.reshape(tf.cast(image, tf.float64), [-1, 3]) / self.bilateral_srgb
+        both = tf.concat([place / self.bilateral_sxy, colour], -1)
         return tf.cast(place / self.gaussian_sxy, tf.float32), tf.cast(both, tf.float32)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
@@ -139,19 +143,24 @@ class DenseCRF(keras.layers.Layer):
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def _kernels(place: tf.Tensor, both: tf.Tensor, shape: tf.Tensor, sizes: Any) -> lattice.Filter:
-    """Return the filters of place, and of place with colour, for scores of this shape."""
+def _grid(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    """Return column and row of each pixel: float64 (H * W, 2)."""
+    columns, rows = tf.meshgrid(tf.range(width), tf.range(height))
+    return tf.cast(tf.reshape(tf.stack([columns, rows], -1), [-1, 2]), tf.float64)
 
-    def shared() -> lattice.Lattice:  # by all images, which have all pixels
-        return lattice.repeated(lattice.build(place), shape[0])
 
-    if sizes is None:
-        return lattice.filter_of([shared(), lattice.build(both)])
-    within = tf.cast(sizes, tf.int32)[:, :, None]
-    rows, columns = tf.range(shape[1]) < within[:, 0], tf.range(shape[2]) < within[:, 1]
-    inside = tf.reshape(rows[:, :, None] & columns[:, None], [shape[0], -1])
-    of_each = tf.cond(tf.reduce_all(inside), shared, lambda: lattice.build(tf.tile(place, [shape[0], 1, 1]), inside))
-    return lattice.filter_of([of_each, lattice.build(both, inside)])
+def _inside(shape: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Return which pixels of a padded image lie inside its own height and width: bool (H * W,)."""
+    height, width = tf.unstack(tf.cast(size, tf.int32), num=2)
+    return tf.reshape((tf.range(shape[1]) < height)[:, None] & (tf.range(shape[2]) < width), [-1])
+
+
+def _kernel(everywhere: lattice.Lattice, place: tf.Tensor, both: tf.Tensor, inside: tf.Tensor | None) -> lattice.Filter:
+    """Return the filter of place, and of place with colour, of one image; `everywhere` is the lattice of all places."""
+    if inside is None:
+        return lattice.filter_of([everywhere, lattice.build(both)])
+    gaussian = tf.cond(tf.reduce_all(inside), lambda: everywhere, lambda: lattice.build(place, inside))
+    return lattice.filter_of([gaussian, lattice.build(both, inside)])
 
 
 def _scores_shape(shapes: Any) -> Any:

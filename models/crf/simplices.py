@@ -1,6 +1,6 @@
 """Points of feature space in the permutohedral lattice: the simplices around them, and their shares in the vertices.
 
-A coordinate of all points is one tensor (B, P), and every operation runs over such a tensor. This is several times as
+A coordinate of all points is one tensor (N,), and every operation runs over such a tensor. This is several times as
 fast as operations over a last axis of d + 1.
 """
 
@@ -15,13 +15,13 @@ import tensorflow as tf
 
 
 class Simplices(NamedTuple):
-    """Where B * P points lie in the lattice.
+    """Where N points lie in the lattice.
 
     Attributes:
-        digits: d tensors float32 (B, P), the differences between consecutive coordinates of the point of remainder 0
+        digits: d tensors float32 (N,), the differences between consecutive coordinates of the point of remainder 0
             that is nearest, whole numbers in units of d + 1.
-        ranking: d + 1 tensors int32 (B, P), the coordinates by their distance from it, the largest first.
-        shares: d + 1 tensors float32 (B, P), the share of the point in each vertex; they sum to 1.
+        ranking: d + 1 tensors int32 (N,), the coordinates by their distance from it, the largest first.
+        shares: d + 1 tensors float32 (N,), the share of the point in each vertex; they sum to 1.
     """
 
     digits: list[tf.Tensor]
@@ -30,7 +30,7 @@ class Simplices(NamedTuple):
 
 
 def simplices(features: tf.Tensor) -> Simplices:
-    """Return where features (B, P, d), in standard deviations, lie in the lattice (page 5 of the paper)."""
+    """Return where features (N, d), in standard deviations, lie in the lattice (page 5 of the paper)."""
     position = _elevated(tf.unstack(features, axis=-1))
     order = len(position)
     nearest = [tf.round(coordinate * (1 / order)) for coordinate in position]

@@ -71,8 +71,8 @@ def product(left: Matrix, values: tf.Tensor, transpose: bool = False) -> tf.Tens
         return tf.sparse.sparse_dense_matmul(left.entries, values, adjoint_a=transpose)
     with on_host():
         found = tf.raw_ops.SparseMatrixMatMul(a=left.transposed if transpose else left.compressed, b=values)
-    found.set_shape([None, values.shape[1]])
-    return found
+    # Neither shape inference nor graph optimisation knows the shape of this product.
+    return tf.reshape(found, [-1, values.shape[1] or tf.shape(values)[1]])
 
 
 def _by_gpu() -> bool:
