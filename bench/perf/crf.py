@@ -68,8 +68,8 @@ def bar() -> float | None:
     """Return the largest ratio that is accepted; None beside a GPU."""
     if tf.config.list_physical_devices("GPU"):
         return None
-    cores = tf.config.threading.get_intra_op_parallelism_threads() or len(os.sched_getaffinity(0))
-    return BAR if cores > 1 else BAR_OF_ONE_CORE
+    cores = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count()
+    return BAR if (cores or 1) > 1 else BAR_OF_ONE_CORE
 
 
 def side_by_side(image: np.ndarray, logits: np.ndarray, batches: list[int], rounds: int) -> list[Ratio]:

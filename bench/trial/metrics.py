@@ -45,16 +45,26 @@ def confusion_matrix(truth: tf.Tensor, prediction: tf.Tensor, classes: int) -> t
 
 
 def pairs(truth: tf.Tensor, prediction: tf.Tensor, classes: int) -> tf.Tensor:
-    """Return (pixels,) int32: truth * C + prediction, and C * C where truth is outside 0..C-1."""
-    truth = tf.reshape(tf.cast(truth, tf.int32), [-1])
-    prediction = tf.reshape(tf.cast(prediction, tf.int32), [-1])
+    """Return truth * C + prediction, and C * C where truth is outside 0..C-1: int32, in the shape of both."""
+    # Not flattened before it is compiled: in TensorFlow 2.15, XLA's loop then takes twice as long.
+    truth, prediction = tf.cast(truth, tf.int32), tf.cast(prediction, tf.int32)
     return tf.where((truth >= 0) & (truth < classes), truth * classes + prediction, classes * classes)
 
 
-def count_pairs(found: tf.Tensor, classes: int) -> tf.Tensor:
-    """Return the confusion matrix (C, C) int32 of the result of `pairs`."""
+def in_turns(found: tf.Tensor, classes: int, turns: int) -> tf.Tensor:
+    """Return the result of `pairs` for several counts, to which the columns of pixels go in turns.
+
+    Neighbours are mostly equal, and one count would have to finish each addition before the next one.
+    """
+    return found + tf.range(tf.shape(found)[-1]) % turns * (classes * classes + 1)
+
+
+def count_pairs(found: tf.Tensor, classes: int, turns: int = 1) -> tf.Tensor:
+    """Return the confusion matrix (C, C) int32 of the result of `pairs`, or of `in_turns`."""
     # Ignored pixels have one bin past the end, which is cut off: cheaper than a boolean mask, and of static shape.
-    return tf.reshape(bincount(found, classes * classes + 1)[:-1], [classes, classes])
+    bins = classes * classes + 1
+    counts = tf.reduce_sum(tf.reshape(bincount(tf.reshape(found, [-1]), turns * bins), [turns, bins]), 0)
+    return tf.reshape(counts[:-1], [classes, classes])
 
 
 def boundary_band(labels: tf.Tensor, distance: tf.Tensor) -> tf.Tensor:
@@ -122,11 +132,13 @@ class RunningConfusion(keras.metrics.Metric):
         super().__init__(name=name, **kwargs)
         self.classes = classes
         self.matrix = self.add_weight(name="matrix", shape=(classes, classes), initializer="zeros", dtype="int64")
+        gpu = bool(tf.config.list_logical_devices("GPU"))
+        self._turns = 1 if gpu or classes > UNROLLED else TURNS
         # On a CPU the arg-max takes most of this metric's time. XLA fuses it with what follows into one pass.
         self._pairs = tf.function(
-            lambda truth, logits: pairs(truth, _arg_max(logits), classes),
+            lambda truth, logits: in_turns(pairs(truth, _arg_max(logits), classes), classes, self._turns),
             autograph=False,
-            jit_compile=not tf.config.list_logical_devices("GPU"),
+            jit_compile=not gpu,
         )
 
     def update_state(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: Any = None) -> None:
@@ -139,7 +151,8 @@ class RunningConfusion(keras.metrics.Metric):
         """
         del sample_weight  # weights are for training; every labelled pixel counts once
         y_pred = y_pred[:, 0] if len(y_pred.shape) == 5 else y_pred  # an auxiliary head's logits come second
-        self.matrix.assign_add(tf.cast(count_pairs(self._pairs(y_true, y_pred), self.classes), tf.int64))
+        found = self._pairs(y_true, y_pred)
+        self.matrix.assign_add(tf.cast(count_pairs(found, self.classes, self._turns), tf.int64))
 
     def result(self) -> tf.Tensor:
         """Return the mIoU over the classes that occur in truth or prediction; 0 if there are none."""
@@ -163,7 +176,9 @@ class RunningConfusion(keras.metrics.Metric):
 
 
 UNROLLED = 32
-"""Most classes of the unrolled arg-max."""
+"""Most classes of the unrolled arg-max, and of several counts."""
+TURNS = 4
+"""Counts that take turns."""
 
 
 def _arg_max(logits: tf.Tensor) -> tf.Tensor:
