@@ -294,6 +294,35 @@ def test_each_picture_of_a_padded_batch_is_refined_as_if_it_were_alone() -> None
     assert np.abs(np.asarray(layer([image, logits]))[0, :11, :13] - found[0, :11, :13]).max() > 0.01
 
 
+def test_what_a_gpu_multiplies_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a GPU, numbers have 64 bits and matrices are not compressed. Gradients go the same way."""
+    image, logits = _scene(14, 11, 3, batch=2)
+    layer = models.DenseCRF(iterations=2, **SMALL)
+
+    @tf.function
+    def refined(scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(scores)
+            result = layer([image, scores])
+            loss = tf.reduce_sum(result[..., 0])
+        return result, tape.gradient(loss, scores)
+
+    expected = refined(tf.constant(logits))
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: ["a GPU"])
+    for call in (refined.python_function, tf.function(refined.python_function)):
+        for found, one in zip(call(tf.constant(logits)), expected, strict=True):
+            np.testing.assert_allclose(found, one, atol=1e-5)
+
+
+def test_the_same_bits_again() -> None:
+    """However many threads there are, each sum has one order, or is of whole numbers."""
+    image, logits = _inputs(131, 97, 5, 1.0, True)
+    layer = tf.function(models.DenseCRF(from_logits=False))
+    first = np.asarray(layer([image, logits]))
+    for _ in range(3):
+        np.testing.assert_array_equal(layer([image, logits]), first)
+
+
 def test_logits_and_probabilities_give_the_same() -> None:
     image, logits = _scene(11, 13, 3)
     logits *= 8  # down to probabilities below the clip
