@@ -1,7 +1,7 @@
 """`python -m bench.perf [NAME ...]`: run the benchmarks that have bars, one after another, and print one table.
 
 Each runs in a separate process; nothing else should run on the machine. Benchmarks without bars (`bench.perf.atrous`,
-`bisection`, `false_alarms`, `gate`, `generations`, `levels`, `losses`, `lovasz`, `precision`, `profile`, `step`,
+`bisection`, `false_alarms`, `gate`, `generations`, `levels`, `losses`, `lovasz`, `precision`, `profile`, `smp`, `step`,
 `work`) are run by their own names.
 """
 
