@@ -100,6 +100,7 @@ class DenseCRF(keras.layers.Layer):
         weights = tf.convert_to_tensor(self.kernel_weights)
         compatibility = None if self.compatibility is None else tf.convert_to_tensor(self.compatibility)
 
+        @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and much to read
         def refined(one: tuple[tf.Tensor, ...]) -> tf.Tensor:
             image, scores, *size = one
             place, both = self.features(image)
