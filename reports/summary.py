@@ -215,7 +215,8 @@ def _cells(
 def _values(frame: pd.DataFrame, split: str, cells: Iterable[str]) -> dict[str, dict[int, float]]:
     """Return {cell: {seed: mIoU}} on a split; a cell that measured nothing there has no seeds."""
     rows = _scored(frame, split)
-    return {key: _by_seed(rows[rows["cell"] == key]) for key in cells}
+    by_cell = dict(tuple(rows.groupby("cell")))
+    return {key: _by_seed(by_cell.get(key, rows.iloc[:0])) for key in cells}
 
 
 def _on_test(frame: pd.DataFrame, cells: Iterable[str]) -> dict[str, Interval]:

@@ -22,11 +22,10 @@ def holm(p: Values) -> np.ndarray:
     """
     p = np.asarray(p, float)
     adjusted = np.full(p.shape, np.nan)
-    order = [index for index in np.argsort(p, kind="stable") if not np.isnan(p[index])]
-    worst = 0.0
-    for rank, index in enumerate(order):
-        worst = max(worst, min(1.0, (len(order) - rank) * p[index]))
-        adjusted[index] = worst
+    order = np.argsort(p, kind="stable")
+    order = order[~np.isnan(p[order])]
+    factors = len(order) - np.arange(len(order))
+    adjusted[order] = np.maximum.accumulate(np.minimum(1.0, factors * p[order]))
     return adjusted
 
 

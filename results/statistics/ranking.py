@@ -4,14 +4,17 @@ import math
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, combinations, count
+from itertools import chain, count
 
 import numpy as np
 
 from results.statistics.blocks import BLOCKED_DF, fit
-from results.statistics.confidence import between
 from results.statistics.multiplicity import holm
+from results.statistics.pairs import PairValues, p_of_pairs
 from results.statistics.pooling import Pool, Seeds, pool, seed_correlation, table_of
+
+LETTERED = 200
+"""Most cells that get letters. Their sets can be as many as the cells: finding them takes far longer than the rest."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Ranking:
 
     Attributes:
         order: names of the cells, best first.
-        groups: {name: its letters}.
+        groups: {name: its letters}; empty with more than `LETTERED` cells.
         p: {(better, worse): two-sided p-value, Holm-adjusted}; the pair differs where it is `alpha` or less.
         pool: the noise of the tests; None without any estimate.
         method: "blocked" (the common effect of the seeds is removed), "pooled" or "none".
@@ -30,11 +33,16 @@ class Ranking:
 
     order: tuple[str, ...]
     groups: dict[str, str]
-    p: dict[tuple[str, str], float]
+    p: Mapping[tuple[str, str], float]
     pool: Pool | None
     method: str
     correlation: float
     alpha: float = 0.05
+
+    @property
+    def tests(self) -> int:
+        """The number of pairs that could be tested."""
+        return int(np.count_nonzero(~np.isnan(np.array([*self.p.values()], float))))
 
     def indistinguishable(self, one: str, other: str) -> bool:
         """Return whether the test of two cells, in either order, finds no difference."""
@@ -59,11 +67,10 @@ def rank(cells: Mapping[str, Seeds], alpha: float = 0.05) -> Ranking:
     values = {name: [*seeds.values()] for name, seeds in kept.items()}
     shared = pool(values)
     blocks, correlation = _blocks(kept, shared)
-    pairs = list(combinations(order, 2))
     error = blocks or shared
-    tests = [between(values, b, a, error) for a, b in pairs]
-    adjusted = dict(zip(pairs, holm([test.p for test in tests]).tolist(), strict=True))
-    groups = letters(order, {pair for pair, p in adjusted.items() if p <= alpha})
+    adjusted = PairValues(order, holm(p_of_pairs([(name, values[name]) for name in order], error)))
+    few = len(order) <= LETTERED
+    groups = letters(order, {pair for pair, p in adjusted.items() if p <= alpha}) if few else {}
     method = "blocked" if blocks else "pooled" if shared else "none"
     return Ranking(order, groups, adjusted, error, method, correlation, alpha)
 

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
-
 from results.statistics.confidence import Difference, between
 from results.statistics.pooling import Seeds
 from results.statistics.ranking import Ranking
@@ -29,8 +27,7 @@ def from_best(cells: Mapping[str, Seeds], ranking: Ranking) -> dict[str, Differe
     if not ranking.order:
         return {}
     values = {name: [*seeds.values()] for name, seeds in cells.items()}
-    tests = sum(not np.isnan(p) for p in ranking.p.values())
-    level, best = 1 - ranking.alpha / max(tests, 1), ranking.order[0]
+    level, best = 1 - ranking.alpha / max(ranking.tests, 1), ranking.order[0]
     found = {name: between(values, best, name, ranking.pool, level) for name in ranking.order[1:]}
     return {name: one if ranking.indistinguishable(best, name) else beside_zero(one) for name, one in found.items()}
 

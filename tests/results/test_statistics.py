@@ -264,3 +264,34 @@ def test_ranking_raises_a_false_alarm_in_at_most_one_grid_of_twenty(correlation)
         ranking = statistics.rank({str(cell): seeds(row) for cell, row in enumerate(table)})
         alarms += min(ranking.p.values()) <= 0.05
     assert alarms / 500 <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 500)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["same seeds", "other seeds", "no noise"])
+def test_all_pairs_at_once_have_the_p_values_of_each_pair(kind):
+    rng = np.random.default_rng(7)
+    cells = {f"c{i}": seeds(rng.normal(0.01 * i, 0.01, 3)) for i in range(6)}
+    cells |= {"outlier": seeds([0.0, 5.0, 9.0]), "same": seeds([0.5] * 3), "twin": seeds([0.5] * 3)}
+    if kind == "other seeds":
+        cells |= {"more": seeds(rng.normal(0.02, 0.01, 5)), "one": {0: 0.02}}
+    elif kind == "no noise":
+        cells = {"a": {0: 0.5}, "b": {0: 0.4}, "c": seeds([0.5, 0.5])}
+    ranking = statistics.rank(cells)
+    assert ranking.method == {"same seeds": "blocked", "other seeds": "pooled", "no noise": "none"}[kind]
+    values = {name: [*one.values()] for name, one in cells.items()}
+    alone = [statistics.between(values, worse, better, ranking.pool).p for better, worse in ranking.p]
+    adjusted = dict(zip(ranking.p, statistics.holm(alone).tolist(), strict=True))
+    assert dict(ranking.p.items()) == pytest.approx(adjusted, nan_ok=True, rel=1e-12)
+    assert len(ranking.p) == len(cells) * (len(cells) - 1) // 2
+    assert ranking.tests == sum(not np.isnan(p) for p in adjusted.values())
+    for pair, p in adjusted.items():
+        assert ranking.p[pair] == pytest.approx(p, nan_ok=True)
+        assert pair[::-1] not in ranking.p
+
+
+def test_so_many_cells_get_no_letters_and_are_told_apart_all_the_same():
+    cells = {f"c{i:03}": seeds(i + np.array([0.0, 0.001, 0.003])) for i in range(201)}
+    cells["c000"] = seeds([0.0, 0.003, 0.001])
+    ranking = statistics.rank(cells)
+    assert ranking.groups == {}
+    assert not ranking.indistinguishable("c000", "c200")

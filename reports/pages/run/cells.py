@@ -149,6 +149,8 @@ def _how(summary: Summary) -> str:
     if summary.look:
         return "The intervals hold over all looks together; mIoU is the mean on the validation split."
     note = "Cells that share a letter are indistinguishable (all pairs, Holm, 5 %)."
+    if summary.measured and not summary.ranking.groups:
+        note = "So many cells have no letters."
     methods = {cell.interval.method for cell in summary.measured}
     if methods & {"pooled", "own"}:
         note = f"mIoU: mean ± 95 % interval on the {summary.judged_on} split, noise shared by the cells. {note}"

@@ -54,8 +54,7 @@ def standing(summary: Summary) -> list[Block]:
     ]
     if len(cells) == 1:
         return _alone(winner, summary)
-    tested = {pair: p for pair, p in summary.ranking.p.items() if not math.isnan(p)}
-    if not tested:
+    if not summary.ranking.tests:
         why = no_spread(summary.seeds)
         unknown = f"{why[0].upper()}{why[1:]}, so the noise is unknown: "
         return [Paragraph([*winner, unknown, Bold("no difference can be tested.")], "unsure")]
@@ -76,7 +75,7 @@ def _alone(winner: list[Inline], summary: Summary) -> list[Block]:
 
 def _noise(summary: Summary) -> list[Block]:
     """Return what the seeds tell of the noise; empty if nothing is to be compared, or if their number is not fixed."""
-    if summary.look or len(summary.measured) < 2 or all(math.isnan(p) for p in summary.ranking.p.values()):
+    if summary.look or len(summary.measured) < 2 or not summary.ranking.tests:
         return []
     return [*_sensitivity(summary), *_correlation(summary)]
 
