@@ -17,7 +17,7 @@ from PIL import Image
 import results
 
 MOST_PICTURES = 3
-"""Validation images of a trial that are shown, with their truth and prediction."""
+"""Images of a trial that are shown, with their truth and prediction."""
 _HEIGHT = 256
 _GROUPS = {
     "loss": "train/loss", "images_per_second": "train/images_per_second", "learning_rate": "train/learning_rate",
@@ -66,8 +66,8 @@ class TensorBoard:
         for summary in hparams(hparam_dict=parameters, metric_dict=self._last.get(name, {})):
             writer.file_writer.add_summary(summary)
         if not failed:
-            for key, picture in _pictures(Path(trial.local_path).parents[1] / "trials" / name):
-                writer.add_image(f"validation/{key}", picture, self._steps[name], dataformats="HWC")
+            for tag, picture in _pictures(Path(trial.local_path).parents[1] / "trials" / name):
+                writer.add_image(tag, picture, self._steps[name], dataformats="HWC")
         self._close(name)
 
     def on_experiment_end(self, trials: Any) -> None:
@@ -116,7 +116,9 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def _pictures(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield (key, uint8 (H, W, 3)) of pictures that a trial kept: image, truth and prediction side by side.
+    """Yield (tag, uint8 (H, W, 3)) of pictures that a trial kept: image, truth and prediction side by side.
+
+    They are of the validation split, or of the test split if the former was trained on.
 
     What cannot be read is left out: pictures of a curve are no reason to lose it.
     """
@@ -124,6 +126,7 @@ def _pictures(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
         record = results.read(folder)
         if record.dataset is None:
             return
+        split = "validation" if any(view.split == "val" for view in record.views) else "test"
         colors = np.full((256, 3), 255, np.uint8)
         colors[: len(record.dataset.colors)] = record.dataset.colors
         kept: dict[int, dict[str, results.Artefact]] = {}
@@ -133,7 +136,7 @@ def _pictures(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
         for order in sorted(kept)[:MOST_PICTURES]:
             files = [kept[order][kind] for kind in ("image", "truth", "prediction") if kind in kept[order]]
             panels = [_panel(folder / one.path, colors) for one in files]
-            yield str(files[0].meta["key"]), np.concatenate(panels, axis=1)
+            yield f"{split}/{files[0].meta['key']}", np.concatenate(panels, axis=1)
 
 
 def _panel(path: Path, colors: np.ndarray) -> np.ndarray:

@@ -105,8 +105,13 @@ def test_an_attempt_hides_what_an_earlier_one_wrote_at_its_steps(tmp_path, attem
     assert len([*(tmp_path / "t").iterdir()]) == 2
 
 
-def test_a_trial_shows_pictures_that_it_kept_with_truth_and_prediction(tmp_path):
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_trial_shows_pictures_that_it_kept_with_truth_and_prediction(tmp_path, split):
     run = write_run(tmp_path / "r", labels=["dice"], seeds=1, pictures=4)
+    if split == "test":  # the other one was trained on
+        record = results.read(run / "trials" / "dice-s0")
+        views = [view.model_copy(update={"split": "test"}) for view in record.views]
+        results.write(run / "trials" / "dice-s0", record.model_copy(update={"views": views}))
     tracked(run / "tensorboard")
 
     def shown_of(trial):
@@ -114,8 +119,8 @@ def test_a_trial_shows_pictures_that_it_kept_with_truth_and_prediction(tmp_path)
         return {value.tag: value.image for value in values if "img" in value.tag}
 
     shown = shown_of("dice-s0")
-    assert [*shown] == ["validation/img0", "validation/img1", "validation/img2"]
-    picture = np.asarray(Image.open(io.BytesIO(shown["validation/img0"].encoded_image_string)))
+    assert [*shown] == [f"{split}/img{order}" for order in range(3)]
+    picture = np.asarray(Image.open(io.BytesIO(shown[f"{split}/img0"].encoded_image_string)))
     assert picture.shape == (256, 3 * 341, 3)  # 96 x 128 pixels each, brought to a height of 256
     truth = Image.open(run / "trials" / "dice-s0" / "pictures" / "0-truth.png")
     colors = results.read(run / "trials" / "dice-s0").dataset.colors
