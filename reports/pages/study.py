@@ -20,7 +20,7 @@ from reports.format import (
     points,
     points_range,
 )
-from reports.pages.run import throughput
+from reports.pages.run import surely_not_best, throughput
 from reports.summary import ALPHA, Summary, summarize
 from results.statistics import Difference, Interval, intervals, rank
 
@@ -66,9 +66,10 @@ def _in_words(one: Answer) -> Text:
 
 
 def part(run: results.Run, rare: Sequence[str] = (), classes: bool = False) -> list[Block]:
-    """Return one part: cells from best to worst, views, the IoU per class on request, and where it was trained."""
+    """Return one part: its cells, which are surely not the best, views, the IoU per class on request, where it ran."""
     summary = summarize(run)
-    blocks: list[Block] = [_cells(run, summary, rare), _limits(summary, rare), *throughput(summary)]
+    blocks: list[Block] = [_cells(run, summary, rare), *surely_not_best(summary), _limits(summary, rare)]
+    blocks += throughput(summary)
     if summary.views:
         blocks.append(_views(summary))
     if classes:
