@@ -54,16 +54,22 @@ WORLDS = (
     World("one cell x3, 14 cells", wild=3, cells=14),
     World("one cell x6", wild=6),
     World("one cell x6, other seeds", wild=6, same=False),
+    World("one cell x6, 14 cells", wild=6, cells=14),
     World("one cell x20", wild=20),
     World("t3 tails", tail="t3"),
     World("t3 tails, 14 cells", tail="t3", cells=14),
     World("collapses, 2 %", tail="collapse"),
     World("base 5 seeds, head its first 3, spread .3", seeds=(5, 3), spread=0.3),
     World("base 5 seeds, head 3 others, spread .3", seeds=(5, 3), same=False, spread=0.3),
+    World("3 metrics, 14 cells, spread .3", cells=14, metrics=3, spread=0.3),
     World("3 metrics, 14 cells, spread .3, other seeds", cells=14, metrics=3, spread=0.3, same=False),
+    World("3 metrics, 14 cells, one cell x3", cells=14, metrics=3, wild=3),
+    World("3 metrics, 14 cells, one cell x3, other seeds", cells=14, metrics=3, wild=3, same=False),
+    World("base 5 seeds, head its first 3, spread .5, 14 cells", seeds=(5, 3), spread=0.5, cells=14),
     World("5 seeds, spread .5", seeds=(5, 5), spread=0.5),
     World("5 seeds, one cell x3", seeds=(5, 5), wild=3),
     World("40 cells, spread .3", cells=40, spread=0.3),
+    World("40 cells, spread .5", cells=40, spread=0.5),
     World("2 seeds, equal", seeds=(2, 2)),
     World("2 seeds, spread .3", seeds=(2, 2), spread=0.3),
     World("2 seeds, one cell x6", seeds=(2, 2), wild=6),
@@ -115,6 +121,7 @@ def _judge(sides: list[np.ndarray]) -> Judged:
     variance = sum((o * k).sum(1) * f for o, k, f in zip(own, kept, free, strict=True))
     variance = (variance / sum(k.sum(1) * f for k, f in zip(kept, free, strict=True)))[:, None]
     df = np.sum([_freedom(side, k) for side, k in zip(sides, kept, strict=True)], axis=0)[:, None]
+    df = np.minimum(df, gate.LENDERS * sum(free))
     alone = ~np.logical_and.reduce(kept)
     squares = np.sum([o * f for o, f in zip(own, free, strict=True)], axis=0)
     alone |= ~alone & _noisier(squares, sum(free), ~alone)

@@ -34,6 +34,9 @@ PAIRED_DF = 2
 NOISIER = 0.10
 """Level of the F-test by which a cell is seen to be noisier than the others. A high one: it costs the cell power, and a
 noisy cell that is not seen costs false alarms (docs/gate.md)."""
+LENDERS = 7
+"""A shared variance counts at most as that of so many cells. Pooled over more it would be known better, but not how far
+a cell's own lies from it, and the largest of many t-values belongs to a cell that is noisier than it showed."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,10 @@ def _others(base: Seeds, head: Seeds) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _noise(*sides: Mapping[Key, Seeds]) -> tuple[Pool | None, set[Key]]:
-    """Return the variance that the cells of all sides share, and the cells that are judged by their own alone."""
+    """Return the variance that the cells of all sides share, and the cells that are judged by their own alone.
+
+    Its degrees of freedom are at most those of `LENDERS` cells.
+    """
     shared, unpooled = _pool(*({(name, side): seeds for name, seeds in of.items()} for side, of in enumerate(sides)))
     if shared is None:
         return None, set()
@@ -151,6 +157,8 @@ def _noise(*sides: Mapping[Key, Seeds]) -> tuple[Pool | None, set[Key]]:
     alone = {name for name, _ in unpooled}
     inside = [name for name in values if name not in alone and free[name]]
     all_squares, all_free = sum(squares[name] for name in inside), sum(free[name] for name in inside)
+    if inside:
+        shared = replace(shared, df=min(shared.df, LENDERS * all_free / len(inside)))
     for name in inside:
         rest, df = all_squares - squares[name], all_free - free[name]
         if df and rest > 0 and special.fdtrc(free[name], df, squares[name] / free[name] / (rest / df)) < NOISIER:

@@ -35,7 +35,7 @@ def test_the_arrays_judge_as_the_gate_does(world):
 
 
 @pytest.mark.parametrize(
-    "name", ["equal", "spread .3, 14 cells", "one cell x3", "one cell x6", "t3 tails, 14 cells", "collapses, 2 %"]
+    "name", ["equal", "spread .5, 14 cells", "one cell x3", "one cell x6", "t3 tails, 14 cells", "collapses, 2 %"]
 )
 def test_uneven_noise_raises_hardly_more_false_alarms(name):
     world = next(world for world in uneven.WORLDS if world.name == name)

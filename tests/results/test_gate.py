@@ -362,3 +362,12 @@ def test_a_weak_common_effect_of_the_seeds_counts_in_a_mean_over_many_cells_and_
     assert found.estimate == pytest.approx(0.1)
     assert (found.method, found.df) == ("welch", pytest.approx(4))
     assert found.error == pytest.approx(np.sqrt(2) * stats.sem(means)), "of 3 means of seeds, not of 60 trials"
+
+
+@pytest.mark.parametrize(("cells", "same", "df"), [(6, True, 12), (7, True, 14), (12, True, 14), (12, False, 28)])
+def test_a_shared_variance_counts_as_that_of_seven_cells_at_most(cells, same, df):
+    """A paired cell of 3 seeds has 2 degrees of freedom of its own, one whose sides ran other seeds has 4."""
+    values = np.random.default_rng(1).standard_normal((2, cells, 3))
+    found = changes({c: (dict(enumerate(values[0, c])), dict(enumerate(values[1, c], 0 if same else 9)))
+                     for c in range(cells)})  # fmt: skip
+    assert {round(one.df, 9) for one in found.values() if one.df > 4} == {df}
