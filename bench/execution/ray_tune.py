@@ -255,18 +255,22 @@ def _private() -> Iterator[dict[str, Any]]:
 
 @contextlib.contextmanager
 def _without_servers() -> Iterator[None]:
-    """Make Ray start neither the server of its dashboard nor its monitor of logs.
+    """Make Ray start neither the server of its dashboard, nor its monitor of logs, nor its autoscaler.
 
-    Nobody asks them anything: the dashboard is off, and the log of a trial is a file of the run. Each is a Python
-    process, and together they are a quarter of the CPU time that a start of Ray takes.
+    Nobody asks them anything: the dashboard is off, the log of a trial is a file of the run, and this cluster stays as
+    it is. Each is a Python process; without the first two a start of Ray takes a quarter less CPU time, and the third
+    takes about 0.4 s.
     """
     node: Any = ray._private.node.Node
-    before = node.start_api_server, node.start_log_monitor
-    node.start_api_server = node.start_log_monitor = lambda *arguments, **options: None
+    servers = ("start_api_server", "start_log_monitor", "start_monitor")
+    before = {name: getattr(node, name) for name in servers}
+    for name in servers:
+        setattr(node, name, lambda *arguments, **options: None)
     try:
         yield
     finally:
-        node.start_api_server, node.start_log_monitor = before
+        for name, start in before.items():
+            setattr(node, name, start)
 
 
 @contextlib.contextmanager

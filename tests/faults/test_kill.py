@@ -14,7 +14,7 @@ TINY = [
     "--preset", "smoke", "--seeds", "1", "--gpus-per-trial", "0", "--out", "runs", "--name", "r",
     *(x for field in (
         "train.epochs=2", "train.steps_per_epoch=2", "train.batch_size=2", "data.size=64", "data.crop=64",
-        "data.train_limit=4", "data.val_limit=3", "data.test_limit=2", "eval.pictures=1", "model.weights=none",
+        "data.train_limit=4", "data.val_limit=3", "data.test_limit=3", "eval.pictures=1", "model.weights=none",
         "model.backbone=resnet18", "model.separable=false", "model.aspp_channels=16", "model.decoder_channels=16",
         "eval.window_steps=1",
     ) for x in ("--set", field)),
