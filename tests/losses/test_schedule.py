@@ -75,5 +75,7 @@ def test_deep_supervision_is_its_config() -> None:
 def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match="loss must be a loss of this package"):
         losses.DeepSupervision()
+    with pytest.raises(ValueError, match="weights must be one number >= 0 per output"):
+        losses.DeepSupervision(loss=losses.get("dice"), weights=[])
     with pytest.raises(ValueError, match="2 numbers for 1 outputs"):
         losses.DeepSupervision(loss=losses.get("dice"), weights=[1, 2])(LABELS, [LOGITS])

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2_as_graph
 
 import models
-from models import cost_of, model_cost
+from models import cost_of, forward_cost, model_cost
 from models.encoder.backbones import Backbone
 from models.layers.normalisation import BatchNormalization
 
@@ -75,6 +75,20 @@ def test_a_dense_layer_is_a_matrix_product() -> None:
     assert cost_of(keras.Model(image, x), (6, 4)).flops == 72 + 30
 
 
+class _Gram:
+    """The products of the channels of an image with one another: X^T X."""
+
+    weights = ()
+
+    def __call__(self, images: tf.Tensor, training: bool) -> tf.Tensor:
+        pixels = tf.reshape(images, (1, -1, 3))
+        return tf.matmul(pixels, pixels, transpose_a=True)
+
+
+def test_a_product_with_a_transposed_matrix_sums_over_its_rows() -> None:
+    assert forward_cost(_Gram(), (6, 4)) == (0, 2 * 24 * 3 * 3)
+
+
 def test_cost_grows_with_the_area_and_with_a_smaller_stride() -> None:
     # Not separable: a dilated depthwise convolution works on a map that is padded to a multiple of its rate.
     spec = models.ModelSpec(backbone="resnet18", separable=False, **SMALL)
@@ -105,5 +119,6 @@ def test_cost_needs_no_weights(thin_resnet: Backbone) -> None:
 def test_a_size_has_to_be_positive() -> None:
     with pytest.raises(ValueError, match="size must be positive"):
         model_cost(models.ModelSpec(backbone="resnet18", **SMALL), 5, 0)
-    with pytest.raises(ValueError, match="8 x 40 is too small for output_stride 16"):
-        model_cost(models.ModelSpec(backbone="resnet18", **SMALL), 5, (8, 40))
+    for side in (1, 8):
+        with pytest.raises(ValueError, match=f"{side} x 40 is too small for output_stride 16"):
+            model_cost(models.ModelSpec(backbone="resnet18", **SMALL), 5, (side, 40))
