@@ -24,6 +24,12 @@ def test_every_loss_has_its_formula_a_use_and_a_source() -> None:
         assert name in textbook or re.search(r"\b(19|20)\d\d\b", section), name
 
 
+def test_a_word_is_broken_neither_at_a_hyphen_nor_anywhere_else() -> None:
+    long = "of-a-name" * 15
+    assert page.wrapped(f"a {long} b") == f"a\n{long}\nb\n"
+    assert page.wrapped("- " + "word " * 30) == "- " + "word " * 22 + "word\n  " + "word " * 6 + "word\n"
+
+
 def test_a_formula_ends_before_its_source() -> None:
     assert page.formula(losses.get("tversky")) == "1 - tp / (tp + alpha fp + beta fn)"
     assert page.formula(losses.get("gce")) == "(1 - p_t^q) / q"

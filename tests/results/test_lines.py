@@ -96,6 +96,37 @@ def test_a_release_without_the_cell_is_passed_over(tmp_path):
     assert (found.points[2].before, levels(found)) == (0, [0, -1, 1])
 
 
+def test_a_cell_that_was_planned_and_not_measured_has_a_point_that_says_why(tmp_path):
+    """Why is told once: a second run without the values of the first is no change."""
+    well = {seed: (0.7 + 0.001 * seed, 40.0) for seed in range(3)}
+    scored = {seed: (miou, None) for seed, (miou, _) in well.items()}
+    before = results.read_run(made.made_run(tmp_path / "old", dict.fromkeys(("ce", "dice", "focal", "bce"), well)))
+    cells = {"ce": well, "dice": dict.fromkeys(range(3)), "bce": scored}
+    runs = [before, *(results.read_run(made.made_run(tmp_path / n, cells, planned={"focal": well})) for n in "ab")]
+    diverged, again = line(runs, label="dice").points[1:]
+    assert (diverged.verdict, diverged.before, diverged.seeds, diverged.level) == ("newly failing", 0, 0, -1)
+    assert (diverged.row.metric, diverged.reason) == ("trials", "base 0 of 3 failed; head 3 of 3 failed (diverged)")
+    assert (again.verdict, again.row) == (None, None)
+    lost = line(runs, label="focal").points[1]
+    assert (lost.verdict, lost.reason, lost.row.verdict) == ("missing", "head has no record of this cell", "missing")
+    assert line(runs, "images_per_second", "bce").points[1].verdict is None, "its trials ended well"
+
+
+def test_a_level_of_which_one_run_alone_is_comparable_is_not_judged_as_a_level(tmp_path):
+    from results.comparison.loading import load
+    from results.lines.levels import against_level
+
+    def loaded(name, kept):
+        spec = {"loss": {"name": "dice"}, "train": {"epochs": 3}, "eval": {"keep_checkpoint": kept} if kept else {}}
+        return load(release(tmp_path / name, spec=spec))
+
+    head, best, unknown, last = (loaded(f"{n}", kept) for n, kept in enumerate(["last", "best", None, "last"]))
+    (key,) = [key for key in head.measured if key[2] == "miou"]
+    margins = results.cell_history([release(tmp_path / "any")]).margins
+    assert against_level(head, {key: {0: best, 1: unknown}}, margins) == {}
+    assert against_level(head, {key: {0: best, 1: unknown, 2: last}}, margins)[key][1] == (1, 2)
+
+
 def test_the_verdicts_are_those_of_the_comparison(tmp_path):
     runs = [
         results.read_run(

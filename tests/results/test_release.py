@@ -1,5 +1,7 @@
 """Releases by their names: in which order they stand, and what the runs of one are called."""
 
+from pathlib import Path
+
 import pytest
 
 import results
@@ -16,9 +18,9 @@ def releases(tmp_path, monkeypatch):
     return folder
 
 
-def complete(folder, grid):
+def complete(folder, grid, **more):
     """A run with the files that its tables and its report would be."""
-    made.made_run(folder, {"dice": {0: (0.7, 40.0)}}, grid=grid)
+    made.made_run(folder, {"dice": {0: (0.7, 40.0)}}, grid=grid, **more)
     for name in ("report/report.md", "report/report.html", "tables/trials.parquet"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("")
@@ -40,6 +42,24 @@ def test_runs_of_a_release_have_the_names_of_their_grids_or_of_their_folders_if_
     with pytest.raises(ValueError, match="the same run is given twice"):
         release.publish([runs[0], runs[0]], "1.1.0")
     assert [path.name for path in releases.iterdir()] == ["1.0.0"]
+
+
+def test_folders_of_this_machine_are_left_out_of_a_release_and_no_others(releases, tmp_path):
+    """A root that is relative is none of this machine's, and neither is `/`, from where the command may be started."""
+    data = {"data": {"root": "sets/cats", "planned_root": str(tmp_path / "sets" / "cats")}}
+    folder = complete(tmp_path / "r", "losses", spec=data)
+    log = next(folder.glob("trials/*")) / "log.txt"
+    log.write_text(f"of sets/cats, {tmp_path}/sets/cats, {tmp_path}/r and /usr/share\n")
+    found = release.publish([folder], "1.0.0")
+    assert next(found.rglob("log.txt")).read_text() == "of sets/cats, cats, r and /usr/share\n"
+    assert Path("/") not in release._places(results.read_run(folder))
+
+
+def test_a_release_is_written_into_the_working_tree_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = results.read_run(made.made_run(tmp_path / "r", {"ce": {0: (0.7, 40.0)}}))
+    with pytest.raises(ValueError, match="releases are kept in the project's working tree; start from there"):
+        release.check([run], "1.0.0")
 
 
 def test_what_a_run_lacks_is_named_up_to_three(releases, tmp_path):
