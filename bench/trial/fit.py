@@ -8,8 +8,10 @@ from functools import partial
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
-from bench.spec import Phase, phases, steps_before_release
+from bench.core import KERAS_3
+from bench.spec import Phase, TrialSpec, phases, steps_before_release
 from bench.trial.averages import Averaging
 from bench.trial.facts import Emit, Facts, ignore
 from bench.trial.freezing import FrozenBackbone
@@ -66,6 +68,7 @@ def _train(
     # Made anew, so that it is traced for the shape of these crops and for what is trained now. The old function would
     # be traced again for a shape that covers both, which is slower and rounds in another way.
     model.train_function = None
+    _spare_autograph(model, prepared.spec)
     model.fit(
         distribute(prepared.batches(phase.last * per_epoch, history.steps, phase.crop), prepared.strategy),
         initial_epoch=history.epochs,
@@ -74,6 +77,19 @@ def _train(
         callbacks=callbacks,
         verbose=0,
     )
+
+
+def _spare_autograph(model: keras.Model, spec: TrialSpec) -> None:
+    """Have the training step of Keras 2 traced without AutoGraph, as Keras 3 does by itself.
+
+    Nothing in models, losses and our optimisers needs it. Several steps per execution are a loop, which does, and so
+    may optimisers of tensorflow-addons and code of the user's own.
+    """
+    train = spec.train
+    ours = train.wrapper == "none" and train.optimizer in ("adam", "adamw", "sgd") and not spec.own_code
+    if not (KERAS_3 or train.eager) and train.steps_per_execution == 1 and ours:
+        step = model.make_train_function().python_function
+        model.train_function = tf.function(step, reduce_retracing=True, autograph=False)
 
 
 def _callbacks(

@@ -57,7 +57,9 @@ def _one_way(rates: np.ndarray) -> bool:
     return len(rates) < 4 or float(stats.kendalltau(np.arange(len(rates)), rates).pvalue) < ONE_WAY
 
 
-def steps_per_second(model: keras.Model, dataset: tf.distribute.DistributedDataset, steps: int, at_once: int) -> float:
+def steps_per_second(
+    model: keras.Model, dataset: tf.distribute.DistributedDataset | tf.data.Dataset, steps: int, at_once: int
+) -> float:
     """Measure training steps per second, by another `fit` of the compiled model, which changes its weights.
 
     Args:

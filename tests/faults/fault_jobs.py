@@ -85,8 +85,23 @@ def trains(payload, emit):
         one = {**payload, **change}
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(setup, "make_strategy", one_strategy)
+            if one.get("mirrored"):
+                _mirror(patch, setup)
             _break(patch, one)
             worker(one, emit)
+
+
+def _mirror(patch, setup):
+    """Train one replica on the CPU as several are trained, by a MirroredStrategy, and its step with AutoGraph."""
+    import tensorflow as tf
+
+    from bench.core import KERAS_3
+    from bench.trial import fit
+
+    patch.setattr(setup, "make_strategy", lambda placement: tf.distribute.MirroredStrategy(["CPU:0"]))
+    patch.setattr(fit, "_spare_autograph", lambda model, spec: None)
+    if not KERAS_3:  # which uses it itself
+        patch.setattr(tf.autograph.experimental, "do_not_convert", lambda function: function)
 
 
 def _break(patch, payload):

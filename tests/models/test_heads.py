@@ -132,6 +132,32 @@ def test_classify_then_resize_equals_resize_then_classify() -> None:
     np.testing.assert_allclose(first, last, atol=1e-5)
 
 
+BRANCHING = """
+import keras
+import tensorflow as tf
+
+
+class Head(keras.layers.Conv2D):
+    def __init__(self, classes):
+        super().__init__(classes, 1)
+
+    def call(self, features):
+        logits = super().call(features)
+        if tf.reduce_max(logits) > 0:
+            logits = logits + 1.0
+        return logits
+"""
+
+
+@pytest.mark.skipif(not keras.__version__.startswith("2"), reason="layers of Keras 3 may not branch on values")
+def test_a_head_of_ones_own_may_branch_on_values(tmp_path, monkeypatch, tiny_backbone) -> None:
+    """Keras 2 has AutoGraph rewrite it, which our own layers are spared."""
+    (tmp_path / "branching.py").write_text(BRANCHING)
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = models.ModelSpec(backbone="resnet18", head="branching:Head", aspp_channels=8, decoder_channels=8)
+    assert models.build(spec, 3)(np.zeros((1, 64, 64, 3), "float32")).shape == (1, 64, 64, 3)
+
+
 def test_public_names() -> None:
     assert models.ICNR is ICNR
     assert models.SubpixelUpsampling is SubpixelUpsampling
