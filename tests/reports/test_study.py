@@ -42,6 +42,13 @@ def test_a_claim_about_cells_of_the_same_seeds_takes_the_seeds_out(run):
     assert one.seeds == 3
 
 
+def test_a_part_says_which_cells_are_surely_not_the_best(tmp_path):
+    """Steps .200 .202 .198: mean .2 less 2.92 times .002 / sqrt(3), with 2 degrees of freedom on one side: .1966."""
+    cells = {"a": [0.700, 0.712, 0.721], "b": [0.500, 0.510, 0.523]}
+    part = study.part(results.read_run(run_of_views(tmp_path / "losses", cells, {})))
+    assert "**Surely not the best:** b (at least 19.7 points worse)" in markdown.render(Document("", part))
+
+
 def test_a_claim_about_views_pairs_each_trial_with_itself(run):
     asked = [claims.Claim("Does the CRF help?", "losses", views=("default", "crf"))]
     (one,) = claims.answers({"losses": results.read_run(run)}, asked, {})
