@@ -127,6 +127,27 @@ def test_a_level_of_which_one_run_alone_is_comparable_is_not_judged_as_a_level(t
     assert against_level(head, {key: {0: best, 1: unknown, 2: last}}, margins)[key][1] == (1, 2)
 
 
+def test_a_level_shares_no_seed_with_the_newest_run(tmp_path):
+    """The effect of a seed is common to the cells of one run. Which numbers head's seeds have changes no interval."""
+    from results.comparison.loading import load
+    from results.lines.levels import against_level
+
+    def loaded(name, first):
+        steps = {"ce": (0.0, 0.004, -0.004), "dice": (0.001, 0.003, -0.004), "focal": (0.0, 0.005, -0.003)}
+        cells = {cell: {first + s: (0.7 + step, 40.0) for s, step in enumerate(of)} for cell, of in steps.items()}
+        return load(results.read_run(made.made_run(tmp_path / name, cells)))
+
+    level = {0: loaded("a", 0), 1: loaded("b", 0)}
+    margins = results.cell_history([results.read_run(tmp_path / "a")]).margins
+    spans = []
+    for name, first in (("c", 0), ("d", 10)):
+        head = loaded(name, first)
+        rows = against_level(head, {key: level for key in head.measured if key[2] == "miou"}, margins)
+        spans.append({key: (row.low, row.high) for key, (row, _) in rows.items()})
+    assert len(spans[0]) == 3
+    assert spans[0] == spans[1]
+
+
 def test_the_verdicts_are_those_of_the_comparison(tmp_path):
     runs = [
         results.read_run(
