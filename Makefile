@@ -14,8 +14,14 @@ CUDA    ?= $(shell grep -qs -- -cuda.txt $(VENV)/.made || nvidia-smi >/dev/null 
 LOCK    := locks/$(STACK)-$(if $(filter 1,$(CUDA)),cuda,cpu).txt
 PIP     := PIP_DISABLE_PIP_VERSION_CHECK=1 $(PY) -m pip install --quiet --no-build-isolation
 ARGS    ?=
+# An environment for TFX alone. It declares Python below 3.11, and all of 1.15.1 that is used runs on 3.11.
+TFX_VENV    := .venv-tfx
+TFX_LOCK    := locks/tfx1.15-cpu.txt
+TFX_PYTHON  ?= $(shell command -v python3.11)
+TFX_VERSION  = $(shell $(TFX_PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+TFX_PIP     := PIP_DISABLE_PIP_VERSION_CHECK=1 $(TFX_VENV)/bin/python -m pip install --quiet --no-build-isolation
 
-.PHONY: help bench test test-slow venv lint lock clean print-python
+.PHONY: help bench test test-slow venv tfx lint lock clean print-python
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -50,6 +56,19 @@ venv: ## make the environment in .venv: locked dependencies and this project
 		printf '%s' "$$want" >$(VENV)/.made; \
 	fi
 
+tfx: ## make .venv-tfx: TFX 1.15 on Python 3.11, whose packages do not fit beside the project's
+	@test "$(TFX_VERSION)" = 3.11 || { echo 'error: TFX 1.15 needs Python 3.11, and $(TFX_PYTHON) is none; name one: make TFX_PYTHON=/path/to/python3.11 tfx' >&2; exit 2; }
+	@set -e; want="$$($(TFX_PYTHON) -c 'import sys; print(sys.version, sys.base_prefix)') $$(cksum <$(TFX_LOCK))"; \
+	if [ "$$want" != "$$(cat $(TFX_VENV)/.made 2>/dev/null)" ]; then \
+		echo 'Making $(TFX_VENV) from $(TFX_LOCK): a few minutes and 3 GB'; \
+		rm -rf $(TFX_VENV); $(TFX_PYTHON) -m venv $(TFX_VENV); \
+		sed -n '/^\(setuptools\|wheel\)==/,/^[a-z]/{/^\(setuptools\|wheel\)==/p;/^ /p;}' $(TFX_LOCK) >$(TFX_VENV)/first.txt; \
+		$(TFX_PIP) --require-hashes --no-deps -r $(TFX_VENV)/first.txt; \
+		$(TFX_PIP) --require-hashes --no-deps --ignore-requires-python -r $(TFX_LOCK); \
+		printf '%s\n' "$(CURDIR)" >"$$(echo $(TFX_VENV)/lib/python3.11/site-packages)/segmentation-bench.pth"; \
+		printf '%s' "$$want" >$(TFX_VENV)/.made; \
+	fi
+
 lock: ## resolve pyproject.toml anew into locks/ (needs uv; locks/lock.sh says how)
 	locks/lock.sh
 
@@ -57,4 +76,4 @@ print-python:
 	@echo $(PYTHON)
 
 clean: ## remove the environment and caches; runs stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(TFX_VENV) .pytest_cache .mypy_cache .ruff_cache

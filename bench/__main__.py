@@ -15,7 +15,7 @@ from bench.core import cli, nearest
 
 COMMANDS = (
     "init", "run", "status", "trial", "list", "data", "report", "compare", "versus", "bisect", "history", "site",
-    "publish", "predict", "export", "audit", "check-loss", "score", "scaling", "budget", "study", "perf",
+    "publish", "predict", "export", "audit", "tfx", "check-loss", "score", "scaling", "budget", "study", "perf",
 )  # fmt: skip
 """In the order of their use. Each is the module `bench.NAME`, with `_` for `-`."""
 

@@ -21,7 +21,18 @@ lock() { # name, lowest Python, environment marker, extra options
     echo "locks/$name.txt: $(grep -c '==' "$name.txt") packages"
 }
 
+lock_tfx() { # the environment of TFX 1.15, which has no room for the project: what `bench.tfx` needs there besides
+    # dill: tfx-bsl 1.15 imports it without requiring it. TFX declares Python below 3.11; its packages have wheels for it.
+    [ ! -e tfx1.15-cpu.txt ] || cp tfx1.15-cpu.txt "$work/"
+    printf "%s\n" tfx==1.15.1 dill typer psutil pillow 'setuptools<81' wheel >"$work/tfx.in"
+    (cd "$work" && "$uv" pip compile --quiet --python-version 3.11 --python-platform x86_64-unknown-linux-gnu \
+        --generate-hashes --no-emit-index-url --no-annotate --no-header "$@" tfx.in --output-file tfx1.15-cpu.txt)
+    cp "$work/tfx1.15-cpu.txt" tfx1.15-cpu.txt
+    echo "locks/tfx1.15-cpu.txt: $(grep -c '==' tfx1.15-cpu.txt) packages"
+}
+
 lock tf2.15-cpu 3.11 "python_version < '3.12' and sys_platform != 'win32'" "$@"
 lock tf2.21-cpu 3.12 "python_version >= '3.12' and python_version < '3.14' and sys_platform != 'win32'" "$@"
 lock tf2.15-cuda 3.11 "python_version < '3.12' and sys_platform == 'linux'" --extra gpu "$@"
 lock tf2.21-cuda 3.12 "python_version >= '3.12' and python_version < '3.14' and sys_platform == 'linux'" --extra gpu "$@"
+lock_tfx "$@"

@@ -30,6 +30,7 @@ MAY = {
     "export": {"core", "data", "models", "prediction", "reports", "results", "spec"},
     "audit": {"core", "data", "export", "results", "spec"},
     "study": {"core", "reports", "results"},
+    "tfx": {"core", "export", "reports", "results", "trial"},
     "losses": set(),
     "models": set(),
     "results": set(),
@@ -43,6 +44,7 @@ ONLY_RAY = "bench/execution/ray_tune.py"
 LIGHT = ("report", "status", "compare", "publish", "history", "list", "run", "bisect", "site", "budget")
 LIGHT_COMMANDS = {f"bench/{command}.py" for command in LIGHT}
 HEAVY = {"tensorflow", "keras", "keras_cv", "ray"}
+TFX = {"tfx", "tfx_bsl", "tensorflow_model_analysis", "tensorflow_transform", "ml_metadata", "apache_beam"}
 
 
 def room_of(module):
@@ -163,6 +165,22 @@ def test_trial_and_execution_do_not_know_each_other():
 
 def test_ray_is_imported_by_one_file():
     assert {str(f) for f, imported in FILES.items() for m, _ in imported if m.split(".")[0] == "ray"} == {ONLY_RAY}
+
+
+def test_tfx_is_imported_by_its_room_alone_which_nothing_imports():
+    """Or an installation without it could do nothing. Functions that were asked for it may import it elsewhere."""
+    at_the_top = {
+        (str(file), module)
+        for file in FILES
+        for node in ast.parse((HOME / file).read_text(encoding="utf-8")).body
+        for module in (
+            [alias.name for alias in node.names] if isinstance(node, ast.Import)
+            else [node.module] if isinstance(node, ast.ImportFrom) else []
+        )
+    }  # fmt: skip
+    assert not {file for file, module in at_the_top if module.split(".")[0] in TFX and "bench/tfx/" not in file}
+    users = {str(file) for file, imported in FILES.items() for module, _ in imported if module.startswith("bench.tfx")}
+    assert not {file for file in users if not file.startswith("bench/tfx/")}
 
 
 def test_tables_reports_and_the_commands_that_read_them_do_without_tensorflow():

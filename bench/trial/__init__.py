@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from bench.trial.entry import worker
     from bench.trial.label_maps import score_label_maps
     from bench.trial.machine_watch import MachineWatch
-    from bench.trial.metrics import RunningConfusion
+    from bench.trial.metrics import RunningConfusion, class_dice, confusion_matrix, mean_of_known, score_image
     from bench.trial.optimizers import AdamW, make_variables
     from bench.trial.strategy import distribute, visible_gpus
     from bench.trial.trial import run
