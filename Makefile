@@ -14,14 +14,14 @@ CUDA    ?= $(shell grep -qs -- -cuda.txt $(VENV)/.made || nvidia-smi >/dev/null 
 LOCK    := locks/$(STACK)-$(if $(filter 1,$(CUDA)),cuda,cpu).txt
 PIP     := PIP_DISABLE_PIP_VERSION_CHECK=1 $(PY) -m pip install --quiet --no-build-isolation
 ARGS    ?=
-# An environment for TFX alone. It declares Python below 3.11, and all of 1.15.1 that is used runs on 3.11.
+# An environment for TFX alone. TFX 1.15.1 declares Python below 3.11; what is used of it runs on 3.11.
 TFX_VENV    := .venv-tfx
 TFX_LOCK    := locks/tfx1.15-cpu.txt
 TFX_PYTHON  ?= $(shell command -v python3.11)
 TFX_VERSION  = $(shell $(TFX_PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 TFX_PIP     := PIP_DISABLE_PIP_VERSION_CHECK=1 $(TFX_VENV)/bin/python -m pip install --quiet --no-build-isolation
 
-.PHONY: help bench test test-slow venv tfx lint lock clean print-python
+.PHONY: help bench test test-slow audit venv tfx lint lock clean print-python
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -36,6 +36,9 @@ test: venv ## run the tests
 
 test-slow: venv ## run the checks that take minutes of training or real data
 	$(PY) -m pytest -m slow $(ARGS)
+
+audit: ## let TensorFlow Model Analysis count a trial of the tests, in .venv-tfma (Python 3.12 or 3.13)
+	$(MAKE) VENV=.venv-tfma LOCK=locks/tf2.21-tfma.txt test-slow ARGS=tests/audit
 
 lint: venv ## ruff and mypy
 	$(PY) -m ruff check .
@@ -76,4 +79,4 @@ print-python:
 	@echo $(PYTHON)
 
 clean: ## remove the environment and caches; runs stay
-	rm -rf $(VENV) $(TFX_VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-tfma $(TFX_VENV) .pytest_cache .mypy_cache .ruff_cache
