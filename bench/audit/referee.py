@@ -6,7 +6,9 @@ import importlib.util
 import json
 import logging
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,29 +50,49 @@ def counted_by_tfma(
     Raises:
         UsageError: it cannot be imported, or ends with an error; one line tells its first words.
     """
+    with _quiet():
+        tfma, config_pb2 = _imported()
+        config = config_pb2.EvalConfig(
+            model_specs=[config_pb2.ModelSpec(signature_name="serving_examples")],
+            slicing_specs=[config_pb2.SlicingSpec()],
+            metrics_specs=[config_pb2.MetricsSpec(metrics=[_metric(config_pb2, one, classes) for one in asked])],
+        )
+        try:
+            found = tfma.run_model_analysis(
+                eval_shared_model=tfma.default_eval_shared_model(str(model), eval_config=config),
+                eval_config=config, data_location=shards, output_path=str(work),
+            )  # fmt: skip
+        except Exception as error:
+            raise UsageError(f"TensorFlow Model Analysis ends with an error: {_first(error)}") from error
+    return {one: _values(found, one, classes) for one in asked}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out warnings: Beam, TFMA and Google's packages warn about what neither they nor we do."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _imported() -> tuple[Any, Any]:
+    """Return TensorFlow Model Analysis and the messages of its configuration.
+
+    Raises:
+        UsageError: they cannot be imported.
+    """
     try:
         import tensorflow_model_analysis as tfma
         from tensorflow_model_analysis.proto import config_pb2
     except Exception as error:  # what lies beside it may be of a version that it does not know
         told = f"TensorFlow Model Analysis cannot be imported ({_first(error)}); what works is {WORKING}"
         raise UsageError(told) from None
-    config = config_pb2.EvalConfig(
-        model_specs=[config_pb2.ModelSpec(signature_name="serving_examples")],
-        slicing_specs=[config_pb2.SlicingSpec()],
-        metrics_specs=[config_pb2.MetricsSpec(metrics=[_metric(config_pb2, one, classes) for one in asked])],
-    )
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # Beam and TFMA warn about what neither they nor we do
-    try:
-        found = tfma.run_model_analysis(
-            eval_shared_model=tfma.default_eval_shared_model(str(model), eval_config=config),
-            eval_config=config, data_location=shards, output_path=str(work),
-        )  # fmt: skip
-    except Exception as error:
-        raise UsageError(f"TensorFlow Model Analysis ends with an error: {_first(error)}") from error
-    finally:
-        logging.disable(before)
-    return {one: _values(found, one, classes) for one in asked}
+    return tfma, config_pb2
 
 
 def _metric(config_pb2: Any, count: Count, classes: int) -> Any:

@@ -54,7 +54,7 @@ def write_model(feature, path):
 
 def analyse(name, config, baseline=False):
     """Evaluate; return the results and whether the model is valid."""
-    config = tfma.update_eval_config_with_defaults(config, has_baseline=baseline)
+    config = tfma.utils.update_eval_config_with_defaults(config, has_baseline=baseline)
     models = [
         tfma.default_eval_shared_model(
             str(HERE / ("perfect" if spec.is_baseline else "found")), model_name=spec.name, eval_config=config
