@@ -22,7 +22,7 @@ def with_package(package="tfx"):
     return python
 
 
-def call(python, *arguments, project=ROOT, cwd, timeout=1500):
+def call(python, *arguments, project=ROOT, cwd, timeout=3600):
     """Run a command of a copy of the project: its exit status, and what it wrote on both outputs."""
     done = subprocess.run(
         [python, *map(str, arguments)], cwd=cwd, env={**os.environ, "PYTHONPATH": str(project)},

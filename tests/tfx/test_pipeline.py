@@ -72,6 +72,21 @@ def test_the_first_run_is_blessed_and_pushed(home, answers):
     assert judgements(home)[0]["verdict"] == "first"
 
 
+def test_evaluator_counts_what_the_record_has(home, answers):
+    """All metrics, to the last digit: of the SavedModel on the artifact, and of the weights in the trial."""
+    evaluation = min((home / "root/artifacts/Evaluator/evaluation").iterdir(), key=lambda path: int(path.name))
+    script = Path(__file__).with_name("read_evaluation.py")
+    status, out, error = call(with_package(), script, evaluation, cwd=home)
+    assert status == 0, error[-4000:]
+    facts = min((home / "root/artifacts/BenchmarkTrials/run").iterdir(), key=lambda path: int(path.name))
+    facts = json.loads((facts / "benchmark.json").read_text())
+    view = results.read(Path(facts["folder"]) / "trials" / facts["best_trial"]).views[0]
+    assert json.loads(out.splitlines()[-1]) == {
+        "mean_iou": view.miou, "mean_dice": view.mean_dice, "boundary_iou": view.boundary_iou,
+        "iou": [value for value in view.iou if value is not None],
+    }  # fmt: skip
+
+
 def test_a_spoiled_model_is_neither_blessed_nor_pushed(home, answers):
     status, out, error = answers[1]
     assert status == 1, error[-4000:]
