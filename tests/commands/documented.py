@@ -9,7 +9,7 @@ _INLINE = re.compile(r"(?<!`)`((?:segbench|python -m bench\.\w+) [^`]+)`")
 
 def commands_of(page):
     """The arguments of each command of ours in the shell examples of a page."""
-    for line in "".join(_SHELL.findall(page.read_text(encoding="utf-8"))).splitlines():
+    for line in "".join(_SHELL.findall(page.read_text(encoding="utf-8"))).replace("\\\n", " ").splitlines():
         if words := _ours(line):
             yield words
 
