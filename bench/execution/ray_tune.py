@@ -11,6 +11,7 @@ It is the only module that imports Ray. The settings rest on these facts, seen w
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import logging
 import os
@@ -70,6 +71,7 @@ BUSY_SECONDS = 60.0
 """Longest wait for GPUs of other nodes, once one node had free GPUs."""
 LOOK_SECONDS = 2.0
 """Shortest time between two looks at the live nodes."""
+_KIND = "accelerator_type:"
 JOIN_SECONDS = 10.0
 """Longest wait for an answer of the head of a cluster."""
 
@@ -86,6 +88,8 @@ class Job:
         cpus: number of CPUs.
         gpus: number of whole GPUs, on the same node.
         limits: time limits of an attempt.
+        accelerator: kind of its GPUs, as the cluster names it; None for any. On a cluster of this run's own, which is
+            one machine, the plan has checked it.
     """
 
     name: str
@@ -95,6 +99,7 @@ class Job:
     cpus: int
     gpus: int = 0
     limits: Limits = field(default_factory=Limits)
+    accelerator: str | None = None
 
 
 @dataclass(frozen=True)
@@ -199,7 +204,10 @@ def _as_refusal(address: str | None) -> Iterator[None]:
     except Exception as error:
         reason = textwrap.shorten(str(error) or type(error).__name__, 400)
         if address is not None:
-            raise UsageError(f"--address {address}: cannot join a Ray cluster: {reason}") from None
+            # A wrong token is told in Ray's log alone.
+            token = "; if its head runs, ~/.ray/auth_token has to be the same there and here"
+            hint = token if reason.startswith("Failed to connect") else ""
+            raise UsageError(f"--address {address}: cannot join a Ray cluster: {reason}{hint}") from None
         logs = _own and _own / "session_latest" / "logs"
         raise scratch.KeepFolder(f"Ray does not start on this machine: {reason} (its logs: {logs})") from None
 
@@ -289,7 +297,7 @@ def _nodes() -> list[Node]:
     """Return the live nodes that have a CPU; the head of a cluster often has none."""
     nodes = []
     for has in (node["Resources"] for node in _live().values() if node["Resources"].get("CPU")):
-        kind = next((name.partition(":")[2] for name in has if name.startswith("accelerator_type:")), None)
+        kind = next((name.removeprefix(_KIND) for name in has if name.startswith(_KIND)), None)
         nodes.append(Node(int(has.get("CPU", 0)), int(has.get("GPU", 0)), kind))
     return nodes
 
@@ -426,11 +434,15 @@ def run(
     follower = _followed[experiment] = _Follower(jobs, listener, ask, tick)
 
     by_name = {job.name: job for job in jobs}
-    work = tune.with_parameters(_work, jobs={job.name: asdict(job) for job in jobs}, folder=os.getcwd())
+    work = tune.with_parameters(
+        _work, jobs={job.name: asdict(job) for job in jobs}, folder=os.getcwd(), elsewhere=_joined
+    )
 
     def bundle(config: dict[str, Any]) -> tune.PlacementGroupFactory:
         job = by_name[config["job"]]
-        return tune.PlacementGroupFactory([{"CPU": job.cpus, "GPU": job.gpus}], strategy="STRICT_PACK")
+        # Ray gives each node with GPUs one unit of a resource with the name of their kind. All its trials share it.
+        kind = {f"{_KIND}{job.accelerator}": 0.001} if job.accelerator and _joined else {}
+        return tune.PlacementGroupFactory([{"CPU": job.cpus, "GPU": job.gpus, **kind}], strategy="STRICT_PACK")
 
     def name_of(trial: Any) -> str:
         return trial.config["job"]
@@ -465,10 +477,17 @@ def run(
         shutil.rmtree(store, ignore_errors=True)
 
 
-def _work(config: dict[str, Any], jobs: dict[str, dict[str, Any]], folder: str) -> None:
-    """Supervise the process that runs the job, from the worker that holds its devices."""
+def _work(config: dict[str, Any], jobs: dict[str, dict[str, Any]], folder: str, elsewhere: bool) -> None:
+    """Supervise the process that runs the job, from the worker that holds its devices.
+
+    Args:
+        config: the name of the job.
+        jobs: all jobs, by name.
+        folder: working directory of the job, if this machine has it.
+        elsewhere: whether a job that is told to end may go on on another machine.
+    """
     job = jobs[config["job"]]
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # Ray's processes block it; a trial must not
+    _ignore_sigterm()
     tune.report({"message": {"event": "started", "pid": os.getpid(), "host": platform.node()}})
     if job["gpus"]:
         gpu_memory.await_memory(job["log"])
@@ -478,8 +497,21 @@ def _work(config: dict[str, Any], jobs: dict[str, dict[str, Any]], folder: str) 
 
     end = supervisor.run(job["entry"], job["payload"], job["log"], Limits(**job["limits"]), emit, folder)
     tune.report({"end": asdict(end)})
-    if end.may_pass:
-        raise RuntimeError(end.message)  # Tune sees only this failure of a job, so it retries only this
+    # Tune sees only these failures of a job, so it retries only these. It does not count the first kind.
+    if end.kind == "preempted":
+        if elsewhere:
+            raise ray.exceptions.RayActorError(error_msg=end.message, preempted=True)
+    elif end.may_pass:
+        raise RuntimeError(end.message)
+
+
+def _ignore_sigterm() -> None:
+    """Let this worker ignore SIGTERM, which all processes of a machine get that is taken away.
+
+    By Ray's handler it would end at once, and with it the job, which needs the time to record what it has. Python sets
+    handlers in the main thread only, which is Ray's. Ray ends a worker by SIGKILL in any case.
+    """
+    ctypes.CDLL(None).signal(int(signal.SIGTERM), ctypes.c_void_p(int(signal.SIG_IGN)))
 
 
 LOST = "its node or its worker was lost"
@@ -617,7 +649,7 @@ class _Follower:
         if self._tick:
             self._tick()
         left = self._left.values()
-        if self._running or not left or any(n.cpus >= j.cpus and n.gpus >= j.gpus for n in _nodes() for j in left):
+        if self._running or not left or any(_holds(node, job) for node in _nodes() for job in left):
             self._since = None
         elif self._since is None:
             self._since = now
@@ -631,9 +663,16 @@ class _Follower:
             self(Event("ended", job.name, end=_unheld(job)))
 
 
+def _holds(node: Node, job: Job) -> bool:
+    """Return whether a node has what a job needs."""
+    kind = not (_joined and job.accelerator) or node.accelerator == job.accelerator
+    return kind and node.cpus >= job.cpus and node.gpus >= job.gpus
+
+
 def _unheld(job: Job) -> End:
     """Return the end of a job that no live node can hold."""
-    return End("lost", f"no remaining node has the {counted_devices(job.cpus, job.gpus)} of a trial")
+    kind = f" ({job.accelerator})" if job.accelerator else ""
+    return End("lost", f"no remaining node has the {counted_devices(job.cpus, job.gpus)}{kind} of a trial")
 
 
 def empty_trials(number: int, reuse_actors: bool = False) -> None:

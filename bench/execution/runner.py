@@ -28,7 +28,7 @@ from bench.spec import TrialSpec
 ENTRY = "bench.trial:worker"
 Asking = Callable[["TrialRunner"], Sequence[str]]
 """A function that names the trials to run next, see `TrialRunner.decide`."""
-STATUS = {"timeout": "timeout", "stalled": "timeout"}
+STATUS = {"timeout": "timeout", "stalled": "timeout", "preempted": "interrupted"}
 """Status of a trial by the kind of its process's end. Any other end without a record is "crashed"."""
 LAST_SECONDS = 20.0
 """Longest wait of an interrupted run for data on their way to a tracker."""
@@ -186,6 +186,7 @@ class TrialRunner:
             spec.placement.cpus or 1,
             spec.placement.gpus,
             self._policy.limits,
+            spec.placement.accelerator,
         )
 
     def _hear(self, event: ray_tune.Event) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 DUMP_SECONDS = 10.0
 """Time for a process that is being ended to write its stacks into the log."""
-Kind = Literal["returned", "raised", "died", "timeout", "stalled", "lost"]
+Kind = Literal["returned", "raised", "died", "timeout", "stalled", "lost", "preempted"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class End:
 
     Attributes:
         kind: "returned"; "raised" an exception; "died" by a signal or with an exit status; "timeout" or "stalled",
-            ended by a limit; "lost" with its node or worker.
+            ended by a limit; "lost" with its node or worker; "preempted", told by SIGTERM that its node is taken away.
         message: the reason in one line; empty if it returned.
         signal: name of the signal that ended the process, such as SIGKILL.
     """
@@ -56,7 +56,7 @@ class End:
     @property
     def may_pass(self) -> bool:
         """Whether another attempt may succeed. An exception or a crash is expected to repeat."""
-        return self.kind in ("timeout", "stalled", "lost")
+        return self.kind in ("timeout", "stalled", "lost", "preempted")
 
 
 def run(
@@ -117,6 +117,8 @@ def _listen(
                 outcome = End("returned")
             elif event["event"] == "raised":
                 outcome = End("raised", event["error"])
+            elif event["event"] == "preempted":
+                outcome = End("preempted", event["error"], "SIGTERM")
             elif event["event"] != "alive":
                 emit(event)
         if outcome:

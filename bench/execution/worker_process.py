@@ -16,6 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 
@@ -53,15 +54,37 @@ def _end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
+class _Notice:
+    """Hears SIGTERM, by which a machine that is taken away says so some time before. The job is interrupted once."""
+
+    MESSAGE = "ended by SIGTERM, as when its machine is taken away"
+
+    def __init__(self) -> None:
+        self.heard = False
+        signal.signal(signal.SIGTERM, self._hear)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # Ray's processes block it
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if not self.heard:
+            self.heard = True
+            raise KeyboardInterrupt(self.MESSAGE)
+
+
 def main() -> None:
-    """Run the job, and emit "returned" or "raised" at its end."""
+    """Run the job, and emit "returned", "raised" or "preempted" at its end."""
     entry, descriptor = sys.argv[1], int(sys.argv[2])
     faulthandler.enable()
+    notice = _Notice()
     payload = json.loads(_line())
     _end_with_parent()
     emit = _Emitter(descriptor)
     try:
         function(entry)(payload, emit)
+    except KeyboardInterrupt:
+        if not notice.heard:
+            raise
+        emit({"event": "preempted", "error": _Notice.MESSAGE})
+        return
     except Exception as error:
         traceback.print_exc()
         emit({"event": "raised", "error": f"{type(error).__name__}: {error}"})

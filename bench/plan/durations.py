@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import results
 from bench.core import describe
 from bench.plan.grid import Grid
-from bench.plan.placement import Machine, Plan
+from bench.plan.placement import Machine, Plan, same_kind
 from bench.spec import DataSpec, TrialSpec, share_of_pixels
 
 if TYPE_CHECKING:
@@ -233,11 +233,7 @@ def _same_devices(record: results.Record, gpus: int, accelerators: Collection[st
     environment = record.environment
     if gpus:
         name = str((environment.get("gpu_names") or [""])[0])
-        words = name.replace("-", " ").split()
-        # Ray names a GPU "A100" or "A100-40G" that its driver names "NVIDIA A100-SXM4-40GB".
-        return environment.get("device") == "gpu" and any(
-            kind == name or kind.partition("-")[0] in words for kind in accelerators
-        )
+        return environment.get("device") == "gpu" and any(same_kind(kind, name) for kind in accelerators)
     here = describe()
     alike = {"instructions": here["instructions"], **environment}  # early records lack the instructions
     return environment.get("device") == "cpu" and all(

@@ -250,16 +250,53 @@ def place(grid: Grid, gpus: int, nodes: Sequence[Machine], max_concurrent: int |
         check_available(cell.spec.train)
         wanted = cell.spec.placement
         own = (wanted.gpus or gpus) if gpus else 0
-        cpus, concurrent, sharing = allocate(own, nodes, max_concurrent)
+        kind = _kind(wanted.accelerator, own, nodes) if wanted.accelerator else None
+        hosts = [node for node in nodes if kind in (None, node.accelerator)]
+        cpus, concurrent, sharing = allocate(own, hosts, max_concurrent)
         if wanted.exclusive_node:
-            cpus = max((node.cpus for node in nodes if node.gpus >= own or not own), default=cpus)
+            cpus = max((node.cpus for node in hosts if node.gpus >= own or not own), default=cpus)
         shared |= sharing
         logical = wanted.gpus if wanted.gpus and not own else wanted.cpu_replicas
-        placement = {**wanted.model_dump(), "cpus": cpus, "gpus": own, "cpu_replicas": logical}
+        placement = {**wanted.model_dump(), "cpus": cpus, "gpus": own, "cpu_replicas": logical, "accelerator": kind}
         # Validated again, because the batch has to split over the replicas.
         values = {**cell.spec.model_dump(mode="json"), "placement": placement}
         cells.append(replace(cell, spec=grids.parse(values, f"grid {grid.name}: cell {cell.label!r}")))
     return Plan(replace(grid, cells=tuple(cells)), concurrent, shared)
+
+
+def _kind(wanted: str, gpus: int, nodes: Sequence[Machine]) -> str:
+    """Return the name that the machines have for a kind of GPU.
+
+    Args:
+        wanted: `placement.accelerator`.
+        gpus: GPUs of the trial.
+        nodes: the machines trials may run on.
+
+    Raises:
+        UsageError: the trial has no GPU, or the nodes have no such kind, several of them, or too few GPUs of it.
+    """
+    where = f"placement.accelerator={wanted}"
+    if not gpus:
+        raise UsageError(f"{where}: the trial has no GPU; leave it out, or give --gpus-per-trial")
+    kinds = sorted({node.accelerator for node in nodes if node.gpus and node.accelerator})
+    found = [kind for kind in kinds if kind == wanted] or [kind for kind in kinds if same_kind(wanted, kind)]
+    if len(found) != 1:
+        lacks = f"no node has it; there is {', '.join(kinds) or 'no GPU'}"
+        raise UsageError(f"{where}: it may be {' or '.join(found)}" if found else f"{where}: {lacks}")
+    most = max(node.gpus for node in nodes if node.accelerator == found[0])
+    if gpus > most:
+        raise UsageError(f"{where}: a trial needs {counted(gpus, 'GPU')}, no node has more than {most} of this kind")
+    return found[0]
+
+
+def same_kind(kind: str, name: str) -> bool:
+    """Return whether a GPU is of a kind.
+
+    Args:
+        kind: as Ray names it, or as the driver does.
+        name: of the GPU. Ray names one "A100" or "A100-40G" that its driver names "NVIDIA A100-SXM4-40GB".
+    """
+    return kind == name or kind.partition("-")[0] in name.replace("-", " ").split()
 
 
 def merge_grids(old: Grid, new: Grid) -> Grid:

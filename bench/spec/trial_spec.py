@@ -307,6 +307,8 @@ class Placement(Spec):
     """Logical CPU devices per trial, to exercise replication without a GPU."""
     exclusive_node: bool = outside_cell(False)
     """Give the trial all CPUs of its node, so that nothing else runs there."""
+    accelerator: str | None = outside_cell(None, min_length=1)
+    """Kind of GPU, as a Ray cluster names it, such as H100 or A100-40G; none for any."""
 
     @property
     def replicas(self) -> int:

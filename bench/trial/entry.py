@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from pathlib import Path
 from typing import Any
 
 import results
-from bench.core import ATTEMPTS_FILE, prepare_process
+from bench.core import prepare_process
 from bench.spec import parse
+from bench.trial.attempts import begin
 from bench.trial.facts import Emit
-from bench.trial.trial import now, run
+from bench.trial.trial import run
 
 
 def worker(payload: dict[str, Any], emit: Emit) -> None:
@@ -20,14 +19,31 @@ def worker(payload: dict[str, Any], emit: Emit) -> None:
     Args:
         payload: plain data of `bench.execution.runner`: specification, folder, CPUs and what the record says besides.
         emit: called with progress events, and with "result" at the end.
+
+    Raises:
+        KeyboardInterrupt: a signal ended the training; the record says so.
+        TakenOver: a later attempt has begun, on another machine; nothing more has been written.
     """
     prepare_process(payload["cpus"])
     spec = parse(payload["spec"], f"trial {payload['trial']}")
     names = {name: payload[name] for name in ("trial", "label", "axes", "shared", "tuning")}
     folder = Path(payload["folder"])
     code = [Path(place) for place in payload["code"]]
-    record = run(spec, folder, **names, attempt=_attempt(folder), code=code, emit=emit)
+    attempt = begin(folder)
+    # An earlier attempt that the cluster had lost sight of may have completed the trial since.
+    record = _complete(folder) or run(spec, folder, **names, attempt=attempt, code=code, emit=emit)
+    if record.status == "interrupted":
+        raise KeyboardInterrupt(record.error.message if record.error else "")
     emit({"event": "result", **_numbers(record)})
+
+
+def _complete(folder: Path) -> results.Record | None:
+    """Return the record in the folder of a trial if it is that of a complete one."""
+    try:
+        record = results.read(folder)
+    except ValueError:
+        return None
+    return record if record.status == "ok" else None
 
 
 def _numbers(record: results.Record) -> dict[str, Any]:
@@ -40,11 +56,3 @@ def _numbers(record: results.Record) -> dict[str, Any]:
     found |= {"final_images_per_second": record.throughput.images_per_second if record.throughput else None}
     found |= record.memory.model_dump()
     return {name: value for name, value in found.items() if value is not None}
-
-
-def _attempt(folder: Path) -> int:
-    """Add a line for this start of the trial's process to the file of attempts, and return the number of lines."""
-    path = folder / ATTEMPTS_FILE
-    with open(path, "a") as file:
-        file.write(f"{now()} {platform.node()} {os.getpid()}\n")
-    return len(path.read_text().splitlines())

@@ -21,11 +21,16 @@ def ignore(event: dict[str, Any]) -> None:
     """Do nothing with an event."""
 
 
+def alone() -> None:
+    """Check nothing: a trial in the foreground has no other attempt."""
+
+
 @dataclass
 class Facts:
     """Collects fields of the record while a trial runs. A failed trial has those that were known when it failed.
 
-    `cores` is the number of cores that the trial could use when it began.
+    `cores` is the number of cores that the trial could use when it began. `check` raises `TakenOver` if the attempt may
+    write nothing more.
     """
 
     timer: PhaseTimer = field(default_factory=PhaseTimer)
@@ -38,6 +43,7 @@ class Facts:
     training: TrainingHistory | None = None
     artefacts: list[results.Artefact] = field(default_factory=list)
     failed_views: dict[str, str] = field(default_factory=dict)
+    check: Callable[[], None] = alone
 
     def as_fields(self, gpus: int) -> dict[str, Any]:
         """Return the fields of the record that are known.

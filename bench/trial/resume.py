@@ -42,7 +42,12 @@ def restore_checkpoint(prepared: Prepared, folder: Path, facts: Facts) -> Traini
 
 
 def write_checkpoint(prepared: Prepared, history: TrainingHistory, folder: Path, facts: Facts) -> None:
-    """Replace the checkpoint of the trial with its present state."""
+    """Replace the checkpoint of the trial with its present state.
+
+    Raises:
+        TakenOver: a later attempt at the trial has begun, whose checkpoint it would replace.
+    """
+    facts.check()
     with facts.timer.phase("io"):
         seen = checkpoint.of_history(history)
         state = {**seen.state, "made_by": _made_by(prepared), "machine": _machine(facts)}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import results
 from bench.core import own_code, remove_checkpoint
 from bench.spec import TrialSpec
+from bench.trial.attempts import Attempt, TakenOver
 from bench.trial.clocks import PhaseTimer
 from bench.trial.facts import Emit, Facts, ignore, memory_peaks
 from bench.trial.failures import failure
@@ -32,7 +33,7 @@ def run(
     label: str = "trial",
     axes: Mapping[str, Any] | None = None,
     shared: bool = False,
-    attempt: int = 1,
+    attempt: Attempt | None = None,
     tuning: Mapping[str, Any] | None = None,
     code: Sequence[Path] = (),
     emit: Emit = ignore,
@@ -49,7 +50,7 @@ def run(
         label: name of its cell.
         axes: values of its cell by axis of the grid.
         shared: whether other trials share this machine's cores, so that its throughput is not comparable.
-        attempt: number of this process start, for the record.
+        attempt: this start of a scheduled trial; None in the foreground.
         tuning: what a search found for this cell, for the record.
         code: folders with the user's own code; none for the working directory.
         emit: called with progress events ("step", "epoch", and "alive", a bare sign of life).
@@ -57,18 +58,27 @@ def run(
 
     Returns:
         The record, also written to `folder/record.json`.
+
+    Raises:
+        TakenOver: a later attempt has begun; nothing more has been written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     facts = Facts(timer or PhaseTimer())
-    facts.environment["attempt"] = attempt
+    facts.environment["attempt"] = attempt.number if attempt else 1
+    if attempt:
+        facts.check = attempt.check
     base = {"trial": trial, "cell": spec.cell, "label": label, "axes": dict(axes or {}), "seed": spec.seed}
     base |= {"spec": spec.model_dump(mode="json"), "started": now(), "tuning": tuning}
     try:
         outcome: dict[str, Any] = {"status": "ok", "error": None, **_complete(spec, folder, facts, shared, code, emit)}
-    except KeyboardInterrupt:
-        outcome = {"status": "interrupted", "error": {"kind": "KeyboardInterrupt", "message": "stopped by the user"}}
+    except KeyboardInterrupt as stop:
+        message = str(stop) or "stopped by the user"
+        outcome = {"status": "interrupted", "error": {"kind": "KeyboardInterrupt", "message": message}}
+    except TakenOver:
+        raise
     except Exception as error:
         outcome = failure(error)
+    facts.check()
     record = results.Record(**{**base, **facts.as_fields(spec.placement.gpus), **outcome, "finished": now()})
     results.write(folder, record)
     if record.status in FINAL:
@@ -103,6 +113,7 @@ def _complete(
     reported = choose_reported(prepared, history, timer)
     resident = resident_rate(prepared, timer, shared)  # changes the weights; the next line sets them again
     views = with_own_metrics(score_reported_weights(prepared, reported, facts), spec.eval.metrics)
+    facts.check()
     save(prepared, reported, folder, facts)
     facts.cost = cost(prepared, timer)  # last: tracing the model once more must not disturb what is timed
     speed = throughput(spec, history, resident, shared, facts.cores)

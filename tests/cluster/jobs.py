@@ -1,6 +1,7 @@
 """Functions that scheduled workers of the tests call."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -30,6 +31,19 @@ def wait_at_first(payload, emit):
     emit({"event": "step", "epoch": 1, "attempt": 2 if mark.exists() else 1})
     if not mark.exists():
         mark.touch()
+        time.sleep(600)
+
+
+def told_to_end_at_first(payload, emit):
+    """As on a machine that is taken away: Ray's worker is told, too. In the third attempt return."""
+    mark = Path(payload["mark"])
+    done = len(mark.read_text()) if mark.exists() else 0
+    emit({"event": "step", "epoch": 1, "attempt": done + 1})
+    mark.write_text("x" * (done + 1))
+    if done < 2:
+        os.kill(os.getppid(), signal.SIGTERM)
+        time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(600)
 
 

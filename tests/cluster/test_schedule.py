@@ -83,6 +83,15 @@ def test_what_hung_is_tried_again_as_often_as_asked(nodes, tmp_path):
     assert events[-1].end == End("returned")
 
 
+def test_what_is_told_to_end_goes_on_without_counting_as_a_failure(nodes, tmp_path):
+    events = _run(tmp_path, "told_to_end_at_first", {"a": {"mark": str(tmp_path / "mark")}}, retries=0)
+    kinds = [event.kind for event in events if event.kind != "message"]
+    assert kinds == ["started", "retried", "started", "retried", "started", "ended"]
+    assert {event.end.kind for event in events if event.kind == "retried"} == {"preempted"}
+    assert [data["attempt"] for data in _messages(events, "a") if data["event"] == "step"] == [1, 2, 3]
+    assert events[-1].end == End("returned")
+
+
 def test_what_no_node_can_hold_is_named(nodes):
     assert why_unplaceable([(1, 2)], nodes) is None
     assert why_unplaceable([(1, 1), (1, 3)], nodes).startswith("a trial needs 3 GPUs, but no node has more than 2")
@@ -151,6 +160,24 @@ def test_8_trials_share_28_gpus_and_a_lost_node_costs_its_attempts_alone(cluster
     assert max(_at_once(holds.values()).values()) == 1  # no GPU was given to two
     beside = [(a, b) for a in holds.values() for b in holds.values() if a is not b and a["node"] == b["node"]]
     assert any(a["since"] <= b["since"] < a["until"] for a, b in beside), "trials share a node"
+
+
+def test_jobs_run_on_gpus_of_their_kind_alone(cluster, nodes, tmp_path):
+    from bench.execution import ray_tune
+
+    special = cluster.add_node(num_cpus=1, num_gpus=1, resources={"accelerator_type:H100": 1})
+    assert "H100" in {node.accelerator for node in ray_tune._nodes()}
+    ran = []
+    jobs = [
+        ray_tune.Job(name, "jobs:holds_gpus", {}, str(tmp_path / f"{name}.log"), 1, 1, accelerator="H100")
+        for name in "abc"
+    ]
+    ray_tune.run(jobs, shared=tmp_path / "scratch", max_concurrent=None, listener=ran.append)
+    places = {event.data["node"] for event in ran if "node" in event.data}
+    assert places == {_raylet(special)}, "though two other nodes have two free GPUs each"
+    assert [event.end for event in ran if event.kind == "ended"] == [End("returned")] * 3
+    cluster.remove_node(special, allow_graceful=False)
+    assert not any(ray_tune._holds(node, jobs[0]) for node in nodes)
 
 
 def test_what_no_node_can_hold_any_more_is_given_up(cluster, nodes, tmp_path, monkeypatch):

@@ -26,6 +26,12 @@ def killed(payload, emit):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def told_to_end(payload, emit):
+    for _ in range(2):  # the second one changes nothing
+        os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(600)
+
+
 def segfaults(payload, emit):
     ctypes.string_at(0)
 

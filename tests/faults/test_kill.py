@@ -5,6 +5,7 @@ import os
 import signal
 
 import psutil
+import pytest
 
 import results
 from bench.core import CHECKPOINT_FILE
@@ -32,22 +33,33 @@ def _worker(driver, trial_log):
     return None
 
 
-def test_a_killed_training_goes_on_where_its_last_epoch_ended(tmp_path):
+@pytest.mark.parametrize(
+    ("sent", "recorded", "kind"),
+    [
+        (signal.SIGKILL, "crashed", "died"),
+        pytest.param(signal.SIGTERM, "interrupted", "KeyboardInterrupt", marks=pytest.mark.slow),
+    ],
+)
+def test_a_killed_training_goes_on_where_its_last_epoch_ended(tmp_path, sent, recorded, kind):
     for name in ("models", "losses"):  # packages of the user, which no process of the run may import
         (tmp_path / f"{name}.py").write_text("raise SystemExit('not the suite's')")
     driver = Driver(tmp_path, "--grid", "losses", "--only", "loss=dice", *TINY, module="thin_run")
     log = driver.wait_for(lambda: next(iter(driver.run.glob("trials/dice-*/log.txt")), None))
     process = driver.wait_for(lambda: _worker(driver.process, log))
     driver.wait_for((log.parent / CHECKPOINT_FILE).exists)
-    process.send_signal(signal.SIGKILL)
+    process.send_signal(sent)
     status, output = driver.end()
     assert status == 4, output
     record = results.read(log.parent)
-    assert (record.status, record.error.kind, record.error.detail["signal"]) == ("crashed", "died", "SIGKILL")
+    assert (record.status, record.error.kind) == (recorded, kind)
+    if sent == signal.SIGTERM:
+        assert record.error.message == "ended by SIGTERM, as when its machine is taken away"
+    else:
+        assert record.error.detail["signal"] == "SIGKILL"
     assert [epoch.epoch for epoch in record.history] == [1]
     assert "--resume" in output
     assert json.loads((driver.run / "run.json").read_text())["status"] == "incomplete"
-    assert set(results.load(driver.run).status) == {"crashed"}
+    assert set(results.load(driver.run).status) == {recorded}
 
     status, output = Driver(tmp_path, "--resume", str(driver.run), module="thin_run").end()
     assert status == 0, output

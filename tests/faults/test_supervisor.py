@@ -43,6 +43,13 @@ def test_an_exception_is_told_and_its_traceback_is_in_the_log(run):
     assert "in raises" in log
 
 
+def test_a_job_that_is_told_to_end_may_go_on_elsewhere(run):
+    end, _, log = run("told_to_end")
+    assert end == End("preempted", "ended by SIGTERM, as when its machine is taken away", "SIGTERM")
+    assert end.may_pass
+    assert log == ""
+
+
 @pytest.mark.parametrize(
     ("job", "name", "message"),
     [

@@ -176,6 +176,41 @@ def test_a_driver_that_does_not_answer_is_told_and_has_no_gpus(tmp_path, monkeyp
     assert capsys.readouterr().err == "nvidia-smi does not answer: no GPUs are counted\n"
 
 
+MIXED = [Local(32, 8, "A100-40G"), Local(16, 2, "A100-80G"), Local(64, 4, "H100"), Local(8, 0, None)]
+
+
+def _of_kind(kind, nodes, gpus=1):
+    request = GridRequest(
+        grid="losses", preset="smoke", gpus_per_trial=gpus, settings=(f"placement.accelerator={kind}",)
+    )
+    return make(request, nodes, None)
+
+
+def test_trials_get_gpus_of_the_kind_that_they_name():
+    plan = _of_kind("H100", MIXED)
+    assert {cell.spec.placement.accelerator for cell in plan.grid.cells} == {"H100"}
+    assert plan.needs == [(16, 1)], "their share of the nodes with this kind: 64 CPUs for 4 GPUs"
+    named_by_the_driver = [Local(8, 1, "NVIDIA H100 80GB HBM3")]
+    assert _of_kind("H100", named_by_the_driver).grid.cells[0].spec.placement.accelerator == "NVIDIA H100 80GB HBM3"
+    anywhere = make(GridRequest(grid="losses", preset="smoke", gpus_per_trial=1), MIXED, None).grid.cells[0].spec
+    assert plan.grid.cells[0].spec.cell == anywhere.cell, "where a trial runs is no part of the cell"
+
+
+@pytest.mark.parametrize(
+    ("kind", "gpus", "message"),
+    [
+        ("T4", 1, "placement.accelerator=T4: no node has it; there is A100-40G, A100-80G, H100"),
+        ("A100", 1, "placement.accelerator=A100: it may be A100-40G or A100-80G"),
+        ("A100-80G", 4, "placement.accelerator=A100-80G: a trial needs 4 GPUs, no node has more than 2 of this kind"),
+        ("H100", 0, "placement.accelerator=H100: the trial has no GPU; leave it out, or give --gpus-per-trial"),
+    ],
+)
+def test_a_kind_of_gpu_that_no_node_has_is_refused(kind, gpus, message):
+    with pytest.raises(UsageError) as caught:
+        _of_kind(kind, MIXED, gpus)
+    assert str(caught.value) == message
+
+
 def test_errors_are_shown_as_they_are_not_as_markup():
     out = io.StringIO()
     with ProgressView(Standing({"a": ("", 1)}), Console(file=out)) as view:
