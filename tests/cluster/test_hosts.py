@@ -1,0 +1,228 @@
+"""A grid over two hosts with a network between them, and what is lost when that network or a host fails. Slow.
+
+`pytest -m slow -s tests/cluster/test_hosts.py` prints the figures of docs/reliability.md.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import results
+from bench.core import ATTEMPTS_FILE, CHECKPOINT_FILE, read_checkpoint, read_progress
+from bench.watching import look
+from tests.cluster import hosts
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(sys.platform != "linux" or hosts.why_not()), reason=f"no hosts: {hosts.why_not()}"),
+]
+THIN = (
+    "train.steps_per_epoch=2", "train.batch_size=2", "eval.batch_size=3", "data.size=64", "data.crop=64",
+    "data.train_limit=4", "data.val_limit=3", "data.test_limit=2", "eval.pictures=0", "eval.window_steps=1",
+    "model.weights=none", "model.backbone=resnet18", "model.separable=false", "model.aspp_channels=16",
+    "model.decoder_channels=16",
+)  # fmt: skip
+SECONDS = 600
+
+
+@pytest.fixture
+def bed(tmp_path):
+    with hosts.Bed(tmp_path, "one", "two") as made:
+        made.start_ray()
+        yield made
+
+
+class Run:
+    """`bench.run` with thin trials on the first host."""
+
+    def __init__(self, bed, *arguments, epochs, losses="dice,focal"):
+        settings = [word for field in (*THIN, f"train.epochs={epochs}") for word in ("--set", field)]
+        self.folder = bed.shared / "runs" / "r"
+        self.told = bed.shared / "told.txt"
+        with open(self.told, "wb") as out:
+            self.process = bed.head.run(
+                sys.executable, "-m", "thin_run", "--grid", "losses", "--only", f"loss={losses}", "--seeds", 1,
+                "--gpus-per-trial", 0, "--address", "auto", "--storage", hosts.SHARED / "runs", "--name", "r",
+                *settings, *arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            )  # fmt: skip
+
+    @property
+    def output(self):
+        return self.told.read_text()
+
+    def wait_for(self, condition, seconds=SECONDS):
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            assert self.process.poll() is None, self.output
+            assert time.monotonic() < deadline, self.output
+            time.sleep(0.1)
+        return found
+
+    def on(self, host, epoch):
+        """The name of the trial that runs on a host and has done this many epochs."""
+        found = read_progress(self.folder)
+        return found and next((n for n, o in found.running.items() if o.host == host and o.epoch >= epoch), None)
+
+    def end(self):
+        self.process.wait(SECONDS)
+        return self.process.returncode, self.output
+
+    def stop(self):
+        with contextlib.suppress(psutil.NoSuchProcess, IndexError):
+            psutil.Process(self.process.pid).children()[0].send_signal(signal.SIGINT)
+
+    def record(self, trial):
+        return results.read(self.folder / "trials" / trial)
+
+    def attempts(self, trial):
+        """(host, process id) of each start of a trial."""
+        lines = (self.folder / "trials" / trial / ATTEMPTS_FILE).read_text().splitlines()
+        return [tuple(line.split()[1:3]) for line in lines]
+
+    def epochs(self, trial):
+        """The epochs that the checkpoint of a trial holds."""
+        found = read_checkpoint(self.folder / "trials" / trial)
+        return len(found.state["history"]) if found else 0
+
+
+def _figures(name, **values):
+    print(f"\n{name}: " + ", ".join(f"{key} {value}" for key, value in values.items()))
+
+
+def test_a_grid_runs_over_both_hosts_each_with_its_own_files(bed):
+    assert Path("/tmp/home").exists() is False, "the home of the hosts is theirs"
+    run = Run(bed, epochs=2, losses="dice,focal,cross_entropy,tversky")
+    status, output = run.end()
+    assert status == 0, output
+    assert {path.name for path in (run.folder / "trials").iterdir()} == {
+        record.trial for record in (run.record(path.name) for path in (run.folder / "trials").iterdir())
+    }
+    where = {host for path in (run.folder / "trials").iterdir() for host, _ in run.attempts(path.name)}
+    assert where == {"one", "two"}
+    found = look(run.folder)
+    assert (found.state, found.done, found.planned) == ("complete", 4, 4)
+    for host in bed.hosts.values():
+        assert "address" in host.call("ls", "/tmp/ray/session_latest/..") or host.call("ls", "/tmp/ray")
+
+
+def test_a_wrong_token_is_one_line_before_the_first_trial(bed):
+    bed.head.call("sh", "-c", f"printf {'0' * 64} > {hosts.HOME}/.ray/auth_token")
+    run = Run(bed, epochs=2)
+    status, output = run.end()
+    assert status == 2, output
+    *_, last = output.splitlines()  # before it Ray's own log may have a line
+    assert last.startswith("error: --address auto: cannot join a Ray cluster: Failed to connect"), output
+    assert last.endswith("; if its head runs, ~/.ray/auth_token has to be the same there and here"), output
+    assert not run.folder.exists()
+
+
+def test_a_cable_pulled_for_five_seconds_costs_nothing(bed):
+    run = Run(bed, epochs=200)
+    there = run.wait_for(lambda: run.on("two", 3))
+    run.wait_for(lambda: run.on("one", 3))
+    checkpoint = run.folder / "trials" / there / CHECKPOINT_FILE
+    heard = run.folder / "tensorboard" / there / "events*"  # the driver writes there what it hears of the trial
+    changes = hosts.Changes(checkpoint, heard)
+    changes.look(2)
+    pulled = time.time()
+    bed.hosts["two"].unplug()
+    changes.look(5)
+    bed.hosts["two"].plug()
+    changes.look(20)
+    status, output = run.end()
+    assert status == 0, output
+    assert "retried" not in output
+    assert len(run.attempts(there)) == 1
+    assert len(run.record(there).history) == 200
+    _figures(
+        "cable pulled for 5 s", lost="nothing", trial_stood_still_s=round(changes.longest(checkpoint, pulled), 1),
+        driver_heard_nothing_s=round(changes.longest(heard, pulled), 1), said="nothing",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", ["killed", "cut off for good"])
+def test_a_lost_host_costs_the_epoch_in_progress_and_its_trial_goes_on_elsewhere(bed, fault):
+    run = Run(bed, "--retries", 1, epochs=100)
+    there = run.wait_for(lambda: run.on("two", 3))
+    here = run.wait_for(lambda: run.on("one", 3))
+    lost_at = time.time()
+    if fault == "killed":
+        bed.hosts["two"].kill()
+    else:
+        bed.hosts["two"].unplug()
+    kept = run.epochs(there)
+    run.wait_for(lambda: "it is retried" in run.output)
+    told_after = time.time() - lost_at
+    kept = max(kept, run.epochs(there))
+    run.wait_for(lambda: len(run.attempts(there)) == 2, 600)
+    began_after = time.time() - lost_at
+    first_place, second_place = run.attempts(there)
+    still_alive = _alive(bed, first_place[1])
+    run.wait_for(lambda: run.epochs(there) > kept, 600)
+    went_on_after = time.time() - lost_at
+    run.process.wait(900)
+    status, output = run.end()
+    assert status == 0, output
+    assert (first_place[0], second_place[0]) == ("two", "one")
+    record = run.record(there)
+    assert record.status == "ok"
+    assert len(record.history) == 100
+    assert [epoch.epoch for epoch in record.history] == [*range(1, 101)]
+    # The storage stays in reach: an attempt that was cut off may still complete the trial before the next one begins.
+    resumed = record.environment.get("resumed_after_epoch")
+    assert resumed is None if record.environment["attempt"] == 1 else resumed >= kept
+    assert run.record(here).environment["attempt"] == 1
+    said = next(line for line in output.splitlines() if "it is retried" in line)
+    _figures(
+        f"host {fault}", epochs_kept=kept, resumed_after_epoch=resumed, told_after_s=round(told_after),
+        second_attempt_began_after_s=round(began_after), went_on_after_s=round(went_on_after),
+        first_attempt_still_ran=still_alive, said=said,
+    )  # fmt: skip
+
+
+def test_a_host_that_is_taken_away_is_no_failure_of_its_trial(tmp_path):
+    """SIGTERM to `ray start --block`, as Kubernetes sends it; then the end of the host."""
+    with hosts.Bed(tmp_path, "one", "two") as bed:
+        one, two = bed.hosts.values()
+        one.call(*one.ray("--head", "--port=6379", "--include-dashboard=false"))
+        ray = two.run(
+            *two.ray(f"--address={one.address}:6379", "--block"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, environment={"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "15"},
+        )  # fmt: skip
+        two.call("sh", "-c", "until grep -qs 'IsAlive = 1' /tmp/ray/session_latest/logs/raylet.out; do sleep 0.5; done")
+        run = Run(bed, epochs=100)  # without --retries
+        there = run.wait_for(lambda: run.on("two", 3))
+        taken_at = time.time()
+        (blocking,) = psutil.Process(ray.pid).children()
+        blocking.send_signal(signal.SIGTERM)
+        run.wait_for(lambda: "it is retried" in run.output or time.time() > taken_at + 20)
+        told_after = time.time() - taken_at
+        kept = run.epochs(there)
+        two.kill()
+        status, output = run.end()
+        assert status == 0, output
+        assert run.attempts(there)[0][0] == "two"
+        assert run.attempts(there)[-1][0] == "one"
+        record = run.record(there)
+        assert (record.status, len(record.history)) == ("ok", 100)
+        _figures(
+            "host taken away", told_after_s=round(told_after), epochs_kept=kept,
+            resumed_after_epoch=record.environment["resumed_after_epoch"], attempts=len(run.attempts(there)),
+            said=[line for line in output.splitlines() if "it is retried" in line],
+        )  # fmt: skip
+
+
+def _alive(bed, pid):
+    """Whether a process of the second host still runs, by its id there."""
+    two = bed.hosts["two"].pid
+    if not Path(f"/proc/{two}").exists():
+        return False
+    done = subprocess.run(["nsenter", f"--target={two}", "--mount", "--pid", "test", "-d", f"/proc/{pid}"], check=False)
+    return done.returncode == 0 and os.path.exists(f"/proc/{two}")
