@@ -89,6 +89,16 @@ def test_one_channel_is_a_probability_and_its_label(kind: str, tmp_path: Path) -
     assert labels.dtype == np.uint8
 
 
+@pytest.mark.parametrize(("side", "sides"), [(48, [48, 48]), (None, [-1, -1])])
+def test_a_file_says_which_size_it_takes(side: int | None, sides: list[int], tmp_path: Path) -> None:
+    """LiteRT writes an unknown side as -1."""
+    image = keras.Input((None, None, 3))
+    form = FORMATS["litert"]
+    formats.write(form, keras.Model(image, keras.layers.Conv2D(2, 1)(image)), tmp_path / form.file, Views(), side)
+    (taken,) = tf.lite.Interpreter(str(tmp_path / form.file)).get_input_details()
+    assert taken["shape_signature"].tolist()[1:] == [*sides, 3]
+
+
 def test_what_agrees_by_hand() -> None:
     """Three classes, four pixels: one equal, one a tie, one wrong; the largest difference is 0.02."""
     expected = np.array([[[[0.6, 0.3, 0.1], [0.41, 0.39, 0.2], [0.1, 0.2, 0.7], [0.5, 0.4, 0.1]]]])
