@@ -11,6 +11,10 @@ import tensorflow as tf
 from models.compat import register
 from models.crf import lattice
 from models.crf.meanfield import mean_field
+from models.crf.sparse import missing_columns
+
+NEVER = -1e9
+"""The score of a class that no pixel has."""
 
 
 @register
@@ -98,7 +102,10 @@ class DenseCRF(keras.layers.Layer):
             image = tf.stop_gradient(image)
         everywhere = lattice.build(tf.cast(_grid(shape[1], shape[2]) / self.gaussian_sxy, tf.float32))
         weights = tf.convert_to_tensor(self.kernel_weights)
+        extra = missing_columns(scores.shape[3])
         compatibility = None if self.compatibility is None else tf.convert_to_tensor(self.compatibility)
+        if compatibility is not None:
+            compatibility = tf.pad(compatibility, [[0, extra], [0, extra]])
 
         @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and much to read
         def refined(one: tuple[tf.Tensor, ...]) -> tf.Tensor:
@@ -108,8 +115,10 @@ class DenseCRF(keras.layers.Layer):
             kernel = _kernel(everywhere, place, both, inside)
             unaries = tf.nn.log_softmax(scores) if self.from_logits else tf.math.log(tf.maximum(scores, self.clip))
             unaries = tf.reshape(tf.maximum(unaries, tf.math.log(self.clip)), [-1, shape[3]])
+            unaries = tf.pad(unaries, [[0, 0], [0, extra]], constant_values=NEVER)
             message = partial(lattice.filtered, kernel, weights=weights)
-            return tf.reshape(mean_field(unaries, message, self.iterations, compatibility), shape[1:])
+            marginals = mean_field(unaries, message, self.iterations, compatibility)
+            return tf.reshape(marginals[:, : shape[3]], shape[1:])
 
         # One after another: what belongs to one image stays in the caches, and needs memory once.
         result = tf.TensorSpec(scores.shape[1:], tf.float32)

@@ -323,6 +323,22 @@ def test_the_same_bits_again() -> None:
         np.testing.assert_array_equal(layer([image, logits]), first)
 
 
+@pytest.mark.parametrize("learned", [False, True], ids=["potts", "matrix"])
+def test_classes_added_for_whole_registers_change_nothing(learned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    image, logits = _scene(12, 10, 6)
+    layer = models.DenseCRF(iterations=2, learn_compatibility=learned, **SMALL)
+    found = []
+    for extra in (0, 2, 5):
+        monkeypatch.setattr("models.crf.layer.missing_columns", lambda classes, extra=extra: extra)
+        with tf.GradientTape() as tape:
+            marginals = layer([image, logits])
+            loss = tf.reduce_sum(marginals[..., 1])
+        found.append([marginals, *tape.gradient(loss, layer.trainable_variables)])
+    for other in found[1:]:
+        for one, expected in zip(other, found[0], strict=True):
+            np.testing.assert_allclose(one, expected, atol=1e-4)
+
+
 def test_logits_and_probabilities_give_the_same() -> None:
     image, logits = _scene(11, 13, 3)
     logits *= 8  # down to probabilities below the clip
