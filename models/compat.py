@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 KERAS_3 = int(keras.__version__.split(".")[0]) >= 3
+AFTER_TF_2_15 = tuple(map(int, tf.__version__.split(".")[:2])) > (2, 15)
 PACKAGE = "segmentation_bench"
 register = keras.saving.register_keras_serializable(package=PACKAGE)
 

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 from tensorflow.python.framework import config  # the only place that says whether operations are deterministic
 
-SLOW_FOR_FEW = tuple(map(int, tf.__version__.split(".")[:2])) > (2, 15)
-"""Whether TensorFlow multiplies a sparse matrix by four columns and fewer more slowly than by eight."""
+from models.compat import AFTER_TF_2_15
 
 
 class Matrix(NamedTuple):
@@ -84,7 +83,7 @@ def missing_columns(columns: int | None) -> int:
     On a processor it is fast for multiples of 8. 21 columns take 1.5 times as long as 24 in TensorFlow 2.15, and 2.4
     times in 2.21. 8 columns take a third of the time of 3 in 2.21, but longer in 2.15.
     """
-    if columns is None or tf.config.list_logical_devices("GPU") or (columns < 5 and not SLOW_FOR_FEW):
+    if columns is None or tf.config.list_logical_devices("GPU") or (columns < 5 and not AFTER_TF_2_15):
         return 0
     return -columns % 8
 
