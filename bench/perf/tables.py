@@ -41,7 +41,7 @@ def made(folder: Path, trials: int) -> Path:
         key, label = f"{index:012x}", f"cell {index}"
         cells.append({"cell": key, "label": label, "seeds": list(range(SEEDS))})
         for seed in range(SEEDS):
-            record = _record(key, label, seed, 0.4 + 0.3 * index * SEEDS / trials + 0.01 * rng.normal(), rng)
+            record = invented(key, label, seed, 0.4 + 0.3 * index * SEEDS / trials + 0.01 * rng.normal(), rng)
             # Without fsync, because the time to write ten thousand files is not measured.
             path = folder / "trials" / record.trial / "record.json"
             path.parent.mkdir(parents=True)
@@ -51,7 +51,7 @@ def made(folder: Path, trials: int) -> Path:
     return folder
 
 
-def _record(key: str, label: str, seed: int, miou: float, rng: np.random.Generator) -> results.Record:
+def invented(key: str, label: str, seed: int, miou: float, rng: np.random.Generator) -> results.Record:
     """Return the record of an invented trial."""
     iou = np.clip(miou + np.linspace(0.2, -0.2, CLASSES), 0, 1).tolist()
     scores = {"miou": miou, "mean_dice": miou, "pixel_accuracy": 0.9, "boundary_iou": miou / 2, "loss": 0.5}
