@@ -165,7 +165,8 @@ def test_a_lost_host_costs_the_epoch_in_progress_and_its_trial_goes_on_elsewhere
     began_after = time.time() - lost_at
     first_place, second_place = run.attempts(there)
     still_alive = _alive(bed, first_place[1])
-    run.wait_for(lambda: run.epochs(there) > kept, 600)
+    record_file = run.folder / "trials" / there / "record.json"
+    run.wait_for(lambda: run.epochs(there) > kept or record_file.exists(), 600)
     went_on_after = time.time() - lost_at
     run.process.wait(900)
     status, output = run.end()
@@ -181,7 +182,8 @@ def test_a_lost_host_costs_the_epoch_in_progress_and_its_trial_goes_on_elsewhere
     assert run.record(here).environment["attempt"] == 1
     said = next(line for line in output.splitlines() if "it is retried" in line)
     _figures(
-        f"host {fault}", epochs_kept=kept, resumed_after_epoch=resumed, told_after_s=round(told_after),
+        f"host {fault}", completed_by_attempt=record.environment["attempt"], epochs_kept=kept,
+        resumed_after_epoch=resumed, told_after_s=round(told_after),
         second_attempt_began_after_s=round(began_after), went_on_after_s=round(went_on_after),
         first_attempt_still_ran=still_alive, said=said,
     )  # fmt: skip
