@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from models.compat import check_tf_keras
 from models.decoder.aspp import aspp
@@ -45,15 +44,6 @@ def build_training(spec: ModelSpec, num_classes: int, *, seed: int | None = None
     With an auxiliary head the first returns (B, 2, H, W, num_classes): its own logits and the auxiliary ones. Without,
     the two are one model. Weights saved from the second fit the model of `build` in either case.
     """
-    if ":" in spec.backbone or ":" in spec.head:  # code of the user's own may need AutoGraph
-        return _built(spec, num_classes, seed)
-    # Keras 2 would have AutoGraph rewrite the source of our layers, which takes seconds and changes nothing in them.
-    built: tuple[keras.Model, keras.Model] = tf.autograph.experimental.do_not_convert(_built)(spec, num_classes, seed)
-    return built
-
-
-def _built(spec: ModelSpec, num_classes: int, seed: int | None) -> tuple[keras.Model, keras.Model]:
-    """Build the models of `build_training`."""
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, received {num_classes!r}")
     image = keras.Input((None, None, 3), name="image")

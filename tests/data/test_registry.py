@@ -43,7 +43,7 @@ def test_loading_a_set_imports_no_tensorflow():
     code = (
         "import sys, bench.data; from types import SimpleNamespace as N\n"
         "limits = dict(train_limit=1, val_limit=1, test_limit=1)\n"
-        "spec = N(dataset='scenes', root=None, name=None, pixel_weights='none', **limits)\n"
+        "spec = N(dataset='scenes', root=None, name=None, pixel_weights='none', trained=('train',), **limits)\n"
         "bench.data.load(spec).splits['val'].read(0); import bench.data.pipeline\n"
         "assert not {'tensorflow', 'keras', 'ray'} & set(sys.modules)"
     )
