@@ -74,7 +74,7 @@ def _weights(folder):
     return found
 
 
-@pytest.mark.parametrize("settings", [(), PHASES])
+@pytest.mark.parametrize("settings", [(), pytest.param(PHASES, marks=pytest.mark.slow)])
 def test_a_picture_that_breaks_in_epoch_2_costs_that_epoch_and_what_follows_is_bit_equal(train, tmp_path, settings):
     """Bit-equal also because all are `--deterministic`: the process that goes on is another one, with one seed."""
     replicas = bool(settings)
