@@ -44,6 +44,8 @@ def build_training(spec: ModelSpec, num_classes: int, *, seed: int | None = None
     With an auxiliary head the first returns (B, 2, H, W, num_classes): its own logits and the auxiliary ones. Without,
     the two are one model. Weights saved from the second fit the model of `build` in either case.
     """
+    # Not under `do_not_convert`, which saves a second: in Keras 2 it makes later models forget constants of operators
+    # when they are saved (findings/keras2-constants-lost-after-do-not-convert.sh).
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, received {num_classes!r}")
     image = keras.Input((None, None, 3), name="image")
