@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         ModelCost,
         Record,
         Reference,
+        SliceScores,
         Target,
         Throughput,
         TrainMetrics,
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
         write_bytes,
         writing,
     )
-    from results.table import VIEW_METRICS, classes, history, judged_split, load, trials, write_tables
+    from results.table import VIEW_METRICS, classes, history, judged_split, load, slices, trials, write_tables
     from results.targets import target_of, times_to_target
     from results.training_lengths import Course, courses
 else:

@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 SCORING_VERSION = 2
 """Of the rule that gives a picture its label map. Scores of two versions are of two things, and are not compared.
@@ -63,7 +63,7 @@ def _with_target_in_full(old: dict[str, Any]) -> dict[str, Any]:
 # 2: views may hold `published`. 3: failed views. 4: the version of the scoring, which was 1 until then.
 # 5: the state of the machine during each window, and the reference. 6: targets of any score, with steps and CPU
 # seconds, also of a training that did not reach them; the CPU seconds of the trial; metrics of the user's own.
-# 7: the cost of the model.
+# 7: the cost of the model. 8: slices.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: lambda old: {**old, "schema_version": 2},
     2: lambda old: {**old, "schema_version": 3},
@@ -71,6 +71,7 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     4: _without_state,
     5: _with_target_in_full,
     6: lambda old: {**old, "schema_version": 7},
+    7: lambda old: {**old, "schema_version": 8},
 }
 
 Status = Literal["ok", "oom", "diverged", "timeout", "crashed", "interrupted", "invalid"]
@@ -228,12 +229,24 @@ class Published(_Part):
     soft_dice: Real = None
 
 
+class SliceScores(_Part):
+    """The images of a split that have one value of a feature of the data set, such as time = night.
+
+    `confusion` is that of the view, of these images alone. Over the values of a feature it adds up to that of the view.
+    """
+
+    feature: str
+    value: str
+    images: NonNegativeInt
+    confusion: Counts
+
+
 class ViewScores(ValMetrics):
     """One evaluation of the chosen weights on one split.
 
     `confusion` is C x C, rows truth, columns prediction, in pixels, without void pixels. `iou`, `dice` and `boundary`
     have one value per class (null: the class occurs neither in truth nor in prediction), or are empty (not measured).
-    `own` has a value of each metric of the user's own, by reference.
+    `own` has a value of each metric of the user's own, by reference. `slices` is empty if the data set names none.
     """
 
     view: str = "default"
@@ -246,6 +259,15 @@ class ViewScores(ValMetrics):
     absent_classes: list[str] = []
     published: Published | None = None
     own: dict[str, Real] = {}
+    slices: list[SliceScores] = []
+
+    @model_validator(mode="after")
+    def _slices_of_the_same_classes(self) -> "ViewScores":
+        classes = len(self.confusion)
+        for one in self.slices:
+            if len(one.confusion) != classes or any(len(row) != classes for row in one.confusion):
+                raise ValueError(f"slice {one.feature} = {one.value}: its confusion is not {classes} x {classes}")
+        return self
 
     @model_validator(mode="after")
     def _one_value_per_class(self) -> "ViewScores":
@@ -383,7 +405,7 @@ class Record(_Part):
     `SCORING_VERSION` of its scores.
     """
 
-    schema_version: Literal[7] = 7
+    schema_version: Literal[8] = 8
     scoring: Annotated[int, Field(ge=1)] = SCORING_VERSION
     trial: str
     cell: str

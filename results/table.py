@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from results.record import Published, Record, Target, ViewScores
+from results.scores import mean_iou
 from results.store import Run, Stored, StrPath, find, iterate, locate, read_run, release_of, write_bytes
 
 _IDENTITY = ("trial", "cell", "label", "seed", "status", "error")
@@ -241,17 +243,40 @@ def _of_classes(record: Record, view: ViewScores) -> Iterator[dict[str, Any]]:
         }
 
 
-def write_tables(run: StrPath | Run) -> list[Path]:
-    """Write `tables/{trials,history,classes}.{parquet,csv}` of a run folder, each atomically, and return their paths.
+def slices(stored: Iterable[Stored]) -> pd.DataFrame:
+    """Make the table per slice, one row per (trial, split, feature, value), of the weights as they were trained.
 
-    Equal records give equal bytes.
+    Columns: `trial, cell, label, seed, split, feature, value`, `images`, `pixels` (labelled ones), `miou` (a fraction,
+    over the classes that occur in the slice), `scoring`.
+    """
+    rows = [
+        {
+            **{name: getattr(record, name) for name in ("trial", "cell", "label", "seed")}, "split": view.split,
+            "feature": one.feature, "value": one.value, "images": one.images, "pixels": sum(map(sum, one.confusion)),
+            "miou": mean_iou(np.array(one.confusion)), "scoring": record.scoring,
+        }
+        for record in (one.record for one in stored)
+        for view in record.views
+        for one in view.slices
+    ]  # fmt: skip
+    columns = ["trial", "cell", "label", "seed", "split", "feature", "value", "images", "pixels", "miou", "scoring"]
+    whole = dict.fromkeys(("seed", "images", "pixels", "scoring"), "int64")
+    return pd.DataFrame(rows, columns=columns).astype({**whole, "miou": "float64"})
+
+
+def write_tables(run: StrPath | Run) -> list[Path]:
+    """Write the tables of a run folder as Parquet and CSV, each atomically, and return their paths.
+
+    They are `tables/trials`, `history` and `classes`, and `slices` if a trial has some. Equal records give equal bytes.
     """
     run = run if isinstance(run, Run) else read_run(run)
     paths = []
+    per_slice = slices(run.trials)
     for name, frame in (
         ("trials", trials(run.trials)),
         ("history", history(run.trials)),
         ("classes", classes(run.trials)),
+        *([("slices", per_slice)] if len(per_slice) else []),
     ):
         parquet = io.BytesIO()
         frame.to_parquet(parquet, index=False)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bench.data import pipeline
     from bench.data.check import Findings, look
-    from bench.data.dataset import Dataset, Split
+    from bench.data.dataset import Dataset, Slice, Split
     from bench.data.folder_writer import convert
     from bench.data.image_io import IMAGE_SUFFIXES, check_image, read_image
     from bench.data.pipeline import prepared, seen, squared

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bench.core import IGNORE_INDEX, UsageError
 
 Pair = tuple[np.ndarray, np.ndarray]
+
+
+class Slice(NamedTuple):
+    """The images of a split that have one value of a feature, such as time = night.
+
+    Attributes:
+        feature: its name.
+        value: the value.
+        positions: of the images in the split, ascending, int64 (n,).
+    """
+
+    feature: str
+    value: str
+    positions: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +39,7 @@ class Split:
         background: id of the class that is not an object, see `Dataset.with_background`.
         present: which classes each image contains, bool (N, C); None if that is unknown without reading.
         pixels: number of pixels per image, int64 (N,); None if that is unknown without reading.
+        features: what else is known of the images, by name: one value per image. Scores are reported per value.
     """
 
     keys: tuple[str, ...]
@@ -34,6 +49,7 @@ class Split:
     background: int = 0
     present: np.ndarray | None = dataclasses.field(default=None, compare=False)
     pixels: np.ndarray | None = dataclasses.field(default=None, compare=False)
+    features: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict, compare=False)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -51,11 +67,24 @@ class Split:
             return self
         order = np.random.Generator(np.random.PCG64(0)).permutation(len(self))[:count]
         present, pixels = (None if known is None else known[order] for known in (self.present, self.pixels))
-        return dataclasses.replace(self, keys=tuple(self.keys[i] for i in order), present=present, pixels=pixels)
+        keys, *columns = (tuple(column[i] for i in order) for column in (self.keys, *self.features.values()))
+        features = dict(zip(self.features, columns, strict=True))
+        return dataclasses.replace(self, keys=keys, present=present, pixels=pixels, features=features)
+
+    def slices(self) -> list[Slice]:
+        """Return the slices of all features, in their order, values in alphabetical order."""
+        return [
+            Slice(name, value, np.flatnonzero([one == value for one in column]))
+            for name, column in self.features.items()
+            for value in sorted(set(column))
+        ]
 
 
 def joined(parts: Mapping[str, Split]) -> Split:
-    """Return the samples of several splits of one data set as one split, in order. Keys get the name of their split."""
+    """Return the samples of several splits of one data set as one split, in order. Keys get the name of their split.
+
+    It is to be trained on, so it has no features.
+    """
     homes = {f"{name}/{key}": (split, key) for name, split in parts.items() for key in split.keys}
     splits = [*parts.values()]
 

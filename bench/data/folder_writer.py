@@ -13,7 +13,7 @@ from PIL import Image
 from bench.core import UsageError
 from bench.data.dataset import Dataset, Split
 from bench.data.image_io import JPEG
-from bench.data.sources import palette
+from bench.data.sources import palette, slices
 from bench.data.sources.classes import written
 from bench.data.sources.examination import Classes
 
@@ -38,6 +38,8 @@ def convert(dataset: Dataset, out: Path) -> Iterator[None]:
             (part / f"{name}.txt").write_text("".join(f"{key}\n" for key in split.keys), encoding="utf-8")
         classes = Classes(dataset.class_names, palette.told_apart(dataset.colors))
         (part / "classes.yaml").write_text(written(classes), encoding="utf-8")
+        if text := slices.text(dataset):
+            (part / slices.FILE).write_text(text, encoding="utf-8")
         os.replace(part, out)
     except OSError as error:
         raise UsageError(f"{out}: cannot be written ({error.strerror or error})") from None

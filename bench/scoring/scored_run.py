@@ -62,7 +62,8 @@ def score(request: ScoreRequest) -> tuple[Path, results.Record]:
     pairs = label_maps(request.predictions, dataset.splits[request.split], request.split, classes)
     from bench.trial import score_label_maps  # imports TensorFlow
 
-    scores = score_label_maps(pairs, classes).as_dict(dataset.class_names)
+    slices = dataset.splits[request.split].slices()
+    scores = score_label_maps(pairs, classes, slices).as_dict(dataset.class_names, slices)
     record = results.Record(
         trial=trial, cell=cell, label=request.label, axes={"method": request.label}, seed=request.seed, status="ok",
         spec={

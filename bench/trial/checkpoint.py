@@ -84,4 +84,5 @@ def _scores(values: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> Any:
     if not values:
         return None
     of_arrays = [field.name for field in dataclasses.fields(Scores) if field.type == "np.ndarray"]
-    return Scores(**{**values, **dict(zip(of_arrays, arrays, strict=True))})
+    # The checkpoint of an earlier version lacks the last ones, which have a default.
+    return Scores(**{**values, **dict(zip(of_arrays, arrays, strict=False))})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from bench.core import IGNORE_INDEX
+from bench.data import Slice
 from bench.trial import legacy_iou
 from bench.trial.metrics import class_dice, mean_of_known, score_image
 from bench.trial.strategy import distribute
@@ -33,6 +34,7 @@ class Scores:
         published: numbers of `bench.trial.legacy_iou`; None if they are not asked for.
         predictions: label maps of the images that were asked for, by index: uint8 (H, W), at each label's own size. A
             checkpoint does not hold them.
+        slices: (S, C, C) int64, the confusion of each slice that was asked for.
     """
 
     confusion: np.ndarray
@@ -43,12 +45,14 @@ class Scores:
     seconds: float
     published: Mapping[str, float] | None = None
     predictions: Mapping[int, np.ndarray] = field(default_factory=dict)
+    slices: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.int64))
 
-    def as_dict(self, class_names: tuple[str, ...] = ()) -> dict[str, Any]:
+    def as_dict(self, class_names: tuple[str, ...] = (), slices: Sequence[Slice] = ()) -> dict[str, Any]:
         """Return a row of the record's `views` without view and split. IoU, Dice and accuracy are in 0..1 or NaN.
 
         Args:
             class_names: of all classes, for the list of those that occur neither in truth nor in prediction.
+            slices: those that were asked for.
         """
         iou, dice = class_iou(self.confusion), class_dice(self.confusion)
         edge = class_iou(self.boundary)[: len(self.confusion)]
@@ -68,7 +72,15 @@ class Scores:
             "images_per_second": self.images / self.seconds if self.seconds else None,
             "published": self.published,
             "absent_classes": [n for n, v in zip(class_names, iou, strict=False) if np.isnan(v)],
-        }
+            "slices": [
+                {
+                    "feature": one.feature, "value": one.value, "images": len(one.positions),
+                    "confusion": confusion.tolist(),
+                }
+                # The scores of a training that an earlier version began have none.
+                for one, confusion in zip(slices, self.slices, strict=False)
+            ],
+        }  # fmt: skip
 
 
 class Evaluator:
@@ -105,12 +117,13 @@ class Evaluator:
         """Return an evaluator of another model of the same trial, with the same loss, strategy and signs of life."""
         return Evaluator(model, self._loss, self._classes, self._strategy, self._as_published, self._alive, sized)
 
-    def __call__(self, dataset: tf.data.Dataset, wanted: Collection[int] = ()) -> Scores:
+    def __call__(self, dataset: tf.data.Dataset, wanted: Collection[int] = (), slices: Sequence[Slice] = ()) -> Scores:
         """Score one pass over a split.
 
         Args:
             dataset: finite batches of `bench.data.pipeline.evaluation`.
             wanted: indices of the images whose predictions the scores shall hold.
+            slices: of the split, which are scored on their own, too.
 
         Raises:
             AssertionError: an image was scored twice or not at all.
@@ -142,6 +155,7 @@ class Evaluator:
             seconds=seconds,
             published=legacy_iou.metrics(found["overlaps"][in_order], confusion) if self._as_published else None,
             predictions=predictions,
+            slices=np.array([per_image[one.positions].sum(0) for one in slices]).reshape(-1, *confusion.shape),
         )
 
     def warm(self, dataset: tf.data.Dataset) -> None:

@@ -47,7 +47,8 @@ def score_validation(prepared: Prepared) -> Scores | None:
     share_statistics(prepared.training_model, prepared.strategy)
     if "val" not in prepared.evaluation:
         return None
-    scores = prepared.evaluator(prepared.evaluation["val"], prepared.pictured)
+    slices = prepared.dataset.splits["val"].slices()
+    scores = prepared.evaluator(prepared.evaluation["val"], prepared.pictured, slices)
     if not scores.confusion.any():
         raise UsageError(
             f"{prepared.dataset.name}: nothing was measured, because no pixel of the split val has a label; give it "
@@ -89,16 +90,24 @@ def score_reported_weights(prepared: Prepared, reported: Reported, facts: Facts)
         One row of the record's `views` per view and split; the first is that of the split that judges the trial.
     """
     prepared.training_model.set_weights(reported.weights)
-    names, val = prepared.dataset.class_names, prepared.evaluation.get("val")
+    val = prepared.evaluation.get("val")
     found: list[dict[str, Any]] = []
     if reported.scores is not None:
-        found.append({"view": "default", "split": "val", **reported.scores.as_dict(names)})
+        found.append(_default(prepared, "val", reported.scores))
     if (test := prepared.evaluation.get("test")) is not None:
         with facts.timer.phase("eval"):
             if val is None or test.element_spec != val.element_spec:
                 prepared.evaluator.warm(test)  # labels of another shape need another trace
-            found.append({"view": "default", "split": "test", **prepared.evaluator(test).as_dict(names)})
+            scores = prepared.evaluator(test, slices=prepared.dataset.splits["test"].slices())
+            found.append(_default(prepared, "test", scores))
     return found + _other_views(prepared, found, facts)
+
+
+def _default(prepared: Prepared, split: str, scores: Scores) -> dict[str, Any]:
+    """Return the row of a split as the model was trained, which alone has slices."""
+    dataset = prepared.dataset
+    row = scores.as_dict(dataset.class_names, dataset.splits[split].slices())
+    return {"view": "default", "split": split, **row}
 
 
 def _other_views(prepared: Prepared, default: list[dict[str, Any]], facts: Facts) -> list[dict[str, Any]]:
@@ -106,7 +115,7 @@ def _other_views(prepared: Prepared, default: list[dict[str, Any]], facts: Facts
     found = []
     for view in prepared.spec.eval.views:
         if view.plain and view.output_stride == prepared.spec.model.output_stride:  # as the default view
-            found += [{**scores, "view": view.name} for scores in default]
+            found += [{**scores, "view": view.name, "slices": []} for scores in default]
             continue
         try:
             with facts.timer.phase("eval"):

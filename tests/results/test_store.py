@@ -17,6 +17,9 @@ from results import table
 ROOT = Path(__file__).parents[2]
 
 
+DAY = {"feature": "time", "value": "day", "images": 1}
+
+
 def make(**changes):
     base = {"trial": "dice-s0", "cell": "c", "label": "dice", "axes": {"loss": "dice"}, "seed": 0, "status": "ok"}
     base["dataset"] = {"name": "d", "version": "v", "class_names": ["a", "b"], "colors": [(0, 0, 0), (9, 9, 9)]}
@@ -55,10 +58,12 @@ def test_a_record_is_its_own_round_trip_and_strict_json(tmp_path):
         {"views": [{"images": 1, "iou": [0.5], "confusion": [[1, 2], [3, 4]]}]},
         {"views": [{"images": 1, "confusion": [[1, 2], [3]]}]},
         {"views": [{"images": 1}, {"images": 1}]},
+        {"views": [{"images": 1, "confusion": [[1, 2], [3, 4]], "slices": [{**DAY, "confusion": [[1]]}]}]},
+        {"views": [{"images": 1, "confusion": [[1, 2], [3, 4]], "slices": [{**DAY, "confusion": [[1, 2], [3]]}]}]},
         {"artefacts": [{"kind": "log", "path": "../x", "sha256": "0" * 64}]},
         {"artefacts": [{"kind": "log", "path": "/x", "sha256": "0" * 64}]},
         {"started": "2026-01-01T00:00:00"},
-        {"schema_version": 8},
+        {"schema_version": 9},
         {"scoring": 0},
     ],
 )
@@ -75,9 +80,9 @@ def test_what_the_schema_does_not_know_is_refused(changes):
         (lambda text: "[1, 2]", "object is expected, found list"),
         (lambda text: text.replace('"miou": 0.5', '"miou": NaN'), "NaN is not JSON"),
         (lambda text: text.replace('"seed": 0', '"seed": "x"'), "seed: "),
-        (lambda text: text.replace('"schema_version": 7', '"schema_version": 99'), "version 99 is newer"),
-        (lambda text: text.replace('"schema_version": 7', '"schema_version": 0'), "version 0 is not known"),
-        (lambda text: text.replace('"schema_version": 7', '"version": 2'), "no schema_version"),
+        (lambda text: text.replace('"schema_version": 8', '"schema_version": 99'), "version 99 is newer"),
+        (lambda text: text.replace('"schema_version": 8', '"schema_version": 0'), "version 0 is not known"),
+        (lambda text: text.replace('"schema_version": 8', '"version": 2'), "no schema_version"),
     ],
 )
 def test_a_damaged_record_is_refused_in_one_line_that_names_it(tmp_path, damage, reason):
@@ -93,7 +98,7 @@ def test_a_damaged_record_is_refused_in_one_line_that_names_it(tmp_path, damage,
 def test_old_records_climb_the_migrations(tmp_path, monkeypatch):
     monkeypatch.setitem(schema.MIGRATIONS, 0, lambda old: {**old, "schema_version": 1, "label": old["label"].upper()})
     path = results.write(tmp_path, make())
-    path.write_text(path.read_text().replace('"schema_version": 7', '"schema_version": 0'))
+    path.write_text(path.read_text().replace('"schema_version": 8', '"schema_version": 0'))
     assert results.read(path).label == "DICE"
 
 
@@ -286,3 +291,20 @@ def test_neither_tensorflow_nor_ray_is_imported(run):
         "assert not {'tensorflow', 'keras', 'ray'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(run)], cwd=ROOT, check=True)
+
+
+def test_the_table_of_slices_has_their_miou_and_is_written_where_there_are_some(tmp_path):
+    results.write(tmp_path / "plain/trials/t", make())
+    assert {path.stem for path in results.write_tables(tmp_path / "plain")} == {"trials", "history", "classes"}
+    night = {**DAY, "value": "night", "images": 2, "confusion": [[0, 1], [0, 3]]}
+    view = {"images": 3, "confusion": [[1, 2], [3, 4]], "slices": [{**DAY, "confusion": [[1, 1], [3, 1]]}, night]}
+    results.write(tmp_path / "sliced/trials/t", make(views=[view]))
+    written = results.write_tables(tmp_path / "sliced")
+    (path,) = [path for path in written if path.name == "slices.csv"]
+    frame = pd.read_csv(path)
+    assert frame[["trial", "seed", "split", "feature"]].drop_duplicates().to_numpy().tolist() == [
+        ["dice-s0", 0, "val", "time"]
+    ]
+    assert frame[["value", "images", "pixels"]].to_numpy().tolist() == [["day", 1, 6], ["night", 2, 4]]
+    # day: 1 of 1 + 1 + 3, 1 of 1 + 1 + 3; night: 0 of 1, 3 of 3 + 1.
+    assert frame["miou"].tolist() == pytest.approx([(1 / 5 + 1 / 5) / 2, (0 + 3 / 4) / 2])

@@ -98,6 +98,21 @@ def test_scores_are_those_counted_by_hand(score):
     assert record.memory.peak_rss_mb is None
 
 
+def test_slices_are_scored_on_their_own(score, data):
+    (data / "slices.csv").write_text("image,time\na,day\nb,night\nc,day\n")
+    status, _, error = score(write("maps"), "--label", "unet")
+    assert status == 0, error
+    (file,) = Path("runs/torch/trials").glob("unet-*/record.json")
+    (view,) = results.read(file).views
+    counted = {}
+    for key, value in {"a": "day", "b": "night", "c": "day"}.items():
+        valid = truth(key) != 255
+        np.add.at(counted.setdefault(value, np.zeros((3, 3), int)), (truth(key)[valid], predicted(key)[valid]), 1)
+    assert [(one.feature, one.value, one.images) for one in view.slices] == [("time", "day", 2), ("time", "night", 1)]
+    assert {one.value: one.confusion for one in view.slices} == {key: of.tolist() for key, of in counted.items()}
+    assert sum(counted.values()).tolist() == view.confusion
+
+
 def test_calls_add_to_a_run_that_report_and_gate_read(score):
     for label, share in (("unet", 0.7), ("segformer", 0.9)):
         for seed in range(3):

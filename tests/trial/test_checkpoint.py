@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bench.core import Checkpoint, keras_version, read_checkpoint
+from bench.data import Slice
 from bench.spec import TrainSpec
 from bench.trial import checkpoint, make_variables, optimizers
 from bench.trial.evaluator import Scores
@@ -101,3 +102,17 @@ def test_scores_go_on_without_their_label_maps():
     found = checkpoint.history_of(checkpoint.of_history(TrainingHistory(best_scores=shown, last_scores=scores)))
     assert (found.best_scores.predictions, found.last_scores.predictions) == ({}, {})
     assert found.best_scores.as_dict() == scores.as_dict()
+
+
+def test_scores_go_on_with_their_slices_and_those_of_earlier_versions_without():
+    slices = [Slice("time", "day", np.array([0]))]
+    scores = Scores(
+        np.eye(2, dtype=int), np.eye(2, dtype=int), np.array([0.5]), 0.25, 1, 2.0, slices=np.ones((1, 2, 2))
+    )
+    kept = checkpoint.of_history(TrainingHistory(best_scores=scores, last_scores=scores))
+    (row,) = checkpoint.history_of(kept).best_scores.as_dict(slices=slices)["slices"]
+    assert (row["value"], row["confusion"]) == ("day", [[1, 1], [1, 1]])
+    kept.arrays["best_scores"] = kept.arrays["best_scores"][:3]
+    found = checkpoint.history_of(kept).best_scores
+    assert found.as_dict(slices=slices)["slices"] == []
+    assert found.as_dict()["miou"] == scores.as_dict()["miou"]

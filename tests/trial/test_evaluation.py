@@ -7,6 +7,7 @@ import scipy.ndimage
 import tensorflow as tf
 
 import losses
+from bench.data import Slice
 from bench.trial import RunningConfusion, legacy_iou
 from bench.trial.evaluator import Evaluator, Scores, label_map
 from bench.trial.metrics import UNROLLED, boundary_band, class_dice, confusion_matrix, score_image
@@ -202,6 +203,25 @@ def test_label_maps_are_of_the_images_that_are_wanted():
     )
     scores = evaluator(void)
     assert (scores.loss, scores.images, scores.confusion.sum()) == (0, 5, 0), "nothing to be right or wrong about"
+
+
+def test_slices_are_counted_from_their_images_alone():
+    """Two slices of one feature add up to the whole matrix; the images of each are counted by hand."""
+    slices = [Slice("time", "day", np.array([0, 3, 4])), Slice("time", "night", np.array([1, 2]))]
+    evaluator = Evaluator(Fixed(), _loss(), 3, tf.distribute.OneDeviceStrategy("CPU:0"))
+    scores = evaluator(_batches(5, 2), slices=slices)
+    (batch,) = _batches(5, 5)
+    truth, seen = batch["label"].numpy(), batch["image"].numpy()[..., 0]
+    for one, found in zip(slices, scores.slices, strict=True):
+        expected = np.zeros((3, 3), int)
+        known = truth[one.positions] < 3
+        np.add.at(expected, (truth[one.positions][known], seen[one.positions][known]), 1)
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(scores.slices.sum(0), scores.confusion)
+    rows = scores.as_dict(slices=slices)["slices"]
+    assert [(row["feature"], row["value"], row["images"]) for row in rows] == [("time", "day", 3), ("time", "night", 2)]
+    assert [row["confusion"] for row in rows] == scores.slices.tolist()
+    assert evaluator(_batches(5, 2)).as_dict()["slices"] == []
 
 
 def test_published_numbers_are_of_all_images_in_the_order_of_the_split():

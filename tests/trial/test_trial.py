@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import results
-from bench.spec import parse
+from bench.data import convert, load
+from bench.spec import DataSpec, parse
 from bench.trial import PhaseTimer, trial
 from bench.trial.failures import failure
 from bench.trial.monitor import TrainingHistory
@@ -85,17 +86,33 @@ def finished(tmp_path_factory, tiny_backbone):
     return results.read(done.out), done.out
 
 
+def _write_sliced(folder):
+    """Write scenes as a folder: 8 to train, 5 to validate and 5 to test, each of which is by day or by night."""
+    scenes = load(DataSpec(dataset="scenes", train_limit=8, val_limit=5, test_limit=5))
+    for _ in convert(scenes, folder):
+        pass
+    lines = [
+        f"{key},{('day', 'night')[position % 2]}"
+        for split in ("val", "test")
+        for position, key in enumerate(scenes.splits[split].keys)
+    ]
+    (folder / "slices.csv").write_text("\n".join(["image,time", *lines]))
+
+
 @pytest.fixture(scope="module")
 def others(finished):
     """Trials after the first, on one replica; those that fail too."""
     _, first = finished
     home = first.parent
     (home / "half.weights.h5").write_bytes(b"cut off")
+    _write_sliced(home / "sliced")
     return _trials(
         handed_on=(home / "on", f"train.init_from={first}", "train.freeze=backbone", "train.steps_per_execution=2"),
         half=(home / "half", f"train.init_from={home / 'half.weights.h5'}"),
         until=(
             home / "until",
+            "data.dataset=folder",
+            f"data.root={home / 'sliced'}",
             "data.test_limit=5",
             "eval.target_miou=null",
             "train.until={miou: 0.0001}",
@@ -146,6 +163,16 @@ def test_a_training_ends_at_the_evaluation_that_reaches_the_target(others):
     assert 0 < target.seconds <= record.clocks.train_s
     assert 0 < target.cpu_seconds < record.clocks.cpu_s
     assert record.views[0].miou == record.history[0].val.miou  # of the averaged weights, which are kept
+
+
+def test_slices_are_of_the_reported_weights_on_each_split(others):
+    views = results.read(others["until"].out).views
+    assert [view.split for view in views] == ["val", "test"]
+    for view in views:
+        found = [(one.feature, one.value, one.images) for one in view.slices]
+        assert found == [("time", "day", 3), ("time", "night", 2)]
+        assert np.sum([one.confusion for one in view.slices], axis=0).tolist() == view.confusion
+    assert views[0].slices[0].confusion != views[1].slices[0].confusion
 
 
 def test_a_training_on_train_and_val_is_scored_on_test_alone_and_once(others):

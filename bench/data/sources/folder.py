@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.core import IGNORE_INDEX, UsageError
 from bench.data.dataset import Dataset
-from bench.data.sources import examination, exports
+from bench.data.sources import examination, exports, slices
 from bench.data.sources.agreement import agreed, code_of, sparse
 from bench.data.sources.classes import Declared, unnamed
 from bench.data.sources.examination import Classes, Faults
@@ -50,6 +50,7 @@ def load(spec: DataSpec, division: tuple[float, int] = (0.2, 0)) -> Dataset:
         agreed(root, (mask for mask in masks if isinstance(mask, Path)))
         spec = spec.model_copy(update={"mask_values": "ids"})
     found = checked(root, spec, examination.examine(export.splits, code, faults), export.known, notes)
+    found = slices.with_file(found, root, {key for part in export.splits.values() for key in part})
     return _named(root, export, found) if export.kind else found
 
 

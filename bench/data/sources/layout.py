@@ -63,7 +63,13 @@ def keys(path: Path, faults: Faults) -> Iterator[tuple[str, str]]:
         if parts.is_absolute() or ".." in parts.parts or "\\" in key:
             faults.add(f"{place}: key {key!r} leaves the data folder; keys are relative names without '..'")
             continue
-        yield place, str(parts.with_suffix("") if parts.suffix.lower() in IMAGE_SUFFIXES else parts)
+        yield place, key_of(key)
+
+
+def key_of(name: str) -> str:
+    """Return the key of an image that a list names, with or without an image suffix."""
+    path = PurePosixPath(name)
+    return str(path.with_suffix("") if path.suffix.lower() in IMAGE_SUFFIXES else path)
 
 
 def index(root: Path, folder: str, suffixes: tuple[str, ...], faults: Faults, ending: str = "") -> dict[str, Path]:

@@ -12,7 +12,7 @@ import numpy as np
 from bench.core import IGNORE_INDEX, UsageError
 from bench.data.dataset import Dataset
 from bench.data.image_io import IMAGE_SUFFIXES, MASK_SUFFIXES, Source
-from bench.data.sources import examination
+from bench.data.sources import examination, slices
 from bench.data.sources.agreement import agreed
 from bench.data.sources.catalog import Entry, entries
 from bench.data.sources.examination import Classes, Faults, Pair
@@ -44,7 +44,8 @@ def load(spec: DataSpec) -> Dataset:
         raise UsageError(f"{error}; {how_to_get(entry)}") from None
     faults = Faults(spec.on_error == "stop")
     found = find(root, spec.dataset, faults)
-    return checked(root, spec, entry, examination.examine(found.splits, found.code, faults))
+    dataset = checked(root, spec, entry, examination.examine(found.splits, found.code, faults))
+    return slices.with_file(dataset, root, {key for pairs in found.splits.values() for key in pairs})
 
 
 def find(root: Path, name: str, faults: Faults) -> Found:

@@ -14,6 +14,7 @@ import numpy as np
 from bench.core import IGNORE_INDEX
 from bench.data.dataset import Dataset, Split
 from bench.data.image_io import MAX_SIDE
+from bench.data.sources.slices import FEATURE
 
 KINDS = ("jpeg", "png")
 """Formats in which an image is stored. Every decoder of TensorFlow reads both."""
@@ -62,6 +63,7 @@ def schema_text(dataset: Dataset) -> str:
 
     features = [_once(name, *row) for name, row in SCHEMA.items()]
     features += _of_labels(dataset.class_names, _everywhere(dataset.splits))
+    features += _of_images(dataset.splits)
     schema = json_format.ParseDict({"feature": features}, schema_pb2.Schema())
     return text_format.MessageToString(schema)
 
@@ -101,6 +103,18 @@ def _of_labels(names: Iterable[str], everywhere: set[int]) -> list[dict[str, Any
         for one, name in enumerate(names)
     ]  # fmt: skip
     return [present, void, *shares]
+
+
+def _of_images(splits: Mapping[str, Split]) -> list[dict[str, Any]]:
+    """Return the features that name slices. One that every split has is in every example."""
+    names = dict.fromkeys(name for split in splits.values() for name in split.features)
+    found = []
+    for name in names:
+        having = [split.features[name] for split in splits.values() if name in split.features]
+        domain = {"string_domain": {"value": sorted(set().union(*having))}}
+        feature = _once(f"{FEATURE}{name}", "BYTES", f"{name} of the image, by which scores are reported", domain)
+        found.append(feature if len(having) == len(splits) else {**feature, "presence": {"min_count": 0}})
+    return found
 
 
 def _everywhere(splits: Mapping[str, Split]) -> set[int]:

@@ -23,7 +23,7 @@ import results
 from bench.core import UsageError
 from bench.data.dataset import Dataset, Split
 from bench.data.image_io import plain_format
-from bench.data.sources import examination
+from bench.data.sources import examination, slices
 from bench.data.sources.agreement import code_of
 from bench.data.sources.catalog import Entry
 from bench.data.sources.classes import declared, written
@@ -82,7 +82,9 @@ def load(spec: DataSpec) -> Dataset:
     found = examination.examine(splits, code, faults)
     if known is None and how == "auto":
         no_greys(root, found)
-    return checked(root, spec.model_copy(update={"mask_values": "ids"}), found, known, notes)
+    values = {key: pair.image.features for part in splits.values() for key, pair in part.items()}  # type: ignore[attr-defined]
+    dataset = checked(root, spec.model_copy(update={"mask_values": "ids"}), found, known, notes)
+    return slices.with_features(dataset, values, str(root))
 
 
 def pets(root: Path, entry: Entry, faults: Faults) -> Found:
@@ -114,11 +116,21 @@ class Field:
         place: (offset, length) of the example in it.
         feature: name of the feature.
         name: key of the example.
+        features: what it says of its image besides the pixels, by name, see slices.py.
     """
 
-    def __init__(self, shard: Path, number: int, file: Path, place: tuple[int, int], feature: str, key: str) -> None:
+    def __init__(
+        self,
+        shard: Path,
+        number: int,
+        file: Path,
+        place: tuple[int, int],
+        feature: str,
+        key: str,
+        features: Mapping[str, str],
+    ) -> None:
         self._shard, self._number = shard, number
-        self.file, self.place, self.feature, self.name = file, place, feature, key
+        self.file, self.place, self.feature, self.name, self.features = file, place, feature, key, features
 
     def __str__(self) -> str:
         return f"{self._shard}, record {self._number} ({self.name}), {self.feature}"
@@ -158,7 +170,28 @@ def _pairs(root: Path, shards: list[Path], fields: Fields, faults: Faults) -> di
             if key in found:
                 faults.add(f"{path}, record {number}: key {key!r} occurs twice in this split; keep one")
                 continue
-            found[key] = Pair(*(Field(path, number, file, place, name, key) for name in (fields.image, fields.mask)))
+            try:
+                more = _features(features)
+            except ValueError as error:
+                faults.add(f"{path}, record {number}: {error}")
+                continue
+            names = (fields.image, fields.mask)
+            found[key] = Pair(*(Field(path, number, file, place, name, key, more) for name in names))
+    return found
+
+
+def _features(features: Mapping[str, Any]) -> dict[str, str]:
+    """Return what an example says of its image besides the pixels, by name.
+
+    Raises:
+        ValueError: a feature does not hold one value.
+    """
+    found = {}
+    for name in sorted(name for name in features if name.startswith(slices.FEATURE)):
+        try:
+            found[name.removeprefix(slices.FEATURE)] = slices.value_of(features[name])
+        except ValueError:
+            raise ValueError(f"feature {name!r} has to hold one text or whole number; make the set again") from None
     return found
 
 
@@ -254,13 +287,15 @@ def _claim(dataset: Dataset, out: Path, per_shard: int) -> None:
         )
     if found != plan:
         raise UsageError(
-            f"{out} holds another set, or the same with other masks, order or shards; name a new or an empty folder"
+            f"{out} holds another set, or the same with other masks, order, slices or shards; name a new or an empty "
+            "folder"
         )
 
 
 def _content(split: Split) -> str:
-    """Return the number of keys, and a digest of the version of a split and of its keys in order."""
-    text = "\n".join((split.version, *split.keys))
+    """Return the number of keys, and a digest of the version of a split, of its keys in order, and of its features."""
+    features = (text for name, column in split.features.items() for text in (name, *column))
+    text = "\n".join((split.version, *split.keys, *features))
     return f"{len(split)} {hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
 
 
@@ -294,6 +329,7 @@ def _example(split: Split, position: int) -> bytes:
         "image/segmentation/class/encoded": [_png(label)],
         "image/segmentation/class/format": [b"png"],
         **label_statistics(label),
+        **{f"{slices.FEATURE}{name}": [column[position].encode()] for name, column in split.features.items()},
     }
     features = {name: _feature(value) for name, value in values.items()}
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()

@@ -15,6 +15,7 @@ from reports.pages.run import (
     recipe,
     sentences,
     settings,
+    slices,
     tables,
     targets,
     trials,
@@ -135,6 +136,7 @@ def document(
     blocks += _figures(run, summary, drawn, extras)
     more = [f"{len(notes) - _NOTES} more"] if len(notes) > _NOTES else []
     blocks += [Items([*notes[:_NOTES], *more])] if notes else []
+    blocks += slices.section(run, summary)
     blocks += [*own_metrics.section(run, summary), *published.section(run, summary)]
     blocks += [*trials.failures(run), *trials.every_trial(run, summary)]
     blocks += environment.about(run)
