@@ -117,14 +117,14 @@ def _judge(sides: list[np.ndarray]) -> Judged:
     estimate = sides[-1].mean(2) - (sides[0].mean(2) if len(sides) == 2 else np.zeros(1))
     own = [side.var(2, ddof=1) for side in sides]
     free = [side.shape[2] - 1.0 for side in sides]
-    kept = _kept(own, free)
+    kept = sharing(own, free)
     variance = sum((o * k).sum(1) * f for o, k, f in zip(own, kept, free, strict=True))
     variance = (variance / sum(k.sum(1) * f for k, f in zip(kept, free, strict=True)))[:, None]
-    df = np.sum([_freedom(side, k) for side, k in zip(sides, kept, strict=True)], axis=0)[:, None]
+    df = np.sum([freedom(side, k) for side, k in zip(sides, kept, strict=True)], axis=0)[:, None]
     df = np.minimum(df, gate.LENDERS * sum(free))
     alone = ~np.logical_and.reduce(kept)
     squares = np.sum([o * f for o, f in zip(own, free, strict=True)], axis=0)
-    alone |= ~alone & _noisier(squares, sum(free), ~alone)
+    alone |= noisier(squares, sum(free), ~alone, gate.NOISIER)
     parts = [o / side.shape[2] for o, side in zip(own, sides, strict=True)]
     shared = variance * sum(1 / side.shape[2] for side in sides)
     welch = sum(parts) ** 2 / sum(part**2 / f for part, f in zip(parts, free, strict=True))
@@ -132,8 +132,13 @@ def _judge(sides: list[np.ndarray]) -> Judged:
     return Judged(estimate, np.sqrt(squared), np.where(alone, welch, df))
 
 
-def _kept(own: list[np.ndarray], free: list[float]) -> list[np.ndarray]:
-    """Return which cells of each side share their variance: all but those far noisier than the median."""
+def sharing(own: list[np.ndarray], free: list[float]) -> list[np.ndarray]:
+    """Return which cells of each side share their variance: all but those far noisier than the median.
+
+    Args:
+        own: variances of the cells of each side, shape (releases, cells).
+        free: their degrees of freedom, of each side.
+    """
     everything, df = (
         np.concatenate(own, 1),
         np.concatenate([np.full(o.shape, f) for o, f in zip(own, free, strict=True)], 1),
@@ -145,15 +150,27 @@ def _kept(own: list[np.ndarray], free: list[float]) -> list[np.ndarray]:
     return np.split(kept, len(own), axis=1)
 
 
-def _noisier(squares: np.ndarray, free: float, inside: np.ndarray) -> np.ndarray:
-    """Return which cells are seen to be noisier than the others of those that share their variance."""
-    rest = np.where(inside, squares, 0).sum(1, keepdims=True) - squares
-    df = np.maximum((inside.sum(1, keepdims=True) - 1) * free, 1)
-    return special.fdtrc(free, df, squares / free / (rest / df)) < gate.NOISIER
+def noisier(squares: np.ndarray, free: float | np.ndarray, inside: np.ndarray, level: float) -> np.ndarray:
+    """Return which cells are seen to be noisier than the others of those that share their variance.
+
+    Args:
+        squares: sums of squared deviations, shape (releases, cells).
+        free: their degrees of freedom, one number or shape (cells,).
+        inside: shape (releases, cells), which cells share their variance.
+        level: of the F-test.
+    """
+    own, df = np.where(inside, squares, 0), np.where(inside, free, 0.0)
+    rest, others = own.sum(1, keepdims=True) - own, np.maximum(df.sum(1, keepdims=True) - df, 1)
+    return inside & (special.fdtrc(free, others, squares / free / (rest / others)) < level)
 
 
-def _freedom(cells: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Return the degrees of freedom of one side: fewer if its cells of a seed are seen to move together."""
+def freedom(cells: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return the degrees of freedom of one side: fewer if its cells of a seed are seen to move together.
+
+    Args:
+        cells: values, shape (releases, cells, seeds).
+        kept: shape (releases, cells), which cells share their variance.
+    """
     columns, rows = cells.shape[2], kept.sum(1)
     deviations = np.where(kept[:, :, None], cells - cells.mean(2, keepdims=True), 0)
     by_seed = deviations.sum(1) / rows[:, None]
@@ -171,10 +188,15 @@ def regressed(found: Judged, margin: float, metrics: int = 1, alpha: float = 0.0
     """Return which cells are called regressed, shape (releases, cells x metrics); Holm over all of them."""
     p = special.stdtr(found.df, found.estimate / found.error).reshape(-1, metrics * found.estimate.shape[1])
     estimate = found.estimate.reshape(p.shape)
+    return rejected(p, alpha) & (estimate <= -margin)
+
+
+def rejected(p: np.ndarray, alpha: float = 0.05) -> np.ndarray:
+    """Return which of the tests of each row Holm's method rejects, shape (releases, tests)."""
     order = np.sort(p, 1)
     passed = np.minimum.accumulate(order * (p.shape[1] - np.arange(p.shape[1])) <= alpha, axis=1)
     limit = np.where(passed.any(1), np.where(passed, order, -1.0).max(1), -1.0)
-    return (p <= limit[:, None]) & (estimate <= -margin)
+    return p <= limit[:, None]
 
 
 def verdicts(found: Judged, margin: float, alpha: float = 0.05) -> np.ndarray:

@@ -20,7 +20,7 @@ from scipy import special
 
 from results.statistics.confidence import standard_error
 from results.statistics.multiplicity import discovered, holm
-from results.statistics.pooling import Pool, Seeds, degrees_of_freedom, pool, seed_effect
+from results.statistics.pooling import Pool, Seeds, degrees_of_freedom, noisier, pool, seed_effect
 from results.statistics.power import detectable_shift, seen_shift
 
 Verdict = Literal["ok", "improved", "regressed", "inconclusive"]
@@ -156,13 +156,9 @@ def _noise(*sides: Mapping[Key, Seeds]) -> tuple[Pool | None, set[Key]]:
     free = {name: sum(max(len(one) - 1, 0) for one in of) for name, of in values.items()}
     alone = {name for name, _ in unpooled}
     inside = [name for name in values if name not in alone and free[name]]
-    all_squares, all_free = sum(squares[name] for name in inside), sum(free[name] for name in inside)
     if inside:
-        shared = replace(shared, df=min(shared.df, LENDERS * all_free / len(inside)))
-    for name in inside:
-        rest, df = all_squares - squares[name], all_free - free[name]
-        if df and rest > 0 and special.fdtrc(free[name], df, squares[name] / free[name] / (rest / df)) < NOISIER:
-            alone.add(name)
+        shared = replace(shared, df=min(shared.df, LENDERS * sum(free[name] for name in inside) / len(inside)))
+    alone |= {*noisier({name: squares[name] for name in inside}, free, NOISIER)}
     return shared, alone
 
 

@@ -6,13 +6,14 @@ in the one-way analysis of variance (Fisher 1925; Box, Hunter and Hunter 2005, c
 far noisier than the rest, keeps its own variance. What each rule can and cannot show: docs/statistics.md.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
+Key = TypeVar("Key", bound=Hashable)
 Values = Sequence[float] | np.ndarray
 Seeds = Mapping[int, float]
 
@@ -21,6 +22,10 @@ Seeds = Mapping[int, float]
 # (docs/gate.md).
 OUTLIER = 5.0
 _OUTLIER_LEVEL = 0.001
+NOISIER = 0.05
+"""Level of the F-test by which a cell that shares its variance is seen to be noisier than the others, and is judged by
+its own alone. Where noise is equal it costs power, and a noisy cell that is not seen costs false alarms and coverage
+(docs/statistics.md)."""
 # A weaker correlation of the cells of a seed is not worth the degrees of freedom that it would cost their shared noise.
 CORRELATED = 0.3
 
@@ -35,12 +40,14 @@ class Pool:
         unpooled: names of the cells that are left out.
         own: {name: own variance} of the cells where it is not that of the values: the common effect of the seeds is
             taken out of it, too.
+        noisier: names of the cells that share their variance, but are judged by their own alone (`noisier`).
     """
 
     variance: float
     df: float
     unpooled: tuple[str, ...] = ()
     own: Mapping[str, float] = field(default_factory=dict)
+    noisier: tuple[str, ...] = ()
 
     @property
     def sd(self) -> float:
@@ -65,6 +72,8 @@ def pool(cells: Mapping[str, Values], outlier: float = OUTLIER) -> Pool | None:
     because with 2 seeds a factor of 5 may be chance. Constant cells have equal values for all seeds: a collapsed
     training repeats itself exactly, and its variance of zero would make the others look too certain.
 
+    A cell that is `noisier` than the others, but no outlier, stays in the pool.
+
     Args:
         cells: {name: array of shape (seeds,)}; cells may have different numbers of seeds.
         outlier: factor of the first rule; `math.inf` keeps every cell that varies.
@@ -86,7 +95,29 @@ def pool(cells: Mapping[str, Values], outlier: float = OUTLIER) -> Pool | None:
         if name in usual or stats.f.sf(sd**2 / variance, len(repeated[name]) - 1, df) > _OUTLIER_LEVEL / len(sds)
     ]
     variance, df = _within([repeated[name] for name in kept])
-    return Pool(variance, df, tuple(name for name in repeated if name not in kept))
+    free = {name: len(repeated[name]) - 1.0 for name in kept}
+    seen = noisier({name: sds[name] ** 2 * free[name] for name in kept}, free)
+    return Pool(variance, df, tuple(name for name in repeated if name not in kept), noisier=seen)
+
+
+def noisier(squares: Mapping[Key, float], free: Mapping[Key, float], level: float = NOISIER) -> tuple[Key, ...]:
+    """Name the cells whose variance an F-test at `level` finds larger than that of the other cells.
+
+    A shared variance lends them the smaller error of the others, so they are judged by their own variance with its own
+    degrees of freedom. They stay in what the others share: a pool without them is too small for the noisy cells that
+    were not seen.
+
+    Args:
+        squares: {name: sum of squared deviations} of cells that share their variance.
+        free: {name: its degrees of freedom}.
+        level: 0 to 1; 0 finds none.
+    """
+    names = [*squares]
+    own, df = (np.array([of[name] for name in names], float) for of in (squares, free))
+    rest, others = own.sum() - own, df.sum() - df
+    with np.errstate(all="ignore"):  # one cell alone has no others
+        p = special.fdtrc(df, others, (own / df) / (rest / others))
+    return tuple(name for name, seen in zip(names, (rest > 0) & (p < level), strict=True) if seen)
 
 
 def _within(cells: Sequence[np.ndarray]) -> tuple[float, int]:

@@ -6,6 +6,8 @@ from typing import Literal
 import numpy as np
 from scipy import optimize, special, stats
 
+from results.statistics.pooling import NOISIER
+
 
 def smallest_detectable(
     sd: float,
@@ -27,8 +29,9 @@ def smallest_detectable(
         df: degrees of freedom of `sd`.
         alpha, power: probabilities, 0 to 1.
         sides: 1 or 2.
-        own: degrees of freedom of the pair's own noise, for a test by the larger of the two whose `sd` is an estimate;
-            None for a test by `sd` alone, which is known.
+        own: degrees of freedom of the pair's own noise, for a test as `rank` does it, whose `sd` is an estimate: by the
+            larger of the two, or by the own alone if one of the cells is seen to be noisier than the others; None for a
+            test by `sd` alone, which is known.
 
     Returns:
         The difference in the unit of `sd`; NaN when `sd`, `n` or `df` is not above zero.
@@ -39,7 +42,8 @@ def smallest_detectable(
         return float("nan")
     if own is None:
         return float(detectable_shift(df, alpha / sides, power) * sd * np.sqrt(2 / n))
-    return float(seen_shift(df, own, alpha / sides, power, reported="shared") * sd * np.sqrt(2 / n))
+    either = 2 * NOISIER
+    return float(seen_shift(df, own, alpha / sides, power, reported="shared", noisier=either) * sd * np.sqrt(2 / n))
 
 
 @cache

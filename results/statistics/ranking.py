@@ -3,7 +3,7 @@
 import math
 import string
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count
 
 import numpy as np
@@ -11,8 +11,12 @@ import numpy as np
 from results.statistics.blocks import BLOCKED_DF, fit
 from results.statistics.multiplicity import holm
 from results.statistics.pairs import PairValues, p_of_pairs
-from results.statistics.pooling import Pool, Seeds, pool, seed_correlation, table_of
+from results.statistics.pooling import Pool, Seeds, noisier, pool, seed_correlation, table_of
 
+LENDERS = 10
+"""In a ranking, a shared variance counts at most as that of so many cells. Pooled over more it would be known better,
+but not how far a cell's own lies from it, and the largest of many t-values is that of a cell which is noisier than it
+showed (docs/statistics.md)."""
 LETTERED = 200
 """Most cells that get letters. Their sets can be as many as the cells: finding them takes far longer than the rest."""
 
@@ -53,10 +57,11 @@ def rank(cells: Mapping[str, Seeds], alpha: float = 0.05) -> Ranking:
     """Order cells from best (largest mean) to worst, and find which of them are indistinguishable.
 
     All pairs are tested and Holm-adjusted, which also corrects for choosing the winner after the fact. The error is the
-    larger of the pooled one and of the pair's own. If all cells ran the same seeds, the seeds are taken out as blocks,
-    whether they are seen to correlate or not, from two degrees of freedom on (`BLOCKED_DF`). Pairs with an outlier or a
-    constant cell are tested by Welch's t. If no test is possible (one seed everywhere), all cells are
-    indistinguishable.
+    larger of the pooled one and of the pair's own; cells that are seen to be noisier than the others have their own
+    alone (`error_of`). The pooled one has the degrees of freedom of `LENDERS` cells at most. If all cells ran the same
+    seeds, the seeds are taken out as blocks, whether they are seen to correlate or not, from two degrees of freedom on
+    (`BLOCKED_DF`). Pairs with an outlier or a constant cell are tested by Welch's t. If no test is possible (one seed
+    everywhere), all cells are indistinguishable.
 
     Args:
         cells: {name: {seed: value}}; cells without values are left out.
@@ -67,7 +72,7 @@ def rank(cells: Mapping[str, Seeds], alpha: float = 0.05) -> Ranking:
     values = {name: [*seeds.values()] for name, seeds in kept.items()}
     shared = pool(values)
     blocks, correlation = _blocks(kept, shared)
-    error = blocks or shared
+    error = _lent(blocks or shared, kept)
     adjusted = PairValues(order, holm(p_of_pairs([(name, values[name]) for name in order], error)))
     few = len(order) <= LETTERED
     groups = letters(order, {pair for pair, p in adjusted.items() if p <= alpha}) if few else {}
@@ -86,8 +91,17 @@ def _blocks(cells: Mapping[str, Seeds], shared: Pool | None) -> tuple[Pool | Non
     squares, df = float(found.squares[0]), int(found.df[0])
     if df < BLOCKED_DF or not squares:
         return None, correlation
-    own = dict(zip(inside, found.own[0].tolist(), strict=True))
-    return Pool(squares / df, df, shared.unpooled if shared else (), own), correlation
+    own, free = dict(zip(inside, found.own[0].tolist(), strict=True)), table.shape[1] - 1.0
+    seen = noisier({name: one * free for name, one in own.items()}, dict.fromkeys(own, free))
+    return Pool(squares / df, df, shared.unpooled if shared else (), own, seen), correlation
+
+
+def _lent(error: Pool | None, cells: Mapping[str, Seeds]) -> Pool | None:
+    """Return a noise with the degrees of freedom of `LENDERS` cells at most."""
+    if error is None:
+        return None
+    free = [len(values) - 1 for name, values in cells.items() if len(values) > 1 and name not in error.unpooled]
+    return replace(error, df=min(error.df, LENDERS * sum(free) / len(free)))
 
 
 def letters(order: Sequence[str], differ: set[tuple[str, str]]) -> dict[str, str]:

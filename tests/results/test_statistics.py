@@ -9,8 +9,8 @@ from results.statistics.multiplicity import discovered
 from results.statistics.ranking import letters
 
 
-def seeds(values):
-    return dict(enumerate(values))
+def seeds(values, first=0):
+    return dict(enumerate(values, start=first))
 
 
 def test_pool_by_hand():
@@ -41,7 +41,74 @@ def test_a_large_spread_that_two_seeds_show_by_chance_stays_in_the_pool():
     pool = statistics.pool(cells)
     assert (pool.unpooled, pool.df) == ((), 7)
     assert pool.variance == pytest.approx((3 * 2 + 4.5**2) / 7)
-    assert statistics.intervals(cells)["wide"].method == "pooled"
+
+
+def test_a_cell_that_is_seen_to_be_noisier_has_its_own_interval_and_stays_in_the_pool():
+    """Variances 1, 1 and 9: F is 9 on 2 and 4 degrees, p .040. With 1, 1 and 4 it is 4, p .11."""
+    cells = {"a": [1, 2, 3], "b": [4, 5, 6], "noisy": [0, 3, 6]}
+    assert (statistics.pool(cells).noisier, statistics.pool(cells).unpooled) == (("noisy",), ())
+    found = statistics.intervals(cells)
+    assert {name: one.method for name, one in found.items()} == {"a": "pooled", "b": "pooled", "noisy": "own"}
+    assert (found["noisy"].low, found["noisy"].high) == pytest.approx(stats.t.interval(0.95, 2, 3, np.sqrt(9 / 3)))
+    assert (found["a"].low, found["a"].high) == pytest.approx(stats.t.interval(0.95, 6, 2, np.sqrt(11 / 3 / 3)))
+    calmer = statistics.intervals({**cells, "noisy": [1, 3, 5]})["noisy"]
+    assert calmer.method == "pooled"
+    assert calmer.high == pytest.approx(stats.t.interval(0.95, 6, 3, np.sqrt(4 / 3))[1]), "its own, if that is larger"
+
+
+def test_who_is_noisier_by_hand():
+    from results.statistics.pooling import noisier
+
+    squares, free = {"a": 2.0, "b": 2.0, "c": 18.0}, {"a": 2, "b": 2, "c": 2}
+    p = stats.f.sf(9 / 1, 2, 4)
+    assert noisier(squares, free, p + 1e-9) == ("c",)
+    assert noisier(squares, free, p - 1e-9) == noisier(squares, free, 0.0) == ()
+    more = stats.f.sf((18 / 5) / 1, 5, 4)
+    assert noisier(squares, {**free, "c": 5}, more + 1e-9) == ("c",)
+    assert noisier(squares, {**free, "c": 5}, more - 1e-9) == ()
+    assert noisier({"alone": 3.0}, {"alone": 2}) == noisier({}, {}) == ()
+
+
+def test_the_pair_of_a_noisier_cell_by_hand():
+    """By their own seeds. Squares 2, 2, 2 and 32: F is 16 on 2 and 6 degrees. The shared variance is 38 / 8."""
+    cells = {"a": {0: 1.0, 1: 2.0, 2: 3.0}, "b": {3: 2.0, 4: 3.0, 5: 4.0}, "c": {6: 3.0, 7: 4.0, 8: 5.0}}
+    ranking = statistics.rank({**cells, "noisy": {9: 0.0, 10: 4.0, 11: 8.0}})
+    values = {name: [*of.values()] for name, of in cells.items()} | {"noisy": [0.0, 4.0, 8.0]}
+    assert (ranking.method, ranking.pool.df, ranking.pool.noisier) == ("pooled", 8, ("noisy",))
+    own, shared = 16 / 3, 38 / 8 / 3
+    df = (own + shared) ** 2 / (own**2 / 2 + shared**2 / 8)
+    found = statistics.between(values, "a", "noisy", ranking.pool)
+    assert (found.method, found.df) == ("welch", pytest.approx(df))
+    assert found.p == pytest.approx(2 * stats.t.sf(2 / np.sqrt(own + shared), df))
+    calm = statistics.between(values, "a", "b", ranking.pool)
+    assert (calm.method, calm.df, calm.p) == ("pooled", 8, pytest.approx(2 * stats.t.sf(1 / np.sqrt(2 * shared), 8)))
+
+
+def test_the_pair_of_a_noisier_cell_by_hand_where_the_seeds_are_taken_out():
+    """Four cells with little noise and one with much, but no outlier: the own variances are those of what is left."""
+    swing = np.array([-1.0, 0.0, 1.0])
+    bend = np.array([1.0, -2.0, 1.0]) / 3
+    table = np.array([bend, -bend, bend, -bend, 2 * swing])
+    ranking = statistics.rank({f"c{i}": seeds(row + 5) for i, row in enumerate(table)})
+    rest = table - table.mean(0)
+    own = (rest**2).sum(1) / 2 * 5 / 4
+    assert ranking.pool.own == pytest.approx({f"c{i}": one for i, one in enumerate(own)})
+    assert stats.f.sf(own[4] / (own[:4].sum() / 4), 2, 8) < 0.05
+    assert ranking.pool.noisier == ("c4",)
+    shared = (rest**2).sum() / 8
+    noisy, calm = own[4] / 3, max(own[0], shared) / 3
+    values = {f"c{i}": [*row + 5] for i, row in enumerate(table)}
+    found = statistics.between(values, "c0", "c4", ranking.pool)
+    assert found.df == pytest.approx((noisy + calm) ** 2 / (noisy**2 / 2 + calm**2 / 8))
+    assert found.high - found.low == pytest.approx(2 * stats.t.isf(0.025, found.df) * np.sqrt(noisy + calm))
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_shared_noise_is_known_as_well_as_that_of_ten_cells_at_most(same):
+    rng = np.random.default_rng(0)
+    grids = {k: {f"c{i}": seeds(rng.normal(size=3), 0 if same else 3 * i) for i in range(k)} for k in (9, 14)}
+    df = {k: statistics.rank(grid).pool.df for k, grid in grids.items()}
+    assert df == {9: 8 * 2 if same else 9 * 2, 14: 10 * 2}
 
 
 @pytest.mark.parametrize("wide", [4.5, 50.0])
@@ -269,15 +336,17 @@ def test_ranking_raises_a_false_alarm_in_at_most_one_grid_of_twenty(correlation)
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("kind", ["same seeds", "other seeds", "no noise"])
 def test_all_pairs_at_once_have_the_p_values_of_each_pair(kind):
-    rng = np.random.default_rng(7)
+    rng = np.random.default_rng(8)
     cells = {f"c{i}": seeds(rng.normal(0.01 * i, 0.01, 3)) for i in range(6)}
-    cells |= {"outlier": seeds([0.0, 5.0, 9.0]), "same": seeds([0.5] * 3), "twin": seeds([0.5] * 3)}
+    cells |= {"noisy": seeds([0.0, 0.03, -0.04]), "outlier": seeds([0.0, 5.0, 9.0])}
+    cells |= {"same": seeds([0.5] * 3), "twin": seeds([0.5] * 3)}
     if kind == "other seeds":
         cells |= {"more": seeds(rng.normal(0.02, 0.01, 5)), "one": {0: 0.02}}
     elif kind == "no noise":
         cells = {"a": {0: 0.5}, "b": {0: 0.4}, "c": seeds([0.5, 0.5])}
     ranking = statistics.rank(cells)
     assert ranking.method == {"same seeds": "blocked", "other seeds": "pooled", "no noise": "none"}[kind]
+    assert kind == "no noise" or ranking.pool.noisier == ("noisy",)
     values = {name: [*one.values()] for name, one in cells.items()}
     alone = [statistics.between(values, worse, better, ranking.pool).p for better, worse in ranking.p]
     adjusted = dict(zip(ranking.p, statistics.holm(alone).tolist(), strict=True))

@@ -158,7 +158,7 @@ def _how(summary: Summary) -> str:
         note = f"No intervals: {no_spread(summary.seeds)}. {note}"
     own = [cell.label for cell in summary.measured if cell.interval.method == "own"]
     if own:
-        note += f" Outliers in noise, each with its own interval: {listed(own)}."
+        note += f" Noisier than the others, each with its own interval: {listed(own)}."
     constant = [cell.label for cell in summary.measured if cell.interval.method == "constant"]
     if constant:
         note += f" Equal over all seeds, which hints at a collapse and gives no interval: {listed(constant)}."
