@@ -443,9 +443,15 @@ class Record(_Part):
 
     @property
     def replicas(self) -> int | None:
-        """Return its number of replicas: its GPUs, or its replicas on the CPU; None if the spec does not say."""
+        """Return its number of replicas: its GPUs on all hosts, or its replicas on CPUs; None if the spec does not say."""
         placement = self.spec.get("placement", {})
-        return placement.get("gpus") or placement.get("cpu_replicas")
+        own = placement.get("gpus") or placement.get("cpu_replicas")
+        return own and own * self.hosts
+
+    @property
+    def hosts(self) -> int:
+        """Return the number of hosts that trained together."""
+        return self.spec.get("placement", {}).get("hosts") or 1
 
 
 def migrate(data: dict[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         EXIT_OK,
         EXIT_REGRESSION,
         EXIT_USAGE,
+        HostLost,
         StorageLost,
         UsageError,
     )

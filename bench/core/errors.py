@@ -14,6 +14,10 @@ class UsageError(Exception):
     """Bad input. The message is one line for the terminal; the command exits with status 2."""
 
 
+class HostLost(Exception):
+    """A host that trains a trial together with others no longer hears one of them. The message is one line."""
+
+
 class StorageLost(KeyboardInterrupt):
     """Results can no longer be written, so that it is useless to continue. The message is one line for the terminal.
 

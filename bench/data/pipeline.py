@@ -100,7 +100,14 @@ def _mapped(steps: range, function: Callable[..., Any], batch_bytes: int) -> tf.
 
 
 def evaluation(
-    split: Split, spec: DataSpec, batch_size: int, square: bool = False, multiple: int | None = None
+    split: Split,
+    spec: DataSpec,
+    batch_size: int,
+    square: bool = False,
+    multiple: int | None = None,
+    *,
+    worker: int = 0,
+    workers: int = 1,
 ) -> tf.data.Dataset:
     """Return a tf.data.Dataset with every image once, at the training scale, and its label at native size.
 
@@ -119,16 +126,19 @@ def evaluation(
 
     Args:
         multiple: B is padded to a multiple of it, such as the number of replicas; None: `batch_size`.
+        worker, workers: as for `train`; B of a worker is its part of every batch. `workers` divides `multiple`.
     """
     import tensorflow as tf
 
     table = Table(split, spec, square)
     batches = table.batches(batch_size, multiple or batch_size)
-    shapes = [table.batch_shapes(rows) for rows in batches]
+    shapes = [table.batch_shapes(rows, len(rows) // workers) for rows in batches]
     names, types = zip(*((name, value.dtype) for name, value in table[0].items()), strict=True)
 
     def batch(step: np.int64) -> list[np.ndarray]:
-        found = table.batch(batches[int(step)])
+        rows = batches[int(step)]
+        share = len(rows) // workers
+        found = table.batch(rows, slice(worker * share, (worker + 1) * share))
         return [found[name] for name in names]
 
     def shaped(step: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -235,12 +245,11 @@ class Table:
         found = [group[i : i + batch_size] for group in groups for i in range(0, len(group), batch_size)]
         return [rows + [-1] * (-len(rows) % multiple) for rows in found]
 
-    def batch_shapes(self, rows: Sequence[int]) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of the columns of a batch, by name."""
+    def batch_shapes(self, rows: Sequence[int], count: int) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the columns of `count` rows of a batch, by name."""
         image, _ = self._shapes[rows[0]]
         label = np.max([self._shapes[position][1] for position in rows if position >= 0], axis=0).tolist()
         sides = (self._square,) * 2 if self._square else image
-        count = len(rows)
         return {
             "image": (count, *sides, 3),
             "label": (count, *label),
@@ -249,17 +258,18 @@ class Table:
             "index": (count,),
         }
 
-    def batch(self, rows: Sequence[int]) -> dict[str, np.ndarray]:
-        """Return the columns of a batch by name. Filler repeats the first image with a void label."""
-        shapes = self.batch_shapes(rows)
-        found = [self[position if position >= 0 else rows[0]] for position in rows]
+    def batch(self, rows: Sequence[int], part: slice = slice(None)) -> dict[str, np.ndarray]:
+        """Return the columns of a part of a batch by name. Filler repeats the first image with a void label."""
+        own = rows[part]
+        shapes = self.batch_shapes(rows, len(own))
+        found = [self[position if position >= 0 else rows[0]] for position in own]
         columns = {
             name: np.stack(
                 [padded(row[name], shape[1:3], IGNORE_INDEX) if name == "label" else row[name] for row in found]
             )
             for name, shape in shapes.items()
         }
-        filler = np.array(rows) < 0
+        filler = np.array(own) < 0
         columns["label"][filler] = IGNORE_INDEX
         columns["index"][filler] = -1
         return columns

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from bench.core import UsageError, has_addons
-from bench.spec.trial_spec import TrainSpec
+from bench.core import KERAS_3, UsageError, has_addons
+from bench.spec.trial_spec import Placement, TrainSpec
 
 ADDONS_ONLY = ("rectified_adam", "novograd", "lookahead", "swa")
 
@@ -26,4 +26,17 @@ def check_available(train: TrainSpec) -> None:
         raise UsageError(
             f"train.wrapper {train.wrapper!r} of tensorflow-addons cannot wrap 'adamw'; "
             "set train.optimizer to adam, sgd, lamb, rectified_adam or novograd"
+        )
+
+
+def check_hosts(placement: Placement) -> None:
+    """Refuse several hosts under Keras 3, whose `fit` fails there (issue 20585 of keras-team/keras).
+
+    Raises:
+        UsageError: names the setting and the alternative.
+    """
+    if placement.hosts > 1 and KERAS_3:
+        raise UsageError(
+            f"placement.hosts {placement.hosts}: several hosts need Keras 2; `fit` of Keras {version('keras')} fails "
+            "under MultiWorkerMirroredStrategy (keras issue 20585): use `make PYTHON=python3.11`, or one host"
         )

@@ -77,6 +77,14 @@ def cpu_replicas_without_gpus(spec: TrialSpec) -> str | None:
 
 
 @_rule
+def one_cpu_replica_a_host(spec: TrialSpec) -> str | None:
+    """With several `placement.hosts` and no GPU, `placement.cpu_replicas` is 1: TensorFlow takes one device of each."""
+    if spec.placement.hosts == 1 or spec.placement.cpu_replicas == 1:
+        return None
+    return "placement.cpu_replicas is for one host; with placement.hosts leave it at 1"
+
+
+@_rule
 def keras_cv_is_not_frozen(spec: TrialSpec) -> str | None:
     """`train.freeze: backbone` is not for `model.architecture: keras_cv`."""
     if spec.train.freeze != "backbone" or spec.model.architecture != "keras_cv":

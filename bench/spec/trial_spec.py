@@ -299,8 +299,10 @@ class EvalSpec(Spec):
 class Placement(Spec):
     """Devices of one trial: whole GPUs, or logical CPU devices. Grids that measure time need `exclusive_node`."""
 
+    hosts: int = outside_cell(1, ge=1, le=256)
+    """Hosts that train one trial together, each with `gpus` GPUs (Keras 2 alone, docs/cluster.md)."""
     gpus: Annotated[int, Field(ge=0)] = outside_cell(0)
-    """GPUs per trial, all of one node."""
+    """GPUs per trial, all of one node; with several hosts, GPUs per host."""
     cpus: Annotated[int, Field(ge=1)] | None = outside_cell(None)
     """CPUs per trial. The plan sets it: the trial's share of its node."""
     cpu_replicas: int = outside_cell(1, ge=1, le=8)
@@ -312,8 +314,8 @@ class Placement(Spec):
 
     @property
     def replicas(self) -> int:
-        """The number of replicas: one per GPU, or per logical CPU device."""
-        return self.gpus or self.cpu_replicas
+        """The number of replicas on all hosts: one per GPU, or per logical CPU device."""
+        return self.hosts * (self.gpus or self.cpu_replicas)
 
 
 class TrialSpec(Spec):

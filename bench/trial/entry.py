@@ -10,11 +10,14 @@ from bench.core import prepare_process
 from bench.spec import parse
 from bench.trial.attempts import begin
 from bench.trial.facts import Emit
+from bench.trial.hosts import hosts_of
 from bench.trial.trial import run
 
 
 def worker(payload: dict[str, Any], emit: Emit) -> None:
     """Run the scheduled trial of a payload in this process, which runs no other.
+
+    With several hosts each has such a process. The first of them alone counts attempts and tells the result.
 
     Args:
         payload: plain data of `bench.execution.runner`: specification, folder, CPUs and what the record says besides.
@@ -23,17 +26,23 @@ def worker(payload: dict[str, Any], emit: Emit) -> None:
     Raises:
         KeyboardInterrupt: a signal ended the training; the record says so.
         TakenOver: a later attempt has begun, on another machine; nothing more has been written.
+        HostLost: another host of this trial is gone; nothing more has been written.
+        RuntimeError: the trial failed on a host that is not the first, which writes no record.
     """
     prepare_process(payload["cpus"])
     spec = parse(payload["spec"], f"trial {payload['trial']}")
     names = {name: payload[name] for name in ("trial", "label", "axes", "shared", "tuning")}
     folder = Path(payload["folder"])
     code = [Path(place) for place in payload["code"]]
-    attempt = begin(folder)
+    first = hosts_of(spec.placement).first
+    attempt = begin(folder) if first else None
     # An earlier attempt that the cluster had lost sight of may have completed the trial since.
-    record = _complete(folder) or run(spec, folder, **names, attempt=attempt, code=code, emit=emit)
+    done = _complete(folder) if first else None
+    record = done or run(spec, folder, **names, attempt=attempt, code=code, emit=emit)
     if record.status == "interrupted":
         raise KeyboardInterrupt(record.error.message if record.error else "")
+    if record.error and not first:
+        raise RuntimeError(f"{record.error.kind}: {record.error.message}")
     emit({"event": "result", **_numbers(record)})
 
 

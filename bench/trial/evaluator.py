@@ -14,6 +14,7 @@ import tensorflow as tf
 from bench.core import IGNORE_INDEX
 from bench.data import Slice
 from bench.trial import legacy_iou
+from bench.trial.hosts import Hosts
 from bench.trial.metrics import class_dice, mean_of_known, score_image
 from bench.trial.strategy import distribute
 from models import labels
@@ -97,6 +98,7 @@ class Evaluator:
         as_published: also compute the numbers of `bench.trial.legacy_iou`.
         alive: called after every batch, as a sign of life.
         sized: the model also takes `sizes` (B,2), height and width of each image without its margin.
+        hosts: that score together, each its share of every batch; each gets the scores of all.
     """
 
     def __init__(
@@ -108,14 +110,17 @@ class Evaluator:
         as_published: bool = False,
         alive: Callable[[], None] = lambda: None,
         sized: bool = False,
+        hosts: Hosts | None = None,
     ) -> None:
+        self._hosts = hosts or Hosts()
         self._model, self._loss, self._classes, self._strategy = model, loss, classes, strategy
         self._as_published, self._alive, self._sized = as_published, alive, sized
         self._steps: dict[str, Callable[..., dict[str, Any]]] = {}
 
     def of(self, model: Callable[..., tf.Tensor], sized: bool = False) -> Evaluator:
         """Return an evaluator of another model of the same trial, with the same loss, strategy and signs of life."""
-        return Evaluator(model, self._loss, self._classes, self._strategy, self._as_published, self._alive, sized)
+        known = (self._strategy, self._as_published, self._alive)
+        return Evaluator(model, self._loss, self._classes, *known, sized, self._hosts)
 
     def __call__(self, dataset: tf.data.Dataset, wanted: Collection[int] = (), slices: Sequence[Slice] = ()) -> Scores:
         """Score one pass over a split.
@@ -129,17 +134,18 @@ class Evaluator:
             AssertionError: an image was scored twice or not at all.
         """
         started = time.perf_counter()
-        names = ("index", "confusion", "boundary", "labelled", *(["overlaps"] if self._as_published else []))
+        names = ("index", "confusion", "boundary", "labelled", "loss", *(["overlaps"] if self._as_published else []))
         parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
         predictions: dict[int, np.ndarray] = {}
-        loss = 0.0
         for outcome in self._outcomes(dataset):
             for name, found_so_far in parts.items():
                 found_so_far.append(outcome[name].numpy())
-            # The mean of a batch is over its labelled images; filler images do not count.
-            loss += float(outcome["loss"].numpy().mean()) * int(parts["labelled"][-1].sum())
             predictions |= _predictions(outcome, wanted)
+        parts, predictions = self._of_all_hosts(parts), self._known_to_all(predictions)
         seconds = time.perf_counter() - started
+        # The mean of a batch is over its labelled images; filler images do not count.
+        batches = zip(parts["loss"], parts["labelled"], strict=True)
+        loss = sum(float(values.mean()) * int(labelled.sum()) for values, labelled in batches)
         found = {name: np.concatenate(values) for name, values in parts.items()}
         index = found["index"]
         in_order = np.argsort(index)[np.count_nonzero(index < 0) :]
@@ -158,6 +164,20 @@ class Evaluator:
             slices=np.array([per_image[one.positions].sum(0) for one in slices]).reshape(-1, *confusion.shape),
         )
 
+    def _of_all_hosts(self, parts: Mapping[str, list[np.ndarray]]) -> dict[str, list[np.ndarray]]:
+        """Return the outcome of every whole batch, from those of this host's share of it."""
+        if self._hosts.count == 1:
+            return dict(parts)
+        ends = np.cumsum([len(part) for part in parts["index"]])[:-1]
+        told = self._hosts.exchange_arrays({name: np.concatenate(values) for name, values in parts.items()})
+        shares = [{name: np.split(values, ends) for name, values in one.items()} for one in told]
+        return {name: [np.concatenate(rows) for rows in zip(*(one[name] for one in shares), strict=True)] for name in parts}
+
+    def _known_to_all(self, predictions: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
+        """Return the label maps of all hosts, by index."""
+        told = self._hosts.exchange_arrays({str(index): one for index, one in predictions.items()})
+        return {int(index): one for found in told for index, one in found.items()}
+
     def warm(self, dataset: tf.data.Dataset) -> None:
         """Trace and run one batch, so that the time of the next pass contains no tracing. Cheap if traced already."""
         next(self._outcomes(dataset))
@@ -167,10 +187,10 @@ class Evaluator:
         found: dict[int, np.ndarray] = {}
         for outcome in self._outcomes(dataset):
             found |= _predictions(outcome, wanted)
-        return found
+        return self._known_to_all(found)
 
     def _outcomes(self, dataset: tf.data.Dataset) -> Iterator[dict[str, tf.Tensor]]:
-        """Yield the outcome of each global batch by name. Tensors stay on the device until they are read."""
+        """Yield the outcome of each batch, or of this host's share of it, by name. Tensors stay on the device until they are read."""
         batches = distribute(dataset, self._strategy)
         step = self._step(batches.element_spec)
         for batch in batches:

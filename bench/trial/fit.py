@@ -43,6 +43,7 @@ def fit(
     """
     train = prepared.spec.train
     history = facts.training = restore_checkpoint(prepared, folder, facts) or TrainingHistory()
+    prepared.hosts.agree(history.epochs, "the epoch after which they go on")
     history.references += before
     if not train.eager and "val" in prepared.evaluation:  # else its first evaluation would include its tracing
         with facts.timer.phase("compile"):

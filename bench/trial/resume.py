@@ -55,7 +55,8 @@ def write_checkpoint(prepared: Prepared, history: TrainingHistory, folder: Path,
         arrays = {**checkpoint.of_training(prepared.training_model), **seen.arrays}
         if prepared.average:
             arrays["average"] = prepared.average.weights()
-        checkpoint.write(folder, Checkpoint(state, arrays))
+        if prepared.hosts.first:  # the others have taken part, since some values are means over all replicas
+            checkpoint.write(folder, Checkpoint(state, arrays))
 
 
 def _machine(facts: Facts) -> dict[str, Any]:

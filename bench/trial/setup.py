@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -18,6 +18,7 @@ from bench.trial import objective, optimizers
 from bench.trial.averages import WeightAverage
 from bench.trial.evaluator import Evaluator
 from bench.trial.facts import Emit, Facts, ignore
+from bench.trial.hosts import Hosts
 from bench.trial.metrics import RunningConfusion
 from bench.trial.strategy import make_strategy
 
@@ -39,6 +40,7 @@ class Prepared:
         running: the confusion matrix of the training batches of an epoch.
         evaluator: scores `model`.
         average: of the weights of `training_model`, which is scored in place of them; None if there is none.
+        hosts: that train it together.
     """
 
     spec: TrialSpec
@@ -53,6 +55,7 @@ class Prepared:
     running: RunningConfusion
     evaluator: Evaluator
     average: WeightAverage | None = None
+    hosts: Hosts = field(default_factory=Hosts)
 
     @property
     def classes(self) -> int:
@@ -72,34 +75,39 @@ class Prepared:
         return "val" if "val" in self.evaluation else "test"
 
     def batches(self, steps: int, first: int = 0, crop: int | None = None) -> tf.data.Dataset:
-        """Return the global training batches of the steps from `first` up to, but not including, `steps`.
+        """Return this host's share of the training batches of the steps from `first` up to, but without, `steps`.
 
         Args:
             steps, first: numbers of steps of the whole training.
             crop: side of the crops in pixels; None for `data.crop`.
         """
         crops = self.crops if crop is None else self.crops.of_side(crop)
-        return pipeline.train(crops, self.spec.train.batch_size, steps, first=first)
+        share = {"worker": self.hosts.index, "workers": self.hosts.count}
+        return pipeline.train(crops, self.spec.train.batch_size, steps, first=first, **share)
 
 
-def setup(spec: TrialSpec, facts: Facts, emit: Emit = ignore) -> Prepared:
+def setup(spec: TrialSpec, facts: Facts, emit: Emit = ignore, hosts: Hosts | None = None) -> Prepared:
     """Make a trial ready for its first step.
 
     Args:
         spec: the whole specification; `train.precision` must be resolved.
         facts: gets the environment, the data set and the loss.
         emit: called with a sign of life after each batch of an evaluation.
+        hosts: that train it together; None for this one alone.
 
     Raises:
         UsageError: devices, data, weights or a parameter of the loss are not as the spec requires.
     """
+    hosts = hosts or Hosts()
     strategy = _start(spec, facts)
+    if hosts.count > 1:
+        facts.environment["hosts"] = hosts.names()
     with facts.timer.part("data"):
         dataset = _load(spec, facts)
         crops = pipeline.Crops(dataset.training(spec.data.trained), spec.data, spec.seed)
-        evaluation = _evaluation(spec, dataset)
+        evaluation = _evaluation(spec, dataset, hosts)
     with facts.timer.part("model"):
-        return _build(spec, strategy, dataset, crops, evaluation, facts, emit)
+        return _build(spec, strategy, dataset, crops, evaluation, facts, emit, hosts)
 
 
 def _start(spec: TrialSpec, facts: Facts) -> tf.distribute.Strategy:
@@ -131,14 +139,14 @@ def _load(spec: TrialSpec, facts: Facts) -> Dataset:
     return dataset
 
 
-def _evaluation(spec: TrialSpec, dataset: Dataset) -> dict[str, tf.data.Dataset]:
-    """Return the finite batches of each split that is scored, by name."""
+def _evaluation(spec: TrialSpec, dataset: Dataset, hosts: Hosts) -> dict[str, tf.data.Dataset]:
+    """Return this host's share of the finite batches of each split that is scored, by name."""
     # The batch size is rounded up to a multiple of the replicas: a shorter last batch crashes the strategy.
     replicas = spec.placement.replicas
     batch = -(-spec.eval.batch_size // replicas) * replicas
     square = models.row_of(spec.model.backbone).fixed_size
     return {
-        name: pipeline.evaluation(split, spec.data, batch, square, replicas)
+        name: pipeline.evaluation(split, spec.data, batch, square, replicas, worker=hosts.index, workers=hosts.count)
         for name, split in dataset.splits.items()
         if name not in spec.data.trained
     }
@@ -152,6 +160,7 @@ def _build(
     evaluation: dict[str, tf.data.Dataset],
     facts: Facts,
     emit: Emit,
+    hosts: Hosts,
 ) -> Prepared:
     """Build model, loss, optimiser and evaluator in the scope of the strategy."""
     classes = len(dataset.class_names)
@@ -169,15 +178,17 @@ def _build(
             run_eagerly=spec.train.eager,
             steps_per_execution=spec.train.steps_per_execution,
         )
+        if hosts.count > 1:  # Keras 2.15 adds the loss of a step up over the hosts, though each has that of all
+            training_model.distribute_reduction_method = "first"
         optimizers.make_variables(training_model.optimizer, training_model.trainable_variables)
 
     def alive() -> None:
         emit({"event": "alive"})
 
-    evaluator = Evaluator(model, loss.eval_loss, classes, strategy, spec.eval.published, alive)
+    evaluator = Evaluator(model, loss.eval_loss, classes, strategy, spec.eval.published, alive, hosts=hosts)
     average = WeightAverage(training_model, spec.train.ema) if spec.train.ema else None
     return Prepared(
-        spec, strategy, dataset, crops, evaluation, training_model, model, loss, rate, running, evaluator, average
+        spec, strategy, dataset, crops, evaluation, training_model, model, loss, rate, running, evaluator, average, hosts
     )  # fmt: skip
 
 

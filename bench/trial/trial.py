@@ -5,18 +5,20 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import results
-from bench.core import own_code, remove_checkpoint
+from bench.core import HostLost, own_code, remove_checkpoint
 from bench.spec import TrialSpec
 from bench.trial.attempts import Attempt, TakenOver
 from bench.trial.clocks import PhaseTimer
 from bench.trial.facts import Emit, Facts, ignore, memory_peaks
-from bench.trial.failures import failure
+from bench.trial.failures import error_line, failure
+from bench.trial.hosts import Hosts, hosts_of, is_loss
 
 if TYPE_CHECKING:
     from bench.trial.monitor import TrainingHistory
@@ -41,7 +43,8 @@ def run(
 ) -> results.Record:
     """Run one trial and write its record, whatever happens, unless the process dies.
 
-    If the folder holds the checkpoint of an earlier attempt, the training resumes from it.
+    If the folder holds the checkpoint of an earlier attempt, the training resumes from it. With several hosts each of
+    them calls this, and only the first of them writes into the folder.
 
     Args:
         spec: the whole specification; `train.precision` must be resolved.
@@ -61,7 +64,10 @@ def run(
 
     Raises:
         TakenOver: a later attempt has begun; nothing more has been written.
+        HostLost: another host of this trial is gone; nothing more has been written.
+        UsageError: the hosts of the trial are not known; nothing has been written.
     """
+    hosts = hosts_of(spec.placement)
     folder.mkdir(parents=True, exist_ok=True)
     facts = Facts(timer or PhaseTimer())
     facts.environment["attempt"] = attempt.number if attempt else 1
@@ -70,24 +76,30 @@ def run(
     base = {"trial": trial, "cell": spec.cell, "label": label, "axes": dict(axes or {}), "seed": spec.seed}
     base |= {"spec": spec.model_dump(mode="json"), "started": now(), "tuning": tuning}
     try:
-        outcome: dict[str, Any] = {"status": "ok", "error": None, **_complete(spec, folder, facts, shared, code, emit)}
+        found = _complete(spec, folder, facts, shared, code, emit, hosts)
+        outcome: dict[str, Any] = {"status": "ok", "error": None, **found}
     except KeyboardInterrupt as stop:
         message = str(stop) or "stopped by the user"
         outcome = {"status": "interrupted", "error": {"kind": "KeyboardInterrupt", "message": message}}
     except TakenOver:
         raise
     except Exception as error:
+        if hosts.count > 1 and is_loss(error):
+            raise HostLost(f"another host of this trial is gone: {error_line(error)[:300]}") from error
         outcome = failure(error)
     facts.check()
     record = results.Record(**{**base, **facts.as_fields(spec.placement.gpus), **outcome, "finished": now()})
-    results.write(folder, record)
-    if record.status in FINAL:
-        remove_checkpoint(folder)
+    if hosts.first:
+        results.write(folder, record)
+        if record.status in FINAL:
+            remove_checkpoint(folder)
+    if record.status == "ok":
+        hosts.part()
     return record
 
 
 def _complete(
-    spec: TrialSpec, folder: Path, facts: Facts, shared: bool, code: Sequence[Path], emit: Emit
+    spec: TrialSpec, folder: Path, facts: Facts, shared: bool, code: Sequence[Path], emit: Emit, hosts: Hosts
 ) -> dict[str, Any]:
     """Run the phases in order, and return the fields of the record that only a complete trial has."""
     timer = facts.timer
@@ -104,7 +116,7 @@ def _complete(
         from bench.trial.setup import setup
         from bench.trial.throughput import measure_reference, resident_rate, throughput
 
-        prepared = setup(spec, facts, emit)
+        prepared = setup(spec, facts, emit, hosts)
     before = measure_reference(spec, timer, shared)
     with timer.phase("train"):
         history = fit(prepared, folder, facts, emit, before)
@@ -114,10 +126,20 @@ def _complete(
     resident = resident_rate(prepared, timer, shared)  # changes the weights; the next line sets them again
     views = with_own_metrics(score_reported_weights(prepared, reported, facts), spec.eval.metrics)
     facts.check()
-    save(prepared, reported, folder, facts)
+    with hosts.folder(folder) as place:
+        save(prepared, reported, place, facts)
     facts.cost = cost(prepared, timer)  # last: tracing the model once more must not disturb what is timed
-    speed = throughput(spec, history, resident, shared, facts.cores)
+    speed = _of_all(throughput(spec, history, resident, shared, facts.cores), hosts)
     return {"views": views, "throughput": speed, **_milestones(spec, history, timer)}
+
+
+def _of_all(speed: dict[str, Any], hosts: Hosts) -> dict[str, Any]:
+    """Return a throughput, which cannot be compared if another host says so of its own machine."""
+    told = hosts.exchange([platform.node(), speed["reason"]])
+    reasons = [f"host {name}: {reason}" for name, reason in told if reason]
+    if speed["reason"] or not reasons:
+        return speed
+    return {**speed, "comparable": False, "reason": reasons[0]}
 
 
 def _milestones(spec: TrialSpec, history: TrainingHistory, timer: PhaseTimer) -> dict[str, Any]:

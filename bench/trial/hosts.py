@@ -1,0 +1,145 @@
+"""The hosts that train one trial together: who they are, and what they tell each other outside of a step.
+
+All hosts run the same program with the same data, seeds and decisions, as `tf.distribute.MultiWorkerMirroredStrategy`
+requires. The first alone writes into the trial's folder. TF_CONFIG says who the hosts are, in TensorFlow's own format:
+{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.core import UsageError
+from bench.spec import Placement, check_hosts
+
+VARIABLE = "TF_CONFIG"
+_GROUP = 1_000_003
+"""Of collective operations between processors of hosts; far from the numbers that TensorFlow counts up from 1."""
+
+
+class Hosts:
+    """The hosts of a trial, seen from one of them.
+
+    Attributes:
+        count: number of hosts.
+        index: of this one, from 0.
+    """
+
+    def __init__(self, count: int = 1, index: int = 0) -> None:
+        self.count, self.index = count, index
+        self._told = 0
+
+    @property
+    def first(self) -> bool:
+        """Whether this host writes what the trial leaves."""
+        return self.index == 0
+
+    @contextmanager
+    def folder(self, shared: Path) -> Iterator[Path]:
+        """Make a context with the folder into which this host writes: the trial's, or one that is thrown away."""
+        if self.first:
+            yield shared
+            return
+        with tempfile.TemporaryDirectory(prefix="host-") as own:
+            yield Path(own)
+
+    def exchange(self, mine: Any) -> list[Any]:
+        """Return what every host tells, plain data, in the order of the hosts. Every host has to call it."""
+        return [json.loads(told) for told in self._exchanged(json.dumps(mine).encode())]
+
+    def exchange_arrays(self, mine: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+        """Return the arrays of every host by name, in the order of the hosts. Every host has to call it."""
+        if self.count == 1:
+            return [dict(mine)]
+        packed = io.BytesIO()
+        np.savez(packed, **mine)
+        found = []
+        for told in self._exchanged(packed.getvalue()):
+            with np.load(io.BytesIO(told), allow_pickle=False) as arrays:
+                found.append({name: arrays[name] for name in arrays.files})
+        return found
+
+    def names(self) -> list[str]:
+        """Return the names of all hosts, in their order. Every host has to call it."""
+        return [str(name) for name in self.exchange(platform.node())]
+
+    def agree(self, mine: Any, what: str) -> None:
+        """Check that all hosts have the same plain data. Every host has to call it.
+
+        Raises:
+            RuntimeError: they have not; it names what differs.
+        """
+        found = self.exchange(mine)
+        if any(one != found[0] for one in found):
+            raise RuntimeError(f"the hosts of this trial differ in {what}: {', '.join(map(str, found))}")
+
+    def part(self) -> None:
+        """Wait for all hosts before the end, since one that left would break what the others still exchange."""
+        import tensorflow as tf
+
+        try:
+            self.exchange(None)
+        except tf.errors.OpError:  # another host has heard of all and is gone already
+            pass
+
+    def _exchanged(self, mine: bytes) -> list[bytes]:
+        if self.count == 1:
+            return [mine]
+        lengths = self._gathered(np.array([len(mine)], np.int32))
+        packed = np.zeros(-(-max(lengths) // 4), np.int32)
+        packed.view(np.uint8)[: len(mine)] = np.frombuffer(mine, np.uint8)
+        rows = self._gathered(packed).reshape(self.count, -1).view(np.uint8)
+        return [row[:length].tobytes() for row, length in zip(rows, lengths, strict=True)]
+
+    def _gathered(self, values: np.ndarray) -> np.ndarray:
+        """Return the int32 arrays of all hosts, one after the other. It goes over processors, whatever trains."""
+        import tensorflow as tf
+
+        self._told += 1
+        with tf.device("CPU:0"):
+            return tf.raw_ops.CollectiveGatherV2(
+                input=values, group_size=self.count, group_key=_GROUP, instance_key=self._told, ordering_token=[],
+                communication_hint="ring",
+            ).numpy()  # fmt: skip
+
+
+def hosts_of(placement: Placement) -> Hosts:
+    """Return the hosts of a trial as TF_CONFIG names them; without it, one host alone.
+
+    Raises:
+        UsageError: Keras is of a version that trains on one host only, or TF_CONFIG does not name so many hosts.
+    """
+    if placement.hosts == 1:
+        return Hosts()
+    check_hosts(placement)
+    try:
+        found = json.loads(os.environ.get(VARIABLE, "{}"))
+        workers, index = found["cluster"]["worker"], int(found["task"]["index"])
+        known = len(workers) == placement.hosts and found["task"]["type"] == "worker" and 0 <= index < len(workers)
+    except (ValueError, KeyError, TypeError):
+        known = False
+    if not known:
+        raise UsageError(
+            f"placement.hosts {placement.hosts}: {VARIABLE} does not name {placement.hosts} workers and which of them "
+            "this is; run it on a cluster (python -m bench.run --address), or set the variable on every host"
+        )
+    return Hosts(placement.hosts, index)
+
+
+def is_loss(error: BaseException) -> bool:
+    """Return whether an exception tells that another host of this trial is gone."""
+    import tensorflow as tf
+
+    return isinstance(
+        error, tf.errors.UnavailableError | tf.errors.AbortedError | tf.errors.DeadlineExceededError
+    ) or (isinstance(error, tf.errors.CancelledError | tf.errors.InternalError) and "ollective" in str(error))
