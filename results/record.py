@@ -443,7 +443,7 @@ class Record(_Part):
 
     @property
     def replicas(self) -> int | None:
-        """Return its number of replicas: its GPUs on all hosts, or its replicas on CPUs; None if the spec does not say."""
+        """Return its number of replicas: GPUs on all hosts, or replicas on CPUs; None if the spec does not say."""
         placement = self.spec.get("placement", {})
         own = placement.get("gpus") or placement.get("cpu_replicas")
         return own and own * self.hosts

@@ -1,8 +1,8 @@
 """Run jobs with Ray Tune, one process per job. This module knows devices and processes, and nothing of models.
 
-It is the only module that imports Ray. The settings rest on these facts, seen with Ray 2.60:
+It and `ray_hosts` are the only modules that import Ray. The settings rest on these facts, seen with Ray 2.60:
 
-- A trial has one bundle with all its GPUs. With two bundles it sees one GPU.
+- A trial has one bundle with all its GPUs of a host. With two bundles it sees one GPU.
 - Actors are reused, which saves a second per trial. Nothing leaks, because each job has a separate process.
 - There is no `metric=`, because one trial without that key would end the run.
 - A request that no node can satisfy waits for ever. So it is refused beforehand, and given up if a node is lost.
@@ -11,7 +11,6 @@ It is the only module that imports Ray. The settings rest on these facts, seen w
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import io
 import logging
 import os
@@ -54,6 +53,8 @@ from ray import tune  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
+from bench.execution import ray_hosts  # noqa: E402
+
 _VARIABLES = {
     "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # so that Ray, CUDA and nvidia-smi number the GPUs alike
     # Ray starts its workers at nice 15. A trial would give way to every other process: beside one busy process per
@@ -85,11 +86,12 @@ class Job:
         entry: "module:function", called in a separate process as function(payload, emit).
         payload: argument of the function, plain data.
         log: file to which the output of the process is appended.
-        cpus: number of CPUs.
-        gpus: number of whole GPUs, on the same node.
+        cpus: number of CPUs, of each host.
+        gpus: number of whole GPUs, on the same node, of each host.
         limits: time limits of an attempt.
         accelerator: kind of its GPUs, as the cluster names it; None for any. On a cluster of this run's own, which is
             one machine, the plan has checked it.
+        hosts: number of nodes that run it together, a process on each.
     """
 
     name: str
@@ -100,6 +102,7 @@ class Job:
     gpus: int = 0
     limits: Limits = field(default_factory=Limits)
     accelerator: str | None = None
+    hosts: int = 1
 
 
 @dataclass(frozen=True)
@@ -442,7 +445,10 @@ def run(
         job = by_name[config["job"]]
         # Ray gives each node with GPUs one unit of a resource with the name of their kind. All its trials share it.
         kind = {f"{_KIND}{job.accelerator}": 0.001} if job.accelerator and _joined else {}
-        return tune.PlacementGroupFactory([{"CPU": job.cpus, "GPU": job.gpus, **kind}], strategy="STRICT_PACK")
+        own = {"CPU": job.cpus, "GPU": job.gpus, **kind}
+        return tune.PlacementGroupFactory(
+            [own] * job.hosts, strategy="STRICT_SPREAD" if job.hosts > 1 else "STRICT_PACK"
+        )
 
     def name_of(trial: Any) -> str:
         return trial.config["job"]
@@ -487,15 +493,19 @@ def _work(config: dict[str, Any], jobs: dict[str, dict[str, Any]], folder: str, 
         elsewhere: whether a job that is told to end may go on on another machine.
     """
     job = jobs[config["job"]]
-    _ignore_sigterm()
+    ray_hosts.ignore_sigterm()
     tune.report({"message": {"event": "started", "pid": os.getpid(), "host": platform.node()}})
-    if job["gpus"]:
-        gpu_memory.await_memory(job["log"])
 
     def emit(event: dict[str, Any]) -> None:
         tune.report({"message": event})
 
-    end = supervisor.run(job["entry"], job["payload"], job["log"], Limits(**job["limits"]), emit, folder)
+    what = job["entry"], job["payload"], job["log"], Limits(**job["limits"])
+    if job["hosts"] > 1:
+        end = ray_hosts.run(ray_hosts.Work(*what, job["gpus"], folder), job["hosts"], job["cpus"], emit)
+    else:
+        if job["gpus"]:
+            gpu_memory.await_memory(job["log"])
+        end = supervisor.run(*what, emit, folder)
     tune.report({"end": asdict(end)})
     # Tune sees only these failures of a job, so it retries only these. It does not count the first kind.
     if end.kind == "preempted":
@@ -503,15 +513,6 @@ def _work(config: dict[str, Any], jobs: dict[str, dict[str, Any]], folder: str, 
             raise ray.exceptions.RayActorError(error_msg=end.message, preempted=True)
     elif end.may_pass:
         raise RuntimeError(end.message)
-
-
-def _ignore_sigterm() -> None:
-    """Let this worker ignore SIGTERM, which all processes of a machine get that is taken away.
-
-    By Ray's handler it would end at once, and with it the job, which needs the time to record what it has. Python sets
-    handlers in the main thread only, which is Ray's. Ray ends a worker by SIGKILL in any case.
-    """
-    ctypes.CDLL(None).signal(int(signal.SIGTERM), ctypes.c_void_p(int(signal.SIG_IGN)))
 
 
 LOST = "its node or its worker was lost"
@@ -649,7 +650,8 @@ class _Follower:
         if self._tick:
             self._tick()
         left = self._left.values()
-        if self._running or not left or any(_holds(node, job) for node in _nodes() for job in left):
+        nodes = [] if self._running else _nodes()
+        if self._running or not left or any(_placed(job, nodes) for job in left):
             self._since = None
         elif self._since is None:
             self._since = now
@@ -664,14 +666,22 @@ class _Follower:
 
 
 def _holds(node: Node, job: Job) -> bool:
-    """Return whether a node has what a job needs."""
+    """Return whether a node has what a job needs of each of its hosts."""
     kind = not (_joined and job.accelerator) or node.accelerator == job.accelerator
     return kind and node.cpus >= job.cpus and node.gpus >= job.gpus
+
+
+def _placed(job: Job, nodes: Sequence[Node]) -> bool:
+    """Return whether these nodes can hold a job."""
+    return sum(_holds(node, job) for node in nodes) >= job.hosts
 
 
 def _unheld(job: Job) -> End:
     """Return the end of a job that no live node can hold."""
     kind = f" ({job.accelerator})" if job.accelerator else ""
+    if job.hosts > 1:
+        each = f"{job.hosts} remaining nodes have the {counted_devices(job.cpus, job.gpus)}{kind} of a trial each"
+        return End("lost", f"no {each}")
     return End("lost", f"no remaining node has the {counted_devices(job.cpus, job.gpus)}{kind} of a trial")
 
 

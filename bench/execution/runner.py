@@ -187,6 +187,7 @@ class TrialRunner:
             spec.placement.gpus,
             self._policy.limits,
             spec.placement.accelerator,
+            spec.placement.hosts,
         )
 
     def _hear(self, event: ray_tune.Event) -> None:

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,7 +44,8 @@ class End:
 
     Attributes:
         kind: "returned"; "raised" an exception; "died" by a signal or with an exit status; "timeout" or "stalled",
-            ended by a limit; "lost" with its node or worker; "preempted", told by SIGTERM that its node is taken away.
+            ended by a limit; "lost" with its node or worker, or with another host of the same job; "preempted", told by
+            SIGTERM that its node is taken away.
         message: the reason in one line; empty if it returned.
         signal: name of the signal that ended the process, such as SIGKILL.
     """
@@ -66,6 +67,9 @@ def run(
     limits: Limits,
     emit: Callable[[dict[str, Any]], None],
     folder: str = ".",
+    *,
+    environment: Mapping[str, str] | None = None,
+    cut: Callable[[], End | None] = lambda: None,
 ) -> End:
     """Call "module:function" as function(payload, emit) in a new process, and wait for its end.
 
@@ -76,6 +80,8 @@ def run(
         limits: after which the process is ended.
         emit: called here with each event that the function emits, except {"event": "alive"}, a bare sign of life.
         folder: its working directory, if this machine has that folder.
+        environment: further variables of the process.
+        cut: asked a few times a second; an end that it returns ends the process at once, and is that of the attempt.
     """
     receive, send = os.pipe()
     with open(log, "ab", buffering=0) as output:
@@ -83,6 +89,7 @@ def run(
             [sys.executable, "-P", "-m", "bench.execution.worker_process", entry, str(send)],
             stdin=subprocess.PIPE, stdout=output, stderr=output, pass_fds=[send],
             cwd=folder if os.path.isdir(folder) else None,
+            env={**os.environ, **environment} if environment else None,
         )  # fmt: skip
     os.close(send)
     try:
@@ -92,7 +99,7 @@ def run(
             process.stdin.flush()  # and left open: the process ends when it is closed, as it is when this parent dies
         except BrokenPipeError:
             pass  # the process died at once; the reason is read below
-        outcome = _listen(process, receive, limits, emit, log)
+        outcome = _listen(process, receive, limits, emit, log, cut)
         return outcome or _end_of(process)
     finally:
         process.kill()
@@ -101,7 +108,12 @@ def run(
 
 
 def _listen(
-    process: subprocess.Popen[bytes], receive: int, limits: Limits, emit: Callable[[dict[str, Any]], None], log: str
+    process: subprocess.Popen[bytes],
+    receive: int,
+    limits: Limits,
+    emit: Callable[[dict[str, Any]], None],
+    log: str,
+    cut: Callable[[], End | None],
 ) -> End | None:
     """Pass events on until the process ends; return its end, or None if only its exit status shows it."""
     wall, stall = limits.wall or float("inf"), limits.stall or float("inf")
@@ -117,6 +129,8 @@ def _listen(
                 outcome = End("returned")
             elif event["event"] == "raised":
                 outcome = End("raised", event["error"])
+            elif event["event"] == "lost":
+                outcome = End("lost", event["error"])
             elif event["event"] == "preempted":
                 outcome = End("preempted", event["error"], "SIGTERM")
             elif event["event"] != "alive":
@@ -129,6 +143,8 @@ def _listen(
                     )
                 _dump_and_end(process)
                 break
+        elif end := cut():
+            return end
         elif now > started + wall:
             _dump_and_end(process)
             return End("timeout", f"not complete after {wall:g} s, the limit of a trial", "SIGABRT")

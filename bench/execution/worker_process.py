@@ -19,6 +19,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from bench.core import HostLost
+
 
 def function(entry: str) -> Callable[..., Any]:
     """Import and return the function that "module:function" names."""
@@ -71,7 +73,7 @@ class _Notice:
 
 
 def main() -> None:
-    """Run the job, and emit "returned", "raised" or "preempted" at its end."""
+    """Run the job, and emit "returned", "raised", "lost" or "preempted" at its end."""
     entry, descriptor = sys.argv[1], int(sys.argv[2])
     faulthandler.enable()
     notice = _Notice()
@@ -85,6 +87,10 @@ def main() -> None:
             raise
         emit({"event": "preempted", "error": _Notice.MESSAGE})
         return
+    except HostLost as error:
+        traceback.print_exc()
+        emit({"event": "lost", "error": str(error)})
+        sys.exit(1)
     except Exception as error:
         traceback.print_exc()
         emit({"event": "raised", "error": f"{type(error).__name__}: {error}"})

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         GridRequest,
         Local,
         Machine,
+        Need,
         Plan,
         default_precision,
         make,

@@ -65,8 +65,8 @@ def show(
     """
     _show_cells(plan, console)
     have = ", ".join(counted_devices(node.cpus, node.gpus) for node in nodes)
-    at_a_time = plan.concurrent or sum(node.gpus for node in nodes) // max(1, plan.gpus)
-    needs = " or ".join(counted_devices(*needed) for needed in plan.needs)
+    at_a_time = plan.concurrent or sum(node.gpus for node in nodes) // max(1, plan.all_gpus)
+    needs = " or ".join(map(str, plan.needs))
     grid = plan.grid
     console.print(
         f"{counted(len(grid.cells), 'cell')} x {counted(grid.seeds, 'seed')} = {counted(len(plan.trials), 'trial')}, "

@@ -123,7 +123,8 @@ def forecast(
     told = [one for spec in specs if (one := _seconds(spec, work, known))]
     hours = None
     if len(told) == len(specs):
-        share = [_devices(spec.placement.gpus) * often / 3600 for spec, often in zip(specs, times, strict=True)]
+        devices = [_devices(spec.placement.gpus, spec.placement.hosts) if plan.gpus else 1 for spec in specs]
+        share = [count * often / 3600 for count, often in zip(devices, times, strict=True)]
         least, typical, most = (sum(t[i] * s for t, s in zip(told, share, strict=True)) for i in range(3))
         hours = least, typical, most
     seconds = {spec.cell: one[1] for spec, one in zip(specs, told, strict=True)} if hours else work
@@ -180,7 +181,7 @@ def _seconds(spec: TrialSpec, work: Mapping[str, float], known: Sequence[results
         work: FLOPs of a training, by cell.
         known: earlier records on the same devices.
     """
-    devices = _devices(spec.placement.gpus)
+    devices = _devices(spec.placement.gpus, spec.placement.hosts)
     took = [r.clocks.total_s or 0.0 for r in known if (r.cell, _devices_of(r)) == (spec.cell, devices)]
     if took:
         return min(took), statistics.median(took), max(took)
@@ -193,13 +194,13 @@ def _seconds(spec: TrialSpec, work: Mapping[str, float], known: Sequence[results
     return beside + own / max(rates), beside + own / statistics.median(rates), beside + own / min(rates)
 
 
-def _devices(gpus: int) -> int:
-    """Return the number of devices of a trial: its GPUs, or 1 for a machine."""
-    return max(1, gpus)
+def _devices(gpus: int, hosts: int) -> int:
+    """Return the number of devices of a trial: the GPUs of its hosts, or 1 for each of them."""
+    return max(1, gpus) * hosts
 
 
 def _devices_of(record: results.Record) -> int:
-    return _devices(record.spec.get("placement", {}).get("gpus", 0))
+    return _devices(record.spec.get("placement", {}).get("gpus", 0), record.hosts)
 
 
 def trainings(grid: Grid, spec: TrialSpec) -> float:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import yaml
 
 from bench.core import UsageError, describe, gpu_names
 from bench.plan import grid as grids
 from bench.plan.grid import Cell, Grid
-from bench.spec import TrialSpec, check_available
+from bench.spec import TrialSpec, check_available, check_hosts
 from results import counted, counted_devices
 
 DEFAULT_PRESET = "quick"
@@ -29,6 +29,18 @@ class Machine(Protocol):
     def gpus(self) -> int: ...
     @property
     def accelerator(self) -> str | None: ...
+
+
+class Need(NamedTuple):
+    """What a trial needs: so many CPUs and GPUs of each of so many nodes."""
+
+    cpus: int
+    gpus: int
+    hosts: int = 1
+
+    def __str__(self) -> str:
+        each = f" on each of {self.hosts} nodes" if self.hosts > 1 else ""
+        return f"{counted_devices(self.cpus, self.gpus)}{each}"
 
 
 @dataclass(frozen=True)
@@ -61,19 +73,24 @@ class Plan:
 
     @property
     def gpus(self) -> int:
-        """The GPUs of the trial that has most."""
-        return max(gpus for _, gpus in self.needs)
+        """The GPUs, on each of its nodes, of the trial that has most."""
+        return max(need.gpus for need in self.needs)
+
+    @property
+    def all_gpus(self) -> int:
+        """The GPUs, on all of its nodes, of the trial that has most."""
+        return max(need.gpus * need.hosts for need in self.needs)
 
     @property
     def cpus(self) -> int:
         """The CPUs of the trial that has most."""
-        return max(cpus for cpus, _ in self.needs)
+        return max(need.cpus for need in self.needs)
 
     @property
-    def needs(self) -> list[tuple[int, int]]:
-        """The distinct (CPUs, GPUs) of trials."""
+    def needs(self) -> list[Need]:
+        """What trials need, without repetitions."""
         placements = [cell.spec.placement for cell in self.grid.cells]
-        return list(dict.fromkeys((placement.cpus or 1, placement.gpus) for placement in placements))
+        return list(dict.fromkeys(Need(one.cpus or 1, one.gpus, one.hosts) for one in placements))
 
     @property
     def trials(self) -> list[tuple[str, Cell, TrialSpec]]:
@@ -249,14 +266,15 @@ def place(grid: Grid, gpus: int, nodes: Sequence[Machine], max_concurrent: int |
     for cell in grid.cells:
         check_available(cell.spec.train)
         wanted = cell.spec.placement
+        check_hosts(wanted)
         own = (wanted.gpus or gpus) if gpus else 0
         kind = _kind(wanted.accelerator, own, nodes) if wanted.accelerator else None
         hosts = [node for node in nodes if kind in (None, node.accelerator)]
-        cpus, concurrent, sharing = allocate(own, hosts, max_concurrent)
+        cpus, concurrent, sharing = allocate(own, hosts, max_concurrent, wanted.hosts)
         if wanted.exclusive_node:
             cpus = max((node.cpus for node in hosts if node.gpus >= own or not own), default=cpus)
         shared |= sharing
-        logical = wanted.gpus if wanted.gpus and not own else wanted.cpu_replicas
+        logical = wanted.gpus if wanted.gpus and not own and wanted.hosts == 1 else wanted.cpu_replicas
         placement = {**wanted.model_dump(), "cpus": cpus, "gpus": own, "cpu_replicas": logical, "accelerator": kind}
         # Validated again, because the batch has to split over the replicas.
         values = {**cell.spec.model_dump(mode="json"), "placement": placement}
@@ -306,34 +324,46 @@ def merge_grids(old: Grid, new: Grid) -> Grid:
     return replace(old, cells=(*old.cells, *more), seeds=max(old.seeds, new.seeds))
 
 
-def allocate(gpus: int, nodes: Sequence[Machine], max_concurrent: int | None) -> tuple[int, int | None, bool]:
+def allocate(
+    gpus: int, nodes: Sequence[Machine], max_concurrent: int | None, together: int = 1
+) -> tuple[int, int | None, bool]:
     """Return the CPUs per trial, the trials at a time (None for as many as fit), and whether trials share cores.
 
     Args:
-        gpus: of each trial; 0 for trials on CPUs.
+        gpus: of each trial, on each of its nodes; 0 for trials on CPUs.
         nodes: the machines trials may run on.
         max_concurrent: trials at a time; None for the default.
+        together: nodes that train a trial together.
     """
     if gpus:
         hosts = [node for node in nodes if node.gpus >= gpus] or list(nodes)
         return max(1, min(node.cpus * gpus // max(gpus, node.gpus) for node in hosts)), max_concurrent, False
     # By default a CPU trial has a machine to itself: throughput is comparable only if nothing else runs on its cores.
-    concurrency = max_concurrent or len(nodes)
-    per_node = -(-concurrency // len(nodes))
+    concurrency = max_concurrent or max(1, len(nodes) // together)
+    per_node = -(-concurrency * min(together, len(nodes)) // len(nodes))
     return max(1, min(node.cpus for node in nodes) // per_node), concurrency, per_node > 1
 
 
-def why_unplaceable(needs: Sequence[tuple[int, int]], nodes: Sequence[Machine]) -> str | None:
-    """Return why no single node can hold a trial, or None if each has a node. Ray would wait for ever.
+def why_unplaceable(needs: Sequence[Need], nodes: Sequence[Machine]) -> str | None:
+    """Return why the nodes cannot hold a trial, or None if they can hold each. Ray would wait for ever.
 
     Args:
-        needs: the distinct (CPUs, GPUs) of trials.
+        needs: of the trials, without repetitions.
         nodes: the machines trials may run on.
     """
     most = max((node.gpus for node in nodes), default=0)
-    for cpus, gpus in needs:
-        if gpus > most:
-            return f"a trial needs {counted(gpus, 'GPU')}, but no node has more than {most}; trials do not span nodes"
-        if not any(node.cpus >= cpus and node.gpus >= gpus for node in nodes):
-            return f"a trial needs {counted_devices(cpus, gpus)}, but no node has {'both' if gpus else 'as many'}"
+    for need in needs:
+        if need.gpus > most:
+            return (
+                f"a trial needs {counted(need.gpus, 'GPU')}, but no node has more than {most}; a trial spans as many "
+                "nodes as placement.hosts says"
+            )
+        able = sum(node.cpus >= need.cpus and node.gpus >= need.gpus for node in nodes)
+        if able < need.hosts:
+            if need.hosts > 1:
+                have = f"only {able} of {counted(len(nodes), 'node')} can take part" if able else "no node has as many"
+                return (
+                    f"a trial needs {need}, but {have}; give a cluster (--address) with more, or fewer placement.hosts"
+                )
+            return f"a trial needs {need}, but no node has {'both' if need.gpus else 'as many'}"
     return None

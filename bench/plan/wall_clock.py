@@ -67,7 +67,7 @@ def time_estimate(
         priced = {} if cells <= {record.cell for record in known} else costs(plan, data)
         told = forecast(plan, priced, earlier, kinds)
         if told.hours:
-            least, _, most = (3600 * hours / (at_a_time * max(1, plan.gpus)) for hours in told.hours)
+            least, _, most = (3600 * hours / (at_a_time * max(1, plan.all_gpus)) for hours in told.hours)
             return TimeEstimate(least, most, told.records)
     eager = any(cell.spec.train.eager for cell in plan.grid.cells)
     if plan.gpus or not here or eager or _images(plan) < LEAST_IMAGES:
@@ -127,5 +127,5 @@ def _scored(spec: TrialSpec, dataset: Dataset) -> int:
 
 def _at_a_time(plan: Plan, nodes: Iterable[Machine]) -> int:
     """Return how many trials run at a time."""
-    possible = plan.concurrent or sum(node.gpus for node in nodes) // max(1, plan.gpus)
+    possible = plan.concurrent or sum(node.gpus for node in nodes) // max(1, plan.all_gpus)
     return max(1, min(possible, len(plan.trials)))

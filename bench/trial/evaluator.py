@@ -171,7 +171,9 @@ class Evaluator:
         ends = np.cumsum([len(part) for part in parts["index"]])[:-1]
         told = self._hosts.exchange_arrays({name: np.concatenate(values) for name, values in parts.items()})
         shares = [{name: np.split(values, ends) for name, values in one.items()} for one in told]
-        return {name: [np.concatenate(rows) for rows in zip(*(one[name] for one in shares), strict=True)] for name in parts}
+        return {
+            name: [np.concatenate(rows) for rows in zip(*(one[name] for one in shares), strict=True)] for name in parts
+        }
 
     def _known_to_all(self, predictions: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
         """Return the label maps of all hosts, by index."""
@@ -190,7 +192,10 @@ class Evaluator:
         return self._known_to_all(found)
 
     def _outcomes(self, dataset: tf.data.Dataset) -> Iterator[dict[str, tf.Tensor]]:
-        """Yield the outcome of each batch, or of this host's share of it, by name. Tensors stay on the device until they are read."""
+        """Yield the outcome of each batch, or of this host's share of it, by name.
+
+        Tensors stay on the device until they are read.
+        """
         batches = distribute(dataset, self._strategy)
         step = self._step(batches.element_spec)
         for batch in batches:

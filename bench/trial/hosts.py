@@ -13,7 +13,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +87,8 @@ class Hosts:
         """Wait for all hosts before the end, since one that left would break what the others still exchange."""
         import tensorflow as tf
 
-        try:
+        with suppress(tf.errors.OpError):  # another host may have heard of all, and be gone already
             self.exchange(None)
-        except tf.errors.OpError:  # another host has heard of all and is gone already
-            pass
 
     def _exchanged(self, mine: bytes) -> list[bytes]:
         if self.count == 1:
@@ -140,6 +138,6 @@ def is_loss(error: BaseException) -> bool:
     """Return whether an exception tells that another host of this trial is gone."""
     import tensorflow as tf
 
-    return isinstance(
-        error, tf.errors.UnavailableError | tf.errors.AbortedError | tf.errors.DeadlineExceededError
-    ) or (isinstance(error, tf.errors.CancelledError | tf.errors.InternalError) and "ollective" in str(error))
+    return isinstance(error, tf.errors.UnavailableError | tf.errors.AbortedError | tf.errors.DeadlineExceededError) or (
+        isinstance(error, tf.errors.CancelledError | tf.errors.InternalError) and "ollective" in str(error)
+    )

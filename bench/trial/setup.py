@@ -188,7 +188,8 @@ def _build(
     evaluator = Evaluator(model, loss.eval_loss, classes, strategy, spec.eval.published, alive, hosts=hosts)
     average = WeightAverage(training_model, spec.train.ema) if spec.train.ema else None
     return Prepared(
-        spec, strategy, dataset, crops, evaluation, training_model, model, loss, rate, running, evaluator, average, hosts
+        spec, strategy, dataset, crops, evaluation, training_model, model, loss, rate, running, evaluator, average,
+        hosts,
     )  # fmt: skip
 
 

@@ -1,11 +1,15 @@
 """Functions that scheduled workers of the tests call."""
 
+import json
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
 import psutil
+
+from bench.core import HostLost
 
 
 def nothing(payload, emit):
@@ -54,6 +58,65 @@ def holds_gpus(payload, emit):
     time.sleep(1)
     gpus = os.environ["CUDA_VISIBLE_DEVICES"]
     emit({"event": "step", "gpus": gpus, "node": node, "since": since, "until": time.time()})
+
+
+def one_of_several(payload, emit):
+    """On each of several hosts: listen where TF_CONFIG says, reach all, and fail in the way of the payload.
+
+    The host that fails does so in its first attempt; the others then lose it, as a training does.
+    """
+    told, folder = json.loads(os.environ["TF_CONFIG"]), Path(payload["folder"])
+    workers, index = told["cluster"]["worker"], told["task"]["index"]
+    failed = folder / "failed"
+    attempt = 2 if failed.exists() else 1
+    places = [(host, int(port)) for host, _, port in (address.rpartition(":") for address in workers)]
+    with socket.socket() as mine:
+        mine.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # as TF_GRPC_REUSE_PORT makes TensorFlow do
+        mine.bind(("", places[index][1]))
+        mine.listen()
+        for place in places:
+            _reach(place)
+        (folder / f"{attempt}-{index}").write_text(str(os.getpid()))
+        _wait(lambda: all((folder / f"{attempt}-{other}").exists() for other in range(len(workers))))
+    print("printed by host", index)
+    node, gpus = psutil.Process().parents()[1].pid, os.environ.get("CUDA_VISIBLE_DEVICES")
+    (folder / f"seen-{attempt}-{index}").write_text(json.dumps([node, gpus, os.environ["TF_GRPC_REUSE_PORT"]]))
+    if attempt == 1 and index == payload.get("host"):
+        failed.touch()
+        _fail(payload["fault"])
+    if attempt == 1 and "host" in payload:
+        _wait(failed.exists)
+        time.sleep(0.5)
+        raise HostLost("another host of this trial is gone: Connection reset by peer")
+    emit({"event": "step", "workers": workers, "attempt": attempt})
+    _wait(lambda: all((folder / f"seen-{attempt}-{other}").exists() for other in range(len(workers))))
+
+
+def _fail(fault):
+    if fault == "raise":
+        raise OSError("no such image")
+    if fault == "SIGTERM":
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(600)
+    os.kill(os.getppid(), signal.SIGKILL)  # Ray's worker, and with it this process
+    time.sleep(600)
+
+
+def _reach(place):
+    for _ in range(600):
+        try:
+            return socket.create_connection(place, 10).close()
+        except OSError:
+            time.sleep(0.05)
+    raise TimeoutError(place)
+
+
+def _wait(condition):
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise TimeoutError
 
 
 def where():

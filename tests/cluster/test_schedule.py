@@ -1,18 +1,21 @@
 """Ray for real: several nodes with pretended GPUs on one machine, real worker processes, real deaths."""
 
+import json
 import os
+import platform
 import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bench.core import UsageError, describe, made_by
 from bench.execution.supervisor import End, Limits
 from bench.execution.worker_process import function
-from bench.plan import GridRequest, make, why_unplaceable
+from bench.plan import GridRequest, Need, make, why_unplaceable
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -92,10 +95,75 @@ def test_what_is_told_to_end_goes_on_without_counting_as_a_failure(nodes, tmp_pa
     assert events[-1].end == End("returned")
 
 
+def _over_two_hosts(tmp_path, retries=0, **fault):
+    """The events of a job on two nodes with a GPU each, and the folder in which it left what it saw."""
+    from bench.execution import ray_tune
+
+    folder, events = tmp_path / "seen", []
+    folder.mkdir()
+    log, payload = str(tmp_path / "log.txt"), {"folder": str(folder), **fault}
+    job = ray_tune.Job("a", "jobs:one_of_several", payload, log, 1, 1, hosts=2)
+    ray_tune.run([job], shared=tmp_path / "scratch", max_concurrent=None, listener=events.append, retries=retries)
+    return events, folder
+
+
+def _alive(folder):
+    """Whether a process of the job still runs."""
+    return any(psutil.pid_exists(int(path.read_text())) for path in folder.glob("[12]-[01]"))
+
+
+def test_a_job_over_two_hosts_has_a_process_on_each_that_knows_all(nodes, tmp_path):
+    events, folder = _over_two_hosts(tmp_path)
+    assert [event.kind for event in events if event.kind != "message"] == ["started", "ended"]
+    assert events[-1].end == End("returned")
+    (told,) = [data for data in _messages(events, "a") if data["event"] == "step"]  # that of the first host alone
+    assert len({*told["workers"]}) == 2
+    (here, mine, reuse), (there, theirs, _) = (json.loads((folder / f"seen-1-{i}").read_text()) for i in range(2))
+    assert here != there, "a node each"
+    assert {mine, theirs} <= {"0", "1"}
+    assert reuse == "1"
+    assert "printed by host 0" in (tmp_path / "log.txt").read_text()
+    assert "printed by host 1" in (tmp_path / "log-1.txt").read_text()
+    assert not _alive(folder)
+
+
+@pytest.mark.parametrize("host", [0, 1])
+def test_a_host_that_is_lost_ends_the_attempt_on_all_and_the_job_is_tried_again(nodes, tmp_path, host):
+    events, folder = _over_two_hosts(tmp_path, retries=1, host=host, fault="worker")
+    kinds = [event.kind for event in events if event.kind != "message"]
+    assert kinds == ["started", "retried", "started", "ended"]
+    (again,) = [event.end for event in events if event.kind == "retried"]
+    assert again.kind == "lost"
+    assert host == 0 or again.message.startswith("host "), again
+    assert events[-1].end == End("returned")
+    assert [data["attempt"] for data in _messages(events, "a") if data["event"] == "step"] == [2]
+    assert not _alive(folder)
+
+
+def test_a_host_that_fails_by_itself_is_named_and_one_that_is_taken_away_costs_nothing(nodes, tmp_path):
+    events, folder = _over_two_hosts(tmp_path, retries=1, host=1, fault="raise")
+    (end,) = [event.end for event in events if event.end]
+    assert (end.kind, end.message) == ("raised", f"host {platform.node()}: OSError: no such image")
+    assert not _alive(folder)
+    (tmp_path / "b").mkdir()
+    events, _ = _over_two_hosts(tmp_path / "b", retries=0, host=1, fault="SIGTERM")
+    assert [event.end.kind for event in events if event.end] == ["preempted", "returned"]
+
+
+def test_more_hosts_than_there_are_nodes_are_refused(nodes):
+    assert why_unplaceable([Need(1, 1, 2)], nodes) is None
+    assert why_unplaceable([Need(1, 1, 3)], nodes) == (
+        "a trial needs 1 CPU and 1 GPU on each of 3 nodes, but only 2 of 2 nodes can take part; give a cluster "
+        "(--address) with more, or fewer placement.hosts"
+    )
+
+
 def test_what_no_node_can_hold_is_named(nodes):
-    assert why_unplaceable([(1, 2)], nodes) is None
-    assert why_unplaceable([(1, 1), (1, 3)], nodes).startswith("a trial needs 3 GPUs, but no node has more than 2")
-    assert why_unplaceable([(64, 1)], nodes) == "a trial needs 64 CPUs and 1 GPU, but no node has both"
+    assert why_unplaceable([Need(1, 2)], nodes) is None
+    assert why_unplaceable([Need(1, 1), Need(1, 3)], nodes).startswith(
+        "a trial needs 3 GPUs, but no node has more than 2"
+    )
+    assert why_unplaceable([Need(64, 1)], nodes) == "a trial needs 64 CPUs and 1 GPU, but no node has both"
 
 
 def test_every_node_with_so_many_gpus_is_asked_but_for_those_that_other_work_holds(nodes, monkeypatch):

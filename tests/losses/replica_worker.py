@@ -1,11 +1,13 @@
 """Run by test_replicas.py in a process of its own: the update of every loss on one and on two logical CPUs.
 
-Prints one JSON object: case -> relative difference of the update and of the loss value; and, for losses of Keras, the
-norm of the update of two over that of one, and the relative difference of the two.
+If TF_CONFIG names two workers, the two CPUs are theirs. Prints one JSON object: case -> relative difference of the
+update and of the loss value; and, for losses of Keras, the norm of the update of two over that of one, and the relative
+difference of the two.
 """
 
 import gc
 import json
+import os
 import sys
 
 import keras
@@ -16,10 +18,13 @@ import losses
 from losses.core.base import AVERAGES
 
 gc.set_threshold(10_000, 10, 10)  # as a trial has it
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-# One strategy a process with device-local reduction: collectives of a second one would clash.
-TWO = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice())
+if "TF_CONFIG" in os.environ:
+    TWO = tf.distribute.MultiWorkerMirroredStrategy()
+else:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    # One strategy a process with device-local reduction: collectives of a second one would clash.
+    TWO = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice())
 assert TWO.num_replicas_in_sync == 2
 ONE = tf.distribute.get_strategy()
 

@@ -10,6 +10,7 @@ import keras
 import pytest
 
 import losses
+from tests.trial.two_hosts import started
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,6 +28,19 @@ def report() -> dict[str, list[float]]:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.__version__.startswith("3."), reason="`fit` of Keras 3 fails on several hosts")
+def test_two_hosts_give_the_same_update_and_value() -> None:
+    """The two devices are those of two processes, which reduce over a socket."""
+    first, second = started([sys.executable, Path(__file__).with_name("replica_worker.py")])
+    for status, _, error in (first, second):
+        assert status == 0, error[-3000:]
+    report = json.loads(first[1].splitlines()[-1])
+    found = {case: differences for case, differences in report.items() if case.split()[0] in ("fit", "loop")}
+    assert {case.split()[1] for case in found} == {*losses.names()}
+    assert {case: differences for case, differences in found.items() if max(differences) >= 1e-6} == {}
 
 
 @pytest.mark.parametrize("name", losses.names())

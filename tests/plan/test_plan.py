@@ -87,7 +87,7 @@ def test_a_grid_may_say_itself_how_many_gpus_each_trial_has():
     gpus = {cell.label: cell.spec.placement.gpus for cell in plan.grid.cells}
     assert (gpus["1"], gpus["weak 4"], gpus["strong 8"]) == (1, 4, 8)
     assert {cell.spec.placement.cpus for cell in plan.grid.cells} == {32}  # each has its node to itself
-    assert plan.needs == [(32, 1), (32, 2), (32, 4), (32, 8)]
+    assert plan.needs == [(32, 1, 1), (32, 2, 1), (32, 4, 1), (32, 8, 1)]
     with pytest.raises(UsageError, match="sets the number of GPUs per trial"):
         make(GridRequest(grid="scaling", gpus_per_trial=2), NODES, None)
 
@@ -189,7 +189,7 @@ def _of_kind(kind, nodes, gpus=1):
 def test_trials_get_gpus_of_the_kind_that_they_name():
     plan = _of_kind("H100", MIXED)
     assert {cell.spec.placement.accelerator for cell in plan.grid.cells} == {"H100"}
-    assert plan.needs == [(16, 1)], "their share of the nodes with this kind: 64 CPUs for 4 GPUs"
+    assert plan.needs == [(16, 1, 1)], "their share of the nodes with this kind: 64 CPUs for 4 GPUs"
     named_by_the_driver = [Local(8, 1, "NVIDIA H100 80GB HBM3")]
     assert _of_kind("H100", named_by_the_driver).grid.cells[0].spec.placement.accelerator == "NVIDIA H100 80GB HBM3"
     anywhere = make(GridRequest(grid="losses", preset="smoke", gpus_per_trial=1), MIXED, None).grid.cells[0].spec
@@ -223,7 +223,7 @@ def test_errors_are_shown_as_they_are_not_as_markup():
 def test_without_gpus_logical_devices_exercise_such_a_grid():
     plan = make(GridRequest(grid="scaling", preset="smoke", gpus_per_trial=0), LAPTOP, None)
     assert [cell.spec.placement.replicas for cell in plan.grid.cells] == [1, 2, 4, 8, 2, 4, 8]
-    assert plan.needs == [(2, 0)]
+    assert plan.needs == [(2, 0, 1)]
     assert any("no speed-up can be seen" in note for note in plan.notes)
 
 
