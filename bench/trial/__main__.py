@@ -68,6 +68,8 @@ def main(
     check_weights(spec, "--set")
     writable(folder.parent)
     if range_test:
+        if spec.placement.hosts > 1:
+            raise UsageError("--range-test: it has one host; leave placement.hosts out")
         from bench.trial import rate_range  # imports TensorFlow
 
         print(f"{spec.loss.name}: {rate_range.range_test(spec, folder)}, curve {folder / rate_range.CURVE}")

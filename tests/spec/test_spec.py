@@ -198,6 +198,7 @@ BROKEN = {
     "no_jit_with_replicas": {"train": {"jit_compile": True}, "placement": {"gpus": 2}},
     "eager_is_not_compiled": {"train": {"eager": True, "jit_compile": True}},
     "cpu_replicas_without_gpus": {"placement": {"gpus": 1, "cpu_replicas": 2}},
+    "one_cpu_replica_a_host": {"placement": {"hosts": 2, "cpu_replicas": 2}},
     "keras_cv_is_not_frozen": {"model": KERAS_CV, "train": {"freeze": "backbone"}},
     "one_target": {"train": {"until": {"miou": 0.6}}, "eval": {"target_miou": 0.5}},
     "backbone_rate_has_its_optimisers": {"train": {"backbone_rate": 0.1, "optimizer": "lamb"}},
