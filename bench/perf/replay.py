@@ -1,13 +1,14 @@
-"""`python -m bench.perf.replay`: play the published records as runs that decide, in many orders of their seeds.
+"""`python -m bench.perf.replay [RUN...]`: play finished runs as runs that decide, in many orders of their seeds.
 
-Each grid of a release had a fixed number of seeds. A plan whose last look is at that number is played on its scores, in
-every order of the seeds, or in a thousand of them. So the noise is that of real trainings. It prints, in Markdown, what
-the plan would have spent and decided, beside what all seeds together say, and beside what the same plan spends on made
-up scores with the means, the noise and the correlation of the grid.
+Without RUN these are the published records. Each grid had a fixed number of seeds. A plan whose last look is at that
+number is played on its scores, in every order of the seeds, or in a thousand of them. So the noise is that of real
+trainings. It prints, in Markdown, what the plan would have spent and decided, beside what all seeds together say, and
+beside what the same plan spends on made up scores with the means, the noise and the correlation of the grid.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
@@ -19,11 +20,11 @@ import numpy as np
 import typer
 
 import results
-from bench.core import EXIT_OK, command, start
+from bench.core import EXIT_OK, UsageError, command, start
 from reports.format import percent
 from results.statistics import contenders
 from results.statistics.blocks import fit
-from results.statistics.sequential import Plan, rehearse
+from results.statistics.sequential import Plan, check, rehearse
 
 RELEASES = Path(__file__).resolve().parents[2] / "results" / "releases"
 ORDERS = 1000
@@ -70,17 +71,44 @@ def published(folder: Path) -> Iterator[Scores]:
         folder: of the releases.
     """
     for manifest in sorted(folder.glob("*/*/run.json")):
-        run = results.read_run(manifest.parent)
-        found: dict[str, dict[int, float]] = {}
-        for one in run.trials:
-            if (score := results.validation_miou(one.record)) is not None:
-                found.setdefault(one.record.label, {})[one.record.seed] = score
-        most = max(map(len, found.values()), default=0)
-        whole = {label: of for label, of in found.items() if len(of) == most}
-        seeds = sorted(set.intersection(*map(set, whole.values()))) if whole else []
-        if len(whole) > 1 and len(seeds) > 2 and len(seeds) == most:
-            name = f"{manifest.parts[-3]} {manifest.parts[-2]}"
-            yield Scores(name, tuple(whole), np.array([[of[seed] for seed in seeds] for of in whole.values()]))
+        with contextlib.suppress(ValueError):
+            yield scores_of(results.read_run(manifest.parent), f"{manifest.parts[-3]} {manifest.parts[-2]}")
+
+
+def of_run(folder: str) -> Scores:
+    """Return the scores of a run's folder, or of a published release with one run.
+
+    Raises:
+        UsageError: it is none, or not a grid that can be replayed.
+    """
+    try:
+        run = results.read_run(folder)
+        if results.decision_of(run.manifest):
+            raise ValueError(f"{folder}: asked for its seeds itself (--until); give a run with a fixed number of seeds")
+        return scores_of(run, run.folder.name)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def scores_of(run: results.Run, name: str) -> Scores:
+    """Return the scores of a run, of the cells that have as many as any.
+
+    Raises:
+        ValueError: fewer than two of these cells, or fewer than three seeds, or not the same ones; one line.
+    """
+    found: dict[str, dict[int, float]] = {}
+    for one in run.trials:
+        if (score := results.validation_miou(one.record)) is not None:
+            found.setdefault(one.record.label, {})[one.record.seed] = score
+    most = max(map(len, found.values()), default=0)
+    whole = {label: of for label, of in found.items() if len(of) == most}
+    seeds = sorted(set.intersection(*map(set, whole.values()))) if whole else []
+    if len(whole) < 2 or len(seeds) < 3 or len(seeds) < most:
+        raise ValueError(
+            f"{run.folder}: a replay needs two cells or more with a score of the same three seeds or more; finish the "
+            "run with --resume, or give it more seeds"
+        )
+    return Scores(name, tuple(whole), np.array([[of[seed] for seed in seeds] for of in whole.values()]))
 
 
 def orders(seeds: int, most: int = ORDERS) -> np.ndarray:
@@ -139,7 +167,7 @@ def _surely_worse(scores: Scores) -> set[str]:
     return set(contenders(cells).out)
 
 
-def lines(all_scores: Sequence[Scores], margin: float) -> Iterator[str]:
+def lines(all_scores: Sequence[Scores], margin: float, first: int = 2) -> Iterator[str]:
     """Yield the table, line by line."""
     heads = (
         "trials", "simulated", "decided", "surely worse ones left out", "best left out", "same leader",
@@ -149,11 +177,12 @@ def lines(all_scores: Sequence[Scores], margin: float) -> Iterator[str]:
     yield "| :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     shares = []
     for scores in all_scores:
-        one = replay(scores, margin)
+        one = replay(scores, margin, first)
         shares.append([one.trials, one.simulated, one.decided, one.out, one.best_lost, one.winner, one.close])
         size = f"{scores.table.shape[0]}, {scores.table.shape[1]}"
         yield f"| {scores.name} | {size} | {one.orders} | {_row(shares[-1])} |"
-    yield f"| mean | | | {_row(np.nanmean(shares, axis=0).tolist())} |"
+    if len(shares) > 1:
+        yield f"| mean | | | {_row(np.nanmean(shares, axis=0).tolist())} |"
 
 
 def _row(shares: Sequence[float]) -> str:
@@ -162,11 +191,19 @@ def _row(shares: Sequence[float]) -> str:
 
 @command
 def main(
+    runs: Annotated[list[str] | None, typer.Argument(help="Folders of finished runs; default: the releases.")] = None,
     margin: Annotated[float, typer.Option(min=0, help="Points of mIoU that do not matter.")] = 0.5,
+    first: Annotated[int, typer.Option(min=2, help="Seeds of the first look.")] = 2,
     releases: Annotated[Path, typer.Option(help="Folder of the releases.")] = RELEASES,
 ) -> int:
-    """Replay the published records, and print a table in Markdown."""
-    for line in lines([*published(releases)], margin / 100):
+    """Replay finished runs, and print a table in Markdown."""
+    found = [of_run(run) for run in runs] if runs else [*published(releases)]
+    for one in found:
+        try:
+            check(Plan("best", margin / 100, first, one.table.shape[1]), len(one.cells))
+        except ValueError as error:
+            raise UsageError(f"{one.name}: {error}") from None
+    for line in lines(found, margin / 100, first):
         print(line, flush=True)
     return EXIT_OK
 

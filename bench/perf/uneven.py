@@ -61,13 +61,19 @@ WORLDS = (
     World("collapses, 2 %", tail="collapse"),
     World("base 5 seeds, head its first 3, spread .3", seeds=(5, 3), spread=0.3),
     World("base 5 seeds, head 3 others, spread .3", seeds=(5, 3), same=False, spread=0.3),
+    World("2 metrics, spread .3", metrics=2, spread=0.3),
+    World("2 metrics, one cell x3", metrics=2, wild=3),
+    World("2 metrics, one cell x6", metrics=2, wild=6),
+    World("3 metrics, one cell x3", metrics=3, wild=3),
     World("3 metrics, 14 cells, spread .3", cells=14, metrics=3, spread=0.3),
     World("3 metrics, 14 cells, spread .3, other seeds", cells=14, metrics=3, spread=0.3, same=False),
+    World("3 metrics, 14 cells, spread .4, other seeds", cells=14, metrics=3, spread=0.4, same=False),
     World("3 metrics, 14 cells, one cell x3", cells=14, metrics=3, wild=3),
     World("3 metrics, 14 cells, one cell x3, other seeds", cells=14, metrics=3, wild=3, same=False),
     World("base 5 seeds, head its first 3, spread .5, 14 cells", seeds=(5, 3), spread=0.5, cells=14),
     World("5 seeds, spread .5", seeds=(5, 5), spread=0.5),
     World("5 seeds, one cell x3", seeds=(5, 5), wild=3),
+    World("5 seeds, 3 metrics, one cell x3", seeds=(5, 5), metrics=3, wild=3),
     World("40 cells, spread .3", cells=40, spread=0.3),
     World("40 cells, spread .5", cells=40, spread=0.5),
     World("2 seeds, equal", seeds=(2, 2)),
@@ -99,20 +105,21 @@ class Judged:
     df: np.ndarray
 
 
-def judge(base: np.ndarray, head: np.ndarray, same: bool) -> Judged:
+def judge(base: np.ndarray, head: np.ndarray, same: bool, protected: bool = True) -> Judged:
     """Estimate the changes as `results.statistics.changes` does.
 
     Args:
         base, head: shapes (releases, cells, seeds); at least two seeds, more is better.
         same: whether the shorter side ran the first seeds of the other.
+        protected: whether uneven noise is looked for; else all but outliers have the shared variance, as they once had.
     """
     if same:
         shared = min(base.shape[2], head.shape[2])
-        return _judge([head[:, :, :shared] - base[:, :, :shared]])
-    return _judge([base, head])
+        return _judge([head[:, :, :shared] - base[:, :, :shared]], protected)
+    return _judge([base, head], protected)
 
 
-def _judge(sides: list[np.ndarray]) -> Judged:
+def _judge(sides: list[np.ndarray], protected: bool) -> Judged:
     """Judge steps, or the last side less the first."""
     estimate = sides[-1].mean(2) - (sides[0].mean(2) if len(sides) == 2 else np.zeros(1))
     own = [side.var(2, ddof=1) for side in sides]
@@ -121,14 +128,16 @@ def _judge(sides: list[np.ndarray]) -> Judged:
     variance = sum((o * k).sum(1) * f for o, k, f in zip(own, kept, free, strict=True))
     variance = (variance / sum(k.sum(1) * f for k, f in zip(kept, free, strict=True)))[:, None]
     df = np.sum([freedom(side, k) for side, k in zip(sides, kept, strict=True)], axis=0)[:, None]
-    df = np.minimum(df, gate.LENDERS * sum(free))
     alone = ~np.logical_and.reduce(kept)
-    squares = np.sum([o * f for o, f in zip(own, free, strict=True)], axis=0)
-    alone |= noisier(squares, sum(free), ~alone, gate.NOISIER)
     parts = [o / side.shape[2] for o, side in zip(own, sides, strict=True)]
     shared = variance * sum(1 / side.shape[2] for side in sides)
     welch = sum(parts) ** 2 / sum(part**2 / f for part, f in zip(parts, free, strict=True))
-    squared = np.where(alone, sum(parts), np.maximum(shared, sum(parts)))
+    if protected:
+        df = np.minimum(df, gate.LENDERS * sum(free))
+        squares = np.sum([o * f for o, f in zip(own, free, strict=True)], axis=0)
+        alone |= noisier(squares, sum(free), ~alone, gate.NOISIER)
+        shared = np.maximum(shared, sum(parts))
+    squared = np.where(alone, sum(parts), shared)
     return Judged(estimate, np.sqrt(squared), np.where(alone, welch, df))
 
 
@@ -214,20 +223,29 @@ class Shares:
     Attributes:
         alarms: with any false alarm.
         power: in which a loss of 3 in the first cell, which is as noisy as the others at most, is called.
+        covers: in which the 90 % interval of the last cell, which may be noisier, holds the truth.
+        others: the same, mean over the other cells.
     """
 
     alarms: float
     power: float
+    covers: float
+    others: float
 
 
-def shares(world: World, releases: int, margin: float = 0.5, loss: float = 3.0, chunk: int = 4000) -> Shares:
+def shares(
+    world: World, releases: int, margin: float = 0.5, loss: float = 3.0, chunk: int = 4000, protected: bool = True
+) -> Shares:
     """Simulate a world."""
     rng = np.random.default_rng([17, *world.name.encode()])
-    counts = np.zeros(2)
+    counts = np.zeros(4)
     for at in range(0, releases, chunk):
         size = min(chunk, releases - at)
         base, head = draw(world, rng, size)
-        counts[0] += regressed(judge(base, head, world.same), margin, world.metrics).any(1).sum()
+        found = judge(base, head, world.same, protected)
+        counts[0] += regressed(found, margin, world.metrics).any(1).sum()
+        covers = np.abs(found.estimate) <= special.stdtrit(found.df, 0.95) * found.error
+        counts[2:] += covers[:, -1].sum() / world.metrics, covers[:, :-1].mean(1).sum() / world.metrics
         head[:: world.metrics, 0] -= loss
-        counts[1] += regressed(judge(base, head, world.same), margin, world.metrics)[:, 0].sum()
+        counts[1] += regressed(judge(base, head, world.same, protected), margin, world.metrics)[:, 0].sum()
     return Shares(*(counts / releases).tolist())

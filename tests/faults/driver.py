@@ -13,6 +13,8 @@ import psutil
 import results
 from tests.faults.forked import Forked
 
+PATIENCE = 600
+"""Seconds after which a driver counts as stuck. Nothing is said about its speed: a loaded machine takes minutes."""
 HERE = Path(__file__).resolve().parent
 LOSSES = ("cross_entropy", "dice", "focal")
 
@@ -42,7 +44,7 @@ class Driver:
             )  # fmt: skip
 
     def wait_for(self, condition):
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE
         while not (found := condition()):
             assert self.process.poll() is None, self.process.stdout.read()
             assert time.monotonic() < deadline, "timed out"
@@ -51,7 +53,7 @@ class Driver:
 
     def end(self):
         try:
-            return self.process.wait(120), self.process.stdout.read()
+            return self.process.wait(PATIENCE), self.process.stdout.read()
         finally:
             if self.process.poll() is None:
                 os.killpg(self.process.pid, signal.SIGKILL)

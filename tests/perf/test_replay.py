@@ -1,9 +1,14 @@
 """Published records played as runs that decide: by hand on small tables."""
 
+import json
+
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from bench.perf.replay import Scores, lines, made_up, orders, replay
+import results
+from bench.core import UsageError, cli
+from bench.perf.replay import Scores, lines, made_up, main, of_run, orders, replay
 from tests.invented_runs.chosen import made_run
 
 
@@ -45,4 +50,53 @@ def test_grids_of_a_release_are_read_and_cells_that_lack_a_seed_are_left_out(tmp
     (one,) = published(tmp_path)
     assert (one.name, one.cells) == ("1.0.0 losses", ("a", "b"))
     assert one.table == pytest.approx(np.array([[0.7, 0.701, 0.702], [0.6, 0.599, 0.598]]))
-    assert [*lines([one], 0.005)][-1].startswith("| mean | | | ")
+    assert [*lines([one, one], 0.005)][-1].startswith("| mean | | | ")
+
+
+def scores(mean, seeds, noise=0.0001):
+    """A cell of `made_run` with normal noise."""
+    values = mean + noise * np.random.default_rng(round(1e4 * mean)).standard_normal(seeds)
+    return {seed: (float(value), 40.0) for seed, value in enumerate(values)}
+
+
+def test_a_run_of_ten_seeds_is_replayed_in_a_thousand_orders(tmp_path, capsys):
+    """c is 30 points behind a and goes after 2 seeds; a and b, within the margin, end it there: 6 of 30 trials."""
+    made_run(tmp_path / "r", {"a": scores(0.7, 10), "b": scores(0.6995, 10), "c": scores(0.4, 10)})
+    found = of_run(str(tmp_path / "r"))
+    assert (found.name, found.cells, found.table.shape) == ("r", ("a", "b", "c"), (3, 10))
+    *_, row = lines([found], margin=0.02)
+    assert row.startswith("| r | 3, 10 | 1000 | 20 % | ")
+    once = replay(found, margin=0.02)
+    assert (once.decided, once.best_lost, once.close) == (1.0, 0.0, 1.0)
+    later = replay(found, margin=0.02, first=3)
+    assert later.trials == pytest.approx(9 / 30)
+
+
+@pytest.mark.parametrize(
+    ("cells", "options", "why"),
+    [
+        ({"a": scores(0.7, 2), "b": scores(0.6, 2)}, (), "needs two cells or more with a score of the same three"),
+        ({"a": scores(0.7, 3)}, (), "needs two cells or more"),
+        ({"a": scores(0.7, 21), "b": scores(0.6, 21)}, (), "r: seeds 2 to 21; the first look is at 2 to 5"),
+        ({"a": scores(0.7, 4), "b": scores(0.6, 4)}, ("--first", "5"), "r: seeds 5 to 4"),
+        ({}, (), "no such file or folder"),
+    ],
+)
+def test_what_cannot_be_replayed_is_one_line(tmp_path, cells, options, why):
+    if cells:
+        made_run(tmp_path / "r", cells)
+    done = CliRunner().invoke(cli.app(main), [str(tmp_path / "r"), *options])
+    assert done.exit_code == 2
+    said = " ".join(done.output.split())
+    assert why in said
+    assert said.count("error:") <= 1
+
+
+def test_a_run_that_decided_is_no_fixed_grid(tmp_path):
+    folder = made_run(tmp_path / "r", {"a": scores(0.7, 4), "b": scores(0.6, 4)})
+    manifest = results.read_manifest(folder)
+    until = {"question": "best", "margin": 0.01, "seeds": [2, 10], "alpha": 0.05, "budget": None, "hours": None}
+    until |= {"cells": {"a": "a", "b": "b"}, "against": "", "base": {}}
+    (folder / "run.json").write_text(json.dumps({**manifest, "until": until}))
+    with pytest.raises(UsageError, match="asked for its seeds itself"):
+        of_run(str(folder))
