@@ -76,12 +76,17 @@ def typed(module: str, without: Collection[str] = ()) -> str:
     return shlex.join([*by_name.get(Path(sys.argv[0]).name, ["python", "-m", module]), *words])
 
 
-def app(function: Callable[..., None]) -> Typer:
-    """Return a command as an application of Typer."""
+def app(function: Callable[..., None], **settings: Any) -> Typer:
+    """Return a command as an application of Typer.
+
+    Args:
+        function: the command.
+        settings: of its context, such as `ignore_unknown_options`.
+    """
     import typer
 
     made = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=HELP)
-    made.command()(function)
+    made.command(context_settings={**HELP, **settings})(function)
     return made
 
 

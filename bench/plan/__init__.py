@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         make,
         merge_grids,
         place,
+        resolved,
         this_machine,
         why_unplaceable,
     )

@@ -182,7 +182,7 @@ def make(request: GridRequest, nodes: Sequence[Machine], max_concurrent: int | N
     asked = request.gpus_per_trial
     gpus: int = (1 if with_gpu else 0) if asked is None else asked
     precision = request.precision or default_precision(gpus, nodes)
-    grid = _resolved(request, precision)
+    grid = resolved(request, precision)
     notes = [*grid.notes]
     if request.preset is None and grid.preset == DEFAULT_PRESET:
         notes.append(f"Using the preset {DEFAULT_PRESET}, a first look{_full(request, precision)}.")
@@ -201,8 +201,16 @@ def make(request: GridRequest, nodes: Sequence[Machine], max_concurrent: int | N
     return replace(plan, notes=tuple(notes))
 
 
-def _resolved(request: GridRequest, precision: str) -> Grid:
-    """Return the grid that a request means, with `precision` for `auto`."""
+def resolved(request: GridRequest, precision: str = "float32") -> Grid:
+    """Return the grid that a request means, for no machine yet.
+
+    Args:
+        request: what to resolve.
+        precision: what `train.precision: auto` stands for.
+
+    Raises:
+        UsageError: the grid or the options have a fault.
+    """
     return grids.load(
         request.grid or DEFAULT_GRID,
         preset=request.preset,
@@ -218,7 +226,7 @@ def _resolved(request: GridRequest, precision: str) -> Grid:
 def _full(request: GridRequest, precision: str) -> str:
     """Return what the preset for results trains, as the end of a sentence; empty if the settings do not allow it."""
     try:
-        return f"; --preset full, for GPUs, is {_extent(_resolved(replace(request, preset='full'), precision))}"
+        return f"; --preset full, for GPUs, is {_extent(resolved(replace(request, preset='full'), precision))}"
     except UsageError:
         return ""
 
