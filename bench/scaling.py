@@ -1,4 +1,4 @@
-"""`python -m bench.scaling RUN`: how the speed of a training grows with its replicas, and its share of input."""
+"""`python -m bench.scaling RUN`: how a training's speed grows with replicas and hosts, and its share of input."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _table(found: Sequence[Row]) -> Table:
         bounds = None if row.low is None or row.high is None else (row.low, row.high)
         ends = format.DASH if bounds is None else " to ".join(format.number(bound, 2) for bound in bounds)
         share = format.DASH if row.input_share is None else format.percent(row.input_share, 0)
-        counts = (str(row.replicas), str(row.batch), str(row.starts))
+        counts = (row.devices, str(row.batch), str(row.starts))
         rates = (format.number(row.images_per_second, 1), format.number(row.efficiency, 2))
         table.add_row(row.series, *counts, *rates, ends, share)
     return table

@@ -252,17 +252,17 @@ def read_run(folder: StrPath) -> Run:
 
 
 def _by_width(run: Run) -> Run:
-    """Split every cell with several numbers of replicas into one cell per label, named `CELL LABEL`.
+    """Split every cell with several numbers of replicas or hosts into one cell per label, named `CELL LABEL`.
 
     A cell is the same on any number of devices, so that runs on different machines can be compared. But in a run that
     varies the number, as the grid `scaling` does, the speeds of a cell belong to different settings.
     """
-    widths: dict[str, set[int]] = {}
+    widths: dict[str, set[tuple[int, int]]] = {}
     for cell in run.manifest.get("cells", []):
         if "replicas" in cell:  # older manifests lack it
-            widths.setdefault(cell["cell"], set()).add(cell["replicas"])
+            widths.setdefault(cell["cell"], set()).add((cell["replicas"], cell.get("hosts", 1)))
     for stored in run.trials:
-        widths.setdefault(stored.record.cell, set()).add(stored.record.replicas or 1)
+        widths.setdefault(stored.record.cell, set()).add((stored.record.replicas or 1, stored.record.hosts))
     return with_labels(run, {cell for cell, found in widths.items() if len(found) > 1})
 
 

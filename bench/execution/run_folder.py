@@ -180,10 +180,10 @@ class RunFolder:
         return [record for record in self.records() if record.status == "ok"]
 
     def has(self, spec: TrialSpec) -> bool:
-        """Return whether a complete trial, of any name, has this cell and seed and as many replicas."""
+        """Return whether a complete trial, of any name, has this cell and seed, and as many replicas and hosts."""
         if self._had is None:
-            self._had = {(record.cell, record.seed, record.replicas) for record in self.complete()}
-        return (spec.cell, spec.seed, spec.placement.replicas) in self._had
+            self._had = {(record.cell, record.seed, record.replicas, record.hosts) for record in self.complete()}
+        return (spec.cell, spec.seed, spec.placement.replicas, spec.placement.hosts) in self._had
 
     def set_aside(self, names: Iterable[str]) -> None:
         """Move the folders of trials into `replaced/TIME/`, so that the trials are redone."""
@@ -274,6 +274,7 @@ def _cells(plan: Plan) -> list[dict[str, Any]]:
             "axes": dict(cell.axes),
             "seeds": seeds,
             "replicas": cell.spec.placement.replicas,
+            "hosts": cell.spec.placement.hosts,
         }
         for cell in plan.grid.cells
     ]

@@ -327,8 +327,12 @@ def same_kind(kind: str, name: str) -> bool:
 
 def merge_grids(old: Grid, new: Grid) -> Grid:
     """Return a grid with the cells of both, and the larger of the two numbers of seeds."""
-    have = {(cell.spec.cell, cell.spec.placement.replicas) for cell in old.cells}
-    more = [cell for cell in new.cells if (cell.spec.cell, cell.spec.placement.replicas) not in have]
+
+    def known(cell: Cell) -> tuple[str, int, int]:
+        return cell.spec.cell, cell.spec.placement.replicas, cell.spec.placement.hosts
+
+    have = {known(cell) for cell in old.cells}
+    more = [cell for cell in new.cells if known(cell) not in have]
     return replace(old, cells=(*old.cells, *more), seeds=max(old.seeds, new.seeds))
 
 

@@ -35,7 +35,7 @@ def scaling(summary: Summary, alt: str) -> Plot | None:
     for look, rows in enumerate(series.values()):
         parts.append(make("g", *_rates(rows, look, x[0], rate), *_shares(rows, look, x[1], share), class_=tint(look)))
     table: list[list[Field | Text]] = [
-        [row.series, str(row.replicas), field(row.images_per_second, 1), field(row.efficiency, 3)] for row in found
+        [row.series, row.devices, field(row.images_per_second, 1), field(row.efficiency, 3)] for row in found
     ]
     numbers = Table(["series", "replicas", "images/s", "efficiency"], table, frozenset({"series"}), NUMBERS)
     return Plot(drawn(parts, alt), numbers, tuple(Key("", name, look) for look, name in enumerate(series)))

@@ -87,7 +87,7 @@ def scaling(summary: Summary) -> Figure | None:
         look, rows = style(index), [row for row in summary.scaling if row.series == name]
         counts, rates = [row.replicas for row in rows], [row.images_per_second for row in rows]
         rate.plot(counts, rates, label=short(name), lw=2, ms=7, **look)
-        rate.plot(counts, [rates[0] * n for n in counts], color=look["color"], lw=1, ls=":")
+        rate.plot(counts, [rates[0] * n / counts[0] for n in counts], color=look["color"], lw=1, ls=":")
         share.plot(counts, [row.efficiency for row in rows], lw=2, ms=7, **look)
         ends = [(row.efficiency, row.efficiency) if row.low is None else (row.low, row.high) for row in rows]
         share.fill_between(counts, *zip(*ends, strict=True), color=look["color"], alpha=0.15, lw=0)

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 import results
-from bench.core import ATTEMPTS_FILE, CHECKPOINT_FILE, read_checkpoint, read_progress
+from bench.core import ATTEMPTS_FILE, CHECKPOINT_FILE, KERAS_3, read_checkpoint, read_progress
 from bench.watching import look
 from tests.cluster import hosts
 
@@ -219,6 +219,48 @@ def test_a_host_that_is_taken_away_is_no_failure_of_its_trial(tmp_path):
             resumed_after_epoch=record.environment["resumed_after_epoch"], attempts=len(run.attempts(there)),
             said=[line for line in output.splitlines() if "it is retried" in line],
         )  # fmt: skip
+
+
+@pytest.mark.skipif(KERAS_3, reason="refused there")
+def test_a_host_that_trains_together_with_another_is_lost_and_the_trial_goes_on_with_a_third(tmp_path):
+    """One trial on two of three hosts; one of the two, which is not that of the command, loses its power."""
+    with hosts.Bed(tmp_path, "one", "two", "three") as bed:
+        bed.start_ray()
+        run = Run(bed, "--retries", 1, "--set", "placement.hosts=2", epochs=40, losses="dice")
+        (trial,) = run.wait_for(lambda: [path.name for path in (run.folder / "trials").glob("*")])
+        run.wait_for(lambda: run.epochs(trial) >= 3)
+        first = run.attempts(trial)[0][0]
+        training = [name for name, host in bed.hosts.items() if _trains(host)]
+        assert len(training) == 2
+        assert first in training
+        victim = next(name for name in training if name != "one")
+        lost_at = time.time()
+        bed.hosts[victim].kill()
+        run.wait_for(lambda: "it is retried" in run.output)
+        told_after, kept = time.time() - lost_at, run.epochs(trial)
+        run.wait_for(lambda: len(run.attempts(trial)) == 2)
+        began_after = time.time() - lost_at
+        run.wait_for(lambda: run.epochs(trial) > kept)
+        went_on_after = time.time() - lost_at
+        status, output = run.end()
+        assert status == 0, output
+        record = run.record(trial)
+        assert (record.status, [epoch.epoch for epoch in record.history]) == ("ok", [*range(1, 41)])
+        assert {*record.environment["hosts"]} == {*bed.hosts} - {victim}
+        assert record.environment["resumed_after_epoch"] >= kept
+        assert not any(_trains(host) for name, host in bed.hosts.items() if name != victim)
+        _figures(
+            "one of two hosts of a trial killed", the_first=victim == first, epochs_kept=kept,
+            resumed_after_epoch=record.environment["resumed_after_epoch"], told_after_s=round(told_after),
+            second_attempt_began_after_s=round(began_after), went_on_after_s=round(went_on_after),
+            said=[line for line in output.splitlines() if "it is retried" in line],
+        )  # fmt: skip
+
+
+def _trains(host):
+    """Whether the process of a trial runs on a host."""
+    found = host.call("sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")
+    return "bench.execution.worker_process" in found
 
 
 def _alive(bed, pid):

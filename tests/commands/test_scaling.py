@@ -57,6 +57,29 @@ def test_the_interval_is_that_of_a_ratio_of_geometric_means():
     assert found[1].input_share is None
 
 
+def test_hosts_are_a_series_of_their_own_relative_to_one_host():
+    """Two GPUs of each host, so that E(n) over hosts is not that over replicas."""
+
+    def on(hosts, batch, rate):
+        return Start("s", "1", 2 * hosts, batch, rate, None, hosts)
+
+    found = rows([start(1, 16, 100.0), on(1, 32, 180.0), on(2, 64, 300.0), on(4, 128, 540.0), on(2, 32, 250.0)])
+    assert [(row.series, row.devices, round(row.efficiency, 4)) for row in found] == [
+        ("weak", "1", 1.0), ("weak", "2", 0.9), ("weak over hosts", "2", 1.0),
+        ("weak over hosts", "4 on 2 hosts", 0.8333), ("weak over hosts", "8 on 4 hosts", 0.75),
+        ("strong over hosts", "2", 1.0), ("strong over hosts", "4 on 2 hosts", 0.6944),
+    ]  # fmt: skip
+    assert [row.series for row in rows([on(1, 32, 180.0), on(2, 64, 300.0)])] == ["weak over hosts"] * 2
+    with pytest.raises(ValueError, match="one replica"):
+        rows([on(2, 64, 300.0)])
+
+
+def test_the_grid_over_hosts_varies_them_and_the_batch():
+    cells = {cell.label: cell.spec for cell in grid.load("scaling-hosts").cells}
+    widths = {label: (spec.placement.hosts, spec.train.batch_size) for label, spec in cells.items()}
+    assert widths == {"1": (1, 32), "weak 2": (2, 64), "weak 4": (4, 128), "strong 2": (2, 32), "strong 4": (4, 32)}
+
+
 @pytest.mark.parametrize(
     ("measured", "message"),
     [([start(2, 16, 100.0)], "one replica"), ([start(1, 16, 100.0), start(2, 7, 100.0)], "several replicas")],

@@ -24,7 +24,8 @@ def test_the_losses_grid_is_the_seven_for_good():
 def test_every_shipped_grid_resolves_into_different_cells(name, preset):
     cells = grid.load(name, preset=preset).cells
     # What is measured on other devices is another trial, though of the same cell.
-    assert len({(cell.spec.cell, cell.spec.placement.gpus) for cell in cells}) == len(cells)
+    placed = [(cell.spec.placement.gpus, cell.spec.placement.hosts) for cell in cells]
+    assert len({(cell.spec.cell, *devices) for cell, devices in zip(cells, placed, strict=True)}) == len(cells)
     assert len(cells) == 1 if name.startswith("recipes/") else len(cells) >= 2
     assert len({cell.trial(0)[0] for cell in cells}) == len(cells)
 

@@ -49,7 +49,7 @@ def scaling(summary: Summary) -> Table:
         rows.append(
             [
                 row.series,
-                str(row.replicas),
+                row.devices,
                 str(row.batch),
                 Field(number(row.images_per_second, 1), row.images_per_second),
                 Field(f"{number(row.efficiency, 2)}{ends}", row.efficiency),
