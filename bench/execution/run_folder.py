@@ -32,7 +32,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: TextIO | None = None
-        self._had: set[tuple[str, int, int | None]] | None = None
+        self._had: set[tuple[str, int, int | None, int]] | None = None
 
     @classmethod
     def create(

@@ -226,7 +226,7 @@ def test_a_host_that_trains_together_with_another_is_lost_and_the_trial_goes_on_
     """One trial on two of three hosts; one of the two, which is not that of the command, loses its power."""
     with hosts.Bed(tmp_path, "one", "two", "three") as bed:
         bed.start_ray()
-        run = Run(bed, "--retries", 1, "--set", "placement.hosts=2", epochs=40, losses="dice")
+        run = Run(bed, "--retries", 1, "--set", "placement.hosts=2", epochs=12, losses="dice")
         (trial,) = run.wait_for(lambda: [path.name for path in (run.folder / "trials").glob("*")])
         run.wait_for(lambda: run.epochs(trial) >= 3)
         first = run.attempts(trial)[0][0]
@@ -245,7 +245,7 @@ def test_a_host_that_trains_together_with_another_is_lost_and_the_trial_goes_on_
         status, output = run.end()
         assert status == 0, output
         record = run.record(trial)
-        assert (record.status, [epoch.epoch for epoch in record.history]) == ("ok", [*range(1, 41)])
+        assert (record.status, [epoch.epoch for epoch in record.history]) == ("ok", [*range(1, 13)])
         assert {*record.environment["hosts"]} == {*bed.hosts} - {victim}
         assert record.environment["resumed_after_epoch"] >= kept
         assert not any(_trains(host) for name, host in bed.hosts.items() if name != victim)
