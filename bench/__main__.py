@@ -14,8 +14,9 @@ from bench import __version__
 from bench.core import cli, nearest
 
 COMMANDS = (
-    "init", "run", "submit", "status", "trial", "list", "data", "report", "compare", "versus", "bisect", "history",
-    "site", "publish", "predict", "export", "audit", "tfx", "check-loss", "score", "scaling", "budget", "study", "perf",
+    "init", "run", "submit", "status", "upload", "trial", "list", "data", "report", "compare", "versus", "bisect",
+    "history", "site", "publish", "predict", "export", "audit", "tfx", "check-loss", "score", "scaling", "budget",
+    "study", "perf",
 )  # fmt: skip
 """In the order of their use. Each is the module `bench.NAME`, with `_` for `-`."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench import storage
 from bench.core import EXIT_INCOMPLETE, EXIT_INCONCLUSIVE, EXIT_OK, EXIT_REGRESSION, UsageError, cli, command, start
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Format(StrEnum):
 
 @command
 def main(
-    base: Annotated[str, typer.Argument(help="A run's folder, or a published release such as 0.2.0-synthetic.1.")],
+    base: Annotated[str, typer.Argument(help="A run's folder or address, or a published release such as 0.2.0-synthetic.1.")],
     head: Annotated[str, typer.Argument(help="The run to judge: a run's folder or a release.")],
     format: Annotated[Format, typer.Option(help="Output format; github also annotates the job.")] = Format.table,
     margins: Annotated[Path | None, typer.Option(help="YAML file with other margins than the default ones.")] = None,
@@ -57,6 +58,7 @@ def main(
     import results
     from results import release
 
+    there, base, head = Path(head), *(str(storage.brought(Path(side))) for side in (base, head))
     try:
         for side in (base, head):
             release.verify(results.locate(side))
@@ -68,6 +70,8 @@ def main(
     except ValueError as error:
         raise UsageError(str(error)) from None
     bless(comparison, blessing)
+    if blessing is None:
+        storage.written(there, "NOT_BLESSED", "BLESSED")
     show(comparison, format)
     return STATUS[comparison.outcome]
 

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from bench import storage
 from bench.core import EXIT_OK, UsageError, command, start
 
 
 @command
 def main(
-    runs: Annotated[list[Path], typer.Argument(help="A run's folder, or several.")],
+    runs: Annotated[list[Path], typer.Argument(help="A run's folder or address (s3://BUCKET/FOLDER), or several.")],
     base: Annotated[str | None, typer.Option(help="A run or release; the report lists what regressed since.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the report on several runs; default: runs/ and their names.")
@@ -38,8 +39,11 @@ def _of_one(run: Path, base: str | None, out: Path | None) -> Path:
         )
     if results.release_of(run):
         raise UsageError(f"{run}: a published release never changes; its report lies in {run / 'report'}")
-    results.write_tables(run)
-    return reports.write(run, base)
+    here = storage.brought(run)
+    results.write_tables(here)
+    report = reports.write(here, base and str(storage.brought(Path(base))))
+    storage.written(run, "tables", "report")
+    return report
 
 
 def _of_several(runs: list[Path], base: str | None, out: Path | None) -> Path:
@@ -51,7 +55,7 @@ def _of_several(runs: list[Path], base: str | None, out: Path | None) -> Path:
     folder = out or Path("runs") / "+".join(results.locate(run).resolve().name for run in runs)
     if (folder / "run.json").exists() or (folder / "trials").exists() or results.release_of(folder):
         raise UsageError(f"{folder}: holds a run or a release; name another folder with --out")
-    return reports.write_together(runs, folder)
+    return reports.write_together([storage.brought(run) for run in runs], folder)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench import watching
+from bench import storage, watching
 from bench.core import (
     EXIT_INCOMPLETE,
     EXIT_INCONCLUSIVE,
@@ -87,7 +87,8 @@ def main(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "--storage", help="Folder of all runs, on a cluster a path that all nodes share; default: runs."
+            "--out", "--storage",
+            help="Folder of all runs, on a cluster a path that all nodes share or s3://BUCKET/FOLDER; default: runs.",
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The run's name; default: grid, data set and time.")] = None,
@@ -136,14 +137,15 @@ def main(
         {"trial_timeout": trial_timeout, "stall_timeout": stall_timeout, "retries": retries, "on_oom": on_oom}
     )
     request = RunRequest(
-        what=what, address=address, max_concurrent=max_concurrent, out=out, name=name, policy=policy,
+        what=what, address=address, max_concurrent=max_concurrent, out=out and storage.place(out), name=name, policy=policy,
         track=tuple(track or ()), changed=changed.value, until=UntilRequest(until, max_seeds, budget, against),
         dry_run=dry_run,
         command=cli.typed("bench.run", without=("--notify",)),
     )  # fmt: skip
     ended = watching.notifier(notify, _warn) if notify else None
     frontend = session.Frontend(console, _report, _ask if sys.stdin.isatty() else None, ended)
-    return EXIT[session.resume(resume, request, frontend) if resume else session.start(request, frontend)]
+    again = resume and storage.place(resume)
+    return EXIT[session.resume(again, request, frontend) if again else session.start(request, frontend)]
 
 
 def _until(text: str | None) -> list[str]:

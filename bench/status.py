@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @command
 def main(
-    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    run: Annotated[Path, typer.Argument(help="Folder of the run, or s3://BUCKET/FOLDER.")],
     watch: Annotated[bool, typer.Option("--watch", help="Tell it again and again, until the run has ended.")] = False,
     every: Annotated[float, typer.Option(min=0.5, help="With --watch: seconds between two looks.")] = 5.0,
     log: Annotated[str | None, typer.Option(help="Show the end of this trial's log.")] = None,
@@ -30,18 +30,21 @@ def main(
 
     It reads the run's folder and nothing else, on any machine that sees it. Exit status: 0, or 2 if there is no run.
     """
-    from bench import watching
+    from bench import storage, watching
 
     if log is not None and as_json:
         raise UsageError("--log and --json: leave out one of the two")
     console = cli.console()
 
+    def needed(name: str) -> bool:
+        return name.endswith(".json") or (log is not None and f"trials/{log}" in name and name.endswith("log.txt"))
+
     def told() -> tuple[RunStatus, list[str]]:
-        status = watching.look(run)
+        status = watching.look(storage.brought(run, needed))
         if as_json:
             return status, [json.dumps(watching.plain(status), ensure_ascii=False)]
         text = watching.lines(status)
-        return status, text if log is None else [*text, "", *watching.last_lines(run, log, lines)]
+        return status, text if log is None else [*text, "", *watching.last_lines(status.run, log, lines)]
 
     status, text = told()
     if not watch:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from results.scores import class_iou, mean_iou
     from results.store import (
         LOG,
+        RECORD,
         Run,
         Stored,
         artefact,

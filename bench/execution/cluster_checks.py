@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core import UsageError, differences, made_by
 from bench.plan import Plan, why_unplaceable
 from bench.spec import DataSpec
+from bench.storage import Address, Mirror, is_address, mirror_of
 from results import counted
 
 if TYPE_CHECKING:
@@ -61,17 +62,23 @@ def check_nodes(out: Path) -> None:
     """
     from bench.execution import ray_tune
 
+    mirror = mirror_of(out)
+    if mirror:
+        mirror.check_writable()
     out.mkdir(parents=True, exist_ok=True)
     marker = out.resolve() / f".seen-by-all-nodes-{os.getpid()}"
     marker.touch()
+    where = str(mirror.address) if mirror else str(marker)
     try:
-        for node, found in ray_tune.on_every_node("bench.execution.cluster_checks:probe", str(marker)).items():
+        for node, found in ray_tune.on_every_node("bench.execution.cluster_checks:probe", where).items():
             if differ := differences(found["made_by"], here := made_by()):
                 name = differ[0]
                 raise UsageError(
                     f"node {node} has {name} {found['made_by'][name]}, this process {name} {here[name]}: "
                     "install the same on both"
                 )
+            if found["fault"]:
+                raise UsageError(f"node {node}: {found['fault']}")
             if not found["sees"]:
                 raise UsageError(f"node {node} does not see {out}: --storage has to be a path that all nodes share")
     finally:
@@ -101,5 +108,15 @@ def check_data(data: Mapping[DataSpec, str]) -> None:
 
 
 def probe(marker: str) -> dict[str, Any]:
-    """Return the versions of the node on which this runs, and whether it sees a file."""
-    return {"made_by": made_by(), "sees": Path(marker).exists()}
+    """Return the versions of the node on which this runs, and whether it sees a file or can use an object store.
+
+    Args:
+        marker: path of the file, or address in the store.
+    """
+    fault = ""
+    if is_address(marker):
+        try:
+            Mirror(Path(), Address.of(marker)).check_writable()
+        except UsageError as error:
+            fault = str(error)
+    return {"made_by": made_by(), "sees": is_address(marker) or Path(marker).exists(), "fault": fault}

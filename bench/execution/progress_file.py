@@ -9,6 +9,7 @@ from pathlib import Path
 import results
 from bench.core import PROGRESS_FILE
 from bench.execution.standing import Standing
+from bench.storage import Mirror
 
 EVERY = 5.0
 """Shortest time between two files, in seconds: a shared disk is written often enough."""
@@ -22,10 +23,11 @@ class ProgressFile:
     Args:
         folder: of the run, or of its search.
         standing: of the trials.
+        mirror: of the run, if it is in an object store.
     """
 
-    def __init__(self, folder: Path, standing: Standing) -> None:
-        self._folder, self._standing, self._written = folder, standing, float("-inf")
+    def __init__(self, folder: Path, standing: Standing, mirror: Mirror | None = None) -> None:
+        self._folder, self._standing, self._written, self._mirror = folder, standing, float("-inf"), mirror
 
     def write(self) -> None:
         """Replace the file, unless it is younger than `EVERY`."""
@@ -33,9 +35,13 @@ class ProgressFile:
             return
         self._written = time.monotonic()
         with contextlib.suppress(OSError):
-            results.write_bytes(self._folder / PROGRESS_FILE, self._standing.progress().as_bytes())
+            file = results.write_bytes(self._folder / PROGRESS_FILE, self._standing.progress().as_bytes())
+            if self._mirror:
+                self._mirror.soon(file)
 
     def close(self) -> None:
         """Remove the file: the manifest and the records say how the run ended."""
         with contextlib.suppress(OSError):
             (self._folder / PROGRESS_FILE).unlink(missing_ok=True)
+            if self._mirror:
+                self._mirror.forget(PROGRESS_FILE)

@@ -28,9 +28,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.core import CACHE_VARIABLE, COMMIT_VARIABLE, ROOMS, StorageLost, UsageError, describe
-from bench.execution import gpu_memory, scratch, supervisor
+from bench.execution import gpu_memory, scratch, supervisor, uploads
 from bench.execution.supervisor import End, Limits
 from bench.execution.worker_process import function
+from bench.storage import PUBLIC_VARIABLES, Address, Store
 from results import counted, counted_devices
 
 _QUIET = {
@@ -92,6 +93,7 @@ class Job:
         accelerator: kind of its GPUs, as the cluster names it; None for any. On a cluster of this run's own, which is
             one machine, the plan has checked it.
         hosts: number of nodes that run it together, a process on each.
+        address: where the files of a trial of a run in an object store belong; None for its folder, which all see.
     """
 
     name: str
@@ -103,6 +105,7 @@ class Job:
     limits: Limits = field(default_factory=Limits)
     accelerator: str | None = None
     hosts: int = 1
+    address: str | None = None
 
 
 @dataclass(frozen=True)
@@ -290,7 +293,8 @@ def _shipped() -> Iterator[dict[str, Any]]:
     with scratch.temporary("code-") as folder:
         for room in ROOMS:
             shutil.copytree(HOME / room, Path(folder, room), ignore=shutil.ignore_patterns("__pycache__", "releases"))
-        variables = {name: value for name, value in os.environ.items() if name in ("PYTHONPATH", CACHE_VARIABLE)}
+        passed = ("PYTHONPATH", CACHE_VARIABLE, *PUBLIC_VARIABLES)
+        variables = {name: value for name, value in os.environ.items() if name in passed}
         if commit := describe()["git_commit"]:  # because the copy is no git checkout
             variables[COMMIT_VARIABLE] = commit
         yield {"runtime_env": {"working_dir": folder, "env_vars": {**variables, **_VARIABLES}}}
@@ -405,7 +409,7 @@ def _resolve(folder: str, entry: str, *arguments: Any) -> Any:
 def run(
     jobs: Sequence[Job],
     *,
-    shared: Path,
+    shared: Path | Address,
     max_concurrent: int | None,
     listener: Listener,
     retries: int = 0,
@@ -416,8 +420,8 @@ def run(
 
     Args:
         jobs: in the order in which they should start; with `ask`, all that it may name.
-        shared: folder for Tune's own files, on a path that all nodes share; it is made, and removed at the end. An
-            embedded cluster does not use it, so that a full disk does not make Tune fail.
+        shared: folder for Tune's own files, on a path that all nodes share or in an object store; it is made, and
+            removed at the end. An embedded cluster does not use it, so that a full disk does not make Tune fail.
         max_concurrent: jobs at a time; None for as many as fit.
         listener: called in this process with every event.
         retries: further attempts at a job that ended in a way that may not repeat (see `End.may_pass`).
@@ -429,10 +433,7 @@ def run(
         KeyboardInterrupt: Ctrl-C. Running workers end with the cluster.
         StorageLost: Tune has no place for its own files.
     """
-    try:
-        store = shared.resolve() if _own is None else Path(tempfile.mkdtemp(prefix="tune-", dir=_own.parent))
-    except OSError as error:
-        raise StorageLost(f"{_own}: can no longer be written: {error.strerror}") from error
+    store = _tunes_own(shared)
     experiment = f"trials-{os.getpid()}"
     follower = _followed[experiment] = _Follower(jobs, listener, ask, tick)
 
@@ -467,7 +468,7 @@ def run(
         ),
         run_config=tune.RunConfig(
             name=experiment,
-            storage_path=str(store),
+            storage_path=store.for_ray if isinstance(store, Address) else str(store),
             verbose=0,
             callbacks=[_Relay(experiment)],
             stop=_Stranded(experiment),
@@ -480,7 +481,25 @@ def run(
         follower.give_up()
     finally:
         _followed.pop(experiment, None)
-        shutil.rmtree(store, ignore_errors=True)
+        if isinstance(store, Path):
+            shutil.rmtree(store, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                Store(store).remove_all()
+
+
+def _tunes_own(shared: Path | Address) -> Path | Address:
+    """Return the place of Tune's own files.
+
+    Raises:
+        StorageLost: there is no space on this machine.
+    """
+    try:
+        if _own is not None:
+            return Path(tempfile.mkdtemp(prefix="tune-", dir=_own.parent))
+    except OSError as error:
+        raise StorageLost(f"{_own}: can no longer be written: {error.strerror}") from error
+    return shared.resolve() if isinstance(shared, Path) else shared
 
 
 def _work(config: dict[str, Any], jobs: dict[str, dict[str, Any]], folder: str, elsewhere: bool) -> None:
@@ -499,13 +518,16 @@ def _work(config: dict[str, Any], jobs: dict[str, dict[str, Any]], folder: str, 
     def emit(event: dict[str, Any]) -> None:
         tune.report({"message": event})
 
-    what = job["entry"], job["payload"], job["log"], Limits(**job["limits"])
-    if job["hosts"] > 1:
-        end = ray_hosts.run(ray_hosts.Work(*what, job["gpus"], folder), job["hosts"], job["cpus"], emit)
-    else:
-        if job["gpus"]:
-            gpu_memory.await_memory(job["log"])
-        end = supervisor.run(*what, emit, folder)
+
+    def supervise(here: dict[str, Any], heard: Callable[[dict[str, Any]], None]) -> End:
+        what = here["entry"], here["payload"], here["log"], Limits(**here["limits"])
+        if here["hosts"] > 1:
+            return ray_hosts.run(ray_hosts.Work(*what, here["gpus"], folder), here["hosts"], here["cpus"], heard)
+        if here["gpus"]:
+            gpu_memory.await_memory(here["log"])
+        return supervisor.run(*what, heard, folder)
+
+    end = uploads.supervised(job, supervise, emit) if job["address"] else supervise(job, emit)
     tune.report({"end": asdict(end)})
     # Tune sees only these failures of a job, so it retries only these. It does not count the first kind.
     if end.kind == "preempted":

@@ -16,8 +16,10 @@ from pydantic import ValidationError
 
 import results
 from bench.core import StorageLost, UsageError, nearest, own_code
+from bench.execution import uploads
 from bench.plan import Cell, Grid, Plan, Search
 from bench.spec import TrialSpec, parse
+from bench.storage import Mirror, StoreError, is_large, mirror_of, shown
 
 SEARCH = "search"
 """Folder of the trials of a run's search, inside the run's folder."""
@@ -26,11 +28,14 @@ SEARCH = "search"
 class RunFolder:
     """`runs/NAME`: run.json, grid.yaml, environment.json, trials/, tables/ and report/. One writer at a time.
 
-    `code/` is there if the run trains with code of the user's own.
+    `code/` is there if the run trains with code of the user's own. The folder of a run in an object store is a local
+    one, `mirror` says which; whatever is written here is uploaded at once.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.mirror: Mirror | None = mirror_of(path)
+        self._gone = False
         self._lock: TextIO | None = None
         self._had: set[tuple[str, int, int | None, int]] | None = None
 
@@ -63,7 +68,7 @@ class RunFolder:
             path.mkdir(parents=True)
             (path / "trials").mkdir()
         except OSError as error:
-            raise UsageError(f"--out {out}: cannot write there: {error.strerror}") from None
+            raise UsageError(f"--out {shown(out)}: cannot write there: {error.strerror}") from None
         run = cls(path)
         run._acquire()
         run._keep_code(plan)
@@ -79,12 +84,38 @@ class RunFolder:
         Raises:
             UsageError: there is no run, or another process is writing it.
         """
+        run = cls(path)
+        if run.mirror:
+            return run._brought(run.mirror)
         if not (path / "run.json").is_file():
             known = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
             raise UsageError(f"--resume {path}: no run there{nearest(path.name, known)}")
-        run = cls(path)
         run._acquire()
         return run
+
+    def _brought(self, mirror: Mirror) -> RunFolder:
+        """Lock the local folder of a run in a store, upload what is complete here only, and bring the rest.
+
+        Raises:
+            UsageError: there is no run, or the store is not usable.
+        """
+        mirror.check_writable()
+        try:
+            there = set(mirror.store.listed())
+            if "run.json" not in there:
+                known = [name.partition("/")[0] for name in mirror_of(self.path.parent).store.listed()]  # type: ignore[union-attr]
+                raise UsageError(f"--resume {mirror.address}: no run there{nearest(self.path.name, known)}")
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._acquire()
+            for trial in uploads.unsent(mirror, there):
+                if uploads.is_last(trial):
+                    uploads.send(trial)
+                else:
+                    (trial.folder / results.RECORD).unlink()
+            mirror.fetch("", lambda name: not is_large(name))
+        except OSError as error:
+            raise UsageError(f"--resume {mirror.address}: {error.strerror or error}") from None
+        return self
 
     def _acquire(self) -> None:
         """Lock the run until this process ends.
@@ -95,25 +126,71 @@ class RunFolder:
         try:
             self._lock = open(self.path / ".lock", "a+")  # noqa: SIM115  (held until the process ends)
         except OSError as error:
-            raise UsageError(f"run {self.path}: cannot be written: {error.strerror}") from None
+            raise UsageError(f"run {self.place}: cannot be written: {error.strerror}") from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(
-                f"run {self.path} is being written by another process; wait for it or choose another --name"
+                f"run {self.place} is being written by another process; wait for it or choose another --name"
             ) from None
         except OSError:
             pass  # a shared file system without locks, where another writer cannot be detected
 
+    @property
+    def place(self) -> str:
+        """Where the run is, as commands take it: its path, or its address in an object store."""
+        return shown(self.path)
+
     def _write(self, name: str, text: str) -> None:
         try:
-            results.write_bytes(self.path / name, text.encode())
+            self.keep(results.write_bytes(self.path / name, text.encode()))
         except OSError as error:
             raise self.lost(error) from error
 
+    def keep(self, *files: Path) -> None:
+        """Upload files of the run that were written, if it is in an object store.
+
+        Raises:
+            StoreError: the store does not take one.
+        """
+        if self.mirror and not self._gone:
+            self.mirror.push(*files)
+
+    def keep_all(self) -> None:
+        """Upload everything but the trials: tables, report, code. Nothing is tried once the store was lost.
+
+        Raises:
+            StorageLost: the store does not take it.
+        """
+        if self.mirror and not self._gone:
+            try:
+                self.mirror.settle()
+                self.mirror.push_all(last=("run.json",), skip=("trials",))
+            except OSError as error:
+                raise self.lost(error) from error
+
+    def bring(self, name: str) -> None:
+        """Bring what a trial wrote on another machine, except for its weights, if the run is in an object store.
+
+        Raises:
+            StorageLost: the store does not give it.
+        """
+        if self.mirror and not self._gone:
+            try:
+                self.mirror.fetch(f"trials/{name}", lambda one: not is_large(one))
+            except OSError as error:
+                raise self.lost(error) from error
+
     def lost(self, error: OSError) -> StorageLost:
         """Return the error that ends a run whose folder can no longer be written."""
+        if isinstance(error, StoreError):
+            return self.unsent(f"{error.strerror}; {uploads.kept(self.path)}")
         return StorageLost(f"{self.path}: can no longer be written: {error.strerror}")
+
+    def unsent(self, message: str) -> StorageLost:
+        """Return the error that ends a run whose object store takes no more. Nothing is uploaded after it."""
+        self._gone = True
+        return StorageLost(message)
 
     def manifest(self) -> dict[str, Any]:
         """Return the content of run.json.
@@ -190,8 +267,19 @@ class RunFolder:
         folder = self.path / "replaced" / datetime.now().strftime("%Y%m%d-%H%M%S")
         folder.mkdir(parents=True, exist_ok=True)
         for name in names:
+            if self.mirror:
+                self.mirror.fetch(f"trials/{name}")
             self.trial(name).rename(folder / name)
+            if self.mirror:
+                self._set_aside(self.mirror, name, folder / name)
         self._had = None
+
+    def _set_aside(self, mirror: Mirror, name: str, folder: Path) -> None:
+        """Write a trial that was moved here to its new place in the store, and remove it from the old one."""
+        mirror.push_all(mirror.name(folder))
+        there = mirror.store.listed(f"trials/{name}")
+        for one in sorted(there, key=lambda one: not one.endswith(f"/{results.RECORD}")):
+            mirror.store.remove(one)
 
     def moves(self) -> dict[str, str]:
         """Return the present folder of each data folder that was moved, by the planned one."""
@@ -232,6 +320,8 @@ class RunFolder:
             for name, digest in cell.spec.own_code.items():
                 try:
                     own_code.keep(name, digest, self.path / "code")
+                    if self.mirror:
+                        self.mirror.push_all("code")
                 except OSError as error:
                     raise self.lost(error) from error
 
@@ -302,7 +392,7 @@ def resume_command(path: Path, address: str | None = None, *more: str) -> str:
         more: further arguments.
     """
     where = ["--address", address] if address else []
-    return shlex.join(["python", "-m", "bench.run", "--resume", str(path), *where, *more])
+    return shlex.join(["python", "-m", "bench.run", "--resume", shown(path), *where, *more])
 
 
 def writable(out: Path, name: str | None = None, address: str | None = None) -> None:
@@ -313,9 +403,13 @@ def writable(out: Path, name: str | None = None, address: str | None = None) -> 
     """
     if name is not None and (Path(name).name != name or name.startswith(".")):
         raise UsageError(f"--name {name!r}: expected a folder name without slashes")
-    if name is not None and (out / name).exists():
+    mirror = mirror_of(out)
+    if mirror:
+        mirror.check_writable()
+    there = mirror is not None and name is not None and bool(mirror.store.listed(name))
+    if name is not None and (there or (out / name).exists()):
         finish = resume_command(out / name, address)
-        raise UsageError(f"run {out / name} exists; choose another --name, or finish it with: {finish}")
+        raise UsageError(f"run {shown(out / name)} exists; choose another --name, or finish it with: {finish}")
     existing = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
     try:
         with tempfile.TemporaryFile(dir=existing) as file:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ from rich.console import Console
 
 import results
 from bench.core import ATTEMPTS_FILE, CHECKPOINT_FILE, SPEC_FILE, StorageLost, describe, own_code, read_checkpoint
-from bench.execution import ray_tune
+from bench.execution import ray_tune, uploads
 from bench.execution.failure_policy import FailurePolicy, Trial, shrunk
 from bench.execution.interim_report import InterimReports
 from bench.execution.progress import ProgressView
@@ -108,14 +107,14 @@ class TrialRunner:
         lasted = [(record.cell, record.clocks.total_s) for record in self._run.complete() if record.clocks.total_s]
         planned = {name: (spec.cell, spec.train.epochs) for name, _, spec in trials}
         self._standing = Standing(planned, lasted)
-        self._file = ProgressFile(self._run.path, self._standing)
+        self._file = ProgressFile(self._run.path, self._standing, self._run.mirror)
         with ProgressView(self._standing, self._console, finished) as self._view:
             self._tracking, patience = self._tracked(trials), None
             self._interim = self._reports(trials)
             try:
                 ray_tune.run(
                     jobs,
-                    shared=self._run.path / ".tune",
+                    shared=self._run.mirror.address / ".tune" if self._run.mirror else self._run.path / ".tune",
                     max_concurrent=self._plan.concurrent,
                     listener=self._hear,
                     retries=self._policy.retries,
@@ -165,7 +164,9 @@ class TrialRunner:
         """Write the specification of a trial into its folder."""
         try:
             text = self._trials[name][1].model_dump_json(indent=2)
-            results.write_bytes(self._run.trial(name).resolve() / SPEC_FILE, text.encode())
+            file = results.write_bytes(self._run.trial(name).resolve() / SPEC_FILE, text.encode())
+            if self._run.mirror:
+                self._run.mirror.soon(file)
         except OSError as error:
             raise self._run.lost(error) from error
 
@@ -188,6 +189,7 @@ class TrialRunner:
             self._policy.limits,
             spec.placement.accelerator,
             spec.placement.hosts,
+            str(self._run.mirror.address / f"trials/{name}") if self._run.mirror else None,
         )
 
     def _hear(self, event: ray_tune.Event) -> None:
@@ -219,22 +221,23 @@ class TrialRunner:
         Log and attempts stay only with a checkpoint. This happens when the trial begins, and not before: if it never
         begins, the record of its earlier failure stays. A complete trial is never scheduled again.
         """
-        folder = self._run.trial(name)
-        kept = (
-            SPEC_FILE,
-            *((CHECKPOINT_FILE, results.LOG, ATTEMPTS_FILE) if (folder / CHECKPOINT_FILE).exists() else ()),
-        )
+        folder, mirror = self._run.trial(name), self._run.mirror
         try:
-            for path in folder.iterdir():
-                if path.is_dir():
-                    shutil.rmtree(path)
-                elif path.name not in kept:
-                    path.unlink()
+            there = mirror.store.listed(f"trials/{name}") if mirror else {}
+            left = f"trials/{name}/{CHECKPOINT_FILE}" in there or (folder / CHECKPOINT_FILE).exists()
+            kept = (SPEC_FILE, *((CHECKPOINT_FILE, results.LOG, ATTEMPTS_FILE) if left else ()))
+            for one in sorted(there, key=lambda one: not one.endswith(f"/{results.RECORD}")):
+                if mirror and one not in {f"trials/{name}/{file}" for file in kept}:
+                    mirror.store.remove(one)
+            uploads.keep_only(folder, kept)
         except OSError as error:
             raise self._run.lost(error) from error
 
     def _finish_job(self, name: str, end: End) -> None:
         """Write the record of a job that left none, and report how the job ended."""
+        if end.kind == "unsent":
+            raise self._run.unsent(f"trial {name}: {end.message}")
+        self._run.bring(name)
         if self._run.status(name) is None:
             lines = [line.strip() for line in end.message.splitlines() if line.strip()]
             message = lines[-1][:500] if lines else "the trial returned without a record"
@@ -262,7 +265,7 @@ class TrialRunner:
         if status == "interrupted" and self._run.status(name) is not None:
             return  # the trial has written its own record meanwhile
         try:
-            results.write(self._run.trial(name), record)
+            self._run.keep(results.write(self._run.trial(name), record))
         except OSError as error:
             raise self._run.lost(error) from error
 

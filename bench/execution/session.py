@@ -184,11 +184,23 @@ def execute(
     try:
         folder.begin()
         if decision is not None:
-            return _decide(plan, folder, policy, frontend, track, address, decision)
-        return _run(plan, folder, policy, frontend, track, address)
+            outcome = _decide(plan, folder, policy, frontend, track, address, decision)
+        else:
+            outcome = _run(plan, folder, policy, frontend, track, address)
+        return _uploaded(folder, outcome, frontend)
     finally:
         if frontend.ended:
             frontend.ended(folder.path)
+
+
+def _uploaded(folder: RunFolder, outcome: Outcome, frontend: Frontend) -> Outcome:
+    """Upload tables and report of a run in an object store, and return how the session ended."""
+    try:
+        folder.keep_all()
+    except StorageLost as lost:
+        frontend.console.print(f"Not uploaded: {lost}", style="red", soft_wrap=True)
+        return outcome if outcome is Outcome.INTERRUPTED else Outcome.INCOMPLETE
+    return outcome
 
 
 def _run(
@@ -216,7 +228,7 @@ def _run(
                 return Outcome.INCOMPLETE
             plan, facts = _settled(plan, folder, tuned, console), tuned.facts
         missing = _missing(folder, plan)
-        console.print(f"Run {folder.path}: {results.counted(len(missing), 'trial')} to do.", soft_wrap=True)
+        console.print(f"Run {folder.place}: {results.counted(len(missing), 'trial')} to do.", soft_wrap=True)
         if missing:
             train(folder, missing, len(plan.trials) - len(missing))
     except StorageLost as lost:
@@ -240,7 +252,7 @@ def _decide(
 
     console, again = frontend.console, resume_command(folder.path, address)
     asked = campaign.Campaign(decision, plan, folder)
-    console.print(f"Run {folder.path}: {campaign.describe(decision)}.", soft_wrap=True)
+    console.print(f"Run {folder.place}: {campaign.describe(decision)}.", soft_wrap=True)
     try:
         if asked.look().ended is None:
             to_do = [trial for trial in asked.trials if folder.status(trial[0]) != "ok"]
@@ -277,15 +289,15 @@ def _kept(folder: RunFolder, request: RunRequest, policy: FailurePolicy) -> resu
     try:
         kept = results.decision_of(folder.manifest())
     except ValueError as error:
-        raise UsageError(f"--resume {folder.path}: {error}") from None
+        raise UsageError(f"--resume {folder.place}: {error}") from None
     asked, what = request.until, request.what
     if kept is None:
         if asked != UntilRequest():
-            raise UsageError(f"--resume {folder.path}: it has a fixed number of seeds; --until needs a new run")
+            raise UsageError(f"--resume {folder.place}: it has a fixed number of seeds; --until needs a new run")
         return None
     if what.grid is not None or what.seeds is not None:
         raise UsageError(
-            f"--resume {folder.path}: the cells and seeds of a run that decides were fixed before its first trial; "
+            f"--resume {folder.place}: the cells and seeds of a run that decides were fixed before its first trial; "
             "start a new run"
         )
     grid = folder.grid()
@@ -409,7 +421,7 @@ def _set_aside(redo: resumption.Redo, console: Console) -> None:
     """Move the trials to redo out of their folders."""
     for folder, trials in redo.items():
         folder.set_aside(trials)
-        left = f"what they left is in {folder.path / 'replaced'}"
+        left = f"what they left is in {folder.place}/replaced"
         console.print(f"{results.counted(len(trials), 'trial')} to run again; {left}.", style="dim")
 
 

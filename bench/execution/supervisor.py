@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 DUMP_SECONDS = 10.0
 """Time for a process that is being ended to write its stacks into the log."""
-Kind = Literal["returned", "raised", "died", "timeout", "stalled", "lost", "preempted"]
+Kind = Literal["returned", "raised", "died", "timeout", "stalled", "lost", "preempted", "unsent"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class End:
     Attributes:
         kind: "returned"; "raised" an exception; "died" by a signal or with an exit status; "timeout" or "stalled",
             ended by a limit; "lost" with its node or worker, or with another host of the same job; "preempted", told by
-            SIGTERM that its node is taken away.
+            SIGTERM that its node is taken away; "unsent", if the object store of the run did not take its files.
         message: the reason in one line; empty if it returned.
         signal: name of the signal that ended the process, such as SIGKILL.
     """

@@ -10,6 +10,7 @@ from typing import Any
 import results
 from bench.core import Underway
 from bench.execution import resume_command
+from bench.storage import shown
 from bench.watching.reading import RunStatus
 
 MOST_FAILED, MOST_BEST = 5, 5
@@ -35,7 +36,7 @@ def plain(status: RunStatus) -> dict[str, Any]:
 
 def _head(status: RunStatus) -> Iterator[str]:
     """Yield what the run does, and its counts."""
-    yield f"Run {status.run}: {_state(status)}"
+    yield f"Run {shown(status.run)}: {_state(status)}"
     counts = [
         f"{status.done} done", f"{len(status.running)} running", f"{status.left} {_left_are(status)}",
         f"{len(status.failed)} failed",

@@ -1,0 +1,13 @@
+"""Object stores: addresses such as s3://bucket/runs, and local folders whose files go there and come from there."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.storage.address import Address, is_address
+    from bench.storage.copies import brought, place, shown, written
+    from bench.storage.mirror import INDEX, UNSENT, Mirror, is_large, mirror_of, spooled
+    from bench.storage.store import PUBLIC_VARIABLES, STORE_SECONDS, Store, StoreError
+else:
+    from bench.core.lazy import face
+
+    __getattr__, __dir__, __all__ = face(__name__, __file__)
