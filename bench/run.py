@@ -87,7 +87,8 @@ def main(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "--storage",
+            "--out",
+            "--storage",
             help="Folder of all runs, on a cluster a path that all nodes share or s3://BUCKET/FOLDER; default: runs.",
         ),
     ] = None,
@@ -137,7 +138,8 @@ def main(
         {"trial_timeout": trial_timeout, "stall_timeout": stall_timeout, "retries": retries, "on_oom": on_oom}
     )
     request = RunRequest(
-        what=what, address=address, max_concurrent=max_concurrent, out=out and storage.place(out), name=name, policy=policy,
+        what=what, address=address, max_concurrent=max_concurrent,
+        out=out and storage.place(out), name=name, policy=policy,
         track=tuple(track or ()), changed=changed.value, until=UntilRequest(until, max_seeds, budget, against),
         dry_run=dry_run,
         command=cli.typed("bench.run", without=("--notify",)),

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.execution import cluster_checks, ray_tune, runner, session
+    from bench.execution import cluster_checks, ray_tune, runner, session, uploads
     from bench.execution.failure_policy import FailurePolicy, Trial, is_done
     from bench.execution.request import RunRequest, UntilRequest
     from bench.execution.run_folder import SEARCH, RunFolder, resume_command, writable

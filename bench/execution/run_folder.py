@@ -19,7 +19,7 @@ from bench.core import StorageLost, UsageError, nearest, own_code
 from bench.execution import uploads
 from bench.plan import Cell, Grid, Plan, Search
 from bench.spec import TrialSpec, parse
-from bench.storage import Mirror, StoreError, is_large, mirror_of, shown
+from bench.storage import Mirror, Store, StoreError, is_large, mirror_of, shown
 
 SEARCH = "search"
 """Folder of the trials of a run's search, inside the run's folder."""
@@ -103,7 +103,7 @@ class RunFolder:
         try:
             there = set(mirror.store.listed())
             if "run.json" not in there:
-                known = [name.partition("/")[0] for name in mirror_of(self.path.parent).store.listed()]  # type: ignore[union-attr]
+                known = Store(mirror.address.parent).folders()
                 raise UsageError(f"--resume {mirror.address}: no run there{nearest(self.path.name, known)}")
             self.path.mkdir(parents=True, exist_ok=True)
             self._acquire()

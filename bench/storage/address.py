@@ -60,6 +60,11 @@ class Address:
         """Return the address of something below this one."""
         return replace(self, path="/".join(part for part in (self.path, below) if part))
 
+    @property
+    def parent(self) -> Address:
+        """The folder in which it lies."""
+        return replace(self, path=self.path.rpartition("/")[0])
+
     def __str__(self) -> str:
         settings = f"?{urlencode(self.settings)}" if self.settings else ""
         return f"{self.scheme}://{self.bucket}{'/' if self.path else ''}{self.path}{settings}"

@@ -1,4 +1,4 @@
-"""Local copies of what lies in an object store, for reading: runs, and data sets, which are brought once per machine."""
+"""Local copies of runs in object stores, for reading, and what is written into them."""
 
 from __future__ import annotations
 
@@ -30,10 +30,7 @@ def brought(run: Path, wanted: Callable[[str], bool] = SMALL) -> Path:
     try:
         there = mirror.fetch("", wanted)
         if not there:
-            parent = address.path.rpartition("/")[0]
-            beside = Store(Address(address.scheme, address.bucket, parent, address.settings))
-            known = sorted({name.partition("/")[0] for name in beside.listed()})
-            raise UsageError(f"{address}: no run there{nearest(mirror.folder.name, known)}")
+            raise UsageError(f"{address}: no run there{nearest(mirror.folder.name, Store(address.parent).folders())}")
         mirror.drop_others(there)
     except StoreError as error:
         raise UsageError(str(error)) from None

@@ -21,7 +21,7 @@ from bench.storage.address import Address
 from bench.storage.store import Found, Store, StoreError
 
 MARK, INDEX, UNSENT = ".store", ".index.json", ".unsent"
-"""Names of the file that names the bucket, of the index, and of the one that says that a trial could not be uploaded."""
+"""Names of the file that names the bucket, of an index, and of the one that says that a trial was not uploaded."""
 
 
 def spooled(address: Address, room: str = "spool") -> Path:

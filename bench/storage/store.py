@@ -2,8 +2,8 @@
 
 The file systems are those of pyarrow, which Ray uses for its own storage. What the code relies on, seen with 25.0:
 
-- `FileSystem.from_uri` gives a server 3 s to answer and then tries 30 times; its constructors take limits, but S3's
-  does not read AWS_ENDPOINT_URL.
+- `FileSystem.from_uri` gives a server 3 s to answer a reader and tries 31 times. The constructors take limits, but
+  that of S3 does not read AWS_ENDPOINT_URL. No limit holds for writing.
 - A stream that is left by an exception is closed, which publishes the part that was written.
 - Deleting an object puts an empty one in place of its folder. A listing shows it as a folder.
 """
@@ -14,6 +14,7 @@ import errno
 import functools
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ TOTAL_SECONDS = 300.0
 FIRST_WAIT = 1.0
 """Seconds before the second attempt; they double with each."""
 REQUEST_SECONDS, CONNECT_SECONDS = 60.0, 10.0
+SLOWEST = 1 << 20
+"""Bytes per second below which an upload is given up and tried again."""
 WHOLE = 4 << 20
 """Bytes up to which an object is written by one request."""
 _PIECE = 8 << 20
@@ -119,6 +122,15 @@ class Store:
             if one.is_file and not one.path.endswith("/")
         }
 
+    def folders(self) -> list[str]:
+        """Return the names of the folders at the address itself, sorted."""
+        from pyarrow.fs import FileSelector
+
+        found = self._tried(
+            "listed", lambda: self._files.get_file_info(FileSelector(self.address.key, allow_not_found=True))
+        )
+        return sorted(one.base_name for one in found if not one.is_file)
+
     def read(self, name: str) -> bytes | None:
         """Return the bytes of a small object; None if there is none."""
 
@@ -185,7 +197,7 @@ class Store:
                 self._files.delete_file(key)
                 raise OSError("it changed while it was uploaded")
 
-        self._tried("written", putting)
+        self._tried("written", lambda: _in_time(putting, REQUEST_SECONDS + file.stat().st_size / SLOWEST))
 
     def put_bytes(self, data: bytes, name: str) -> None:
         """Write bytes as an object, by one request."""
@@ -194,7 +206,7 @@ class Store:
             with self._files.open_output_stream((self.address / name).key) as sink:
                 sink.write(data)
 
-        self._tried("written", putting)
+        self._tried("written", lambda: _in_time(putting, REQUEST_SECONDS + len(data) / SLOWEST))
 
     def remove(self, name: str) -> None:
         """Remove an object; it may be missing."""
@@ -230,6 +242,29 @@ class Store:
                     raise StoreError(f"{self.address}: cannot be {what}: {meaning}") from None
             time.sleep(wait)
         raise AssertionError
+
+
+def _in_time(do: Callable[[], None], seconds: float) -> None:
+    """Do something in a thread. pyarrow's limit holds for reading only: a write that is not answered waits for ever.
+
+    Raises:
+        OSError: it takes longer; the thread is left alone.
+    """
+    raised: list[BaseException] = []
+
+    def doing() -> None:
+        try:
+            do()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=doing, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise OSError(f"no answer for {seconds:g} s")
+    if raised:
+        raise raised[0]
 
 
 def _waits() -> Iterator[float | None]:

@@ -1,6 +1,8 @@
 """The real command with trials that train nothing, whose run is in an object store."""
 
 import json
+import shutil
+from pathlib import Path
 
 import results
 from bench import compare, report, status
@@ -8,13 +10,48 @@ from bench.storage import Address, Store
 from tests.commands.here import call
 from tests.faults.driver import Driver, grid
 
+SECRETS = (b"AKIAINTHETEST", b"the-secret-of-the-test", b"the-token-of-the-test")
 
-def test_a_run_in_a_bucket_is_resumed_reported_and_compared_from_there(store, tmp_path, monkeypatch, capsys):
+
+def _told(folder):
+    """All bytes that were written into a folder."""
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_run_in_a_bucket_is_watched_resumed_reported_and_compared_from_there(store, tmp_path, monkeypatch, capsys):
     runs = f"s3://{store.bucket}/some/runs"
-    driver = Driver(tmp_path, *grid("--out", runs), faults={"dice": "raise"})
+    driver = Driver(tmp_path, *grid("--out", runs, losses=("dice", "focal")), faults={"dice": "raise"})
     code, output = driver.end()
-    print(output)
-    print(store.requests)
-    there = Store(Address.of(runs)).listed()
-    print(sorted(there))
     assert code == 4, output
+    assert f"Run {runs}/r: 2 trials to do." in output
+    assert f"python -m bench.run --resume {runs}/r" in output
+    puts = [request.rpartition("/r/")[2] for request in store.requests if request.startswith("PUT")]
+    trial = "trials/focal-0bbc40-s0"
+    assert puts.index(f"{trial}/log.txt") < puts.index(f"{trial}/record.json"), "the record comes last"
+
+    def called(command, *arguments):
+        return call(command.main, *arguments, cwd=tmp_path, patch=monkeypatch, capsys=capsys)
+
+    code, told, _ = called(status, f"{runs}/r", "--log", "focal")
+    assert (code, f"Run {runs}/r: incomplete" in told) == (0, True), told
+    assert "1 done" in told
+    code, _, told = called(status, f"{runs}/x")
+    assert (code, told) == (2, f"error: {runs}/x: no run there; known: r\n")
+
+    shutil.rmtree(tmp_path / "cache")  # from here on it is another machine
+    code, output = Driver(tmp_path, "--resume", f"{runs}/r", faults={}).end()
+    assert code == 0, output
+    assert "1 of 2 trials are complete and kept" in output
+    there = Store(Address.of(f"{runs}/r"))
+    assert json.loads(there.read("run.json"))["status"] == "complete"
+    assert "progress.json" not in there.listed()
+    there.remove("report/report.html")
+    code, told, _ = called(report, f"{runs}/r")
+    assert code == 0
+    assert b"focal" in there.read("report/report.html")
+    assert results.read(Path(told.splitlines()[0]).parents[1] / trial).status == "ok"
+    code, told, error = called(compare, f"{runs}/r", f"{runs}/r", "--format", "md")
+    assert code == 0, told + error
+    assert there.read("BLESSED").startswith(b"head r against base r")
+    there.get("run.json", tmp_path / "run.json")
+    assert not [secret for secret in SECRETS if secret in _told(tmp_path) + output.encode()]
