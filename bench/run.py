@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from enum import StrEnum
@@ -93,6 +94,9 @@ def main(
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The run's name; default: grid, data set and time.")] = None,
+    data_cache_limit: Annotated[
+        float | None, typer.Option(min=0, help="GB that copies of data sets in object stores may take on a machine.")
+    ] = None,
     trial_timeout: options.TrialTimeout = None,
     stall_timeout: Annotated[
         float | None, typer.Option(min=1, help="Seconds without a step after which a trial is ended; default: 1800.")
@@ -129,6 +133,8 @@ def main(
     """
     signals.install()
     check_rooms()
+    if data_cache_limit is not None:
+        os.environ[storage.LIMIT_VARIABLE] = f"{data_cache_limit:g}"  # for the processes of this run, on every machine
     eager, repeatable = ["train.eager=true"] * debug, ["train.deterministic=true"] * deterministic
     what = GridRequest(
         grid=grid, dataset=dataset, data_root=data_root, seeds=seeds, only=tuple(only or ()), preset=preset,

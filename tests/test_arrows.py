@@ -17,9 +17,9 @@ PACKAGES = ("bench", "losses", "models", "results", "reports")
 MAY = {
     "core": set(),
     "spec": {"core", "losses", "models"},
-    "data": {"core", "spec", "losses", "results"},
+    "data": {"core", "spec", "losses", "results", "storage"},
     "storage": {"core", "results"},
-    "plan": {"core", "spec", "data", "losses", "models", "results"},
+    "plan": {"core", "spec", "data", "losses", "models", "results", "storage"},
     "trial": {"core", "spec", "data", "losses", "models", "results"},
     "execution": {"core", "spec", "plan", "results", "storage"},
     "watching": {"core", "execution", "results", "storage"},

@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from bench import storage
 from bench.core import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def load(spec: DataSpec) -> Dataset:
     """
     if spec.dataset not in _LOADERS:
         raise UsageError(f"unknown dataset {spec.dataset!r}{nearest(spec.dataset, names())}")
-    dataset: Dataset = import_module(_LOADERS[spec.dataset]).load(spec)
+    dataset: Dataset = import_module(_LOADERS[spec.dataset]).load(_here(spec))
     if spec.pixel_weights == "unet":
         dataset = dataset.with_background()
     from bench.data.judge import judged
@@ -56,6 +57,18 @@ def load(spec: DataSpec) -> Dataset:
         )
     limits = {"train": spec.train_limit, "val": spec.val_limit, "test": spec.test_limit}
     return judged(dataset.limited(limits), spec.trained)
+
+
+def _here(spec: DataSpec) -> DataSpec:
+    """Return the section with the folder of the data set on this machine, to which it is brought from a store.
+
+    Raises:
+        UsageError: it cannot be brought.
+    """
+    if spec.root is None or not storage.is_address(spec.root):
+        return spec
+    folder, _ = storage.local_data(spec.root)
+    return spec.model_copy(update={"root": str(folder)})
 
 
 def version_here(section: dict[str, Any]) -> tuple[str, str | None]:

@@ -40,6 +40,7 @@ import losses
 from bench.core import Fault, UsageError, first_fault, nearest
 from bench.plan.until import Until
 from bench.spec import DataSpec, TrialSpec, assign, fields_of, parse
+from bench.storage import Address, absolute, is_address
 from results import Recipe
 
 GRIDS = Path(__file__).resolve().parents[1] / "grids"
@@ -233,8 +234,13 @@ def single(settings: Sequence[str], preset: str, precision: str, fixed: Mapping[
 
 def data_fields(dataset: str | None, root: Path | None) -> dict[str, str]:
     """Return the fields that --dataset and --data-root set, as far as they are given."""
-    given = {"data.dataset": dataset, "data.root": None if root is None else str(root)}
+    given = {"data.dataset": dataset, "data.root": None if root is None else _root_of(root)}
     return {field: value for field, value in given.items() if value is not None}
+
+
+def _root_of(root: Path) -> str:
+    """Return a folder of data as specs hold it: a path, or an address with both of its slashes."""
+    return str(Address.of(root)) if is_address(root) else str(root)
 
 
 def data_of(dataset: str | None, root: Path | None, settings: Sequence[str]) -> DataSpec:
@@ -248,7 +254,7 @@ def data_of(dataset: str | None, root: Path | None, settings: Sequence[str]) -> 
     Raises:
         UsageError: a setting has a fault, or is of another section.
     """
-    values = _with_fields({}, data_fields(dataset, root and root.resolve()).items(), "command line")
+    values = _with_fields({}, data_fields(dataset, root and absolute(root)).items(), "command line")
     values = _with_fields(values, map(_setting, settings), "--set")
     if others := [section for section in values if section != "data"]:
         raise UsageError(f"--set {others[0]}: only fields of data are set here, e.g. data.masks=labels")

@@ -12,6 +12,7 @@ import results
 from bench.core import UsageError, code_version
 from bench.plan.grid import Cell, Grid
 from bench.spec import DataSpec, TrialSpec
+from bench.storage import Address, is_address
 
 if TYPE_CHECKING:
     from bench.data import Dataset
@@ -31,9 +32,9 @@ def to(root: Path, grid: Grid) -> Moves:
     before = list(dict.fromkeys(cell.spec.data.root for cell in grid.cells if cell.spec.data.root))
     if not before:
         raise UsageError(f"--data-root {root}: the run reads no data folder; leave the option out")
-    now = root.resolve()
     if len(before) == 1:
-        return _apart({before[0]: str(now)})
+        return _apart({before[0]: str(Address.of(root)) if is_address(root) else str(root.resolve())})
+    now = root.resolve()
     top = os.path.commonpath([os.path.abspath(one) for one in before])
     moves = {one: str(now / os.path.relpath(os.path.abspath(one), top)) for one in before}
     for old, new in moves.items():
@@ -77,7 +78,7 @@ def check_places(grid: Grid) -> None:
     """
     for cell in grid.cells:
         root = cell.spec.data.root
-        if root and not Path(root).expanduser().is_dir():
+        if root and not is_address(root) and not Path(root).expanduser().is_dir():
             raise UsageError(f"data.root {root}: no such folder; if it was moved, give its new path with --data-root")
         for field, place in (
             ("train.init_from", cell.spec.train.init_from),

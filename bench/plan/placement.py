@@ -13,6 +13,7 @@ from bench.core import UsageError, describe, gpu_names
 from bench.plan import grid as grids
 from bench.plan.grid import Cell, Grid
 from bench.spec import TrialSpec, check_available, check_hosts
+from bench.storage import absolute
 from results import counted, counted_devices
 
 DEFAULT_PRESET = "quick"
@@ -152,7 +153,7 @@ class GridRequest:
 
     def begun(self) -> GridRequest:
         """Return the request of a new run, with the default grid if none is given, and an absolute `data_root`."""
-        return replace(self, grid=self.grid or DEFAULT_GRID, data_root=self.data_root and self.data_root.resolve())
+        return replace(self, grid=self.grid or DEFAULT_GRID, data_root=self.data_root and absolute(self.data_root))
 
     @property
     def fields_set(self) -> dict[str, Any]:

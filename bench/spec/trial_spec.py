@@ -145,7 +145,12 @@ class DataSpec(Spec):
     def _name(cls, values: Any) -> Any:
         if isinstance(values, Mapping) and not values.get("name"):
             root = values.get("root")
-            folder = Path(root).resolve().name if isinstance(root, str) and root else None  # others are refused below
+            # Behind ? are the settings of the address of an object store.
+            folder = (
+                Path(root.partition("?")[0] if "://" in root else root).resolve().name
+                if isinstance(root, str) and root
+                else None
+            )  # others are refused below
             values = {**values, "name": folder or values.get("dataset", "scenes")}
         return values
 

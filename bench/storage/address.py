@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
 from bench.core import UsageError, nearest
@@ -81,6 +82,11 @@ class Address:
     def key(self) -> str:
         """The place as file systems of pyarrow name it: bucket/path."""
         return f"{self.bucket}/{self.path}" if self.path else self.bucket
+
+
+def absolute(path: Path) -> Path:
+    """Return a path without its dependence on the working folder; an address that was taken for a path stays."""
+    return path if is_address(path) else path.resolve()
 
 
 def is_address(text: str | os.PathLike[str]) -> bool:

@@ -30,6 +30,8 @@ ATTEMPTS = 5
 """Number of times that an operation is tried. Each is up to three requests, because pyarrow repeats them, too."""
 STORE_SECONDS = "SEGMENTATION_BENCH_STORE_SECONDS"
 """Environment variable: seconds after which no operation is tried again."""
+LIMIT_VARIABLE = "SEGMENTATION_BENCH_DATA_LIMIT"
+"""Environment variable: GB that all copies of data sets may take on a machine; without it, as much as there is."""
 TOTAL_SECONDS = 300.0
 FIRST_WAIT = 1.0
 """Seconds before the second attempt; they double with each."""
@@ -41,7 +43,7 @@ WHOLE = 4 << 20
 _PIECE = 8 << 20
 PUBLIC_VARIABLES = (
     "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED",
-    "AZURE_STORAGE_ACCOUNT", "STORAGE_EMULATOR_HOST", STORE_SECONDS,
+    "AZURE_STORAGE_ACCOUNT", "STORAGE_EMULATOR_HOST", STORE_SECONDS, LIMIT_VARIABLE,
 )  # fmt: skip
 """Environment variables that say where a store is, and hold no secret: workers on other machines get them."""
 _SECRET_VARIABLES = (
@@ -116,9 +118,12 @@ class Store:
                 return []
 
         start = len(self.address.key) + 1
+        found = self._tried("listed", listing)
+        if odd := next((one.path for one in found if ".." in one.path.split("/")), None):
+            raise StoreError(f"{self.address}: {odd!r} cannot be the path of a file; remove or rename that object")
         return {
             one.path[start:]: Found(one.size, one.mtime_ns or 0)
-            for one in self._tried("listed", listing)
+            for one in found
             if one.is_file and not one.path.endswith("/")
         }
 

@@ -22,6 +22,7 @@ from bench.core import (
 )
 from bench.execution import writable
 from bench.plan import check_own_code, check_weights, data_fields, default_precision, options, single
+from bench.storage import absolute
 from bench.trial.trial import run
 
 
@@ -58,7 +59,7 @@ def main(
     check_rooms()
     prepare_process()
     eager = ["train.eager=true"] * debug
-    data = data_fields(dataset, data_root and data_root.resolve())
+    data = data_fields(dataset, data_root and absolute(data_root))
     spec = single([*(set_ or []), *eager], preset, default_precision(0, []), data)
     folder = out or Path("runs") / f"trial-{datetime.now():%Y%m%d-%H%M%S}"
     if (folder / "record.json").exists():
