@@ -108,10 +108,10 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._acquire()
             for trial in uploads.unsent(mirror, there):
-                if uploads.is_last(trial):
-                    uploads.send(trial)
-                else:
+                if uploads.overtaken(trial):
                     (trial.folder / results.RECORD).unlink()
+                else:
+                    uploads.send(trial)
             mirror.fetch("", lambda name: not is_large(name))
         except OSError as error:
             raise UsageError(f"--resume {mirror.address}: {error.strerror or error}") from None

@@ -45,7 +45,7 @@ class Uploads:
         Raises:
             StoreError: the store cannot be read.
         """
-        if not is_last(self._mirror):
+        if not _is_as_new(self._mirror):
             keep_only(self._folder, (SPEC_FILE,))
         self._folder.mkdir(parents=True, exist_ok=True)
         names = (CHECKPOINT_FILE, results.LOG, ATTEMPTS_FILE, results.RECORD)
@@ -83,7 +83,7 @@ class Uploads:
                     log.write(f"not uploaded yet: {error}\n")
 
     def _send_progress(self) -> None:
-        if not is_last(self._mirror):
+        if overtaken(self._mirror):
             return
         for name in (ATTEMPTS_FILE, results.LOG, CHECKPOINT_FILE):
             with contextlib.suppress(FileNotFoundError):
@@ -93,18 +93,29 @@ class Uploads:
                     self._sent[name] = (state.st_size, state.st_mtime_ns)
 
 
-def is_last(mirror: Mirror) -> bool:
-    """Return whether the trial's folder here has the last attempt that the store knows of.
+def overtaken(mirror: Mirror) -> str | None:
+    """Return the line of the attempt that has begun on another machine since the last one here; None if there is none.
 
     Args:
         mirror: of the trial's folder.
     """
+    here, known = _attempts(mirror)
+    return known[-1] if known and known[-1] not in here else None
+
+
+def _is_as_new(mirror: Mirror) -> bool:
+    """Return whether the trial's folder here may be continued: the store knows of no other attempt than those here."""
+    here, known = _attempts(mirror)
+    return known[-1] in here if known else not here or (mirror.folder / UNSENT).exists()
+
+
+def _attempts(mirror: Mirror) -> tuple[list[str], list[str]]:
+    """Return the lines of the attempts here, and of those in the store."""
     try:
-        here = (mirror.folder / ATTEMPTS_FILE).read_text().splitlines()
+        here = (mirror.folder / ATTEMPTS_FILE).read_text()
     except OSError:
-        here = []
-    known = (mirror.store.read(ATTEMPTS_FILE) or b"").decode(errors="replace").splitlines()
-    return known[-1] in here if known else (mirror.folder / UNSENT).exists() or not here
+        here = ""
+    return here.splitlines(), (mirror.store.read(ATTEMPTS_FILE) or b"").decode(errors="replace").splitlines()
 
 
 def keep_only(folder: Path, names: tuple[str, ...]) -> None:
@@ -125,10 +136,8 @@ def send(mirror: Mirror) -> None:
     Raises:
         StoreError: the store does not take them, or another attempt has begun since on another machine.
     """
-    known = (mirror.store.read(ATTEMPTS_FILE) or b"").decode(errors="replace").splitlines()
-    here = mirror.folder / ATTEMPTS_FILE
-    if known and here.exists() and known[-1] not in here.read_text().splitlines():
-        raise StoreError(f"{mirror.address}: another attempt has begun since: {known[-1]}")
+    if other := overtaken(mirror):
+        raise StoreError(f"{mirror.address}: another attempt has begun since: {other}")
     mirror.push_all()
     if not (mirror.folder / CHECKPOINT_FILE).exists():
         mirror.store.remove(CHECKPOINT_FILE)

@@ -71,7 +71,7 @@ class Server:
         if fault is None:
             return self._right(environ, start_response)
         fault.times -= 1
-        time.sleep(fault.seconds)
+        self._wait(fault)
         if not fault.error:
             return self._right(environ, start_response)
         status, message = ERRORS[fault.error]
@@ -79,6 +79,12 @@ class Server:
         environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         start_response(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+    def _wait(self, fault):
+        """Wait as long as the fault says, or until it is over."""
+        end = time.monotonic() + fault.seconds
+        while time.monotonic() < end and fault in self.faults:
+            time.sleep(0.02)
 
     def __post_init__(self):
         self._right = DomainDispatcherApplication(create_backend_app)

@@ -1,4 +1,4 @@
-"""Data sets in an object store: brought once, checked, held by those who use them, removed for others that need room."""
+"""Data sets in an object store: brought once, checked, held by those who use them, removed for others."""
 
 import numpy as np
 import pytest
