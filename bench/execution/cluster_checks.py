@@ -51,6 +51,19 @@ def check_placement(plan: Plan, nodes: Sequence[ray_tune.Node]) -> None:
                 )
 
 
+def check_hosts(plan: Plan, out: Path) -> None:
+    """Refuse trials over several hosts whose run is in an object store: their hosts share one folder.
+
+    Raises:
+        UsageError: names the field.
+    """
+    if (mirror := mirror_of(out)) and any(cell.spec.placement.hosts > 1 for cell in plan.grid.cells):
+        raise UsageError(
+            f"placement.hosts: the hosts of one trial need a folder that all of them see, and {mirror.address} is "
+            "none; give --storage a path on a shared disk"
+        )
+
+
 def check_nodes(out: Path) -> None:
     """Refuse a cluster with a node that has other versions, or that does not see the folder for results.
 

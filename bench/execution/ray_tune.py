@@ -518,7 +518,6 @@ def _work(config: dict[str, Any], jobs: dict[str, dict[str, Any]], folder: str, 
     def emit(event: dict[str, Any]) -> None:
         tune.report({"message": event})
 
-
     def supervise(here: dict[str, Any], heard: Callable[[dict[str, Any]], None]) -> End:
         what = here["entry"], here["payload"], here["log"], Limits(**here["limits"])
         if here["hosts"] > 1:

@@ -98,7 +98,7 @@ def start(request: RunRequest, frontend: Frontend) -> Outcome:
             if request.dry_run:
                 return _preview(planned, nodes, request, console)
         plan, data, decision = planned
-        _check_cluster(plan, nodes, data)
+        _check_cluster(plan, nodes, data, out)
         with console.status("Estimating the time"):
             told = time_estimate(plan, data, out, nodes, request.address is None)
         name = request.name or _name(plan)
@@ -145,7 +145,7 @@ def resume(path: Path, request: RunRequest, frontend: Frontend) -> Outcome:
         if request.address is not None:
             cluster_checks.check_nodes(path)
         data = checks.check_inputs(plan.grid, folder.code)
-        _check_cluster(plan, nodes, data)
+        _check_cluster(plan, nodes, data, path)
         # From here on nothing is refused.
         _set_aside(found.redo, frontend.console)
         if grows or found.moved:
@@ -411,8 +411,9 @@ def _preview(planned: _Planned, nodes: Sequence[Machine], request: RunRequest, c
     return Outcome.FITS if fits else Outcome.DOES_NOT_FIT
 
 
-def _check_cluster(plan: Plan, nodes: Sequence[Node], data: Datasets) -> None:
+def _check_cluster(plan: Plan, nodes: Sequence[Node], data: Datasets, out: Path) -> None:
     """Refuse a plan that the nodes cannot hold, or whose data they do not have."""
+    cluster_checks.check_hosts(plan, out)
     cluster_checks.check_placement(plan, nodes)
     cluster_checks.check_data({spec: dataset.version for spec, dataset in data.items()})
 
