@@ -43,7 +43,20 @@ BENCH_ROOMS = tuple(path.name for path in sorted((HOME / "bench").iterdir()) if 
 EVERYBODY = ("bench.core.lazy", "bench.core.suggestions", "bench.core.faults")
 FREE = ("commands", "perf")  # these may import every room
 ONLY_RAY = {f"bench/{file}.py" for file in ("execution/ray_tune", "execution/ray_hosts", "jobs/job_server")}
-LIGHT = ("report", "status", "submit", "compare", "publish", "history", "list", "run", "bisect", "site", "budget", "upload", "upload")
+LIGHT = (
+    "report",
+    "status",
+    "submit",
+    "compare",
+    "publish",
+    "history",
+    "list",
+    "run",
+    "bisect",
+    "site",
+    "budget",
+    "upload",
+)
 LIGHT_COMMANDS = {f"bench/{command}.py" for command in LIGHT}
 HEAVY = {"tensorflow", "keras", "keras_cv", "ray"}
 TFX = {"tfx", "tfx_bsl", "tensorflow_model_analysis", "tensorflow_transform", "ml_metadata", "apache_beam"}
