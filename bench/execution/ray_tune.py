@@ -1,6 +1,7 @@
 """Run jobs with Ray Tune, one process per job. This module knows devices and processes, and nothing of models.
 
-It and `ray_hosts` are the only modules that import Ray. The settings rest on these facts, seen with Ray 2.60:
+It, `ray_hosts` and `ray_gauges` are the only modules of the room that import Ray. The settings rest on these facts,
+seen with Ray 2.60:
 
 - A trial has one bundle with all its GPUs of a host. With two bundles it sees one GPU.
 - Actors are reused, which saves a second per trial. Nothing leaks, because each job has a separate process.
@@ -55,6 +56,7 @@ from ray.tune.search import Searcher  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
 from bench.execution import ray_hosts  # noqa: E402
+from bench.execution.ray_gauges import Gauges  # noqa: E402
 
 _VARIABLES = {
     "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # so that Ray, CUDA and nvidia-smi number the GPUs alike
@@ -298,6 +300,16 @@ def _shipped() -> Iterator[dict[str, Any]]:
         if commit := describe()["git_commit"]:  # because the copy is no git checkout
             variables[COMMIT_VARIABLE] = commit
         yield {"runtime_env": {"working_dir": folder, "env_vars": {**variables, **_VARIABLES}}}
+
+
+def gauges(run: str, finished: int) -> Gauges | None:
+    """Return what shows a run to Prometheus; None on a cluster of this run's own, which has no exporter.
+
+    Args:
+        run: its name.
+        finished: number of trials that were complete before this session.
+    """
+    return Gauges(run, finished) if _own is None and ray.is_initialized() else None
 
 
 def _nodes() -> list[Node]:

@@ -108,6 +108,14 @@ class TrialRunner:
         planned = {name: (spec.cell, spec.train.epochs) for name, _, spec in trials}
         self._standing = Standing(planned, lasted)
         self._file = ProgressFile(self._run.path, self._standing, self._run.mirror)
+        gauges = ray_tune.gauges(self._run.path.name, finished)
+
+        def tick(end: bool = False) -> None:
+            if not end:
+                self._file.write()
+            if gauges:
+                gauges.show(self._standing, end)
+
         with ProgressView(self._standing, self._console, finished) as self._view:
             self._tracking, patience = self._tracked(trials), None
             self._interim = self._reports(trials)
@@ -119,7 +127,7 @@ class TrialRunner:
                     listener=self._hear,
                     retries=self._policy.retries,
                     ask=ask and (lambda: self._named(ask)),
-                    tick=self._file.write,
+                    tick=tick,
                 )
             except KeyboardInterrupt as stop:
                 patience = LAST_SECONDS
@@ -128,6 +136,7 @@ class TrialRunner:
                         self._record(name, "interrupted", type(stop).__name__, str(stop) or "stopped by the user")
                 raise
             finally:
+                tick(end=True)
                 self._file.close()
                 self._interim.close(patience)
                 self._tracking.close(patience)

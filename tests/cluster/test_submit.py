@@ -1,5 +1,6 @@
 """Runs that are sent to a cluster's job server, and the files for KubeRay and Slurm."""
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -186,19 +188,20 @@ def _wait_for(what, seconds):
 
 @pytest.fixture(scope="module")
 def head(tmp_path_factory):
-    """A cluster of one node with a token and a job server; (URL, variables)."""
+    """A cluster of one node with a token, a job server and an exporter; (URL, URL of metrics, variables)."""
     if importlib.util.find_spec("aiohttp") is None or importlib.util.find_spec("opencensus") is None:
         pytest.skip("the optional extra `cluster` is not installed")
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        ports = one.getsockname()[1], other.getsockname()[1]
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        ports = [one.getsockname()[1] for one in sockets]
     variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
     place = f"/tmp/ray-jobs-{os.getpid()}"  # short: it holds sockets
     command = [
         sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--node-ip-address=127.0.0.1",
         f"--port={ports[0]}", f"--dashboard-port={ports[1]}", "--dashboard-host=127.0.0.1", f"--temp-dir={place}",
-        "--num-cpus=2", "--object-store-memory=100000000", "--block",
+        f"--metrics-export-port={ports[2]}", "--num-cpus=2", "--object-store-memory=100000000", "--block",
     ]  # fmt: skip
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -207,16 +210,24 @@ def head(tmp_path_factory):
     url = f"http://127.0.0.1:{ports[1]}"
     try:
         _wait_for(lambda: "does not exist" in _submit("--head", url, "--logs", "none", **variables).stderr, 300)
-        yield url, variables
+        yield url, f"http://127.0.0.1:{ports[2]}/metrics", variables
     finally:
         server.terminate()
         server.wait(60)
         shutil.rmtree(place, ignore_errors=True)
 
 
+def _exported(url, run):
+    """The values of a run's gauges, as Prometheus reads them."""
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        lines = re.findall(rf'^ray_segbench_(\w+){{(.*run="{run}".*)}} (\S+)$', answer.read().decode(), re.MULTILINE)
+    states = [re.search(r'state="(\w+)"', tags) for _, tags, _ in lines]
+    return {f"{n} {s[1]}" if s else n: float(value) for (n, _, value), s in zip(lines, states, strict=True)}
+
+
 @pytest.mark.slow
 def test_a_run_is_sent_followed_and_stopped_on_a_real_job_server(head, tmp_path):
-    url, variables = head
+    url, metrics, variables = head
     nobody = _submit("--head", "http://127.0.0.1:1", "--logs", "none", **variables)
     wrong = _submit("--head", url, "--logs", "none", **{**variables, "RAY_AUTH_TOKEN": "0" * 64})
     unknown = _submit("--head", url, "--logs", "none", **variables)
@@ -238,6 +249,11 @@ def test_a_run_is_sent_followed_and_stopped_on_a_real_job_server(head, tmp_path)
     begun = _submit(*words, "--name", "cut", "--set", "train.epochs=500", "--detach", **variables)
     name = re.search(r"^Job (\S+): ", begun.stdout)[1]
     _wait_for(lambda: list((tmp_path / "runs/cut/trials").glob("*/resume.npz")), 300)
+    _wait_for(lambda: "best_validation_miou" in _exported(metrics, "cut"), 60)
+    found = _exported(metrics, "cut")
+    assert [found[f"trials {state}"] for state in ("waiting", "running", "done", "failed")] == [0, 1, 0, 0]
+    assert 0.0 < found["best_validation_miou"] < 1.0
+    assert found["images_per_second"] > 0.0
     stopped = _submit("--head", url, "--stop", name, **variables)
     assert (stopped.returncode, stopped.stdout) == (0, f"Job {name}: stopped.\n")
     assert len(list((tmp_path / "runs/cut/trials").glob("*/record.json"))) == 1
