@@ -42,28 +42,12 @@ BENCH_ROOMS = tuple(path.name for path in sorted((HOME / "bench").iterdir()) if 
 # These every room may import; they import none of ours.
 EVERYBODY = ("bench.core.lazy", "bench.core.suggestions", "bench.core.faults")
 FREE = ("commands", "perf")  # these may import every room
-<<<<<<< HEAD
-ONLY_RAY = {f"bench/{file}.py" for file in ("execution/ray_tune", "execution/ray_hosts", "jobs/job_server")}
-LIGHT = (
-    "report",
-    "status",
-    "submit",
-    "compare",
-    "publish",
-    "history",
-    "list",
-    "run",
-    "bisect",
-    "site",
-    "budget",
-    "upload",
-)
-=======
 ONLY_RAY = {f"bench/execution/{file}.py" for file in ("ray_gauges", "ray_hosts", "ray_tune")} | {
     "bench/jobs/job_server.py"
 }
-LIGHT = ("report", "status", "submit", "compare", "publish", "history", "list", "run", "bisect", "site", "budget")
->>>>>>> 817e195 (A run shows trials, speed, best mIoU and time left to Prometheus by Ray's own exporter)
+LIGHT = (
+    "report", "status", "submit", "compare", "publish", "history", "list", "run", "bisect", "site", "budget", "upload"
+)  # fmt: skip
 LIGHT_COMMANDS = {f"bench/{command}.py" for command in LIGHT}
 HEAVY = {"tensorflow", "keras", "keras_cv", "ray"}
 TFX = {"tfx", "tfx_bsl", "tensorflow_model_analysis", "tensorflow_transform", "ml_metadata", "apache_beam"}
