@@ -23,7 +23,7 @@ MAY = {
     "trial": {"core", "spec", "data", "losses", "models", "results"},
     "execution": {"core", "spec", "plan", "results", "storage"},
     "watching": {"core", "execution", "results", "storage"},
-    "jobs": {"core", "plan", "results"},
+    "jobs": {"core", "plan", "results", "storage"},
     "prediction": {"core", "spec", "data", "models", "results"},
     "scoring": {"core", "data", "results", "spec", "trial"},
     "revisions": {"core", "plan", "results", "spec", "trial"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -13,6 +14,7 @@ import yaml
 from bench.core import UsageError
 from bench.jobs.command_line import Job
 from bench.plan import Local, make, resolved, why_unplaceable
+from bench.storage import is_address
 from results import counted
 
 CLAIM = "segmentation-bench"
@@ -48,36 +50,35 @@ def kuberay(job: Job, nodes: Nodes, image: str) -> str:
     Raises:
         UsageError: no node can hold a trial, or the storage is no folder of a mounted volume.
     """
-    head = _container("head", {"cpu": "2", "memory": "8Gi"}, image, job)
-    sizes = {"cpu": str(nodes.cpus), "memory": f"{nodes.memory_gib}Gi"}
-    worker = _container("worker", sizes | ({"nvidia.com/gpu": str(nodes.gpus)} if nodes.gpus else {}), image, job)
-    worker["volumeMounts"].append({"name": "memory", "mountPath": "/dev/shm"})
+    place = _volume(job)
+    shared = {"name": "shared", "mountPath": place}
     # NCCL passes tensors between the GPUs of a trial through it; a container has 64 MiB otherwise.
-    memory = {"name": "memory", "emptyDir": {"medium": "Memory", "sizeLimit": "16Gi"}}
-    name = re.sub(r"[^a-z0-9-]+", "-", job.name.lower()).strip("-")[:47]  # Kubernetes adds to it, and allows 63
+    memory = {"name": "memory", "mountPath": "/dev/shm"}
+    volumes = {
+        "shared": {"persistentVolumeClaim": {"claimName": CLAIM}},
+        "memory": {"emptyDir": {"medium": "Memory", "sizeLimit": "16Gi"}},
+    }
+    small = {"cpu": "2", "memory": "8Gi"}
+    sizes = {"cpu": str(nodes.cpus), "memory": f"{nodes.memory_gib}Gi"}
+    large = sizes | ({"nvidia.com/gpu": str(nodes.gpus)} if nodes.gpus else {})
+    mounts = [shared] if place else []
     cluster = {
         "rayVersion": importlib.metadata.version("ray"),
         "authOptions": {"mode": "token"},
         "headGroupSpec": {
             "rayStartParams": {"num-cpus": "0"},  # it runs the command, no trials
-            "template": {"spec": {"containers": [head], "volumes": [_shared()]}},
+            "template": _pod("head", small, image, mounts, volumes),
         },
         "workerGroupSpecs": [
             {
                 "groupName": "gpu" if nodes.gpus else "cpu",
                 "replicas": nodes.count, "minReplicas": nodes.count, "maxReplicas": nodes.count,
                 "rayStartParams": {},
-                "template": {"spec": {"containers": [worker], "volumes": [_shared(), memory]}},
+                "template": _pod("worker", large, image, [*mounts, memory], volumes),
             }
         ],
     }  # fmt: skip
-    claim = {
-        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": CLAIM},
-        "spec": {
-            "accessModes": ["ReadWriteMany"], "storageClassName": "nfs",
-            "resources": {"requests": {"storage": "100Gi"}},
-        },
-    }  # fmt: skip
+    name = re.sub(r"[^a-z0-9-]+", "-", job.name.lower()).strip("-")[:47]  # Kubernetes adds to it, and allows 63
     run = {
         "apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": {"name": name},
         "spec": {
@@ -85,30 +86,46 @@ def kuberay(job: Job, nodes: Nodes, image: str) -> str:
             "ttlSecondsAfterFinished": 600, "rayClusterSpec": cluster,
         },
     }  # fmt: skip
-    text = yaml.safe_dump_all([claim, run], sort_keys=False, width=2**16)
+    change = (
+        "the storage class and the size of the claim" if place else "how the pods get the credentials of the bucket"
+    )
     return (
         f"# {_what(job, nodes)}: KubeRay 1.6 or newer makes the cluster, runs the command, takes the cluster down.\n"
-        "#   kubectl apply -f THIS_FILE\n"
-        "# To be changed: the storage class and the size of the claim.\n" + text
+        f"#   kubectl apply -f THIS_FILE\n# To be changed: {change}.\n"
+        + yaml.safe_dump_all([_CLAIM, run] if place else [run], sort_keys=False, width=2**16)
     )
 
 
-def _container(name: str, sizes: dict[str, str], image: str, job: Job) -> dict[str, Any]:
-    return {
-        "name": f"ray-{name}", "image": image, "resources": {"requests": sizes, "limits": dict(sizes)},
-        "volumeMounts": [{"name": "shared", "mountPath": _volume(job)}],
+_CLAIM = {
+    "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": CLAIM},
+    "spec": {
+        "accessModes": ["ReadWriteMany"], "storageClassName": "nfs", "resources": {"requests": {"storage": "100Gi"}},
+    },
+}  # fmt: skip
+
+
+def _pod(
+    name: str, sizes: dict[str, str], image: str, mounts: list[dict[str, Any]], volumes: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    # Copies, because YAML would write a second mention of one object as an alias.
+    container = {
+        "name": f"ray-{name}", "image": image, "resources": {"requests": {**sizes}, "limits": {**sizes}},
+        "volumeMounts": [{**mount} for mount in mounts],
     }  # fmt: skip
+    needed = [{"name": mount["name"], **deepcopy(volumes[mount["name"]])} for mount in mounts]
+    return {"spec": {"containers": [container], "volumes": needed}}
 
 
-def _shared() -> dict[str, Any]:
-    return {"name": "shared", "persistentVolumeClaim": {"claimName": CLAIM}}
+def _volume(job: Job) -> str | None:
+    """Return the first folder of the path under which the run is stored; there the volume is mounted.
 
-
-def _volume(job: Job) -> str:
-    """Return the first folder of the path under which the run is stored; there the volume is mounted."""
+    None for a run in an object store.
+    """
     options = {"--storage", "--out", "--resume"}
     values = [word for before, word in zip(job.words, job.words[1:], strict=False) if before in options]
     values += [word.partition("=")[2] for word in job.words if word.partition("=")[0] in options and "=" in word]
+    if values and is_address(values[0]):
+        return None
     place = PurePosixPath(values[0]) if values else PurePosixPath("/")
     if len(place.parts) < 2:
         raise UsageError(f"--storage {place}: expected a folder below the mount of a volume, such as /shared/runs")

@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.core import UsageError
 from bench.plan import GridRequest, resolved
+from bench.storage import is_address
 
 SENT = "sent"
 """Folder of a job's working directory that has the files which the options name."""
@@ -89,7 +90,7 @@ def _check_places(options: Mapping[str, Any]) -> None:
         raise UsageError("--address: a job joins the cluster that it runs on; leave it out")
     for option, name in (("--storage", "out"), ("--resume", "resume"), ("--data-root", "data_root")):
         place = options[name]
-        if place is not None and "://" not in str(place) and not PurePosixPath(place).is_absolute():
+        if place is not None and not is_address(place) and not PurePosixPath(place).is_absolute():
             raise UsageError(f"{option} {place}: give an absolute path, which the nodes of the cluster have")
     if options["out"] is None and options["resume"] is None and not options["dry_run"]:
         raise UsageError("--storage is missing: the folder of runs, which all nodes see; a job's own folder is removed")

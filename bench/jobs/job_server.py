@@ -25,6 +25,7 @@ from bench.core import (
     describe,
     own_code,
 )
+from bench.storage import PUBLIC_VARIABLES
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -69,6 +70,7 @@ class JobServer:
             "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",  # the run sends the code on to its workers, as it does elsewhere
             "RAY_JOB_STOP_WAIT_TIME_S": str(GRACE_SECONDS),
         }
+        variables |= {name: value for name, value in os.environ.items() if name in PUBLIC_VARIABLES}  # no secrets
         if commit := describe()["git_commit"]:  # because what is sent is no git checkout
             variables[COMMIT_VARIABLE] = commit
         with _packed(job) as folder, _one_line(f"--head {self._head}"):

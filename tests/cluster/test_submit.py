@@ -121,6 +121,14 @@ def test_kuberay_gets_the_nodes_that_were_asked_for_and_names_that_kubernetes_al
     assert claim["metadata"]["name"] == group["template"]["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"]
 
 
+def test_a_run_in_an_object_store_needs_no_volume():
+    (made,) = yaml.safe_load_all(kuberay(_job("--grid smoke --storage s3://bucket/runs"), NODES, "IMAGE"))
+    cluster = made["spec"]["rayClusterSpec"]
+    head, worker = (group["template"]["spec"] for group in (cluster["headGroupSpec"], cluster["workerGroupSpecs"][0]))
+    assert (head["volumes"], head["containers"][0]["volumeMounts"]) == ([], [])
+    assert [volume["name"] for volume in worker["volumes"]] == ["memory"]
+
+
 def test_a_trial_that_no_node_can_hold_is_refused():
     for write in (lambda run, nodes: kuberay(run, nodes, "IMAGE"), lambda run, nodes: slurm(run, nodes, 1)):
         with pytest.raises(UsageError, match="a trial needs 4 GPUs, but no node has more than 2"):
