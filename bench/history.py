@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench import storage
 from bench.core import EXIT_OK, UsageError, cli, command, nearest, start
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ def main(
     if metric not in (ALL, *rules.metrics):
         raise UsageError(f"--metric {metric}: not in {margins.DEFAULT.name}{nearest(metric, [*rules.metrics, ALL])}")
     try:
-        history = results.cell_history(results.published_runs(runs or []), only, rules)
+        history = results.cell_history(
+            results.published_runs([storage.brought(run) for run in runs or []]), only, rules
+        )
     except ValueError as error:
         raise UsageError(str(error)) from None
     _print(history, [*rules.metrics] if metric == ALL else [metric], format)

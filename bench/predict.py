@@ -11,6 +11,7 @@ import typer
 from rich.progress import Progress
 
 import results
+from bench import storage
 from bench.core import EXIT_OK, UsageError, check_rooms, cli, command, prepare_process, start
 from bench.execution import writable
 from bench.prediction import (
@@ -36,7 +37,7 @@ console = cli.console(stderr=True)
 
 @command
 def main(
-    run: Annotated[Path, typer.Argument(help="A run's folder, or a trial's.")],
+    run: Annotated[Path, typer.Argument(help="A run's or a trial's folder, or its address.")],
     images: Annotated[Path, typer.Option(help="An image or video, or a folder of them.")],
     out: Annotated[Path, typer.Option(help="Folder for the results; new or empty.")],
     trial: Annotated[str | None, typer.Option(help="Id of the trial; needed if the run has several.")] = None,
@@ -61,7 +62,8 @@ def main(
     """
     check_rooms()
     factors = scale_factors(scales)
-    stored = choose_trial(run, trial)
+    stored = choose_trial(storage.brought(run), trial)
+    storage.bring_rest(stored.folder)
     spec, checkpoint = spec_of(stored), checkpoint_of(stored)
     if row_of(spec.model.backbone).fixed_size and (factors != [1] or window):
         raise UsageError(

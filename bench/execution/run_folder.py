@@ -19,7 +19,7 @@ from bench.core import StorageLost, UsageError, nearest, own_code
 from bench.execution import uploads
 from bench.plan import Cell, Grid, Plan, Search
 from bench.spec import TrialSpec, parse
-from bench.storage import Mirror, Store, StoreError, is_large, mirror_of, shown
+from bench.storage import Mirror, Store, StoreError, is_address, is_large, mirror_of, shown
 
 SEARCH = "search"
 """Folder of the trials of a run's search, inside the run's folder."""
@@ -403,6 +403,8 @@ def writable(out: Path, name: str | None = None, address: str | None = None) -> 
     """
     if name is not None and (Path(name).name != name or name.startswith(".")):
         raise UsageError(f"--name {name!r}: expected a folder name without slashes")
+    if is_address(out):
+        raise UsageError(f"--out {out}: this command writes into a folder; runs in object stores are made by bench.run")
     mirror = mirror_of(out)
     if mirror:
         mirror.check_writable()

@@ -109,7 +109,7 @@ class DataSpec(Spec):
     dataset: str = "scenes"
     """Name of a data set; `folder` for a folder of your own, `tfrecord` for shards."""
     root: str | None = outside_cell(None)
-    """Folder of the data set."""
+    """Folder of the data set, or its address in an object store, such as s3://bucket/folder."""
     name: str | None = None
     """Name of the set in cells and reports. Default: the name of its folder, else of the data set."""
     masks: str = "masks"

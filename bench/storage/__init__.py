@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.storage.address import Address, absolute, is_address
-    from bench.storage.copies import brought, place, shown, written
+    from bench.storage.copies import bring_rest, brought, place, shown, written
     from bench.storage.data_copies import local_data
     from bench.storage.mirror import INDEX, UNSENT, Mirror, is_large, mirror_of, spooled
     from bench.storage.store import LIMIT_VARIABLE, PUBLIC_VARIABLES, STORE_SECONDS, Store, StoreError

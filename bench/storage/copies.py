@@ -65,6 +65,22 @@ def written(run: Path, *parts: str) -> None:
         raise UsageError(str(error)) from None
 
 
+def bring_rest(trial: Path) -> None:
+    """Bring what is missing here of a trial, such as its weights, if its run is in an object store.
+
+    Args:
+        trial: its local folder.
+
+    Raises:
+        UsageError: the store cannot be read.
+    """
+    if mirror := mirror_of(trial):
+        try:
+            mirror.fetch("", lambda name: not (mirror.folder / name).exists())
+        except OSError as error:
+            raise UsageError(f"{mirror.address}: {error.strerror or error}") from None
+
+
 def place(path: Path) -> Path:
     """Return a path that can be written: itself, or the local folder whose files are uploaded to the address.
 
