@@ -329,8 +329,11 @@ def _stopped(plan: Plan, folder: RunFolder, console: Console, lost: StorageLost,
     """End a run whose storage takes no more."""
     with contextlib.suppress(StorageLost):
         folder.finish("incomplete")
-    console.print(f"Stopped: {lost}. {_complete(folder, plan)} trials are complete and kept.", style="red")
-    console.print(f"When there is space again: {again}", soft_wrap=True)
+    kept = f"{_complete(folder, plan)} trials are complete and kept."
+    console.print(
+        f"Stopped: {lost}\n{kept}" if folder.mirror else f"Stopped: {lost}. {kept}", style="red", soft_wrap=True
+    )
+    console.print(f"{'Then' if folder.mirror else 'When there is space again'}: {again}", soft_wrap=True)
     return Outcome.INCOMPLETE
 
 

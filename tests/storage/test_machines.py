@@ -51,7 +51,7 @@ def test_a_token_that_expires_stops_the_run_and_what_was_done_is_uploaded_later(
     assert code == 4, output
     (stopped,) = (line for line in output.splitlines() if line.startswith("Stopped: "))
     assert "the credentials have expired; get new ones" in stopped
-    folder = stopped.partition("bench.upload ")[2].split()[0].rstrip(".")
+    folder = stopped.partition("bench.upload ")[2]
     there = Store(Address.of(f"{runs}/r"))
     assert not [name for name in there.listed() if name.endswith("record.json")]
     code, _, error = call(upload.main, folder, cwd=tmp_path, patch=monkeypatch, capsys=capsys)
