@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bench.tfx.components import BenchmarkGate, BenchmarkTrials
     from bench.tfx.evaluation import eval_config
     from bench.tfx.installed import check_installed
+    from bench.tfx.outcome import Outcome
     from bench.tfx.pipeline import PipelineRequest, make_pipeline, run_pipeline
     from bench.tfx.trainer import run_fn
 else:

@@ -62,6 +62,7 @@ def main(
             python=python,
         )
     )
+    print("time: " + ", ".join(f"{one.name} {_time(one.seconds)}" for one in found.nodes))
     print(f"run: {found.run}")
     print(f"gate: {found.verdict}; " + "; ".join(found.reasons.splitlines()))
     if not found.blessed:
@@ -71,6 +72,10 @@ def main(
         raise UsageError(f"blessed, but Pusher pushed nothing to {push_to or root / 'serving'}; see its log above")
     print(f"blessed, pushed: {found.version}")
     return EXIT_OK
+
+
+def _time(seconds: float | None) -> str:
+    return "from the cache" if seconds is None else f"{seconds:.1f} s"
 
 
 if __name__ == "__main__":

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from bench.core import UsageError, code_version
 from bench.tfx import processes
 from bench.tfx.installed import check_installed
+from bench.tfx.outcome import Outcome, outcome_of
 
 NAME = "segmentation-bench"
 _VAL, _TRAIN = "val", "train"
@@ -49,23 +50,6 @@ class PipelineRequest:
     python: str = ""
 
 
-class Pushed(NamedTuple):
-    """What came of a pipeline.
-
-    Attributes:
-        blessed: whether the gate blessed the model.
-        verdict, reasons: of the gate.
-        version: folder of the pushed version; None if nothing was pushed.
-        run: folder of the trials.
-    """
-
-    blessed: bool
-    verdict: str
-    reasons: str
-    version: Path | None
-    run: str
-
-
 def make_pipeline(request: PipelineRequest) -> Any:
     """Return the pipeline, a `tfx.dsl.Pipeline`.
 
@@ -99,7 +83,7 @@ def make_pipeline(request: PipelineRequest) -> Any:
     )
 
 
-def run_pipeline(request: PipelineRequest) -> Pushed:
+def run_pipeline(request: PipelineRequest) -> Outcome:
     """Run the pipeline on this machine, and return what came of it.
 
     Raises:
@@ -110,7 +94,7 @@ def run_pipeline(request: PipelineRequest) -> Pushed:
 
     request.root.mkdir(parents=True, exist_ok=True)
     tfx.orchestration.LocalDagRunner().run(pipeline)
-    return _outcome(request.root)
+    return outcome_of(_metadata(request.root))
 
 
 def _check_shards(shards: Path) -> None:
@@ -193,36 +177,3 @@ def _judging(request: PipelineRequest, data: list[Any], trials: Any) -> list[Any
         python=request.python,
     )
     return [last, evaluator, gate]
-
-
-def _outcome(root: Path) -> Pushed:
-    """Return what the metadata say of the last blessing and the last push."""
-    from ml_metadata import MetadataStore
-    from tfx.components import Pusher
-
-    from bench.tfx.components import BenchmarkGate, BenchmarkTrials
-
-    store = MetadataStore(_metadata(root))
-    run = _last_output(store, BenchmarkTrials, "BenchmarkRun").properties["folder"].string_value
-    blessing = _last_output(store, BenchmarkGate, "ModelBlessing")
-    push = _last_output(store, Pusher, "PushedModel")
-    told = blessing.custom_properties
-    pushed = push.custom_properties["pushed"].int_value == 1
-    version = Path(push.custom_properties["pushed_destination"].string_value) if pushed else None
-    return Pushed(
-        told["blessed"].int_value == 1, told["verdict"].string_value, told["reasons"].string_value, version, run
-    )
-
-
-def _last_output(store: Any, component: Any, kind: str) -> Any:
-    """Return the artifact of a type that the last execution of a component gave, perhaps from the cache."""
-    from ml_metadata.proto import metadata_store_pb2 as proto
-
-    name = f"{component.__module__}.{component.__name__}"
-    execution = max(store.get_executions_by_type(name), key=lambda one: one.id)
-    outputs = {
-        event.artifact_id
-        for event in store.get_events_by_execution_ids([execution.id])
-        if event.type == proto.Event.OUTPUT
-    }
-    return next(one for one in store.get_artifacts_by_id(list(outputs)) if one.type == kind)

@@ -20,6 +20,10 @@ SETTINGS = {
     "data.val_limit": None, "eval.window_steps": 5,
 }  # fmt: skip
 RATE = 'return config["peak"] * warm * decay'
+NODES = (
+    "ImportExampleGen", "ImportSchemaGen", "StatisticsGen", "ExampleValidator", "BenchmarkTrials", "Resolver",
+    "Evaluator", "BenchmarkGate", "Pusher",
+)  # fmt: skip
 GATE = ["--floor", "0.01", "--slice", "image/height"]
 
 
@@ -70,6 +74,9 @@ def test_the_first_run_is_blessed_and_pushed(home, answers):
     pushed = Path(out.rpartition("blessed, pushed: ")[2].strip())
     assert (pushed / "saved_model.pb").is_file()
     assert judgements(home)[0]["verdict"] == "first"
+    times = dict(part.rsplit(" ", 2)[:2] for part in out.partition("time: ")[2].splitlines()[0].split(", "))
+    assert {*NODES} == {*times}
+    assert float(times["BenchmarkTrials"]) > float(times["ImportSchemaGen"]) > 0
 
 
 def test_evaluator_counts_what_the_record_has(home, answers):
@@ -113,6 +120,7 @@ def test_a_repeated_pipeline_trains_nothing_and_pushes_nothing_new(home, answers
     assert status == 1, error[-4000:]
     assert "gate: regressed" in out
     assert judgements(home) == before, "the cache answered"
+    assert "BenchmarkTrials from the cache" in out.partition("time: ")[2].splitlines()[0]
 
 
 def test_a_blessing_without_the_property_is_not_pushed(home, answers):
