@@ -1,6 +1,7 @@
 #!/bin/sh
 # Resolve pyproject.toml into one hashed lock file a stack and device kind: `make lock`.
 # Versions stay as they are where pyproject.toml allows; `locks/lock.sh --upgrade` takes the newest.
+# ONLY=NAME resolves one file.
 # The files carry no index address: the installing machine's own pip configuration decides where wheels come from.
 set -eu
 cd "$(dirname "$0")"
@@ -8,9 +9,14 @@ uv=${UV:-uv}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+asked() { # name
+    [ "${ONLY:-$1}" = "$1" ]
+}
+
 lock() { # name, lowest Python, environment marker, extra options
     name=$1 python=$2 marker=$3
     shift 3
+    asked "$name" || return 0
     cp ../pyproject.toml "$work/pyproject.toml"
     [ ! -e "$name.txt" ] || cp "$name.txt" "$work/"
     # botocore, which the S3 server of the tests needs, still asks for python-dateutil below 3. It runs with 4, and no
@@ -25,6 +31,7 @@ lock() { # name, lowest Python, environment marker, extra options
 }
 
 lock_tfx() { # the environment of TFX 1.15, which has no room for the project: what `bench.tfx` needs there besides
+    asked tfx1.15-cpu || return 0
     # dill: tfx-bsl 1.15 imports it without requiring it. TFX declares Python below 3.11; its packages have wheels for it.
     [ ! -e tfx1.15-cpu.txt ] || cp tfx1.15-cpu.txt "$work/"
     printf "%s\n" tfx==1.15.1 dill typer psutil pillow 'setuptools<81' wheel >"$work/tfx.in"
@@ -39,4 +46,6 @@ lock tf2.21-cpu 3.12 "python_version >= '3.12' and python_version < '3.14' and s
 lock tf2.15-cuda 3.11 "python_version < '3.12' and sys_platform == 'linux'" --extra gpu "$@"
 lock tf2.21-cuda 3.12 "python_version >= '3.12' and python_version < '3.14' and sys_platform == 'linux'" --extra gpu "$@"
 lock tf2.21-tfma 3.12 "python_version >= '3.12' and python_version < '3.14' and sys_platform != 'win32'" --extra tfma "$@"
+# ml-metadata and TensorFlow Data Validation have wheels for Linux with glibc 2.39 and newer alone.
+lock tf2.21-tfx 3.12 "python_version >= '3.12' and python_version < '3.14' and sys_platform == 'linux'" --extra tfx "$@"
 lock_tfx "$@"

@@ -8,9 +8,7 @@ import platform
 from bench.core import UsageError
 
 _OLD = "TFX 1.15.1 with TensorFlow 2.15 on Python 3.11 (`make tfx`, then .venv-tfx/bin/python)"
-_NEW = (
-    "TFX 1.21 with TensorFlow 2.21 on Python 3.12 or 3.13 (`pip install 'tfx==1.21.*'` into the project's environment)"
-)
+_NEW = "TFX 1.21 with TensorFlow 2.21 on Python 3.12 or 3.13 (`pip install -e '.[tfx]'`)"
 _GLIBC = (2, 39)
 """The oldest glibc for which ml-metadata 1.21 and tensorflow-data-validation 1.21 have wheels; they have no source."""
 
