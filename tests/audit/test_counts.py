@@ -49,6 +49,15 @@ def test_counts_that_contradict_each_other_are_refused():
         matrix_of(found)
 
 
+def test_fewer_than_no_pixels_are_refused():
+    """Of class 0, truth 1 takes three pixels too many and truth 2 three too few: the sum is right."""
+    found = {one: counted(one) for one in asked_of(3)}
+    found[Count(False, 1)] = found[Count(False, 1)] - [3, 0, 0]
+    found[Count(False, 2)] = found[Count(False, 2)] + [3, 0, 0]
+    with pytest.raises(ValueError, match="do not add up"):
+        matrix_of(found)
+
+
 def test_of_many_classes_hits_and_false_positives_are_counted():
     classes = MOST_CLASSES + 1
     asked = asked_of(classes)

@@ -5,7 +5,11 @@ import pytest
 
 import reports
 import results
+from reports.document import Document
 from reports.format import estimate
+from reports.markdown import render
+from reports.pages.run import slices
+from reports.summary import summarize
 from results.statistics import intervals
 from tests.invented_runs import lifelike
 
@@ -20,17 +24,17 @@ def with_slices(folder, values=VALUES, only=("a", "b"), split="val"):
         record = results.read(path)
         if record.status != "ok" or record.label not in only:
             continue
-        slices = []
+        found = []
         for feature, images in values.items():
             for value, count in images.items():
                 wrong = int(rng.integers(5, 40))
                 confusion = np.zeros((len(record.views[0].confusion),) * 2, int)
                 confusion[0, 0], confusion[1, 1], confusion[0, 1] = 100, 80, wrong
-                slices.append({"feature": feature, "value": value, "images": count, "confusion": confusion})
+                found.append({"feature": feature, "value": value, "images": count, "confusion": confusion})
                 miou = (100 / (100 + wrong) + 80 / (80 + wrong)) / 2  # the other classes do not occur
                 scores.setdefault((feature, value), {}).setdefault(record.label, {})[record.seed] = miou
         views = [
-            results.ViewScores(**{**view.model_dump(), "slices": slices if view.split == split else []})
+            results.ViewScores(**{**view.model_dump(), "slices": found if view.split == split else []})
             for view in record.views
         ]
         results.write(path, record.model_copy(update={"views": views}))
@@ -38,12 +42,19 @@ def with_slices(folder, values=VALUES, only=("a", "b"), split="val"):
 
 
 def section(folder):
-    text = reports.write(folder).read_text()
-    return text.partition("## Per slice")[2].split("\n## ")[0]
+    run = results.read_run(folder)
+    return render(Document("run", slices.section(run, summarize(run)))).partition("## Per slice")[2]
 
 
 def rows(table):
     return [[part.strip() for part in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("|")]
+
+
+def test_the_report_has_the_section_where_there_are_slices(tmp_path):
+    folder = lifelike.write_run(tmp_path / "r", labels=["a"], seeds=2, pictures=0)
+    assert "## Per slice" not in reports.write(folder).read_text()
+    with_slices(folder)
+    assert section(folder).strip() in reports.write(folder).read_text()
 
 
 def test_each_feature_has_a_table_with_the_intervals_of_the_statistics(tmp_path):
