@@ -26,7 +26,7 @@ def plain(status: RunStatus) -> dict[str, Any]:
     """Return a run's state as JSON can hold it."""
     progress = status.progress
     return {
-        "run": status.run.name, "folder": str(status.run.resolve()), "state": status.state, "search": status.search,
+        "run": status.run.name, "folder": shown(status.run.resolve()), "state": status.state, "search": status.search,
         "trials": status.planned, "done": status.done, "failed": [asdict(one) for one in status.failed],
         "running": {name: asdict(one) for name, one in status.running.items()}, "left": status.left,
         "seconds_left": progress.left if progress and status.running else None, "age_s": status.age,

@@ -20,19 +20,19 @@ def _forget(monkeypatch):
     local_data.cache_clear()
 
 
-def _set(folder, shade=0, number=6):
-    """Six pairs of 32 x 32 pixels with the classes 0 and 1."""
+def make_set(folder, shade=0, number=6, side=32):
+    """Pairs of a picture and a mask with the classes 0 and 1."""
     for kind in ("images", "masks"):
         (folder / kind).mkdir(parents=True)
     for index in range(number):
-        mask = np.zeros((32, 32), np.uint8)
+        mask = np.zeros((side, side), np.uint8)
         mask[:, 16 + index :] = 1
         Image.fromarray(np.stack([mask * 200 + shade] * 3, -1)).save(folder / "images" / f"{index}.png")
         Image.fromarray(mask).save(folder / "masks" / f"{index}.png")
     return folder
 
 
-def _upload(folder, address):
+def upload(folder, address):
     there = Store(Address.of(address))
     for path in sorted(folder.rglob("*.png")):
         there.put(path, path.relative_to(folder).as_posix())
@@ -47,7 +47,7 @@ def _gets(store):
 
 def test_a_set_is_brought_once_and_is_the_same_set_as_in_a_folder(store, tmp_path, capsys):
     root = f"s3://{store.bucket}/sets/mine"
-    there = _upload(_set(tmp_path / "mine"), root)
+    there = upload(make_set(tmp_path / "mine"), root)
     spec = data_of(None, root, [])
     assert (spec.dataset, spec.root, spec.name) == ("folder", root, "mine")
     local = data_of(None, tmp_path / "mine", [])
@@ -59,7 +59,7 @@ def test_a_set_is_brought_once_and_is_the_same_set_as_in_a_folder(store, tmp_pat
     assert load(spec).version == load(local).version
     assert _gets(store) == 0, "what is here is not brought again"
 
-    _set(tmp_path / "other", shade=1)
+    make_set(tmp_path / "other", shade=1)
     there.put(tmp_path / "other/images/0.png", "images/0.png")
     there.remove("images/1.png")
     there.remove("masks/1.png")
@@ -77,9 +77,9 @@ def test_a_set_that_is_used_stays_as_it_is(store, tmp_path, monkeypatch):
     from bench.storage import data_copies
 
     root = f"s3://{store.bucket}/mine"
-    there = _upload(_set(tmp_path / "mine"), root)
+    there = upload(make_set(tmp_path / "mine"), root)
     _, held = local_data(root)  # as a run that goes on
-    _set(tmp_path / "other", shade=1)
+    make_set(tmp_path / "other", shade=1)
     there.put(tmp_path / "other/images/0.png", "images/0.png")
     monkeypatch.setattr(data_copies, "TURN_SECONDS", 0.3)
     local_data.cache_clear()
@@ -93,9 +93,9 @@ def test_a_set_that_is_used_stays_as_it_is(store, tmp_path, monkeypatch):
 
 
 def test_the_set_that_was_not_used_for_longest_makes_room(store, tmp_path, monkeypatch):
-    size = sum(path.stat().st_size for path in _set(tmp_path / "a").rglob("*.png"))
+    size = sum(path.stat().st_size for path in make_set(tmp_path / "a").rglob("*.png"))
     for name in "abc":
-        _upload(tmp_path / "a", f"s3://{store.bucket}/{name}")
+        upload(tmp_path / "a", f"s3://{store.bucket}/{name}")
     monkeypatch.setenv(LIMIT_VARIABLE, str(2.9 * size / 1e9))
     folders = {}
     for name in "ab":
