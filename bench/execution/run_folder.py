@@ -15,7 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 import results
-from bench.core import StorageLost, UsageError, nearest, own_code
+from bench.core import ATTEMPTS_FILE, StorageLost, UsageError, nearest, own_code
 from bench.execution import uploads
 from bench.plan import Cell, Grid, Plan, Search
 from bench.spec import TrialSpec, parse
@@ -112,7 +112,7 @@ class RunFolder:
                     (trial.folder / results.RECORD).unlink()
                 else:
                     uploads.send(trial)
-            mirror.fetch("", lambda name: not is_large(name))
+            mirror.fetch("", _for_command)
         except OSError as error:
             raise UsageError(f"--resume {mirror.address}: {error.strerror or error}") from None
         return self
@@ -177,7 +177,7 @@ class RunFolder:
         """
         if self.mirror and not self._gone:
             try:
-                self.mirror.fetch(f"trials/{name}", lambda one: not is_large(one))
+                self.mirror.fetch(f"trials/{name}", _for_command)
             except OSError as error:
                 raise self.lost(error) from error
 
@@ -381,6 +381,15 @@ def _resolved(plan: Plan) -> dict[str, Any]:
         "name": grid.name, "description": grid.description, "preset": grid.preset, "seeds": grid.seeds,
         "search": grid.search and grid.search.model_dump(), "cells": cells,
     }  # fmt: skip
+
+
+def _for_command(name: str) -> bool:
+    """Return whether the command needs an object of its run: neither weights nor what the next attempt goes on from.
+
+    The list of attempts is among the latter: on a machine that has it, the checkpoint beside it is that of its last
+    attempt (see `uploads`).
+    """
+    return not is_large(name) and not name.endswith(f"/{ATTEMPTS_FILE}")
 
 
 def resume_command(path: Path, address: str | None = None, *more: str) -> str:
