@@ -201,7 +201,9 @@ def _report(run: Path, again: str | None) -> bool:
         conclusion = reports.conclude(run)
     except Exception as error:
         console.print(f"No report: {type(error).__name__}: {error}", style="red", soft_wrap=True)
-        console.print(f"All records are kept; once that is mended: python -m bench.report {run}", soft_wrap=True)
+        console.print(
+            f"All records are kept; once that is mended: python -m bench.report {storage.shown(run)}", soft_wrap=True
+        )
         return False
     for line in conclusion.verdict:
         console.print(line, soft_wrap=True)
@@ -214,7 +216,7 @@ def _report(run: Path, again: str | None) -> bool:
 
 def _next(run: Path, conclusion: reports.Conclusion) -> str:
     """Return the commands that follow a complete run: more seeds if it decided nothing, and a use of its weights."""
-    place = shlex.quote(str(run))
+    place = shlex.quote(storage.shown(run))
     # The verdict of a run that decides is final: going on needs a new plan and new seeds.
     more = f"python -m bench.run --resume {place} --seeds {2 * conclusion.seeds}"
     use = f"python -m bench.predict {place} --trial {conclusion.trial} --images PICTURES --out FOLDER"

@@ -39,8 +39,7 @@ def test_a_training_that_is_killed_is_finished_elsewhere_from_the_bucket_alone(s
     store.requests.clear()
     code, output = Driver(tmp_path, "--resume", f"{runs}/r", module="thin_run").end()
     assert code == 0, output
-    print(output)
-    print(*(request for request in store.requests if trial in request), sep="\n")
+    assert f"Next: python -m bench.predict {runs}/r --trial {log.parent.name}" in output
     found = choose_trial(brought(Path(f"{runs}/r")), None)
     assert found.record.status == "ok"
     assert found.record.environment["attempt"] == 2

@@ -89,6 +89,30 @@ def test_the_checkpoint_is_up_while_the_training_goes_on_and_the_next_attempt_ge
     assert trial.read(ATTEMPTS_FILE) == b"one\ntwo\n"
 
 
+def test_what_a_trial_costs_is_three_requests_an_epoch_and_a_few_more_than_it_has_files(store, trial):
+    files = (ATTEMPTS_FILE, "spec.json", "log.txt", "model.weights.h5", *(f"pictures/{n}.png" for n in range(18)))
+
+    def run(job, emit):
+        folder = Path(job["payload"]["folder"])
+        for name in files:
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text("one\n")
+        for epoch in (b"1", b"2"):
+            (folder / CHECKPOINT_FILE).write_bytes(epoch)
+            emit({"event": "epoch"})
+            _until(lambda epoch=epoch: f"PUT {bucket}/{CHECKPOINT_FILE}" in store.requests[number[0] :])
+            number[0] = len(store.requests)
+        (folder / CHECKPOINT_FILE).unlink()
+        (folder / "record.json").write_text("{}")
+        return End("returned")
+
+    number, bucket = [0], f"/{trial.address.key}"
+    assert supervised(_job(trial), run, lambda event: None) == End("returned")
+    # Three listings; the attempts are asked for before and after, as two requests once they are there; attempts and
+    # log are sent twice; three remove the checkpoint.
+    assert len(store.requests) == len(files) + 1 + 3 * 2 + 3 + 2 + 2 + 3 - 1, store.requests
+
+
 def test_an_attempt_that_was_lost_sight_of_writes_nothing_once_another_has_begun(store, trial, tmp_path, monkeypatch):
     def another():
         with monkeypatch.context() as there:
