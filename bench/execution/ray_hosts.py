@@ -24,7 +24,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from bench.execution import gpu_memory, supervisor
 from bench.execution.supervisor import End, Limits
 
-START_SECONDS = 120.0
+START_SECONDS = 600.0
 """Longest wait until all hosts of a job have a process that supervises it."""
 PATIENCE = 30.0
 """Longest wait for the other hosts once one has failed: they notice it by themselves within some ten seconds."""
@@ -118,6 +118,7 @@ class _Others:
     def __init__(self, names: Sequence[str], ends: Sequence[Any]) -> None:
         self._waiting = dict(zip(ends, names, strict=True))
         self._ended: dict[str, End] = {}
+        self._gone: list[str] = []
         self._failed: float | None = None
 
     def cut(self) -> End | None:
@@ -146,10 +147,8 @@ class _Others:
 
     def _blamed(self) -> str | None:
         """Return a host that failed by itself, rather than by losing another one."""
-        kinds = ("returned", "lost")
-        itself = [name for name, end in self._ended.items() if end.kind not in kinds]
-        gone = [name for name, end in self._ended.items() if end.kind == "lost" and end.signal == _GONE]
-        return next(iter([*itself, *gone]), None)
+        itself = [name for name, end in self._ended.items() if end.kind not in ("returned", "lost")]
+        return next(iter([*itself, *self._gone]), None)
 
     def _look(self, seconds: float) -> None:
         """Hear which hosts have ended, waiting so long for one of them."""
@@ -160,12 +159,10 @@ class _Others:
             try:
                 self._ended[name] = End(**ray.get(end))
             except ray.exceptions.RayError as error:
-                self._ended[name] = End("lost", f"it was lost: {_first_line(error)}", _GONE)
+                self._ended[name] = End("lost", f"it was lost: {_first_line(error)}")
+                self._gone.append(name)
             if self._ended[name].kind != "returned":
                 self._failed = self._failed or time.monotonic()
-
-
-_GONE = "gone"
 
 
 def _environment(addresses: Sequence[str], index: int) -> dict[str, str]:

@@ -116,9 +116,9 @@ class Event:
 
     Attributes:
         kind: an attempt "started", or sent a "message"; the job is "retried", or has "ended"; or it "waits", because no
-            live node can hold any job that is left.
-        job: name of the job.
-        data: of a message.
+            live node can hold any job that is left. Of the cluster: a node has "left" it, or "joined" it again.
+        job: name of the job; empty for an event of the cluster.
+        data: of a message; of a node its "name" and "address", and the "cluster" that it may join again.
         end: how the attempt ended, for "retried" and "ended"; why the job waits, for "waits".
     """
 
@@ -411,6 +411,21 @@ def _live(gpus: int = 0) -> dict[str, dict[str, Any]]:
     }
 
 
+def _known_nodes() -> dict[str, tuple[str, str]]:
+    """Return (name, address) of each live node by Ray's id of it, if others started the cluster; else none."""
+    if not _joined:
+        return {}
+    return {
+        node["NodeID"]: (str(node.get("NodeManagerHostname", "")), str(node["NodeManagerAddress"]))
+        for node in _live().values()
+    }
+
+
+def _gcs_address() -> str:
+    """Return the address at which nodes join the cluster."""
+    return str(ray.get_runtime_context().gcs_address)
+
+
 def _resolve(folder: str, entry: str, *arguments: Any) -> Any:
     """Call "module:function" in a folder, if this node has it."""
     if os.path.isdir(folder):
@@ -654,6 +669,7 @@ class _Follower:
         self._running: set[str] = set()
         self._looked = time.monotonic()
         self._since: float | None = None
+        self._there, self._gone = _known_nodes(), set[tuple[str, str]]()
 
     def __call__(self, event: Event) -> None:
         if event.kind == "started":
@@ -682,6 +698,7 @@ class _Follower:
         self._looked = now
         if self._tick:
             self._tick()
+        self._look_at_nodes()
         left = self._left.values()
         nodes = [] if self._running else _nodes()
         if self._running or not left or any(_placed(job, nodes) for job in left):
@@ -691,6 +708,16 @@ class _Follower:
             first = next(iter(left))
             self._listener(Event("waits", first.name, end=_unheld(first)))
         return self._since is not None and now - self._since >= STRANDED_SECONDS
+
+    def _look_at_nodes(self) -> None:
+        """Tell which nodes have left the cluster since the last look, and which of those are there again."""
+        now = _known_nodes()
+        left = [self._there[one] for one in self._there if one not in now]
+        joined = [now[one] for one in now if one not in self._there and now[one] in self._gone]
+        for kind, nodes in (("left", left), ("joined", joined)):
+            for name, address in sorted(nodes):
+                self._listener(Event(kind, "", {"name": name, "address": address, "cluster": _gcs_address()}))
+        self._there, self._gone = now, (self._gone | {*left}) - {*joined}
 
     def give_up(self) -> None:
         """End the jobs that are left after the end of Tune."""

@@ -203,6 +203,9 @@ class TrialRunner:
 
     def _hear(self, event: ray_tune.Event) -> None:
         """Handle an event of the scheduler."""
+        if event.kind in ("left", "joined"):
+            self._view.note(_of_node(event))
+            return
         self._tracking(event)
         self._interim.poll()
         if event.kind == "started":
@@ -277,6 +280,17 @@ class TrialRunner:
             self._run.keep(results.write(self._run.trial(name), record))
         except OSError as error:
             raise self._run.lost(error) from error
+
+
+def _of_node(event: ray_tune.Event) -> str:
+    """Return a line about a node that has left the cluster, or is there again."""
+    node = f"node {event.data['name']} ({event.data['address']})"
+    if event.kind == "joined":
+        return f"{node} is there again"
+    return (
+        f"{node} has left the cluster. Ray ends itself on a host that was cut off: once it is back, run there "
+        f"`ray start --address={event.data['cluster']}`"
+    )
 
 
 def _tail(log: Path, characters: int = 4000) -> str:

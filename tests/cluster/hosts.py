@@ -78,6 +78,16 @@ class Host:
         """Put the cable back."""
         self._bed.switch("ip", "link", "set", self.name, "up")
 
+    def slow_down(self, rate):
+        """Let the cable carry so much in either direction, such as "1mbit", from now on."""
+        limits = ("root", "tbf", "rate", rate, "burst", "32kbit", "latency", "400ms")
+        self._bed.switch("tc", "qdisc", "add", "dev", self.name, *limits)
+        self.call("tc", "qdisc", "add", "dev", "eth0", *limits)
+
+    def fill_disk(self):
+        """Leave no room for files of the host's own: its /tmp gets the size that is taken."""
+        self.call("sh", "-c", "mount -o remount,size=$(df --output=used -k /tmp | tail -1)k /tmp")
+
     def kill(self):
         """Cut the power: the cable first, or the kernel would still say goodbye on every connection."""
         self.unplug()
@@ -114,10 +124,10 @@ class Bed:
     def __exit__(self, *exception):
         self._held.close()
 
-    def start_ray(self):
-        """Start Ray on every host, with a token."""
+    def start_ray(self, *words):
+        """Start Ray on every host, with a token, and on the first with these words besides."""
         head, *others = self.hosts.values()
-        head.call(*head.ray("--head", "--port=6379", "--include-dashboard=false"))
+        head.call(*head.ray("--head", "--port=6379", "--include-dashboard=false", *words))
         for host in others:
             host.call(*host.ray(f"--address={head.address}:6379"))
 

@@ -19,9 +19,11 @@ def test_a_lost_node_costs_its_trial_and_the_rest_of_the_cluster_finishes_the_ru
     driver.wait_for(lambda: len(list(driver.run.glob("trials/*/log.txt"))) == 2)  # a trial on each node
     cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
     driver.wait_for(lambda: _records(driver.run))
+    driver.wait_for(lambda: any("has left the cluster" in out.read_text() for out in tmp_path.glob("output-*.txt")))
     driver.process.send_signal(signal.SIGINT)
     status, output = driver.end()
     assert status == 130, output
+    assert f"once it is back, run there `ray start --address={cluster.address}`" in output.replace("\n", " ")
     assert f"--resume runs/r --address {cluster.address}" in output
     ends = {(record.status, record.error.kind) for record in _records(driver.run)}
     assert ends == {("crashed", "lost"), ("interrupted", "KeyboardInterrupt")}

@@ -172,6 +172,10 @@ def test_a_lost_host_costs_the_epoch_in_progress_and_its_trial_goes_on_elsewhere
     status, output = run.end()
     assert status == 0, output
     assert (first_place[0], second_place[0]) == ("two", "one")
+    assert (
+        "node two (10.77.0.2) has left the cluster. Ray ends itself on a host that was cut off: once it is back, run "
+        "there `ray start --address=10.77.0.1:6379`"
+    ) in output.replace("\n", " ")
     record = run.record(there)
     assert record.status == "ok"
     assert len(record.history) == 100
@@ -221,11 +225,101 @@ def test_a_host_that_is_taken_away_is_no_failure_of_its_trial(tmp_path):
         )  # fmt: skip
 
 
+def test_a_cable_pulled_for_a_minute_and_ray_started_again_on_the_host(bed):
+    run = Run(bed, "--retries", 1, epochs=150)
+    there = run.wait_for(lambda: run.on("two", 3))
+    run.wait_for(lambda: run.on("one", 3))
+    heard = run.folder / "tensorboard" / there / "events*"
+    changes = hosts.Changes(heard)
+    changes.look(2)
+    pulled = time.time()
+    bed.hosts["two"].unplug()
+    changes.look(60)
+    bed.hosts["two"].plug()
+    while "has left the cluster" not in run.output and time.time() < pulled + 120:
+        changes.look(1)
+    left = "has left the cluster" in run.output
+    if left:  # by then Ray on the host has ended itself, or does so now
+        two = bed.hosts["two"]
+        two.call("sh", "-c", "until ! pgrep -x raylet >/dev/null; do sleep 0.5; done")
+        two.call(*two.ray(f"--address={bed.head.address}:6379"))
+        run.wait_for(lambda: "is there again" in run.output)
+    back = time.time() - pulled
+    status, output = run.end()
+    assert status == 0, output
+    assert run.record(there).status == "ok"
+    assert len(run.record(there).history) == 150
+    _figures(
+        "cable pulled for 60 s", left=left, back_after_s=round(back), attempts=run.attempts(there),
+        driver_heard_nothing_s=round(changes.longest(heard, pulled), 1),
+        resumed_after_epoch=run.record(there).environment.get("resumed_after_epoch"),
+        said=[line for line in output.splitlines() if "retried" in line or "node two" in line],
+    )  # fmt: skip
+
+
+def test_a_wire_of_one_megabit_slows_nothing_but_the_start(bed):
+    bed.hosts["two"].slow_down("1mbit")
+    began = time.time()
+    run = Run(bed, epochs=10, losses="dice,focal,cross_entropy,tversky")
+    run.wait_for(lambda: run.on("two", 1))
+    first_epoch = time.time() - began
+    status, output = run.end()
+    assert status == 0, output
+    assert "retried" not in output
+    where = [run.attempts(path.name)[0][0] for path in (run.folder / "trials").iterdir()]
+    _figures("wire of 1 Mbit/s", first_epoch_there_after_s=round(first_epoch), trials_there=where.count("two"))
+
+
+def test_a_full_disk_on_one_host_costs_no_trial(bed):
+    run = Run(bed, "--retries", 1, epochs=10, losses="dice,focal,cross_entropy,tversky")
+    run.wait_for(lambda: run.on("two", 1))
+    bed.hosts["two"].fill_disk()
+    status, output = run.end()
+    ends = {path.name: run.record(path.name) for path in (run.folder / "trials").iterdir()}
+    told = {name: (record.status, record.error and record.error.message) for name, record in ends.items()}
+    where = {name: run.attempts(name) for name in ends}
+    _figures(
+        "full disk on one host", status=status, ends=told, where=where, said=output.splitlines()[-25:],
+    )  # fmt: skip
+    assert status == 0, output
+
+
+def test_a_head_that_is_started_again_costs_the_epochs_in_progress(bed):
+    run = Run(bed, epochs=40)
+    there, here = run.wait_for(lambda: run.on("two", 3)), run.wait_for(lambda: run.on("one", 3))
+    stopped = time.time()
+    ray = (sys.executable, "-m", "ray.scripts.scripts")
+    bed.head.call(*ray, "stop", "--force")
+    run.process.wait(SECONDS)
+    ended_after = time.time() - stopped
+    status, output = run.process.returncode, run.output
+    two = bed.hosts["two"]
+    two.call("sh", "-c", "until ! pgrep -x raylet >/dev/null; do sleep 0.5; done")
+    alone = time.time() - stopped
+    kept = {name: run.epochs(name) for name in (there, here)}
+    bed.start_ray()
+    again = bed.head.run(
+        sys.executable, "-m", "thin_run", "--resume", run.folder, "--address", "auto", stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    resumed, _ = again.communicate(timeout=SECONDS)
+    _figures(
+        "head restarted", status=status, ended_after_s=round(ended_after), raylet_there_ended_after_s=round(alone),
+        epochs_kept=kept, resumed_after={n: run.record(n).environment.get("resumed_after_epoch") for n in kept},
+        said=output.splitlines()[-8:],
+    )  # fmt: skip
+    assert again.returncode == 0, resumed
+    for name in (there, here):
+        assert run.record(name).status == "ok"
+        assert len(run.record(name).history) == 40
+
+
 @pytest.mark.skipif(KERAS_3, reason="refused there")
-def test_a_host_that_trains_together_with_another_is_lost_and_the_trial_goes_on_with_a_third(tmp_path):
-    """One trial on two of three hosts; one of the two, which is not that of the command, loses its power."""
-    with hosts.Bed(tmp_path, "one", "two", "three") as bed:
-        bed.start_ray()
+@pytest.mark.parametrize("which", ["first", "other"])
+def test_a_host_that_trains_together_with_another_is_lost_and_the_trial_goes_on_with_a_third(tmp_path, which):
+    """One trial on two of three hosts, beside that of the command; one of the two loses its power."""
+    with hosts.Bed(tmp_path, "one", "two", "three", "four") as bed:
+        bed.start_ray("--num-cpus=0")
         run = Run(bed, "--retries", 1, "--set", "placement.hosts=2", epochs=12, losses="dice")
         (trial,) = run.wait_for(lambda: [path.name for path in (run.folder / "trials").glob("*")])
         run.wait_for(lambda: run.epochs(trial) >= 3)
@@ -233,7 +327,7 @@ def test_a_host_that_trains_together_with_another_is_lost_and_the_trial_goes_on_
         training = [name for name, host in bed.hosts.items() if _trains(host)]
         assert len(training) == 2
         assert first in training
-        victim = next(name for name in training if name != "one")
+        victim = next(name for name in training if (name == first) == (which == "first"))
         lost_at = time.time()
         bed.hosts[victim].kill()
         run.wait_for(lambda: "it is retried" in run.output)
@@ -246,11 +340,11 @@ def test_a_host_that_trains_together_with_another_is_lost_and_the_trial_goes_on_
         assert status == 0, output
         record = run.record(trial)
         assert (record.status, [epoch.epoch for epoch in record.history]) == ("ok", [*range(1, 13)])
-        assert {*record.environment["hosts"]} == {*bed.hosts} - {victim}
+        assert {*record.environment["hosts"]} == {*bed.hosts} - {victim, "one"}
         assert record.environment["resumed_after_epoch"] >= kept
         assert not any(_trains(host) for name, host in bed.hosts.items() if name != victim)
         _figures(
-            "one of two hosts of a trial killed", the_first=victim == first, epochs_kept=kept,
+            f"one of two hosts of a trial killed, the {which}", epochs_kept=kept,
             resumed_after_epoch=record.environment["resumed_after_epoch"], told_after_s=round(told_after),
             second_attempt_began_after_s=round(began_after), went_on_after_s=round(went_on_after),
             said=[line for line in output.splitlines() if "it is retried" in line],
