@@ -226,7 +226,7 @@ def test_a_host_that_is_taken_away_is_no_failure_of_its_trial(tmp_path):
 
 
 def test_a_cable_pulled_for_a_minute_and_ray_started_again_on_the_host(bed):
-    run = Run(bed, "--retries", 1, epochs=150)
+    run = Run(bed, "--retries", 1, epochs=300)
     there = run.wait_for(lambda: run.on("two", 3))
     run.wait_for(lambda: run.on("one", 3))
     heard = run.folder / "tensorboard" / there / "events*"
@@ -248,7 +248,7 @@ def test_a_cable_pulled_for_a_minute_and_ray_started_again_on_the_host(bed):
     status, output = run.end()
     assert status == 0, output
     assert run.record(there).status == "ok"
-    assert len(run.record(there).history) == 150
+    assert len(run.record(there).history) == 300
     _figures(
         "cable pulled for 60 s", left=left, back_after_s=round(back), attempts=run.attempts(there),
         driver_heard_nothing_s=round(changes.longest(heard, pulled), 1),
