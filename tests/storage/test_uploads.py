@@ -46,6 +46,7 @@ def _attempt(line, complete=True, wait=lambda: None):
         with open(folder / ATTEMPTS_FILE, "a") as attempts:
             attempts.write(f"{line}\n")
         run.found = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+        run.checkpoint = (folder / CHECKPOINT_FILE).read_bytes() if CHECKPOINT_FILE in run.found else None
         if "record.json" in run.found:
             return End("returned")
         (folder / CHECKPOINT_FILE).write_bytes(line.encode())
@@ -74,19 +75,26 @@ def _until(condition):
         time.sleep(0.02)
 
 
-def test_the_checkpoint_is_up_while_the_training_goes_on_and_the_next_attempt_gets_it_elsewhere(
+def test_the_checkpoint_is_up_while_the_training_goes_on_and_the_next_attempt_gets_the_newest(
     store, trial, tmp_path, monkeypatch
 ):
-    first = _attempt("one", complete=False, wait=lambda: _until(lambda: trial.read(CHECKPOINT_FILE) == b"one"))
-    assert supervised(_job(trial), first, lambda event: None).kind == "died"
-    assert sorted(trial.listed()) == [ATTEMPTS_FILE, "log.txt", CHECKPOINT_FILE]
+    def dies(line):
+        is_up = lambda: _until(lambda: trial.read(CHECKPOINT_FILE) == line.encode())  # noqa: E731
+        attempt = _attempt(line, complete=False, wait=is_up)
+        assert supervised(job, attempt, lambda event: None).kind == "died"
+        assert sorted(trial.listed()) == [ATTEMPTS_FILE, "log.txt", CHECKPOINT_FILE]
+        return attempt.found
+
     job = _job(trial)
-    _elsewhere(monkeypatch, tmp_path)
-    second = _attempt("two")
-    assert supervised(job, second, lambda event: None) == End("returned")
-    assert second.found == [ATTEMPTS_FILE, "log.txt", CHECKPOINT_FILE]
+    assert dies("one") == [ATTEMPTS_FILE]
+    with monkeypatch.context() as there:
+        _elsewhere(there, tmp_path)
+        assert dies("two") == [ATTEMPTS_FILE, "log.txt", CHECKPOINT_FILE]
+    third = _attempt("three")  # where the first has left an older checkpoint
+    assert supervised(job, third, lambda event: None) == End("returned")
+    assert third.checkpoint == b"two"
     assert sorted(trial.listed()) == [ATTEMPTS_FILE, "log.txt", "model.weights.h5", "record.json"]
-    assert trial.read(ATTEMPTS_FILE) == b"one\ntwo\n"
+    assert trial.read(ATTEMPTS_FILE) == b"one\ntwo\nthree\n"
 
 
 def test_what_a_trial_costs_is_three_requests_an_epoch_and_a_few_more_than_it_has_files(store, trial):
