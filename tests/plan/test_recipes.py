@@ -30,7 +30,7 @@ def test_a_recipe_is_one_cell_that_no_preset_shortens_and_fits_the_catalogue(nam
     data = cell.spec.data
     assert small.cells[0].spec.train.epochs == cell.spec.train.epochs
     assert small.cells[0].spec.data.size == data.size
-    assert whole.recipe.ours == "not run"
+    assert whole.recipe.ours == "not run" or "docs/recipes.md" in whole.recipe.ours
     for one in whole.recipe.published:
         assert one.source
         assert one.miou < 0.9
