@@ -17,7 +17,7 @@ from bench.spec import DataSpec
 TABLE = """image,site,time
 v0,Lund,day
 v1.jpg,Lund,night
-
+,,
 v2, Umeå ,day
 sub/v3,Lund,"day"
 """
