@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,14 +25,22 @@ NODES = (
     "ImportExampleGen", "ImportSchemaGen", "StatisticsGen", "ExampleValidator", "BenchmarkTrials", "Resolver",
     "Evaluator", "BenchmarkGate", "Pusher",
 )  # fmt: skip
-GATE = ["--floor", "0.01", "--slice", "image/height"]
+GATE = ["--floor", "0.01", "--slice", "image/slice/half"]
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """Shards of 96 scenes to train and 16 to validate, a grid of one cell with three seeds, and a spoiled project."""
+    """Shards of 96 scenes to train and 16 to validate, a grid of one cell with three seeds, and a spoiled project.
+
+    The scenes have a feature, by which Evaluator and the trials score slices: 5 of validation are left, 11 are right.
+    """
     home = tmp_path_factory.mktemp("tfx")
     scenes = load(DataSpec(dataset="scenes", train_limit=96, val_limit=16, test_limit=4))
+    splits = {
+        name: replace(split, features={"half": tuple(("left", "right")[place > 4] for place in range(len(split)))})
+        for name, split in scenes.splits.items()
+    }
+    scenes = replace(scenes, splits=splits)
     for _ in tfrecords.write(scenes, home / "shards", 48):
         pass
     base = "".join(f"  {name}: {json.dumps(value)}\n" for name, value in SETTINGS.items())
@@ -80,17 +89,21 @@ def test_the_first_run_is_blessed_and_pushed(home, answers):
 
 
 def test_evaluator_counts_what_the_record_has(home, answers):
-    """All metrics, to the last digit: of the SavedModel on the artifact, and of the weights in the trial."""
+    """All metrics and slices, to the last digit: of the SavedModel on the artifact, of the weights in the trial."""
     evaluation = min((home / "root/artifacts/Evaluator/evaluation").iterdir(), key=lambda path: int(path.name))
     script = Path(__file__).with_name("read_evaluation.py")
     status, out, error = call(with_package(), script, evaluation, cwd=home)
     assert status == 0, error[-4000:]
     facts = min((home / "root/artifacts/BenchmarkTrials/run").iterdir(), key=lambda path: int(path.name))
     facts = json.loads((facts / "benchmark.json").read_text())
-    view = results.read(Path(facts["folder"]) / "trials" / facts["best_trial"]).views[0]
+    trial = Path(facts["folder"]) / "trials" / facts["best_trial"]
+    view, slices = results.read(trial).views[0], results.slices(results.iterate(trial))
+    slices = slices[slices["split"] == "val"]
+    assert dict(zip(slices["value"], slices["images"], strict=True)) == {"left": 5, "right": 11}
     assert json.loads(out.splitlines()[-1]) == {
         "mean_iou": view.miou, "mean_dice": view.mean_dice, "boundary_iou": view.boundary_iou,
         "iou": [value for value in view.iou if value is not None],
+        "slices": dict(zip(slices["value"], slices["miou"], strict=True)),
     }  # fmt: skip
 
 
