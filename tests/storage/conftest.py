@@ -5,8 +5,6 @@ import urllib.request
 
 import pytest
 
-pytest.importorskip("moto", reason="the S3 server of the tests is not installed: make venv installs it")
-
 from tests.storage.server import serving
 
 _NUMBERS = itertools.count()
@@ -14,6 +12,8 @@ _NUMBERS = itertools.count()
 
 @pytest.fixture(scope="session")
 def server():
+    for module in ("moto", "flask_cors"):
+        pytest.importorskip(module, reason="the S3 server of the tests is not installed; make venv installs it")
     with serving() as made:
         yield made
 

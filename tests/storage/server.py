@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from moto.server import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import WSGIRequestHandler, make_server
-
 ERRORS = {
     "SlowDown": ("503 Slow Down", "Please reduce your request rate."),
     "ExpiredToken": ("400 Bad Request", "The provided token has expired."),
@@ -87,21 +84,24 @@ class Server:
             time.sleep(0.02)
 
     def __post_init__(self):
+        from moto.server import DomainDispatcherApplication, create_backend_app
+
         self._right = DomainDispatcherApplication(create_backend_app)
-
-
-class _Quiet(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log(self, *arguments):
-        pass
 
 
 @contextmanager
 def serving() -> Iterator[Server]:
     """Serve on a free port of loopback, from threads of this process."""
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    class Quiet(WSGIRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log(self, *arguments):
+            pass
+
     made = Server("")
-    listener = make_server("127.0.0.1", 0, made, threaded=True, request_handler=_Quiet)
+    listener = make_server("127.0.0.1", 0, made, threaded=True, request_handler=Quiet)
     made.endpoint = f"http://127.0.0.1:{listener.port}"
     thread = threading.Thread(target=listener.serve_forever, daemon=True)
     thread.start()
