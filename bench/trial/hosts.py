@@ -11,6 +11,7 @@ import io
 import json
 import os
 import platform
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ import numpy as np
 
 from bench.core import UsageError
 from bench.spec import Placement, check_hosts
+from bench.trial.failures import error_line
 
 VARIABLE = "TF_CONFIG"
 _GROUP = 1_000_003
@@ -134,10 +136,14 @@ def hosts_of(placement: Placement) -> Hosts:
     return Hosts(placement.hosts, index)
 
 
-def is_loss(error: BaseException) -> bool:
-    """Return whether an exception tells that another host of this trial is gone."""
+def loss_of(error: BaseException) -> str | None:
+    """Return in a line that another host of this trial is gone, if an exception tells that; else None."""
     import tensorflow as tf
 
-    return isinstance(error, tf.errors.UnavailableError | tf.errors.AbortedError | tf.errors.DeadlineExceededError) or (
-        isinstance(error, tf.errors.CancelledError | tf.errors.InternalError) and "ollective" in str(error)
-    )
+    gone = tf.errors.UnavailableError | tf.errors.AbortedError | tf.errors.DeadlineExceededError
+    wider = tf.errors.CancelledError | tf.errors.InternalError
+    if not (isinstance(error, gone) or (isinstance(error, wider) and "ollective" in str(error))):
+        return None
+    # Some lines of it are the place in the graph, or only its heading.
+    found = re.search(r"Collective ops is aborted by: [^\n]+", str(error))
+    return f"another host of this trial is gone: {found.group() if found else error_line(error)}"[:400]

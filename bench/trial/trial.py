@@ -17,8 +17,8 @@ from bench.spec import TrialSpec
 from bench.trial.attempts import Attempt, TakenOver
 from bench.trial.clocks import PhaseTimer
 from bench.trial.facts import Emit, Facts, ignore, memory_peaks
-from bench.trial.failures import error_line, failure
-from bench.trial.hosts import Hosts, hosts_of, is_loss
+from bench.trial.failures import failure
+from bench.trial.hosts import Hosts, hosts_of, loss_of
 
 if TYPE_CHECKING:
     from bench.trial.monitor import TrainingHistory
@@ -84,8 +84,8 @@ def run(
     except TakenOver:
         raise
     except Exception as error:
-        if hosts.count > 1 and is_loss(error):
-            raise HostLost(f"another host of this trial is gone: {error_line(error)[:300]}") from error
+        if hosts.count > 1 and (told := loss_of(error)):
+            raise HostLost(told) from error
         outcome = failure(error)
     facts.check()
     record = results.Record(**{**base, **facts.as_fields(spec.placement.gpus), **outcome, "finished": now()})

@@ -85,8 +85,9 @@ class Host:
         self.call("tc", "qdisc", "add", "dev", "eth0", *limits)
 
     def fill_disk(self):
-        """Leave no room for files of the host's own: its /tmp gets the size that is taken."""
-        self.call("sh", "-c", "mount -o remount,size=$(df --output=used -k /tmp | tail -1)k /tmp")
+        """Leave no room for files of the host's own: its /tmp gets the size that is taken, and the rest is filled."""
+        size = "$(($(df --output=used -k /tmp | tail -1) + 1024))k"
+        self.call("sh", "-c", f"mount -o remount,size={size} /tmp; dd if=/dev/zero of=/tmp/filler bs=4k; df /tmp")
 
     def kill(self):
         """Cut the power: the cable first, or the kernel would still say goodbye on every connection."""

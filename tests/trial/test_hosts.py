@@ -14,7 +14,7 @@ from bench.core import KERAS_3, UsageError
 from bench.data import pipeline
 from bench.data.dataset import Split
 from bench.spec import DataSpec, Placement, TrialSpec, parse
-from bench.trial.hosts import Hosts, hosts_of
+from bench.trial.hosts import Hosts, hosts_of, loss_of
 from bench.trial.strategy import per_replica
 from tests.faults import thin
 from tests.trial.two_hosts import started
@@ -71,6 +71,15 @@ def test_hosts_that_are_not_named_are_refused_in_one_line(told, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", json.dumps(named))
     found = hosts_of(Placement(hosts=2))
     assert (found.count, found.index, found.first) == (2, 1, False)
+
+
+def test_the_loss_of_a_host_is_told_in_a_line_and_other_errors_are_not_one():
+    text = "Graph execution error:\n\nDetected at node x\n{{function_node y}} Collective ops is aborted by: Deadline\nz"
+    gone = "another host of this trial is gone: "
+    assert loss_of(tf.errors.DeadlineExceededError(None, None, text)) == f"{gone}Collective ops is aborted by: Deadline"
+    assert loss_of(tf.errors.UnavailableError(None, None, "Socket closed")) == f"{gone}Socket closed"
+    assert loss_of(tf.errors.InternalError(None, None, "no cuDNN")) is None
+    assert loss_of(ValueError("Collective")) is None
 
 
 def test_one_host_tells_itself_what_it_tells(tmp_path):
