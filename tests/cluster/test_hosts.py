@@ -284,34 +284,6 @@ def test_a_full_disk_on_one_host_costs_no_trial(bed):
     assert status == 0, output
 
 
-def test_a_head_that_is_started_again_costs_the_epochs_in_progress(bed):
-    run = Run(bed, epochs=40)
-    there, here = run.wait_for(lambda: run.on("two", 3)), run.wait_for(lambda: run.on("one", 3))
-    stopped = time.time()
-    ray = (sys.executable, "-m", "ray.scripts.scripts")
-    bed.head.call(*ray, "stop", "--force")
-    run.process.wait(SECONDS)
-    ended_after = time.time() - stopped
-    status, output = run.process.returncode, run.output
-    bed.hosts["two"].call(*ray, "stop", "--force")
-    kept = {name: run.epochs(name) for name in (there, here)}
-    bed.start_ray()
-    again = bed.head.run(
-        sys.executable, "-m", "thin_run", "--resume", run.folder, "--address", "auto", stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    resumed, _ = again.communicate(timeout=SECONDS)
-    _figures(
-        "head restarted", status=status, ended_after_s=round(ended_after), epochs_kept=kept,
-        resumed_after={n: run.record(n).environment.get("resumed_after_epoch") for n in kept},
-        said=output.splitlines()[-8:],
-    )  # fmt: skip
-    assert again.returncode == 0, resumed
-    for name in (there, here):
-        assert run.record(name).status == "ok"
-        assert len(run.record(name).history) == 40
-
-
 @pytest.mark.skipif(KERAS_3, reason="refused there")
 @pytest.mark.parametrize("which", ["first", "other"])
 def test_a_host_that_trains_together_with_another_is_lost_and_the_trial_goes_on_with_a_third(tmp_path, which):
