@@ -12,7 +12,7 @@ import results
 from bench.core import UsageError
 from bench.execution import RunRequest, UntilRequest, session
 from bench.plan import GridRequest
-from tests.faults.driver import Driver
+from tests.faults.driver import SHORT, Driver
 
 LOSSES = ("cross_entropy", "dice", "focal")
 
@@ -20,7 +20,7 @@ LOSSES = ("cross_entropy", "dice", "focal")
 def until(*more, losses=LOSSES):
     return (
         "--grid", "losses", "--only", f"loss={','.join(losses)}", "--gpus-per-trial", 0, "--name", "r", "--until",
-        "decided", *more,
+        "decided", *SHORT, *more,
     )  # fmt: skip
 
 

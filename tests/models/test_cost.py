@@ -24,7 +24,7 @@ def _float32_afterwards() -> Iterator[None]:
 
 def _profiled(model: keras.Model, size: tuple[int, int]) -> int:
     """Operations by TensorFlow's own profiler, which counts neither normalisation nor ReLU nor resizing."""
-    call = tf.function(lambda images: model(images, training=False))
+    call = tf.function(lambda images: model(images, training=False), autograph=False)
     _, frozen = convert_variables_to_constants_v2_as_graph(call.get_concrete_function(tf.TensorSpec((1, *size, 3))))
     profiler = tf.compat.v1.profiler
     options = profiler.ProfileOptionBuilder(profiler.ProfileOptionBuilder.float_operation()).with_empty_output().build()

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import models
 from models.decoder.heads import ICNR, SubpixelUpsampling
+from models.encoder.backbones import Backbone
 from models.layers.blocks import ResizeLike
 
 SHAPES = list(itertools.product((1, 2, 21), (2, 4, 8), (1, 3)))  # classes, factor, kernel size
@@ -54,7 +55,7 @@ def test_fan_is_that_of_the_base_kernel() -> None:
         ICNR(2)((1, 1, 3, 6))
 
 
-def test_a_side_that_is_no_multiple_of_4_is_cut_off_and_not_resampled() -> None:
+def test_a_side_that_is_no_multiple_of_4_is_cut_off_and_not_resampled(thin_resnet: Backbone) -> None:
     """Feature j of the map at 1/4 stands for pixels 4j to 4j + 3, in an image of 65 pixels as in one of 68."""
     spec = models.ModelSpec(backbone="resnet18", head="subpixel", aspp_channels=8, decoder_channels=8)
     model = models.build(spec, 3, seed=0)

@@ -24,6 +24,17 @@ def b0() -> keras.Model:
     return model
 
 
+@pytest.fixture(scope="module")
+def fresh() -> dict[str, keras.Model]:
+    """Backbones that weights are loaded into: each is built once."""
+    return {name: build_backbone(BACKBONES[name]) for name in ("efficientnetlite_b0", "resnet18")}
+
+
+def _emptied(model: keras.Model) -> keras.Model:
+    model.set_weights([np.zeros(value.shape) for value in model.get_weights()])
+    return model
+
+
 @pytest.mark.parametrize("size", ["b0", "b1"])
 def test_package_equals_the_converted_file(size: str) -> None:
     path = CONVERTED / f"efficientnetlite_{size}_imagenet" / f"efficientnetlite_{size}_imagenet.h5"
@@ -72,15 +83,17 @@ def test_anything_but_tensors_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".h5"])
-def test_a_saved_backbone_loads_and_does_not_fit_another(suffix: str, tmp_path: Path, b0: keras.Model) -> None:
+def test_a_saved_backbone_loads_and_does_not_fit_another(
+    suffix: str, tmp_path: Path, b0: keras.Model, fresh: dict[str, keras.Model]
+) -> None:
     path = tmp_path / f"saved{suffix}"
     (b0.save_weights if suffix == ".weights.h5" else b0.save)(path)
-    fresh = build_backbone(BACKBONES["efficientnetlite_b0"])
-    weights.load(fresh, "efficientnetlite_b0", str(path))
-    for one, other in zip(fresh.get_weights(), b0.get_weights(), strict=True):
+    loaded = _emptied(fresh["efficientnetlite_b0"])
+    weights.load(loaded, "efficientnetlite_b0", str(path))
+    for one, other in zip(loaded.get_weights(), b0.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     with pytest.raises(ValueError, match="conv1_conv"):
-        weights.load(build_backbone(BACKBONES["resnet18"]), "resnet18", str(path))
+        weights.load(fresh["resnet18"], "resnet18", str(path))
 
 
 def test_missing_files_are_named_before_anything_is_built(tmp_path: Path) -> None:
@@ -103,8 +116,7 @@ def test_weights_of_blocks_and_of_unnamed_layers_go_by_order(tmp_path: Path) -> 
     one, other = (build_backbone(replace(row, arguments=small)) for _ in range(2))
     for suffix in (".h5", ".weights.h5"):
         (one.save if suffix == ".h5" else one.save_weights)(tmp_path / f"one{suffix}")
-        other.set_weights([np.zeros(value.shape) for value in other.get_weights()])
-        weights.load(other, "csp_darknet_s", str(tmp_path / f"one{suffix}"))
+        weights.load(_emptied(other), "csp_darknet_s", str(tmp_path / f"one{suffix}"))
         for ours, theirs in zip(other.get_weights(), one.get_weights(), strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
@@ -127,15 +139,15 @@ def test_a_deeper_network_is_another_architecture(tmp_path: Path) -> None:
         np.testing.assert_array_equal(old, new)
 
 
-@pytest.mark.parametrize("suffix", [".h5", ".keras"])
-def test_of_a_whole_model_the_backbone_is_taken(suffix: str, tmp_path: Path) -> None:
+def test_of_a_whole_model_the_backbone_is_taken(tmp_path: Path, fresh: dict[str, keras.Model]) -> None:
     small = {"aspp_channels": 8, "decoder_channels": 8, "low_level_channels": 8}
     whole = models.build(models.ModelSpec(backbone="resnet18", **small), 3)
-    whole.save(tmp_path / f"whole{suffix}")
-    fresh = build_backbone(BACKBONES["resnet18"])
-    weights.load(fresh, "resnet18", str(tmp_path / f"whole{suffix}"))
-    for ours, theirs in zip(whole.get_layer("backbone").get_weights(), fresh.get_weights(), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    for suffix in (".h5", ".keras"):
+        whole.save(tmp_path / f"whole{suffix}")
+        loaded = _emptied(fresh["resnet18"])
+        weights.load(loaded, "resnet18", str(tmp_path / f"whole{suffix}"))
+        for ours, theirs in zip(whole.get_layer("backbone").get_weights(), loaded.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_refused_download_names_the_preset_and_the_offline_ways(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,10 @@ def test_a_short_run_is_not_measured(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_machine_is_measured():
+def test_a_machine_is_measured(plan, tmp_path):
     one = model_costs.Sized(ModelSpec(backbone="resnet18", output_stride=32), 3, 64, "float32")
     found = model_costs.measured(one, 2)
     assert found.start_s > found.forward_s > 0
+    told = time_estimate(plan, {cell.spec.data: Splits(40, 40) for cell in plan.grid.cells}, tmp_path, NODES, True)
+    assert 6 * found.start_s < told.most, "two cells, three seeds, none of which begins sooner"
+    assert (0 < told.least < told.most, told.records) == (True, 0)
