@@ -18,8 +18,9 @@ from scipy import special
 
 from bench.core import EXIT_OK, command, start
 from bench.perf.sequential import NOISES, Noise
-from bench.perf.uneven import freedom, noisier, rejected, sharing
-from results.statistics import blocks, pooling, ranking, smallest_detectable
+from bench.perf.uneven import freedom, rejected, sharing
+from results.statistics import blocks, deciding, pooling, ranking, smallest_detectable
+from results.statistics.boundaries import single_look
 
 GAP = 4.0
 """Of the first cell before the others, in standard deviations of one trial, where power is asked for."""
@@ -79,7 +80,7 @@ def judge(y: np.ndarray, rule: Rule) -> Judged:
     inside = _inside(raw, free)
     own, variance, df = _shared(y, raw, free, inside)
     df = np.minimum(df, rule.lenders * np.where(inside, free, 0).sum(1, keepdims=True) / inside.sum(1, keepdims=True))
-    alone = noisier(own * free, free, inside, rule.level)
+    alone = pooling.noisier_cells(own * free, np.where(inside, free, 0.0), rule.level)
     first, second = np.triu_indices(y.shape[1], 1)
     part, part_df = np.where(alone, own, np.maximum(own, variance)) / number, np.where(alone, free, df)
     of_alone = _sum(part[:, first], part_df[:, first], part[:, second], part_df[:, second])
@@ -129,7 +130,7 @@ def half_lengths(y: np.ndarray, rule: Rule, level: float = 0.95) -> np.ndarray:
     share = np.where(inside, free, 0.0)
     variance = (raw * share).sum(1, keepdims=True) / share.sum(1, keepdims=True)
     df = share.sum(1) if np.isnan(y).any() else freedom(y, inside)
-    alone = ~inside | noisier(raw * free, free, inside, rule.level)
+    alone = ~inside | pooling.noisier_cells(raw * free, share, rule.level)
     squared = np.where(alone, raw, np.maximum(raw, variance)) / number
     return special.stdtrit(np.where(alone, free, df[:, None]), (1 + level) / 2) * np.sqrt(squared)
 
@@ -180,6 +181,18 @@ def kept(y: np.ndarray, rule: Rule) -> Kept:
     )
 
 
+def left_out(y: np.ndarray) -> tuple[float, float]:
+    """Return how often the first and the last of equal cells are called surely not the best, as `contenders` does it.
+
+    Args:
+        y: shape (grids, cells, seeds), without holes.
+    """
+    grids, cells, seeds = y.shape
+    found = deciding.look_best(y, deciding.begin(grids, cells), single_look(cells, (cells - 1) * (seeds - 1)))
+    out = found.state.verdict < 0
+    return float(out[:, 0].mean()), float(out[:, -1].mean())
+
+
 def seen(cells: int, seeds: int, grids: int) -> float:
     """Return how often a difference of the size that one report "could see" is found in the next, at Holm's first step.
 
@@ -210,16 +223,25 @@ def lines(grids: int) -> Iterator[str]:
             longer = f"{100 * (now['length'] / before['length'] - 1):+.0f} %"
             yield f"| {noise.name} | {cells}, {' or '.join(map(str, seeds))} | {' | '.join([*shares, longer])} |"
     yield ""
+    sizes = [(cells, seeds[0]) for cells, seeds in SIZES if len(seeds) == 1]
+    yield f"| noise | {' | '.join(f'{cells}, {seeds}' for cells, seeds in sizes)} |"
+    yield "| :--- | " + "---: | " * len(sizes)
+    for noise in NOISES:
+        found = (left_out(drawn(noise, cells, (seeds,), grids)) for cells, seeds in sizes)
+        yield f"| {noise.name} | {' | '.join(f'{100 * one:.1f}, {100 * last:.1f} %' for one, last in found)} |"
+    yield ""
     yield "| cells, seeds | what a report could see is seen in the next |"
     yield "| ---: | ---: |"
-    for cells, (seed, *more) in SIZES:
-        if not more:
-            yield f"| {cells}, {seed} | {100 * seen(cells, seed, grids):.0f} % |"
+    for cells, of in sizes:
+        yield f"| {cells}, {of} | {100 * seen(cells, of, grids):.0f} % |"
 
 
 @command
 def main(grids: Annotated[int, typer.Option(min=100, help="Simulated grids for each line.")] = 20_000) -> int:
-    """Simulate, and print two tables in Markdown; in the first, before → now."""
+    """Simulate, and print three tables in Markdown: of letters and intervals, of surely not the best, of could see.
+
+    The first has before → now; the second, by cells and seeds, how often a given and the last cell are left out.
+    """
     for line in lines(grids):
         print(line, flush=True)
     return EXIT_OK

@@ -135,7 +135,7 @@ def _judge(sides: list[np.ndarray], protected: bool) -> Judged:
     if protected:
         df = np.minimum(df, gate.LENDERS * sum(free))
         squares = np.sum([o * f for o, f in zip(own, free, strict=True)], axis=0)
-        alone |= noisier(squares, sum(free), ~alone, gate.NOISIER)
+        alone |= pooling.noisier_cells(squares, np.where(alone, 0.0, sum(free)), gate.NOISIER)
         shared = np.maximum(shared, sum(parts))
     squared = np.where(alone, sum(parts), shared)
     return Judged(estimate, np.sqrt(squared), np.where(alone, welch, df))
@@ -157,20 +157,6 @@ def sharing(own: list[np.ndarray], free: list[float]) -> list[np.ndarray]:
     variance = np.where(calm, everything * df, 0).sum(1, keepdims=True) / calm_df
     kept = calm | (special.fdtrc(df, calm_df, everything / variance) > 0.001 / everything.shape[1])
     return np.split(kept, len(own), axis=1)
-
-
-def noisier(squares: np.ndarray, free: float | np.ndarray, inside: np.ndarray, level: float) -> np.ndarray:
-    """Return which cells are seen to be noisier than the others of those that share their variance.
-
-    Args:
-        squares: sums of squared deviations, shape (releases, cells).
-        free: their degrees of freedom, one number or shape (cells,).
-        inside: shape (releases, cells), which cells share their variance.
-        level: of the F-test.
-    """
-    own, df = np.where(inside, squares, 0), np.where(inside, free, 0.0)
-    rest, others = own.sum(1, keepdims=True) - own, np.maximum(df.sum(1, keepdims=True) - df, 1)
-    return inside & (special.fdtrc(free, others, squares / free / (rest / others)) < level)
 
 
 def freedom(cells: np.ndarray, kept: np.ndarray) -> np.ndarray:

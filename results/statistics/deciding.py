@@ -2,8 +2,10 @@
 
 All statements come from intervals that hold over all looks together (Jennison and Turnbull 2000, repeated confidence
 intervals), so any rule of stopping keeps them. The error of a cell or pair is the larger of what the cells share and of
-its own: a noisy cell is not lent the others' smaller error. What was learnt of the noise from cells that have stopped
-stays. Arrays have a first axis of R grids, so that `bench.perf.sequential` simulates with the code that decides.
+its own: a noisy cell is not lent the others' smaller error. A cell that is seen to be noisier than the others has its
+own alone, with its own degrees of freedom (`results.statistics.pooling`). What was learnt of the noise from cells that
+have stopped stays. Arrays have a first axis of R grids, so that `bench.perf.sequential` simulates with the code that
+decides.
 """
 
 from collections.abc import Callable
@@ -13,6 +15,11 @@ import numpy as np
 
 from results.statistics.blocks import Fit, fit
 from results.statistics.boundaries import t_value
+from results.statistics.pooling import noisier_cells
+
+AT_A_LOOK = 0.02
+"""Level of the F-test by which a cell is seen to be noisier than the others at a look. Looking often, it is seen sooner
+or later, and each time costs trials (docs/statistics.md)."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +90,12 @@ def look_best(y: np.ndarray, state: State, z: float) -> Seen:
         z: the boundary of this look.
     """
     found = fit(y, state.running)
-    variance, df = _pooled(found, state)
+    noise = _noise(found, state)
     rows, means = np.arange(len(y)), np.where(state.running & (found.counts > 0), found.means, -np.inf)
     leader = means.argmax(1)
     gap = means.max(1)[:, None] - means
-    half = t_value(z, df)[:, None] * _error(found, variance, df, leader)
+    error, free = _error(noise, leader)
+    half = _bar(z, free, noise.df) * error
     measured = np.isfinite(gap)
     others = measured & (np.arange(y.shape[1]) != leader[:, None])
     out = others & (gap > half)
@@ -121,9 +129,11 @@ def look_release(steps: np.ndarray, state: State, z_alarm: float, z_ok: float, m
     squares = np.where(noisy, own, 0.0).sum(1) + state.squares
     df = np.where(noisy, counts - 1, 0).sum(1) + state.df
     pooled = squares / np.maximum(df, 1)
+    alone = noisier_cells(own, np.where(noisy, counts - 1, 0), AT_A_LOOK, _stopped(state))
     variance = np.where(noisy, np.maximum(pooled[:, None], own / np.maximum(counts - 1, 1)), pooled[:, None])
-    error = np.sqrt(variance / np.maximum(counts, 1))
-    down, up = (t_value(z, df)[:, None] * np.where(df[:, None] > 0, error, 1.0) for z in (z_ok, z_alarm))
+    variance = np.where(alone, own / np.maximum(counts - 1, 1), variance)
+    error, free = np.sqrt(variance / np.maximum(counts, 1)), np.where(alone, counts - 1, df[:, None])
+    down, up = (_bar(z, free, df) * np.where(df[:, None] > 0, error, 1.0) for z in (z_ok, z_alarm))
     down, up = np.where(same, 0.0, down), np.where(same, 0.0, up)
     judged = state.running & (counts > 1)
     bad = judged & (means + up < 0) & (means <= -margin)
@@ -161,15 +171,17 @@ def look_groups(y: np.ndarray, state: State, z: Steps, margin: float) -> Seen:
     Source: Holm (1979), for the steps.
     """
     found = fit(y, state.running)
-    variance, df = _pooled(found, state)
+    noise = _noise(found, state)
     grids, cells, _ = y.shape
     measured = state.running & (found.counts > 0)
     means = np.where(measured, found.means, 0.0)
     both = measured[:, :, None] & measured[:, None, :] & ~np.eye(cells, dtype=bool)
     gap = means[:, :, None] - means[:, None, :]
-    error = np.stack([_error(found, variance, df, np.full(grids, other)) for other in range(cells)], 2)
-    half = t_value(z(np.full(grids, cells)), df)[:, None, None] * error
-    apart = _told_apart(np.where(both, np.abs(gap) / error, -np.inf), state.apart, z, df)
+    pairs = [_error(noise, np.full(grids, other)) for other in range(cells)]
+    error, free = (np.stack(parts, 2) for parts in zip(*pairs, strict=True))
+    half = _bar(z(np.full(grids, cells)), free, noise.df) * error
+    distance = np.where(both, np.abs(gap) / error, -np.inf)
+    apart = _told_apart(distance, state.apart, lambda left: _bar(z(left), free, noise.df))
     alike = both & (np.abs(gap) + half < margin)
     still = (both & ~apart & ~alike).any(2)
     stopped = state.running & ~still
@@ -184,40 +196,84 @@ def look_groups(y: np.ndarray, state: State, z: Steps, margin: float) -> Seen:
     return Seen(after, leader, estimate, low, high, at_most)
 
 
-def _told_apart(t: np.ndarray, apart: np.ndarray, z: Steps, df: np.ndarray) -> np.ndarray:
+def _told_apart(t: np.ndarray, apart: np.ndarray, bars: Steps) -> np.ndarray:
     """Return the pairs told apart, step by step: those so far, and those whose t-value passes the boundary.
 
     Args:
         t: shape (R, k, k); minus infinity for pairs that are not tested.
         apart: shape (R, k, k), told apart by earlier looks.
-        z: the boundary of this look.
-        df: shape (R,).
+        bars: the boundary of this look as t-values, shape (R, k, k).
     """
     same = np.eye(t.shape[1], dtype=bool)
     while True:
         open_ = (~apart & ~same).any(2).sum(1)
-        more = ~apart & (t > t_value(z(np.maximum(open_, 2)), df)[:, None, None])
+        more = ~apart & (t > bars(np.maximum(open_, 2)))
         if not more.any():
             return apart
         apart = apart | more
 
 
-def _pooled(found: Fit, state: State) -> tuple[np.ndarray, np.ndarray]:
-    """Return the variance that cells share and its degrees of freedom; none without any noise."""
-    squares, df = found.squares + state.squares, found.df + state.df
-    return squares / np.maximum(df, 1), np.where(squares > 0, df, 0)
+def _stopped(state: State) -> tuple[np.ndarray, np.ndarray]:
+    """Return the noise of cells that have stopped, shape (R, 1) each: squares and degrees of freedom."""
+    return state.squares[:, None], state.df[:, None]
 
 
-def _error(found: Fit, variance: np.ndarray, df: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return the error of each cell's distance from another one (R,): the larger of the shared and of the pair's own.
+@dataclass(frozen=True)
+class _Noise:
+    """The noise at a look: shared variance and its degrees of freedom (R,), and of each cell (R, k) what is its own.
 
-    Without degrees of freedom the error is 1, so that its multiple of infinity is infinite.
+    `part` and `free` are its part of the squared error of a pair of which a cell is judged alone, and its freedom.
     """
-    counts = np.maximum(found.counts, 1)
-    own = np.where(found.own > 0, found.own, variance[:, None]) / counts
-    rows = np.arange(len(counts))
-    shared = variance[:, None] * (1 / counts + (1 / counts[rows, other])[:, None])
-    return np.where(df[:, None] > 0, np.sqrt(np.maximum(shared, own + own[rows, other][:, None])), 1.0)
+
+    variance: np.ndarray
+    df: np.ndarray
+    counts: np.ndarray
+    own: np.ndarray
+    alone: np.ndarray
+    part: np.ndarray
+    free: np.ndarray
+
+
+def _noise(found: Fit, state: State) -> _Noise:
+    """Return the noise of the cells that run, and of those that have stopped."""
+    squares, df = found.squares + state.squares, found.df + state.df
+    variance, df = squares / np.maximum(df, 1), np.where(squares > 0, df, 0)
+    counts, shared = np.maximum(found.counts, 1), variance[:, None]
+    own = np.where(found.own > 0, found.own, shared)
+    known = (found.own > 0) & (df[:, None] > 0)
+    alone = noisier_cells(found.own * (counts - 1), np.where(known, counts - 1, 0), AT_A_LOOK, _stopped(state))
+    part = np.where(alone, own, np.maximum(own, shared)) / counts
+    return _Noise(variance, df, counts, own, alone, part, np.where(alone, counts - 1, np.maximum(df, 1)[:, None]))
+
+
+def _error(noise: _Noise, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the error of each cell's distance from another one (R,), and its degrees of freedom, shape (R, k) each.
+
+    It is the larger of the shared and of the pair's own, or that of cells judged alone, as in `error_of`. Without
+    degrees of freedom the error is 1, so that its multiple of infinity is infinite.
+    """
+    rows, counts = np.arange(len(other)), noise.counts
+    shared = noise.variance[:, None] * (1 / counts + (1 / counts[rows, other])[:, None])
+    squared = np.maximum(shared, noise.own / counts + (noise.own / counts)[rows, other][:, None])
+    free = np.broadcast_to(noise.df[:, None], squared.shape)
+    if noise.alone.any():
+        either = noise.alone | noise.alone[rows, other][:, None]
+        both, terms = noise.part + noise.part[rows, other][:, None], noise.part**2 / noise.free
+        with np.errstate(invalid="ignore"):  # cells that take no part
+            free = np.where(either, both**2 / (terms + terms[rows, other][:, None]), free)
+        squared = np.where(either, both, squared)
+    return np.where(noise.df[:, None] > 0, np.sqrt(squared), 1.0), free
+
+
+def _bar(z: np.ndarray | float, free: np.ndarray, df: np.ndarray) -> np.ndarray:
+    """Return the t-values of a boundary, shape of `free`, most of which is the degrees of freedom (R,) of all cells."""
+    whole = tuple(range(1, free.ndim))
+    bars = np.broadcast_to(np.expand_dims(t_value(z, df), whole), free.shape)
+    if not (rare := free != np.expand_dims(df, whole)).any():
+        return bars
+    bars, z = bars.copy(), np.broadcast_to(np.expand_dims(np.broadcast_to(z, df.shape), whole), free.shape)
+    bars[rare] = t_value(z[rare], free[rare])
+    return bars
 
 
 def _without(y: np.ndarray, state: State, found: Fit, stopped: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -113,11 +113,31 @@ def noisier(squares: Mapping[Key, float], free: Mapping[Key, float], level: floa
         level: 0 to 1; 0 finds none.
     """
     names = [*squares]
-    own, df = (np.array([of[name] for name in names], float) for of in (squares, free))
-    rest, others = own.sum() - own, df.sum() - df
+    sums, df = (np.array([of[name] for name in names], float) for of in (squares, free))
+    return tuple(name for name, seen in zip(names, noisier_cells(sums, df, level), strict=True) if seen)
+
+
+def noisier_cells(
+    squares: np.ndarray,
+    free: np.ndarray,
+    level: float = NOISIER,
+    stopped: tuple[np.ndarray, np.ndarray] | None = None,
+) -> np.ndarray:
+    """Return which cells are `noisier` than the others, for many tables at once; the last axis is that of the cells.
+
+    Args:
+        squares, free: as of `noisier`, shape (..., cells); a cell without degrees of freedom takes no part.
+        level: 0 to 1.
+        stopped: squares and degrees of freedom, shape (..., 1) each, of further cells, which are among the others.
+    """
+    there = free > 0
+    own, df = np.where(there, squares, 0.0), np.where(there, free, 0.0)
+    rest, others = own.sum(-1, keepdims=True) - own, df.sum(-1, keepdims=True) - df
+    if stopped is not None:
+        rest, others = rest + stopped[0], others + stopped[1]
     with np.errstate(all="ignore"):  # one cell alone has no others
         p = special.fdtrc(df, others, (own / df) / (rest / others))
-    return tuple(name for name, seen in zip(names, (rest > 0) & (p < level), strict=True) if seen)
+    return there & (rest > 0) & (p < level)
 
 
 def _within(cells: Sequence[np.ndarray]) -> tuple[float, int]:

@@ -52,3 +52,8 @@ def test_a_length_of_one_grid_by_hand():
 
 def test_what_a_report_could_see_is_seen_in_four_of_five_of_the_next():
     assert 0.78 <= equal_cells.seen(7, 3, 4000) <= 0.84
+
+
+def test_a_noisy_cell_is_called_surely_not_the_best_hardly_more_often():
+    for noise in NOISES:
+        assert max(equal_cells.left_out(equal_cells.drawn(noise, 14, (3,), 3000))) <= 0.075, noise.name
