@@ -23,8 +23,9 @@ import socket
 import tempfile
 import textwrap
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ _QUIET = {
     "RAY_prestart_worker_first_driver": "0",  # these lack the environment of trials: none would be used
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_MAX_PENDING_TRIALS_PG": "200",  # as for a grid of its own; for a searcher Tune would start one at a time
     "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # Tune's state is never restored: a run is resumed from its records
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Tune's own handler turns Ctrl-C into a normal end
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
@@ -87,7 +89,7 @@ class Job:
     Attributes:
         name: unique, and valid as the name of a folder.
         entry: "module:function", called in a separate process as function(payload, emit).
-        payload: argument of the function, plain data.
+        payload: argument of the function, plain data, or a function that makes it once the job is about to start.
         log: file to which the output of the process is appended.
         cpus: number of CPUs, of each host.
         gpus: number of whole GPUs, on the same node, of each host.
@@ -100,7 +102,7 @@ class Job:
 
     name: str
     entry: str
-    payload: dict[str, Any]
+    payload: dict[str, Any] | Callable[[], dict[str, Any]]
     log: str
     cpus: int
     gpus: int = 0
@@ -108,6 +110,36 @@ class Job:
     accelerator: str | None = None
     hosts: int = 1
     address: str | None = None
+
+
+class _Task:
+    """A job as Tune carries it, in the config of a trial.
+
+    Tune copies configs often, and keeps them with the trial to the end of a run. So this is never copied, and forgets
+    its job once that has ended.
+
+    Attributes:
+        name: of the job.
+        hosts: number of nodes that run it together.
+        bundle: what it takes of each of them.
+        folder: working directory of the job, if the machine has it.
+        elsewhere: whether a job that is told to end may go on on another machine.
+        job: the job with its payload; None once it has ended.
+    """
+
+    def __init__(self, job: Job) -> None:
+        payload = job.payload() if callable(job.payload) else job.payload
+        # Ray gives each node with GPUs one unit of a resource with the name of their kind. All its trials share it.
+        kind = {f"{_KIND}{job.accelerator}": 0.001} if job.accelerator and _joined else {}
+        self.name, self.hosts, self.bundle = job.name, job.hosts, {"CPU": job.cpus, "GPU": job.gpus, **kind}
+        self.folder, self.elsewhere = os.getcwd(), _joined
+        self.job: Job | None = replace(job, payload=payload)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Task:
+        return self
+
+    def __str__(self) -> str:
+        return self.name
 
 
 @dataclass(frozen=True)
@@ -464,33 +496,20 @@ def run(
     experiment = f"trials-{os.getpid()}"
     follower = _followed[experiment] = _Follower(jobs, listener, ask, tick)
 
-    by_name = {job.name: job for job in jobs}
-    work = tune.with_parameters(
-        _work, jobs={job.name: asdict(job) for job in jobs}, folder=os.getcwd(), elsewhere=_joined
-    )
-
     def bundle(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-        job = by_name[config["job"]]
-        # Ray gives each node with GPUs one unit of a resource with the name of their kind. All its trials share it.
-        kind = {f"{_KIND}{job.accelerator}": 0.001} if job.accelerator and _joined else {}
-        own = {"CPU": job.cpus, "GPU": job.gpus, **kind}
+        task: _Task = config["job"]
         return tune.PlacementGroupFactory(
-            [own] * job.hosts, strategy="STRICT_SPREAD" if job.hosts > 1 else "STRICT_PACK"
+            [task.bundle] * task.hosts, strategy="STRICT_SPREAD" if task.hosts > 1 else "STRICT_PACK"
         )
 
-    def name_of(trial: Any) -> str:
-        return trial.config["job"]
-
     tuner = tune.Tuner(
-        tune.with_resources(work, bundle),
-        # Only names, because Tune copies all of it per trial.
-        param_space={} if ask else {"job": tune.grid_search(list(by_name))},
+        tune.with_resources(_work, bundle),
         tune_config=tune.TuneConfig(
-            search_alg=_Asked(experiment) if ask else None,
-            num_samples=-1 if ask else 1,
+            search_alg=_Asked(experiment),
+            num_samples=-1,
             max_concurrent_trials=max_concurrent,
-            trial_name_creator=name_of,
-            trial_dirname_creator=name_of,
+            trial_name_creator=_name_of,
+            trial_dirname_creator=_name_of,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
@@ -529,16 +548,18 @@ def _tunes_own(shared: Path | Address) -> Path | Address:
     return shared.resolve() if isinstance(shared, Path) else shared
 
 
-def _work(config: dict[str, Any], jobs: dict[str, dict[str, Any]], folder: str, elsewhere: bool) -> None:
-    """Supervise the process that runs the job, from the worker that holds its devices.
+def _name_of(trial: Any) -> str:
+    """Return the name of the job of a trial of Tune."""
+    task: _Task = trial.config["job"]
+    return task.name
 
-    Args:
-        config: the name of the job.
-        jobs: all jobs, by name.
-        folder: working directory of the job, if this machine has it.
-        elsewhere: whether a job that is told to end may go on on another machine.
-    """
-    job = jobs[config["job"]]
+
+def _work(config: dict[str, Any]) -> None:
+    """Supervise the process that runs the job, from the worker that holds its devices."""
+    task: _Task = config["job"]
+    what, task.job = task.job, None  # every result carries the config
+    assert what is not None
+    job = asdict(what)
     ray_hosts.ignore_sigterm()
     tune.report({"message": {"event": "started", "pid": os.getpid(), "host": platform.node()}})
 
@@ -548,16 +569,16 @@ def _work(config: dict[str, Any], jobs: dict[str, dict[str, Any]], folder: str, 
     def supervise(here: dict[str, Any], heard: Callable[[dict[str, Any]], None]) -> End:
         what = here["entry"], here["payload"], here["log"], Limits(**here["limits"])
         if here["hosts"] > 1:
-            return ray_hosts.run(ray_hosts.Work(*what, here["gpus"], folder), here["hosts"], here["cpus"], heard)
+            return ray_hosts.run(ray_hosts.Work(*what, here["gpus"], task.folder), here["hosts"], here["cpus"], heard)
         if here["gpus"]:
             gpu_memory.await_memory(here["log"])
-        return supervisor.run(*what, heard, folder)
+        return supervisor.run(*what, heard, task.folder)
 
     end = uploads.supervised(job, supervise, emit) if job["address"] else supervise(job, emit)
     tune.report({"end": asdict(end)})
     # Tune sees only these failures of a job, so it retries only these. It does not count the first kind.
     if end.kind == "preempted":
-        if elsewhere:
+        if task.elsewhere:
             raise ray.exceptions.RayActorError(error_msg=end.message, preempted=True)
     elif end.may_pass:
         raise RuntimeError(end.message)
@@ -588,7 +609,7 @@ class _Relay(tune.Callback):
 
     def _emit(self, trial: Any, kind: str, **what: Any) -> None:
         if follower := _followed.get(self._experiment):
-            follower(Event(kind, trial.config["job"], **what))
+            follower(Event(kind, _name_of(trial), **what))
 
     def _end(self, trial: Any) -> End:
         return self._ends.pop(trial.trial_id, None) or _lost(trial)
@@ -611,10 +632,20 @@ class _Relay(tune.Callback):
         self._emit(trial, "retried", end=end if end.may_pass else _lost(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._emit(trial, "ended", end=self._end(trial))
+        self._ended(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._ended(trial)
+
+    def _ended(self, trial: Any) -> None:
+        """Tell of the end of a trial, and let go of what Tune would keep of it to the end of the run.
+
+        That are six numbers and two queues for each of 25 metrics, and the config.
+        """
         self._emit(trial, "ended", end=self._end(trial))
+        trial.config["job"].job = None
+        known = trial.run_metadata
+        known.last_result, known.metric_analysis, known.metric_n_steps = {}, {}, {}
 
 
 class _Asked(Searcher):
@@ -630,7 +661,9 @@ class _Asked(Searcher):
     def suggest(self, trial_id: str) -> Any:
         follower = _followed.get(self._experiment)
         name = follower.asked() if follower else ""
-        return self.FINISHED if name == "" else {"job": name} if name else None
+        if follower is None or not name:
+            return self.FINISHED if name == "" else None
+        return {"job": _Task(follower.jobs[name])}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         pass
@@ -662,10 +695,10 @@ class _Follower:
     def __init__(
         self, jobs: Sequence[Job], listener: Listener, ask: Ask | None = None, tick: Tick | None = None
     ) -> None:
-        self._jobs, self._listener, self._ask = {job.name: job for job in jobs}, listener, ask
+        self.jobs, self._listener, self._ask = {job.name: job for job in jobs}, listener, ask
         self._tick = tick
-        self._left = {} if ask else dict(self._jobs)
-        self._queue: list[str] = []
+        self._left = {} if ask else dict(self.jobs)
+        self._queue = deque(self._left)
         self._running: set[str] = set()
         self._looked = time.monotonic()
         self._since: float | None = None
@@ -682,13 +715,12 @@ class _Follower:
 
     def asked(self) -> str | None:
         """Return the next job to start; None to wait for those that run, empty at the end."""
-        assert self._ask is not None
-        if not self._queue and not self._left:
-            self._queue = [*self._ask()]
-            self._left = {name: self._jobs[name] for name in self._queue}
-            if not self._queue:
-                return ""
-        return self._queue.pop(0) if self._queue else None
+        if self._ask is not None and not self._queue and not self._left:
+            self._queue = deque(self._ask())
+            self._left = {name: self.jobs[name] for name in self._queue}
+        if self._queue:
+            return self._queue.popleft()
+        return None if self._ask is not None and self._left else ""
 
     def stranded(self) -> bool:
         """Return whether, for `STRANDED_SECONDS`, nothing ran and no live node could hold any job that is left."""
@@ -699,13 +731,14 @@ class _Follower:
         if self._tick:
             self._tick()
         self._look_at_nodes()
-        left = self._left.values()
         nodes = [] if self._running else _nodes()
-        if self._running or not left or any(_placed(job, nodes) for job in left):
+        # One job of each kind, because thousands are alike.
+        alike = {(job.cpus, job.gpus, job.accelerator, job.hosts): job for job in self._left.values()}
+        if self._running or not alike or any(_placed(job, nodes) for job in alike.values()):
             self._since = None
         elif self._since is None:
             self._since = now
-            first = next(iter(left))
+            first = next(iter(self._left.values()))
             self._listener(Event("waits", first.name, end=_unheld(first)))
         return self._since is not None and now - self._since >= STRANDED_SECONDS
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ class TrialRunner:
                 gauges.show(self._standing, end)
 
         with ProgressView(self._standing, self._console, finished) as self._view:
-            self._tracking, patience = self._tracked(trials), None
+            self._tracking, patience = self._tracked(), None
             self._interim = self._reports(trials)
             try:
                 ray_tune.run(
@@ -147,15 +148,16 @@ class TrialRunner:
         seeds = {name: spec.seed for name, _, spec in trials} if is_run else {}
         return InterimReports(self._run.path, seeds, self._plan.concurrent == 1, self._view.note)
 
-    def _tracked(self, trials: Sequence[Trial]) -> Tracking:
-        """Return the trackers of these trials."""
+    def _tracked(self) -> Tracking:
+        """Return the trackers of the trials."""
         path = self._run.path.resolve()
         title = path.name if (path / "run.json").is_file() else f"{path.parent.name}-{path.name}"  # its search
-        facts = {
-            name: {"label": cell.label, "cell": spec.cell, **spec.model_dump(mode="json")}
-            for name, cell, spec in trials
-        }
-        return Tracking(path / "tensorboard", title, self._track, facts, self._view.note)
+        return Tracking(path / "tensorboard", title, self._track, self._facts, self._view.note)
+
+    def _facts(self, name: str) -> dict[str, Any]:
+        """Return the parameters of a trial for a tracker."""
+        cell, spec = self._trials[name]
+        return {"label": cell.label, "cell": spec.cell, **spec.model_dump(mode="json")}
 
     def _shrunk(self, trials: Sequence[Trial]) -> list[Trial]:
         """Return the trials that ran out of memory, with half the batch, as separate cells."""
@@ -181,18 +183,11 @@ class TrialRunner:
 
     def _job(self, name: str, cell: Cell, spec: TrialSpec) -> ray_tune.Job:
         """Return the job of a trial."""
-        folder = self._run.trial(name).resolve()
-        payload = {
-            "trial": name, "label": cell.label, "axes": dict(cell.axes), "spec": spec.model_dump(mode="json"),
-            "folder": str(folder), "cpus": spec.placement.cpus, "shared": self._plan.shared,
-            "tuning": self._tuning.get(spec.cell),
-            "code": [str(place.resolve()) for place in own_code.kept(spec.own_code.values(), self._run.code)],
-        }  # fmt: skip
         return ray_tune.Job(
             name,
             ENTRY,
-            payload,
-            str(folder / results.LOG),
+            partial(self._payload, name, cell, spec),
+            str(self._run.trial(name).resolve() / results.LOG),
             spec.placement.cpus or 1,
             spec.placement.gpus,
             self._policy.limits,
@@ -200,6 +195,15 @@ class TrialRunner:
             spec.placement.hosts,
             str(self._run.mirror.address / f"trials/{name}") if self._run.mirror else None,
         )
+
+    def _payload(self, name: str, cell: Cell, spec: TrialSpec) -> dict[str, Any]:
+        """Return what the process of a trial is told."""
+        return {
+            "trial": name, "label": cell.label, "axes": dict(cell.axes), "spec": spec.model_dump(mode="json"),
+            "folder": str(self._run.trial(name).resolve()), "cpus": spec.placement.cpus, "shared": self._plan.shared,
+            "tuning": self._tuning.get(spec.cell),
+            "code": [str(place.resolve()) for place in own_code.kept(spec.own_code.values(), self._run.code)],
+        }  # fmt: skip
 
     def _hear(self, event: ray_tune.Event) -> None:
         """Handle an event of the scheduler."""

@@ -28,7 +28,7 @@ class Tracking:
         folder: of the TensorBoard files.
         title: of the run, for services that hold several.
         services: "mlflow", "wandb".
-        facts: the parameters of each job by its name, plain data.
+        facts: returns the parameters of a job by its name, plain data; called when the job starts.
         failed: called with one line, the reason, when a tracker fails.
 
     Raises:
@@ -40,32 +40,32 @@ class Tracking:
         folder: Path,
         title: str,
         services: Sequence[str],
-        facts: Mapping[str, Mapping[str, Any]],
+        facts: Callable[[str], Mapping[str, Any]],
         failed: Callable[[str], None],
     ) -> None:
-        self._failed, self._open = failed, set[str]()
-        self._jobs: dict[str, Any] = {
-            name: _Tracked(name, title, folder / name, known) for name, known in facts.items()
-        }
+        self._title, self._folder, self._facts, self._failed = title, folder, facts, failed
+        self._open: dict[str, Any] = {}
         self._board = TensorBoard()
         self._loggers: dict[str, Any] = {"tensorboard": self._board}
         self._loggers |= {name: ray_tune.tracker(name, title, folder) for name in services}
 
     def __call__(self, event: Event) -> None:
-        job = self._jobs[event.job]
         if event.kind == "started":
-            self._open.add(event.job)
+            name = event.job
+            job = self._open.get(name) or _Tracked(name, self._title, self._folder / name, self._facts(name))
+            self._open[name] = job
             self._each(lambda logger: logger.log_trial_start(job))
         elif event.kind == "message" and "step" in event.data:
+            job = self._open[event.job]
             result = {name: value for name, value in event.data.items() if isinstance(value, int | float)}
             result |= {"timesteps_total": result.pop("step"), "training_iteration": result.get("epoch", 0)}
             whole = result | ({"iou": event.data["iou"]} if "iou" in event.data else {})
             self._each(lambda logger: logger.log_trial_result(0, job, whole if logger is self._board else result))
 
     def ended(self, job: str, well: bool) -> None:
-        """Pass on that a job has ended, and whether it succeeded."""
-        self._open.discard(job)
-        self._each(lambda logger: logger.log_trial_end(self._jobs[job], failed=not well))
+        """Pass on that a job has ended, and whether it succeeded. One that never started has left no trace."""
+        if tracked := self._open.pop(job, None):
+            self._each(lambda logger: logger.log_trial_end(tracked, failed=not well))
 
     def close(self, seconds: float | None = None) -> None:
         """End the jobs that have not ended, and wait for data on their way to a service.

@@ -31,8 +31,7 @@ def emit_job(tracking, job, miou):
 
 
 def tracked(folder, services=(), notes=None):
-    facts = dict.fromkeys(("dice-s0", "dice-s1"), FACTS)
-    tracking = Tracking(folder, "losses", services, facts, (notes if notes is not None else []).append)
+    tracking = Tracking(folder, "losses", services, lambda job: FACTS, (notes if notes is not None else []).append)
     emit_job(tracking, "dice-s0", 0.5)
     tracking.ended("dice-s0", True)
     emit_job(tracking, "dice-s1", 0.4)  # and is cut off
@@ -78,7 +77,7 @@ def _attempt(folder, *steps, end=None, begun=0):
     """An attempt at a trial that reports an epoch at each step, with the step in thousandths as its mIoU."""
     from bench.execution.ray_tune import Event
 
-    tracking = Tracking(folder, "losses", (), {"t": FACTS}, [].append)
+    tracking = Tracking(folder, "losses", (), lambda job: FACTS, [].append)
     tracking(Event("started", "t"))
     if steps:
         tracking(Event("message", "t", {"event": "step", "step": begun + 1, "loss": 1.0}))
@@ -153,7 +152,7 @@ def test_a_tracker_that_fails_is_left_out_and_named(tmp_path):
 
 
 def test_a_service_that_does_not_answer_holds_the_end_up_no_longer_than_asked(tmp_path):
-    tracking = Tracking(tmp_path, "losses", (), {"dice-s0": FACTS}, [].append)
+    tracking = Tracking(tmp_path, "losses", (), lambda job: FACTS, [].append)
     asked, answer, answered = threading.Event(), threading.Event(), threading.Event()
 
     class Slow:
