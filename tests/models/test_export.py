@@ -12,7 +12,7 @@ import pytest
 
 import models
 from models.encoder.backbones import Backbone
-from models.inference.export import export
+from models.inference.export import _reason, export
 from models.inference.predict import label_map, probabilities
 
 SPEC = models.ModelSpec(backbone="resnet18", aspp_channels=8, decoder_channels=8, head="subpixel")
@@ -100,6 +100,16 @@ def test_what_cannot_be_exported_is_refused(model: keras.Model, tmp_path: Path) 
     with pytest.raises(ValueError, match="scales must be positive"):
         export(model, tmp_path / "saved", scales=())
     assert not (tmp_path / "saved").exists()
+
+
+def test_of_a_converter_s_page_the_line_that_tells_the_reason_is_kept() -> None:
+    assert _reason(ValueError("a page\n\n  loc: error: 'tf.X' is no builtin\nits conversion failed")) == (
+        "loc: error: 'tf.X' is no builtin"
+    )
+    assert _reason(RuntimeError("a page\n its conversion failed\nmore")) == "its conversion failed"
+    assert _reason(ValueError("\n only a page \nmore")) == "only a page"
+    assert _reason(ValueError()) == "ValueError"
+    assert _reason(ValueError("failed " * 99)) == ("failed " * 99)[:300]
 
 
 def test_the_reference_architecture_is_exported_for_any_size(thin_resnet: Backbone, tmp_path: Path) -> None:
