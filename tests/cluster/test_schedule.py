@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -107,9 +108,13 @@ def _over_two_hosts(tmp_path, retries=0, **fault):
     return events, folder
 
 
-def _alive(folder):
-    """Whether a process of the job still runs."""
-    return any(psutil.pid_exists(int(path.read_text())) for path in folder.glob("[12]-[01]"))
+def _all_end(folder):
+    """Whether the processes of the job end; Ray kills the last of them a moment after the job."""
+    pids = [int(path.read_text()) for path in folder.glob("[12]-[01]")]
+    deadline = time.monotonic() + 60
+    while any(psutil.pid_exists(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return bool(pids) and not any(psutil.pid_exists(pid) for pid in pids)
 
 
 def test_a_job_over_two_hosts_has_a_process_on_each_that_knows_all(nodes, tmp_path):
@@ -124,7 +129,7 @@ def test_a_job_over_two_hosts_has_a_process_on_each_that_knows_all(nodes, tmp_pa
     assert reuse == "1"
     assert "printed by host 0" in (tmp_path / "log.txt").read_text()
     assert "printed by host 1" in (tmp_path / "log-1.txt").read_text()
-    assert not _alive(folder)
+    assert _all_end(folder)
 
 
 @pytest.mark.parametrize("host", [0, 1])
@@ -137,14 +142,14 @@ def test_a_host_that_is_lost_ends_the_attempt_on_all_and_the_job_is_tried_again(
     assert host == 0 or again.message.startswith("host "), again
     assert events[-1].end == End("returned")
     assert [data["attempt"] for data in _messages(events, "a") if data["event"] == "step"] == [2]
-    assert not _alive(folder)
+    assert _all_end(folder)
 
 
 def test_a_host_that_fails_by_itself_is_named_and_one_that_is_taken_away_costs_nothing(nodes, tmp_path):
     events, folder = _over_two_hosts(tmp_path, retries=1, host=1, fault="raise")
     (end,) = [event.end for event in events if event.end]
     assert (end.kind, end.message) == ("raised", f"host {platform.node()}: OSError: no such image")
-    assert not _alive(folder)
+    assert _all_end(folder)
     (tmp_path / "b").mkdir()
     events, _ = _over_two_hosts(tmp_path / "b", retries=0, host=1, fault="SIGTERM")
     assert [event.end.kind for event in events if event.end] == ["preempted", "returned"]
