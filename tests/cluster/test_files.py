@@ -74,5 +74,5 @@ def test_the_image_is_made_by_targets_and_an_interpreter_of_the_makefile():
 def test_every_test_that_the_table_of_faults_names_is_there():
     table = (PROJECT / "docs" / "reliability.md").read_text()
     for name in set(re.findall(r"`(tests/[\w/.]+|test_\w+\.py)`", table)):
-        places = [PROJECT / name, *(PROJECT / "tests" / room / name for room in ("faults", "cluster"))]
+        places = [PROJECT / name, *(PROJECT / "tests" / room / name for room in ("faults", "cluster", "storage"))]
         assert any(place.exists() for place in places), name

@@ -19,11 +19,12 @@ def _told(folder):
 
 
 def test_a_run_in_a_bucket_is_watched_reported_and_compared_from_there(store, tmp_path, monkeypatch, capsys):
-    runs, trial = f"s3://{store.bucket}/some/runs", "trials/focal-0bbc40-s0"
+    runs = f"s3://{store.bucket}/some/runs"
     code, output = Driver(tmp_path, *grid("--out", runs, losses=("focal",)), faults={}).end()
     assert code == 0, output
     assert f"Run {runs}/r: 1 trial to do." in output
     puts = [request.rpartition("/r/")[2] for request in store.requests if request.startswith("PUT")]
+    (trial,) = (name.removesuffix("/record.json") for name in puts if name.endswith("/record.json"))
     assert puts.index(f"{trial}/log.txt") < puts.index(f"{trial}/record.json"), "the record comes last"
     there = Store(Address.of(f"{runs}/r"))
     assert json.loads(there.read("run.json"))["status"] == "complete"
