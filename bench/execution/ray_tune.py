@@ -54,6 +54,7 @@ os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET.i
 
 import ray  # noqa: E402
 from ray import tune  # noqa: E402
+from ray.tune.progress_reporter import TrialProgressCallback  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
@@ -600,8 +601,12 @@ def _lost(trial: Any) -> End:
     return End("lost", f"{LOST}: {textwrap.shorten(' '.join(lines), 400)}" if lines else LOST)
 
 
-class _Relay(tune.Callback):
-    """Turns Tune's callbacks into events. It holds only the key of its follower, because Tune pickles it."""
+class _Relay(TrialProgressCallback):
+    """Turns Tune's callbacks into events. It holds only the key of its follower, because Tune pickles it.
+
+    It stands in for Tune's own printer, which Tune adds otherwise. That one keeps three entries per trial, and prints a
+    line, whatever its verbosity, for a trial that ends without a result.
+    """
 
     def __init__(self, experiment: str) -> None:
         self._experiment = experiment

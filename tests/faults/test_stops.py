@@ -80,6 +80,7 @@ def test_a_killed_driver_loses_what_ran_and_is_resumed(home, monkeypatch, capsys
     status, output = Driver(home, "--resume", "runs/r", faults={}).end()
     assert status == 0, output
     assert "1 of 3 trials are complete and kept" in output
+    assert "Last result" not in output, "Tune prints nothing of its own"
     # The last lines: who won, the report, what to do next.
     *_, verdict, report, further = output.strip().splitlines()
     assert "has the highest validation mIoU" in verdict
