@@ -61,6 +61,7 @@ ELSEWHERE = {
     "bisect GOOD BAD --grid smoke --only loss=dice": "tests/bisection/test_bisect.py",
     "audit runs/NAME/TRIAL": "tests/audit/test_audit_command.py",
     "run --address auto --out /shared/runs": "tests/cluster/test_command.py",
+    "submit": "tests/cluster/test_submit.py",
 }
 
 
