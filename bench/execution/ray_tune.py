@@ -1,6 +1,6 @@
 """Run jobs with Ray Tune, one process per job. This module knows devices and processes, and nothing of models.
 
-It, `ray_hosts` and `ray_gauges` are the only modules of the room that import Ray. The settings rest on these facts,
+It and `ray_hosts` are the only modules of the room that import Ray. The settings rest on these facts,
 seen with Ray 2.60:
 
 - A trial has one bundle with all its GPUs of a host. With two bundles it sees one GPU.
@@ -31,6 +31,7 @@ from typing import Any
 
 from bench.core import CACHE_VARIABLE, COMMIT_VARIABLE, ROOMS, StorageLost, UsageError, describe
 from bench.execution import gpu_memory, scratch, supervisor, uploads
+from bench.execution.gauges import Gauges
 from bench.execution.supervisor import End, Limits
 from bench.execution.worker_process import function
 from bench.storage import PUBLIC_VARIABLES, Address, Store
@@ -56,10 +57,10 @@ import ray  # noqa: E402
 from ray import tune  # noqa: E402
 from ray.tune.progress_reporter import TrialProgressCallback  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
+from ray.util.metrics import Gauge  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
 from bench.execution import ray_hosts  # noqa: E402
-from bench.execution.ray_gauges import Gauges  # noqa: E402
 
 _VARIABLES = {
     "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # so that Ray, CUDA and nvidia-smi number the GPUs alike
@@ -342,7 +343,7 @@ def gauges(run: str, finished: int) -> Gauges | None:
         run: its name.
         finished: number of trials that were complete before this session.
     """
-    return Gauges(run, finished) if _own is None and ray.is_initialized() else None
+    return Gauges(run, finished, Gauge) if _own is None and ray.is_initialized() else None
 
 
 def _nodes() -> list[Node]:

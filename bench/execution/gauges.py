@@ -6,9 +6,8 @@ They are of the run as a whole: a series per trial would stay with the exporter 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-
-from ray.util.metrics import Gauge
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from bench.execution.standing import Standing
 
@@ -23,15 +22,16 @@ class Gauges:
     Args:
         run: name of the run, the value of the tag `run`.
         finished: number of trials that were complete before this session.
+        gauge: makes a gauge of a name and a description, with `tag_keys`; its `set` takes a value and tags.
     """
 
-    def __init__(self, run: str, finished: int = 0) -> None:
+    def __init__(self, run: str, finished: int, gauge: Callable[..., Any]) -> None:
         self._run, self._finished, self._shown = run, finished, float("-inf")
-        self._trials = Gauge("segbench_trials", "Trials of a run by state.", tag_keys=("run", "state"))
+        self._trials = gauge("segbench_trials", "Trials of a run by state.", tag_keys=("run", "state"))
         self._one = {
-            "images": Gauge("segbench_images_per_second", "Of all trials that train now.", tag_keys=("run",)),
-            "miou": Gauge("segbench_best_validation_miou", "Highest of a trial so far, 0 to 1.", tag_keys=("run",)),
-            "left": Gauge("segbench_seconds_left", "Typical; absent before a trial is complete.", tag_keys=("run",)),
+            "images": gauge("segbench_images_per_second", "Of all trials that train now.", tag_keys=("run",)),
+            "miou": gauge("segbench_best_validation_miou", "Highest of a trial so far, 0 to 1.", tag_keys=("run",)),
+            "left": gauge("segbench_seconds_left", "Typical; absent before a trial is complete.", tag_keys=("run",)),
         }
 
     def show(self, standing: Standing, at_once: bool = False) -> None:
