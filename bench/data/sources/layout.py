@@ -11,6 +11,7 @@ from bench.core import UsageError
 from bench.data.image_io import IMAGE_SUFFIXES, MASK_SUFFIXES, Source
 from bench.data.sources.derived_files import OTHER_MASK_SUFFIXES, mask_of
 from bench.data.sources.examination import Faults, Pair
+from bench.data.sources.near_names import NearNames
 
 
 def root_of(name: str, root: str | None, what: str = "a folder") -> Path:
@@ -61,7 +62,10 @@ def keys(path: Path, faults: Faults) -> Iterator[tuple[str, str]]:
             continue
         place, parts = f"{path}, line {number}", PurePosixPath(key)
         if parts.is_absolute() or ".." in parts.parts or "\\" in key:
-            faults.add(f"{place}: key {key!r} leaves the data folder; keys are relative names without '..'")
+            faults.add(
+                f"{place}: key {key!r} leaves the data folder; a key is the path of an image below its folder, "
+                "without '..'"
+            )
             continue
         yield place, key_of(key)
 
@@ -162,10 +166,11 @@ def masks_of(
             masks[owner(key)] = path
     faults.refused |= {owner(key) for key in faults.refused}
     if images and masks and not set(images) & set(masks):
-        image, mask = next(iter(images.values())), next(iter(masks.values()))
+        (key, image), mask = next(iter(images.items())), next(iter(masks.values()))
+        near = NearNames(root, folder, (*MASK_SUFFIXES, *OTHER_MASK_SUFFIXES)).instead_of(key)
         raise UsageError(
-            f"{root / folder}: no mask belongs to an image by its name ({mask.name} is none of {image.name}); give "
-            "each the name of its image, all with the same ending or without"
+            f"{root / folder}: no mask belongs to an image by its name ({mask.name} is none of {image.name}); "
+            f"{near or 'give each the name of its image, all with the same ending or without'}"
         )
     theirs = endings.mask
     notes = (f"{root / folder}: all masks end in {theirs!r}, which is not part of the key",) if theirs else ()
@@ -189,23 +194,27 @@ def _endings(images: Mapping[str, Path], masks: Mapping[str, Path]) -> Endings:
 
 
 def all_pictured(
-    masks: Mapping[str, Source], images: Mapping[str, Path], folder: str, faults: Faults, endings: Endings
+    masks: Mapping[str, Source], images: Mapping[str, Path], root: Path, folder: str, faults: Faults, endings: Endings
 ) -> None:
-    """Report masks without an image as faults. `folder` is the image folder, named in messages."""
+    """Report masks without an image as faults. `folder` is the image folder below `root`."""
+    near = NearNames(root, folder, IMAGE_SUFFIXES)
     for key, path in masks.items():
         if key not in images and key not in faults.refused:
             name = key + endings.image
-            faults.add(f"{path}: mask without an image; add one named {name!r} to {folder}/ or remove this file")
+            todo = near.instead_of(name) or f"add one named {name!r} to {folder}/ or remove this file"
+            faults.add(f"{path}: mask without an image; {todo}")
 
 
 def all_masked(
-    images: Mapping[str, Path], masks: Mapping[str, Source], folder: str, faults: Faults, endings: Endings
+    images: Mapping[str, Path], masks: Mapping[str, Source], root: Path, folder: str, faults: Faults, endings: Endings
 ) -> None:
-    """Report images without a mask as faults. `folder` is the mask folder, named in messages."""
+    """Report images without a mask as faults. `folder` is the mask folder below `root`."""
+    near = NearNames(root, folder, (*MASK_SUFFIXES, ".npy"))
     for key, path in images.items():
         if key not in masks and key not in faults.refused:
             name = endings.of_mask(key)
-            faults.add(f"{path}: image without a mask; add one named {name!r} to {folder}/ or remove this file")
+            todo = near.instead_of(name) or f"add one named {name!r} to {folder}/ or remove this file"
+            faults.add(f"{path}: image without a mask; {todo}")
 
 
 def listed(
@@ -227,13 +236,15 @@ def listed(
         UsageError: the file lists no key, or the first fault, if faults stop.
     """
     pairs: dict[str, Pair] = {}
+    earlier = len(faults.found)
     if not (wanted := list(keys(path, faults))):
-        raise UsageError(f"{path}: the split is empty; list one key per line")
+        empty = f"{path}: the split is empty; list one key per line"
+        raise UsageError(faults.found[earlier] if len(faults.found) > earlier else empty)
     for place, key in wanted:
         if key in faults.refused:
             continue
         if key not in images:
-            faults.add(f"{place}: no image for key {key!r} in {folders[0]}")
+            faults.add(f"{place}: no image for key {key!r} in {folders[0]}{_meant(key, images)}")
         elif key not in masks:
             faults.add(f"{images[key]}: image without a mask; expected {folders[1] / endings.of_mask(key)}.png")
         elif key in pairs:
@@ -241,6 +252,15 @@ def listed(
         else:
             pairs[key] = Pair(images[key], masks[key])
     return pairs
+
+
+def _meant(line: str, images: Mapping[str, Path]) -> str:
+    """Return which key a line of a split file means if it names a path, or an image and its mask, as other tools do."""
+    parts = PurePosixPath(line.split()[0]).parts
+    for at in range(len(parts)):
+        if (key := key_of("/".join(parts[at:]))) in images:
+            return f"; write {key!r}: the path below that folder, without ending, alone in its line"
+    return ""
 
 
 def matched(
@@ -263,6 +283,6 @@ def matched(
     """
     if not images:
         raise UsageError(f"{root / folders[0]}: the split is empty; put images in it")
-    all_masked(images, masks, folders[1], faults, endings)
-    all_pictured(masks, images, folders[0], faults, endings)
+    all_masked(images, masks, root, folders[1], faults, endings)
+    all_pictured(masks, images, root, folders[0], faults, endings)
     return {key: Pair(path, masks[key]) for key, path in images.items() if key in masks}

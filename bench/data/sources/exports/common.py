@@ -57,10 +57,10 @@ class Export(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """A layout.
+    """A layout other than the project's own.
 
     Attributes:
-        name: its name; empty for the project's own layouts.
+        name: its name.
         here: returns whether a folder has this layout.
         read: reads such a folder.
     """
@@ -86,7 +86,10 @@ def divided(root: Path, pairs: Pairs, request: Request) -> tuple[dict[str, Pairs
         UsageError: fewer than two pairs.
     """
     if len(pairs) < 2:
-        raise UsageError(f"{root}: images with labels: {len(pairs)}; at least two are needed, to train and to validate")
+        first = f" ({request.faults.found[0]})" if request.faults.found else ""
+        raise UsageError(
+            f"{root}: images with labels: {len(pairs)}{first}; at least two are needed, to train and to validate"
+        )
 
     def rank(key: str) -> bytes:
         return hashlib.blake2b(f"{request.seed}\0{key}".encode()).digest()
