@@ -106,6 +106,12 @@
     return data.findIndex((datum) => home(datum) === to);
   }
 
+  // The hint to swipe is for drawings that are wider than the screen.
+  const widths = new ResizeObserver((entries) => {
+    for (const { target } of entries) target.classList.toggle("scrolls", target.scrollWidth > target.clientWidth);
+  });
+  for (const drawing of document.querySelectorAll(".drawing")) widths.observe(drawing);
+
   document.addEventListener("cells", () => show(null));
   addEventListener("scroll", () => { if (asked) place(spot(asked)); }, { passive: true });
 }

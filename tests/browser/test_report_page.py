@@ -284,6 +284,13 @@ def test_it_fits_a_phone_and_prints(run, page, tmp_path):
     texts = "[...document.querySelectorAll('svg.plot text')].filter(t => t.checkVisibility())"
     texts += ".filter(t => t.getBoundingClientRect().height < 9)"
     assert page.run(f"{texts}.map(t => t.textContent)") == []
+    wide = "e => [...e.querySelectorAll('.drawing')].some(d => d.scrollWidth > d.clientWidth)"
+    hint = "e => getComputedStyle(e.querySelector('figcaption'), '::before').content.includes('Swipe')"
+    found = page.run(f"[...document.querySelectorAll('figure.chart')].map(e => [({wide})(e), ({hint})(e)])")
+    page.call("Emulation.setDeviceMetricsOverride", width=630, height=844, deviceScaleFactor=1, mobile=True)
+    page.run("new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
+    found += page.run(f"[...document.querySelectorAll('figure.chart')].map(e => [({wide})(e), ({hint})(e)])")
+    assert {tuple(one) for one in found} == {(True, True), (False, False)}, "a hint to swipe, where that shows more"
     page.pdf(tmp_path / "report.pdf")
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
     page.call("Emulation.setEmulatedMedia", media="print")

@@ -185,6 +185,7 @@ def test_one_seed_gives_no_interval_and_says_so(tmp_path):
     assert "no difference can be tested" in text
     assert "±" not in text
     assert "Images/s cannot be compared between these trials: 2 trials shared one machine's cores." in text
+    assert "Neither can" not in text, "no speed of evaluation is shown"
 
 
 def test_the_cost_of_the_models_is_told_once_if_they_share_it_and_per_cell_if_not(tmp_path):
@@ -257,10 +258,13 @@ def test_what_disturbed_several_trials_is_told_once_and_relative_speeds_have_a_c
         stopped = "; the process was stopped (1 of 5 windows, for 3.0 s)" if place else ""
         reason = f"other work on this machine ({3 + place} of 5 windows, up to {40 + place}% of its cores){stopped}"
         told = {"comparable": False, "reason": reason, "images_per_100_gflop": 123.4 + place}
-        results.write(trial, record.model_copy(update={"throughput": record.throughput.model_copy(update=told)}))
+        views = [view.model_copy(update={"images_per_second": 90.0}) for view in record.views]
+        throughput = record.throughput.model_copy(update=told)
+        results.write(trial, record.model_copy(update={"throughput": throughput, "views": views}))
     text = reports.write(folder).read_text()
     assert (
-        "Images/s cannot be compared between these trials: other work on this machine; the process was stopped." in text
+        "Images/s cannot be compared between these trials: other work on this machine; the process was stopped. "
+        "Neither can evaluation images/s." in text
     )
     assert "| images/s | images per 100 GFLOP |" in text
     assert "| 124.4 |" in text

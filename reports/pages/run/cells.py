@@ -165,12 +165,18 @@ def _how(summary: Summary) -> str:
     return note
 
 
-def throughput(summary: Summary) -> list[Block]:
-    """Return why images/s leave trials out, or cannot be compared at all; empty if they can."""
+def throughput(summary: Summary, with_evaluation: bool = False) -> list[Block]:
+    """Return why images/s leave trials out, or cannot be compared at all; empty if they can.
+
+    Args:
+        with_evaluation: whether the page shows evaluation images/s, too, which are left out or shown alike.
+    """
     if not summary.incomparable:
         return []
     reasons = "; ".join(summary.incomparable)
     trials = summary.trials["trial"].nunique()
     if summary.timed:
         return [Paragraph(f"Images/s leave out {summary.untimed} of {trials} trials: {reasons}.")]
-    return [Paragraph(f"Images/s cannot be compared between these trials: {reasons}.", "unsure")]
+    shown = with_evaluation and any(cell.eval_images_per_second > 0 for cell in summary.cells)
+    more = " Neither can evaluation images/s." if shown else ""
+    return [Paragraph(f"Images/s cannot be compared between these trials: {reasons}.{more}", "unsure")]

@@ -54,7 +54,7 @@ _FIGURES = {
     ),
     "classes.png": (
         "IoU by class",
-        "Mean over seeds on the split of the table, percent. A blank field: the class does not occur.",
+        "Mean over the seeds in percent, on the split of the results. A blank field: the class does not occur.",
     ),
     "confusion.png": ("Confusion of the best cell", "Rows truth, columns prediction; percent of the row, all seeds."),
     "gradient.png": (
@@ -129,7 +129,7 @@ def document(
     blocks += [
         Heading("Results"),
         *cells.table(summary),
-        *cells.throughput(summary),
+        *cells.throughput(summary, with_evaluation=True),
         *targets.section(summary),
         *tables.across(summary),
     ]
