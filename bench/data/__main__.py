@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from bench.data.check import Findings
     from bench.data.dataset import Dataset
 
+_EMPTY_ROWS = 10  # rows of classes without a pixel; a table of more is not read
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=cli.HELP)
 console = cli.console()
 
@@ -291,9 +293,13 @@ def _progress() -> Progress:
     )
 
 
+def _size(shape: tuple[int, int]) -> str:
+    return f"{shape[1]}x{shape[0]}"
+
+
 def _tell(found: Dataset, findings: Findings) -> None:
     sizes = (
-        f"{name} {len(found.splits[name])} ({low[1]}x{low[0]} to {high[1]}x{high[0]})"
+        f"{name} {len(found.splits[name])} ({_size(low)}{'' if low == high else f' to {_size(high)}'})"
         for name, (low, high) in findings.sizes.items()
     )
     console.print(f"{found.name}, version {found.version}: {', '.join(sizes)}", soft_wrap=True)
@@ -303,7 +309,11 @@ def _tell(found: Dataset, findings: Findings) -> None:
     for name in findings.pixels:
         table.add_column(f"{name}\npixels", justify="right", no_wrap=True)
         table.add_column("\nimages", justify="right", no_wrap=True)
+    empty = np.all([pixels == 0 for pixels in findings.images.values()], axis=0)
+    empty[-1] = False
     for index, name in enumerate((*found.class_names, "void")):
+        if empty[index] and empty.sum() > _EMPTY_ROWS:
+            continue
         row = [str(index) if index < len(found.class_names) else str(found.ignore_index), name]
         for split, pixels in findings.pixels.items():
             # A class is a share of the labelled pixels; void is a share of all pixels.
@@ -311,8 +321,11 @@ def _tell(found: Dataset, findings: Findings) -> None:
             row += [f"{100 * pixels[index] / max(1, of):.2f} %", str(findings.images[split][index])]
         table.add_row(*row)
     console.print(table)
+    if empty.sum() > _EMPTY_ROWS:
+        console.print(f"not shown: {counted(empty.sum(), 'class', 'classes')} without a pixel")
     for note in found.notes:
-        console.print(note, soft_wrap=True)
+        if not (found.faults and note.endswith(found.faults[0])):  # all faults follow
+            console.print(note, soft_wrap=True)
     for twin in findings.twins:
         how = "the same image" if twin.exact else f"similar ({twin.bits} of 256 bits differ)"
         console.print(f"{twin.one} and {twin.other}: {how}", soft_wrap=True)

@@ -23,6 +23,7 @@ MAX_SIDE = 16_384
 MAX_PIXELS = 80_000_000
 MAX_BYTES = 256 << 20
 _LIMITS = f"at most {MAX_SIDE} per side and {MAX_PIXELS // 1_000_000} million are read; make it smaller or cut it up"
+_REPLACE = "replace or remove the file"
 _EXIF_ORIENTATION = 0x0112
 _TIFF_BITS = 258
 _OS2_HEADER = 12
@@ -76,8 +77,21 @@ def decoded(source: Source, data: bytes, read: Callable[[Image.Image, Source], F
         raise UsageError(f"{source}: too many pixels; {_LIMITS}") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, ...
         unknown = isinstance(error, Image.UnidentifiedImageError)
-        reason = "not an image, or of an unknown kind" if unknown else error
-        raise UsageError(f"{source}: cannot be read ({reason}); replace or remove the file") from None
+        reason, todo = _no_image(data) if unknown else (error, _REPLACE)
+        raise UsageError(f"{source}: cannot be read ({reason}); {todo}") from None
+
+
+def _no_image(data: bytes) -> tuple[str, str]:
+    """Return what data is that is no image of a known format, and what to do about the file."""
+    if not data:
+        return "the file is empty", _REPLACE
+    if data.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS, not the image", "fetch it with `git lfs pull`"
+    if data[4:8] == b"ftyp":
+        return "HEIC, AVIF or a video under another name", "convert it to JPEG or PNG"
+    if data.lstrip()[:9].lower() in (b"<!doctype", b"<html>") or data.lstrip()[:5].lower() == b"<html":
+        return "a web page, not an image", "download it again"
+    return "not an image, or of an unknown kind", _REPLACE
 
 
 def _bitmap(image: Image.Image, data: bytes) -> Image.Image:

@@ -15,7 +15,7 @@ _NAMES = 10  # names per line
 
 
 def judged(dataset: Dataset, trained: Sequence[str] = ("train",)) -> Dataset:
-    """Return the data set with a note on classes that are scored but never trained.
+    """Return the data set with notes on classes that are scored but never trained, and the other way round.
 
     A split is not checked if its classes are unknown without reading its images.
 
@@ -28,7 +28,8 @@ def judged(dataset: Dataset, trained: Sequence[str] = ("train",)) -> Dataset:
     """
     for name, split in dataset.splits.items():
         _refuse(dataset, name, split)
-    return dataclasses.replace(dataset, notes=(*dataset.notes, *_never_trained(dataset, trained)))
+    notes = (*_never_trained(dataset, trained), *_never_scored(dataset, trained))
+    return dataclasses.replace(dataset, notes=(*dataset.notes, *notes))
 
 
 def _refuse(dataset: Dataset, name: str, split: Split) -> None:
@@ -63,6 +64,23 @@ def _never_trained(dataset: Dataset, on: Sequence[str]) -> tuple[str, ...]:
             notes.append(
                 f"{dataset.name}: {name} has classes that {lack}, so their IoU stays 0 and lowers mIoU: {names}; "
                 "move some of these images to train"
+            )
+    return tuple(notes)
+
+
+def _never_scored(dataset: Dataset, on: Sequence[str]) -> tuple[str, ...]:
+    """Return one note per split that is scored and lacks classes that are trained."""
+    known = [classes for name in on if (classes := _classes(dataset.splits, name)) is not None]
+    notes = []
+    for name in dataset.splits:
+        present = _classes(dataset.splits, name)
+        if name in on or present is None or not known:
+            continue
+        if (lacking := np.flatnonzero(np.any(known, axis=0) & ~present)).size:
+            names = shortened(f"{dataset.class_names[index]} (id {index})" for index in lacking)
+            notes.append(
+                f"{dataset.name}: {name} has no pixel of {names}; such a class counts in mIoU, with an IoU of 0, only "
+                f"if a model predicts it somewhere in {name}; move some images with it to {name}"
             )
     return tuple(notes)
 

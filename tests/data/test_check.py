@@ -47,7 +47,7 @@ def fault(root, **fields):
 def test_a_sound_set(folder):
     result = run(folder, "--out", folder / "sheet.png")
     assert result.exit_code == 0, result.output
-    assert "train 4 (50x40 to 50x40), val 2" in result.output
+    assert "train 4 (50x40), val 2 (50x40)\n" in result.output
     rows = [line.split() for line in result.output.splitlines()]
     assert ["0", "class_0", "66.67", "%", "4", "66.67", "%", "2"] in rows, "of the labelled pixels"
     assert ["255", "void", "25.00", "%", "4", "25.00", "%", "2"] in rows, "of all pixels"
@@ -69,11 +69,21 @@ def test_every_fault_of_a_set_is_told_and_a_run_leaves_the_same_out(folder):
     ):  # fmt: skip
         assert sum(expected in line for line in told) == 1, expected
     assert len(told) == 5
+    assert "on_error" not in result.output, "nobody asked for that, and every fault is told once"
     kept = load(DataSpec(dataset="folder", root=str(folder), on_error="skip"))
     assert {name: split.keys for name, split in kept.splits.items()} == {"train": ("c", "d"), "val": ("v",)}
     assert len(kept.faults) == 5
     assert "5 faults skipped (data.on_error=skip), the first: " in kept.notes[-1]
     assert fault(folder)
+
+
+def test_a_table_of_classes_without_a_pixel_is_not_printed(folder):
+    for names, shown in ((12, True), (13, False)):
+        (folder / "classes.txt").write_text("\n".join(f"thing {name}" for name in range(names)))
+        result = run(folder)
+        assert ("\n 11  thing 11 " in result.output) == shown
+        assert ("not shown: 11 classes without a pixel" in result.output) != shown
+        assert "\n  1  thing 1 " in result.output
 
 
 def test_ids_out_of_range_are_left_out_too(folder):

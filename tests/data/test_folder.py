@@ -293,6 +293,76 @@ def test_unreadable_file(listed, name, damage):
     assert fault(listed).startswith(f"{path}: cannot be read")
 
 
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", "(the file is empty); replace or remove the file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "fetch it with `git lfs pull`"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "(HEIC, AVIF or a video under another name); convert it"),
+        (b"\n<!DOCTYPE html><title>403</title>", "(a web page, not an image); download it again"),
+        (b"<html>", "(a web page, not an image); download it again"),
+        (b"ZZZZ", "(not an image, or of an unknown kind); replace or remove the file"),
+    ],
+)
+def test_what_lies_under_the_name_of_an_image(listed, data, expected):
+    (listed / "images/b.jpg").write_bytes(data)
+    assert expected in fault(listed)
+
+
+def test_masks_drawn_on_the_image_as_stored(listed):
+    """EXIF turns the image on its side, and then the mask does not fit it, but the image as it is stored."""
+    exif = Image.Exif()
+    exif[274] = 6
+    picture(listed / "images/a.jpg", exif=exif)
+    assert re.search(
+        r"a\.png: 30x20 pixels, but its image a\.jpg is 20x30 upright \(its EXIF orientation is 6\); turn the mask",
+        fault(listed),
+    )
+    mask(listed / "masks/a.png", height=31)
+    assert "a.jpg is 20x30; they must be the same; scale masks by nearest neighbour" in fault(listed)
+
+
+@pytest.mark.parametrize("stored", [(20, 30, 3), (20, 20, 6)])
+def test_masks_that_fit_an_image_turned_and_unturned(listed, stored):
+    """Nothing tells which was meant, unless the mask of another turned image fits it upright only."""
+    height, width, orientation = stored
+    exif = Image.Exif()
+    exif[274] = orientation
+    picture(listed / "images/sub/c.jpg", height, width, exif=exif)
+    mask(listed / "masks/sub/c.png", height=height, width=width)
+    notes = open_folder(listed).notes
+    assert [note for note in notes if "1 image is turned upright by EXIF (sub/c), and their masks fit either" in note]
+    exif[274] = 8
+    picture(listed / "images/a.jpg", exif=exif)
+    mask(listed / "masks/a.png", height=30, width=20)
+    assert not any("EXIF" in note for note in open_folder(listed).notes)
+
+
+@pytest.mark.parametrize("name", ["Void", "__ignore__", "unlabeled"])
+def test_a_class_called_void_is_a_class_and_it_is_said(listed, name):
+    (listed / "classes.txt").write_text(f"sky\nroad\n{name}\ntree\n")
+    notes = open_folder(listed).notes
+    assert any(f"class {name!r} (id 2) is trained and scored like any other" in note for note in notes)
+    all_masks(listed, 0, 1, 3)
+    assert not any("like any other" in note for note in open_folder(listed).notes), "it has no pixel"
+
+
+def test_values_with_gaps_are_numbered_on_by_greys(listed):
+    """The recipes of docs/data.md: gaps closed, and a value that becomes void."""
+    all_masks(listed, 0, 7, 24)
+    assert any("docs/data.md says how to close them" in note for note in open_folder(listed).notes)
+    (listed / "classes.yaml").write_text("0: ground\n7: road\n24: person\n")
+    grey = "number on and give each value as color: `1: {name: road, color: [7, 7, 7]}`"
+    assert f"if masks hold 0, 7, 24, {grey}" in fault(listed)
+    (listed / "classes.yaml").write_text(
+        "0: {name: road, color: [7, 7, 7]}\n1: {name: person, color: [24, 24, 24]}\n"
+        "255: {name: ground, color: [0, 0, 0]}\n"
+    )
+    label = open_folder(listed).splits["val"].read(0)[1]
+    meant = {0: 255, 7: 0, 24: 1}
+    np.testing.assert_array_equal(label, np.vectorize(meant.get)(mask(listed / "masks/v.png", (0, 7, 24))))
+
+
 def test_class_id_out_of_range(listed):
     (listed / "classes.txt").write_text("road\nsky\n")
     assert re.search(r"\.png: class id 2 on \d+ pixels, but 2 classes are declared \(ids 0\.\.1", fault(listed))

@@ -96,6 +96,7 @@ def test_classes_that_train_lacks_are_named(folder):
     draw(folder, "w", 0, 1, 3)
     draw(folder, "t", 0, 1, 2)
     notes = load(DataSpec(dataset="folder", root=str(folder))).notes
+    notes = [note for note in notes if "lacks" in note]
     assert [re.search(r"(\w+) has classes that train lacks.*mIoU: (.*);", note).groups() for note in notes] == [
         ("val", "class_3 (id 3)"),
         ("test", "class_2 (id 2)"),
@@ -103,6 +104,17 @@ def test_classes_that_train_lacks_are_named(folder):
     result = CliRunner().invoke(app, ["check", str(folder)])
     assert result.exit_code == 0
     assert "val has classes that train lacks" in result.output
+
+
+def test_classes_that_are_trained_and_not_scored_are_named(folder):
+    """Their IoU is left out of mIoU, or 0 after a single pixel of them was predicted."""
+    draw(folder, "abcd", 0, 1, 2, 3)
+    draw(folder, "vw", 0, 1, 3)
+    notes = load(DataSpec(dataset="folder", root=str(folder))).notes
+    assert [re.search(r"(\w+) has no pixel of (.*?); such a class counts", note).groups() for note in notes] == [
+        ("val", "class_2 (id 2)"),
+        ("test", "class_2 (id 2), class_3 (id 3)"),
+    ]
 
 
 def test_a_line_has_ten_names_at_most():

@@ -357,4 +357,4 @@ def test_pets_of_tensorflow_datasets(tmp_path):
     assert dataset.class_names[5] == "beagle"
     assert dataset.splits["test"].read(0)[1][0, :3].tolist() == [26, 0, 255]
     assert dataset.class_names[26] == "pug"
-    assert json.dumps(dataset.notes).count("beagle") == 0, "beagles are there"
+    assert [note for note in dataset.notes if "beagle" in note and "test has no pixel" not in note] == []

@@ -273,6 +273,25 @@ def test_channels_that_the_decoder_would_drop(tmp_path):
     assert "the mask has 2 channels" in fault(tmp_path, palette, Colors({(0, 0, 0): 0}))
 
 
+def test_three_equal_channels_are_values(tmp_path):
+    """As programs save a grey mask that they hold in RGB. Colours are named in the refusal, the first five."""
+    grey = np.repeat(IDS[..., None], 3, -1)
+    for data in (png(8, 2, grey), saved(grey, "bmp"), tiff(grey.tobytes(), 8, 2, channels=3)):
+        np.testing.assert_array_equal(read(tmp_path, data), IDS)
+    opaque = np.concatenate([grey, np.full((6, 8, 1), 255, np.uint8)], -1)
+    np.testing.assert_array_equal(read(tmp_path, png(8, 6, opaque)), IDS)
+    assert "the mask has 4 channels" in fault(
+        tmp_path, tiff(np.concatenate([grey, grey[..., :1]], -1).tobytes(), 8, 2, channels=4, t338=(3, [0]))
+    )
+    opaque[0, 0, 3] = 128
+    assert "not opaque" in fault(tmp_path, png(8, 6, opaque))
+    assert "more than 8 bits" in fault(tmp_path, png(16, 2, grey.astype(int) * 257))
+    several = np.stack([np.arange(48).reshape(6, 8), np.zeros((6, 8)), np.zeros((6, 8))], -1).astype(np.uint8)
+    line = fault(tmp_path, png(8, 2, several))
+    assert "the mask has 3 channels, with the colors [0, 0, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0], [4, 0, 0] and" in line
+    assert "43 more; it needs one" in line
+
+
 def test_soft_opacity(tmp_path):
     both = np.stack([IDS, np.where(IDS == 7, 128, 255)], -1).astype(np.uint8)
     assert f"{(IDS == 7).sum()} pixels of the mask are not opaque" in fault(tmp_path, png(8, 4, both))

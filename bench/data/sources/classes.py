@@ -160,7 +160,9 @@ def _of_entries(path: Path, entries: Mapping[str, Any]) -> Declared:
         entries = {str(value): name for name, value in entries.items()}
     count = len(entries) - (str(IGNORE_INDEX) in entries)
     if not all(map(_is_id, entries)) or {int(key) for key in entries} - {IGNORE_INDEX} != set(range(count)):
-        raise UsageError(f"{path}: class ids must run from 0 to {count - 1} without a gap (255 is void)")
+        raise UsageError(
+            f"{path}: class ids must run from 0 to {count - 1} without a gap (255 is void){_gaps(entries)}"
+        )
     names, ids = [], dict[Color, int]()
     shown = list(palette.colors(count))
     coded = True
@@ -177,6 +179,16 @@ def _of_entries(path: Path, entries: Mapping[str, Any]) -> Declared:
             shown[index] = colors[0] if colors else shown[index]
             coded &= bool(colors)
     return Declared(_distinct(path, tuple(names), tuple(shown)), Colors(ids) if coded else None)
+
+
+def _gaps(entries: Mapping[str, Any]) -> str:
+    """Return how masks whose values have gaps are read; empty if the entries have other faults, too."""
+    if not all(map(_is_id, entries)) or any(isinstance(entry, dict) for entry in entries.values()):
+        return ""
+    ids = sorted(map(int, entries))
+    place = next((place for place, value in enumerate(ids) if place != value), 0)
+    grey = f"{place}: {{name: {entries[str(ids[place])]}, color: [{', '.join([str(ids[place])] * 3)}]}}"
+    return f"; if masks hold {', '.join(map(str, ids[:5]))}, number on and give each value as color: `{grey}`"
 
 
 def _is_id(key: str) -> bool:

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from bench.core import IGNORE_INDEX, UsageError
 from bench.data.dataset import Dataset, Split
 from bench.data.dataset import Pair as Arrays
-from bench.data.image_io import Source, decoded, encoded, image_of, upright_size
+from bench.data.image_io import Source, decoded, encoded, image_of, orientation_of, upright_size
 from bench.data.sources.mask_codes import MaskCode, label_of
 from results import counted
 
 _AT_ONCE = 256
+_SAME_SIZE = "they must be the same; scale masks by nearest neighbour"
 _NAMED = 10  # names per line; a list of a hundred would not be read
 
 
@@ -63,6 +65,8 @@ class Facts(NamedTuple):
     """Digest of the bytes of image and mask."""
     image: bytes
     """Digest of the bytes of the image."""
+    turned: bool | None = False
+    """Whether EXIF turns the image and the shape of the mask confirms it; None: the mask fits either way."""
 
 
 class Classes(NamedTuple):
@@ -136,19 +140,27 @@ def _facts(pair: Pair, code: MaskCode) -> Facts | UsageError:
     """Decode a pair and return what was found, or its fault."""
     try:
         image, mask = encoded(pair.image), encoded(pair.mask)
-        width, height = decoded(pair.image, image, upright_size)
+        orientation, (width, height) = decoded(pair.image, image, _orientation_and_size)
         label = code(pair.mask, mask)
         if label.shape != (height, width):
+            sideways = orientation > 4 and label.shape == (width, height)
+            exif = f" upright (its EXIF orientation is {orientation})" if sideways else ""
+            todo = "turn the mask as well, or remove the orientation from the image" if sideways else _SAME_SIZE
             raise UsageError(
                 f"{pair.mask}: {label.shape[1]}x{label.shape[0]} pixels, but its image {pair.image.name} "
-                f"is {width}x{height}; they must be the same"
+                f"is {width}x{height}{exif}; {todo}"
             )
     except UsageError as error:
         return error
     digest = hashlib.blake2b(image, digest_size=16)
     of_image = digest.digest()
     digest.update(hashlib.blake2b(mask, digest_size=16).digest())
-    return Facts(np.bincount(label.ravel(), minlength=256), digest.digest(), of_image)
+    turned = (True if orientation > 4 and width != height else None) if orientation > 1 else False
+    return Facts(np.bincount(label.ravel(), minlength=256), digest.digest(), of_image, turned)
+
+
+def _orientation_and_size(image: Image.Image, source: Source) -> tuple[int, tuple[int, int]]:
+    return orientation_of(image), upright_size(image, source)  # in this order: loading a TIFF turns it
 
 
 def in_range(found: Examined, classes: int, more: str = "") -> None:
@@ -218,17 +230,17 @@ def dataset(
             )
             for split, pairs in found.splits.items()
         },
-        notes=(*notes, *_twins(root, found), *_left_out(root, found.faults)),
+        notes=(*notes, *_turned(root, found), *_twins(root, found), *_left_out(root, found.faults)),
         faults=tuple(found.faults.found),
     )
 
 
-def absent(root: Path | str, found: Examined, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return a note on the classes that no mask contains; empty if there is none."""
+def absent(root: Path | str, found: Examined, names: tuple[str, ...], todo: str = "") -> tuple[str, ...]:
+    """Return a note on the classes that no mask contains, which `todo` ends; empty if there is none."""
     pixels = np.sum([facts.values for facts in found.facts.values()], axis=0)
     missing = [name for index, name in enumerate(names) if not pixels[index]]
     more = f" and {counted(len(missing) - _NAMED, 'more class', 'more classes')}" if len(missing) > _NAMED else ""
-    return (f"{root}: no pixel of {', '.join(missing[:_NAMED])}{more} in any mask",) if missing else ()
+    return (f"{root}: no pixel of {', '.join(missing[:_NAMED])}{more} in any mask{todo}",) if missing else ()
 
 
 def _present(
@@ -270,6 +282,18 @@ def _version(found: Examined) -> str:
             total.update(f"{split}\0{key}\0".encode() + found.facts[key].digest)
     total.update(str(found.code).encode())
     return total.hexdigest()
+
+
+def _turned(root: Path | str, found: Examined) -> tuple[str, ...]:
+    """Return a note on images that EXIF turns, if no mask shows by its shape that it was drawn on the turned image."""
+    keys = [key for key, facts in found.facts.items() if facts.turned is None]
+    if not keys or any(facts.turned for facts in found.facts.values()):
+        return ()
+    count = counted(len(keys), "image is", "images are")
+    return (
+        f"{root}: {count} turned upright by EXIF ({keys[0]}), and their masks fit either way; if masks were drawn on "
+        "the images as stored, remove the orientation from the images; a sheet shows it",
+    )
 
 
 def _twins(root: Path | str, found: Examined) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _GAPS = 8  # tolerated number of unused ids below the largest id in use
 _MIDDLE = IGNORE_INDEX // 2
+_VOID_NAMES = ("void", "ignore", "ignored", "unlabeled", "unlabelled", "unlabeled area")
 _USES = {"train": "train", "val": "validate", "test": "test"}
 
 
@@ -102,9 +103,22 @@ def checked(
         examination.in_range(found, len(classes.names), grey if sparse(values.tolist()) else "")
     examination.something_left(root, found)
     if not binary:
-        notes += examination.absent(root, found, classes.names)
+        gaps = "" if known else "; if the ids have gaps, docs/data.md says how to close them"
+        notes += examination.absent(root, found, classes.names, gaps)
+        notes += _called_void(root, pixels, classes.names)
     name = spec.name or root.name
     return examination.dataset(root, name, found, classes, finish=as_foreground if binary else None, notes=notes)
+
+
+def _called_void(root: Path, pixels: np.ndarray, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a note if a class with pixels bears a name for pixels that do not count."""
+    found = [id for id, name in enumerate(names) if name.strip("_ ").lower() in _VOID_NAMES and pixels[id]]
+    if not found:
+        return ()
+    return (
+        f"{root}: class {names[found[0]]!r} (id {found[0]}) is trained and scored like any other; if its pixels are "
+        "not to count, docs/data.md says how they become void (255)",
+    )
 
 
 def as_foreground(values: np.ndarray) -> np.ndarray:

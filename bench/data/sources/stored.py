@@ -19,6 +19,7 @@ from results import counted
 _FORMATS = ("BMP", "GIF", "PNG", "TIFF")
 _SUBFILE, _BITS, _PHOTOMETRIC, _CHANNELS, _COLOR_MAP, _SAMPLE_FORMAT = 254, 258, 262, 277, 320, 339
 _REDUCED, _SIGNED, _YCBCR = 1, 2, 6
+_NAMED = 5  # colors in a message
 
 
 class Stored(NamedTuple):
@@ -89,16 +90,19 @@ def shows_otherwise(image: Image.Image) -> bool:
 
 
 def one_channel(image: Image.Image, source: Source) -> Stored:
-    """Read a mask of one channel.
+    """Read a mask of one channel, or of three that are equal in every pixel.
 
     Raises:
         UsageError: it has more channels, contains values that are not class ids (0..255), or is ambiguous.
     """
     bits = _bits(image)
-    _checked(image, source)
     tags: Any = getattr(image, "tag_v2", {})
     # Pillow drops further channels of a TIFF if the file does not say what they mean.
-    if (count := max(len(image.getbands()), int(tags.get(_CHANNELS, 1))) - _alpha(image)) != 1:
+    count = max(len(image.getbands()), int(tags.get(_CHANNELS, 1))) - _alpha(image)
+    if count == 3 and image.mode in ("RGB", "RGBA"):
+        return Stored(_equal_channels(image, source))
+    _checked(image, source)
+    if count != 1:
         raise UsageError(
             f"{source}: the mask has {count} channels; it needs one, of class ids (255 = void), or "
             "a classes.yaml with the color of every class"
@@ -123,6 +127,23 @@ def one_channel(image: Image.Image, source: Source) -> Stored:
         return Stored(values)
     ramp = np.arange(1 << bits, dtype=np.uint8) * (IGNORE_INDEX // ((1 << bits) - 1))
     return Stored(values if bits == 1 else values // ramp[1], np.repeat(ramp[:, None], 3, axis=1))
+
+
+def _equal_channels(image: Image.Image, source: Source) -> np.ndarray:
+    """Return the values of a mask in RGB whose three channels are equal, uint8 (H, W).
+
+    Raises:
+        UsageError: they differ, so that it shows colors, or are not opaque values of 8 bits.
+    """
+    rgb = in_colors(image, source)
+    if (rgb == rgb[..., :1]).all():
+        return rgb[..., 0]
+    colors = np.unique(rgb.reshape(-1, 3), axis=0).tolist()
+    more = f" and {len(colors) - _NAMED} more" if len(colors) > _NAMED else ""
+    raise UsageError(
+        f"{source}: the mask has 3 channels, with the colors {', '.join(map(str, colors[:_NAMED]))}{more}; it needs "
+        "one, of class ids (255 = void), or a classes.yaml with the color of every class"
+    )
 
 
 def in_colors(image: Image.Image, source: Source) -> np.ndarray:
