@@ -123,7 +123,7 @@ class DiceBCE(WithDice):
     channel, the mean over channels) of this package, on the same logits. Softmax Dice sees differences of logits
     only; BCE fixes their level too, so the terms do not contradict each other.
 
-    Use: two classes, or classes that may overlap. With exclusive classes `dice_cross_entropy` says the same with less.
+    Use: two classes, or classes that may overlap. With exclusive classes take `dice_cross_entropy`.
     """
 
     bce_weight: float = 1.0
@@ -142,7 +142,7 @@ class DiceCrossEntropy(WithDice):
     Convention: the two terms are the losses `dice` and `cross_entropy` of this package on the same softmax. (nnU-Net
     takes Dice from 0 down to -1, which has the same gradient.)
 
-    Use: the default of medical segmentation: cross-entropy gets training going, Dice sees to the small classes.
+    Use: the usual choice in medical segmentation: cross-entropy learns fast at the start, Dice raises small classes.
     """
 
     ce_weight: float = 1.0

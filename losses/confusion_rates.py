@@ -48,7 +48,7 @@ class SensitivitySpecificity(ClassLoss):
     Convention: r = .05, the paper's. Classes, void and averaging as in `ClassLoss`. A class that fills the whole group
     has no second term.
 
-    Use: very small regions, where a rate an error type is what one wants to trade.
+    Use: very small regions, with one number that trades misses against false alarms.
     """
 
     r: float = 0.05

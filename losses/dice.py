@@ -34,7 +34,7 @@ class SquaredDice(Dice):
 
     Convention: as in `Dice`.
 
-    Use: where plain Dice makes probabilities too hard too early; its gradient fades near the truth.
+    Use: where plain Dice drives probabilities to 0 and 1 too early; its gradient vanishes near the truth.
     """
 
     identities = (({}, "noise_robust_dice", {"gamma": 2.0}),)
@@ -49,7 +49,7 @@ class LogCoshDice(Dice):
 
     Convention: the function is taken for each class, before the mean; the paper has two classes and one score.
 
-    Use: a Dice whose gradient vanishes smoothly as a class is met; at the start it is weaker than Dice.
+    Use: a Dice whose gradient vanishes smoothly near the truth; at the start it is weaker than Dice.
     """
 
     def per_class(self, counts: Overlap) -> tf.Tensor:
@@ -66,7 +66,7 @@ class LogDice(Dice):
     Convention: with `smooth` s, D_c = (2 tp + s) / (2 tp + fp + fn + s). A class that is missed altogether has, without
     smoothing, a loss without bound; in float32 it ends at 69 = -ln 1e-30, and the ln of its errors in pixels.
 
-    Use: when a class is lost at the start: unlike Dice's, its gradient grows as the score falls.
+    Use: when a class is not predicted at all at the start: unlike Dice's, its gradient grows as the score falls.
     """
 
     identities = (({}, "exp_log_dice", {"exponent": 1.0}),)

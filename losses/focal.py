@@ -31,7 +31,8 @@ class Focal(SoftmaxLoss):
     Convention: the factor is taken pixel by pixel, not of the mean; there is no alpha (one number for all classes
     would be a scale; use `class_weights`); the divisor is the number of valid pixels.
 
-    Use: many easy pixels. Near the truth its gradient all but ends, so it stops early and its probabilities are soft.
+    Use: many easy pixels. Near the truth its gradient nearly vanishes, so learning stops early, and probabilities stay
+    far from 0 and 1.
     """
 
     gamma: float = 2.0

@@ -15,7 +15,7 @@ class Jaccard(OverlapLoss):
 
     Convention: classes, void, smoothing and averaging as in `OverlapLoss`.
 
-    Use: when mIoU is what counts; it punishes a poorly covered class harder than Dice does.
+    Use: when mIoU is what counts; a poorly covered class costs more than with Dice.
     """
 
     identities = (({}, "tversky", {"alpha": 1.0, "beta": 1.0}),)

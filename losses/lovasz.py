@@ -112,7 +112,7 @@ class LovaszSoftmax(SortedLovasz):
     have to be sorted across replicas: `lovasz_histogram` has both. Equal errors and soft labels: see `Lovasz`; p = g
     has no loss. An absent class (with `classes="all"`) has the loss of its largest p. Sums are exact to about 1e-6.
 
-    Use: to finish a training for IoU, best after or beside cross-entropy.
+    Use: the end of a training for IoU, best after cross-entropy or in a sum with it.
     """
 
 

@@ -14,7 +14,7 @@ class Poly1(SoftmaxLoss):
 
     Convention: epsilon = 1, the first value that the paper says to try; from -1 on the loss falls as p_t grows.
 
-    Use: cross-entropy with one knob: epsilon above 0 leans on pixels that are undecided, below 0 away from them.
+    Use: cross-entropy with one parameter: epsilon above 0 gives undecided pixels more weight, below 0 less.
     """
 
     epsilon: float = 1.0
@@ -34,7 +34,7 @@ class PolyFocal(SoftmaxLoss):
 
     Convention: gamma = 2 and no alpha, as in `focal`; epsilon = 1.
 
-    Use: focal loss that still pushes pixels in the middle.
+    Use: focal loss with more weight for undecided pixels.
     """
 
     gamma: float = 2.0

@@ -43,7 +43,7 @@ class FocalTversky(Tversky):
     and `beta` as in `Tversky` (the paper names them the other way round: its .7 is on false negatives, as here).
     The power has no finite slope at loss 0: there the gradient is 0.
 
-    Use: as Tversky, when classes that are nearly met should go on learning: the power steepens small losses.
+    Use: as Tversky, when classes that are nearly right should go on improving: the power steepens small losses.
     """
 
     exponent: float = 0.75

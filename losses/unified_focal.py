@@ -41,7 +41,7 @@ class UnifiedFocal(Unified):
     symmetric form as 1-gamma and gamma, those of the asymmetric one and both in its code as here; at gamma = .5 they
     are the same. delta multiplies the whole pixel term, so no class has a role of its own.
 
-    Use: imbalance, when both a pixel and a region term are wanted and three numbers are all one wants to tune.
+    Use: imbalance, with a pixel and a region term and only three parameters to tune.
     """
 
     identities = (
@@ -66,7 +66,7 @@ class AsymmetricUnifiedFocal(Unified):
     Convention: `rare` lists the rare classes; none given means all but class 0, the background, as in the paper. The
     other defaults as in `unified_focal`. Classes have roles, so their order matters.
 
-    Use: a background that swamps everything else.
+    Use: a background with far more pixels than all other classes together.
     """
 
     rare: Sequence[int] | None = None

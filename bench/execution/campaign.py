@@ -203,7 +203,7 @@ def expectation(decision: Decision, earlier: Path, draws: int = 400) -> str:
     limit = f"at most {min(most, plan.budget) if plan.budget else most}"
     noise = _last_noise(decision, earlier)
     if noise is None:
-        return f"Until decided: at least {cells * plan.first} trials, {limit}; no earlier run tells their noise"
+        return f"Until decided: at least {cells * plan.first} trials, {limit}; no earlier run shows their noise"
     rng = np.random.default_rng(0)
     shape = (draws, cells, plan.last)
     y = noise.alone * rng.standard_normal(shape)

@@ -72,7 +72,7 @@ class ProgressView:
         head.add_row(
             ProgressBar(total=total, completed=done + failed, width=30),
             Text(f"{done} done, {running} running, {failed} failed of {total}"),
-            Text(f"{_clock(time.monotonic() - self._started)} gone, {self._left()}", style="dim"),
+            Text(f"{_clock(time.monotonic() - self._started)} elapsed, {self._left()}", style="dim"),
         )
         body = Table(box=None, pad_edge=False, header_style="bold")
         for name, side in (

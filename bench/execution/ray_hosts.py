@@ -141,7 +141,7 @@ class _Others:
         name = self._blamed()
         if name is None:
             silent = ", ".join(self._waiting.values())
-            return replace(end, message=f"{end.message}; no word from {silent}") if silent else end
+            return replace(end, message=f"{end.message}; no message from {silent}") if silent else end
         found = self._ended[name]
         return replace(found, message=f"host {name}: {found.message}")
 

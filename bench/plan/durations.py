@@ -51,7 +51,7 @@ class Forecast:
     def __str__(self) -> str:
         work = f"{self.flops / 1e15:.3g} PFLOP of training"
         if self.hours is None:
-            return f"{work}; hours unknown: no earlier run next to the new one has such trials on these devices"
+            return f"{work}; hours unknown: no earlier run in the folder of this one has such trials on these devices"
         least, typical, most = (f"{hours:.2g}" for hours in self.hours)
         # A single record tells no spread: an interval from it to itself would pretend to.
         between = "" if least == most else f"{least} to {most}, "

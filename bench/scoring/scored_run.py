@@ -56,7 +56,9 @@ def score(request: ScoreRequest) -> tuple[Path, results.Record]:
     _check_run(request, trial)
     dataset = data.load(request.data)
     if request.split not in dataset.splits:
-        raise UsageError(f"{dataset.name}: no split {request.split}; it has {', '.join(dataset.splits)}")
+        raise UsageError(
+            f"{dataset.name}: no split {request.split}; choose one with --split: {', '.join(dataset.splits)}"
+        )
     _check_data(request, dataset)
     started, classes = _now(), len(dataset.class_names)
     pairs = label_maps(request.predictions, dataset.splits[request.split], request.split, classes)

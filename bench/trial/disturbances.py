@@ -32,7 +32,7 @@ _HIDDEN = 0.5
 
 OTHER_WORK = "other work on this machine"
 UNKNOWN = "what else ran on this machine is unknown"
-_ONLY_UNKNOWN = "the system does not tell the time of its cores"
+_ONLY_UNKNOWN = "the system does not report the time of its cores"
 
 
 @dataclass(frozen=True)

@@ -94,4 +94,4 @@ def post(url: str, news: Mapping[str, Any]) -> str | None:
     except Exception as error:  # whatever it is, no run fails by it
         cause = getattr(error, "reason", error)
         reason = str(getattr(cause, "strerror", None) or cause or type(error).__name__).splitlines()[0]
-    return f"{urllib.parse.urlsplit(url).hostname} did not take the news of this run: {reason}"
+    return f"{urllib.parse.urlsplit(url).hostname} refused the message that this run has ended: {reason}"

@@ -50,7 +50,7 @@ class RunStatus:
     Attributes:
         run: its folder.
         state: "running"; "preparing", before its first trial or after its last; "silent", if its command has written
-            nothing for `SILENT_SECONDS`; "gone", if its command has ended without a word; or the manifest's "complete",
+            nothing for `SILENT_SECONDS`; "gone", if its command ended without a message; or the manifest's "complete",
             "incomplete" or "interrupted".
         search: whether the numbers are those of the run's search.
         progress: what its command wrote last; None if no trial runs.

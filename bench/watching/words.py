@@ -59,9 +59,9 @@ def _state(status: RunStatus) -> str:
             status.state, status.state
         )
     where = f"command on {progress.host}, process {progress.pid}"
-    heard = f"heard of {results.duration(round(status.age))} ago"
+    heard = f"last sign of life {results.duration(round(status.age))} ago"
     if status.state == "gone":
-        return f"its command has ended without a word (was {where}, {heard})"
+        return f"its command has ended without a message (was {where}, {heard})"
     if status.state == "silent":
         return f"SILENT, {heard} by the clocks of both machines ({where})"
     return f"running, {heard} ({where})"

@@ -170,6 +170,8 @@ def test_other_refusals_are_one_line(score, data):
     assert "holds the label maps of 'u', seed 0 already" in score(maps, "--label", "u")[2]
     (data / "test.txt").write_text("a\n")
     assert "holds scores of the split test of version" in score(maps, "--label", "u", "--seed", 1)[2]
+    (data / "test.txt").unlink()
+    assert "no split test; choose one with --split: train, val" in score(maps, "--label", "u", "--seed", 1)[2]
     manifest = Path("runs/torch/run.json")
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "scored": False}))
     assert "holds other things than scored label maps" in score(maps, "--label", "u", "--seed", 1)[2]

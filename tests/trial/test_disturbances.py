@@ -55,7 +55,7 @@ def test_a_system_that_does_not_count_the_trial_says_nothing_of_others(changes):
     state = disturbances.between(START, after(**changes))
     assert (state["others"], state["own"]) == (None, pytest.approx(0.9))
     assert said({"others": None}) == [
-        "what else ran on this machine is unknown (the system does not tell the time of its cores)"
+        "what else ran on this machine is unknown (the system does not report the time of its cores)"
     ]
 
 

@@ -72,7 +72,7 @@ def test_a_run_under_way_is_told_from_its_folder_until_it_ends(tmp_path, here, l
     code, told, _ = here("runs/r")
     head, counts, _, columns, dice, _, best, first = told.splitlines()
     assert code == 0
-    assert head.startswith("Run runs/r: running, heard of ")
+    assert head.startswith("Run runs/r: running, last sign of life ")
     assert head.endswith(f"(command on {os.uname().nodename}, process {driver.process.pid})")
     assert counts.startswith("1 done, 1 running, 1 waiting, 0 failed of 3 trials; ")
     assert counts.endswith(" left (from 1 complete trial)")
@@ -169,14 +169,14 @@ def test_a_command_that_is_silent_or_gone_is_told_apart_from_one_that_works(fold
     assert look(folder).state == "running", "its file is fresh"
     _progress(folder, age=60, pid=ended.pid)
     _, told, _ = here("runs/r")
-    assert "its command has ended without a word" in told
+    assert "its command has ended without a message" in told
     assert "3 done, 0 running, 2 not done, 1 failed of 6 trials" in told
     assert "Go on with: python -m bench.run --resume runs/r (on a cluster with its --address)" in told
     _progress(folder, age=60, pid=ended.pid, host="elsewhere")
     assert look(folder).state == "running", "processes of another machine are not seen"
     _progress(folder, age=400, pid=ended.pid, host="elsewhere")
     assert look(folder).state == "silent"
-    assert "SILENT, heard of 6.7 min ago by the clocks of both machines" in here("runs/r")[1]
+    assert "SILENT, last sign of life 6.7 min ago by the clocks of both machines" in here("runs/r")[1]
     _progress(folder, age=-100)
     assert look(folder).age == 0, "a clock that is behind"
 
@@ -235,8 +235,8 @@ def test_a_url_that_does_not_take_the_news_is_one_warning_without_its_secret(fol
     refused.close()
     notifier(refused.url, warned.append)(folder)
     notifier(refused.url, warned.append)(folder / "nowhere")
-    assert warned[0] == "--notify: 127.0.0.1 did not take the news of this run: status 503"
-    assert warned[1].startswith("--notify: 127.0.0.1 did not take the news of this run: Connection refused")
+    assert warned[0] == "--notify: 127.0.0.1 refused the message that this run has ended: status 503"
+    assert warned[1].startswith("--notify: 127.0.0.1 refused the message that this run has ended: Connection refused")
     assert len(warned) == 3
     assert not any("secret" in line or "\n" in line for line in warned)
     assert json.loads(refused.posted[0])["status"] == "complete"

@@ -57,7 +57,8 @@ def _blessing(comparison: results.Comparison) -> list[Inline]:
     if comparison.outcome == "inconclusive":
         return [Bold("Not blessed: inconclusive."), f" More seeds are needed: {counts} over {cells}."]
     allowed = [f" Gaps were allowed: {len(comparison.gaps)}, listed below."] if comparison.gaps else []
-    return [Bold("Blessed."), f" No regression in {cells}: {counts}.", *allowed]
+    compared = counted(sum(comparison.count().values()), "comparison")
+    return [Bold("Blessed."), f" No regression in {cells} ({compared}: {counts}).", *allowed]
 
 
 def _headline(comparison: results.Comparison) -> list[Block]:
