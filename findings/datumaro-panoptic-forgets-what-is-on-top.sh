@@ -1,15 +1,17 @@
 #!/bin/sh
-# Datumaro 1.13.12: exported as COCO panoptic, overlapping masks are painted by their place in the list, not by z_order.
+# Datumaro 1.13.12: exported as COCO panoptic, overlapping masks are painted by their place in the list, not by
+# z_order.
 #
-# Where masks of an item overlap, `z_order` says which is on top; CVAT and labelling tools set it. The exporters of PASCAL
-# VOC, Cityscapes and CamVid paint by it. `coco_panoptic` paints in the order of the list, so the same pixel of the same
-# dataset gets another class. COCO instances keep both masks whole, list the upper one first, and have no field for the
-# order: whoever paints them one after the other turns it round.
+# Where masks of an item overlap, `z_order` says which is on top; CVAT and labelling tools set it. The exporters of
+# PASCAL VOC, Cityscapes and CamVid paint by it. `coco_panoptic` paints in the order of the list, so the same pixel of
+# the same dataset gets another class. COCO instances keep both masks whole, list the upper one first, and have no
+# field for the order: whoever paints them one after the other turns it round.
 #
-# Seen: 36 pixels are both cat (z_order 1) and dog (z_order 0), the cat is first in the list. VOC, Cityscapes, CamVid: cat
-# 144 pixels, dog 64. COCO panoptic: cat 108, dog 100. COCO instances, painted in the order of the file: cat 108, dog 100.
-# Consequence: two copies of one dataset, one for semantic and one for panoptic training, disagree about every object that
-# another one covers, and no score shows it. Overlaps are cut out before an export.
+# Seen: 36 pixels are both cat (z_order 1) and dog (z_order 0), the cat is first in the list. VOC, Cityscapes, CamVid:
+# cat 144 pixels, dog 64. COCO panoptic: cat 108, dog 100. COCO instances, painted in the order of the file: cat 108,
+# dog 100.
+# Consequence: two copies of one dataset, one for semantic and one for panoptic training, disagree about every object
+# that another one covers, and no score shows it. Overlaps are cut out before an export.
 # Exit status: 0 as seen, 1 when it has changed.
 set -eu
 folder=$(mktemp -d)

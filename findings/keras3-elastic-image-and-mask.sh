@@ -1,16 +1,16 @@
 #!/bin/sh
 # Keras 3.15.1 (TensorFlow 2.21.0): `RandomElasticTransform` bends the picture and its mask in two different ways.
 #
-# Called with {"images": ..., "segmentation_masks": ...} the layer is to move both alike. It draws whether to move at all
-# once, but the field of displacements is drawn inside the transform, from a generator that goes on between the two
-# calls. So each gets its own field. Besides, masks are clipped to `value_range` like pictures: with (0, 1), the range of
-# pictures scaled to 1, every class id above 1 becomes 1. RandomShear, as a check, moves both alike.
+# Called with {"images": ..., "segmentation_masks": ...} the layer is to move both alike. It draws whether to move at
+# all once, but the field of displacements is drawn inside the transform, from a generator that goes on between the
+# two calls. So each gets its own field. Besides, masks are clipped to `value_range` like pictures: with (0, 1), the
+# range of pictures scaled to 1, every class id above 1 becomes 1. RandomShear, as a check, moves both alike.
 #
-# Seen: squares of ids 0 to 3, the same array as picture and as mask, interpolation "nearest", so that both have to come
-# out equal: a quarter of the pixels differ (27 %, 27 %, 25 % for seeds 0, 1, 2; what moves at all is 20 %). RandomShear: 0.
-# With value_range=(0, 1) the mask has ids 0 and 1 only.
-# Consequence: a segmentation trained with this layer learns borders that are shifted by up to the displacement, and the
-# benchmark would blame the loss. The project moves both by one matrix (bench/data/augment.py).
+# Seen: squares of ids 0 to 3, the same array as picture and as mask, interpolation "nearest", so that both have to
+# come out equal: a quarter of the pixels differ (27 %, 27 %, 25 % for seeds 0, 1, 2; what moves at all is 20 %).
+# RandomShear: 0. With value_range=(0, 1) the mask has ids 0 and 1 only.
+# Consequence: a segmentation trained with this layer learns borders that are shifted by up to the displacement, and
+# the benchmark would blame the loss. The project moves both by one matrix (bench/data/augment.py).
 # Exit status: 0 as seen, 1 when it has changed.
 set -eu
 folder=$(mktemp -d)

@@ -1,17 +1,17 @@
 #!/bin/sh
 # Keras 3.15.1 (TensorFlow 2.21.0): `MixUp` mixes a mask with one pixel, `AugMix` writes classes between two classes.
 #
-# Both layers take {"images", "labels", "segmentation_masks"}, with masks of floats (integers raise an error). MixUp mixes
-# pictures and labels with their partner in the batch; for the masks it takes the partner's number as the place of a
-# pixel in the whole batch, which lies in the first row of the first mask. That single value is mixed into all pixels,
-# over the last axis: a mask (B, H, W, 1) comes out as (B, H, W, B). AugMix forms the weighted mean of class ids that
-# were moved in different ways, so between class 0 and class 2 it writes 1, which is another class.
+# Both layers take {"images", "labels", "segmentation_masks"}, with masks of floats (integers raise an error). MixUp
+# mixes pictures and labels with their partner in the batch; for the masks it takes the partner's number as the place
+# of a pixel in the whole batch, which lies in the first row of the first mask. That single value is mixed into all
+# pixels, over the last axis: a mask (B, H, W, 1) comes out as (B, H, W, B). AugMix forms the weighted mean of class
+# ids that were moved in different ways, so between class 0 and class 2 it writes 1, which is another class.
 #
 # Seen: three pictures, number k filled with class k, and a mask in the same way. For seed 1, picture 0 is a 0.341 to
-# 0.659 mixture of classes 0 and 1, and the mask has to say 0.659; it says 0.0 in all pixels, and has 3 channels. Of a mask
-# with only classes 0 and 2, AugMix left up to 41 % of the pixels nearest to class 1 (the seed does not fix it).
-# Consequence: masks mixed by these layers are wrong in silence; with one-hot masks and as many pictures as classes even
-# the shape is right. Mixed targets are made from one-hot masks by hand.
+# 0.659 mixture of classes 0 and 1, and the mask has to say 0.659; it says 0.0 in all pixels, and has 3 channels. Of a
+# mask with only classes 0 and 2, AugMix left up to 41 % of the pixels nearest to class 1 (the seed does not fix it).
+# Consequence: masks mixed by these layers are wrong in silence; with one-hot masks and as many pictures as classes
+# even the shape is right. Mixed targets are made from one-hot masks by hand.
 # Exit status: 0 as seen, 1 when it has changed.
 set -eu
 folder=$(mktemp -d)

@@ -3,14 +3,15 @@
 #
 # miseval is a library of metrics for medical segmentation, with a paper. For "HD" it hands the two masks to a package
 # that expects a list of points. It takes each ROW of a mask as one point with as many coordinates as the mask has
-# columns, so where a row lies does not matter, and the result is at most the root of the width. "AHD" builds the distances
-# of the borders and then returns their largest, which is the Hausdorff distance, where the average is promised.
+# columns, so where a row lies does not matter, and the result is at most the root of the width. "AHD" builds the
+# distances of the borders and then returns their largest, which is the Hausdorff distance, where the average is
+# promised.
 #
 # Seen: masks of 64 x 64 pixels, a square of 10 x 10 and its copy. 30 pixels lower, by hand 30: HD 0.0, as if the
 # prediction were perfect. 12 or 40 pixels to the right: HD 3.16 = the root of 10 both times. AHD of the shifted
 # squares: 30, 12, 40. A square with one stray pixel 31 pixels away: HD 1, AHD 31, and the average distance is 0.15.
-# Consequence: an HD of miseval in a table ranks models by nothing, and its AHD cannot be compared with anybody's average.
-# Distances between borders are checked on a shifted square before they are believed.
+# Consequence: an HD of miseval in a table ranks models by nothing, and its AHD cannot be compared with anybody's
+# average. Distances between borders are checked on a shifted square before they are believed.
 # Exit status: 0 as seen, 1 when it has changed.
 set -eu
 folder=$(mktemp -d)

@@ -1,15 +1,15 @@
 #!/bin/sh
 # mmeval 0.2.1: with 17 classes or more, the mean IoU of uint8 masks is wrong; a perfect prediction does not get 1.
 #
-# `mmeval.MeanIoU` counts pairs by the number classes x truth + prediction, worked out in the type of the masks. In uint8,
-# which is what a mask file gives, it wraps at 256: 16 classes reach 255 and fit, 17 do not. A wrapped pair is counted as
-# another pair. Nothing is printed, since arrays wrap in silence. int16 is enough up to 181 classes.
+# `mmeval.MeanIoU` counts pairs by the number classes x truth + prediction, worked out in the type of the masks. In
+# uint8, which is what a mask file gives, it wraps at 256: 16 classes reach 255 and fit, 17 do not. A wrapped pair is
+# counted as another pair. Nothing is printed, since arrays wrap in silence. int16 is enough up to 181 classes.
 #
 # Seen: noise of 128 x 128 pixels as its own prediction: 16 classes: 1.0; 17: 0.85; 19 (Cityscapes): 0.59; 21 (PASCAL
 # VOC): 0.35; 150 (ADE20K): 0.0003; as int64: 1.0 each time. With 20 % of the pixels wrong and 19 classes: 0.30 as
 # bytes, 0.68 as int64.
-# Consequence: a score that depends on how the label maps were loaded, and that falls with the number of classes. Labels
-# are widened before they are multiplied; the project counts pairs in 64 bits (bench/trial/metrics.py).
+# Consequence: a score that depends on how the label maps were loaded, and that falls with the number of classes.
+# Labels are widened before they are multiplied; the project counts pairs in 64 bits (bench/trial/metrics.py).
 # Exit status: 0 as seen, 1 when it has changed.
 set -eu
 folder=$(mktemp -d)

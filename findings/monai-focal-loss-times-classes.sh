@@ -1,15 +1,16 @@
 #!/bin/sh
 # MONAI 1.6.1: `FocalLoss` with an ignore_index that no pixel has is larger by the number of classes.
 #
-# Without ignore_index the reduction "mean" is the mean over pixels and channels. With it (new in MONAI 1.6) the sum over
-# pixels and channels is divided by the number of pixels that count. So the option changes the scale of the loss, also
-# where nothing is ignored: 19 times for the 19 classes of Cityscapes. "sum" shows no such factor, and `DiceLoss` none.
+# Without ignore_index the reduction "mean" is the mean over pixels and channels. With it (new in MONAI 1.6) the sum
+# over pixels and channels is divided by the number of pixels that count. So the option changes the scale of the loss,
+# also where nothing is ignored: 19 times for the 19 classes of Cityscapes. "sum" shows no such factor, and `DiceLoss`
+# none.
 #
 # Seen: two pictures of 8 x 8 pixels without any label 255, for 2, 5 and 19 classes: FocalLoss(ignore_index=255) over
 # FocalLoss() is 2, 5 and 19, with softmax as with sigmoid. DiceLoss: 1.
 # Consequence: a focal loss that is added to another one, or trained at a rate chosen without void, is another loss as
-# soon as void is switched on; a comparison of losses with and without void compares the weight 19. In the project
-# a void pixel leaves the sum and the number of pixels alike (losses/core/inputs.py).
+# soon as void is switched on; a comparison of losses with and without void compares the weight 19. In the project a
+# void pixel leaves the sum and the number of pixels alike (losses/core/inputs.py).
 # Exit status: 0 as seen, 1 when it has changed.
 set -eu
 folder=$(mktemp -d)

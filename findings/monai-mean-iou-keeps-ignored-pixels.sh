@@ -1,10 +1,11 @@
 #!/bin/sh
-# MONAI 1.6.1: with ignore_index set to a class, DiceMetric leaves its pixels out, MeanIoU counts what was found there.
+# MONAI 1.6.1: with ignore_index set to a class, DiceMetric leaves its pixels out, MeanIoU counts what was found
+# there.
 #
-# `ignore_index` is new in MONAI 1.6 and has one description for all metrics: voxels of that label are excluded. Where the
-# value is one of the classes, for example an "unlabelled" class 0, `compute_dice` and `compute_generalized_dice` mask
-# those pixels. `compute_iou` and `get_confusion_matrix` only empty the channel of the class: other classes found on the
-# pixels stay false positives. With ignore_empty=False the emptied channel is then a perfect class of the mean.
+# `ignore_index` is new in MONAI 1.6 and has one description for all metrics: voxels of that label are excluded. Where
+# the value is one of the classes, for example an "unlabelled" class 0, `compute_dice` and `compute_generalized_dice`
+# mask those pixels. `compute_iou` and `get_confusion_matrix` only empty the channel of the class: other classes found
+# on the pixels stay false positives. With ignore_empty=False the emptied channel is then a perfect class of the mean.
 # A value outside the classes, such as 255, is masked by all.
 #
 # Seen: truth 0 0 0 0 1 1 2 2, found 1 1 1 1 1 1 2 2, ignore_index=0. By hand, without the first four pixels, all is

@@ -1,10 +1,10 @@
 #!/bin/sh
 # segmentation_models.pytorch 0.6.0: a score "weighted-imagewise" of a perfect prediction is 1 / number of classes.
 #
-# The metrics of smp scale the class weights to a sum of 1. The reduction "weighted" then takes the weighted sum, which
-# is right. "weighted-imagewise" takes the mean of the weighted values instead, and so divides by the number of classes
-# once more. "macro" and "macro-imagewise" do the same where weights are passed with them. No warning, and the number
-# lies in the range of a score.
+# The metrics of smp scale the class weights to a sum of 1. The reduction "weighted" then takes the weighted sum,
+# which is right. "weighted-imagewise" takes the mean of the weighted values instead, and so divides by the number of
+# classes once more. "macro" and "macro-imagewise" do the same where weights are passed with them. No warning, and the
+# number lies in the range of a score.
 #
 # Seen: four pictures without any error, weights 1, 2, 3, 4 for four classes. weighted: 1.0; weighted-imagewise: 0.25;
 # macro and macro-imagewise: 1.0 without weights, 0.25 with them. With 19 classes it would be 0.053.

@@ -1,13 +1,14 @@
 #!/bin/sh
 # segmentation_models.pytorch 0.6.0 (torch 2.13.0): in large pictures `get_stats` stops counting at 16 777 216 pixels.
 #
-# In mode "multiclass", `smp.metrics.get_stats` counts pixels by a histogram of floats, one picture at a time. A float32
-# that has reached 2^24 no longer grows by 1. The library casts the counts to integers, so they look exact. The picture is
-# divided between the threads of torch and each part stops for itself, so the score depends on the number of threads.
+# In mode "multiclass", `smp.metrics.get_stats` counts pixels by a histogram of floats, one picture at a time. A
+# float32 that has reached 2^24 no longer grows by 1. The library casts the counts to integers, so they look exact.
+# The picture is divided between the threads of torch and each part stops for itself, so the score depends on the
+# number of threads.
 #
-# Seen: a tile of 5000 x 5000 pixels, the size of the Inria Aerial Image Labeling tiles; 2.5 million pixels are class 1
-# and 5 million pixels of class 0 are taken for class 1. By hand the IoU of class 0 is 17.5 / 22.5 = 0.7778. With one
-# thread it is 1.0, and no pixel of class 0 counts as missed; with two threads it is 0.7778. The IoU of class 1 is
+# Seen: a tile of 5000 x 5000 pixels, the size of the Inria Aerial Image Labeling tiles; 2.5 million pixels are class
+# 1 and 5 million pixels of class 0 are taken for class 1. By hand the IoU of class 0 is 17.5 / 22.5 = 0.7778. With
+# one thread it is 1.0, and no pixel of class 0 counts as missed; with two threads it is 0.7778. The IoU of class 1 is
 # 2.5 / 7.5 = 0.3333 both times, so the mean is 0.667 or 0.556.
 # Consequence: a benchmark on whole tiles praises whoever overlooks the commonest class, and by how much depends on
 # OMP_NUM_THREADS. The project adds up its confusion matrix in integers.

@@ -2,15 +2,15 @@
 # segmentation_models.pytorch 0.6.0: with from_logits=False, two multiclass losses do not take probabilities.
 #
 # `LovaszLoss(from_logits=False)` stores nothing and applies the softmax all the same: probabilities of 0 and 1 become
-# 0.27 and 0.73. `FocalLoss(from_logits=False)` turns probabilities into their logarithms, as a softmax would want them,
-# and hands these to a loss that applies a sigmoid: p becomes p / (1 + p), so a certain pixel counts as 0.5.
+# 0.27 and 0.73. `FocalLoss(from_logits=False)` turns probabilities into their logarithms, as a softmax would want
+# them, and hands these to a loss that applies a sigmoid: p becomes p / (1 + p), so a certain pixel counts as 0.5.
 # `DiceLoss(from_logits=False)` is right.
 #
 # Seen: two pixels, two classes, everything found with probability 1. By hand all three losses are 0. Dice: 0; Lovasz:
 # 0.2689 = 1 / (1 + e), the same number with from_logits=True; focal: 0.0866 = (0.25 ln 2) / 2.
 # Consequence: a model that ends in a softmax has a Lovasz loss that cannot fall below 0.2689 for two classes, and a
-# focal loss that still pulls at pixels that are certain; losses compared over such models compare the flag as well. The
-# project turns probabilities into logits in one place, before any loss (losses/core/inputs.py).
+# focal loss that still pulls at pixels that are certain; losses compared over such models compare the flag as well.
+# The project turns probabilities into logits in one place, before any loss (losses/core/inputs.py).
 # Only the module of the losses is loaded: the whole package would need timm and torchvision as well.
 # Exit status: 0 as seen, 1 when it has changed.
 set -eu

@@ -1,14 +1,15 @@
 #!/bin/sh
 # torchmetrics 1.9.0: the generalized Dice score of a picture depends on the pictures beside it in the batch.
 #
-# The weight of a class is 1 / (its true pixels)^2 of that picture, which is infinite for a class that the picture lacks.
-# `generalized_dice_score` replaces it by the largest weight of a class in the BATCH, and the list of replacements is in
-# another order than the list of weights, so it is in general the weight of another class. In a batch of one picture it
-# is 0: what is found of an absent class then costs nothing. `GeneralizedDiceScore` adds up these numbers.
+# The weight of a class is 1 / (its true pixels)^2 of that picture, which is infinite for a class that the picture
+# lacks. `generalized_dice_score` replaces it by the largest weight of a class in the BATCH, and the list of
+# replacements is in another order than the list of weights, so it is in general the weight of another class. In a
+# batch of one picture it is 0: what is found of an absent class then costs nothing. `GeneralizedDiceScore` adds up
+# these numbers.
 #
-# Seen: picture A, truth 10, 6, 0 pixels of three classes, of which 2 pixels of class 1 are taken for class 2; by itself
-# (2 10/100 + 2 4/36) / (20/100 + 10/36) = 0.8837; before picture B, with 2/36 more in the denominator: 0.7917; behind
-# B, with 2/64 more: 0.8295. The mean of A and B: 0.9085 in batches of 1, 0.8333 as A, B, and 0.8522 as B, A.
+# Seen: picture A, truth 10, 6, 0 pixels of three classes, of which 2 pixels of class 1 are taken for class 2; by
+# itself (2 10/100 + 2 4/36) / (20/100 + 10/36) = 0.8837; before picture B, with 2/36 more in the denominator: 0.7917;
+# behind B, with 2/64 more: 0.8295. The mean of A and B: 0.9085 in batches of 1, 0.8333 as A, B, and 0.8522 as B, A.
 # Consequence: the score moves with the batch size, the shuffling and the last, smaller batch; two trainings that
 # validate with other batches cannot be compared. In the project an absent class has no weight, whatever the batch.
 # Exit status: 0 as seen, 1 when it has changed.
