@@ -28,12 +28,29 @@ _SHOWN = (
     "data.dataset", "data.root", "data.size", "data.crop",
 )  # fmt: skip
 """Fields that the table of cells shows in columns of their own."""
+_SHRUNK = 4  # how many times smaller an image has to become for a note
 
 
 def notes(plan: Plan, data: Mapping[DataSpec, Dataset], console: Console) -> None:
     """Print the notes of a plan and of its data sets."""
-    for note in (*plan.notes, *(note for dataset in data.values() for note in dataset.notes)):
+    of_data = (note for dataset in data.values() for note in dataset.notes)
+    for note in (*plan.notes, *of_data, *_shrunk(data)):
         console.print(note, style="dim", soft_wrap=True)
+
+
+def _shrunk(data: Mapping[DataSpec, Dataset]) -> list[str]:
+    """Return a line per data set and size at which the model sees its largest image much smaller than it is."""
+    found: dict[str, None] = {}
+    for spec, dataset in data.items():
+        pixels = [split.pixels for split in dataset.splits.values() if split.pixels is not None]
+        largest = max((int(one.max(initial=0)) for one in pixels), default=0)
+        if (fold := largest**0.5 / spec.size) >= _SHRUNK:  # the longest side shrinks at least so much
+            found[
+                f"{dataset.name}: images have up to {largest / 1e6:.2g} megapixels, and the model sees them with "
+                f"{spec.size} on the longest side (data.size), {fold:.0f} times smaller or more: what is thinner than "
+                f"{fold:.0f} pixels is less than one then"
+            ] = None
+    return list(found)
 
 
 def preview(

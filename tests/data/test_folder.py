@@ -338,6 +338,16 @@ def test_masks_that_fit_an_image_turned_and_unturned(listed, stored):
     assert not any("EXIF" in note for note in open_folder(listed).notes)
 
 
+def test_very_long_images_are_named(listed):
+    """Of the longest side the model sees `data.size` pixels, and of the other one in proportion."""
+    for key, height, width in (("a", 10, 80), ("b", 90, 10), ("d.1", 10, 81)):
+        picture(listed / f"images/{key}.jpg", height, width)
+        mask(listed / f"masks/{key}.png", height=height, width=width)
+    notes = [note for note in open_folder(listed).notes if "times as long as wide" in note]
+    assert len(notes) == 1
+    assert "2 images are more than 8 times as long as wide (b: 10x90)" in notes[0]
+
+
 @pytest.mark.parametrize("name", ["Void", "__ignore__", "unlabeled"])
 def test_a_class_called_void_is_a_class_and_it_is_said(listed, name):
     (listed / "classes.txt").write_text(f"sky\nroad\n{name}\ntree\n")

@@ -3,7 +3,9 @@
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from bench.core import CACHE_VARIABLE
 from bench.core.cli import console
@@ -70,6 +72,22 @@ def test_only_models_that_are_not_in_the_cache_are_counted(tmp_path, monkeypatch
     done = []
     assert model_costs.costs([ONE], lambda *count: done.append(count)) == {ONE: COST}
     assert done == []
+
+
+def test_images_that_the_model_sees_much_smaller_are_named(tmp_path):
+    """As many pixels as a square of 256 are at least 4 times 64 long."""
+    for key, side in (("a", 256), ("b", 40)):
+        for folder, array in (("images", np.zeros((side, side, 3))), ("masks", np.eye(side))):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(array.astype(np.uint8)).save(tmp_path / folder / f"{key}.png")
+    for size, named in ((64, True), (96, False)):
+        sizes = (f"data.size={size}", "data.crop=64")
+        plan = make(GridRequest(data_root=tmp_path, only=("loss=dice",), settings=sizes), [Local(1, 0, None)], None)
+        out = io.StringIO()
+        data = {cell.spec.data: load(cell.spec.data) for cell in plan.grid.cells}
+        dry_run.notes(plan, data, console(file=out, width=200))
+        assert ("up to 0.066 megapixels" in out.getvalue()) == named
+        assert ("64 on the longest side (data.size), 4 times smaller or more" in out.getvalue()) == named
 
 
 def test_a_long_value_is_not_spelt_out():

@@ -17,11 +17,11 @@ from bench.data.dataset import Dataset, Split
 from bench.data.dataset import Pair as Arrays
 from bench.data.image_io import Source, decoded, encoded, image_of, orientation_of, upright_size
 from bench.data.sources.mask_codes import MaskCode, label_of
+from bench.data.sources.set_notes import notes_on
 from results import counted
 
 _AT_ONCE = 256
 _SAME_SIZE = "they must be the same; scale masks by nearest neighbour"
-_NAMED = 10  # names per line; a list of a hundred would not be read
 
 
 class Pair(NamedTuple):
@@ -65,6 +65,8 @@ class Facts(NamedTuple):
     """Digest of the bytes of image and mask."""
     image: bytes
     """Digest of the bytes of the image."""
+    shape: tuple[int, int]
+    """Height and width in pixels."""
     turned: bool | None = False
     """Whether EXIF turns the image and the shape of the mask confirms it; None: the mask fits either way."""
 
@@ -156,7 +158,7 @@ def _facts(pair: Pair, code: MaskCode) -> Facts | UsageError:
     of_image = digest.digest()
     digest.update(hashlib.blake2b(mask, digest_size=16).digest())
     turned = (True if orientation > 4 and width != height else None) if orientation > 1 else False
-    return Facts(np.bincount(label.ravel(), minlength=256), digest.digest(), of_image, turned)
+    return Facts(np.bincount(label.ravel(), minlength=256), digest.digest(), of_image, label.shape, turned)
 
 
 def _orientation_and_size(image: Image.Image, source: Source) -> tuple[int, tuple[int, int]]:
@@ -230,17 +232,9 @@ def dataset(
             )
             for split, pairs in found.splits.items()
         },
-        notes=(*notes, *_turned(root, found), *_twins(root, found), *_left_out(root, found.faults)),
+        notes=(*notes, *notes_on(root, found)),
         faults=tuple(found.faults.found),
     )
-
-
-def absent(root: Path | str, found: Examined, names: tuple[str, ...], todo: str = "") -> tuple[str, ...]:
-    """Return a note on the classes that no mask contains, which `todo` ends; empty if there is none."""
-    pixels = np.sum([facts.values for facts in found.facts.values()], axis=0)
-    missing = [name for index, name in enumerate(names) if not pixels[index]]
-    more = f" and {counted(len(missing) - _NAMED, 'more class', 'more classes')}" if len(missing) > _NAMED else ""
-    return (f"{root}: no pixel of {', '.join(missing[:_NAMED])}{more} in any mask{todo}",) if missing else ()
 
 
 def _present(
@@ -282,37 +276,3 @@ def _version(found: Examined) -> str:
             total.update(f"{split}\0{key}\0".encode() + found.facts[key].digest)
     total.update(str(found.code).encode())
     return total.hexdigest()
-
-
-def _turned(root: Path | str, found: Examined) -> tuple[str, ...]:
-    """Return a note on images that EXIF turns, if no mask shows by its shape that it was drawn on the turned image."""
-    keys = [key for key, facts in found.facts.items() if facts.turned is None]
-    if not keys or any(facts.turned for facts in found.facts.values()):
-        return ()
-    count = counted(len(keys), "image is", "images are")
-    return (
-        f"{root}: {count} turned upright by EXIF ({keys[0]}), and their masks fit either way; if masks were drawn on "
-        "the images as stored, remove the orientation from the images; a sheet shows it",
-    )
-
-
-def _twins(root: Path | str, found: Examined) -> tuple[str, ...]:
-    """Return a note on images that are in two splits under two keys."""
-    first: dict[bytes, tuple[str, str]] = {}
-    twins = []
-    for split, pairs in found.splits.items():
-        for key in pairs:
-            other = first.setdefault(found.facts[key].image, (split, key))
-            if other[0] != split:
-                twins.append(f"{other[0]}/{other[1]} = {split}/{key}")
-    if not twins:
-        return ()
-    count = counted(len(twins), "image is", "images are")
-    return (f"{root}: {count} in two splits, which makes scores too high ({twins[0]}); see `bench.data check`",)
-
-
-def _left_out(root: Path | str, faults: Faults) -> tuple[str, ...]:
-    if not faults.found:
-        return ()
-    count = counted(len(faults.found), "fault")
-    return (f"{root}: {count} skipped (data.on_error=skip), the first: {faults.found[0]}",)

@@ -17,6 +17,7 @@ from bench.data.sources.examination import Classes, Faults
 from bench.data.sources.layout import root_of
 from bench.data.sources.mask_codes import MaskCode, ValuesOrColors
 from bench.data.sources.palette import colors
+from bench.data.sources.set_notes import absent
 from results import counted
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def checked(
     examination.something_left(root, found)
     if not binary:
         gaps = "" if known else "; if the ids have gaps, docs/data.md says how to close them"
-        notes += examination.absent(root, found, classes.names, gaps)
+        notes += absent(root, found, classes.names, gaps)
         notes += _called_void(root, pixels, classes.names)
     name = spec.name or root.name
     return examination.dataset(root, name, found, classes, finish=as_foreground if binary else None, notes=notes)

@@ -18,6 +18,7 @@ from bench.data.sources.catalog import Entry, entries
 from bench.data.sources.examination import Classes, Faults, Pair
 from bench.data.sources.layout import Endings, index, keys, listed, matched, root_of
 from bench.data.sources.mask_codes import ByKey, MaskCode, Matlab, Values
+from bench.data.sources.set_notes import absent
 
 if TYPE_CHECKING:
     from bench.spec import DataSpec
@@ -69,7 +70,7 @@ def checked(root: Path, spec: DataSpec, entry: Entry, found: examination.Examine
     examination.something_left(root, found)
     planned = Path(spec.planned_root or root).name
     name = spec.dataset if spec.name in (None, planned) else str(spec.name)
-    notes = examination.absent(root, found, entry.classes)
+    notes = absent(root, found, entry.classes)
     return examination.dataset(root, name, found, Classes(entry.classes, entry.colors), notes=notes)
 
 
