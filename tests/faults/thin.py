@@ -24,8 +24,11 @@ def make_tiny(name: str = "resnet18") -> None:
     object.__setattr__(BACKBONES[name], "constructor", f"{__name__}:tiny")
 
 
-def tiny():
-    """Build five strided convolutions, each with batch normalisation: images (B, H, W, 3) to maps at 4, 8, 16, 32."""
+def tiny(behind_stride_4=None):
+    """Build five strided convolutions, each with batch normalisation: images (B, H, W, 3) to maps at 4, 8, 16, 32.
+
+    A layer may follow on the second.
+    """
     import keras
 
     image = values = keras.Input((None, None, 3))
@@ -36,6 +39,7 @@ def tiny():
         )
         values = keras.layers.BatchNormalization(name=f"stage{stage}_bn")(values)
         values = keras.layers.ReLU(name=f"stage{stage}_relu")(values)
+        values = behind_stride_4(values) if behind_stride_4 and stage == 1 else values
         maps.append(values)
     return keras.Model(image, maps[1:], name="tiny")
 
