@@ -6,16 +6,13 @@ import importlib.util
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.core import UsageError, differences, made_by
-from bench.plan import Plan, why_unplaceable
+from bench.plan import Machine, Plan, why_unplaceable
 from bench.spec import DataSpec
 from bench.storage import Address, Mirror, is_address, mirror_of
 from results import counted
-
-if TYPE_CHECKING:
-    from bench.execution import ray_tune
 
 _COUNT_GPUS = "bench.trial:visible_gpus"
 
@@ -32,7 +29,7 @@ def check_trackers(names: Sequence[str]) -> None:
             raise UsageError(f"--track {name} needs the extra `{name}`: pip install 'segmentation-bench[{name}]'")
 
 
-def check_placement(plan: Plan, nodes: Sequence[ray_tune.Node]) -> None:
+def check_placement(plan: Plan, nodes: Sequence[Machine]) -> None:
     """Refuse trials that no node can hold, and nodes whose TensorFlow does not see the GPUs that Ray gives a trial.
 
     Raises:

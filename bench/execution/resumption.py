@@ -116,6 +116,11 @@ def choose_trials_to_redo(
     return outdated if changed == "redo" else {}
 
 
+def grows(what: GridRequest) -> bool:
+    """Return whether a run gets more seeds or the cells of another grid."""
+    return what.grid is not None or what.seeds is not None
+
+
 def grow(
     folder: RunFolder,
     grid: Grid,

@@ -133,24 +133,19 @@ def resume(path: Path, request: RunRequest, frontend: Frontend) -> Outcome:
     policy = request.policy.over(folder.manifest().get("policy", {}))
     decision = _kept(folder, request, policy)
     found = resumption.examine(folder, request, frontend.ask)
-    what, at_a_time = request.what, request.max_concurrent
-    grows = what.grid is not None or what.seeds is not None
-    if grows and request.address is None:
-        resumption.grow(folder, found.grid, what, [this_machine()], at_a_time, found.moves)  # a refusal needs no Ray
-    with _cluster(request.address) as nodes:
-        grid = found.grid
-        if grows:
-            grid = resumption.grow(folder, grid, what, nodes, at_a_time, found.moves)
-        plan = place(grid, found.gpus, nodes, at_a_time)
+    to_run = _may_run(folder, found, request, decision)
+    with _cluster(request.address) if to_run else contextlib.nullcontext([this_machine()]) as nodes:
+        plan = _grown(folder, found, request, nodes)
         if request.address is not None:
             cluster_checks.check_nodes(path)
         data = checks.check_inputs(plan.grid, folder.code)
-        _check_cluster(plan, nodes, data, path)
+        if to_run:
+            _check_cluster(plan, nodes, data, path)
         # From here on nothing is refused.
         _set_aside(found.redo, frontend.console)
-        if grows or found.moved:
-            folder.regrid(plan, resumption.overrides(what), request.address, found.moves)
-        if not grid.search and not decision:  # else the cells are not known before the search has chosen
+        if resumption.grows(request.what) or found.moved:
+            folder.regrid(plan, resumption.overrides(request.what), request.address, found.moves)
+        if not plan.grid.search and not decision:  # else the cells are not known before the search has chosen
             kept = f"{_complete(folder, plan)} trials are complete and kept."
             frontend.console.print(kept, style="dim")
         for cell in plan.grid.cells:  # what the costs of models are computed with
@@ -212,11 +207,11 @@ def _run(
     address: str | None,
 ) -> Outcome:
     """Run the missing trials of a fixed number of seeds, and of a search before them; then have the report written."""
-    from bench.execution.runner import TrialRunner  # imports Ray
-
     console, again = frontend.console, resume_command(folder.path, address)
 
     def train(where: RunFolder, trials: list[Trial], finished: int = 0) -> None:
+        from bench.execution.runner import TrialRunner  # imports Ray
+
         TrialRunner(where, plan, policy, console, facts, track).run(trials, finished)
 
     facts: Mapping[str, Mapping[str, Any]] = {}
@@ -388,6 +383,28 @@ def _cluster(address: str | None) -> Iterator[list[Node]]:
         yield nodes
 
 
+def _may_run(
+    folder: RunFolder, found: resumption.Found, request: RunRequest, decision: results.Decision | None
+) -> bool:
+    """Return whether a run that is resumed may have trials to run, for which Ray starts.
+
+    Raises:
+        UsageError: the run cannot grow as requested.
+    """
+    if request.address is not None:
+        return True
+    plan = _grown(folder, found, request, [this_machine()])
+    return bool(decision or plan.grid.search or found.redo or _missing(folder, plan))
+
+
+def _grown(folder: RunFolder, found: resumption.Found, request: RunRequest, nodes: Sequence[Machine]) -> Plan:
+    """Return the plan of a run that is resumed, with what the request adds."""
+    grid, what = found.grid, request.what
+    if resumption.grows(what):
+        grid = resumption.grow(folder, grid, what, nodes, request.max_concurrent, found.moves)
+    return place(grid, found.gpus, nodes, request.max_concurrent)
+
+
 _Planned = tuple[Plan, Datasets, results.Decision | None]
 
 
@@ -414,7 +431,7 @@ def _preview(planned: _Planned, nodes: Sequence[Machine], request: RunRequest, c
     return Outcome.FITS if fits else Outcome.DOES_NOT_FIT
 
 
-def _check_cluster(plan: Plan, nodes: Sequence[Node], data: Datasets, out: Path) -> None:
+def _check_cluster(plan: Plan, nodes: Sequence[Machine], data: Datasets, out: Path) -> None:
     """Refuse a plan that the nodes cannot hold, or whose data they do not have."""
     cluster_checks.check_hosts(plan, out)
     cluster_checks.check_placement(plan, nodes)
