@@ -12,7 +12,7 @@ import pytest
 
 import models
 from models.encoder.backbones import Backbone
-from models.inference.export import _reason, export
+from models.inference.export import _reason, export, export_litert
 from models.inference.predict import label_map, probabilities
 
 SPEC = models.ModelSpec(backbone="resnet18", aspp_channels=8, decoder_channels=8, head="subpixel")
@@ -90,6 +90,16 @@ def test_labels_have_the_smallest_type_that_holds_every_id(tmp_path: Path, class
     assert found["labels"].dtype == dtype
     np.testing.assert_allclose(found["probabilities"], expected, atol=1e-6)
     np.testing.assert_array_equal(found["labels"], label_map(expected))
+
+
+@pytest.mark.parametrize(("side", "told"), [(None, -1), (16, 16)])
+def test_a_file_takes_any_size_or_that_of_a_model_of_one_size(tmp_path: Path, side: int | None, told: int) -> None:
+    import tensorflow as tf
+
+    image = keras.Input((None, None, 3))
+    export_litert(keras.Model(image, keras.layers.Conv2D(2, 1)(image)), tmp_path / "model.tflite", side=side)
+    (given,) = tf.lite.Interpreter(str(tmp_path / "model.tflite")).get_input_details()
+    assert given["shape_signature"].tolist() == [-1, told, told, 3]
 
 
 def test_what_cannot_be_exported_is_refused(model: keras.Model, tmp_path: Path) -> None:
