@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 import results
@@ -56,6 +57,45 @@ def budget(run: results.Run, summary: Summary) -> Budget | None:
 
 def _curve(history: list[results.Epoch]) -> list[float]:
     return [epoch.val.miou for epoch in history if epoch.val.miou is not None]
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same class predicted in every pixel of the split that judges a run.
+
+    Attributes:
+        class_name: the class with the most pixels there.
+        miou: of that prediction, a fraction.
+        not_above: labels of the cells whose mean mIoU is no higher, best first.
+    """
+
+    class_name: str
+    miou: float
+    not_above: tuple[str, ...]
+
+
+def constant(run: results.Run, summary: Summary) -> Constant | None:
+    """Return the best constant prediction; None if no record has a confusion matrix of the split that judges.
+
+    The most frequent class has its share of the pixels as IoU; every other class that occurs has 0.
+    """
+    measured = {cell.key for cell in summary.measured}
+    found = next(
+        (
+            (np.array(view.confusion, float).sum(axis=1), one.record.dataset.class_names)
+            for one in run.trials
+            if one.record.status == "ok" and one.record.cell in measured and one.record.dataset
+            for view in one.record.views
+            if (view.view, view.split) == ("default", summary.split) and np.any(view.confusion)
+        ),
+        None,
+    )
+    if found is None:
+        return None
+    pixels, names = found
+    miou = float(pixels.max() / pixels.sum() / np.count_nonzero(pixels))
+    low = tuple(cell.label for cell in summary.measured if cell.interval.mean <= miou + 1e-6)
+    return Constant(names[int(pixels.argmax())], miou, low)
 
 
 @dataclass(frozen=True)

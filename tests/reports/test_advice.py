@@ -4,7 +4,7 @@ import pytest
 
 import results
 from reports import markdown
-from reports.advice import budget, choice, judged_views
+from reports.advice import budget, choice, constant, judged_views
 from reports.pages import run as page
 from reports.summary import summarize
 from results.statistics import from_best, rank, rising
@@ -118,6 +118,34 @@ def test_a_cell_that_is_worse_is_not_recommended_for_its_speed(tmp_path):
     )
     assert choice(_read(folder)[1]) is None
     assert "Recommendation" not in _text(folder)
+
+
+def test_cells_that_are_no_better_than_a_constant_are_named(tmp_path):
+    """By hand: of 200 pixels 180 are of class 0 and 20 of class 2, class 1 has none: 0.9 and 0 over two classes."""
+    folder = fake.write_run(tmp_path / "r", labels=["a", "b"], seeds=2, gap=0.2, noise=0.0, classes=3, pictures=0)
+    assert constant(*_read(folder)).not_above == ()
+    assert "than a constant" not in _text(folder)
+
+    def rare(*scores):
+        matrix = [[180, 0, 0], [0, 0, 0], [12, 3, 5]]
+        miou = dict(zip("ab", scores, strict=True))
+
+        def change(record):
+            update = {"confusion": matrix, "miou": miou[record.label]}
+            return {"views": [view.model_copy(update=update) for view in record.views]}
+
+        return change
+
+    _change(folder, rare(0.5, 0.44))
+    found = constant(*_read(folder))
+    assert (found.class_name, found.miou, found.not_above) == ("background", pytest.approx(0.45), ("b",))
+    score = "45.0 %, the mIoU of predicting background everywhere"
+    assert f"**No better than a constant:** not above {score}: b." in _text(folder)
+    _change(folder, rare(0.45, 0.44))
+    assert f"**No cell is better than a constant:** none is above {score}." in _text(folder)
+    _change(folder, lambda record: {"views": [view.model_copy(update={"confusion": []}) for view in record.views]})
+    assert constant(*_read(folder)) is None
+    assert "than a constant" not in _text(folder)
 
 
 def test_the_verdict_carries_its_budget(tmp_path):

@@ -3,7 +3,7 @@
 import math
 
 import results
-from reports.advice import Budget, JudgedView, budget, choice
+from reports.advice import Budget, JudgedView, budget, choice, constant
 from reports.document import Block, Bold, Paragraph, Text
 from reports.format import number, percent, points, points_range
 from reports.pages.phrases import listed
@@ -12,9 +12,25 @@ from results import counted
 
 
 def carries(run: results.Run, summary: Summary) -> list[Block]:
-    """Return how much was trained, and whether the curves still rise at the end; empty if no record tells it."""
+    """Return which cells are no better than a constant, how much was trained, and whether curves still rise.
+
+    Empty if no record tells it.
+    """
     found = budget(run, summary)
-    return [] if found is None else [Paragraph([Bold("Budget:"), f" {budget_words(found)}"])]
+    words: list[Block] = [] if found is None else [Paragraph([Bold("Budget:"), f" {budget_words(found)}"])]
+    return [*_no_better_than_a_constant(run, summary), *words]
+
+
+def _no_better_than_a_constant(run: results.Run, summary: Summary) -> list[Block]:
+    found = constant(run, summary)
+    if found is None or not found.not_above:
+        return []
+    score = f"{percent(found.miou)} %, the mIoU of predicting {found.class_name} everywhere"
+    if len(found.not_above) == len(summary.measured):
+        return [Paragraph([Bold("No cell is better than a constant:"), f" none is above {score}."], "bad")]
+    return [
+        Paragraph([Bold("No better than a constant:"), f" not above {score}: {listed(found.not_above)}."], "unsure")
+    ]
 
 
 def budget_words(found: Budget) -> str:
