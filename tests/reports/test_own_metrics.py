@@ -3,11 +3,12 @@
 import reports
 import results
 from tests.invented_runs import lifelike as fake
+from tests.reports.text import text_of
 
 
 def test_own_metrics_are_means_over_the_seeds_of_each_cell(tmp_path):
     folder = fake.write_run(tmp_path / "r", labels=["a", "b"], seeds=2, pictures=0)
-    assert "Metrics of your own" not in reports.write(folder).read_text()
+    assert "Metrics of your own" not in text_of(folder)
     values = {("a", 0): 0.25, ("a", 1): 0.5, ("b", 0): 3.0, ("b", 1): None}
     for path in folder.glob("trials/*"):
         record = results.read(path)

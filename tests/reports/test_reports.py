@@ -14,6 +14,7 @@ from reports.pages.run import deciding
 from reports.summary import summarize
 from results.statistics import sequential
 from tests.invented_runs import lifelike as fake
+from tests.reports.text import text_of
 
 
 def written(folder):
@@ -60,8 +61,7 @@ def test_the_gradient_scale_is_a_column_when_it_differs(run, tmp_path):
 def test_what_others_published_is_shown_with_the_order_it_would_give(run, tmp_path):
     assert "As others published it" not in (run / "report" / "report.md").read_text()
     folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], gap=0.1, noise=0.001, pictures=0, published=True)
-    reports.write(folder)
-    table = (folder / "report" / "report.md").read_text().split("## As others published it")[1].split("## ")[0]
+    table = text_of(folder).split("## As others published it")[1].split("## ")[0]
     rows = dict(re.findall(r"^\| (dice|bce) \| (.*) \|$", table, re.MULTILINE))
     # True levels 0.7 and 0.6; write_run gives 1 - level, 0.5 and 1 - level / 2 for the others.
     assert rows["dice"].split(" | ")[1:] == ["30.0 (2)", "50.0 (1)", "65.0 (2)"]
@@ -124,8 +124,7 @@ def test_which_weights_were_scored_is_said(tmp_path):
     for trial in (folder / "trials").iterdir():
         found = results.read(trial)
         results.write(trial, found.model_copy(update={"spec": {"eval": {"keep_checkpoint": "last"}}}))
-    reports.write(folder)
-    text = (folder / "report" / "report.md").read_text()
+    text = text_of(folder)
     assert "Test: evaluated once, with the weights of the last step." in text
     assert "best epoch" not in text
 
@@ -137,8 +136,7 @@ def test_what_could_be_seen_is_told_of_the_cell_with_the_fewest_seeds(tmp_path):
     run = results.read_run(folder)
     summary = summarize(run)
     assert (summary.seeds, summary.fewest) == (5, 2)
-    reports.write(folder)
-    assert "With at least 2 seeds per cell" in (folder / "report" / "report.md").read_text()
+    assert "With at least 2 seeds per cell" in text_of(folder)
 
 
 def test_labels_that_differ_at_their_ends_stay_apart():
@@ -190,18 +188,18 @@ def test_one_seed_gives_no_interval_and_says_so(tmp_path):
 
 def test_the_cost_of_the_models_is_told_once_if_they_share_it_and_per_cell_if_not(tmp_path):
     folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], seeds=2, pictures=0)
-    assert "GFLOP" not in reports.write(folder).read_text(), "records that do not tell it"
+    assert "GFLOP" not in text_of(folder), "records that do not tell it"
     stored = results.read_run(folder).trials
 
-    def told(by_label):
+    def with_costs(by_label):
         for one in stored:
             cost = {"parameters": by_label[one.record.label], "forward_gflop": 1.25, "size": 160}
             results.write(one.folder, one.record.model_copy(update={"cost": results.ModelCost(**cost)}))
-        return reports.write(folder).read_text()
+        return text_of(folder)
 
-    text = told({"dice": 4_560_000, "bce": 4_560_000})
+    text = with_costs({"dice": 4_560_000, "bce": 4_560_000})
     assert "Every model has 4.56 M parameters and takes 1.25 GFLOP for the forward pass of one training image." in text
-    text = told({"dice": 4_560_000, "bce": 12_000_000})
+    text = with_costs({"dice": 4_560_000, "bce": 12_000_000})
     (head,) = (line for line in text.splitlines() if line.startswith("| cell | mIoU, %"))
     assert [name.strip() for name in head.split("|")][6:8] == ["parameters, M", "GFLOP"]
     rows = [
@@ -227,9 +225,7 @@ def test_scores_of_an_older_version_stand_beside_no_newer_ones(tmp_path):
     label = results.read(trials[0]).label
     summary = summarize(results.read_run(folder))
     assert {cell.label: len(cell.miou) for cell in summary.cells} == {name: 3 - (name == label) for name in whole}
-    assert (
-        "1 trial has scores of an older version than the others: they are left out" in reports.write(folder).read_text()
-    )
+    assert "1 trial has scores of an older version than the others: they are left out" in text_of(folder)
 
 
 def test_a_trial_whose_rate_did_not_settle_is_left_out_and_the_others_stay_comparable(tmp_path):
@@ -240,7 +236,7 @@ def test_a_trial_whose_rate_did_not_settle_is_left_out_and_the_others_stay_compa
         views = [view.model_copy(update={"images_per_second": 9999.0}) for view in record.views]
         throughput = record.throughput.model_copy(update=wild)
         results.write(trial, record.model_copy(update={"throughput": throughput, "views": views}))
-    text = reports.write(folder).read_text()
+    text = text_of(folder)
     assert "Images/s leave out 2 of 8 trials: the rate had not settled." in text
     assert "cannot be compared" not in text
     summary = summarize(results.read_run(folder))
@@ -252,7 +248,7 @@ def test_a_trial_whose_rate_did_not_settle_is_left_out_and_the_others_stay_compa
 
 def test_what_disturbed_several_trials_is_told_once_and_relative_speeds_have_a_column(tmp_path):
     folder = fake.write_run(tmp_path / "r", labels=["dice"], seeds=3, pictures=0)
-    assert "images per 100 GFLOP" not in reports.write(folder).read_text(), "no trial has a reference"
+    assert "images per 100 GFLOP" not in text_of(folder), "no trial has a reference"
     for place, trial in enumerate(sorted((folder / "trials").iterdir())):
         record = results.read(trial)
         stopped = "; the process was stopped (1 of 5 windows, for 3.0 s)" if place else ""
@@ -325,7 +321,7 @@ def _page(folder):
 
 def test_a_tie_is_called_a_tie(tmp_path):
     folder = fake.write_run(tmp_path / "r", labels=["dice", "bce"], gap=0.0, pictures=0)
-    assert "No cell differs from it by more than the noise" in reports.write(folder).read_text()
+    assert "No cell differs from it by more than the noise" in text_of(folder)
 
 
 def test_what_is_surely_not_the_best_but_shares_a_letter_is_no_contradiction(tmp_path):

@@ -12,6 +12,7 @@ from reports.pages.run import slices
 from reports.summary import summarize
 from results.statistics import intervals
 from tests.invented_runs import lifelike
+from tests.reports.text import text_of
 
 VALUES = {"site": {"Lund": 10, "Umeå": 6}, "time": {"night": 16}}
 
@@ -52,7 +53,7 @@ def rows(table):
 
 def test_the_report_has_the_section_where_there_are_slices(tmp_path):
     folder = lifelike.write_run(tmp_path / "r", labels=["a"], seeds=2, pictures=0)
-    assert "## Per slice" not in reports.write(folder).read_text()
+    assert "## Per slice" not in text_of(folder)
     with_slices(folder)
     assert section(folder).strip() in reports.write(folder).read_text()
 
