@@ -148,6 +148,16 @@ class ModelSpec(BaseModel):
         first, second, third = (rate * 16 // self.output_stride for rate in (6, 12, 18))
         return first, second, third
 
+    @property
+    def package(self) -> str:
+        """Return the package besides Keras that builds the model; empty if none does.
+
+        >>> ModelSpec().package, ModelSpec(backbone="vgg16").package
+        ('keras_cv', '')
+        """
+        stock = backbones.row_of(self.backbone).constructor.startswith("keras_cv.")
+        return "keras_cv" if stock or self.architecture == "keras_cv" else ""
+
 
 def _no_imagenet(name: str, row: backbones.Backbone) -> str:
     source = f"{row.preset!r} is downloaded only if it is named" if row.preset else "no preset exists"

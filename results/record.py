@@ -145,6 +145,8 @@ class Dataset(_Part):
 class Clocks(_Part):
     """Seconds: before the first step, tracing and compiling, training, evaluation, reading and writing, and in all.
 
+    `init_s` contains the imports, also where a fork server has made them for several trials; `total_s` does then not.
+
     `cpu_s` counts the CPU seconds of all threads of the trial's process, from its set-up to its record.
     """
 

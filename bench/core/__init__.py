@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         package_versions,
         peak_rss_mb,
         prepare_process,
+        present_code_version,
         usable_cores,
     )
     from bench.core.errors import (

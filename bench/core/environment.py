@@ -166,8 +166,14 @@ def gpu_names() -> tuple[str, ...]:
 def code_version() -> str:
     """Return twelve hexadecimal digits, a hash of all sources that can change the result of a trial.
 
-    These are the .py and .yaml files of bench, losses and models, without the folders perf and grids.
+    These are the .py and .yaml files of bench, losses and models, without the folders perf and grids. The hash is that
+    of the first call, because code that was imported stays as it was.
     """
+    return present_code_version()
+
+
+def present_code_version() -> str:
+    """Return the `code_version` of the sources as they are now, for a process that outlives a change of them."""
     sources = (path for room in ("bench", "losses", "models") for path in (_HOME / room).rglob("*"))
     return hash_of(
         path

@@ -100,6 +100,7 @@ class Job:
             one machine, the plan has checked it.
         hosts: number of nodes that run it together, a process on each.
         address: where the files of a trial of a run in an object store belong; None for its folder, which all see.
+        warm_up: what its process finds imported, see `supervisor.run`.
     """
 
     name: str
@@ -112,6 +113,7 @@ class Job:
     accelerator: str | None = None
     hosts: int = 1
     address: str | None = None
+    warm_up: tuple[str, ...] = ()
 
 
 class _Task:
@@ -574,7 +576,7 @@ def _work(config: dict[str, Any]) -> None:
             return ray_hosts.run(ray_hosts.Work(*what, here["gpus"], task.folder), here["hosts"], here["cpus"], heard)
         if here["gpus"]:
             gpu_memory.await_memory(here["log"])
-        return supervisor.run(*what, heard, task.folder)
+        return supervisor.run(*what, heard, task.folder, warm_up=here["warm_up"])
 
     end = uploads.supervised(job, supervise, emit) if job["address"] else supervise(job, emit)
     tune.report({"end": asdict(end)})

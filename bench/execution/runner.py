@@ -26,6 +26,8 @@ from bench.plan import Cell, Plan
 from bench.spec import TrialSpec
 
 ENTRY = "bench.trial:worker"
+WARM_UP = "bench.trial:warm_up"
+"""What imports for a trial that has no GPU. With CUDA, to fork a process after the import was not tried."""
 Asking = Callable[["TrialRunner"], Sequence[str]]
 """A function that names the trials to run next, see `TrialRunner.decide`."""
 STATUS = {"timeout": "timeout", "stalled": "timeout", "preempted": "interrupted"}
@@ -194,6 +196,7 @@ class TrialRunner:
             spec.placement.accelerator,
             spec.placement.hosts,
             str(self._run.mirror.address / f"trials/{name}") if self._run.mirror else None,
+            _warm_up(spec),
         )
 
     def _payload(self, name: str, cell: Cell, spec: TrialSpec) -> dict[str, Any]:
@@ -284,6 +287,13 @@ class TrialRunner:
             self._run.keep(results.write(self._run.trial(name), record))
         except OSError as error:
             raise self._run.lost(error) from error
+
+
+def _warm_up(spec: TrialSpec) -> tuple[str, ...]:
+    """Return what the process of a trial finds imported, see `supervisor.run`; empty if nothing."""
+    if spec.placement.gpus or not WARM_UP:
+        return ()
+    return (WARM_UP, str(spec.placement.cpus or ""), spec.model.package)
 
 
 def _of_node(event: ray_tune.Event) -> str:

@@ -7,6 +7,7 @@ process.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -14,13 +15,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from bench.execution import forked_process
+from bench.execution.forked_process import ForkedProcess
 
 DUMP_SECONDS = 10.0
 """Time for a process that is being ended to write its stacks into the log."""
 Kind = Literal["returned", "raised", "died", "timeout", "stalled", "lost", "preempted", "unsent"]
+Process = subprocess.Popen[bytes] | ForkedProcess
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ def run(
     *,
     environment: Mapping[str, str] | None = None,
     cut: Callable[[], End | None] = lambda: None,
+    warm_up: Sequence[str] = (),
 ) -> End:
     """Call "module:function" as function(payload, emit) in a new process, and wait for its end.
 
@@ -82,40 +88,89 @@ def run(
         folder: its working directory, if this machine has that folder.
         environment: further variables of the process.
         cut: asked a few times a second; an end that it returns ends the process at once, and is that of the attempt.
+        warm_up: "module:function" that imports what the job needs, and its arguments, texts. The process is then forked
+            by one that has called it, where that is possible, and the payload gets the seconds it took, "imports_s".
+            Empty: the process is a fresh interpreter, as it is with variables of its own.
     """
-    receive, send = os.pipe()
-    with open(log, "ab", buffering=0) as output:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "bench.execution.worker_process", entry, str(send)],
-            stdin=subprocess.PIPE, stdout=output, stderr=output, pass_fds=[send],
-            cwd=folder if os.path.isdir(folder) else None,
-            env={**os.environ, **environment} if environment else None,
-        )  # fmt: skip
-    os.close(send)
+    job = _Job(entry, payload, log, folder, environment)
+    watch = _Watch(limits, emit, log, cut)
+    if warm_up and not environment and (end := _attempt(job, watch, warm_up)):
+        return end
+    end = _attempt(job, watch)
+    assert end is not None  # a fresh interpreter is always started, or the error says why not
+    return end
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a process runs, see `run`."""
+
+    entry: str
+    payload: dict[str, Any]
+    log: str
+    folder: str
+    environment: Mapping[str, str] | None
+
+
+@dataclass(frozen=True)
+class _Watch:
+    """What is heard of a process and what ends it, see `run`."""
+
+    limits: Limits
+    emit: Callable[[dict[str, Any]], None]
+    log: str
+    cut: Callable[[], End | None]
+
+
+def _attempt(job: _Job, watch: _Watch, warm_up: Sequence[str] = ()) -> End | None:
+    """Run a job in a process, see `run`; return None if the process could not be forked."""
+    (stdin, source), (receive, send) = os.pipe(), os.pipe()
+    process: Process | None = None
     try:
-        assert process.stdin is not None
         try:
-            process.stdin.write(json.dumps(payload).encode() + b"\n")
-            process.stdin.flush()  # and left open: the process ends when it is closed, as it is when this parent dies
-        except BrokenPipeError:
-            pass  # the process died at once; the reason is read below
-        outcome = _listen(process, receive, limits, emit, log, cut)
+            process = _started(job, warm_up, stdin, send)
+        finally:
+            os.close(stdin)
+            os.close(send)
+        if process is None:
+            return None
+        # The payload's end is left open: the process ends when it is closed, as it is when this parent dies.
+        _write(source, json.dumps(job.payload).encode() + b"\n")
+        outcome = _listen(process, receive, watch)
+        if outcome is None and isinstance(process, ForkedProcess) and not process.began:
+            return None
         return outcome or _end_of(process)
     finally:
-        process.kill()
-        process.wait()
+        if process is not None:
+            process.kill()
+            process.wait()
+        os.close(source)
         os.close(receive)
 
 
-def _listen(
-    process: subprocess.Popen[bytes],
-    receive: int,
-    limits: Limits,
-    emit: Callable[[dict[str, Any]], None],
-    log: str,
-    cut: Callable[[], End | None],
-) -> End | None:
+def _started(job: _Job, warm_up: Sequence[str], stdin: int, events: int) -> Process | None:
+    """Start the process of a job; return None if it was to be forked and cannot be."""
+    with open(job.log, "ab", buffering=0) as output:
+        if warm_up:
+            return forked_process.start(warm_up, job.entry, job.log, job.folder, (stdin, output.fileno(), events))
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "bench.execution.worker_process", job.entry, str(events)],
+            stdin=stdin, stdout=output, stderr=output, pass_fds=[events],
+            cwd=job.folder if os.path.isdir(job.folder) else None,
+            env={**os.environ, **job.environment} if job.environment else None,
+        )  # fmt: skip
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    """Write all of a payload, unless its reader died at once; the reason is found by the exit status."""
+    with contextlib.suppress(BrokenPipeError):
+        while data:
+            data = data[os.write(descriptor, data) :]
+
+
+def _listen(process: Process, receive: int, watch: _Watch) -> End | None:
     """Pass events on until the process ends; return its end, or None if only its exit status shows it."""
+    limits = watch.limits
     wall, stall = limits.wall or float("inf"), limits.stall or float("inf")
     started = heard = done = time.monotonic()
     outcome = None
@@ -134,16 +189,16 @@ def _listen(
             elif event["event"] == "preempted":
                 outcome = End("preempted", event["error"], "SIGTERM")
             elif event["event"] != "alive":
-                emit(event)
+                watch.emit(event)
         if outcome:
             if now > done + limits.exit:
-                with open(log, "a") as file:
+                with open(watch.log, "a") as file:
                     file.write(
                         f"It was complete, but its process had not exited after {limits.exit:g} s and was killed:\n"
                     )
                 _dump_and_end(process)
                 break
-        elif end := cut():
+        elif end := watch.cut():
             return end
         elif now > started + wall:
             _dump_and_end(process)
@@ -154,7 +209,7 @@ def _listen(
     return outcome
 
 
-def _received(process: subprocess.Popen[bytes], receive: int) -> Iterator[list[bytes]]:
+def _received(process: Process, receive: int) -> Iterator[list[bytes]]:
     """Yield whole lines as they come, and an empty list if none came for 0.2 s, until the process ends."""
     rest = b""
     while True:
@@ -171,7 +226,7 @@ def _received(process: subprocess.Popen[bytes], receive: int) -> Iterator[list[b
             yield []
 
 
-def _dump_and_end(process: subprocess.Popen[bytes]) -> None:
+def _dump_and_end(process: Process) -> None:
     """End a process, after it has written the stacks of all its threads.
 
     SIGABRT makes `faulthandler` write them, whatever the threads do. SIGKILL ends a process that does not exit then.
@@ -183,7 +238,7 @@ def _dump_and_end(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def _end_of(process: subprocess.Popen[bytes]) -> End:
+def _end_of(process: Process) -> End:
     """Return how a process ended, by its exit status."""
     status = process.wait()
     if status >= 0:

@@ -1,4 +1,4 @@
-"""The main module of the process in which a job runs.
+"""What the process of a job does. This is its main module, unless a fork server made the process.
 
 `python -m bench.execution.worker_process MODULE:FUNCTION EVENTS_FD` reads its payload from standard input.
 """
@@ -15,8 +15,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from types import FrameType
+from collections.abc import Callable, Mapping
+from types import FrameType, MappingProxyType
 from typing import Any
 
 from bench.core import HostLost
@@ -72,12 +72,17 @@ class _Notice:
             raise KeyboardInterrupt(self.MESSAGE)
 
 
-def main() -> None:
-    """Run the job, and emit "returned", "raised", "lost" or "preempted" at its end."""
-    entry, descriptor = sys.argv[1], int(sys.argv[2])
+def work(entry: str, descriptor: int, known: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Run the job, and emit "returned", "raised", "lost" or "preempted" at its end.
+
+    Args:
+        entry: "module:function" of the job.
+        descriptor: of the file to which events are written.
+        known: of this process, what the payload gets besides.
+    """
     faulthandler.enable()
     notice = _Notice()
-    payload = json.loads(_line())
+    payload = {**json.loads(_line()), **known}
     _end_with_parent()
     emit = _Emitter(descriptor)
     try:
@@ -107,4 +112,4 @@ def _line() -> bytes:
 
 
 if __name__ == "__main__":
-    main()
+    work(sys.argv[1], int(sys.argv[2]))

@@ -68,7 +68,7 @@ def no_ops(counts: Sequence[int], out: Path | None = None) -> list[Ratio]:
 
     For more than `FLOOR_UP_TO` trials the comparison is with ours at the fewest trials that were measured.
     """
-    runner.ENTRY = NOTHING
+    runner.ENTRY, runner.WARM_UP = NOTHING, ""
     found: list[Ratio] = []
     driver = psutil.Process()
     with ray_tune.cluster(None):

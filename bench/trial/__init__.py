@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bench.trial import disturbances, evaluator, objective, optimizers, trial
     from bench.trial.clocks import PhaseTimer
-    from bench.trial.entry import worker
+    from bench.trial.entry import warm_up, worker
     from bench.trial.label_maps import score_label_maps
     from bench.trial.machine_watch import MachineWatch
     from bench.trial.metrics import RunningConfusion, class_dice, confusion_matrix, mean_of_known, score_image

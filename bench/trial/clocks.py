@@ -12,6 +12,9 @@ class PhaseTimer:
     """Measures wall-clock seconds by phase. Phases nest: time inside an inner phase is not counted in the outer one.
 
     `cpu` counts the CPU seconds of all threads of this process.
+
+    Attributes:
+        inherited: seconds of work that this process found done, see `inherit`.
     """
 
     PHASES = ("init", "compile", "train", "eval", "io")
@@ -22,6 +25,7 @@ class PhaseTimer:
         self._stack: list[str] = []
         self._since = self._started = time.perf_counter()
         self._cpu_started = time.process_time()
+        self.inherited = 0.0
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -49,6 +53,14 @@ class PhaseTimer:
         if self._stack:
             self._spent[self._stack[-1]] += now - self._since
         self._since = now
+
+    def inherit(self, name: str, seconds: float) -> None:
+        """Count in a phase the seconds of work that this process found done, such as the imports of a fork server.
+
+        The phase is then as long as in a process that does the work itself. The total stays that of this process.
+        """
+        self._spent[name] += seconds
+        self.inherited += seconds
 
     def add(self, name: str, seconds: float) -> None:
         """Count seconds in a phase that were spent before this object existed, such as those of an earlier attempt."""

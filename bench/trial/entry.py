@@ -1,17 +1,40 @@
-"""The entry point of a scheduled trial, called in a separate process."""
+"""The entry points of a scheduled trial, called in a separate process, and in the fork server that made it."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import results
-from bench.core import prepare_process
+from bench.core import code_version, prepare_process
 from bench.spec import parse
 from bench.trial.attempts import begin
+from bench.trial.clocks import PhaseTimer
 from bench.trial.facts import Emit
 from bench.trial.hosts import hosts_of
 from bench.trial.trial import run
+
+_NEEDED = ("artefacts", "costs", "fit", "own_metrics", "scoring", "setup", "throughput")
+"""The modules of this room that every trial imports, and by them TensorFlow and Keras."""
+
+
+def warm_up(cpus: str, package: str) -> None:
+    """Import what every trial imports, and nothing else, so that no trial pays for the imports of another.
+
+    It runs no operation of TensorFlow, which would start threads. The devices, too, are left to the trial.
+
+    Args:
+        cpus: the payload's number of CPUs, which sets the size of thread pools; empty for None.
+        package: that builds the backbone, `models.ModelSpec.package`.
+    """
+    prepare_process(int(cpus) if cpus else None)
+    code_version()  # before its modules are imported, so that records name the code that is
+    for name in _NEEDED:
+        import_module(f"bench.trial.{name}")
+    import_module("models.builder")
+    if package:
+        import_module(package)
 
 
 def worker(payload: dict[str, Any], emit: Emit) -> None:
@@ -21,6 +44,7 @@ def worker(payload: dict[str, Any], emit: Emit) -> None:
 
     Args:
         payload: plain data of `bench.execution.runner`: specification, folder, CPUs and what the record says besides.
+            "imports_s": the seconds that `warm_up` took, if this process was forked.
         emit: called with progress events, and with "result" at the end.
 
     Raises:
@@ -29,6 +53,8 @@ def worker(payload: dict[str, Any], emit: Emit) -> None:
         HostLost: another host of this trial is gone; nothing more has been written.
         RuntimeError: the trial failed on a host that is not the first, which writes no record.
     """
+    timer = PhaseTimer()
+    timer.inherit("init", payload.get("imports_s", 0.0))
     prepare_process(payload["cpus"])
     spec = parse(payload["spec"], f"trial {payload['trial']}")
     names = {name: payload[name] for name in ("trial", "label", "axes", "shared", "tuning")}
@@ -38,7 +64,7 @@ def worker(payload: dict[str, Any], emit: Emit) -> None:
     attempt = begin(folder) if first else None
     # An earlier attempt that the cluster had lost sight of may have completed the trial since.
     done = _complete(folder) if first else None
-    record = done or run(spec, folder, **names, attempt=attempt, code=code, emit=emit)
+    record = done or run(spec, folder, **names, attempt=attempt, code=code, emit=emit, timer=timer)
     if record.status == "interrupted":
         raise KeyboardInterrupt(record.error.message if record.error else "")
     if record.error and not first:

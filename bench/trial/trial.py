@@ -71,6 +71,7 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     facts = Facts(timer or PhaseTimer())
     facts.environment["attempt"] = attempt.number if attempt else 1
+    facts.environment["process"] = "forked" if facts.timer.inherited else "fresh"
     if attempt:
         facts.check = attempt.check
     base = {"trial": trial, "cell": spec.cell, "label": label, "axes": dict(axes or {}), "seed": spec.seed}

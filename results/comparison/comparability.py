@@ -51,6 +51,8 @@ def why_not_comparable(pair: Aligned, metric: str) -> str:
     if metric in SPEEDS and (reason := _decided_otherwise(pair)):
         return reason
     reason = _machines_differ(pair) or (_without_throughput(pair) if metric in SPEEDS else "")
+    if metric == "peak_rss_mb":
+        reason = reason or _differ("the kind of process", [{_process(one) for one in well} for well in pair.well])
     return reason or (_references_differ(pair) if metric == "images_per_100_gflop" else "")
 
 
@@ -121,6 +123,14 @@ def _fields() -> list[_Field]:
 def _environment(record: Record) -> Mapping[str, Any]:
     """Return what a record says of its machine, without what it has as null or empty."""
     return {name: value for name, value in record.environment.items() if value not in (None, "")}
+
+
+def _process(record: Record) -> str:
+    """Return the kind of a trial's process, "fresh" or "forked". Before records said so, all were fresh.
+
+    A forked process counts less memory: of the libraries that its fork server has mapped, only the pages it touches.
+    """
+    return str(record.environment.get("process", "fresh"))
 
 
 def _needs(record: Record, name: str) -> bool:

@@ -78,6 +78,40 @@ def dies_before_its_grandchild(payload, emit):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+_warmed = None
+_marks = []
+
+
+def warm_up(*arguments):
+    """What a fork server calls."""
+    global _warmed
+    time.sleep(0.01)
+    _warmed = arguments
+
+
+def hangs_while_it_imports():
+    time.sleep(600)
+
+
+def starts_a_thread(*arguments):
+    threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+
+
+def leaves_marks(payload, emit):
+    """Tell what this process inherited, and leave traces that one that knew of it would find."""
+    marks = [*_marks, *(name for name in ("MARK",) if name in os.environ)]
+    told = {"pid": os.getpid(), "parent": os.getppid(), "warmed": _warmed, "marks": marks}
+    emit({"event": "step", **told, "imports_s": payload.get("imports_s")})
+    _marks.append("module")
+    os.environ["MARK"] = "environment"
+
+
+def kills_its_parent(payload, emit):
+    emit({"event": "step", "pid": os.getpid()})
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(600)
+
+
 def trains(payload, emit):
     """Real trials of a tiny backbone, one after another: that of the payload, and as `then` changes it."""
     from thin import make_tiny

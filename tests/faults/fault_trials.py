@@ -95,7 +95,7 @@ if __name__ == "__main__":
     from bench.execution import FailurePolicy, runner
     from bench.run import main
 
-    runner.ENTRY = ENTRY
+    runner.ENTRY, runner.WARM_UP = ENTRY, ""
     limits = FailurePolicy.limits.fget
     FailurePolicy.limits = property(lambda self: replace(limits(self), exit=1.0))
     sys.argv[0] = "bench.run"

@@ -8,12 +8,14 @@ import pytest
 
 import results
 from bench.core import CHECKPOINT_FILE, WEIGHTS_FILE, Checkpoint, read_checkpoint
-from bench.execution import supervisor
+from bench.execution import forked_process, supervisor
 from bench.execution.supervisor import End, Limits
 from bench.plan import single
 from bench.trial import checkpoint, trial
 
 PROJECT = Path(__file__).resolve().parents[2]
+FORKED = ("bench.trial:warm_up", "2", "keras_cv")
+"""The process that goes on with a training is forked, and that of the whole training is a fresh one."""
 SETTINGS = [
     "train.epochs=2", "train.steps_per_epoch=3", "train.batch_size=4", "train.deterministic=true", "eval.batch_size=5",
     "data.size=64", "data.crop=64", "data.train_limit=8", "eval.pictures=0",
@@ -35,17 +37,19 @@ def train():
     patch = pytest.MonkeyPatch()
     patch.setenv("PYTHONPATH", os.pathsep.join([str(PROJECT), str(Path(__file__).parent)]))
 
-    def train(place, settings=(), **more):
+    def train(place, settings=(), warm_up=(), **more):
         place.mkdir(exist_ok=True)
         payload = {
             "trial": "t", "label": "t", "axes": {}, "spec": _spec(settings), "folder": str(place),
             "cpus": 2, "shared": True, "tuning": None, "code": [], **more,
         }  # fmt: skip
-        log = place / "log.txt"
-        assert supervisor.run("fault_jobs:trains", payload, str(log), Limits(), lambda event: None) == End("returned")
+        log = str(place / "log.txt")
+        end = supervisor.run("fault_jobs:trains", payload, log, Limits(), lambda event: None, warm_up=warm_up)
+        assert end == End("returned")
         return results.read(place)
 
     yield train
+    forked_process.end_server()
     patch.undo()
 
 
@@ -114,9 +118,10 @@ def test_a_picture_that_breaks_in_epoch_2_costs_that_epoch_and_what_follows_is_b
     state = {**left.state, "windows": [1000.0], "states": [window], "machine": machine}
     checkpoint.write(tmp_path / "t", Checkpoint(state, left.arrays))
 
-    resumed = train(tmp_path / "t", [*settings, *views], **further)
+    resumed = train(tmp_path / "t", [*settings, *views], FORKED, **further)
     assert resumed.status == "ok", resumed.error
     assert (resumed.environment["attempt"], resumed.environment["resumed_after_epoch"]) == (2, 1)
+    assert (whole.environment["process"], resumed.environment["process"]) == ("fresh", "forked")
     assert resumed.spec["train"]["deterministic"]
     assert _measured(resumed) == _measured(whole)
     assert _weights(tmp_path / "t") == _weights(tmp_path / "whole")

@@ -1,4 +1,4 @@
-"""A job's process and how it ends: real processes, killed, hung, frozen; no Ray."""
+"""A job's process and how it ends: real processes, fresh and forked, killed, hung, frozen; no Ray."""
 
 import os
 import signal
@@ -10,24 +10,42 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.execution import supervisor
+from bench.execution import forked_process, supervisor
 from bench.execution.supervisor import End, Limits
 
 PROJECT = Path(__file__).resolve().parents[2]
+KINDS = {"fresh": (), "forked": ("fault_jobs:warm_up", "for", "these")}
+
+
+@pytest.fixture(params=KINDS.values(), ids=KINDS)
+def warm_up(request):
+    return request.param
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def run(tmp_path, monkeypatch, warm_up):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(PROJECT), str(Path(__file__).parent)]))
 
-    def run(job, payload=None, **limits):
-        told = []
-        end = supervisor.run(
-            f"fault_jobs:{job}", payload or {}, str(tmp_path / "log.txt"), Limits(**limits), told.append
-        )
-        return end, told, (tmp_path / "log.txt").read_text()
+    def run(job, payload=None, warm_up=warm_up, **limits):
+        told, log = [], tmp_path / "log.txt"
+        payload, limits = payload or {}, Limits(**limits)
+        end = supervisor.run(f"fault_jobs:{job}", payload, str(log), limits, told.append, warm_up=warm_up)
+        return end, told, log.read_text()
 
-    return run
+    yield run
+    forked_process.end_server()
+
+
+def forked(function):
+    """A test of processes that are forked."""
+    return pytest.mark.parametrize("warm_up", [KINDS["forked"]], ids=["forked"])(function)
+
+
+def _await_end(*processes):
+    deadline = time.monotonic() + 20
+    while any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes):
+        assert time.monotonic() < deadline, "it outlived its parent"
+        time.sleep(0.05)
 
 
 def test_a_job_tells_prints_and_returns(run):
@@ -104,20 +122,72 @@ def test_a_death_is_told_though_a_grandchild_holds_the_pipe(run):
 
 
 @pytest.mark.parametrize("job", ["hangs_in_here", "hangs_in_native_code"])
-def test_a_job_ends_with_its_parent(tmp_path, job):
+def test_a_job_ends_with_its_parent(tmp_path, job, warm_up):
     code = f"""
 from bench.execution.supervisor import Limits, run
-run("fault_jobs:{job}", {{}}, {str(tmp_path / "log")!r}, Limits(), lambda event: print("told", flush=True))
+log, warm_up = {str(tmp_path / "log")!r}, {warm_up!r}
+run("fault_jobs:{job}", {{}}, log, Limits(), lambda event: print("told", flush=True), warm_up=warm_up)
 """
     path = os.pathsep.join([str(PROJECT), str(Path(__file__).parent)])
     parent = subprocess.Popen(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, text=True
     )
     assert parent.stdout.readline() == "told\n"
-    (child,) = psutil.Process(parent.pid).children()
+    children = psutil.Process(parent.pid).children(recursive=True)
+    assert len(children) == (2 if warm_up else 1), "the job, and the server that forked it"
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    deadline = time.monotonic() + 20
-    while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline, "it outlived its parent"
-        time.sleep(0.05)
+    _await_end(*children)
+
+
+@forked
+def test_the_processes_of_jobs_share_imports_and_nothing_else(run):
+    first, second = (run("leaves_marks")[1][0] for _ in range(2))
+    assert first["parent"] == second["parent"] != os.getpid()
+    assert first["pid"] != second["pid"]
+    for one in (first, second):
+        assert (one["warmed"], one["marks"]) == (["for", "these"], [])
+        assert one["imports_s"] >= 0.01
+
+
+@forked
+@pytest.mark.parametrize("change", ["imports", "code", "environment"])
+def test_a_server_serves_only_jobs_of_its_imports_its_code_and_its_environment(run, monkeypatch, change):
+    before = run("leaves_marks")[1][0]
+    warm_up = ("fault_jobs:warm_up", "for", "others") if change == "imports" else KINDS["forked"]
+    if change == "code":
+        monkeypatch.setattr(forked_process, "present_code_version", lambda: "0123456789ab")
+    elif change == "environment":
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    after = run("leaves_marks", warm_up=warm_up)[1][0]
+    assert after["parent"] != before["parent"]
+    assert after["warmed"] == list(warm_up[1:])
+    assert not psutil.pid_exists(before["parent"])
+
+
+@forked
+@pytest.mark.parametrize("fault", ["raises", "segfaults", "lacks", "starts_a_thread"])
+def test_where_the_imports_fail_the_job_has_a_fresh_process(run, fault):
+    end, told, log = run("leaves_marks", warm_up=(f"fault_jobs:{fault}", "{}", ""))
+    assert end == End("returned")
+    assert (told[0]["parent"], told[0]["warmed"]) == (os.getpid(), None)
+    said = {"raises": "raised in the job", "segfaults": "in segfaults", "lacks": "no attribute 'lacks'"}
+    assert said.get(fault, "the imports started threads") in log
+
+
+@forked
+def test_imports_that_hang_are_ended_like_a_job(run):
+    end, _, log = run("fine", {"epoch": 1}, warm_up=("fault_jobs:hangs_while_it_imports",), stall=1.0)
+    assert (end.kind, end.may_pass) == ("stalled", True)
+    assert "in hangs_while_it_imports" in log
+
+
+@forked
+def test_a_job_ends_with_its_server_and_the_next_has_another(run):
+    end, told, _ = run("kills_its_parent")
+    assert (end.kind, end.signal) == ("died", "SIGKILL")
+    if psutil.pid_exists(told[0]["pid"]):
+        _await_end(psutil.Process(told[0]["pid"]))
+    after = run("leaves_marks")[1][0]
+    psutil.Process(after["parent"]).kill()  # while no job runs
+    assert run("leaves_marks")[1][0]["parent"] not in (after["parent"], os.getpid())
