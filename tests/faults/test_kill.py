@@ -23,7 +23,10 @@ TINY = [
 
 
 def _worker(driver, trial_log):
-    """The process that writes a trial's log: its standard output is that file."""
+    """The process that writes the log of a trial that trains: its standard output is that file.
+
+    While it imports, a fork server writes there, too.
+    """
     for process in psutil.Process(driver.pid).children(recursive=True):
         try:
             if os.path.realpath(f"/proc/{process.pid}/fd/1") == str(trial_log.resolve()):
@@ -45,8 +48,8 @@ def test_a_killed_training_goes_on_where_its_last_epoch_ended(tmp_path, sent, re
         (tmp_path / f"{name}.py").write_text("raise SystemExit('not the suite's')")
     driver = Driver(tmp_path, "--grid", "losses", "--only", "loss=dice", *TINY, module="thin_run")
     log = driver.wait_for(lambda: next(iter(driver.run.glob("trials/dice-*/log.txt")), None))
-    process = driver.wait_for(lambda: _worker(driver.process, log))
     driver.wait_for((log.parent / CHECKPOINT_FILE).exists)
+    process = driver.wait_for(lambda: _worker(driver.process, log))
     process.send_signal(sent)
     status, output = driver.end()
     assert status == 4, output
