@@ -59,7 +59,7 @@ def sheet(
     root, out = _root_and_out(places, data_root)
     more = {"augment": augment} if augment else {}
     spec = _spec(_named(dataset, root), root, masks, mask_values=mask_values, **more)
-    found = load(spec)
+    found = _opened(spec)
     if split not in found.splits:
         raise UsageError(f"data set {found.name!r} has no split {split!r}{nearest(split, found.splits)}")
     _draw(variations(found, split, spec, columns, rows) if augment else found, split, columns, rows, out)
@@ -86,7 +86,7 @@ def check(
     from bench.data.check import look
 
     root = _root(root, data_root)
-    found = load(_spec(_named(dataset, root), root, masks, mask_values=mask_values, on_error="skip"))
+    found = _opened(_spec(_named(dataset, root), root, masks, mask_values=mask_values, on_error="skip"))
     with _progress() as progress:
         task = progress.add_task("Reading", total=sum(len(split) for split in found.splits.values()))
         findings = look(found, lambda: progress.advance(task))
@@ -143,8 +143,7 @@ def prepare(
     from bench.data.sources.tfrecords import write
 
     root, out = _root_and_out(places, data_root)
-    prepare_process()  # else TensorFlow tells of the libraries of GPUs that are not there
-    found = load(_spec(dataset, root, masks, mask_values=mask_values))
+    found = _opened(_spec(dataset, root, masks, mask_values=mask_values))
     for note in found.notes:
         print(note)
     with _progress() as progress:
@@ -180,7 +179,7 @@ def convert(
 
     root, out = _root_and_out(places, data_root)
     spec = _spec(dataset, _needed(root), masks, mask_values=mask_values)
-    found = folder.load(spec, (val, seed)) if dataset == "folder" else load(spec)
+    found = folder.load(spec, (val, seed)) if dataset == "folder" else _opened(spec)
     for note in found.notes:
         print(note)
     with _progress() as progress:
@@ -268,6 +267,12 @@ def _root_and_out(places: Sequence[Path], data_root: str | None) -> tuple[str | 
 
 def _spec(dataset: str, root: str | None, masks: str, **more: Any) -> DataSpec:
     return parse({"data": {"dataset": dataset, "root": root, "masks": masks, "crop": 160} | more}, "bench.data").data
+
+
+def _opened(spec: DataSpec) -> Dataset:
+    """Open a data set. TensorFlow, which reads shards, does not report the libraries of GPUs that are not there."""
+    prepare_process()
+    return load(spec)
 
 
 def _draw(found: Dataset, split: str, columns: int, rows: int, out: Path) -> None:

@@ -76,3 +76,8 @@ def test_shards_are_written_without_a_word_of_gpus(root, tmp_path):
         *notes, last = done.stdout.splitlines()
         assert last.startswith(f"{given[1] if given[0] == root else given[0]}: use it with --dataset tfrecord")
         assert all(note.startswith(str(root)) for note in notes)
+        done = subprocess.run(
+            [sys.executable, "-m", "bench.data", "check", "--dataset", "tfrecord", last.rpartition(" ")[2]],
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(PROJECT)}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stderr == ""
