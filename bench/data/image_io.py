@@ -25,7 +25,8 @@ MAX_BYTES = 256 << 20
 _LIMITS = f"at most {MAX_SIDE} per side and {MAX_PIXELS // 1_000_000} million are read; make it smaller or cut it up"
 _REPLACE = "replace or remove the file"
 _EXIF_ORIENTATION = 0x0112
-_TIFF_BITS = 258
+_TIFF_BITS, _TIFF_SUBFILE = 258, 254
+_REDUCED, _OPACITY = 1, 4  # of NewSubfileType: a smaller copy of another page, or its transparency mask
 _OS2_HEADER = 12
 # Our limit, `MAX_PIXELS`, is lower and raises an error.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -162,15 +163,34 @@ def upright_size(image: Image.Image, source: Source) -> tuple[int, int]:
     The whole file is decoded (a JPEG at 1/8 of its size), so a truncated file is detected.
 
     Raises:
-        UsageError: it has more than 8 bits per channel.
+        UsageError: it has more than 8 bits per channel, or the file holds several images.
     """
     eight_bits(image, source)
+    if image.format not in JPEG and (count := pages(image, _REDUCED | _OPACITY)) > 1:
+        raise UsageError(f"{source}: {count} images in one file; keep the one that is meant")
     size = image.size
     image.draft("RGB", (max(1, size[0] // 8), max(1, size[1] // 8)))
     image.load()
     if image.format not in JPEG:
         size = image.size  # Pillow rotates a TIFF while loading it and drops the tag
     return size[::-1] if orientation_of(image) in (5, 6, 7, 8) else size
+
+
+def pages(image: Image.Image, ignored: int = _REDUCED) -> int:
+    """Return the number of images in a file that is not loaded yet.
+
+    Args:
+        ignored: bits of a TIFF's NewSubfileType; pages with one of them do not count.
+    """
+    count: int = getattr(image, "n_frames", 1)
+    if image.format != "TIFF" or count == 1:
+        return count
+    full = 1
+    for page in range(1, count):
+        image.seek(page)
+        full += not image.tag_v2.get(_TIFF_SUBFILE, 0) & ignored  # type: ignore[attr-defined]
+    image.seek(0)
+    return full
 
 
 def orientation_of(image: Image.Image) -> int:

@@ -450,7 +450,27 @@ def test_two_images_for_a_key(listed):
     assert "a second file for key 'a'" in fault(listed)
 
 
-@pytest.mark.parametrize("key", ["../a", "sub/../../a", "/etc/a", "..\\a"])
+def test_paths_of_windows_in_a_list(listed):
+    (listed / "val.txt").write_text("sub\\v\nw\n")
+    assert "val.txt, line 1: key 'sub\\\\v' has backslashes, as Windows writes paths; write 'sub/v'" in fault(listed)
+
+
+@pytest.mark.parametrize("kind", ["tiff", "gif", "png", "webp"])
+def test_several_images_in_one_file(listed, kind):
+    """Nothing shows which belongs to the mask. Smaller copies and transparency masks in a TIFF do not count."""
+    pages = [Image.fromarray(np.full((20, 30, 3), grey, np.uint8)) for grey in (0, 90, 200)]
+    (listed / "images/a.jpg").unlink()
+    path = listed / f"images/a.{kind}"
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    assert f"images/a.{kind}: 3 images in one file; keep the one that is meant" in fault(listed)
+    if kind == "tiff":
+        for page, subfile in zip(pages[1:], (1, 4), strict=True):
+            page.encoderinfo = {"tiffinfo": {254: subfile}}
+        pages[0].save(path, save_all=True, append_images=pages[1:])
+        assert open_folder(listed).splits["train"].read(0)[0].max() == 0
+
+
+@pytest.mark.parametrize("key", ["../a", "sub/../../a", "/etc/a", "..\\a", "C:\\a"])
 def test_keys_that_leave_the_folder(listed, key):
     (listed / "val.txt").write_text(f"{key}\n")
     assert re.search(r"val\.txt, line 1: key .* leaves the data folder", fault(listed))

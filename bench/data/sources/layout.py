@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
 from bench.core import UsageError
@@ -60,14 +60,21 @@ def keys(path: Path, faults: Faults) -> Iterator[tuple[str, str]]:
     for number, line in enumerate(text_of(path).splitlines(), start=1):
         if not (key := line.strip()):
             continue
-        place, parts = f"{path}, line {number}", PurePosixPath(key)
-        if parts.is_absolute() or ".." in parts.parts or "\\" in key:
-            faults.add(
-                f"{place}: key {key!r} leaves the data folder; a key is the path of an image below its folder, "
-                "without '..'"
-            )
+        place = f"{path}, line {number}"
+        if fault := _no_key(key):
+            faults.add(f"{place}: key {key!r} {fault}")
             continue
         yield place, key_of(key)
+
+
+def _no_key(line: str) -> str:
+    """Return why a line of a split file is no key; empty if it may be one."""
+    windows = PureWindowsPath(line)
+    if PurePosixPath(line).is_absolute() or ".." in windows.parts or ("\\" in line and windows.anchor):
+        return "leaves the data folder; a key is the path of an image below its folder, without '..'"
+    if "\\" in line:
+        return f"has backslashes, as Windows writes paths; write {windows.as_posix()!r}"
+    return ""
 
 
 def key_of(name: str) -> str:

@@ -13,12 +13,12 @@ import numpy as np
 from PIL import Image
 
 from bench.core import IGNORE_INDEX, UsageError
-from bench.data.image_io import JPEG, Source, eight_bits, orientation_of
+from bench.data.image_io import JPEG, Source, eight_bits, orientation_of, pages
 from results import counted
 
 _FORMATS = ("BMP", "GIF", "PNG", "TIFF")
-_SUBFILE, _BITS, _PHOTOMETRIC, _CHANNELS, _COLOR_MAP, _SAMPLE_FORMAT = 254, 258, 262, 277, 320, 339
-_REDUCED, _SIGNED, _YCBCR = 1, 2, 6
+_BITS, _PHOTOMETRIC, _CHANNELS, _COLOR_MAP, _SAMPLE_FORMAT = 258, 262, 277, 320, 339
+_SIGNED, _YCBCR = 2, 6
 _NAMED = 5  # colors in a message
 
 
@@ -182,7 +182,7 @@ def _checked(image: Image.Image, source: Source) -> None:
         raise UsageError(f"{source}: the mask is a JPEG, which invents class ids; draw it again as PNG")
     if image.format not in _FORMATS or within == "webp":
         raise UsageError(f"{source}: the mask is a {within or image.format}, which may change values; save it as PNG")
-    if (count := _pages(image)) > 1:
+    if (count := pages(image)) > 1:
         raise UsageError(f"{source}: {count} images in one file; keep the one that is the mask")
     if image.format == "GIF" and [tile.extents for tile in _tiles(image)] != [(0, 0, *image.size)]:
         raise UsageError(f"{source}: a GIF that paints a part of its area only; save the mask as PNG")
@@ -200,19 +200,6 @@ def upright(image: Image.Image, source: Source) -> None:
             f"{source}: the mask is stored turned or mirrored (orientation {orientation}), which some programs "
             "ignore; save it upright and without that tag"
         )
-
-
-def _pages(image: Image.Image) -> int:
-    """Return the number of images in a file, not counting reduced copies in a TIFF."""
-    count: int = getattr(image, "n_frames", 1)
-    if image.format != "TIFF" or count == 1:
-        return count
-    full = 1
-    for page in range(1, count):
-        image.seek(page)
-        full += not image.tag_v2.get(_SUBFILE, 0) & _REDUCED  # type: ignore[attr-defined]
-    image.seek(0)
-    return full
 
 
 def _alpha(image: Image.Image) -> bool:
