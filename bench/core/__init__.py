@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         EXIT_OK,
         EXIT_REGRESSION,
         EXIT_USAGE,
+        HostFailed,
         HostLost,
         StorageLost,
         UsageError,

@@ -18,6 +18,18 @@ class HostLost(Exception):
     """A host that trains a trial together with others no longer hears one of them. The message is one line."""
 
 
+class HostFailed(Exception):
+    """A trial failed on a host that writes no record. The message is one line.
+
+    Attributes:
+        status: that of the record which the trial would have.
+    """
+
+    def __init__(self, message: str, status: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class StorageLost(KeyboardInterrupt):
     """Results can no longer be written, so that it is useless to continue. The message is one line for the terminal.
 

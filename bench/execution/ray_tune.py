@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core import CACHE_VARIABLE, COMMIT_VARIABLE, ROOMS, StorageLost, UsageError, describe
-from bench.execution import gpu_memory, scratch, supervisor, uploads
+from bench.execution import gpu_memory, head_watch, scratch, supervisor, uploads
 from bench.execution.gauges import Gauges
 from bench.execution.supervisor import End, Limits
 from bench.execution.worker_process import function
@@ -152,9 +152,11 @@ class Event:
 
     Attributes:
         kind: an attempt "started", or sent a "message"; the job is "retried", or has "ended"; or it "waits", because no
-            live node can hold any job that is left. Of the cluster: a node has "left" it, or "joined" it again.
+            live node can hold any job that is left. Of the cluster: a node has "left" it, or "joined" it; it is
+            "headless", as long as its head does not answer, of which another thread tells.
         job: name of the job; empty for an event of the cluster.
-        data: of a message; of a node its "name" and "address", and the "cluster" that it may join again.
+        data: of a message; of a node its "name" and "address", and the "cluster" that it may join again; "why" it was
+            ended, empty if it was lost; whether it is there "again".
         end: how the attempt ended, for "retried" and "ended"; why the job waits, for "waits".
     """
 
@@ -457,6 +459,16 @@ def _known_nodes() -> dict[str, tuple[str, str]]:
     }
 
 
+def _ended_nodes() -> dict[str, str]:
+    """Return why each node was ended, by Ray's id of it, as Ray says it; without those that were lost."""
+    lost = (0, 2)  # Ray's numbers for a node that lives, and for an end that nobody asked for
+    dead = [node for node in ray.nodes() if not node["Alive"]]
+    return {
+        node["NodeID"]: str(node.get("DeathReasonMessage") or "it was ended").rstrip(".")
+        for node in dead if node.get("DeathReason", 2) not in lost
+    }  # fmt: skip
+
+
 def _gcs_address() -> str:
     """Return the address at which nodes join the cluster."""
     return str(ray.get_runtime_context().gcs_address)
@@ -474,6 +486,7 @@ def run(
     *,
     shared: Path | Address,
     max_concurrent: int | None,
+    grows: bool = False,
     listener: Listener,
     retries: int = 0,
     ask: Ask | None = None,
@@ -486,6 +499,8 @@ def run(
         shared: folder for Tune's own files, on a path that all nodes share or in an object store; it is made, and
             removed at the end. An embedded cluster does not use it, so that a full disk does not make Tune fail.
         max_concurrent: jobs at a time; None for as many as fit.
+        grows: whether a cluster that others started may run more than that, as many as fit. All jobs then wait for
+            devices, up to TUNE_MAX_PENDING_TRIALS_PG, so that its autoscaler knows of them.
         listener: called in this process with every event.
         retries: further attempts at a job that ended in a way that may not repeat (see `End.may_pass`).
         ask: names the jobs to run next, in their order; it is called again once all of them have ended, until it names
@@ -511,7 +526,7 @@ def run(
         tune_config=tune.TuneConfig(
             search_alg=_Asked(experiment),
             num_samples=-1,
-            max_concurrent_trials=max_concurrent,
+            max_concurrent_trials=None if grows and _joined else max_concurrent,
             trial_name_creator=_name_of,
             trial_dirname_creator=_name_of,
             reuse_actors=True,
@@ -526,7 +541,7 @@ def run(
         ),
     )
     try:
-        with _silenced():
+        with _silenced(), _head_watched(listener):
             tuner.fit()
         follower.give_up()
     finally:
@@ -536,6 +551,17 @@ def run(
         else:
             with contextlib.suppress(OSError):
                 Store(store).remove_all()
+
+
+@contextlib.contextmanager
+def _head_watched(listener: Listener) -> Iterator[None]:
+    """Tell when the head of a cluster that others started does not answer."""
+    if not _joined:
+        yield
+        return
+    address = _gcs_address()
+    with head_watch.watched(address, lambda: listener(Event("headless", "", {"cluster": address}))):
+        yield
 
 
 def _tunes_own(shared: Path | Address) -> Path | Address:
@@ -751,14 +777,18 @@ class _Follower:
         return self._since is not None and now - self._since >= STRANDED_SECONDS
 
     def _look_at_nodes(self) -> None:
-        """Tell which nodes have left the cluster since the last look, and which of those are there again."""
+        """Tell which nodes have left the cluster since the last look, and which have joined it."""
         now = _known_nodes()
-        left = [self._there[one] for one in self._there if one not in now]
-        joined = [now[one] for one in now if one not in self._there and now[one] in self._gone]
-        for kind, nodes in (("left", left), ("joined", joined)):
-            for name, address in sorted(nodes):
-                self._listener(Event(kind, "", {"name": name, "address": address, "cluster": _gcs_address()}))
-        self._there, self._gone = now, (self._gone | {*left}) - {*joined}
+        left = {one: self._there[one] for one in self._there if one not in now}
+        joined = {one: now[one] for one in now if one not in self._there}
+        ended = _ended_nodes() if left else {}
+        for one, (name, address) in sorted(left.items(), key=lambda item: item[1]):
+            why = {"cluster": _gcs_address(), "why": ended.get(one, "")}
+            self._listener(Event("left", "", {"name": name, "address": address, **why}))
+        for name, address in sorted(joined.values()):
+            again = (name, address) in self._gone
+            self._listener(Event("joined", "", {"name": name, "address": address, "again": again}))
+        self._there, self._gone = now, (self._gone | {*left.values()}) - {*joined.values()}
 
     def give_up(self) -> None:
         """End the jobs that are left after the end of Tune."""
@@ -786,26 +816,41 @@ def _unheld(job: Job) -> End:
     return End("lost", f"no remaining node has the {counted_devices(job.cpus, job.gpus)}{kind} of a trial")
 
 
-def empty_trials(number: int, reuse_actors: bool = False) -> None:
+def empty_trials(
+    number: int,
+    reuse_actors: bool = False,
+    *,
+    cpus: int = 1,
+    gpus: int = 0,
+    at_a_time: int | None = None,
+    shared: Path | None = None,
+) -> None:
     """Run Tune trials that return at once, without code of this project between. Call it inside `cluster`.
 
-    Their time is Ray's own overhead, with which `bench.perf.schedule` compares.
+    Their time is Ray's own overhead, with which `bench.perf.schedule` and `bench.perf.fleet` compare.
 
     Args:
         number: of trials.
         reuse_actors: as Tune's option.
+        cpus: of each trial.
+        gpus: of each trial.
+        at_a_time: trials at a time; None for as many as fit.
+        shared: a new folder for Tune's files that all nodes see; None for one of this machine.
     """
 
     def nothing(config: dict[str, Any]) -> None:
         pass
 
-    with scratch.temporary("tune-") as folder, _silenced(), contextlib.redirect_stdout(io.StringIO()):
+    place = scratch.temporary("tune-") if shared is None else contextlib.nullcontext(str(shared))
+    with place as folder, _silenced(), contextlib.redirect_stdout(io.StringIO()):
         tune.Tuner(
-            tune.with_resources(nothing, {"CPU": 1}),
+            tune.with_resources(nothing, {"CPU": cpus, "GPU": gpus}),
             param_space={"number": tune.grid_search(list(range(number)))},
-            tune_config=tune.TuneConfig(reuse_actors=reuse_actors),
+            tune_config=tune.TuneConfig(reuse_actors=reuse_actors, max_concurrent_trials=at_a_time),
             run_config=tune.RunConfig(name="empty", storage_path=folder, verbose=0),
         ).fit()
+    if shared is not None:
+        shutil.rmtree(shared, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from bench.execution.failure_policy import FailurePolicy, Trial, shrunk
 from bench.execution.interim_report import InterimReports
 from bench.execution.progress import ProgressView
 from bench.execution.progress_file import ProgressFile
-from bench.execution.run_folder import RunFolder
+from bench.execution.run_folder import RunFolder, resume_command
 from bench.execution.standing import Standing
 from bench.execution.supervisor import End
 from bench.execution.tracking import Tracking
@@ -127,6 +127,7 @@ class TrialRunner:
                     jobs,
                     shared=self._run.mirror.address / ".tune" if self._run.mirror else self._run.path / ".tune",
                     max_concurrent=self._plan.concurrent,
+                    grows=self._plan.alone,
                     listener=self._hear,
                     retries=self._policy.retries,
                     ask=ask and (lambda: self._named(ask)),
@@ -213,6 +214,9 @@ class TrialRunner:
         if event.kind in ("left", "joined"):
             self._view.note(_of_node(event))
             return
+        if event.kind == "headless":
+            self._view.note(self._without_head(event.data["cluster"]))
+            return
         self._tracking(event)
         self._interim.poll()
         if event.kind == "started":
@@ -233,6 +237,19 @@ class TrialRunner:
         elif event.kind == "ended":
             assert event.end is not None
             self._finish_job(event.job, event.end)
+
+    def _without_head(self, address: str) -> str:
+        """Return a line about a cluster whose head does not answer, which may be the last one of this command."""
+        again = resume_command(self._whole.path, address)
+        return (
+            f"The head of the cluster ({address}) does not answer. If it stays away, Ray ends this command and the "
+            f"trials a minute after it. Then start Ray on the head and the nodes again, and go on with: {again}"
+        )
+
+    @property
+    def _whole(self) -> RunFolder:
+        """The folder of the run, also for the trials of its search."""
+        return self._run if (self._run.path / "run.json").is_file() else RunFolder(self._run.path.parent)
 
     def _clear(self, name: str) -> None:
         """Empty the folder of a trial that begins, except for its specification, checkpoint, log and attempts.
@@ -260,7 +277,7 @@ class TrialRunner:
         if self._run.status(name) is None:
             lines = [line.strip() for line in end.message.splitlines() if line.strip()]
             message = lines[-1][:500] if lines else "the trial returned without a record"
-            self._record(name, STATUS.get(end.kind, "crashed"), end.kind, message, end.signal)
+            self._record(name, end.status or STATUS.get(end.kind, "crashed"), end.kind, message, end.signal)
         record = results.read(self._run.trial(name))
         note = ""
         if record.status != "ok":
@@ -297,10 +314,12 @@ def _warm_up(spec: TrialSpec) -> tuple[str, ...]:
 
 
 def _of_node(event: ray_tune.Event) -> str:
-    """Return a line about a node that has left the cluster, or is there again."""
+    """Return a line about a node that has left the cluster, or has joined it."""
     node = f"node {event.data['name']} ({event.data['address']})"
     if event.kind == "joined":
-        return f"{node} is there again"
+        return f"{node} is there again" if event.data["again"] else f"{node} has joined the cluster"
+    if why := event.data["why"]:
+        return f"{node} has left the cluster: {why}"
     return (
         f"{node} has left the cluster. Ray ends itself on a host that was cut off: once it is back, run there "
         f"`ray start --address={event.data['cluster']}`"

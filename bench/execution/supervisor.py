@@ -53,11 +53,13 @@ class End:
             SIGTERM that its node is taken away; "unsent", if the object store of the run did not take its files.
         message: the reason in one line; empty if it returned.
         signal: name of the signal that ended the process, such as SIGKILL.
+        status: of the record that the process did not write, if it knew that, such as "oom".
     """
 
     kind: Kind
     message: str = ""
     signal: str | None = None
+    status: str | None = None
 
     @property
     def may_pass(self) -> bool:
@@ -183,7 +185,7 @@ def _listen(process: Process, receive: int, watch: _Watch) -> End | None:
             if event["event"] == "returned":
                 outcome = End("returned")
             elif event["event"] == "raised":
-                outcome = End("raised", event["error"])
+                outcome = End("raised", event["error"], status=event.get("status"))
             elif event["event"] == "lost":
                 outcome = End("lost", event["error"])
             elif event["event"] == "preempted":

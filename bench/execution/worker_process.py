@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from types import FrameType, MappingProxyType
 from typing import Any
 
-from bench.core import HostLost
+from bench.core import HostFailed, HostLost
 
 
 def function(entry: str) -> Callable[..., Any]:
@@ -95,6 +95,10 @@ def work(entry: str, descriptor: int, known: Mapping[str, Any] = MappingProxyTyp
     except HostLost as error:
         traceback.print_exc()
         emit({"event": "lost", "error": str(error)})
+        sys.exit(1)
+    except HostFailed as error:
+        traceback.print_exc()
+        emit({"event": "raised", "error": str(error), "status": error.status})
         sys.exit(1)
     except Exception as error:
         traceback.print_exc()

@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bench.core import UsageError
-from bench.plan import GridRequest, resolved
+from bench.plan import Grid, GridRequest, resolved
 from bench.storage import is_address
+from results import counted
 
 SENT = "sent"
 """Folder of a job's working directory that has the files which the options name."""
@@ -28,6 +29,7 @@ class Job:
         own: names `package.module:Class` of code of the user's own.
         releases: whether the command reads a published release.
         what: the grid that is run; None if the job resumes a run with the cells that it has.
+        summary: what is run, in a line.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Job:
     own: tuple[str, ...]
     releases: bool
     what: GridRequest | None
+    summary: str
 
     def entrypoint(self, address: str = "auto") -> str:
         """Return the command line.
@@ -66,7 +69,16 @@ def job(words: Sequence[str], options: Mapping[str, Any]) -> Job:
         words = _replaced(words, "--grid", there)
     own = dict.fromkeys(name for cell in grid.cells for name in cell.spec.own_code) if grid else {}
     run = options["resume"] or options["name"] or (grid.name if grid else None)
-    return Job(_name(str(run)), tuple(words), files, tuple(own), bool(options["against"]), what)
+    told = f"grid {grid.name}, {_extent(grid, bool(options['until']))}" if grid else "the trials that are left"
+    summary = f"{told}, in {options['resume'] or options['out'] or 'no folder: a dry run'}"
+    return Job(_name(str(run)), tuple(words), files, tuple(own), bool(options["against"]), what, summary)
+
+
+def _extent(grid: Grid, until: bool) -> str:
+    """Return how much a grid runs, as far as that is known before."""
+    if until or grid.until is not None:
+        return f"{counted(len(grid.cells), 'cell')} until decided"
+    return counted(len(grid.cells) * grid.seeds, "trial")
 
 
 def _request(options: Mapping[str, Any]) -> GridRequest | None:

@@ -77,6 +77,7 @@ class JobServer:
             return self._client.submit_job(
                 entrypoint=job.entrypoint(),
                 submission_id=name,
+                metadata={"job_name": job.name, "summary": job.summary},  # what the dashboard shows
                 runtime_env={"working_dir": str(folder), "env_vars": variables},
             )
 

@@ -61,6 +61,8 @@ class Plan:
         grid: the resolved grid; every cell's spec has its precision and placement.
         concurrent: trials at a time; None for as many as the GPUs allow.
         shared: whether trials share CPU cores, so that their throughput is not comparable.
+        alone: whether nobody limited the trials at a time, and a node has no CPUs for a second one. Then a cluster that
+            gets more nodes can run more.
         notes: choices made for the user, one line each.
         seconds: expected seconds per trial by the hash of the cell, or FLOPs if the speed is unknown; empty if their
             order does not matter.
@@ -69,6 +71,7 @@ class Plan:
     grid: Grid
     concurrent: int | None
     shared: bool
+    alone: bool = False
     notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -271,7 +274,7 @@ def place(grid: Grid, gpus: int, nodes: Sequence[Machine], max_concurrent: int |
     Raises:
         UsageError: a batch does not split over the replicas, or the installed packages lack an optimiser or wrapper.
     """
-    cells, shared, concurrent = [], False, max_concurrent
+    cells, shared, concurrent, alone = [], False, max_concurrent, max_concurrent is None
     for cell in grid.cells:
         check_available(cell.spec.train)
         wanted = cell.spec.placement
@@ -283,12 +286,13 @@ def place(grid: Grid, gpus: int, nodes: Sequence[Machine], max_concurrent: int |
         if wanted.exclusive_node:
             cpus = max((node.cpus for node in hosts if node.gpus >= own or not own), default=cpus)
         shared |= sharing
+        alone &= all(node.cpus < 2 * cpus for node in nodes)
         logical = wanted.gpus if wanted.gpus and not own and wanted.hosts == 1 else wanted.cpu_replicas
         placement = {**wanted.model_dump(), "cpus": cpus, "gpus": own, "cpu_replicas": logical, "accelerator": kind}
         # Validated again, because the batch has to split over the replicas.
         values = {**cell.spec.model_dump(mode="json"), "placement": placement}
         cells.append(replace(cell, spec=grids.parse(values, f"grid {grid.name}: cell {cell.label!r}")))
-    return Plan(replace(grid, cells=tuple(cells)), concurrent, shared)
+    return Plan(replace(grid, cells=tuple(cells)), concurrent, shared, alone)
 
 
 def _kind(wanted: str, gpus: int, nodes: Sequence[Machine]) -> str:

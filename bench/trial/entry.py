@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import results
-from bench.core import code_version, prepare_process
+from bench.core import HostFailed, code_version, prepare_process
 from bench.spec import parse
 from bench.trial.attempts import begin
 from bench.trial.clocks import PhaseTimer
@@ -51,7 +51,7 @@ def worker(payload: dict[str, Any], emit: Emit) -> None:
         KeyboardInterrupt: a signal ended the training; the record says so.
         TakenOver: a later attempt has begun, on another machine; nothing more has been written.
         HostLost: another host of this trial is gone; nothing more has been written.
-        RuntimeError: the trial failed on a host that is not the first, which writes no record.
+        HostFailed: the trial failed on a host that is not the first, which writes no record.
     """
     timer = PhaseTimer()
     timer.inherit("init", payload.get("imports_s", 0.0))
@@ -68,7 +68,7 @@ def worker(payload: dict[str, Any], emit: Emit) -> None:
     if record.status == "interrupted":
         raise KeyboardInterrupt(record.error.message if record.error else "")
     if record.error and not first:
-        raise RuntimeError(f"{record.error.kind}: {record.error.message}")
+        raise HostFailed(f"{record.error.kind}: {record.error.message}", record.status)
     emit({"event": "result", **_numbers(record)})
 
 

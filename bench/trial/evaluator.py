@@ -84,6 +84,15 @@ class Scores:
         }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Share:
+    """What a host found in its share of a split: arrays of each batch by name, label maps by index, seconds."""
+
+    parts: Mapping[str, list[np.ndarray]]
+    predictions: Mapping[int, np.ndarray]
+    seconds: float
+
+
 class Evaluator:
     """Scores a model on any split. It is traced once for all splits whose batches have the same static shape.
 
@@ -133,6 +142,15 @@ class Evaluator:
         Raises:
             AssertionError: an image was scored twice or not at all.
         """
+        return self.of_all(self.share(dataset, wanted), slices)
+
+    def share(self, dataset: tf.data.Dataset, wanted: Collection[int] = ()) -> Share:
+        """Pass over this host's share of a split. The other hosts are told nothing.
+
+        Args:
+            dataset: finite batches of `bench.data.pipeline.evaluation`.
+            wanted: indices of the images whose predictions are kept.
+        """
         started = time.perf_counter()
         names = ("index", "confusion", "boundary", "labelled", "loss", *(["overlaps"] if self._as_published else []))
         parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
@@ -141,8 +159,21 @@ class Evaluator:
             for name, found_so_far in parts.items():
                 found_so_far.append(outcome[name].numpy())
             predictions |= _predictions(outcome, wanted)
-        parts, predictions = self._of_all_hosts(parts), self._known_to_all(predictions)
-        seconds = time.perf_counter() - started
+        return Share(parts, predictions, time.perf_counter() - started)
+
+    def of_all(self, share: Share, slices: Sequence[Slice] = ()) -> Scores:
+        """Return the scores of a split, of which each host has passed over its share. Every host has to call it.
+
+        Args:
+            share: of this host.
+            slices: of the split, which are scored on their own, too.
+
+        Raises:
+            AssertionError: an image was scored twice or not at all.
+        """
+        started = time.perf_counter()
+        parts, predictions = self._of_all_hosts(share.parts), self._known_to_all(share.predictions)
+        seconds = share.seconds + time.perf_counter() - started
         # The mean of a batch is over its labelled images; filler images do not count.
         batches = zip(parts["loss"], parts["labelled"], strict=True)
         loss = sum(float(values.mean()) * int(labelled.sum()) for values, labelled in batches)

@@ -14,7 +14,9 @@ def failure(error: BaseException) -> dict[str, Any]:
     """
     # By name, because the modules of these classes import TensorFlow.
     known = {"UsageError": "invalid", "Diverged": "diverged"}
-    status = "oom" if _out_of_memory(error) else known.get(type(error).__name__, "crashed")
+    name = type(error).__name__
+    # With half its batch a trial whose view alone has no memory would have none for it either.
+    status = "oom" if name != "FailedAlone" and _out_of_memory(error) else known.get(name, "crashed")
     return {
         "status": status,
         "error": {

@@ -13,10 +13,10 @@ import os
 import platform
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,9 +24,18 @@ from bench.core import UsageError
 from bench.spec import Placement, check_hosts
 from bench.trial.failures import error_line
 
+T = TypeVar("T")
 VARIABLE = "TF_CONFIG"
 _GROUP = 1_000_003
 """Of collective operations between processors of hosts; far from the numbers that TensorFlow counts up from 1."""
+
+
+ALONE_SECONDS = 120.0
+"""Longest wait of a host on which something failed for the others: they fail too by then, or wait for it."""
+
+
+class FailedAlone(Exception):
+    """Something failed on this host and not on the others. The message is one line."""
 
 
 class Hosts:
@@ -55,9 +64,14 @@ class Hosts:
         with tempfile.TemporaryDirectory(prefix="host-") as own:
             yield Path(own)
 
-    def exchange(self, mine: Any) -> list[Any]:
-        """Return what every host tells, plain data, in the order of the hosts. Every host has to call it."""
-        return [json.loads(told) for told in self._exchanged(json.dumps(mine).encode())]
+    def exchange(self, mine: Any, seconds: float = 0) -> list[Any]:
+        """Return what every host tells, plain data, in the order of the hosts. Every host has to call it.
+
+        Args:
+            mine: what this host tells.
+            seconds: longest wait for the others; 0 for no limit. After it nothing can be exchanged any more.
+        """
+        return [json.loads(told) for told in self._exchanged(json.dumps(mine).encode(), seconds)]
 
     def exchange_arrays(self, mine: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
         """Return the arrays of every host by name, in the order of the hosts. Every host has to call it."""
@@ -85,6 +99,42 @@ class Hosts:
         if any(one != found[0] for one in found):
             raise RuntimeError(f"the hosts of this trial differ in {what}: {', '.join(map(str, found))}")
 
+    def all_or_none(self, make: Callable[[], T]) -> T:
+        """Return what `make` returns here, if it fails on no host. Every host has to call it.
+
+        Raises:
+            Exception: that of `make`, if it failed on all hosts or the others could end theirs.
+            FailedAlone: it failed here, and the others wait for this host in the middle of it. What they still
+                exchange is broken off, so that they hear of it at once.
+            RuntimeError: it failed on another host; it names that one.
+        """
+        error: Exception | None = None
+        try:
+            made = make()
+        except Exception as failed:
+            error = failed
+        mine = [platform.node(), error and error_line(error)]
+        if error:
+            self._tell(mine, error)
+            raise error
+        for name, fault in self.exchange(mine):
+            if fault:
+                raise RuntimeError(f"host {name}: {fault}")
+        return made
+
+    def _tell(self, mine: Any, error: Exception) -> None:
+        """Tell the others that something failed here.
+
+        Raises:
+            FailedAlone: they do not listen.
+        """
+        import tensorflow as tf
+
+        try:
+            self.exchange(mine, ALONE_SECONDS)
+        except tf.errors.DeadlineExceededError:
+            raise FailedAlone(f"on one host alone: {error_line(error)}") from None
+
     def part(self) -> None:
         """Wait for all hosts before the end, since one that left would break what the others still exchange."""
         import tensorflow as tf
@@ -92,16 +142,16 @@ class Hosts:
         with suppress(tf.errors.OpError):  # another host may have heard of all, and be gone already
             self.exchange(None)
 
-    def _exchanged(self, mine: bytes) -> list[bytes]:
+    def _exchanged(self, mine: bytes, seconds: float = 0) -> list[bytes]:
         if self.count == 1:
             return [mine]
-        lengths = self._gathered(np.array([len(mine)], np.int32))
+        lengths = self._gathered(np.array([len(mine)], np.int32), seconds)
         packed = np.zeros(-(-max(lengths) // 4), np.int32)
         packed.view(np.uint8)[: len(mine)] = np.frombuffer(mine, np.uint8)
         rows = self._gathered(packed).reshape(self.count, -1).view(np.uint8)
         return [row[:length].tobytes() for row, length in zip(rows, lengths, strict=True)]
 
-    def _gathered(self, values: np.ndarray) -> np.ndarray:
+    def _gathered(self, values: np.ndarray, seconds: float = 0) -> np.ndarray:
         """Return the int32 arrays of all hosts, one after the other. It goes over processors, whatever trains."""
         import tensorflow as tf
 
@@ -109,7 +159,7 @@ class Hosts:
         with tf.device("CPU:0"):
             return tf.raw_ops.CollectiveGatherV2(
                 input=values, group_size=self.count, group_key=_GROUP, instance_key=self._told, ordering_token=[],
-                communication_hint="ring",
+                communication_hint="ring", timeout_seconds=seconds,
             ).numpy()  # fmt: skip
 
 

@@ -13,9 +13,10 @@ from bench.spec import ViewSpec
 from bench.trial import views
 from bench.trial.batch_norm import recalibrate, share_statistics
 from bench.trial.clocks import PhaseTimer
-from bench.trial.evaluator import Scores
+from bench.trial.evaluator import Evaluator, Scores, Share
 from bench.trial.facts import Facts
 from bench.trial.failures import error_line
+from bench.trial.hosts import FailedAlone, loss_of
 from bench.trial.monitor import TrainingHistory
 from bench.trial.optimizers import average_weights
 from bench.trial.setup import Prepared
@@ -121,19 +122,30 @@ def _other_views(prepared: Prepared, default: list[dict[str, Any]], facts: Facts
             with facts.timer.phase("eval"):
                 found += _view(prepared, view)
         except Exception as error:  # a view that fails must not cost a finished training
+            if isinstance(error, FailedAlone) or (prepared.hosts.count > 1 and loss_of(error)):
+                raise
             traceback.print_exc()
             facts.failed_views[view.name] = error_line(error)[:500]
     return found
 
 
 def _view(prepared: Prepared, view: ViewSpec) -> list[dict[str, Any]]:
-    """Score one view and return one row per split."""
-    with prepared.strategy.scope():
-        predict = views.predictor(view, prepared.model, prepared.spec, prepared.classes)
-    evaluator = prepared.evaluator.of(predict, sized=view.crf is not None)
-    found = []
-    for split, dataset in prepared.evaluation.items():
-        evaluator.warm(dataset)
-        scores = evaluator(dataset).as_dict(prepared.dataset.class_names)
-        found.append({"view": view.name, "split": split, **scores})
-    return found
+    """Score one view and return one row per split.
+
+    Raises:
+        FailedAlone: it failed on this host, and not on others of the trial.
+    """
+
+    def share() -> tuple[Evaluator, dict[str, Share]]:
+        with prepared.strategy.scope():
+            predict = views.predictor(view, prepared.model, prepared.spec, prepared.classes)
+        evaluator = prepared.evaluator.of(predict, sized=view.crf is not None)
+        found = {}
+        for split, dataset in prepared.evaluation.items():
+            evaluator.warm(dataset)
+            found[split] = evaluator.share(dataset)
+        return evaluator, found
+
+    evaluator, shares = prepared.hosts.all_or_none(share)
+    scores = {split: evaluator.of_all(one).as_dict(prepared.dataset.class_names) for split, one in shares.items()}
+    return [{"view": view.name, "split": split, **one} for split, one in scores.items()]

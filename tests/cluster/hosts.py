@@ -89,6 +89,12 @@ class Host:
         size = "$(($(df --output=used -k /tmp | tail -1) + 1024))k"
         self.call("sh", "-c", f"mount -o remount,size={size} /tmp; dd if=/dev/zero of=/tmp/filler bs=4k; df /tmp")
 
+    def kill_ray(self):
+        """Let Ray's own processes crash; commands and trials live on for as long as they can without."""
+        for process in psutil.Process(self.pid).children(recursive=True):
+            if process.name() in ("gcs_server", "raylet"):
+                process.kill()
+
     def kill(self):
         """Cut the power: the cable first, or the kernel would still say goodbye on every connection."""
         self.unplug()
@@ -125,12 +131,12 @@ class Bed:
     def __exit__(self, *exception):
         self._held.close()
 
-    def start_ray(self, *words):
+    def start_ray(self, *words, everywhere=()):
         """Start Ray on every host, with a token, and on the first with these words besides."""
         head, *others = self.hosts.values()
-        head.call(*head.ray("--head", "--port=6379", "--include-dashboard=false", *words))
+        head.call(*head.ray("--head", "--port=6379", "--include-dashboard=false", *everywhere, *words))
         for host in others:
-            host.call(*host.ray(f"--address={head.address}:6379"))
+            host.call(*host.ray(f"--address={head.address}:6379", *everywhere))
 
     def switch(self, *words):
         """Run a command where the bridge is."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.core import HostLost
+from bench.core import HostFailed, HostLost
 
 
 def nothing(payload, emit):
@@ -65,6 +65,16 @@ def holds_gpus(payload, emit):
     emit({"event": "step", "gpus": gpus, "node": node, "since": since, "until": time.time()})
 
 
+def all_at_once(payload, emit):
+    """Return when so many jobs run at a time as the payload says; the first of them stays for a while."""
+    folder, node = Path(payload["folder"]), psutil.Process().parents()[1].pid
+    first = not [*folder.glob("runs-*")]
+    (folder / f"runs-{os.getpid()}").touch()
+    _wait(lambda: len([*folder.glob("runs-*")]) >= payload["jobs"], seconds=240)
+    emit({"event": "step", "node": node})
+    time.sleep(payload["stays"] if first else 0)
+
+
 def one_of_several(payload, emit):
     """On each of several hosts: listen where TF_CONFIG says, reach all, and fail in the way of the payload.
 
@@ -99,7 +109,7 @@ def one_of_several(payload, emit):
 
 def _fail(fault):
     if fault == "raise":
-        raise OSError("no such image")
+        raise HostFailed("OSError: no such image", "crashed")
     if fault == "SIGTERM":
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(600)
@@ -116,8 +126,8 @@ def _reach(place):
     raise TimeoutError(place)
 
 
-def _wait(condition):
-    for _ in range(600):
+def _wait(condition, seconds=30):
+    for _ in range(20 * seconds):
         if condition():
             return
         time.sleep(0.05)

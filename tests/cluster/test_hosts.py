@@ -3,7 +3,6 @@
 `pytest -m slow -s tests/cluster/test_hosts.py` prints the figures of docs/reliability.md.
 """
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -14,22 +13,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-import results
-from bench.core import ATTEMPTS_FILE, CHECKPOINT_FILE, KERAS_3, read_checkpoint, read_progress
+from bench.core import CHECKPOINT_FILE, KERAS_3
 from bench.watching import look
 from tests.cluster import hosts
+from tests.cluster.grid_run import SECONDS, Run, figures
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(bool(sys.platform != "linux" or hosts.why_not()), reason=f"no hosts: {hosts.why_not()}"),
 ]
-THIN = (
-    "train.steps_per_epoch=2", "train.batch_size=2", "eval.batch_size=3", "data.size=64", "data.crop=64",
-    "data.train_limit=4", "data.val_limit=3", "data.test_limit=2", "eval.pictures=0", "eval.window_steps=1",
-    "model.weights=none", "model.backbone=resnet18", "model.separable=false", "model.aspp_channels=16",
-    "model.decoder_channels=16",
-)  # fmt: skip
-SECONDS = 600
 
 
 @pytest.fixture
@@ -37,63 +29,6 @@ def bed(tmp_path):
     with hosts.Bed(tmp_path, "one", "two") as made:
         made.start_ray()
         yield made
-
-
-class Run:
-    """`bench.run` with thin trials on the first host."""
-
-    def __init__(self, bed, *arguments, epochs, losses="dice,focal"):
-        settings = [word for field in (*THIN, f"train.epochs={epochs}") for word in ("--set", field)]
-        self.folder = bed.shared / "runs" / "r"
-        self.told = bed.shared / "told.txt"
-        with open(self.told, "wb") as out:
-            self.process = bed.head.run(
-                sys.executable, "-m", "thin_run", "--grid", "losses", "--only", f"loss={losses}", "--seeds", 1,
-                "--gpus-per-trial", 0, "--address", "auto", "--storage", hosts.SHARED / "runs", "--name", "r",
-                *settings, *arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-            )  # fmt: skip
-
-    @property
-    def output(self):
-        return self.told.read_text()
-
-    def wait_for(self, condition, seconds=SECONDS):
-        deadline = time.monotonic() + seconds
-        while not (found := condition()):
-            assert self.process.poll() is None, self.output
-            assert time.monotonic() < deadline, self.output
-            time.sleep(0.1)
-        return found
-
-    def on(self, host, epoch):
-        """The name of the trial that runs on a host and has done this many epochs."""
-        found = read_progress(self.folder)
-        return found and next((n for n, o in found.running.items() if o.host == host and o.epoch >= epoch), None)
-
-    def end(self):
-        self.process.wait(SECONDS)
-        return self.process.returncode, self.output
-
-    def stop(self):
-        with contextlib.suppress(psutil.NoSuchProcess, IndexError):
-            psutil.Process(self.process.pid).children()[0].send_signal(signal.SIGINT)
-
-    def record(self, trial):
-        return results.read(self.folder / "trials" / trial)
-
-    def attempts(self, trial):
-        """(host, process id) of each start of a trial."""
-        lines = (self.folder / "trials" / trial / ATTEMPTS_FILE).read_text().splitlines()
-        return [tuple(line.split()[1:3]) for line in lines]
-
-    def epochs(self, trial):
-        """The epochs that the checkpoint of a trial holds."""
-        found = read_checkpoint(self.folder / "trials" / trial)
-        return len(found.state["history"]) if found else 0
-
-
-def _figures(name, **values):
-    print(f"\n{name}: " + ", ".join(f"{key} {value}" for key, value in values.items()))
 
 
 def test_a_grid_runs_over_both_hosts_each_with_its_own_files(bed):
@@ -141,7 +76,7 @@ def test_a_cable_pulled_for_five_seconds_costs_nothing(bed):
     assert "retried" not in output
     assert len(run.attempts(there)) == 1
     assert len(run.record(there).history) == 200
-    _figures(
+    figures(
         "cable pulled for 5 s", lost="nothing", trial_stood_still_s=round(changes.longest(checkpoint, pulled), 1),
         driver_heard_nothing_s=round(changes.longest(heard, pulled), 1), said="nothing",
     )  # fmt: skip
@@ -185,7 +120,7 @@ def test_a_lost_host_costs_the_epoch_in_progress_and_its_trial_goes_on_elsewhere
     assert resumed is None if record.environment["attempt"] == 1 else resumed >= kept
     assert run.record(here).environment["attempt"] == 1
     said = next(line for line in output.splitlines() if "it is retried" in line)
-    _figures(
+    figures(
         f"host {fault}", completed_by_attempt=record.environment["attempt"], epochs_kept=kept,
         resumed_after_epoch=resumed, told_after_s=round(told_after),
         second_attempt_began_after_s=round(began_after), went_on_after_s=round(went_on_after),
@@ -218,7 +153,7 @@ def test_a_host_that_is_taken_away_is_no_failure_of_its_trial(tmp_path):
         assert run.attempts(there)[-1][0] == "one"
         record = run.record(there)
         assert (record.status, len(record.history)) == ("ok", 100)
-        _figures(
+        figures(
             "host taken away", told_after_s=round(told_after), epochs_kept=kept,
             resumed_after_epoch=record.environment["resumed_after_epoch"], attempts=len(run.attempts(there)),
             said=[line for line in output.splitlines() if "it is retried" in line],
@@ -249,12 +184,45 @@ def test_a_cable_pulled_for_a_minute_and_ray_started_again_on_the_host(bed):
     assert status == 0, output
     assert run.record(there).status == "ok"
     assert len(run.record(there).history) == 300
-    _figures(
+    figures(
         "cable pulled for 60 s", left=left, back_after_s=round(back), attempts=run.attempts(there),
         driver_heard_nothing_s=round(changes.longest(heard, pulled), 1),
         resumed_after_epoch=run.record(there).environment.get("resumed_after_epoch"),
         said=[line for line in output.splitlines() if "retried" in line or "node two" in line],
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("where", ["one", "two"])
+def test_a_head_that_is_restarted_ends_the_run_and_the_next_command_goes_on(tmp_path, where):
+    """Ray keeps what it knows of a cluster in the memory of its head. The command runs there, or on the other host."""
+    with hosts.Bed(tmp_path, "one", "two") as bed:
+        bed.start_ray("--num-cpus=0")
+        one, two = bed.hosts.values()
+        run = Run(bed, "--retries", 1, epochs=60, host=bed.hosts[where])
+        (first,) = run.wait_for(lambda: [*run.folder.glob("trials/*/record.json")])
+        done = first.parent.name
+        there = run.wait_for(lambda: (name := run.on("two", 3)) != done and name)
+        lost_at = time.time()
+        one.kill_ray()
+        run.process.wait(SECONDS)
+        ended_after = time.time() - lost_at
+        kept, said = run.epochs(there), run.output
+        two.call("sh", "-c", "while ps -C raylet -o stat= | grep -qv Z; do sleep 0.5; done")
+        bed.start_ray("--num-cpus=0")
+        again = Run(bed, resumes=True)
+        again.wait_for(lambda: len(again.attempts(there)) == 2)
+        status, output = again.end()
+        assert status == 0, output
+        assert again.record(done).environment["attempt"] == 1
+        assert again.record(there).environment["resumed_after_epoch"] == kept
+        assert len(again.record(there).history) == 60
+        hint = "python -m bench.run --resume /tmp/shared/runs/r --address 10.77.0.1:6379"
+        assert "does not answer" in said, said
+        assert hint in said.replace("\n", " "), said
+        figures(
+            f"head restarted, the command on {where}", status=run.process.returncode,
+            command_ended_after_s=round(ended_after), epochs_kept=kept, said=said.splitlines()[-6:],
+        )  # fmt: skip
 
 
 def test_a_wire_of_one_megabit_slows_nothing_but_the_start(bed):
@@ -267,7 +235,7 @@ def test_a_wire_of_one_megabit_slows_nothing_but_the_start(bed):
     assert status == 0, output
     assert "retried" not in output
     where = [run.attempts(path.name)[0][0] for path in (run.folder / "trials").iterdir()]
-    _figures("wire of 1 Mbit/s", first_epoch_there_after_s=round(first_epoch), trials_there=where.count("two"))
+    figures("wire of 1 Mbit/s", first_epoch_there_after_s=round(first_epoch), trials_there=where.count("two"))
 
 
 def test_a_full_disk_on_one_host_costs_no_trial(bed):
@@ -278,7 +246,7 @@ def test_a_full_disk_on_one_host_costs_no_trial(bed):
     ends = {path.name: run.record(path.name) for path in (run.folder / "trials").iterdir()}
     told = {name: (record.status, record.error and record.error.message) for name, record in ends.items()}
     where = {name: run.attempts(name) for name in ends}
-    _figures(
+    figures(
         "full disk on one host", status=status, ends=told, where=where, said=output.splitlines()[-25:],
     )  # fmt: skip
     assert status == 0, output
@@ -313,7 +281,7 @@ def test_a_host_that_trains_together_with_another_is_lost_and_the_trial_goes_on_
         assert {*record.environment["hosts"]} == {*bed.hosts} - {victim, "one"}
         assert record.environment["resumed_after_epoch"] >= kept
         assert not any(_trains(host) for name, host in bed.hosts.items() if name != victim)
-        _figures(
+        figures(
             f"one of two hosts of a trial killed, the {which}", epochs_kept=kept,
             resumed_after_epoch=record.environment["resumed_after_epoch"], told_after_s=round(told_after),
             second_attempt_began_after_s=round(began_after), went_on_after_s=round(went_on_after),

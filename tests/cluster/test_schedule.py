@@ -274,7 +274,9 @@ def test_what_no_node_can_hold_any_more_is_given_up(cluster, nodes, tmp_path, mo
     assert kinds == ["started", "retried", "waits", "ended"]
     gone = [event.data for event in events if event.kind == "left"]  # on a busy machine also a node of another test
     assert gone
-    assert gone == [{"name": platform.node(), "address": gone[0]["address"], "cluster": cluster.address}] * len(gone)
+    assert gone == [
+        {"name": platform.node(), "address": gone[0]["address"], "cluster": cluster.address, "why": ""}
+    ] * len(gone)
     message = "no remaining node has the 1 CPU and 5 GPUs of a trial"
     assert [event.end for event in events if event.job == "wide" and event.end][-1] == End("lost", message)
     assert [event.end for event in events if event.job == "narrow" and event.kind == "ended"] == [End("returned")]

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import json
 import os
 import re
 import secrets
@@ -97,9 +98,15 @@ def test_a_release_that_the_command_reads_goes_along():
         assert (folder / "results/releases").is_dir()
 
 
+def test_a_job_says_in_a_line_what_it_runs():
+    assert _job("--grid losses --seeds 3 --storage /s").summary == "grid losses, 21 trials, in /s"
+    assert _job("--grid losses --storage /s --until best").summary == "grid losses, 7 cells until decided, in /s"
+
+
 def test_a_run_is_resumed_by_its_path_alone():
     made = _job("--resume /shared/runs/one --retries 1")
     assert (made.name, made.what) == ("one", None)
+    assert made.summary == "the trials that are left, in /shared/runs/one"
     assert made.entrypoint("h:1") == "python -m bench.run --resume /shared/runs/one --retries 1 --address h:1"
 
 
@@ -256,6 +263,10 @@ def test_a_run_is_sent_followed_and_stopped_on_a_real_job_server(head, tmp_path)
 
     begun = _submit(*words, "--name", "cut", "--set", "train.epochs=500", "--detach", **variables)
     name = re.search(r"^Job (\S+): ", begun.stdout)[1]
+    own = {"Authorization": f"Bearer {variables['RAY_AUTH_TOKEN']}"}
+    with urllib.request.urlopen(urllib.request.Request(f"{url}/api/jobs/{name}", headers=own), timeout=60) as told:
+        shown = json.load(told)["metadata"]  # by the dashboard
+    assert shown == {"job_name": "cut", "summary": f"grid mine, 1 trial, in {tmp_path}/runs"}
     _wait_for(lambda: list((tmp_path / "runs/cut/trials").glob("*/resume.npz")), 300)
     _wait_for(lambda: "best_validation_miou" in _exported(metrics, "cut"), 60)
     found = _exported(metrics, "cut")

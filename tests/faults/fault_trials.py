@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import results
-from bench.core import describe
+from bench.core import HostFailed, describe
 from bench.data import load
 from bench.spec import parse
 
@@ -52,6 +52,8 @@ def worker(payload, emit):
         return _write(payload, status="diverged", error=error)
     if behaviour == "oom" and payload["spec"]["train"]["batch_size"] > 4:
         return _write(payload, status="oom", error={"kind": "ResourceExhaustedError", "message": "OOM"})
+    if behaviour == "oom elsewhere" and payload["spec"]["train"]["batch_size"] > 4:
+        raise HostFailed("ResourceExhaustedError: OOM", "oom")  # as on a host that writes no record
     if behaviour == "stay":
         threading.Thread(target=time.sleep, args=(600,)).start()  # the interpreter waits for it when it ends
     # As if every loss had a learning rate of its own that suits it.

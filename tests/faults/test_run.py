@@ -66,6 +66,7 @@ def test_every_trial_ends_in_a_record(tmp_path):
     """A trial that is recorded but does not end counts as recorded, and its place is freed for the next."""
     faults = {
         "cross_entropy": "stay", "dice": "wait", "focal": "oom", "bce": "kill", "tversky": "raise", "dice_bce": "nan",
+        "focal_tversky": "oom elsewhere",
     }  # fmt: skip
     arguments = grid("--stall-timeout", 2, "--on-oom", "shrink", "--max-concurrent", 2, losses=faults)
     driver = Driver(tmp_path, *arguments, faults=faults)
@@ -82,6 +83,8 @@ def test_every_trial_ends_in_a_record(tmp_path):
         "bce": "crashed",
         "tversky": "crashed",
         "dice_bce": "diverged",
+        "focal_tversky": "oom",
+        "focal_tversky batch 4": "ok",
     }
     errors = {record.label: record.error for path in driver.run.glob("trials/*") if (record := results.read(path))}
     assert errors["dice"].message == "no sign of life for 2 s"

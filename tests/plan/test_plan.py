@@ -56,6 +56,12 @@ def test_cpu_trials_side_by_side_share_cores_and_are_marked():
     assert (apart.cpus, apart.concurrent, apart.shared) == (4, 2, False)
 
 
+def test_a_cluster_that_gets_more_nodes_may_run_more_trials_unless_two_would_share_one():
+    assert _plan([Local(4, 0, None), Local(7, 0, None)]).alone, "no node has the CPUs of two trials"
+    assert not _plan([Local(4, 0, None), Local(8, 0, None)]).alone
+    assert not _plan([Local(4, 0, None), Local(4, 0, None)], 2).alone, "as many as was asked for"
+
+
 def test_trials_that_do_not_divide_over_the_nodes_share_the_fullest():
     """Three at a time on two machines: one of them holds two, so that each trial has half of a machine."""
     plan = _plan([Local(4, 0, None), Local(4, 0, None)], 3)

@@ -86,6 +86,9 @@ def test_one_host_tells_itself_what_it_tells(tmp_path):
     alone = Hosts()
     assert alone.first
     assert alone.exchange({"a": [1, None]}) == [{"a": [1, None]}]
+    assert alone.all_or_none(lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError):
+        alone.all_or_none(lambda: 1 // 0)
     with alone.folder(tmp_path) as place:
         assert place == tmp_path
     with Hosts(2, 1).folder(tmp_path) as place:
@@ -163,3 +166,33 @@ def test_two_hosts_train_as_two_replicas_of_one(tmp_path):
     losses = [[line.split()[5] for line in output.splitlines() if line.startswith("epoch")] for _, output, _ in told]
     assert losses[0] == losses[1]
     assert float(losses[0][0]) == pytest.approx(hosts.history[0].train.loss, rel=0.3)
+
+
+def _with_views(tmp_path, lacking):
+    settings = [*THIN, "eval.views=[{crf: true}, {flip: true}]", "placement.hosts=2"]
+    words = [word for field in settings for word in ("--set", field)]
+    script = Path(__file__).with_name("one_view_fails.py")
+    return started([sys.executable, script, lacking, *words, "--out", tmp_path / "out"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(KERAS_3, reason="refused there")
+def test_a_view_that_fails_on_all_hosts_costs_itself_alone(tmp_path):
+    for status, output, error in _with_views(tmp_path, "01"):
+        assert status == 0, error[-3000:]
+        assert "ok: mIoU" in output, error[-3000:]
+    record = results.read(tmp_path / "out")
+    assert record.failed_views == {"crf": "OOM when allocating tensor"}
+    assert [(view.view, view.images) for view in record.views] == [
+        ("default", 5), ("default", 3), ("flip", 5), ("flip", 3),
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(KERAS_3, reason="refused there")
+def test_a_view_that_fails_on_one_host_ends_the_trial_there_and_nobody_waits(tmp_path):
+    (first, _, lost), (second, _, error) = _with_views(tmp_path, "1")
+    assert (first != 0, second != 0) == (True, True)
+    assert "FailedAlone: on one host alone: OOM when allocating tensor" in error, error[-3000:]
+    assert "another host of this trial is gone" in lost, lost[-3000:]
+    assert not (tmp_path / "out" / "record.json").exists()

@@ -17,6 +17,7 @@ from bench.trial import scoring
 from bench.trial.averages import WeightAverage
 from bench.trial.evaluator import Evaluator
 from bench.trial.facts import Facts
+from bench.trial.hosts import Hosts
 from bench.trial.monitor import TrainingHistory
 from bench.trial.setup import Prepared
 
@@ -59,6 +60,7 @@ def prepared(tiny_backbone):
         "spec": SPEC, "strategy": strategy, "training_model": model, "model": model,
         "dataset": SimpleNamespace(name="two", class_names=NAMES, splits=splits),
         "evaluation": {name: _evaluation(split) for name, split in splits.items()},
+        "hosts": Hosts(),
         "evaluator": Evaluator(model, losses.get("cross_entropy", average="image"), len(NAMES), strategy),
     }  # fmt: skip
     return Prepared(**{**dict.fromkeys(one.name for one in dataclasses.fields(Prepared)), **given})
