@@ -83,7 +83,8 @@ def curves(run: results.Run, summary: Summary, keys: Keys, alt: str) -> Plot | N
     svg = draw(x, y, ("training images seen", "validation mIoU, %"), parts, alt)
     shown = tuple(keys[cell.key] for cell, _ in found)
     numbers = Table(head, table, frozenset({"cell"}), NUMBERS, cells)
-    bands = ("A cell's band appears with its values.",) if len(found) > MOST_BANDS else ()
+    hint = "The band of a cell is shown while the pointer or the keys are on one of its values."
+    bands = (hint,) if len(found) > MOST_BANDS else ()
     return Plot(svg, numbers, shown, notes=(*cut(len(there), len(found)), *bands))
 
 

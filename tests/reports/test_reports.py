@@ -334,7 +334,7 @@ def test_what_is_surely_not_the_best_but_shares_a_letter_is_no_contradiction(tmp
     last = summary.measured[-1].key
     out = dataclasses.replace(summary.contenders, out={last: 0.01})
     said = sentences._standing(dataclasses.replace(summary, contenders=out))[1]
-    assert said[:2] == ["Pair by pair, a less sharp test, ", Bold("no cell differs from it by more than the noise")]
+    assert said[:2] == ["By the weaker test of all pairs, ", Bold("no cell differs from it by more than the noise")]
 
 
 def test_a_run_in_which_all_failed_still_reports_why(tmp_path):

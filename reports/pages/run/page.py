@@ -37,8 +37,8 @@ _FIGURES = {
     ),
     "throughput.png": (
         "Throughput against mIoU",
-        "Up and to the right is better; the line joins the cells that nothing else beats in both. One that is faster "
-        "only within the range of the seeds is not joined.",
+        "Up and to the right is better; a line joins the cells, if several, that nothing else beats in both. "
+        "One that is faster only within the range of the seeds is not joined.",
     ),
     "targets.png": (
         "Seeds that reached the target",

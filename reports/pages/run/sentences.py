@@ -87,7 +87,7 @@ def _standing(summary: Summary) -> tuple[bool, list[Inline]]:
     gap = percent(best.interval.mean - second.interval.mean)
     following = f"the next is {second.label}, {gap} points below."
     # A cell may be surely not the best and yet share a letter with it: all pairs, both ways, are a harder question.
-    lead: list[Inline] = ["Pair by pair, a less sharp test, "] if summary.contenders.out else []
+    lead: list[Inline] = ["By the weaker test of all pairs, "] if summary.contenders.out else []
     if not alike:
         return True, [f"It beats every other cell by more than the noise; {following}"]
     if len(alike) == len(cells) - 1:
