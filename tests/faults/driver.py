@@ -24,10 +24,11 @@ SHORT = ("--set", "train.epochs=1")
 class Driver:
     """`bench.run` in a process group of its own, as a terminal would start it.
 
-    Its trials are those of a module beside this one: "fault_trials", which `faults` steers, or "thin_run".
+    Its trials are those of a module beside this one: "fault_trials", which `faults` steers, or "thin_run". It is forked
+    from a process with its imports, but for one that is to import them itself, or with a prefix.
     """
 
-    def __init__(self, cwd, *arguments, faults=None, prefix=(), module="fault_trials"):
+    def __init__(self, cwd, *arguments, faults=None, prefix=(), module="fault_trials", imports=False):
         if faults is not None:
             (cwd / "faults.json").write_text(json.dumps(faults))
         environment = {
@@ -36,7 +37,7 @@ class Driver:
         }  # fmt: skip
         self.run = cwd / "runs" / "r"
         words = [*map(str, arguments)]
-        if module == "fault_trials" and not prefix:
+        if not (prefix or imports):
             self.process = Forked(module, words, cwd, environment, cwd / f"output-{time.monotonic_ns()}.txt")
         else:
             self.process = subprocess.Popen(

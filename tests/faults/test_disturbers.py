@@ -14,14 +14,14 @@ import pytest
 import results
 
 PROJECT = Path(__file__).resolve().parents[2]
-WINDOW, STEPS = 10, 160
+WINDOW, STEPS = 15, 165
 SETTINGS = (
     "train.epochs=1", f"train.steps_per_epoch={STEPS}", "train.batch_size=4", f"eval.window_steps={WINDOW}",
     "data.size=64", "data.crop=64", "data.train_limit=8", "data.val_limit=2", "data.test_limit=2", "eval.pictures=0",
     "model.backbone=resnet18", "model.separable=false", "model.aspp_channels=16", "model.decoder_channels=16",
 )  # fmt: skip
 STOPPED = 1.5
-FIRST, SECOND = 20, 80  # steps at which the trial is stopped
+FIRST, SECOND = 22, 90  # steps at which the trial is stopped
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2, reason="it takes a core away from two"
@@ -49,7 +49,7 @@ def disturbed(tmp_path_factory):
     All is arranged while the trial is stopped, so that it meets every disturber however slow this test is.
     """
     out = tmp_path_factory.mktemp("disturbed") / "trial"
-    command = [sys.executable, "-u", PROJECT / "tests/faults/thin.py", "thin", json.dumps(
+    command = [sys.executable, "-u", PROJECT / "tests/faults/thin.py", "tiny", json.dumps(
         ["--out", str(out), *(part for setting in SETTINGS for part in ("--set", setting))]
     )]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
@@ -109,7 +109,7 @@ def test_the_speed_of_such_a_trial_cannot_be_compared_and_the_record_says_why(di
     assert len(disturbed.states) == len(disturbed.windows) == STEPS // WINDOW - 1
     assert sum(state.disturbed is None for state in disturbed.states) < 3
     assert not disturbed.comparable
-    assert "the process was stopped (2 of 15 windows, " in disturbed.reason
+    assert f"the process was stopped (2 of {STEPS // WINDOW - 1} windows, " in disturbed.reason
     assert "the trial's cores changed (" in disturbed.reason
     assert "other work on this machine (" in disturbed.reason
     assert len(disturbed.reference.gflops) == 2

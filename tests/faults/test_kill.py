@@ -46,7 +46,7 @@ def _worker(driver, trial_log):
 def test_a_killed_training_goes_on_where_its_last_epoch_ended(tmp_path, sent, recorded, kind):
     for name in ("models", "losses"):  # packages of the user, which no process of the run may import
         (tmp_path / f"{name}.py").write_text("raise SystemExit('not the suite's')")
-    driver = Driver(tmp_path, "--grid", "losses", "--only", "loss=dice", *TINY, module="thin_run")
+    driver = Driver(tmp_path, "--grid", "losses", "--only", "loss=dice", *TINY, module="thin_run", imports=True)
     log = driver.wait_for(lambda: next(iter(driver.run.glob("trials/dice-*/log.txt")), None))
     driver.wait_for((log.parent / CHECKPOINT_FILE).exists)
     process = driver.wait_for(lambda: _worker(driver.process, log))

@@ -61,7 +61,9 @@ def test_a_run_goes_on_and_grows_where_its_data_were_moved_to(tmp_path, monkeypa
     assert {one.spec["data"]["root"] for one in records} == {str(tmp_path / "cats"), str(now)}
     assert len({one.cell for one in records}) == 2, "a cell is a label's, wherever its data lay"
     manifest = json.loads((driver.run / "run.json").read_text())
-    assert manifest["command"].endswith("--grid large.yaml --seeds 2 --data-root there/animals")
+    began, further = manifest["command"].split(" && ")
+    assert "--name r" in began
+    assert further == "python -m bench.run --resume runs/r --grid large.yaml --seeds 2 --data-root there/animals"
     assert manifest["moved"] == {str(tmp_path / "cats"): str(now)}
 
     monkeypatch.setattr(ray, "init", None)  # a complete run needs no Ray

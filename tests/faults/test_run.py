@@ -25,9 +25,29 @@ def test_a_search_gives_every_cell_its_own_rate_and_says_what_it_cost(tmp_path, 
     grid = "search: {log: [1.0e-4, 1.0e-2, 3], epochs: 1}\naxes: {loss: [cross_entropy, dice]}\n"
     (tmp_path / "tuned.yaml").write_text(grid)
     arguments = ("--grid", "tuned.yaml", "--preset", "smoke", "--seeds", 1, "--gpus-per-trial", 0, "--name", "r")
-    driver = Driver(tmp_path, *arguments, "--max-concurrent", 2)
+    driver = Driver(tmp_path, *arguments, faults={"dice": "raise"})
     status, output = driver.end()
+    assert status == 4, output
+    assert "Incomplete: 3 of 6 trials of the search failed" in output
+    assert json.loads((driver.run / "run.json").read_text())["status"] == "incomplete"
+    assert not _by_label(driver.run), "no cell is trained before the search has chosen for all"
+
+    (candidate,) = driver.run.glob("search/trials/cross_entropy-*0.0001*/record.json")
+    candidate.write_bytes(re.sub(rb'"code": "\w+"', b'"code": "0123456789ab"', candidate.read_bytes()))
+    for more, reason in [
+        ((), "1 complete trial was made by other code, versions or data (code 0123456789ab -> "),
+        (("--changed", "redo", "--grid", "losess"), "did you mean 'losses'"),
+    ]:
+        status, _, told = call(run.main, "--resume", "runs/r", *more, cwd=tmp_path, patch=monkeypatch, capsys=capsys)
+        assert status == 2, told
+        assert reason in told
+    assert b"0123456789ab" in candidate.read_bytes(), "a command that is refused moves nothing"
+    others = {path: path.read_bytes() for path in driver.run.glob("search/trials/cross_entropy-*/record.json")}
+    status, output = Driver(tmp_path, "--resume", "runs/r", "--changed", "redo", faults={}).end()
     assert status == 0, output
+    assert {path for path, content in others.items() if path.read_bytes() != content} == {candidate}
+    assert b"0123456789ab" not in candidate.read_bytes()
+    assert len(list(driver.run.glob("search/replaced/*/cross_entropy-*/record.json"))) == 1
     records = _by_label(driver.run)
     rates = {label: record.spec["train"]["learning_rate"] for label, record in records.items()}
     assert rates == {"cross_entropy": 1e-3, "dice": 1e-2}
@@ -39,27 +59,6 @@ def test_a_search_gives_every_cell_its_own_rate_and_says_what_it_cost(tmp_path, 
     assert [results.read(path).seed for path in driver.run.glob("trials/*")] == [0, 0]
     cells = {entry["cell"] for entry in json.loads((driver.run / "run.json").read_text())["cells"]}
     assert cells == {record.cell for record in records.values()}
-
-    (candidate,) = driver.run.glob("search/trials/dice-*0.0001*/record.json")
-    candidate.write_bytes(re.sub(rb'"code": "\w+"', b'"code": "0123456789ab"', candidate.read_bytes()))
-    for more, reason in [
-        ((), "1 complete trial was made by other code, versions or data (code 0123456789ab -> "),
-        (("--changed", "redo", "--grid", "losess"), "did you mean 'losses'"),
-    ]:
-        status, _, told = call(run.main, "--resume", "runs/r", *more, cwd=tmp_path, patch=monkeypatch, capsys=capsys)
-        assert status == 2, told
-        assert reason in told
-    assert b"0123456789ab" in candidate.read_bytes(), "a command that is refused moves nothing"
-    (tmp_path / "faults.json").write_text('{"dice": "raise"}')
-    status, output = Driver(tmp_path, "--resume", "runs/r", "--changed", "redo").end()
-    assert status == 4, output
-    assert "Incomplete: 1 of 6 trials of the search failed" in output
-    assert {label: record.spec["train"]["learning_rate"] for label, record in _by_label(driver.run).items()} == rates
-    assert json.loads((driver.run / "run.json").read_text())["status"] == "incomplete"
-    status, output = Driver(tmp_path, "--resume", "runs/r", faults={}).end()
-    assert status == 0, output
-    assert b"0123456789ab" not in candidate.read_bytes()
-    assert len(list(driver.run.glob("search/replaced/*/dice-*/record.json"))) == 1
 
 
 def test_every_trial_ends_in_a_record(tmp_path):

@@ -61,7 +61,7 @@ def test_a_killed_worker_and_a_resumed_run_decide_what_an_undisturbed_one_does(t
 
 
 def test_a_spoiled_loss_is_left_out_early_and_the_report_says_so(tmp_path):
-    driver = Driver(tmp_path, *until("--max-seeds", 4), faults={"scores": noise("focal")})
+    driver = Driver(tmp_path, *until("--max-seeds", 3), faults={"scores": noise("focal")})
     status, said = driver.end()
     found = decided(driver.run)
     [spoiled] = found.out
