@@ -1,6 +1,7 @@
 """Who may import whom (docs/architecture.md), read from the sources, imports inside functions included."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -71,7 +72,10 @@ def imports_of(path):
             yield from ((node.module, alias.name) for alias in node.names)
 
 
-FILES = {path.relative_to(HOME): list(imports_of(path)) for p in PACKAGES for path in (HOME / p).rglob("*.py")}
+@functools.cache
+def files():
+    """Return {file: its imports}: read once a test needs them, because every process collects this file."""
+    return {path.relative_to(HOME): list(imports_of(path)) for p in PACKAGES for path in (HOME / p).rglob("*.py")}
 
 
 def own(file):
@@ -80,7 +84,7 @@ def own(file):
 
 def arrows():
     """(file, module, name, room of the file, room of what it imports) of each import that crosses rooms."""
-    for file, imported in FILES.items():
+    for file, imported in files().items():
         mine = room_of(own(file))
         for module, name in imported:
             if module.split(".")[0] not in PACKAGES or module in EVERYBODY:
@@ -148,7 +152,7 @@ def test_what_every_room_may_import_imports_none_of_ours():
     """Or losses, models, results and reports would depend on a room through it."""
     for name in EVERYBODY:
         file = Path(*name.split(".")).with_suffix(".py")
-        assert not [module for module, _ in FILES[file] if module.split(".")[0] in PACKAGES]
+        assert not [module for module, _ in files()[file] if module.split(".")[0] in PACKAGES]
     code = "import losses, models, results, reports, sys; print([m for m in sys.modules if m.startswith('bench')])"
     done = subprocess.run([sys.executable, "-c", code], cwd=HOME, capture_output=True, text=True, check=True)
     loaded = {"bench", "bench.core", "bench.core.lazy", "bench.core.shadowing"}
@@ -168,14 +172,14 @@ def test_trial_and_execution_do_not_know_each_other():
 
 
 def test_ray_is_imported_by_three_files():
-    assert {str(f) for f, imported in FILES.items() for m, _ in imported if m.split(".")[0] == "ray"} == ONLY_RAY
+    assert {str(f) for f, imported in files().items() for m, _ in imported if m.split(".")[0] == "ray"} == ONLY_RAY
 
 
 def test_tfx_is_imported_by_its_room_alone_which_nothing_imports():
     """Or an installation without it could do nothing. Functions that were asked for it may import it elsewhere."""
     at_the_top = {
         (str(file), module)
-        for file in FILES
+        for file in files()
         for node in ast.parse((HOME / file).read_text(encoding="utf-8")).body
         for module in (
             [alias.name for alias in node.names] if isinstance(node, ast.Import)
@@ -183,10 +187,10 @@ def test_tfx_is_imported_by_its_room_alone_which_nothing_imports():
         )
     }  # fmt: skip
     assert not {file for file, module in at_the_top if module.split(".")[0] in TFX and "bench/tfx/" not in file}
-    users = {str(file) for file, imported in FILES.items() for module, _ in imported if module.startswith("bench.tfx")}
+    users = {str(f) for f, imported in files().items() for module, _ in imported if module.startswith("bench.tfx")}
     assert not {file for file in users if not file.startswith("bench/tfx/")}
 
 
 def test_tables_reports_and_the_commands_that_read_them_do_without_tensorflow():
-    light = {f for f in FILES if str(f).startswith(("results/", "reports/"))} | {Path(f) for f in LIGHT_COMMANDS}
-    assert not {str(f) for f in light for module, _ in FILES[f] if module.split(".")[0] in HEAVY}
+    light = {f for f in files() if str(f).startswith(("results/", "reports/"))} | {Path(f) for f in LIGHT_COMMANDS}
+    assert not {str(f) for f in light for module, _ in files()[f] if module.split(".")[0] in HEAVY}

@@ -2,10 +2,10 @@
 
 import re
 import shlex
+from importlib import metadata
 from pathlib import Path
 
 import pytest
-import ray
 import typer
 import yaml
 from typer.main import get_command
@@ -46,7 +46,7 @@ def test_the_launchers_file_has_rays_schema():
 def test_the_job_has_the_projects_versions_and_writes_where_all_its_pods_do():
     claim, job = _job()
     cluster = job["rayClusterSpec"]
-    assert cluster["rayVersion"] == ray.__version__
+    assert cluster["rayVersion"] == metadata.version("ray")
     groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
     pods = [group["template"]["spec"] for group in groups]
     storage = shlex.split(job["entrypoint"])[shlex.split(job["entrypoint"]).index("--storage") + 1]

@@ -12,7 +12,6 @@ from PIL import Image
 import results
 from bench.core import UsageError
 from bench.execution.cluster_checks import check_trackers
-from bench.execution.tracking import Tracking
 from tests.invented_runs.lifelike import write_run
 
 FACTS = {"label": "dice", "model": {"backbone": "resnet18"}, "train": {"epochs": 2}}
@@ -30,8 +29,14 @@ def emit_job(tracking, job, miou):
     tracking(Event("message", job, {"event": "result", "epoch": 2, "step": 20, "final_miou": miou}))
 
 
+def _tracking(*arguments):
+    from bench.execution.tracking import Tracking  # imports Ray, here and not where every process collects this file
+
+    return Tracking(*arguments)
+
+
 def tracked(folder, services=(), notes=None):
-    tracking = Tracking(folder, "losses", services, lambda job: FACTS, (notes if notes is not None else []).append)
+    tracking = _tracking(folder, "losses", services, lambda job: FACTS, (notes if notes is not None else []).append)
     emit_job(tracking, "dice-s0", 0.5)
     tracking.ended("dice-s0", True)
     emit_job(tracking, "dice-s1", 0.4)  # and is cut off
@@ -77,7 +82,7 @@ def _attempt(folder, *steps, end=None, begun=0):
     """An attempt at a trial that reports an epoch at each step, with the step in thousandths as its mIoU."""
     from bench.execution.ray_tune import Event
 
-    tracking = Tracking(folder, "losses", (), lambda job: FACTS, [].append)
+    tracking = _tracking(folder, "losses", (), lambda job: FACTS, [].append)
     tracking(Event("started", "t"))
     if steps:
         tracking(Event("message", "t", {"event": "step", "step": begun + 1, "loss": 1.0}))
@@ -152,7 +157,7 @@ def test_a_tracker_that_fails_is_left_out_and_named(tmp_path):
 
 
 def test_a_service_that_does_not_answer_holds_the_end_up_no_longer_than_asked(tmp_path):
-    tracking = Tracking(tmp_path, "losses", (), lambda job: FACTS, [].append)
+    tracking = _tracking(tmp_path, "losses", (), lambda job: FACTS, [].append)
     asked, answer, answered = threading.Event(), threading.Event(), threading.Event()
 
     class Slow:

@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import ray
 from PIL import Image
 
 import results
@@ -66,7 +65,7 @@ def test_a_run_goes_on_and_grows_where_its_data_were_moved_to(tmp_path, monkeypa
     assert further == "python -m bench.run --resume runs/r --grid large.yaml --seeds 2 --data-root there/animals"
     assert manifest["moved"] == {str(tmp_path / "cats"): str(now)}
 
-    monkeypatch.setattr(ray, "init", None)  # a complete run needs no Ray
+    monkeypatch.setattr("ray.init", None)  # a complete run needs no Ray
     (driver.run / "report" / "report.md").unlink()
     again = ("--resume", "runs/r", "--grid", "large.yaml")
     status, told, _ = call(run.main, *again, cwd=tmp_path, patch=monkeypatch, capsys=capsys)
