@@ -241,6 +241,9 @@ def names(folder, file, text):
         ("labelmap.txt", "background:0,0,0::\na:b:128,0,0:head,leg:run\n", "background a:b"),
         ("_classes.csv", "Pixel Value, Class\n0, background\n1, cat\n", "background cat"),
         ("class_dict.csv", "name,r,g,b\nroad,1,2,3\ntree,4,5,6\n", "road tree"),
+        ("class_dict.csv", "road,1,2,3\ntree,4,5,6\n", "road tree"),
+        ("classes.txt", "1: tree\n0: road\n", "road tree"),
+        ("classes.txt", "0 road\n1\ttree\n2. sky\n", "road tree sky"),
     ],
 )
 def test_lists_of_tools(tmp_path, file, text, expected):
@@ -249,6 +252,12 @@ def test_lists_of_tools(tmp_path, file, text, expected):
 
 def test_names_with_spaces_are_kept(tmp_path):
     assert names(tmp_path, "classes.txt", "traffic light\n tree \n") == ("traffic light", "tree")
+
+
+@pytest.mark.parametrize("lines", [("1 euro", "2 euro"), ("0.5 mm", "1.5 mm"), ("0 mm", "1 mm"), ("0 road", "sky")])
+def test_names_that_begin_with_a_number_are_kept(tmp_path, lines):
+    """Unless all numbers are ids: from 0 without a gap, before names that differ."""
+    assert names(tmp_path, "classes.txt", "\n".join(lines)) == lines
 
 
 @pytest.mark.parametrize(

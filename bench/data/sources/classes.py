@@ -20,6 +20,7 @@ from bench.data.sources.mask_codes import Color, Colors
 _CVAT = re.compile(r"(?P<name>.+?):(?P<color>\d+,\d+,\d+)?:[^:]*:[^:]*")
 _IGNORED = "__ignore__"  # labelme: shapes with this label are void; the label has no id
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
+_NUMBERED = re.compile(r"(?P<id>0|[1-9]\d*)(?:\s*[:,;=\t]\s*|\.?\s+)(?P<name>\S.*)")
 
 
 class Declared(NamedTuple):
@@ -77,13 +78,20 @@ def in_order(path: Path, names: Sequence[str], colors: Mapping[str, Color] | Non
 def _of_text(path: Path) -> Declared:
     """Read one name per line; the first is class 0. Lines that begin with # are comments.
 
+    If all lines begin with their ids (`0 sky`, `1: road`), which run from 0 without a gap, these count and not the
+    order of the lines.
+
     labelme's `__ignore__` on the first line is void and has no id. Lines of CVAT (`name:red,green,blue:parts:actions`)
     give colours; if none does, the colours of PASCAL VOC apply.
     """
     lines = [line.strip() for line in text_of(path).splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if lines and all(_CVAT.fullmatch(line) for line in lines):
         return _of_cvat(path, [match for line in lines if (match := _CVAT.fullmatch(line))])
-    return in_order(path, lines[1:] if lines[:1] == [_IGNORED] else lines)
+    lines = lines[1:] if lines[:1] == [_IGNORED] else lines
+    numbered = {int(found["id"]): found["name"] for line in lines if (found := _NUMBERED.fullmatch(line))}
+    if sorted(numbered) == list(range(len(lines))) and len(set(numbered.values())) == len(lines):
+        lines = [numbered[index] for index in range(len(lines))]
+    return in_order(path, lines)
 
 
 def _of_cvat(path: Path, lines: Sequence[re.Match[str]]) -> Declared:
@@ -107,11 +115,12 @@ def _of_pixel_values(path: Path) -> Declared:
 
 
 def _of_color_table(path: Path) -> Declared:
-    """Read `class_dict.csv`: a header, then `name, red, green, blue` per line."""
+    """Read `class_dict.csv`: `name, red, green, blue` per line, perhaps below a header."""
     rows = [[cell.strip() for cell in row] for row in csv.reader(text_of(path).splitlines()) if row]
     if any(len(row) != 4 for row in rows):
         raise UsageError(f"{path}: expected a header and then lines of `name, red, green, blue`")
-    return _colored(path, [(row[0], row[1:]) for row in rows[1:]])
+    header = not (rows and all(_NUMBER.fullmatch(cell) for cell in rows[0][1:]))
+    return _colored(path, [(row[0], row[1:]) for row in rows[header:]])
 
 
 def _colored(path: Path, rows: Sequence[tuple[str, Sequence[str]]]) -> Declared:
