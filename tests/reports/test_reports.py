@@ -42,6 +42,7 @@ def test_the_verdict_names_the_winner_and_what_could_not_be_seen(run):
 def test_the_table_is_sorted_and_shows_the_means(run):
     text = (run / "report" / "report.md").read_text()
     table = text.split("## Results")[1].split("## ")[0]
+    assert table.lstrip().startswith("A cell is one combination of what the grid varies. A trial trains a cell once")
     rows = re.findall(r"^\| (\w+) \| (\d+\.\d) ± ", table, re.MULTILINE)
     means = results.load(run).query("split == 'val'").groupby("label")["miou"].mean().sort_values(ascending=False) * 100
     assert rows == [(label, f"{value:.1f}") for label, value in means.items()]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import results
-from reports.document import Block, Document, Figure, Heading, Items, Key, Plot, Viewer
+from reports.document import Block, Document, Figure, Heading, Items, Key, Paragraph, Plot, Viewer
 from reports.format import estimate, number
 from reports.pages import comparison as changes
 from reports.pages.run import (
@@ -93,6 +93,9 @@ class Extras:
     viewers: Sequence[Viewer] = ()
 
 
+_TERMS = "A cell is one combination of what the grid varies. A trial trains a cell once, from one seed."
+
+
 def document(
     run: results.Run,
     summary: Summary,
@@ -128,6 +131,7 @@ def document(
     blocks += sentences.outdated(summary)
     blocks += [
         Heading("Results"),
+        Paragraph(_TERMS),
         *cells.table(summary),
         *cells.throughput(summary, with_evaluation=True),
         *targets.section(summary),
