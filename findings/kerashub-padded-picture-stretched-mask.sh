@@ -31,7 +31,7 @@ picture = np.repeat(mask, 3, -1).astype(np.float32) * 255
 seen = {}
 for name, crop, pad in (("cropped", True, False), ("stretched", False, False), ("padded", False, True)):
     converter = keras_hub.layers.ImageConverter(
-        image_size=(64, 64), crop_to_aspect_ratio=crop, pad_to_aspect_ratio=pad, interpolation="nearest", antialias=False
+        image_size=(64, 64), crop_to_aspect_ratio=crop, pad_to_aspect_ratio=pad, interpolation="nearest"
     )
     preprocessor = keras_hub.models.ImageSegmenterPreprocessor(image_converter=converter, resize_output_mask=True)
     image, label = (np.asarray(part)[0, ..., 0] for part in preprocessor(picture, mask))
