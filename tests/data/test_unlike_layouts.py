@@ -103,7 +103,11 @@ def test_a_set_one_folder_down(tmp_path):
 @pytest.mark.parametrize(
     ("folders", "fields", "expected"),
     [
-        (("Images", "Masks"), {}, "rename Images/ to images/ and name the masks with --masks Masks"),
+        (
+            ("Images", "Masks"),
+            {},
+            "rename Images/ to images/ and name the masks with --masks Masks (in a run: --set data.masks=",
+        ),
         (("images", "labels"), {}, "it holds images/ and labels/; name the masks with --masks labels"),
         (("img", "gt"), {"masks": "gt"}, "it holds img/ and gt/; rename img/ to images/;"),
         (("images",), {}, "no folder masks/ beside images/"),

@@ -113,7 +113,7 @@ def _array(path: Path, data: bytes) -> np.ndarray:
 def _refused(path: Path, data: bytes) -> np.ndarray:
     raise UsageError(
         f"{path}: the mask is a JPEG, which invents class ids along every edge; export the masks as PNG, or, if they "
-        "are black and white, set data.mask_values=binary (--mask-values binary)"
+        "are black and white, give --mask-values binary (in a run: --set data.mask_values=binary)"
     )
 
 

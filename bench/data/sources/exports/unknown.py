@@ -78,15 +78,19 @@ def _of_names(folders: list[Path], masks: str) -> str:
     image = next((names[name] for name in _IMAGES if name in names), None)
     mask = next((names[name] for name in (masks.lower(), *_MASKS) if name in names), None)
     if image == "images" and mask is None:
-        return f"no folder {masks}/ beside images/; put the masks there, or name their folder with --masks (data.masks)"
+        return f"no folder {masks}/ beside images/; put the masks there, or name their folder with {_option('NAME')}"
     if mask == masks and image is None:
         return f"no folder images/ beside {masks}/; put the images there"
     if image is None or mask is None:
         return ""
     todo = [f"rename {image}/ to images/"] if image != "images" else []
     if mask != masks:
-        todo.append(f"name the masks with --masks {mask} (data.masks={mask})")
+        todo.append(f"name the masks with {_option(mask)}")
     return f"it holds {image}/ and {mask}/; {' and '.join(todo)}"
+
+
+def _option(masks: str) -> str:
+    return f"--masks {masks} (in a run: --set data.masks={masks})"
 
 
 def _of_files(there: list[Path]) -> str:
