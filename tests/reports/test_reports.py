@@ -169,7 +169,7 @@ def test_figures_are_pictures_and_equal_records_give_equal_bytes(run):
         with Image.open(run / "report" / "figures" / name) as picture:
             assert min(picture.size) > 300
             assert len(picture.convert("RGB").resize((64, 64)).getcolors(4096)) > 20, f"{name} is empty"
-    assert "worst of the 2 images that were kept" in (run / "report" / "report.md").read_text()
+    assert "Best and worst of the 2 images that were kept, one seed" in (run / "report" / "report.md").read_text()
     before = written(run)
     reports.write(run)
     assert written(run) == before

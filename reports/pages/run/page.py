@@ -67,7 +67,7 @@ _FIGURES = {
     "scaling.png": ("Scaling", "Training throughput over replicas, and its share of the ideal."),
     "pictures.png": (
         "Predictions",
-        "Best, median and worst of the {kept} images that were kept, one seed of each cell; the number is the image's "
+        "{kept}, one seed of each cell; the number is the image's "
         "own mIoU in percent. Last panel: the share of cells that are wrong at each pixel, white none, black all.",
     ),
 }
@@ -171,10 +171,12 @@ def _figures(run: results.Run, summary: Summary, drawn: Mapping[str, bytes], ext
 
 
 def _caption(name: str, run: results.Run) -> str:
-    """Return the caption of a figure, with the number of pictures that its run kept."""
+    """Return the caption of a figure, with which of the images that the run kept it shows."""
     artefacts = (artefact for one in run.trials for artefact in one.record.artefacts)
     kept = {str(artefact.meta.get("key")) for artefact in artefacts if artefact.kind == "truth"}
-    return _FIGURES[name][1].replace("{kept}", str(len(kept)))
+    which = {1: "The only image", 2: "Best and worst of the 2 images"}
+    shown = which.get(len(kept), f"Best, median and worst of the {len(kept)} images")
+    return _FIGURES[name][1].replace("{kept}", f"{shown} that {'was' if len(kept) == 1 else 'were'} kept")
 
 
 def _alt(name: str, summary: Summary) -> str:
