@@ -198,7 +198,7 @@ def test_a_head_that_is_restarted_ends_the_run_and_the_next_command_goes_on(tmp_
     with hosts.Bed(tmp_path, "one", "two") as bed:
         bed.start_ray("--num-cpus=0")
         one, two = bed.hosts.values()
-        run = Run(bed, "--retries", 1, epochs=60, host=bed.hosts[where])
+        run = Run(bed, "--retries", 1, epochs=400, host=bed.hosts[where])
         (first,) = run.wait_for(lambda: [*run.folder.glob("trials/*/record.json")])
         done = first.parent.name
         there = run.wait_for(lambda: (name := run.on("two", 3)) != done and name)
@@ -207,21 +207,21 @@ def test_a_head_that_is_restarted_ends_the_run_and_the_next_command_goes_on(tmp_
         run.process.wait(SECONDS)
         ended_after = time.time() - lost_at
         kept, said = run.epochs(there), run.output
+        finished = (run.folder / "trials" / there / "record.json").exists()  # Ray leaves it a minute for that
         two.call("sh", "-c", "while ps -C raylet -o stat= | grep -qv Z; do sleep 0.5; done")
         bed.start_ray("--num-cpus=0")
         again = Run(bed, resumes=True)
-        again.wait_for(lambda: len(again.attempts(there)) == 2)
         status, output = again.end()
         assert status == 0, output
         assert again.record(done).environment["attempt"] == 1
-        assert again.record(there).environment["resumed_after_epoch"] == kept
-        assert len(again.record(there).history) == 60
+        assert len(again.record(there).history) == 400
+        assert finished or again.record(there).environment["resumed_after_epoch"] == kept
         hint = "python -m bench.run --resume /tmp/shared/runs/r --address 10.77.0.1:6379"
         assert "does not answer" in said, said
         assert hint in said.replace("\n", " "), said
         figures(
             f"head restarted, the command on {where}", status=run.process.returncode,
-            command_ended_after_s=round(ended_after), epochs_kept=kept, said=said.splitlines()[-6:],
+            command_ended_after_s=round(ended_after), finished=finished, epochs_kept=kept, said=said.splitlines()[-6:],
         )  # fmt: skip
 
 
