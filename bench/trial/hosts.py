@@ -133,7 +133,7 @@ class Hosts:
         try:
             self.exchange(mine, ALONE_SECONDS)
         except tf.errors.DeadlineExceededError:
-            raise FailedAlone(f"on one host alone: {error_line(error)}") from None
+            raise FailedAlone(f"on host {platform.node()} alone: {error_line(error)}") from None
 
     def part(self) -> None:
         """Wait for all hosts before the end, since one that left would break what the others still exchange."""
