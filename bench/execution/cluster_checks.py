@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from bench.storage import Address, Mirror, is_address, mirror_of
 from results import counted
 
 _COUNT_GPUS = "bench.trial:visible_gpus"
+CLOCK_SECONDS = 60.0
+"""Largest difference between two clocks. By them is told when a trial began, and whether a run still goes on."""
 
 
 def check_trackers(names: Sequence[str]) -> None:
@@ -62,13 +65,13 @@ def check_hosts(plan: Plan, out: Path) -> None:
 
 
 def check_nodes(out: Path) -> None:
-    """Refuse a cluster with a node that has other versions, or that does not see the folder for results.
+    """Refuse a cluster with a node that has other versions or another clock, or does not see the folder for results.
 
     Args:
         out: folder for results; made if missing.
 
     Raises:
-        UsageError: names the node, and both versions.
+        UsageError: names the node, and both versions or the difference of the clocks.
     """
     from bench.execution import ray_tune
 
@@ -79,6 +82,7 @@ def check_nodes(out: Path) -> None:
     marker = out.resolve() / f".seen-by-all-nodes-{os.getpid()}"
     marker.touch()
     where = str(mirror.address) if mirror else str(marker)
+    asked = time.time()
     try:
         for node, found in ray_tune.on_every_node("bench.execution.cluster_checks:probe", where).items():
             if differ := differences(found["made_by"], here := made_by()):
@@ -87,12 +91,26 @@ def check_nodes(out: Path) -> None:
                     f"node {node} has {name} {found['made_by'][name]}, this process {name} {here[name]}: "
                     "install the same on both"
                 )
+            if abs(off := _off(found["clock"], asked, time.time())) > CLOCK_SECONDS:
+                raise UsageError(
+                    f"node {node}: its clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} that of this "
+                    "machine; set both by the same time server"
+                )
             if found["fault"]:
                 raise UsageError(f"node {node}: {found['fault']}")
             if not found["sees"]:
                 raise UsageError(f"node {node} does not see {out}: --storage has to be a path that all nodes share")
     finally:
         marker.unlink()
+
+
+def _off(clock: float, asked: float, answered: float) -> float:
+    """Return by how many seconds at least a clock is ahead, if it was read between two moments; less than 0 if behind.
+
+    >>> _off(100.0, 90.0, 95.0), _off(92.0, 90.0, 95.0), _off(80.0, 90.0, 95.0)
+    (5.0, 0.0, -10.0)
+    """
+    return max(0.0, clock - answered) - max(0.0, asked - clock)
 
 
 def check_data(data: Mapping[DataSpec, str]) -> None:
@@ -118,7 +136,7 @@ def check_data(data: Mapping[DataSpec, str]) -> None:
 
 
 def probe(marker: str) -> dict[str, Any]:
-    """Return the versions of the node on which this runs, and whether it sees a file or can use an object store.
+    """Return versions and clock of the node on which this runs, and whether it sees a file or can use a store.
 
     Args:
         marker: path of the file, or address in the store.
@@ -129,4 +147,5 @@ def probe(marker: str) -> dict[str, Any]:
             Mirror(Path(), Address.of(marker)).check_writable()
         except UsageError as error:
             fault = str(error)
-    return {"made_by": made_by(), "sees": is_address(marker) or Path(marker).exists(), "fault": fault}
+    sees = is_address(marker) or Path(marker).exists()
+    return {"made_by": made_by(), "clock": time.time(), "sees": sees, "fault": fault}

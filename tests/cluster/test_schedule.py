@@ -326,6 +326,16 @@ def test_other_versions_on_a_node_are_refused_with_both(cluster, nodes, tmp_path
     assert not list((tmp_path / "runs").iterdir())
 
 
+@pytest.mark.parametrize(("off", "said"), [(3600.0, "behind"), (-3600.0, "ahead of")])
+def test_a_node_with_another_clock_is_refused(cluster, nodes, tmp_path, monkeypatch, off, said):
+    from bench.execution import cluster_checks
+
+    right = time.time
+    monkeypatch.setattr(cluster_checks.time, "time", lambda: right() + off)
+    with pytest.raises(UsageError, match=rf"^node \S+: its clock is 3[56]\d\d s {said} that of this machine; set both"):
+        cluster_checks.check_nodes(tmp_path / "runs")
+
+
 def test_another_ray_is_refused_with_both_versions_and_a_client_is_told_where_to_run(cluster):
     import ray
 
