@@ -53,8 +53,8 @@ def test_a_tiny_model_by_hand() -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"backbone": "efficientnetlite_b0"},
         {"backbone": "resnet18", "output_stride": 32, "head": "subpixel", "separable": False},
+        pytest.param({"backbone": "efficientnetlite_b0"}, marks=pytest.mark.slow),
         pytest.param({"backbone": "mobilenetv3_small", "output_stride": 32}, marks=pytest.mark.slow),
         pytest.param({"backbone": "resnet18", "output_stride": 32, "architecture": "keras_cv"}, marks=pytest.mark.slow),
         pytest.param({"backbone": "resnet50", "head": "subpixel"}, marks=pytest.mark.slow),
@@ -111,7 +111,7 @@ def test_half_precision_halves_the_memory_and_not_the_operations(thin_resnet: Ba
     assert 0.5 < half.activation_bytes / single.activation_bytes < 0.6
 
 
-def test_cost_needs_no_weights(thin_resnet: Backbone) -> None:
+def test_cost_needs_no_weights(tiny_backbone: Backbone) -> None:
     with_weights = models.ModelSpec(weights="absent.weights.h5", backbone="resnet18", **SMALL)
     assert model_cost(with_weights, 5, 64) == model_cost(models.ModelSpec(backbone="resnet18", **SMALL), 5, 64)
 

@@ -111,7 +111,7 @@ def test_a_view_has_the_same_size_whether_it_is_known_before_or_not_and_a_pixel_
     ):  # fmt: skip
         images = tf.zeros((1, height, width, 3))
         sized = functools.partial(models.inference.predict._size, scale=scale)
-        any_size = tf.function(sized, input_signature=[tf.TensorSpec((None,) * 4)])
+        any_size = tf.function(sized, input_signature=[tf.TensorSpec((None,) * 4)], autograph=False)
         assert sized(images) == expected
         assert any_size(images).numpy().tolist() == expected
 

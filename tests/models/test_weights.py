@@ -12,6 +12,7 @@ import pytest
 import models
 from models import BACKBONES
 from models.encoder import torch_state, weights
+from models.encoder.backbones import Backbone
 from models.encoder.pyramid import build_backbone
 
 CONVERTED = Path(__file__).parents[3] / "shared/weights"
@@ -25,7 +26,7 @@ def b0() -> keras.Model:
 
 
 @pytest.fixture(scope="module")
-def fresh() -> dict[str, keras.Model]:
+def fresh(thin_resnet: Backbone) -> dict[str, keras.Model]:
     """Backbones that weights are loaded into: each is built once."""
     return {name: build_backbone(BACKBONES[name]) for name in ("efficientnetlite_b0", "resnet18")}
 
