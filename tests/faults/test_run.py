@@ -113,13 +113,16 @@ def test_a_read_only_place_is_refused_before_anything_starts(tmp_path):
     assert "is not a writable folder: Read-only file system" in output
 
 
-def test_a_full_disk_stops_the_run_and_spoils_nothing(tmp_path):
+@pytest.mark.parametrize("resumed", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_full_disk_stops_the_run_and_spoils_nothing(tmp_path, resumed):
     # In one namespace: the run that fills its disk, what is there then, room again, and the rest.
+    again = f"{sys.executable} {HERE / 'fault_trials.py'} --resume runs/r" if resumed else "true"
     script = f"""
 "$@"; echo "first $?"
 ls runs/r/trials/*/record.json
+cp -r runs/r {tmp_path / "kept"}
 rm runs/r/trials/*/junk
-{sys.executable} {HERE / "fault_trials.py"} --resume runs/r; echo "second $?"
+{again}; echo "second $?"
 """
     faults = {"dice": "fill"}
     prefix = (*_small_disk(tmp_path, "rw"), "env", f"ROOM={tmp_path / 'filled'}", "sh", "-c", script, "sh")
@@ -127,6 +130,12 @@ rm runs/r/trials/*/junk
     first, second = output.split("\nfirst ")
     assert second.startswith("4\n"), output
     assert "can no longer be written: No space left on device" in first.replace("\n", " ")
+    assert "1 of 2 trials are complete and kept" in first.replace("\n", " ")
     assert "cross_entropy" in second.splitlines()[1]
-    assert "1 of 2 trials are complete and kept" in second
+    kept = results.read_run(tmp_path / "kept")
+    assert [(one.record.label, one.record.status) for one in kept.trials] == [("cross_entropy", "ok")]
+    assert {cell["label"] for cell in json.loads((tmp_path / "kept" / "run.json").read_text())["cells"]} == {
+        "cross_entropy", "dice",
+    }  # fmt: skip
     assert second.rstrip().endswith("second 0"), output
+    assert ("1 of 2 trials are complete and kept" in second) == resumed
