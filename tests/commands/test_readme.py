@@ -51,7 +51,7 @@ TRAINS = {
     "target": "run --grid losses --until-metric miou=0.6",
     "predict": "predict runs/NAME --trial ID --images DIR --out OUT",
     "export": "export runs/NAME/TRIAL DIR --format onnx",
-    "score": "score MAPS --data-root DIR --label unet --out runs/unet",
+    "score": "score MAPS --data-root DIR --split val --label unet --out runs/unet",
     "law": "check-loss",
     "site": "site DIR",
 }
@@ -135,7 +135,7 @@ def test_the_grid_is_one(tmp_path):
     (tmp_path / "mine.yaml").write_text(text.partition("```")[0])
     found = grid.load(str(tmp_path / "mine.yaml"))
     assert len(found.cells) == 3 * 2
-    assert found.description == "Which loss for my cells?"
+    assert found.description == "Which loss for my cats?"
 
 
 SMALL = [
