@@ -10,7 +10,8 @@
 # Seen: "iou/lane (dashed)" and "iou/lane [dashed]" as well as "loss=dice" and "loss+dice": of four curves of three
 # steps, two arrive, with six values each and each step twice.
 # Consequence: scores of two classes, or of two losses that are named by their terms, are mixed, and a figure drawn
-# from the event file shows neither. Names have to be compared before they become tags.
+# from the event file shows neither. The project puts the class's place behind such names
+# (bench/execution/tensorboard.py).
 # Exit status: 0 as seen, 1 when it has changed.
 set -eu
 folder=$(mktemp -d)

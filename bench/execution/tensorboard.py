@@ -7,7 +7,8 @@ and leaves the curve of an interrupted attempt beside that of the next one.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ _GROUPS = {
     "epoch": "train/epoch", "miou": "validation/miou",
 }  # fmt: skip
 """Tags of the numbers of a progress event; others go by their beginning."""
+_NOT_IN_TAGS = re.compile(r"[^-/\w.]")
 
 
 class TensorBoard:
@@ -99,11 +101,21 @@ def _tags(result: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         if name in ("timesteps_total", "training_iteration"):
             continue
         if name == "iou":
-            yield from ((f"validation_iou/{one}", float(iou)) for one, iou in value.items())
+            for one, iou in zip(_apart(value), value.values(), strict=True):
+                yield f"validation_iou/{one}", float(iou)
         elif isinstance(value, int | float):
             beginning, _, rest = name.partition("_")
             kind = f"final/{rest}" if beginning == "final" else f"trial/{name}"
             yield _GROUPS.get(name, kind), float(value)
+
+
+def _apart(classes: Iterable[str]) -> list[str]:
+    """Return names of classes as they stand in tags, and behind names that would be equal the place in the list.
+
+    tensorboardX writes "_" for every other sign, so `lane (dashed)` and `lane [dashed]` would be one curve.
+    """
+    written = [_NOT_IN_TAGS.sub("_", name) for name in classes]
+    return [f"{name}_{place}" if written.count(name) > 1 else name for place, name in enumerate(written)]
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

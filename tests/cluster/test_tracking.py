@@ -78,6 +78,21 @@ def test_tensorboard_files_hold_every_number_at_its_step(tmp_path):
         assert scalars(folder, "validation_iou/road__wet_") == [(10, 0.25), (20, 0.25)]
 
 
+def test_classes_whose_names_differ_in_signs_have_curves_of_their_own(tmp_path):
+    from bench.execution.ray_tune import Event
+
+    names = ["lane (dashed)", "road", "lane [dashed]"]
+    tracking = _tracking(tmp_path, "losses", (), lambda job: FACTS, [].append)
+    tracking(Event("started", "a"))
+    tracking(Event("message", "a", {"event": "started", "pid": 1}))
+    for step in (10, 20):
+        iou = {name: place / 4 for place, name in enumerate(names)}
+        tracking(Event("message", "a", {"event": "epoch", "epoch": 1, "step": step, "loss": 1.0, "iou": iou}))
+    tracking.close()
+    for tag, value in (("lane__dashed__0", 0.0), ("road", 0.25), ("lane__dashed__2", 0.5)):
+        assert scalars(tmp_path / "a", f"validation_iou/{tag}") == [(10, value), (20, value)]
+
+
 def _attempt(folder, *steps, end=None, begun=0):
     """An attempt at a trial that reports an epoch at each step, with the step in thousandths as its mIoU."""
     from bench.execution.ray_tune import Event
