@@ -117,4 +117,4 @@ def test_a_job_over_two_hosts_waits_for_a_second(bed):
     began, events = _run(bed, "holds_gpus", {}, "a", together=2)
     assert began == [[1, 1]]
     assert _ends(events) == ["returned"], events
-    assert [kind for kind, *_ in events].count("waits") == 1
+    assert [kind for kind, *_ in events].count("joined") == 1
