@@ -51,8 +51,6 @@ def why_not_comparable(pair: Aligned, metric: str) -> str:
     if metric in SPEEDS and (reason := _decided_otherwise(pair)):
         return reason
     reason = _machines_differ(pair) or (_without_throughput(pair) if metric in SPEEDS else "")
-    if metric == "peak_rss_mb":
-        reason = reason or _differ("the kind of process", [{_process(one) for one in well} for well in pair.well])
     return reason or (_references_differ(pair) if metric == "images_per_100_gflop" else "")
 
 
@@ -98,7 +96,7 @@ def _machines_differ(pair: Aligned) -> str:
     """Return how the machines or the run settings differ, or what of them is unknown; empty if they are the same."""
     fields = _fields()
     reasons = (_differ(path, _values(pair, name, of)) for path, name, of in fields)
-    return next(filter(None, reasons), "") or _unknown(pair, fields)
+    return next(filter(None, reasons), "") or _unknown(pair, fields) or _processes_differ(pair)
 
 
 def _unknown(pair: Aligned, fields: Sequence[_Field]) -> str:
@@ -125,12 +123,14 @@ def _environment(record: Record) -> Mapping[str, Any]:
     return {name: value for name, value in record.environment.items() if value not in (None, "")}
 
 
-def _process(record: Record) -> str:
-    """Return the kind of a trial's process, "fresh" or "forked". Before records said so, all were fresh.
+def _processes_differ(pair: Aligned) -> str:
+    """Return how the kinds of processes differ, "fresh" and "forked". Before records said so, all were fresh.
 
-    A forked process counts less memory: of the libraries that its fork server has mapped, only the pages it touches.
+    A forked process counts less memory: of the libraries that its fork server has mapped, only the pages it touches. It
+    copies pages that it writes to, so that its first steps may be slower.
     """
-    return str(record.environment.get("process", "fresh"))
+    kinds = [{str(one.environment.get("process", "fresh")) for one in well} for well in pair.well]
+    return _differ("the kind of process", kinds)
 
 
 def _needs(record: Record, name: str) -> bool:
