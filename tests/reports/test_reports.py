@@ -3,13 +3,14 @@
 import dataclasses
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
 import reports
 import results
-from reports.document import Bold, Document
+from reports.document import Bold, Document, Field
 from reports.pages.run import deciding
 from reports.summary import summarize
 from results.statistics import sequential
@@ -410,3 +411,19 @@ def test_a_run_that_decides_against_a_release_says_why_its_speed_is_not_judged()
         text = markdown.render(Document("", deciding.standing(decision, look)))
         assert "Release ok after 2 of at most 5 trials" in text
         assert ("Speed is not judged: the trials of 0.2.0 ran at another time" in text) == (metrics == 1)
+
+
+def test_in_a_run_that_decides_cells_remain_or_are_left_out_and_the_leader_is_called_so():
+    from reports import markdown
+
+    plan = sequential.Plan("best", 0.005, 2, 10)
+    scores = {"a": {0: 0.700, 1: 0.704}, "b": {0: 0.701, 1: 0.701}, "c": {0: 0.300, 1: 0.302}}
+    look = sequential.look(plan, scores)
+    assert ([*look.out], set(look.left), look.leader) == (["c"], {"a", "b"}, "a")
+    decision = results.Decision(plan, {"a": "dice", "b": "bce", "c": "focal"})
+    text = markdown.render(Document("", deciding.standing(decision, look)))
+    assert "Remaining: dice, bce. Left out: focal after 2 seeds" in text
+    kinds = {key: deciding.outcome(decision, look, SimpleNamespace(key=key)) for key in "abc"}
+    assert {key: kind for key, (kind, _) in kinds.items()} == {"a": "remains", "b": "remains", "c": "out after 2"}
+    assert kinds["a"][1] == Field("the leader", 0.0)
+    assert kinds["b"][1].value == pytest.approx(-0.001)

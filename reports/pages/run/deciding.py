@@ -79,7 +79,7 @@ def _of_cells(decision: Decision, look: sequential.Look, spent: str) -> Paragrap
         words += [Bold(leader), f" is the best{near}. "]
     elif look.leader and math.isfinite(look.at_most):
         words += [f"taking {leader} loses {percent(look.at_most, 2)} points at most. "]
-    words += [f"Left: {listed(left)}. "] if left else []
+    words += [f"Remaining: {listed(left)}. "] if left else []
     if look.out:
         words += [f"Left out: {listed([_left_out(labels, key, look) for key in look.out])}. "]
     if look.apart:
@@ -152,9 +152,11 @@ def outcome(decision: Decision, look: sequential.Look, cell: Cell) -> list[Field
     elif key in look.ok:
         kind = f"{'ok' if decision.against else 'settled'} after {look.ok[key]}"
     else:
-        kind = f"failed, {counted(look.failed[key], 'seed')}" if key in look.failed else "left"
+        kind = f"failed, {counted(look.failed[key], 'seed')}" if key in look.failed else "remains"
     if bounds is None or math.isnan(bounds.estimate) or math.isinf(bounds.high):
         return [kind, Field(DASH, math.nan)]
+    if key == look.leader and not decision.against:
+        return [kind, Field("the leader", 0.0)]
     sign = 1 if decision.against else -1
     low, high = sorted((sign * bounds.low, sign * bounds.high))
     shown = f"{number(100 * sign * bounds.estimate, 2)} ({number(100 * low, 2)} to {number(100 * high, 2)})"

@@ -15,7 +15,8 @@ def setting(run: results.Run, summary: Summary) -> list[Block]:
     """Return in one line what was measured, on what and when."""
     records = [stored.record for stored in run.trials]
     data = sorted({record.dataset.name for record in records if record.dataset})
-    seeds = f", {counted(summary.seeds, 'seed')} each" if summary.seeds else ""
+    fewest = f"{summary.fewest} to " if 0 < summary.fewest < summary.seeds else ""
+    seeds = f", {fewest}{counted(summary.seeds, 'seed')} each" if summary.seeds else ""
     known, _ = _most_frequent(run)
     devices = known.get("gpu_names") or [known.get("processor")]
     versions = [
