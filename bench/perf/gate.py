@@ -236,7 +236,7 @@ The same with the same seeds, whose values correlate at {correlation}:
 {paired}
 
 Short trainings show a seed noise of 0.5 to 1 mIoU point: read σ as that. Every comparison prints for its own noise
-what it could have seen (“could see”).
+the loss that it detects with probability 80 % (“could see”); smaller ones are detected less often.
 """
 
 

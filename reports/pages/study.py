@@ -21,7 +21,7 @@ from reports.format import (
     points_range,
 )
 from reports.pages.run import surely_not_best, throughput
-from reports.summary import ALPHA, Summary, summarize
+from reports.summary import ALPHA, POWER, Summary, summarize
 from results.statistics import Difference, Interval, intervals, rank
 
 FEWEST = 3  # least number of seeds for a claim
@@ -81,7 +81,8 @@ def _limits(summary: Summary, rare: Sequence[str]) -> Paragraph:
     """Return what the table cannot show, and which classes it calls rare."""
     notes = []
     if summary.ranking.p and not math.isnan(summary.smallest):
-        notes.append(f"A true difference below {percent(summary.smallest)} points of mIoU would probably not be seen.")
+        detected = f"A true difference of {percent(summary.smallest)} points of mIoU is detected with probability"
+        notes.append(f"{detected} {percent(POWER, 0)} %, a smaller one less often.")
     if rare:
         notes.append(f"Rare: {', '.join(rare)}.")
     return Paragraph(" ".join(notes))

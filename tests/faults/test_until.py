@@ -70,7 +70,7 @@ def test_a_spoiled_loss_is_left_out_early_and_the_report_says_so(tmp_path):
     text = (driver.run / "report" / "report.md").read_text()
     assert "Left out: focal after 2 seeds (at least" in text
     assert "Asked before the first trial: which cell is best" in text
-    for absent in ("P(best)", "| group |", "would probably not have been seen", "indistinguishable"):
+    for absent in ("P(best)", "| group |", "detects a true difference", "indistinguishable"):
         assert absent not in text
     assert status == (0 if found.ended == "decided" else 3)
     # What was fixed stays: another plan, other seeds or another cell are refused, in one line, before anything runs.

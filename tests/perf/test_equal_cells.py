@@ -50,8 +50,10 @@ def test_a_length_of_one_grid_by_hand():
     assert before == pytest.approx([2.447 * np.sqrt(11 / 9)] * 2 + [2.447 * np.sqrt(3)], rel=1e-3)
 
 
-def test_what_a_report_could_see_is_seen_in_four_of_five_of_the_next():
+def test_the_difference_that_a_report_names_is_detected_in_four_of_five_of_the_next_and_is_no_bound():
     assert 0.78 <= equal_cells.seen(7, 3, 4000) <= 0.84
+    # A report must not say that smaller ones would probably be missed.
+    assert 0.5 < equal_cells.seen(7, 3, 4000, 0.75) < 0.78
 
 
 def test_a_noisy_cell_is_called_surely_not_the_best_hardly_more_often():

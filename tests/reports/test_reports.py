@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,8 +11,9 @@ from PIL import Image
 
 import reports
 import results
+from reports import markdown
 from reports.document import Bold, Document, Field
-from reports.pages.run import deciding
+from reports.pages.run import deciding, sentences
 from reports.summary import summarize
 from results.statistics import sequential
 from tests.invented_runs import lifelike as fake
@@ -29,15 +31,26 @@ def run(tmp_path_factory):
     return folder
 
 
-def test_the_verdict_names_the_winner_and_what_could_not_be_seen(run):
+def test_the_verdict_names_the_winner_and_what_its_seeds_detect(run):
     text = (run / "report" / "report.md").read_text()
     verdict = text.split("## Results")[0]
     frame = results.load(run)
     best = frame[frame["split"] == "val"].groupby("label")["miou"].mean().idxmax()
     assert f"**{best}** has the highest validation mIoU" in verdict
-    assert re.search(r"With at least 2 seeds per cell, a true difference below \*\*\d+\.\d points\*\*", verdict)
+    detected = r"With at least 2 seeds per cell, the test of pairs detects a true difference of \*\*\d+\.\d points\*\* "
+    assert re.search(f"{detected}between two cells with probability 80 %, and a smaller one less often", verdict)
     assert "19 ok, 2 diverged" in verdict
     assert "bce 2 of 3" in verdict
+
+
+def test_a_smaller_difference_that_was_found_does_not_contradict_the_one_that_the_seeds_detect():
+    released = results.read_run(Path(results.__file__).parent / "releases" / "0.2.0-synthetic.1" / "losses")
+    summary = summarize(released)
+    means = {cell.key: cell.interval.mean for cell in summary.measured}
+    found = [means[better] - means[worse] for (better, worse), p in summary.ranking.p.items() if p <= 0.05]
+    assert round(100 * min(found), 1) == 1.8
+    text = markdown.render(Document("", sentences.verdict(released, summary)))
+    assert "a true difference of **3.1 points** between two cells with probability 80 %, and a smaller one less" in text
 
 
 def test_the_table_is_sorted_and_shows_the_means(run):

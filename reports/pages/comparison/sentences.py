@@ -1,4 +1,4 @@
-"""The verdict of a comparison in words: whether head is blessed, why not, and which losses could not be detected."""
+"""The verdict of a comparison in words: whether head is blessed, why not, and which losses its seeds detect."""
 
 import math
 
@@ -32,7 +32,7 @@ def sentence(row: Row) -> str:
 
 
 def verdict(comparison: results.Comparison) -> list[Block]:
-    """Return in words the verdict, the headline over the grid, and which losses could not be detected."""
+    """Return in words the verdict, the headline over the grid, and which losses its seeds detect."""
     blocks: list[Block] = [Paragraph(_blessing(comparison), "good" if comparison.outcome == "ok" else "bad")]
     if failing := comparison.failing:
         blocks.append(Items([sentence(row) for row in failing[:20]]))
@@ -76,12 +76,13 @@ def _headline(comparison: results.Comparison) -> list[Block]:
 
 
 def _smallest_losses(comparison: results.Comparison) -> list[Block]:
-    """Return the smallest loss per metric that these seeds would have detected."""
+    """Return the loss per metric that these seeds detect with the power of the margins; smaller ones less often."""
     seen = [seen for metric in comparison.margins.metrics if (seen := _smallest_loss(comparison, metric))]
     if not seen:
         return []
     power = f"{percent(comparison.margins.power, 0)} %"
-    return [Paragraph(f"Smallest true loss that these seeds would have shown (power {power}): {'; '.join(seen)}.")]
+    less = "smaller ones less often"
+    return [Paragraph(f"True losses that these seeds detect with probability {power}, {less}: {'; '.join(seen)}.")]
 
 
 def _smallest_loss(comparison: results.Comparison, metric: str) -> str:
@@ -129,5 +130,6 @@ def rules(comparison: results.Comparison) -> str:
         "Regressed: worse by more than the noise and by the margin or more; ok: surely not worse by the margin. Holm "
         f"keeps the chance of any false alarm below {percent(margins.alpha, 0)} %. An interval leaves 5 % on each "
         "side, because each of these questions has one side; reports, which ask in both directions, show 95 % "
-        "intervals. “Could see” is the smallest true loss that the gate would have found."
+        f"intervals. “Could see” is the true loss that the gate detects with probability {percent(margins.power, 0)} "
+        "%; it detects smaller ones less often."
     )

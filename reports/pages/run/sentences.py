@@ -15,7 +15,7 @@ from results import counted
 
 
 def verdict(run: results.Run, summary: Summary) -> list[Block]:
-    """Return, per data set, which cell wins, how far the budget carries, what to take, and what seeds do not detect."""
+    """Return, per data set, which cell wins, how far the budget carries, what to take, and what its seeds detect."""
     if summary.parts:
         return [
             block
@@ -102,7 +102,10 @@ def _standing(summary: Summary) -> tuple[bool, list[Inline]]:
 
 
 def _sensitivity(summary: Summary) -> list[Block]:
-    """Return the smallest difference that this number of seeds would probably have detected."""
+    """Return the difference that this number of seeds detects with probability POWER.
+
+    It is no bound: smaller ones are detected less often, so one of them may well be among those that were found.
+    """
     if math.isnan(summary.smallest):
         return []
     least = "" if summary.fewest == summary.seeds else "at least "
@@ -111,13 +114,13 @@ def _sensitivity(summary: Summary) -> list[Block]:
     noise = f"{kind} {percent(summary.ranking.pool.sd, 2)} points" if summary.ranking.pool else ""
     pairs = len(summary.ranking.p)
     level = f"{percent(ALPHA, 0)} % false alarms{f' over all {pairs} pairs together' if pairs > 1 else ''}"
-    bounds = f"power {percent(POWER, 0)} %; {level}; {noise}"
+    bounds = "; ".join(filter(None, (level, noise)))
     return [
         Paragraph(
             [
-                f"With {seeds}, a true difference below ",
+                f"With {seeds}, the test of pairs detects a true difference of ",
                 Bold(f"{percent(summary.smallest)} points"),
-                f" between two cells would probably not have been seen ({bounds}).",
+                f" between two cells with probability {percent(POWER, 0)} %, and a smaller one less often ({bounds}).",
             ]
         )
     ]
