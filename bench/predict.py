@@ -40,7 +40,10 @@ def main(
     run: Annotated[Path, typer.Argument(help="A run's or a trial's folder, or its address.")],
     images: Annotated[Path, typer.Option(help="An image or video, or a folder of them.")],
     out: Annotated[Path, typer.Option(help="Folder for the results; new or empty.")],
-    trial: Annotated[str | None, typer.Option(help="Id of the trial; needed if the run has several.")] = None,
+    trial: Annotated[
+        str | None,
+        typer.Option(metavar="TRIAL_OR_CELL", help="A trial, or a cell; needed if the run has several cells."),
+    ] = None,
     scales: Annotated[str, typer.Option(help="Scales to average, e.g. 0.5,1,1.5.")] = "1",
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored image.")] = False,
     crf: Annotated[
@@ -94,7 +97,7 @@ def main(
                 segment_video(source, out, segment)
             else:
                 segment_image(source, out, segment)
-    print(f"{_summary(sources)}: {out}")
+    print(f"{_summary(sources)} by trial {stored.record.trial}: {out}")
     return EXIT_OK
 
 
@@ -112,9 +115,9 @@ def _count(source: Path | video.Video) -> int:
 
 
 def _summary(sources: Sequence[Path | video.Video]) -> str:
-    """Return how many pictures and videos there are, in words."""
+    """Return how many images and videos there are, in words."""
     videos = sum(isinstance(source, video.Video) for source in sources)
-    counts = {"picture": len(sources) - videos, "video": videos}
+    counts = {"image": len(sources) - videos, "video": videos}
     return ", ".join(counted(count, noun) for noun, count in counts.items() if count)
 
 

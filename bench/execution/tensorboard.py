@@ -109,13 +109,19 @@ def _tags(result: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
             yield _GROUPS.get(name, kind), float(value)
 
 
-def _apart(classes: Iterable[str]) -> list[str]:
-    """Return names of classes as they stand in tags, and behind names that would be equal the place in the list.
+def _apart(names: Iterable[str]) -> list[str]:
+    """Return names of classes or images as they stand in tags, and behind those that would be equal the place.
 
     tensorboardX writes "_" for every other sign, so `lane (dashed)` and `lane [dashed]` would be one curve.
     """
-    written = [_NOT_IN_TAGS.sub("_", name) for name in classes]
-    return [f"{name}_{place}" if written.count(name) > 1 else name for place, name in enumerate(written)]
+    written = [_NOT_IN_TAGS.sub("_", name) for name in names]
+    found: list[str] = []
+    for place, name in enumerate(written):
+        tag = f"{name}_{place}" if written.count(name) > 1 else name
+        while tag in found or (tag != name and tag in written):  # another one is called like this
+            tag += "_"
+        found.append(tag)
+    return found
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -145,10 +151,12 @@ def _pictures(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
         for artefact in record.artefacts:
             if artefact.kind in ("image", "truth", "prediction"):
                 kept.setdefault(int(artefact.meta["order"]), {})[artefact.kind] = artefact
-        for order in sorted(kept)[:MOST_PICTURES]:
-            files = [kept[order][kind] for kind in ("image", "truth", "prediction") if kind in kept[order]]
-            panels = [_panel(folder / one.path, colors) for one in files]
-            yield f"{split}/{files[0].meta['key']}", np.concatenate(panels, axis=1)
+        shown = [kept[order] for order in sorted(kept)[:MOST_PICTURES]]
+        keys = (str(next(iter(files.values())).meta["key"]) for files in shown)
+        for key, files in zip(_apart(keys), shown, strict=True):
+            kinds = [kind for kind in ("image", "truth", "prediction") if kind in files]
+            panels = [_panel(folder / files[kind].path, colors) for kind in kinds]
+            yield f"{split}/{key}", np.concatenate(panels, axis=1)
 
 
 def _panel(path: Path, colors: np.ndarray) -> np.ndarray:

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.prediction import video
+    from bench.prediction.choice import choose_trial, chosen, run_at
     from bench.prediction.inputs import (
         LEGEND,
         checkpoint_of,
-        choose_trial,
         list_sources,
         make_parts_importable,
         run_of,

@@ -1,45 +1,17 @@
-"""The inputs of a prediction: trial, weights, images and videos. All are checked before TensorFlow is imported."""
+"""The inputs of a prediction: weights, images and videos. All are checked before TensorFlow is imported."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import results
-from bench.core import UsageError, nearest, own_code
+from bench.core import UsageError, own_code
 from bench.data import IMAGE_SUFFIXES, check_image
 from bench.prediction import video
 from bench.spec import TrialSpec, parse
 
 LEGEND = "overlay-legend.png"
 """The file of the colours of the classes, beside the overlays."""
-
-
-def choose_trial(run: Path, name: str | None) -> results.Stored:
-    """Return the only trial of a run, or the one of that name. Unreadable records of other trials are ignored.
-
-    Args:
-        run: folder of a run or of a trial.
-        name: of the trial; None for the only one.
-
-    Raises:
-        UsageError: there is no such trial, there are several, or its record cannot be read.
-    """
-    try:
-        held = results.read_run(run)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    found: dict[str, results.Stored] = {}
-    for stored in held.trials:
-        other = found.setdefault(stored.record.trial, stored)
-        if other is not stored:
-            raise UsageError(f"{run} has two trials {stored.record.trial}: name {other.folder} or {stored.folder}")
-    if held.problems and name not in found:
-        raise UsageError(held.problems[0])
-    if name is None and len(found) > 1:
-        raise UsageError(f"{run} has {len(found)} trials; choose one with --trial: {', '.join(found)}")
-    if name is not None and name not in found:
-        raise UsageError(f"{run} has no trial {name!r}{nearest(name, found)}")
-    return found[name or next(iter(found))]
 
 
 def run_of(stored: results.Stored) -> Path:

@@ -93,6 +93,13 @@ def test_classes_whose_names_differ_in_signs_have_curves_of_their_own(tmp_path):
         assert scalars(tmp_path / "a", f"validation_iou/{tag}") == [(10, value), (20, value)]
 
 
+def test_a_name_with_its_place_is_not_another_name():
+    from bench.execution.tensorboard import _apart
+
+    assert _apart(["a(", "a[", "a__0", "road"]) == ["a__0_", "a__1", "a__0", "road"]
+    assert _apart(["a", "a", "b"]) == ["a_0", "a_1", "b"]
+
+
 def _attempt(folder, *steps, end=None, begun=0):
     """An attempt at a trial that reports an epoch at each step, with the step in thousandths as its mIoU."""
     from bench.execution.ray_tune import Event
@@ -145,6 +152,21 @@ def test_a_trial_shows_pictures_that_it_kept_with_truth_and_prediction(tmp_path,
     colors = results.read(run / "trials" / "dice-s0").dataset.colors
     assert tuple(picture[200, 341 + 20]) == tuple(colors[truth.getpixel((20 * 128 // 341, 200 * 96 // 256))])
     assert shown_of("dice-s1") == {}, "it was cut off"
+
+
+def test_images_whose_keys_differ_in_folder_or_signs_are_all_shown(tmp_path):
+    run = write_run(tmp_path / "r", labels=["dice"], seeds=1, pictures=3)
+    trial = run / "trials" / "dice-s0"
+    record, keys = results.read(trial), ["left/img 0", "right/img 0", "left/img_0"]
+    kept = [
+        one.model_copy(update={"meta": {**one.meta, "key": keys[int(one.meta["order"])]}}) if "key" in one.meta else one
+        for one in record.artefacts
+    ]
+    results.write(trial, record.model_copy(update={"artefacts": kept}))
+    tracked(run / "tensorboard")
+    values = [value for event in events_of(run / "tensorboard" / "dice-s0") for value in event.summary.value]
+    shown = [value.tag for value in values if "img" in value.tag]
+    assert shown == ["validation/left/img_0_0", "validation/right/img_0", "validation/left/img_0_2"]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="the optional extra `mlflow` is not installed")

@@ -20,6 +20,7 @@ from bench.core import WEIGHTS_FILE, UsageError, start
 from bench.export import __main__ as command
 from bench.export import find_source, formats
 from bench.export.card import data_licence, weights_licence
+from bench.prediction import choose_trial
 from bench.spec import TrialSpec
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -104,6 +105,33 @@ def test_a_path_names_a_trial_a_cell_or_a_run_of_one_cell(run: Path, tmp_path: P
     (tmp_path / "one" / "trials").mkdir(parents=True)
     shutil.copytree(run / "trials" / "d-s1", tmp_path / "one" / "trials" / "d-s1")
     assert name(tmp_path / "one") == "d-s1"
+
+
+def test_predict_takes_the_trial_that_an_export_takes(run: Path, tmp_path: Path) -> None:
+    for name in ("d-s0", "d-s2", "m-s0", "dice", SPEC.cell, "clahe", "mit"):
+        assert choose_trial(run, name).folder == find_source(run / name).trial.folder, name
+    (tmp_path / "one" / "trials").mkdir(parents=True)
+    for name in ("d-s0", "d-s1", "d-s2"):
+        shutil.copytree(run / "trials" / name, tmp_path / "one" / "trials" / name)
+    assert (
+        choose_trial(tmp_path / "one", None).record.trial == find_source(tmp_path / "one").trial.record.trial == "d-s1"
+    )
+
+
+def test_names_that_mean_several_are_refused_with_what_to_name(run: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(run, runs / "a")
+    with pytest.raises(UsageError, match=r"has 3 cells; choose one with --trial: clahe, dice, mit$"):
+        choose_trial(run, None)
+    other = runs / "a" / "trials" / "m-s0"
+    results.write(other, results.read(other).model_copy(update={"label": "dice", "cell": "abc"}))
+    with pytest.raises(UsageError, match=f"has 2 cells 'dice'; name a hash: .*{SPEC.cell}"):
+        choose_trial(runs / "a", "dice")
+    with pytest.raises(UsageError, match=f"with --trial: {', '.join(sorted([SPEC.cell, 'abc', 'clahe']))}$"):
+        choose_trial(runs / "a", None)
+    shutil.copytree(run, runs / "b")
+    with pytest.raises(UsageError, match=r"has two trials d-s1: name .*d-s1 or .*d-s1$"):
+        choose_trial(runs, SPEC.cell)
 
 
 @pytest.mark.parametrize(

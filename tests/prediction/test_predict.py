@@ -65,7 +65,7 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
 
 def record(trial: str, **fields: object) -> results.Record:
     dataset = {"name": "tiny", "version": "0", "class_names": ["a", "b", "c"], "colors": COLORS}
-    base = {"trial": trial, "cell": SPEC.cell, "label": trial, "seed": 0, "status": "ok", "dataset": dataset}
+    base = {"trial": trial, "cell": f"{trial}-cell", "label": trial, "seed": 0, "status": "ok", "dataset": dataset}
     return results.Record(**{**base, "spec": SPEC.model_dump(mode="json"), **fields})
 
 
@@ -170,7 +170,7 @@ def test_views_and_the_crf_are_those_of_the_models_room(
     options = ["--scales", "0.5,1,1.5", "--flip", "--crf"]
     status, told, _ = here(run / "trials" / "whole", "--images", source, "--out", out, *options)
     assert status == 0
-    assert told.endswith(f"1 picture: {out}\n")
+    assert told.endswith(f"1 image by trial whole: {out}\n")
 
     picture = np.asarray(Image.open(source))
     small, size = brought_to_size(picture), picture.shape[:2]
@@ -275,8 +275,8 @@ def test_an_overlay_mixes_inside_outlines_and_leaves_a_black_class_clear() -> No
     ("arguments", "message"),
     [
         ({"run": "absent"}, "absent: no such file or folder"),
-        ({"trial": None}, "has 6 trials; choose one with --trial: bare, changed, early, equalizing, square, whole"),
-        ({"trial": "hole"}, "no trial 'hole'; did you mean 'whole'?"),
+        ({"trial": None}, "has 6 cells; choose one with --trial: bare, changed, early, equalizing, square, whole"),
+        ({"trial": "hole"}, "no trial or cell 'hole'; did you mean 'whole'?"),
         ({"trial": "bare"}, "kept no checkpoint; train with eval.keep_checkpoint best or last"),
         ({"trial": "early"}, "trial early (crashed) ended before it read its data; choose another"),
         ({"trial": "changed"}, "was changed after the trial wrote it"),
