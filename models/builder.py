@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 
-from models.compat import check_tf_keras
 from models.decoder.aspp import aspp
 from models.decoder.fusion import decoder, refine
 from models.decoder.heads import auxiliary, head
@@ -50,7 +49,6 @@ def build_training(spec: ModelSpec, num_classes: int, *, seed: int | None = None
         raise ValueError(f"num_classes must be at least 1, received {num_classes!r}")
     image = keras.Input((None, None, 3), name="image")
     if spec.architecture == "keras_cv":
-        check_tf_keras()
         from models.reference import MULTIPLE, reference  # here, not above: importing KerasCV takes seconds
 
         padded = PadToMultiple(MULTIPLE, dtype="float32", name="padding")(scaled(image, row_of(spec.backbone)))

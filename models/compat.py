@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import keras
@@ -29,6 +32,20 @@ def check_tf_keras() -> None:
             "tf.keras is not the package keras: unset TF_USE_LEGACY_KERAS before TensorFlow is imported (importing "
             "tensorflow_transform sets it)"
         )
+
+
+def import_keras_cv() -> Any:
+    """Return KerasCV; importing it takes seconds. The line that keras-core prints on Python 3.11 is left out.
+
+    Raises:
+        ImportError: see `check_tf_keras`.
+    """
+    check_tf_keras()
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        found = import_module("keras_cv")
+    # keras-core reads its switch for messages only once it is imported, and prints this one while it is.
+    print(said.getvalue().replace("Using TensorFlow backend\n", ""), end="")
+    return found
 
 
 def depthwise_kernel(layer: keras.layers.DepthwiseConv2D) -> Any:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import keras_cv
 import tensorflow as tf
 
-from models.compat import register
+from models.compat import import_keras_cv, register
+
+keras_cv = import_keras_cv()
+_Pooling: Any = keras_cv.layers.SpatialPyramidPooling
 
 MULTIPLE = 32  # height and width have to be multiples of this
 
@@ -62,7 +64,7 @@ class UpSampling(keras.layers.UpSampling2D):
 
 
 @register
-class SpatialPyramidPooling(keras_cv.layers.SpatialPyramidPooling):
+class SpatialPyramidPooling(_Pooling):
     """KerasCV's pyramid pooling, which under Keras 3 refuses maps (B, h, w, C) without a static size."""
 
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:

@@ -28,7 +28,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
-import keras_cv
 import numpy as np
 import psutil
 import tensorflow as tf
@@ -39,6 +38,9 @@ from bench.data import Dataset, load, pipeline
 from bench.perf.ratios import Ratio, report
 from bench.perf.rounds import in_fresh_process, quartiles, times
 from bench.spec import DataSpec
+from models.compat import import_keras_cv
+
+keras_cv = import_keras_cv()
 
 _CORES = "SEGMENTATION_BENCH_CORES"  # the cores of the process before it kept one of them
 BATCH, PICTURES, EPOCHS = 8, 32, 20

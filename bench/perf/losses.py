@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
-import keras_cv
 import numpy as np
 import psutil
 import tensorflow as tf
@@ -35,6 +34,9 @@ import losses
 from bench.core import describe
 from bench.perf.ratios import stack
 from bench.perf.rounds import in_fresh_process, milliseconds
+from models.compat import import_keras_cv
+
+keras_cv = import_keras_cv()
 
 Function = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 OURS, NOTHING, VOID = "ours", "nothing", 255

@@ -26,7 +26,7 @@ def warm_up(cpus: str, package: str) -> None:
 
     Args:
         cpus: the payload's number of CPUs, which sets the size of thread pools; empty for None.
-        package: that builds the backbone, `models.ModelSpec.package`.
+        package: that builds the backbone, `models.ModelSpec.package`: KerasCV, or none.
     """
     prepare_process(int(cpus) if cpus else None)
     code_version()  # before its modules are imported, so that records name the code that is
@@ -34,7 +34,7 @@ def warm_up(cpus: str, package: str) -> None:
         import_module(f"bench.trial.{name}")
     import_module("models.builder")
     if package:
-        import_module(package)
+        import_module("models.compat").import_keras_cv()
 
 
 def worker(payload: dict[str, Any], emit: Emit) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from models.compat import check_tf_keras, register
+from models.compat import import_keras_cv, register
 from models.encoder.backbones import Backbone
 from models.layers.blocks import PadToMultiple
 from models.layers.sizes import divided_up
@@ -32,9 +32,7 @@ def build_backbone(row: Backbone) -> Any:
     """
     if row.own:
         return _own(row.constructor)
-    check_tf_keras()
-    import keras_cv  # here, not above: importing it takes seconds
-
+    keras_cv = import_keras_cv()
     arguments = {key: list(value) if isinstance(value, tuple) else value for key, value in row.arguments.items()}
     if row.constructor == "keras_cv.models.MiTBackbone":
         from models.encoder.mix_transformer import of_any_size

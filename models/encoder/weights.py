@@ -165,9 +165,10 @@ def _of_layers(model: Any) -> Arrays:
 def _downloaded(backbone: str) -> Any:
     """Return the backbone with the weights of its preset, from the network or the cache of an earlier download."""
     import keras
-    import keras_cv
 
-    row = row_of(backbone)
+    from models.compat import import_keras_cv
+
+    keras_cv, row = import_keras_cv(), row_of(backbone)
     name = row.constructor.rpartition(".")[2]
     try:
         if row.constructor.startswith("keras.applications."):

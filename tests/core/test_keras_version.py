@@ -48,3 +48,14 @@ def test_where_tensorflow_has_chosen_before_it_is_one_line():
     assert last.startswith("bench.core.errors.UsageError: tf.keras is tf_keras in this process, because TensorFlow was")
     assert f"{VARIABLE}=1" in last
     assert python(f"from bench.core import settle_keras; settle_keras(); {late}", **{VARIABLE: "1"}).returncode == 0
+
+
+def test_importing_kerascv_prints_nothing_of_its_backend_and_keeps_other_lines(tmp_path):
+    (tmp_path / "keras_cv.py").write_text("print('Using TensorFlow backend'); print('kept'); import keras_core")
+    (tmp_path / "keras_core.py").write_text("print('Using TensorFlow backend')")
+    code = "from models.compat import import_keras_cv; import_keras_cv(); print('end')"
+    real = python(code)
+    assert (real.returncode, real.stdout) == (0, "end\n"), real.stderr
+    assert "backend" not in real.stderr
+    other = python(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}")
+    assert (other.returncode, other.stdout) == (0, "kept\nend\n"), other.stderr

@@ -1,5 +1,6 @@
 """Grids: the shipped ones resolve, values win in the stated order, and faults name file, path and nearest name."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,14 @@ def test_every_shipped_grid_resolves_into_different_cells(name, preset):
     assert len({(cell.spec.cell, *devices) for cell, devices in zip(cells, placed, strict=True)}) == len(cells)
     assert len(cells) == 1 if name.startswith("recipes/") else len(cells) >= 2
     assert len({cell.trial(0)[0] for cell in cells}) == len(cells)
+
+
+@pytest.mark.parametrize("name", grid.names())
+def test_the_description_of_a_grid_is_true_of_a_part_of_it(name):
+    """Reports have it as their title; --only and --seeds change how many there are."""
+    number = r"\b(\d+|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
+    counted = rf"{number}( [\w-]+)? (cells?|seeds?|losses|heads|backbones|optimisers|replicas|hosts)\b"
+    assert not re.search(counted, grid.load(name).description, re.IGNORECASE)
 
 
 def _file(tmp_path, text):
