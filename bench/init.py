@@ -1,4 +1,4 @@
-"""`python -m bench.init ROOT`: look at a folder of pictures and write a first grid for it."""
+"""`python -m bench.init ROOT`: look at a folder of images and write a first grid for it."""
 
 from __future__ import annotations
 

@@ -219,7 +219,7 @@ def _next(run: Path, conclusion: reports.Conclusion) -> str:
     place = shlex.quote(storage.shown(run))
     # The verdict of a run that decides is final: going on needs a new plan and new seeds.
     more = f"python -m bench.run --resume {place} --seeds {2 * conclusion.seeds}"
-    use = f"python -m bench.predict {place} --trial {conclusion.trial} --images PICTURES --out FOLDER"
+    use = f"python -m bench.predict {place} --trial {conclusion.trial} --images IMAGES --out FOLDER"
     commands = [*([] if conclusion.clear else [more]), *([use] if conclusion.trial else [])]
     return "; ".join(commands or [f"python -m bench.compare RELEASE {place}"])
 

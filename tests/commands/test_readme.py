@@ -49,7 +49,7 @@ TRAINS = {
     "resume": "run --resume runs/NAME",
     "decided": "run --grid losses --until decided",
     "target": "run --grid losses --until-metric miou=0.6",
-    "predict": "predict runs/NAME --trial ID --images DIR --out OUT",
+    "predict": "predict runs/NAME --trial CELL --images DIR --out OUT",
     "export": "export runs/NAME/TRIAL DIR --format onnx",
     "score": "score MAPS --data-root DIR --split val --label unet --out runs/unet",
     "law": "check-loss",
@@ -203,7 +203,7 @@ def test_runs_that_end_by_themselves(user):
 
 @pytest.mark.slow
 def test_weights_predict_and_label_maps_are_scored(user):
-    names = {"runs/NAME": "runs/mine", "ID": user.trials[0], "DIR": "cats/images", "OUT": "maps"}
+    names = {"runs/NAME": "runs/mine", "CELL": user.trials[0], "DIR": "cats/images", "OUT": "maps"}
     user.run("predict", names=names)
     assert sum(path.name.endswith("-overlay.png") for path in (user.home / "maps").iterdir()) == 20
     assert "unet, seed 0: mIoU" in user.run("score", names={"MAPS": "maps", "DIR": "cats"})
