@@ -7,16 +7,21 @@ prints for every time images/s, the reference and the speed relative to it, and 
 apart. Only where they lie closer together with the reference does it help to judge relative speeds. It also measures
 what the reference and the samples at the edges of the windows cost a trial. Times in which other work disturbed the
 trial are marked and counted; they say little about the machine.
+
+    python -m bench.perf.drift --of RUN [--of RUN]
+
+runs nothing: it says the same of each cell of runs that are there, over as many hours as they took.
 """
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +29,7 @@ from typing import Annotated
 import typer
 
 import results
-from bench.core import UsageError, command, start
+from bench.core import EXIT_OK, UsageError, command, start
 from bench.perf.ratios import Ratio, report
 from bench.perf.rounds import in_fresh_process
 from bench.plan import default_precision, single
@@ -120,8 +125,41 @@ def summary(found: Sequence[Time]) -> list[str]:
     return [*lines, f"The reference {change} the spread.", ""]
 
 
+def of_runs(folders: Sequence[Path]) -> list[str]:
+    """Return the drift in trials that are there, cell by cell. Disturbed and failed ones are counted and left out.
+
+    Args:
+        folders: of runs on one machine; equal cells of several runs are taken together.
+
+    Raises:
+        UsageError: a folder holds no run, or no cell has four undisturbed trials.
+    """
+    cells: dict[tuple[str, str], list[results.Record]] = {}
+    for folder in folders:
+        for one in results.read_run(folder).trials:
+            cells.setdefault((one.record.label, one.record.cell), []).append(one.record)
+    lines: list[str] = []
+    for (label, _), records in sorted(cells.items()):
+        if len(found := list(_undisturbed(records))) >= 4:
+            begun = sorted(one.started for one in records if one.started)
+            hours = (begun[-1] - begun[0]).total_seconds() / 3600
+            left_out = len(records) - len(found)
+            lines += [f"{label}: {len(found)} trials in {hours:.1f} hours, {left_out} left out", *summary(found)]
+    if not lines:
+        raise UsageError("no cell of these runs has four undisturbed trials; take runs of many seeds")
+    return lines
+
+
+def _undisturbed(records: Iterable[results.Record]) -> Iterator[Time]:
+    """Yield the speeds that count."""
+    for record in records:
+        with contextlib.suppress(UsageError):
+            if (found := of_speed(record.throughput)).reason is None:
+                yield found
+
+
 def _times(options: Sequence[str], times: int, pause: float) -> list[Time]:
-    """Run the trial again and again and print a row each; a later one that fails is told and left out.
+    """Run the trial again and again and print a row each; a later one that fails is reported and left out.
 
     Raises:
         UsageError: the first one fails.
@@ -150,10 +188,14 @@ def main(
     preset: Annotated[str, typer.Option(help="smoke, quick, study or full.")] = "smoke",
     times: Annotated[int, typer.Option(min=3, help="Trials of the same cell.")] = 10,
     pause: Annotated[float, typer.Option(min=0, help="Seconds between two of them.")] = 600.0,
+    of: Annotated[list[Path] | None, typer.Option(help="Run nothing: the trials of this run; repeatable.")] = None,
     out: Annotated[Path | None, typer.Option("--json", help="Write figures and machine here.")] = None,
 ) -> int:
     """Print the drift of this machine, and what it costs to know it; exit status 1 if that is more than a second."""
-    single(set_ or [], preset, default_precision(0, []))  # a wrong option is told before the first trial
+    if of:
+        print("\n".join(of_runs(of)))
+        return EXIT_OK
+    single(set_ or [], preset, default_precision(0, []))  # a wrong option is reported before the first trial
     options = ["--preset", preset, *(part for value in set_ or [] for part in ("--set", value))]
     wall, own, edges = in_fresh_process(cost)
     found = _times(options, times, pause)
