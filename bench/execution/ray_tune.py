@@ -56,6 +56,7 @@ os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET.i
 import ray  # noqa: E402
 from ray import tune  # noqa: E402
 from ray.tune.progress_reporter import TrialProgressCallback  # noqa: E402
+from ray.tune.schedulers import FIFOScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 from ray.util.metrics import Gauge  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
@@ -119,8 +120,7 @@ class Job:
 class _Task:
     """A job as Tune carries it, in the config of a trial.
 
-    Tune copies configs often, and keeps them with the trial to the end of a run. So this is never copied, and forgets
-    its job once that has ended.
+    Tune copies configs often. So this is never copied.
 
     Attributes:
         name: of the job.
@@ -128,7 +128,7 @@ class _Task:
         bundle: what it takes of each of them.
         folder: working directory of the job, if the machine has it.
         elsewhere: whether a job that is told to end may go on on another machine.
-        job: the job with its payload; None once it has ended.
+        job: the job with its payload; None once its worker has taken it.
     """
 
     def __init__(self, job: Job) -> None:
@@ -525,6 +525,7 @@ def run(
         tune.with_resources(_work, bundle),
         tune_config=tune.TuneConfig(
             search_alg=_Asked(experiment),
+            scheduler=_Forgetting(),
             num_samples=-1,
             max_concurrent_trials=None if grows and _joined else max_concurrent,
             trial_name_creator=_name_of,
@@ -672,14 +673,7 @@ class _Relay(TrialProgressCallback):
         self._ended(trial)
 
     def _ended(self, trial: Any) -> None:
-        """Tell of the end of a trial, and let go of what Tune would keep of it to the end of the run.
-
-        That are six numbers and two queues for each of 25 metrics, and the config.
-        """
         self._emit(trial, "ended", end=self._end(trial))
-        trial.config["job"].job = None
-        known = trial.run_metadata
-        known.last_result, known.metric_analysis, known.metric_n_steps = {}, {}, {}
 
 
 class _Asked(Searcher):
@@ -707,6 +701,35 @@ class _Asked(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         pass
+
+
+class _Forgetting(FIFOScheduler):
+    """Starts trials in their order, as Tune does by default, and makes Tune let go of those that have ended.
+
+    Tune keeps every trial to the end of a run, some 20 kB each, writes all of them into its state, and makes a result
+    of each. Nothing of that is used: the driver has heard how a trial ended, and its record is in the run's folder.
+    """
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        # Tune calls this in each of its steps, between two events, when it is done with the trials that have ended.
+        controller = tune_controller._tune_controller
+        ended = controller._stopped_trials | controller._failed_trials
+        if ended:
+            trials = controller.get_trials()
+            # The last one stays in this list: Tune would fill an empty one from its state at the end.
+            trials[:] = [trial for trial in trials if trial not in ended] or trials[-1:]
+            for held in (
+                controller._stopped_trials,
+                controller._failed_trials,
+                controller._live_trials,
+                controller._trials_to_cache,
+            ):
+                held.difference_update(ended)
+            # Tune asks an actor to stop that never began, if another one was free before it, and keeps what it asked.
+            actors = controller._actor_manager
+            for actor in actors._pending_actors_to_enqueued_actor_tasks.keys() - actors._pending_actors_to_attrs.keys():
+                del actors._pending_actors_to_enqueued_actor_tasks[actor]
+        return super().choose_trial_to_run(tune_controller)
 
 
 class _Stranded(tune.Stopper):

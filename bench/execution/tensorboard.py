@@ -91,6 +91,8 @@ class TensorBoard:
         return writer
 
     def _close(self, name: str) -> None:
+        self._last.pop(name, None)
+        self._steps.pop(name, None)
         if writer := self._writers.pop(name, None):
             writer.close()
 

@@ -1,5 +1,6 @@
 """Ray for real: several nodes with pretended GPUs on one machine, real worker processes, real deaths."""
 
+import gc
 import json
 import os
 import platform
@@ -85,6 +86,32 @@ def test_what_hung_is_tried_again_as_often_as_asked(nodes, tmp_path):
     assert next(event.end.kind for event in events if event.kind == "retried") == "stalled"
     assert [data["attempt"] for data in _messages(events, "a") if data["event"] == "step"] == [1, 2]
     assert events[-1].end == End("returned")
+
+
+def test_a_trial_that_has_ended_takes_no_memory_of_the_driver(nodes, tmp_path):
+    from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
+    from ray.tune.experiment import Trial
+
+    def alive():
+        gc.collect()
+        held = [type(one) for one in gc.get_objects()]
+        return [held.count(Trial), held.count(TrackedActorTask)]
+
+    ended, left, before = [], [], alive()
+
+    def look(event):
+        if event.kind == "ended":
+            ended.append(event.job)
+            if len(ended) == len(payloads):
+                left.extend(alive())
+
+    payloads = {"lost": {"lose": True}, "killed": {"die": signal.SIGKILL}, **{f"fine{n}": {} for n in range(18)}}
+    events = _run(tmp_path, "die", payloads, retries=1, on_event=look)
+    assert sorted(ended) == sorted(payloads)
+    assert [event.job for event in events if event.kind == "retried"] == ["lost"]
+    trials, tasks = (now - then for now, then in zip(left, before, strict=True))
+    assert trials <= 4  # the last one, and those that ended with it
+    assert tasks <= len(payloads) / 2  # those of actors that live or are about to end, of which there are at most 4
 
 
 def test_what_is_told_to_end_goes_on_without_counting_as_a_failure(nodes, tmp_path):

@@ -100,6 +100,17 @@ def test_a_name_with_its_place_is_not_another_name():
     assert _apart(["a", "a", "b"]) == ["a_0", "a_1", "b"]
 
 
+def test_a_trial_that_has_ended_leaves_nothing_in_memory(tmp_path):
+    from bench.execution.ray_tune import Event
+    from bench.execution.tensorboard import TensorBoard
+
+    tracking = _tracking(tmp_path, "losses", (), lambda job: FACTS, [].append)
+    tracking(Event("started", "a"))
+    tracking(Event("message", "a", {"event": "epoch", "epoch": 1, "step": 10, "loss": 1.0, "iou": {"road": 0.5}}))
+    tracking.ended("a", True)
+    assert vars(tracking._board) == vars(TensorBoard())
+
+
 def _attempt(folder, *steps, end=None, begun=0):
     """An attempt at a trial that reports an epoch at each step, with the step in thousandths as its mIoU."""
     from bench.execution.ray_tune import Event
