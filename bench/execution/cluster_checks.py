@@ -71,7 +71,7 @@ def check_nodes(out: Path) -> None:
         out: folder for results; made if missing.
 
     Raises:
-        UsageError: names the node, and both versions or the difference of the clocks.
+        UsageError: names the node, and both versions, the difference of the clocks, or that it does not answer.
     """
     from bench.execution import ray_tune
 
@@ -129,7 +129,9 @@ def check_data(data: Mapping[DataSpec, str]) -> None:
     for spec, here in data.items():
         if spec.root is None:
             continue
-        for node, (version, fault) in ray_tune.on_every_node("bench.data:version_here", spec.model_dump()).items():
+        # A node may have to bring all of the data first.
+        found = ray_tune.on_every_node("bench.data:version_here", spec.model_dump(), lasts=True)
+        for node, (version, fault) in found.items():
             if fault or version != here:
                 what = fault or f"data.root {spec.root} holds version {version}, on this machine {here}"
                 raise UsageError(f"node {node}: {what}; data.root has to hold the same set on every node")

@@ -78,6 +78,8 @@ STRANDED_SECONDS = 600.0
 It is also the longest wait of a task for GPUs that other work holds."""
 BUSY_SECONDS = 60.0
 """Longest wait for GPUs of other nodes, once one node had free GPUs."""
+ANSWER_SECONDS = 300.0
+"""Longest wait for the answer of a node that is asked something."""
 LOOK_SECONDS = 2.0
 """Shortest time between two looks at the live nodes."""
 _KIND = "accelerator_type:"
@@ -359,7 +361,7 @@ def _nodes() -> list[Node]:
     return nodes
 
 
-def on_every_node(entry: str, *arguments: Any, gpus: int = 0) -> dict[str, Any]:
+def on_every_node(entry: str, *arguments: Any, gpus: int = 0, lasts: bool = False) -> dict[str, Any]:
     """Run "module:function" on each live node, and return its answers by the node's address.
 
     The task requests no CPU, so that it waits for none. A node that leaves the cluster meanwhile is left out.
@@ -369,22 +371,25 @@ def on_every_node(entry: str, *arguments: Any, gpus: int = 0) -> dict[str, Any]:
         arguments: of the function, plain data.
         gpus: if not 0, run only on nodes with so many GPUs, in workers that hold them. A node whose GPUs are held by
             other work is left out.
+        lasts: whether the function may take as long as it needs, as long as its node runs an empty task meanwhile.
 
     Raises:
-        UsageError: a live node does not take the task or cannot run the project, or no node had enough free GPUs.
+        UsageError: a live node does not take the task, does not answer or cannot run the project, or no node had enough
+            free GPUs.
     """
     task = ray.remote(num_cpus=0, num_gpus=gpus, max_retries=0)(_resolve)
     deadline: float | None = None
     answers: dict[str, Any] = {}
     busy: set[str] = set()
     while left := {address: node for address, node in _live(gpus).items() if address not in busy | {*answers}}:
-        asked = {}
-        for address, node in left.items():
-            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            asked[address] = task.options(scheduling_strategy=there).remote(os.getcwd(), entry, *arguments)
+        asked = {
+            address: task.options(scheduling_strategy=_on(node)).remote(os.getcwd(), entry, *arguments)
+            for address, node in left.items()
+        }
         if gpus:
             busy |= _called_off(asked, BUSY_SECONDS if answers else STRANDED_SECONDS)
         for address in [address for address in asked if address not in busy]:
+            _await(address, asked[address], left[address], lasts)
             try:
                 answers[address] = _answer(address, asked[address])
             except ray.exceptions.RayTaskError:
@@ -400,6 +405,40 @@ def on_every_node(entry: str, *arguments: Any, gpus: int = 0) -> dict[str, Any]:
             "cluster holds them; wait for it, or ask for fewer with --gpus-per-trial"
         )
     return answers
+
+
+def _on(node: dict[str, Any]) -> NodeAffinitySchedulingStrategy:
+    """Return the strategy that runs a task on a node and nowhere else."""
+    return NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+
+
+def _await(address: str, task: Any, node: dict[str, Any], lasts: bool) -> None:
+    """Wait until a task on a node has ended, in whatever way.
+
+    Ray itself ends the tasks of a node that is silent. It does not notice a worker that hangs, as on a network disk.
+
+    Args:
+        address: of the node, for the error.
+        task: that is waited for.
+        node: Ray's description of it.
+        lasts: whether to wait on as long as the node runs an empty task within the same time.
+
+    Raises:
+        UsageError: it has not ended in time.
+    """
+    empty = ray.remote(num_cpus=0, max_retries=0)(_nothing).options(scheduling_strategy=_on(node))
+    while not ray.wait([task], timeout=ANSWER_SECONDS)[0]:
+        if lasts and ray.wait([empty.remote()], timeout=ANSWER_SECONDS)[0]:
+            continue
+        ray.cancel(task)
+        raise UsageError(
+            f"node {address} has not answered for {ANSWER_SECONDS / 60:g} minutes: its Ray hangs, or a disk that it "
+            "reads; mend it, or end Ray there (ray stop) to go on without it, and give the command again"
+        )
+
+
+def _nothing() -> None:
+    """Do nothing, as a sign of life of a node."""
 
 
 def _called_off(asked: dict[str, Any], patience: float) -> set[str]:

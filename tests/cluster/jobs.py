@@ -147,5 +147,20 @@ def answer():
     return os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
+def hang_on_one_node(mark):
+    """Stop the process that comes first, as if its disk did not answer; return elsewhere."""
+    try:
+        with open(mark, "x") as file:
+            file.write(str(os.getpid()))
+    except FileExistsError:
+        return
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def take(seconds):
+    time.sleep(seconds)
+    return "done"
+
+
 def fail():
     raise RuntimeError("raised on the node")

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -236,6 +237,31 @@ def test_a_node_that_cannot_run_the_project_is_named(nodes, tmp_path, monkeypatc
     with pytest.raises(UsageError, match=absent):
         ray_tune.on_every_node("jobs:answer")
     sys.modules.pop("absent")
+
+
+def test_a_node_that_does_not_answer_is_named_and_one_that_takes_long_is_not(cluster, nodes, tmp_path, monkeypatch):
+    from bench.execution import ray_tune
+
+    silent = (
+        r"^node (\S+:\d+) has not answered for 0.1 minutes: its Ray hangs, or a disk that it reads; mend it, or end"
+    )
+    three = cluster.add_node(num_cpus=2)
+    with ThreadPoolExecutor() as pool:  # two workers on each node, so that nobody waits for their start below
+        asked = [pool.submit(ray_tune.on_every_node, "jobs:take", 4) for _ in range(2)]
+    assert [list(one.result().values()) for one in asked] == [["done"] * 3] * 2
+    with monkeypatch.context() as patch:
+        patch.setattr(ray_tune, "ANSWER_SECONDS", 6.0)
+        assert list(ray_tune.on_every_node("jobs:take", 8, lasts=True).values()) == ["done"] * 3
+        mark = tmp_path / "mark"
+        with pytest.raises(UsageError, match=silent):
+            ray_tune.on_every_node("jobs:hang_on_one_node", str(mark))
+        os.kill(int(mark.read_text()), signal.SIGKILL)
+        os.kill(_raylet(three), signal.SIGSTOP)
+        with pytest.raises(UsageError, match=silent) as told:
+            ray_tune.on_every_node("jobs:take", 0, lasts=True)
+        assert f":{three.node_manager_port} has not answered" in str(told.value)
+    cluster.remove_node(three, allow_graceful=False)  # killed: Ray notices that, and the node is left out
+    assert list(ray_tune.on_every_node("jobs:take", 0).values()) == ["done"] * 2
 
 
 def test_5_trials_share_18_gpus_and_a_lost_node_costs_its_attempts_alone(cluster, nodes, tmp_path):
