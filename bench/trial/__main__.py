@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.core import (
+    CHECKPOINT_FILE,
     EXIT_INCOMPLETE,
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -23,7 +24,7 @@ from bench.core import (
 from bench.execution import writable
 from bench.plan import check_own_code, check_weights, data_fields, default_precision, options, single
 from bench.storage import absolute
-from bench.trial.trial import run
+from bench.trial.trial import LOST, run
 
 
 def _show(event: dict[str, Any]) -> None:
@@ -33,6 +34,14 @@ def _show(event: dict[str, Any]) -> None:
     said = {name: value for name, value in event.items() if name not in ("event", "iou")}
     parts = [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in said.items()]
     print("  ".join(parts), flush=True)
+
+
+def _way_on(folder: Path) -> str:
+    """Return how a trial goes on that lost another of its hosts."""
+    kept = " and goes on after its last complete epoch" if (folder / CHECKPOINT_FILE).exists() else ""
+    if not (folder / "record.json").exists():  # the first host alone writes it, if it is not the one that is gone
+        return f"the same command on every host begins again{kept}"
+    return f"{folder / 'record.json'} says so; without it, the same command on every host begins again{kept}"
 
 
 @command
@@ -81,6 +90,9 @@ def main(
         assert record.error is not None
         if record.status == "invalid":
             raise UsageError(record.error.message)
+        if record.error.kind == LOST:
+            print(f"error: {record.error.message}; {_way_on(folder)}", file=sys.stderr)
+            return EXIT_INCOMPLETE
         print(record.error.traceback or "", file=sys.stderr)
         return EXIT_INTERRUPTED if record.status == "interrupted" else EXIT_INCOMPLETE
     val = record.views[0]

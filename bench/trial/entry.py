@@ -64,7 +64,7 @@ def worker(payload: dict[str, Any], emit: Emit) -> None:
     attempt = begin(folder) if first else None
     # An earlier attempt that the cluster had lost sight of may have completed the trial since.
     done = _complete(folder) if first else None
-    record = done or run(spec, folder, **names, attempt=attempt, code=code, emit=emit, timer=timer)
+    record = done or run(spec, folder, **names, attempt=attempt, code=code, emit=emit, timer=timer, supervised=True)
     if record.status == "interrupted":
         raise KeyboardInterrupt(record.error.message if record.error else "")
     if record.error and not first:

@@ -13,16 +13,17 @@ import os
 import platform
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from bench.core import UsageError
+from bench.core import HostLost, UsageError
 from bench.spec import Placement, check_hosts
 from bench.trial.failures import error_line
+from bench.trial.meeting import Told, meet
 
 T = TypeVar("T")
 VARIABLE = "TF_CONFIG"
@@ -44,11 +45,13 @@ class Hosts:
     Attributes:
         count: number of hosts.
         index: of this one, from 0.
+        workers: HOST:PORT of all.
     """
 
-    def __init__(self, count: int = 1, index: int = 0) -> None:
-        self.count, self.index = count, index
+    def __init__(self, count: int = 1, index: int = 0, workers: Sequence[str] = ()) -> None:
+        self.count, self.index, self.workers = count, index, tuple(workers)
         self._told = 0
+        self._met = not workers
 
     @property
     def first(self) -> bool:
@@ -63,6 +66,31 @@ class Hosts:
             return
         with tempfile.TemporaryDirectory(prefix="host-") as own:
             yield Path(own)
+
+    @contextmanager
+    def beginning(self) -> Iterator[None]:
+        """Make a context in which the hosts `meet`. What fails before is told to the others, which then end at once."""
+        try:
+            yield
+        except Exception as error:
+            if not self._met:
+                with suppress(HostLost, OSError):
+                    self._meet(error_line(error))
+            raise
+
+    def meet(self) -> None:
+        """Wait until all hosts are ready to be connected by TensorFlow. Every host has to call it.
+
+        Raises:
+            HostLost: a host does not come.
+            RuntimeError: something failed on another host; it names that one.
+        """
+        if not self._met:
+            _check(self._meet(""))
+
+    def _meet(self, fault: str) -> list[Told]:
+        self._met = True
+        return meet(self.workers, self.index, (platform.node(), fault))
 
     def exchange(self, mine: Any, seconds: float = 0) -> list[Any]:
         """Return what every host tells, plain data, in the order of the hosts. Every host has to call it.
@@ -112,14 +140,14 @@ class Hosts:
         try:
             made = make()
         except Exception as failed:
+            if self.count > 1 and loss_of(failed):  # it failed elsewhere, and nothing can be exchanged any more
+                raise
             error = failed
         mine = [platform.node(), error and error_line(error)]
         if error:
             self._tell(mine, error)
             raise error
-        for name, fault in self.exchange(mine):
-            if fault:
-                raise RuntimeError(f"host {name}: {fault}")
+        _check(self.exchange(mine))
         return made
 
     def _tell(self, mine: Any, error: Exception) -> None:
@@ -176,18 +204,28 @@ def hosts_of(placement: Placement) -> Hosts:
         found = json.loads(os.environ.get(VARIABLE, "{}"))
         workers, index = found["cluster"]["worker"], int(found["task"]["index"])
         known = len(workers) == placement.hosts and found["task"]["type"] == "worker" and 0 <= index < len(workers)
-    except (ValueError, KeyError, TypeError):
+        known = known and all(one.rpartition(":")[2].isdigit() for one in workers)
+    except (ValueError, KeyError, TypeError, AttributeError):
         known = False
     if not known:
         raise UsageError(
             f"placement.hosts {placement.hosts}: {VARIABLE} does not name {placement.hosts} workers and which of them "
             "this is; run it on a cluster (python -m bench.run --address), or set the variable on every host"
         )
-    return Hosts(placement.hosts, index)
+    return Hosts(placement.hosts, index, workers)
+
+
+def _check(told: Iterable[Sequence[str | None]]) -> None:
+    """Raise what failed on a host, given (name, what failed there or nothing) of each."""
+    for name, fault in told:
+        if fault:
+            raise RuntimeError(f"host {name}: {fault}")
 
 
 def loss_of(error: BaseException) -> str | None:
     """Return in a line that another host of this trial is gone, if an exception tells that; else None."""
+    if isinstance(error, HostLost):
+        return str(error)
     import tensorflow as tf
 
     gone = tf.errors.UnavailableError | tf.errors.AbortedError | tf.errors.DeadlineExceededError

@@ -20,7 +20,7 @@ from bench.trial.evaluator import Evaluator
 from bench.trial.facts import Emit, Facts, ignore
 from bench.trial.hosts import Hosts
 from bench.trial.metrics import RunningConfusion
-from bench.trial.strategy import make_strategy
+from bench.trial.strategy import make_strategy, own_gpus
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def setup(spec: TrialSpec, facts: Facts, emit: Emit = ignore, hosts: Hosts | Non
         UsageError: devices, data, weights or a parameter of the loss are not as the spec requires.
     """
     hosts = hosts or Hosts()
-    strategy = _start(spec, facts)
+    strategy = _start(spec, facts, hosts)
     if hosts.count > 1:
         facts.environment["hosts"] = hosts.names()
     with facts.timer.part("data"):
@@ -110,13 +110,16 @@ def setup(spec: TrialSpec, facts: Facts, emit: Emit = ignore, hosts: Hosts | Non
         return _build(spec, strategy, dataset, crops, evaluation, facts, emit, hosts)
 
 
-def _start(spec: TrialSpec, facts: Facts) -> tf.distribute.Strategy:
+def _start(spec: TrialSpec, facts: Facts, hosts: Hosts) -> tf.distribute.Strategy:
     """Set seed, determinism, precision and devices of the whole process; return the strategy."""
     settle_keras()  # before code of the user's own is imported, which may set the variable again
     keras.utils.set_random_seed(spec.seed)
     if spec.train.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.mixed_precision.set_global_policy(spec.train.precision)
+    if hosts.count > 1:
+        own_gpus(spec.placement)  # what is wrong with them is told to the others, which are not yet connected
+        hosts.meet()
     strategy = make_strategy(spec.placement)
     gpus = tf.config.list_physical_devices("GPU") if spec.placement.gpus else []
     facts.environment |= {

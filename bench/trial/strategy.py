@@ -14,6 +14,21 @@ def visible_gpus() -> int:
     return len(tf.config.list_physical_devices("GPU"))
 
 
+def own_gpus(placement: Placement) -> list[tf.config.PhysicalDevice]:
+    """Return the GPUs of this host that the trial was given.
+
+    Raises:
+        UsageError: TensorFlow does not see as many.
+    """
+    gpus = tf.config.list_physical_devices("GPU") if placement.gpus else []
+    if len(gpus) != placement.gpus:
+        raise UsageError(
+            f"the trial was given {counted(placement.gpus, 'GPU')} but TensorFlow sees {len(gpus)}; "
+            "install its CUDA libraries (`make venv CUDA=1`) or run with --gpus-per-trial 0"
+        )
+    return gpus
+
+
 def make_strategy(placement: Placement) -> tf.distribute.Strategy:
     """Return a strategy over exactly the devices that the trial was given.
 
@@ -25,13 +40,7 @@ def make_strategy(placement: Placement) -> tf.distribute.Strategy:
         UsageError: TensorFlow does not see them.
     """
     if placement.gpus:
-        gpus = tf.config.list_physical_devices("GPU")
-        if len(gpus) != placement.gpus:
-            raise UsageError(
-                f"the trial was given {counted(placement.gpus, 'GPU')} but TensorFlow sees {len(gpus)}; "
-                "install its CUDA libraries (`make venv CUDA=1`) or run with --gpus-per-trial 0"
-            )
-        for gpu in gpus:
+        for gpu in own_gpus(placement):
             tf.config.experimental.set_memory_growth(gpu, True)
     else:
         tf.config.set_visible_devices([], "GPU")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 FINAL = ("ok", "diverged")
 """Statuses after which the checkpoint is deleted. After any other, the next attempt resumes from it."""
+LOST = "lost"
+"""Kind of the error of a trial that lost another of its hosts, as a scheduler calls it, too."""
 
 
 def run(
@@ -40,6 +42,7 @@ def run(
     code: Sequence[Path] = (),
     emit: Emit = ignore,
     timer: PhaseTimer | None = None,
+    supervised: bool = False,
 ) -> results.Record:
     """Run one trial and write its record, whatever happens, unless the process dies.
 
@@ -58,13 +61,14 @@ def run(
         code: folders with the user's own code; none for the working directory.
         emit: called with progress events ("step", "epoch", and "alive", a bare sign of life).
         timer: of a caller that measured earlier phases or reads the parts of the phases; default: a new one.
+        supervised: whether somebody else tries again, or writes the record, once another host of the trial is gone.
 
     Returns:
         The record, also written to `folder/record.json`.
 
     Raises:
         TakenOver: a later attempt has begun; nothing more has been written.
-        HostLost: another host of this trial is gone; nothing more has been written.
+        HostLost: another host of this trial is gone, and it is supervised; nothing more has been written.
         UsageError: the hosts of the trial are not known; nothing has been written.
     """
     hosts = hosts_of(spec.placement)
@@ -85,9 +89,11 @@ def run(
     except TakenOver:
         raise
     except Exception as error:
-        if hosts.count > 1 and (told := loss_of(error)):
-            raise HostLost(told) from error
         outcome = failure(error)
+        if hosts.count > 1 and (told := loss_of(error)):
+            if supervised:
+                raise HostLost(told) from error
+            outcome["error"] |= {"kind": LOST, "message": told}
     facts.check()
     record = results.Record(**{**base, **facts.as_fields(spec.placement.gpus), **outcome, "finished": now()})
     if hosts.first:
@@ -104,7 +110,7 @@ def _complete(
 ) -> dict[str, Any]:
     """Run the phases in order, and return the fields of the record that only a complete trial has."""
     timer = facts.timer
-    with timer.phase("init"):
+    with timer.phase("init"), hosts.beginning():
         own_code.make_importable(spec.own_code, code)
         own_code.verify(spec.own_code)
         # Imported here for three reasons: the process has to be prepared before TensorFlow is imported, the import

@@ -11,14 +11,14 @@ import pytest
 import tensorflow as tf
 
 import results
-from bench.core import KERAS_3, UsageError
+from bench.core import KERAS_3, UsageError, read_checkpoint
 from bench.data import pipeline
 from bench.data.dataset import Split
 from bench.spec import DataSpec, Placement, TrialSpec, parse
 from bench.trial.hosts import Hosts, hosts_of, loss_of
 from bench.trial.strategy import per_replica
 from tests.faults import thin
-from tests.trial.two_hosts import started
+from tests.trial.two_hosts import ROOT, begun, ended, started
 
 THIN = (
     "train.epochs=2", "train.steps_per_epoch=2", "train.batch_size=4", "eval.batch_size=3", "data.size=64",
@@ -57,6 +57,8 @@ def test_keras_3_is_refused_by_name():
         None, "{", "[]", "{}", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}',
         '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}',
         '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "ps", "index": 0}}',
+        '{"cluster": {"worker": ["a:1", "b"]}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": ["a:1", 7]}, "task": {"type": "worker", "index": 0}}',
     ],
 )  # fmt: skip
 def test_hosts_that_are_not_named_are_refused_in_one_line(told, monkeypatch):
@@ -191,9 +193,54 @@ def test_a_view_that_fails_on_all_hosts_costs_itself_alone(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(KERAS_3, reason="refused there")
-def test_a_view_that_fails_on_one_host_ends_the_trial_there_and_nobody_waits(tmp_path):
-    (first, _, lost), (second, _, error) = _with_views(tmp_path, "1")
-    assert (first != 0, second != 0) == (True, True)
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_view_that_fails_on_one_host_ends_the_trial_there_and_nobody_waits(tmp_path, failing):
+    told = _with_views(tmp_path, str(failing))
+    assert [status for status, _, _ in told] == [4, 4]
+    error, lost = told[failing][2], told[1 - failing][2]
     assert f"FailedAlone: on host {platform.node()} alone: OOM when allocating tensor" in error, error[-3000:]
-    assert "another host of this trial is gone" in lost, lost[-3000:]
-    assert not (tmp_path / "out" / "record.json").exists()
+    assert "error: another host of this trial is gone" in lost, lost[-3000:]
+    assert "FailedAlone" not in lost, lost[-3000:]
+    assert results.read(tmp_path / "out").error.kind == ("FailedAlone", "lost")[failing]
+
+
+@pytest.mark.skipif(KERAS_3, reason="refused there")
+def test_a_host_that_fails_before_the_hosts_are_connected_is_named_and_nobody_waits(tmp_path):
+    (tmp_path / "keras.py").write_text("raise ImportError('libcudart.so.12: cannot open shared object file')\n")
+    words = [word for field in (*THIN, "placement.hosts=2") for word in ("--set", field)]
+    command = [sys.executable, "-m", "bench.trial", *words, "--out", tmp_path / "out"]
+    broken = {"PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    (first, _, told), (second, _, error) = ended(begun(command, further=({}, broken)))
+    assert (first, second) == (4, 4), told[-3000:] + error[-3000:]
+    assert "ImportError: libcudart.so.12" in error, error[-3000:]
+    found = results.read(tmp_path / "out").error
+    assert found.message == f"host {platform.node()}: libcudart.so.12: cannot open shared object file"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(KERAS_3, reason="refused there")
+def test_a_trial_in_the_foreground_that_loses_a_host_says_so_in_a_line_and_goes_on_when_begun_again(tmp_path):
+    words = [word for field in (*THIN, "train.epochs=8", "placement.hosts=2") for word in ("--set", field)]
+    command = [sys.executable, Path(thin.__file__), "tiny", json.dumps([*words, "--out", str(tmp_path / "out")])]
+    processes = begun(command)
+    while (line := processes[0].stdout.readline()) and not line.startswith("epoch 3"):
+        pass
+    processes[1].kill()
+    (_, _, error), _ = ended(processes)
+    record = results.read(tmp_path / "out")
+    assert (record.status, record.error.kind) == ("crashed", "lost")
+    assert record.error.message.startswith("another host of this trial is gone: ")
+    file = tmp_path / "out" / "record.json"
+    *_, line, status = error.strip().splitlines()
+    assert line == (
+        f"error: {record.error.message}; {file} says so; without it, the same command on every host begins again and "
+        "goes on after its last complete epoch"
+    ), error[-3000:]
+    assert status == "status 4"
+    kept = read_checkpoint(tmp_path / "out").state["history"]
+    file.unlink()
+    for _, _, error in started(command):
+        assert "status 0" in error, error[-3000:]
+    record = results.read(tmp_path / "out")
+    assert (record.status, len(record.history)) == ("ok", 8)
+    assert record.environment["resumed_after_epoch"] == len(kept) >= 2

@@ -18,19 +18,29 @@ def configurations():
     return [json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": i}}) for i in range(2)]
 
 
-def started(command, hosts=2, seconds=600):
-    """(exit status, output, errors) of a command on each host; a host alone has no TF_CONFIG."""
+def begun(command, hosts=2, further=({}, {})):
+    """The process of a command on each host, with its further variables; a host alone has no TF_CONFIG."""
     common = {**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
-    processes = [
+    return [
         subprocess.Popen(
-            [str(word) for word in command], cwd=ROOT, env={**common, **({"TF_CONFIG": own} if hosts > 1 else {})},
+            [str(word) for word in command], cwd=ROOT,
+            env={**common, **({"TF_CONFIG": own} if hosts > 1 else {}), **more},
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
-        for own in configurations()[:hosts]
+        for own, more in zip(configurations()[:hosts], further, strict=False)
     ]  # fmt: skip
+
+
+def ended(processes, seconds=600):
+    """(exit status, output, errors) of the command on each host."""
     try:
         told = [process.communicate(timeout=seconds) for process in processes]
     finally:
         for process in processes:
             process.kill()
     return [(process.returncode, *one) for process, one in zip(processes, told, strict=True)]
+
+
+def started(command, hosts=2, seconds=600):
+    """(exit status, output, errors) of a command on each host."""
+    return ended(begun(command, hosts), seconds)
