@@ -1,8 +1,8 @@
 """`python -m bench.perf [NAME ...]`: run the benchmarks that have bars, one after another, and print one table.
 
 Each runs in a separate process; nothing else should run on the machine. Benchmarks without bars (`bench.perf.atrous`,
-`bisection`, `false_alarms`, `gate`, `generations`, `levels`, `losses`, `lovasz`, `precision`, `profile`, `smp`, `step`,
-`work`) are run by their own names.
+`bisection`, `cores`, `false_alarms`, `gate`, `generations`, `levels`, `losses`, `lovasz`, `precision`, `profile`,
+`smp`, `step`, `work`) are run by their own names.
 """
 
 from __future__ import annotations

@@ -7,9 +7,10 @@ machine. With `--out` an interrupted measurement goes on.
 
 from __future__ import annotations
 
+import random
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -61,6 +62,33 @@ def repetitions(base: results.Run, head: results.Run, seeds: int) -> Iterator[tu
         yield _cut(base, wanted), _cut(head, wanted)
 
 
+def drawn(base: results.Run, head: results.Run, seeds: int, draws: int) -> Iterator[tuple[results.Run, results.Run]]:
+    """Yield comparisons of seeds drawn at random, whose two sides are exchanged at random, seed by seed.
+
+    Equal code has no sides, so each of these might have been measured as well. They say more about the rule than the
+    repetitions do, which are few; about the noise they know no more than the trials.
+
+    Args:
+        base, head: runs of the same cells and seeds, by equal code.
+        seeds: number of seeds of a comparison; one occurs in it once at most.
+        draws: number of comparisons.
+    """
+    by_seed: dict[int, tuple[list[results.Stored], list[results.Stored]]] = {}
+    for side, whole in enumerate((base, head)):
+        for one in whole.trials:
+            by_seed.setdefault(one.record.seed, ([], []))[side].append(one)
+    both = sorted(seed for seed, sides in by_seed.items() if all(sides))
+    chance = random.Random(0)
+    for _ in range(draws if len(both) >= seeds else 0):
+        wanted = chance.sample(both, seeds)
+        sides: tuple[list[results.Stored], list[results.Stored]] = ([], [])
+        for seed in wanted:
+            turn = chance.random() < 0.5
+            for side in (0, 1):
+                sides[side].extend(by_seed[seed][side ^ turn])
+        yield _cut(replace(base, trials=sides[0]), {*wanted}), _cut(replace(head, trials=sides[1]), {*wanted})
+
+
 def _cut(run: results.Run, seeds: set[int]) -> results.Run:
     """Return a run with these seeds only."""
     cells = [{**cell, "seeds": sorted(seeds)} for cell in run.manifest.get("cells", [])]
@@ -68,16 +96,11 @@ def _cut(run: results.Run, seeds: set[int]) -> results.Run:
     return replace(run, manifest={**run.manifest, "cells": cells}, trials=trials)
 
 
-def count(base: results.Run, head: results.Run, seeds: int) -> Counted:
-    """Judge every repetition as `bench.compare` does, and count what is said about the speed.
-
-    Args:
-        base, head: runs of the same cells and seeds, by equal code.
-        seeds: number of seeds of a repetition.
-    """
+def count(comparisons: Iterable[tuple[results.Run, results.Run]]) -> Counted:
+    """Judge each comparison of equal code as `bench.compare` does, and count what is said about the speed."""
     said = [
         {row.verdict for row in results.compare(*both).rows if row.metric == SPEED} - {"not comparable", "missing"}
-        for both in repetitions(base, head, seeds)
+        for both in comparisons
     ]
     judged = [verdicts for verdicts in said if verdicts]
     alarms, praises = (sum(word in verdicts for verdicts in judged) for word in ("regressed", "improved"))
@@ -112,6 +135,7 @@ def main(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="field=value; added to the settings of a small trial.")
     ] = None,
+    draws: Annotated[int, typer.Option(min=0, help="Comparisons to draw from the trials, besides.")] = 1000,
     out: Annotated[Path | None, typer.Option(help="Folder of the comparison; one that holds it is finished.")] = None,
     repository: Annotated[Path, typer.Option(help="A checkout of the project; default: here.")] = Path(),
 ) -> int:
@@ -124,9 +148,27 @@ def main(
         sides={"base": revision, "head": revision}, what=what, out=out, repository=repository,
         command=shlex.join(["python", "-m", "bench.perf.false_alarms", *sys.argv[1:]]),
     )  # fmt: skip
-    folder = Path(run(request, cli.console()).head.folder).parent
-    print(report(count(results.read_run(folder / "base"), results.read_run(folder / "head"), seeds), seeds))
+    print(said_of(Path(run(request, cli.console()).head.folder).parent, seeds, draws))
     return EXIT_OK
+
+
+def said_of(folder: Path, seeds: int, draws: int) -> str:
+    """Return what the comparisons in a folder of `bench.versus` say, in words.
+
+    Args:
+        folder: of two sides of equal code.
+        seeds: number of seeds of a comparison.
+        draws: number of comparisons to draw, see `drawn`.
+    """
+    both = results.read_run(folder / "base"), results.read_run(folder / "head")
+    lines = [report(count(repetitions(*both, seeds)), seeds)]
+    more = count(drawn(*both, seeds, draws))
+    if more.judged:
+        lines += [
+            f"{more.judged} more, drawn from these trials, with sides exchanged at random: "
+            f"called slower {more.alarms / more.judged:.1%}, faster {more.praises / more.judged:.1%}"
+        ]
+    return "\n".join(lines)
 
 
 def report(found: Counted, seeds: int) -> str:
