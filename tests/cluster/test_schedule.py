@@ -239,12 +239,25 @@ def test_a_node_that_cannot_run_the_project_is_named(nodes, tmp_path, monkeypatc
     sys.modules.pop("absent")
 
 
-def test_a_node_that_does_not_answer_is_named_and_one_that_takes_long_is_not(cluster, nodes, tmp_path, monkeypatch):
+SILENT = r"^node (\S+:\d+) has not answered for 0.1 minutes: its Ray hangs, or a disk that it reads; mend it, or end"
+
+
+def test_a_node_whose_worker_hangs_is_named(nodes, tmp_path, monkeypatch):
     from bench.execution import ray_tune
 
-    silent = (
-        r"^node (\S+:\d+) has not answered for 0.1 minutes: its Ray hangs, or a disk that it reads; mend it, or end"
-    )
+    mark = tmp_path / "mark"
+    ray_tune.on_every_node("jobs:take", 0)  # starts the workers, which may take long
+    with monkeypatch.context() as patch:
+        patch.setattr(ray_tune, "ANSWER_SECONDS", 6.0)
+        with pytest.raises(UsageError, match=SILENT):
+            ray_tune.on_every_node("jobs:hang_on_one_node", str(mark))
+    os.kill(int(mark.read_text()), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_node_that_hangs_as_a_whole_is_named_and_one_that_takes_long_is_not(cluster, nodes, monkeypatch):
+    from bench.execution import ray_tune
+
     three = cluster.add_node(num_cpus=2)
     with ThreadPoolExecutor() as pool:  # two workers on each node, so that nobody waits for their start below
         asked = [pool.submit(ray_tune.on_every_node, "jobs:take", 4) for _ in range(2)]
@@ -252,12 +265,8 @@ def test_a_node_that_does_not_answer_is_named_and_one_that_takes_long_is_not(clu
     with monkeypatch.context() as patch:
         patch.setattr(ray_tune, "ANSWER_SECONDS", 6.0)
         assert list(ray_tune.on_every_node("jobs:take", 8, lasts=True).values()) == ["done"] * 3
-        mark = tmp_path / "mark"
-        with pytest.raises(UsageError, match=silent):
-            ray_tune.on_every_node("jobs:hang_on_one_node", str(mark))
-        os.kill(int(mark.read_text()), signal.SIGKILL)
         os.kill(_raylet(three), signal.SIGSTOP)
-        with pytest.raises(UsageError, match=silent) as told:
+        with pytest.raises(UsageError, match=SILENT) as told:
             ray_tune.on_every_node("jobs:take", 0, lasts=True)
         assert f":{three.node_manager_port} has not answered" in str(told.value)
     cluster.remove_node(three, allow_graceful=False)  # killed: Ray notices that, and the node is left out
