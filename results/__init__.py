@@ -6,7 +6,7 @@ Names are resolved at their first use (PEP 562), so `import results` loads nothi
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from results import release, scaling, statistics
+    from results import hand_over, release, scaling, statistics
     from results.comparison import margins
     from results.comparison.alignment import split_alike
     from results.comparison.comparability import MACHINE

@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 
 SCORING_VERSION = 2
 """Of the rule that gives a picture its label map. Scores of two versions are of two things, and are not compared.
@@ -72,6 +72,7 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     5: _with_target_in_full,
     6: lambda old: {**old, "schema_version": 7},
     7: lambda old: {**old, "schema_version": 8},
+    8: lambda old: {**old, "schema_version": 9},
 }
 
 Status = Literal["ok", "oom", "diverged", "timeout", "crashed", "interrupted", "invalid"]
@@ -297,8 +298,9 @@ class WindowState(_Part):
     `own`, `others`, `steal` and `throttled` are shares of wall-clock seconds times the cores that the trial may use:
     the CPU seconds of the trial with its children; those that other processes took from its cores; those that the
     hypervisor gave to others; those that a CPU quota withheld. `stood_still_s` counts the seconds in which the whole
-    process stood still. `cores` is the number of cores that the trial could use at the window's end. `disturbed` states
-    why the window is left out of the median; null if it is not.
+    process stood still. `cores` is the number of cores that the trial could use at the window's end. `hand_over_ns` has
+    the nanoseconds in which two cores handed a byte to each other and back, at both edges; it is empty if that was not
+    measured, as on GPUs. `disturbed` states why the window is left out of the median; null if it is not.
     """
 
     seconds: Real = None
@@ -309,6 +311,7 @@ class WindowState(_Part):
     stood_still_s: Real = None
     cores: Count = None
     gpus: list[GpuState] = []
+    hand_over_ns: Reals = []
     disturbed: str | None = None
 
 
@@ -331,9 +334,10 @@ class Throughput(_Part):
 
     Windows whose entry in `states` says `disturbed` are left out of it. `images_per_100_gflop` is the speed relative to
     the trial's own reference: the images that are trained in the time in which the reference computes 100 GFLOP.
-    `input_share` is the share of a step that waits for input. If the speed cannot be compared with that of other trials
-    (for example because they shared the machine), `comparable` is false and `reason` states why. A section that does
-    not say whether it is comparable is not.
+    `hand_over_ns` is the median of the hand-over between cores in the windows that count; trials that differ in it ran
+    on cores placed otherwise, and their speeds are not compared. `input_share` is the share of a step that waits for
+    input. If the speed cannot be compared with that of other trials (for example because they shared the machine),
+    `comparable` is false and `reason` states why. A section that does not say whether it is comparable is not.
     """
 
     images_per_second: Real = None
@@ -343,6 +347,7 @@ class Throughput(_Part):
     window_steps: Count = None
     batch_size: Count = None
     replicas: Count = None
+    hand_over_ns: Real = None
     input_share: Real = None
     reference: Reference | None = None
     comparable: bool = False
@@ -407,7 +412,7 @@ class Record(_Part):
     `SCORING_VERSION` of its scores.
     """
 
-    schema_version: Literal[8] = 8
+    schema_version: Literal[9] = 9
     scoring: Annotated[int, Field(ge=1)] = SCORING_VERSION
     trial: str
     cell: str

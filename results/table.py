@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from results import hand_over
 from results.record import Published, Record, Target, ViewScores
 from results.scores import mean_iou
 from results.store import Run, Stored, StrPath, find, iterate, locate, read_run, release_of, write_bytes
@@ -109,7 +110,7 @@ def load(path: StrPath | Sequence[StrPath]) -> pd.DataFrame:
 def _fingerprint(files: Sequence[Path]) -> str:
     """Return a digest that changes if a record is added, lost or rewritten, or if the code that reads them changes."""
     digest = hashlib.sha256()
-    for source in ("record.py", "table.py"):
+    for source in ("record.py", "table.py", "hand_over.py"):
         digest.update(Path(__file__).with_name(source).read_bytes())
     for file in files:
         stat = file.stat()
@@ -117,16 +118,25 @@ def _fingerprint(files: Sequence[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def trials(stored: Iterable[Stored]) -> pd.DataFrame:
-    """Make the table of `load` from records that are read already."""
+def trials(stored: Iterable[Stored], usually: hand_over.Levels | None = None) -> pd.DataFrame:
+    """Make the table of `load` from records that are read already.
+
+    Args:
+        stored: the records.
+        usually: where the cores of each machine usually were; a trial that ran with them elsewhere has no comparable
+            throughput. Default: where they were in most of these records.
+    """
     # Keep rows with their axes, not the records: thousands of whole records would fill the memory.
-    found: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    found: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = []
+    placed: list[tuple[dict[str, Any], hand_over.Placement]] = []
     for record in (one.record for one in stored):
         row = _of_trial(record)
-        found += [(record.axes, {**row, **_of_view(record, view)}) for view in (record.views or (None,))]
+        placed.append((row, hand_over.placement(record)))
+        found += [(record.axes, row, _of_view(record, view)) for view in (record.views or (None,))]
+    _compare_alike(placed, usually)
     taken = {*_IDENTITY, *_NUMBERS, *_COUNTS, *_FLAGS, "view", "split", "folder"}
-    axes = {key: f"axis_{key}" if key in taken else key for values, _ in found for key in values}
-    rows = [{**row, **{name: values.get(key) for key, name in axes.items()}} for values, row in found]
+    axes = {key: f"axis_{key}" if key in taken else key for values, *_ in found for key in values}
+    rows = [{**row, **view, **{name: of.get(key) for key, name in axes.items()}} for of, row, view in found]
     order = [*_IDENTITY[:3], *axes.values(), *_IDENTITY[3:], "view", "split", *_NUMBERS, *_COUNTS]
     frame = pd.DataFrame(rows, columns=[*order, *_FLAGS])
     for name in axes.values():
@@ -139,6 +149,17 @@ def trials(stored: Iterable[Stored]) -> pd.DataFrame:
         "target_reached": "boolean",
     }
     return frame.astype({"seed": "int64", **types})
+
+
+def _compare_alike(
+    placed: Sequence[tuple[dict[str, Any], hand_over.Placement]], usually: hand_over.Levels | None
+) -> None:
+    """Mark the rows of trials whose cores were elsewhere than usual: their throughput cannot be compared."""
+    if usually is None:
+        usually = hand_over.levels(one for _, one in placed)
+    for row, one in placed:
+        if reason := hand_over.elsewhere(one, usually):
+            row.update(throughput_comparable=False, throughput_reason=reason)
 
 
 def judged_split(frame: pd.DataFrame) -> str:

@@ -41,7 +41,7 @@ class End(_Part):
 
 
 class Trial(_Part):
-    """One trial: its commit's number, its turn, and the metric's value, or why there is none."""
+    """One trial: its commit's number, its turn, the metric's value, or why there is none, and the hand-over (ns)."""
 
     commit: int
     turn: int
@@ -50,6 +50,7 @@ class Trial(_Part):
     disturbed: bool = False
     folder: str
     seconds: float
+    hand_over_ns: float | None = None
 
 
 class Journal(_Part):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -52,26 +53,33 @@ class Measure:
         """Whether it drifts with the hour, so that GOOD and BAD are measured anew beside every commit."""
         return self.name != "miou"
 
-    def read(self, record: results.Record) -> Reading:
-        """Read the metric: validation mIoU, images/s, peak MiB, or seconds until the first step is over."""
+    def read(self, record: results.Record, beside: Sequence[float] = ()) -> Reading:
+        """Read the metric: validation mIoU, images/s, peak MiB, or seconds until the first step is over.
+
+        Args:
+            record: of the trial.
+            beside: times of a hand-over between cores in the other trials of its turn, with which it is compared.
+        """
         if record.status != "ok":
             return Reading(None, record.error.message if record.error else record.status)
-        if self.name == "images_per_second" and (why := self._spoilt(record)):
+        if self.name == "images_per_second" and (why := self._spoilt(record, beside)):
             return Reading(None, why, disturbed=True)
         value = _value(self.name, record, self.disturbed)
         if value is None or not math.isfinite(value) or (self.rules.scale == "ratio" and value <= 0):
             return Reading(None, f"its record has no {self.name}")
         return Reading(value)
 
-    def _spoilt(self, record: results.Record) -> str:
+    def _spoilt(self, record: results.Record, beside: Sequence[float]) -> str:
         """Return why a speed does not count; empty if it does.
 
         Records of older code do not say what else ran. They count, because each turn measures all sides alike.
         """
         speed = record.throughput
-        if speed is None or speed.comparable or speed.reason == results.UNKNOWN_STATE or self.disturbed:
+        if speed is None or speed.reason == results.UNKNOWN_STATE or self.disturbed:
             return ""  # the turn is the unit: what slows all its trials cancels, and what slows one is noise
-        return speed.reason or "its speed is not comparable"
+        if not speed.comparable:
+            return speed.reason or "its speed is not comparable"
+        return results.hand_over.differ(speed.hand_over_ns, beside)
 
     def score(self, value: float) -> float:
         """Return a value on the scale of the search, where more is worse."""

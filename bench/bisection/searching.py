@@ -198,10 +198,12 @@ def _measure(journal: Journal, checkouts: Checkouts, commit: int, turn: int, fol
         )  # fmt: skip
     except OSError as error:
         raise StorageLost(f"{folder}: a trial cannot be kept: {error.strerror}") from None
-    reading = journal.measure.read(record)
+    beside = [trial.hand_over_ns for trial in journal.trials if trial.turn == turn and trial.hand_over_ns]
+    reading = journal.measure.read(record, beside)
     return Trial(
         commit=commit, turn=turn, value=reading.value, reason=reading.reason, disturbed=reading.disturbed,
         folder=f"trials/{name}", seconds=round(time.monotonic() - began, 3),
+        hand_over_ns=record.throughput and record.throughput.hand_over_ns,
     )  # fmt: skip
 
 

@@ -2,21 +2,18 @@
 
     python -m bench.perf.cores [--backbone resnet18] [--size 64] [--batch 4] [--minutes 2] [--json FILE]
 
-The host of a virtual machine may move its cores, onto cores that share a level-3 cache or onto some that do not. All
-cores together then read and write memory faster, while threads that hand each other their results wait longer. The
-machine cannot see this, and a reference of pure computation does not change. So this measures, again and again and
-close together: how fast all cores add arrays that fit in no cache, the reference of the trials, and some steps. If the
-rate of the additions has two levels, and steps take longer at one of them, the speed of a trial depends on its luck.
+The host of a virtual machine may move its cores, onto cores that share a level-3 cache or onto some that do not.
+Threads that hand each other their results then wait longer. The machine cannot see this, and a reference of pure
+computation does not change. So this measures, again and again and close together: the time in which two cores hand a
+byte to each other and back, the reference of the trials, and some steps. If that time has two levels, and steps take
+longer at one of them, the speed of a trial depends on its luck, and trials are compared within one level only.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import statistics
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -25,74 +22,64 @@ import typer
 from scipy import stats
 
 import models
-from bench.core import EXIT_OK, command, describe, start
+from bench.core import EXIT_OK, UsageError, command, describe, start
 from bench.perf.models import Case, training_step
 from bench.spec import Placement
 
-NUMBERS = 8_000_000
-"""Float32 of an array: 32 MB, of which each core adds two."""
 STEPS = 8
-CALLS = 6
 
 
 class Moment(NamedTuple):
-    """GB/s of all cores together and GFLOP/s of the reference, before and after some steps; ms of one of these."""
+    """Nanoseconds of a hand-over and GFLOP/s of the reference, before and after some steps; ms of one of these."""
 
-    memory: float
+    hand_over: float
     reference: float
     step: float
 
 
-def additions(threads: int) -> Callable[[], float]:
-    """Return a function that measures the rate, GB/s, at which threads read two arrays each and write one of them."""
-    arrays = [(np.ones(NUMBERS, np.float32), np.ones(NUMBERS, np.float32)) for _ in range(threads)]
-    pool = ThreadPoolExecutor(threads)  # NumPy lets go of the interpreter's lock while it adds
-
-    def add(pair: tuple[np.ndarray, np.ndarray]) -> None:
-        np.add(*pair, out=pair[0])
-
-    def measure() -> float:
-        took = []
-        for _ in range(CALLS):
-            began = time.perf_counter()
-            list(pool.map(add, arrays))
-            took.append(time.perf_counter() - began)
-        return threads * 3 * 4 * NUMBERS / statistics.median(took) / 1e9
-
-    return measure
-
-
 def moments(step: Callable[[], object], seconds: float) -> list[Moment]:
-    """Return what was measured, moment by moment, for some time."""
-    from bench.trial.machine_reference import reference
+    """Return what was measured, moment by moment, for some time; without moments at whose edges the cores moved.
 
-    memory = additions(len(os.sched_getaffinity(0)))
+    Raises:
+        UsageError: this machine has one core, or one on which no time is known.
+    """
+    from bench.trial.hand_over import HandOver
+    from bench.trial.machine_reference import reference
+    from results import hand_over
+
+    between = HandOver()
     found = []
     until = time.monotonic() + seconds
-    before = memory(), reference(Placement())["gflops"]
-    while time.monotonic() < until:
-        began = time.perf_counter()
-        for _ in range(STEPS):
-            step()
-        took = (time.perf_counter() - began) / STEPS
-        after = memory(), reference(Placement())["gflops"]
-        found.append(Moment((before[0] + after[0]) / 2, (before[1] + after[1]) / 2, 1e3 * took))
-        before = after
+    try:
+        before = between.measure(), reference(Placement())["gflops"]
+        while time.monotonic() < until:
+            began = time.perf_counter()
+            for _ in range(STEPS):
+                step()
+            took = (time.perf_counter() - began) / STEPS
+            after = between.measure(), reference(Placement())["gflops"]
+            if before[0] and after[0] and not hand_over.moved(before[0], after[0]):
+                found.append(Moment((before[0] + after[0]) / 2, (before[1] + after[1]) / 2, 1e3 * took))
+            before = after
+    finally:
+        between.close()
+    if not found:
+        raise UsageError("no time of a hand-over is known: it takes two cores that nothing else uses, on Linux")
     return found
 
 
 def table(found: Sequence[Moment]) -> list[str]:
-    """Return a table of the quarters of the moments by the rate of the additions, and the rank correlations."""
+    """Return a table of the quarters of the moments by the time of a hand-over, and the rank correlations."""
     ranked = sorted(found)
-    lines = ["| GB/s of all cores | reference, GFLOP/s | ms per step |", "|--:|--:|--:|"]
+    lines = ["| hand-over, ns | reference, GFLOP/s | ms per step |", "|--:|--:|--:|"]
     for part in np.array_split(np.array(ranked), 4):
-        memory, reference, step = np.median(part, 0)
-        lines.append(f"| {memory:.0f} | {reference:.0f} | {step:.1f} |")
-    memory, reference, steps = (np.array(values) for values in zip(*found, strict=True))
+        between, reference, step = np.median(part, 0)
+        lines.append(f"| {between:.0f} | {reference:.0f} | {step:.1f} |")
+    times, reference, steps = (np.array(values) for values in zip(*found, strict=True))
     lines += [
         "",
-        f"{len(found)} moments. Rank correlation of the time of a step with the rate of the additions "
-        f"{stats.spearmanr(memory, steps).statistic:+.2f}, with the reference "
+        f"{len(found)} moments. Rank correlation of the time of a step with that of a hand-over "
+        f"{stats.spearmanr(times, steps).statistic:+.2f}, with the reference "
         f"{stats.spearmanr(reference, steps).statistic:+.2f}.",
     ]
     return lines
@@ -106,7 +93,7 @@ def main(
     minutes: Annotated[float, typer.Option(min=0.1)] = 2.0,
     out: Annotated[Path | None, typer.Option("--json", help="Write figures and machine here.")] = None,
 ) -> int:
-    """Measure steps, memory and the reference in turns, and print how they hang together."""
+    """Measure steps, hand-overs and the reference in turns, and print how they hang together."""
     case = Case(backbone, size, batch, 4, "float32")
     spec = models.ModelSpec(backbone=backbone, output_stride=32, aspp_channels=16, decoder_channels=16)
     step = training_step(models.build(spec, case.classes), case)

@@ -3,10 +3,11 @@
     python -m bench.perf.drift [--times 10] [--pause 600] [--set FIELD=VALUE] [--json FILE]
 
 It runs the same cell and seed again and again, with pauses, each time as a fresh process of `python -m bench.trial`. It
-prints for every time images/s, the reference and the speed relative to it, and at the end how far the quartiles lie
-apart. Only where they lie closer together with the reference does it help to judge relative speeds. It also measures
-what the reference and the samples at the edges of the windows cost a trial. Times in which other work disturbed the
-trial are marked and counted; they say little about the machine.
+prints for every time images/s, the reference, the speed relative to it and the time of a hand-over between cores, and
+at the end how far the quartiles lie apart, also among the trials whose cores were placed as in most. Only where they
+lie closer together with the reference does it help to judge relative speeds. It also measures what the reference and
+the samples at the edges of the windows cost a trial. Times in which other work disturbed the trial are marked and
+counted; they say little about the machine.
 
     python -m bench.perf.drift --of RUN [--of RUN]
 
@@ -34,6 +35,7 @@ from bench.perf.ratios import Ratio, report
 from bench.perf.rounds import in_fresh_process
 from bench.plan import default_precision, single
 from bench.spec import Placement
+from results import hand_over
 
 EDGES = 20
 """Edges of windows in a trial of the preset quick, with room to spare."""
@@ -41,12 +43,15 @@ EDGES = 20
 
 @dataclass(frozen=True)
 class Time:
-    """One trial: images/s, GFLOP/s of its reference, images per 100 GFLOP, and why its speed is not comparable."""
+    """One trial: images/s, GFLOP/s of its reference, images per 100 GFLOP, why its speed is not comparable, and the
+    nanoseconds of a hand-over between its cores, None if not measured.
+    """
 
     rate: float
     reference: float
     relative: float
     reason: str | None
+    hand_over: float | None = None
 
 
 def one_time(options: Sequence[str], folder: Path) -> Time:
@@ -73,7 +78,7 @@ def of_speed(speed: results.Throughput | None) -> Time:
     if speed is None or not rates or not known:
         raise UsageError("the trial is too short for its speed: it needs four windows (eval.window_steps)")
     rate, reference = speed.images_per_second or statistics.median(rates), statistics.mean(known)
-    return Time(rate, reference, 100 * rate / reference, speed.reason)
+    return Time(rate, reference, 100 * rate / reference, speed.reason, speed.hand_over_ns)
 
 
 def spread(values: Sequence[float]) -> tuple[float, float, float]:
@@ -103,7 +108,7 @@ def cost() -> tuple[float, float, float]:
     for _ in range(2):
         reference(Placement())
     measured = time.perf_counter() - wall, time.process_time() - own
-    with MachineWatch() as watch:
+    with MachineWatch(hand_over=True) as watch:
         own = time.process_time()
         for _ in range(EDGES):
             watch.sample()
@@ -122,7 +127,26 @@ def summary(found: Sequence[Time]) -> list[str]:
         lines.append(f"{name}: quartiles {low:.1f} and {high:.1f}, median {middle:.1f}; apart by {widths[-1]:.1%}")
     removed = 1 - widths[1] / widths[0] if widths[0] else 0.0
     change = f"removes {removed:.0%} of" if removed >= 0 else f"adds {-removed:.0%} to"
-    return [*lines, f"The reference {change} the spread.", ""]
+    return [*lines, f"The reference {change} the spread.", *_in_one_placement(found, widths[0]), ""]
+
+
+def _in_one_placement(found: Sequence[Time], width: float) -> list[str]:
+    """Return the spread of images/s among the trials whose cores were placed as in most; nothing if all are alike.
+
+    Args:
+        found: the trials.
+        width: the spread of all of them.
+    """
+    usual = hand_over.usual(one.hand_over for one in found if one.hand_over)
+    alike = [one.rate for one in found if not hand_over.moved(one.hand_over, usual)]
+    if len(alike) == len(found) or len(alike) < 2 or not width:
+        return []
+    low, middle, high = spread(alike)
+    removed = 1 - (high - low) / middle / width
+    return [
+        f"images/s of the {len(alike)} of {len(found)} trials with a hand-over near {usual:.0f} ns: quartiles "
+        f"{low:.1f} and {high:.1f}, median {middle:.1f}; apart by {(high - low) / middle:.1%}, {removed:.0%} less"
+    ]
 
 
 def of_runs(folders: Sequence[Path]) -> list[str]:
@@ -164,7 +188,8 @@ def _times(options: Sequence[str], times: int, pause: float) -> list[Time]:
     Raises:
         UsageError: the first one fails.
     """
-    print("| time | images/s | reference, GFLOP/s | images per 100 GFLOP | disturbed |\n|--:|--:|--:|--:|---|")
+    print("| time | images/s | reference, GFLOP/s | images per 100 GFLOP | hand-over, ns | disturbed |")
+    print("|--:|--:|--:|--:|--:|---|")
     found: list[Time] = []
     with tempfile.TemporaryDirectory() as home:
         for number in range(times):
@@ -175,9 +200,10 @@ def _times(options: Sequence[str], times: int, pause: float) -> list[Time]:
             except UsageError as error:
                 if not found:
                     raise
-                print(f"| {number + 1} | | | | {error} |", flush=True)  # the times before it may be hours of work
+                print(f"| {number + 1} | | | | | {error} |", flush=True)  # the times before it may be hours of work
                 continue
-            said = f"{one.rate:.1f} | {one.reference:.1f} | {one.relative:.1f} | {one.reason or ''}"
+            between = f"{one.hand_over:.0f}" if one.hand_over else ""
+            said = f"{one.rate:.1f} | {one.reference:.1f} | {one.relative:.1f} | {between} | {one.reason or ''}"
             print(f"| {number + 1} | {said} |", flush=True)
     return found
 

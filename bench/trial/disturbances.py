@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.trial.machine_watch import Sample
-from results import WindowState, counted
+from results import WindowState, counted, hand_over
 
 TAKEN = 0.05
 """Share of the trial's core seconds that other processes, the hypervisor and a quota may take together.
@@ -75,6 +75,7 @@ def between(start: Sample, end: Sample) -> dict[str, Any]:
         "stood_still_s": end.stood_still - start.stood_still,
         "cores": end.cores,
         "gpus": list(end.gpus),
+        "hand_over_ns": [one.hand_over_ns for one in (start, end) if one.hand_over_ns is not None],
     }
 
 
@@ -93,7 +94,22 @@ def find(
         return []
     began = cores if cores is not None else states[0].cores
     moved = _moved(reference)
-    return [_of(state, states[0], began) or moved for state in states]
+    usual = hand_over.usual(time for state in states for time in known(state))
+    return [_of(state, states[0], began) or _elsewhere(state, usual) or moved for state in states]
+
+
+def known(state: WindowState) -> list[float]:
+    """Return the times of the hand-over at the edges of a window that are known, nanoseconds."""
+    return [time for time in state.hand_over_ns if time is not None]
+
+
+def _elsewhere(state: WindowState, usual: float | None) -> Disturbance | None:
+    """Return that the cores of a virtual machine were elsewhere than in most windows, or None."""
+    times = [time for time in known(state) if hand_over.moved(time, usual)]
+    if not times or usual is None:
+        return None
+    worst = max(times, key=lambda time: abs(time - usual))
+    return Disturbance(hand_over.ELSEWHERE, abs(worst - usual), hand_over.figure(worst, usual))
 
 
 def why_left_out(found: Sequence[Disturbance | None]) -> str:

@@ -35,7 +35,7 @@ def fit(
         folder: holds the checkpoint, which is written after every epoch.
         facts: gets the history, which grows while the training runs.
         emit: called with progress events.
-        before: the measurement of the reference before the training, for the history.
+        before: the measurement of the reference before the training, for the history; empty if the trial is not timed.
 
     Raises:
         Diverged: the loss is not finite.
@@ -50,7 +50,8 @@ def fit(
             prepared.evaluator.warm(prepared.evaluation["val"])
     # The progress at the last step that was done. After the last epoch nothing sets it again: only scoring is left.
     prepared.objective.set_progress(max(0, history.steps - train.steps_per_execution) / train.steps)
-    with MachineWatch(prepared.spec.placement.gpus) as watch:
+    gpus = prepared.spec.placement.gpus
+    with MachineWatch(gpus, hand_over=bool(before) and not gpus) as watch:
         for phase in phases(prepared.spec):
             reached = train.until is not None and history.target is not None
             if history.epochs < phase.last and not reached:

@@ -14,6 +14,7 @@ import psutil
 
 from bench.core import usable_cores
 from bench.trial.gpu_watch import GpuWatch
+from bench.trial.hand_over import HandOver
 
 STAT = Path("/proc/stat")
 """Seconds of every core since the start of the machine. In a container it may count the whole machine."""
@@ -48,6 +49,7 @@ class Sample:
         free: number of further cores on which others do not disturb it, because it has fewer threads than cores.
         stood_still: seconds in which the whole process stood still.
         gpus: the trial's GPUs, fields of `results.GpuState`.
+        hand_over_ns: nanoseconds in which two cores hand a value to each other and back.
     """
 
     wall: float
@@ -59,6 +61,7 @@ class Sample:
     free: int
     stood_still: float
     gpus: tuple[dict[str, Any], ...] = ()
+    hand_over_ns: float | None = None
 
 
 class MachineWatch:
@@ -66,11 +69,13 @@ class MachineWatch:
 
     Args:
         gpus: number of GPUs of the trial.
+        hand_over: whether the hand-over between its cores is measured.
     """
 
-    def __init__(self, gpus: int = 0) -> None:
+    def __init__(self, gpus: int = 0, hand_over: bool = False) -> None:
         self._affinity = affinity()
         self._gpus = GpuWatch(gpus)
+        self._hand_over = HandOver() if hand_over else None
         self._end = threading.Event()
         self._lock = threading.Lock()
         self._stood_still = 0.0
@@ -79,12 +84,16 @@ class MachineWatch:
 
     def __enter__(self) -> MachineWatch:
         self._thread.start()
+        if self._hand_over:
+            self._hand_over.measure()  # starts its peer before anything is timed
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._end.set()
         self._thread.join()
         self._gpus.close()
+        if self._hand_over:
+            self._hand_over.close()
 
     def _run(self) -> None:
         while not self._end.wait(BEAT):
@@ -101,13 +110,15 @@ class MachineWatch:
             return self._stood_still
 
     def sample(self) -> Sample:
-        """Read the machine, which takes less than a millisecond unless the trial has children."""
+        """Read the machine, in about a millisecond unless the trial has children; the hand-over in as much again."""
         wall = time.perf_counter()  # first: the reading itself belongs to the next window
+        hand_over = self._hand_over.measure() if self._hand_over else None
+        peer = self._hand_over.peer if self._hand_over else None
         busy, steal = core_seconds(self._affinity)
         cores = usable_cores()
         return Sample(
             wall=wall,
-            own=own_seconds(),
+            own=own_seconds(but=peer),
             busy=busy,
             steal=steal,
             throttled=throttled_seconds(),
@@ -115,6 +126,7 @@ class MachineWatch:
             free=max(0, len(self._affinity) - cores),
             stood_still=self._beat(),
             gpus=self._gpus.read(),
+            hand_over_ns=hand_over,
         )
 
 
@@ -125,11 +137,15 @@ def affinity() -> frozenset[int]:
     return frozenset(range(os.cpu_count() or 1))
 
 
-def own_seconds() -> float:
-    """Return the CPU seconds of this process, of its children that ended, and of its descendants that live."""
+def own_seconds(but: int | None = None) -> float:
+    """Return the CPU seconds of this process, of its children that ended, and of its descendants that live.
+
+    Args:
+        but: process id of a child that hardly works, and is left out.
+    """
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     total = time.process_time() + ended.ru_utime + ended.ru_stime
-    for child in _descendants():
+    for child in _descendants(but):
         try:
             total += sum(child.cpu_times()[:4])  # user, system, and both of its own children that ended
         except psutil.Error:
@@ -137,14 +153,15 @@ def own_seconds() -> float:
     return total
 
 
-def _descendants() -> list[psutil.Process]:
-    """Return the living descendants of this process.
+def _descendants(but: int | None) -> list[psutil.Process]:
+    """Return the living descendants of this process, without those of the child `but` if it is the only one.
 
     A trial hardly ever has any, and psutil looks for them among all processes of the machine. So the kernel is asked
     first whether there are children, where it can tell (Linux with CONFIG_PROC_CHILDREN).
     """
     try:
-        if not any((task / "children").read_bytes() for task in _THREADS.iterdir()):
+        children = {int(pid) for task in _THREADS.iterdir() for pid in (task / "children").read_bytes().split()}
+        if not children - {but}:
             return []
     except OSError:
         pass  # a thread that ended meanwhile, or a kernel that does not tell

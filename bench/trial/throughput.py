@@ -147,6 +147,12 @@ def throughput(
         "window_steps": spec.eval.window_steps,
         "batch_size": spec.train.batch_size,
         "replicas": spec.placement.replicas,
+        "hand_over_ns": results.hand_over.usual(
+            time
+            for state, one in zip(states, found, strict=True)
+            if one is None or len(kept) < FEWEST
+            for time in disturbances.known(state)
+        ),
         "input_share": max(0.0, 1 - rate / resident) if rate and resident else None,
         "reference": measured,
         "comparable": reason is None,

@@ -108,8 +108,26 @@ class Rounds:
 
     def _look(self) -> tuple[list[Decision], dict[str, sequential.Look]]:
         """Return the decisions with the scores of base so far, and where they stand, by metric."""
-        decisions = [replace(one, base=self._scores(one, "base")) for one in self._decisions]
+        decisions = [replace(one, base=self._base(one)) for one in self._decisions]
         return decisions, {one.metric: one.of_scores(self._scores(one, "head")) for one in decisions}
+
+    def _base(self, decision: Decision) -> dict[str, dict[int, float | None]]:
+        """Return the scores of base; None for a speed of which the pair ran on cores that were placed in two ways."""
+        found = self._scores(decision, "base")
+        if decision.metric != SPEED:
+            return found
+        both = [
+            {
+                (one.cell, one.seed): one.throughput.hand_over_ns
+                for one in self._folder.runs[side].records()
+                if one.throughput
+            }
+            for side in SIDES
+        ]
+        for cell, seed in both[0].keys() & both[1].keys():
+            if cell in found and results.hand_over.moved(both[0][cell, seed], both[1][cell, seed]):
+                found[cell][seed] = None
+        return found
 
     def _scores(self, decision: Decision, side: str) -> dict[str, dict[int, float | None]]:
         """Return the scores of a side; a pair that was given up and left no record has none."""

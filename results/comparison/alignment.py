@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from results.comparison.explanations import explain_nothing_shared, explain_retuned
-from results.comparison.loading import load, planned_cells
+from results.comparison.loading import load, placed, planned_cells
 from results.comparison.types import Aligned, LoadedRun
 from results.store import Run, read_manifest, read_run, with_labels
 
@@ -52,7 +52,9 @@ def align(base: Run, head: Run, only: str = "*") -> Alignment:
     Raises:
         ValueError: no cell in common, or none whose label matches; one line.
     """
-    old, new = (load(run, only) for run in _same_grid(base, head))
+    sides = _same_grid(base, head)
+    usually = placed(*sides)  # of both sides, so that their speeds are those of one placement
+    old, new = (load(run, only, usually) for run in sides)
     retuned = retuned_cells(old, new)
     found = Alignment(old, rename_cells(retuned, new), retuned)
     if not found.shared:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from results import hand_over
 from results.comparison.explanations import HOW_RUN, as_text, listed
 from results.comparison.types import SCORES, SPEEDS, TARGETS, Aligned, ComparisonRow
 from results.record import Record
@@ -50,7 +51,7 @@ def why_not_comparable(pair: Aligned, metric: str) -> str:
         return reason
     if metric in SPEEDS and (reason := _decided_otherwise(pair)):
         return reason
-    reason = _machines_differ(pair) or (_without_throughput(pair) if metric in SPEEDS else "")
+    reason = _machines_differ(pair) or (_without_throughput(pair) or _placed_otherwise(pair)) * (metric in SPEEDS)
     return reason or (_references_differ(pair) if metric == "images_per_100_gflop" else "")
 
 
@@ -164,8 +165,25 @@ def _references_differ(pair: Aligned) -> str:
 
 def _without_throughput(pair: Aligned) -> str:
     """Return why a side has no comparable throughput, if none of its trials has one."""
-    for name, records in zip(("base", "head"), pair.records, strict=True):
-        found = [record.throughput for record in records if record.throughput]
-        if found and not any(one.comparable and one.images_per_second for one in found):
-            return f"{name}: {found[0].reason or 'no throughput'}"
+    for name, side, records in zip(("base", "head"), (pair.base, pair.head), pair.records, strict=True):
+        found = [record for record in records if record.throughput]
+        reasons = [_why_without(record, side.usually) for record in found]
+        if reasons and all(reasons):
+            return f"{name}: {reasons[0]}"
     return ""
+
+
+def _placed_otherwise(pair: Aligned) -> str:
+    """Return that the cores were placed in one way in base and in another in head, where each is a run of its own."""
+    for machine, time in pair.base.usually.items():
+        if (other := pair.head.usually.get(machine)) and hand_over.moved(time, other):
+            return f"{hand_over.ELSEWHERE}: a hand-over in {time:.0f} / {other:.0f} ns"
+    return ""
+
+
+def _why_without(record: Record, usually: hand_over.Levels) -> str:
+    """Return why a trial has no comparable throughput; empty if it has one."""
+    speed = record.throughput
+    if speed and speed.comparable and speed.images_per_second:
+        return hand_over.elsewhere(hand_over.placement(record), usually)
+    return (speed and speed.reason) or "no throughput"

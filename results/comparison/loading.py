@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
+from results import hand_over
 from results.comparison import margins as rules
 from results.comparison.explanations import as_text
 from results.comparison.types import SPEEDS, Key, LoadedRun, Seeds, Side
@@ -13,17 +14,20 @@ from results.store import Run, failed, missing, release_of
 from results.table import VIEW_METRICS, judged_split, trials
 
 
-def load(run: Run, only: str = "*") -> LoadedRun:
+def load(run: Run, only: str = "*", usually: hand_over.Levels | None = None) -> LoadedRun:
     """Extract from a run what a comparison needs.
 
     Args:
         run: the run.
         only: keep the cells whose label matches this pattern, as in `fnmatch`.
+        usually: where the cores of each machine usually were, see `results.hand_over`; default: in most trials.
 
     Raises:
         ValueError: no label matches; one line.
     """
     records: dict[str, list[Record]] = {}
+    if usually is None:
+        usually = placed(run)
     for stored in run.trials:
         records.setdefault(stored.record.cell, []).append(stored.record)
     labels = {key: label for key, label in _labels(run).items() if fnmatchcase(label, only)}
@@ -34,13 +38,19 @@ def load(run: Run, only: str = "*") -> LoadedRun:
         side=_side(run, labels, records),
         labels=labels,
         records=records,
-        measured=_measured(run),
+        measured=_measured(run, usually),
+        usually=usually,
         planned=frozenset(planned_cells(run.manifest)) or frozenset(labels),
         shrunk=frozenset(
             cell for cell, found in records.items() if cell not in lost and all(one.status != "ok" for one in found)
         ),
         decisions={name: found for name in KEYS if (found := decision_of(run.manifest, name))},
     )
+
+
+def placed(*runs: Run) -> hand_over.Levels:
+    """Return where the cores of each machine were in most trials of some runs."""
+    return hand_over.levels(hand_over.placement(stored.record) for run in runs for stored in run.trials)
 
 
 def planned_cells(manifest: Mapping[str, Any]) -> set[str]:
@@ -85,9 +95,9 @@ def _name(run: Run) -> str:
     return "/".join(filter(None, parts))
 
 
-def _measured(run: Run) -> dict[Key, Seeds]:
+def _measured(run: Run, usually: hand_over.Levels) -> dict[Key, Seeds]:
     """Return {seed: value} per metric, of the trials that ended well; repeated seeds are averaged."""
-    frame = trials(run.trials)
+    frame = trials(run.trials, usually)
     frame = frame[(frame["status"] == "ok") & (frame["split"] == judged_split(frame))]
     comparable = frame["throughput_comparable"].fillna(False)
     frame = frame.assign(**{name: frame[name].where(comparable) for name in SPEEDS})

@@ -7,6 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
+from results import hand_over
 from results.comparison.margins import Margins
 from results.decision import Decision
 from results.record import Record
@@ -182,6 +183,7 @@ class LoadedRun:
         shrunk: cells whose trials all ran out of memory, and ended well with a smaller batch.
         decisions: what the run had to decide, by metric; tests of a fixed number of seeds do not hold for it. Empty for
             others.
+        usually: where the cores of each machine were in most trials; speeds are those of trials with them there.
     """
 
     side: Side
@@ -191,6 +193,7 @@ class LoadedRun:
     planned: frozenset[str]
     shrunk: frozenset[str]
     decisions: Mapping[str, Decision] = field(default_factory=dict)
+    usually: hand_over.Levels = field(default_factory=dict)
 
     def of(self, cell: str) -> list[Record]:
         """List the records of a cell."""

@@ -51,7 +51,8 @@ def key(label, epochs=3):
     return hashlib.sha256(f"{label} {epochs}".encode()).hexdigest()[:12]
 
 
-def record(label, seed, pair, machine=MACHINE, version="v1", epochs=3, **more):
+def record(label, seed, pair, machine=MACHINE, version="v1", epochs=3, hand_over_ns=None, **more):
+    """`hand_over_ns`: of the throughput, or {seed: its value}."""
     base = {
         "trial": f"{label}-s{seed}",
         "cell": key(label, epochs),
@@ -67,8 +68,11 @@ def record(label, seed, pair, machine=MACHINE, version="v1", epochs=3, **more):
         error = {"kind": "Diverged", "message": "NaN at step 3"}
         return results.Record(**base, status="diverged", error=error, **more)
     miou, rate = pair
+    if isinstance(hand_over_ns, dict):
+        hand_over_ns = hand_over_ns.get(seed)
     base["views"] = [{"images": 3, "miou": miou, "iou": [miou, miou]}]
     base["throughput"] = {"images_per_second": rate, "windows": [rate] * 3, "comparable": rate is not None}
+    base["throughput"]["hand_over_ns"] = hand_over_ns
     base["throughput"]["reason"] = None if rate is not None else "the rate had not settled"
     base["memory"], base["clocks"] = {"peak_rss_mb": 1000.0 + seed}, {"compile_s": 10.0 + 0.1 * seed, "train_s": 9.0}
     return results.Record(**{**base, "status": "ok", **more})

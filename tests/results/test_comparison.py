@@ -423,6 +423,63 @@ def test_scores_of_two_versions_are_not_compared(base, tmp_path):
     assert [name for name, verdict in told.items() if verdict == "not comparable"] == [label], "on both sides are both"
 
 
+NEAR, FAR = 231.0, 583.0
+
+
+def placed(tmp_path, base, head, slower=0.8):
+    """Two runs of equal speed where the cores are near each other, of less where they are not: {seed: hand-over}."""
+    both = []
+    for name, times in (("base", base), ("head", head)):
+        speeds = {seed: (0.7, (40 if ns == NEAR else 40 * slower) + 0.01 * seed) for seed, ns in times.items()}
+        both.append(made.made_run(tmp_path / name, {"ce": speeds}, hand_over_ns=times))
+    return both
+
+
+def speed_row(pair):
+    (row,) = (row for row in results.compare(*pair).rows if row.metric == "images_per_second")
+    return row
+
+
+def test_speeds_are_compared_within_one_placement_of_the_cores(tmp_path):
+    """Head had its cores apart in two trials of five, base in none: 13 % slower on average, and equal where alike."""
+    pair = placed(tmp_path, dict.fromkeys(range(5), NEAR), {0: FAR, 1: NEAR, 2: NEAR, 3: FAR, 4: NEAR})
+    row = speed_row(pair)
+    assert (row.verdict, row.seeds) == ("ok", (5, 3))
+    assert row.change == pytest.approx(0, abs=0.001)
+    assert "2 of head's 5 seeds without a value" in row.reason
+
+
+def test_a_slow_down_is_found_in_the_placement_of_most_trials_of_both(tmp_path):
+    pair = placed(tmp_path, {0: FAR, 1: FAR, 2: NEAR}, dict.fromkeys(range(4), FAR))
+    assert speed_row(pair).seeds == (2, 4)
+
+
+def test_runs_whose_cores_were_placed_otherwise_have_no_speed_in_common(tmp_path):
+    old, new = placed(tmp_path, dict.fromkeys(range(5), NEAR), dict.fromkeys(range(5), FAR))
+    row = speed_row((old, new))
+    assert (row.verdict, row.reason) == (
+        "not comparable",
+        "head: the cores of this virtual machine were elsewhere (a hand-over in 583 ns, mostly 231 ns)",
+    )
+    frame = results.load(new)
+    assert frame["throughput_comparable"].all(), "alone it is compared with itself"
+
+
+def test_a_table_marks_the_trials_whose_cores_were_elsewhere(tmp_path):
+    _, run = placed(tmp_path, {0: NEAR}, {0: NEAR, 1: FAR, 2: NEAR})
+    frame = results.load(run).set_index("seed")
+    assert frame["throughput_comparable"].tolist() == [True, False, True]
+    assert frame.loc[1, "throughput_reason"] == (
+        "the cores of this virtual machine were elsewhere (a hand-over in 583 ns, mostly 231 ns)"
+    )
+    assert frame.loc[1, "images_per_second"] == pytest.approx(32.01), "what was measured stays"
+
+
+def test_a_record_that_says_nothing_of_its_cores_is_compared_as_ever(tmp_path):
+    pair = placed(tmp_path, dict.fromkeys(range(5)), dict.fromkeys(range(5), FAR), slower=1)
+    assert speed_row(pair).seeds == (5, 5)
+
+
 @pytest.mark.parametrize("what", [("instructions", "avx2", "avx512f"), ("onednn", "0", "1")])
 def test_machines_that_differ_are_not_comparable_in_speed(tmp_path, what):
     name, *values = what

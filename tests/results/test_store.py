@@ -63,7 +63,7 @@ def test_a_record_is_its_own_round_trip_and_strict_json(tmp_path):
         {"artefacts": [{"kind": "log", "path": "../x", "sha256": "0" * 64}]},
         {"artefacts": [{"kind": "log", "path": "/x", "sha256": "0" * 64}]},
         {"started": "2026-01-01T00:00:00"},
-        {"schema_version": 9},
+        {"schema_version": 10},
         {"scoring": 0},
     ],
 )
@@ -80,9 +80,9 @@ def test_what_the_schema_does_not_know_is_refused(changes):
         (lambda text: "[1, 2]", "object is expected, found list"),
         (lambda text: text.replace('"miou": 0.5', '"miou": NaN'), "NaN is not JSON"),
         (lambda text: text.replace('"seed": 0', '"seed": "x"'), "seed: "),
-        (lambda text: text.replace('"schema_version": 8', '"schema_version": 99'), "version 99 is newer"),
-        (lambda text: text.replace('"schema_version": 8', '"schema_version": 0'), "version 0 is not known"),
-        (lambda text: text.replace('"schema_version": 8', '"version": 2'), "no schema_version"),
+        (lambda text: text.replace('"schema_version": 9', '"schema_version": 99'), "version 99 is newer"),
+        (lambda text: text.replace('"schema_version": 9', '"schema_version": 0'), "version 0 is not known"),
+        (lambda text: text.replace('"schema_version": 9', '"version": 2'), "no schema_version"),
     ],
 )
 def test_a_damaged_record_is_refused_in_one_line_that_names_it(tmp_path, damage, reason):
@@ -98,7 +98,7 @@ def test_a_damaged_record_is_refused_in_one_line_that_names_it(tmp_path, damage,
 def test_old_records_climb_the_migrations(tmp_path, monkeypatch):
     monkeypatch.setitem(schema.MIGRATIONS, 0, lambda old: {**old, "schema_version": 1, "label": old["label"].upper()})
     path = results.write(tmp_path, make())
-    path.write_text(path.read_text().replace('"schema_version": 8', '"schema_version": 0'))
+    path.write_text(path.read_text().replace('"schema_version": 9', '"schema_version": 0'))
     assert results.read(path).label == "DICE"
 
 
@@ -108,9 +108,10 @@ def test_a_real_record_of_every_earlier_version_is_read_whole(tmp_path, version)
     assert old["schema_version"] == version
     record = results.read(Path(__file__).parent / "records" / f"v{version}.json")
     assert record.schema_version == results.SCHEMA_VERSION
-    # Its speed was measured, but it does not say beside what.
-    reason = old["throughput"]["reason"] or schema.UNKNOWN_STATE
-    assert (record.throughput.comparable, record.throughput.reason) == (False, reason)
+    # Until version 4 a record does not say beside what its speed was measured.
+    comparable = version > 4 and old["throughput"]["comparable"]
+    reason = old["throughput"]["reason"] or (None if comparable else schema.UNKNOWN_STATE)
+    assert (record.throughput.comparable, record.throughput.reason) == (comparable, reason)
     # Nothing else of it is lost: what is there now holds every value that was there then.
     new = record.model_dump(mode="json")
     new["throughput"] |= {name: old["throughput"][name] for name in ("comparable", "reason")}

@@ -30,7 +30,7 @@ def said(*changes, **options):
 def test_the_shares_of_a_window_are_of_its_seconds_times_its_cores():
     """Two cores for two seconds are four: 3.6 of them the trial's own, 0.4 others', 0.2 stolen, 0.1 withheld."""
     state = disturbances.between(START, after(others=0.4, steal=5.2, throttled=2.1))
-    assert {name: round(value, 9) for name, value in state.items() if name != "gpus"} == {
+    assert {name: round(value, 9) for name, value in state.items() if name not in ("gpus", "hand_over_ns")} == {
         "seconds": 2, "own": 0.9, "others": 0.1, "steal": 0.05, "throttled": 0.025, "stood_still_s": 0, "cores": 2
     }  # fmt: skip
     assert WindowState(**state).disturbed is None
@@ -92,6 +92,25 @@ def test_a_reference_that_moved_disturbs_every_window():
     assert said({}, reference=[80]) == [None]
 
 
+def test_a_window_whose_cores_were_elsewhere_than_in_most_is_disturbed():
+    """230 ns is the usual time, the lower of the two in the middle; 345 is 1.5 times of it, and 346 is more."""
+    near, far = {"hand_over_ns": [230, 230]}, {"hand_over_ns": [580, 590]}
+    moved = "the cores of this virtual machine were elsewhere (a hand-over in {} ns, mostly 230 ns)".format
+    assert said(near, far, near, far) == [None, moved(590), None, moved(590)]
+    assert said(near, {"hand_over_ns": [230, 580]}, near)[1] == moved(580), "they moved within the window"
+    assert said({"hand_over_ns": [230, 345]}, {"hand_over_ns": [230]}) == [None, None]
+    assert said({"hand_over_ns": [230, 346]}, {"hand_over_ns": [230]}) == [moved(346), None]
+    assert said({}, {"hand_over_ns": [None]}, far, far) == [None] * 4, "nothing is said of what is not known"
+    assert said({**far, "others": 0.4}, near, near)[0] == "other work on this machine (40% of its cores)"
+
+
+def test_a_window_has_the_hand_over_at_its_edges():
+    start = dataclasses.replace(START, hand_over_ns=231.0)
+    assert disturbances.between(start, after(hand_over_ns=590.0))["hand_over_ns"] == [231, 590]
+    assert disturbances.between(start, after())["hand_over_ns"] == [231]
+    assert disturbances.between(START, after())["hand_over_ns"] == []
+
+
 def test_gpus_have_to_tell_that_they_are_the_trial_s_alone():
     alone = {"clock_mhz": 1980, "temperature_c": 50, "power_limit_w": 700, "other_processes": 0}
     found = said(
@@ -134,6 +153,19 @@ def test_disturbed_windows_are_left_out_of_the_median():
         "the process was stopped (for 2.0 s)"
     )]  # fmt: skip
     assert found["windows"] == rates, "they stay in the record"
+
+
+def test_the_speed_is_that_of_the_placement_of_most_windows():
+    """Four windows with the cores near each other at 61 images/s, three with them apart at 49."""
+    near, far = {"hand_over_ns": [230.0, 232.0]}, {"hand_over_ns": [580.0, 582.0]}
+    found = speed([61.0, 61.0, 49.0, 49.0, 49.0, 61.0, 61.0], near, near, far, far, far, near, near)
+    assert (found["images_per_second"], found["comparable"], found["hand_over_ns"]) == (61, True, 230)
+    found = speed([61.0, 61.0, 49.0, 49.0], near, near, far, far)
+    assert found["comparable"] is False
+    assert found["reason"] == (
+        "the cores of this virtual machine were elsewhere (2 of 4 windows, a hand-over in 582 ns, mostly 232 ns)"
+    )
+    assert speed([61.0] * 4)["hand_over_ns"] is None
 
 
 def test_with_fewer_than_three_windows_left_the_speed_cannot_be_compared():

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import results
+from bench.core import usable_cores
 from bench.data import convert, load
 from bench.spec import DataSpec, parse
 from bench.trial import PhaseTimer, trial
@@ -153,6 +154,8 @@ def test_the_record_tells_the_whole_story(finished):
     assert min(clocks.values()) > 0
     assert (record.target.epoch, record.target.steps, record.target.reached) == (1, 4, True)
     assert record.best.miou == max(epoch.val.miou for epoch in record.history) == record.views[0].miou
+    if usable_cores() > 1:
+        assert any(state.hand_over_ns for state in record.throughput.states), "other work may hide some of them"
 
 
 def test_a_training_ends_at_the_evaluation_that_reaches_the_target(others):

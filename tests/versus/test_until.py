@@ -43,7 +43,7 @@ class Sides:
         console = Console(file=self.said, width=200)
         return deciding.Rounds(self.decisions, self.folder, pairs(self.plan.grid), console)
 
-    def write(self, name, side, status="ok", comparable=True):
+    def write(self, name, side, status="ok", comparable=True, hand_over=lambda seed, side: None):
         pair = next(one for one in pairs(self.plan.grid) if one.name == name)
         rng = np.random.default_rng([pair.seed, LOSSES.index(pair.cell.label), SIDES.index(side)])
         (miou, speed), noise = self.losses.get(pair.cell.label, (0.0, 0.0)), rng.standard_normal(2) * self.noise
@@ -53,7 +53,9 @@ class Sides:
             trial=name, cell=pair.cell.spec.cell, label=pair.cell.label, axes={}, seed=pair.seed, status=status,
             spec=pair.cell.spec.model_dump(mode="json"), environment={"turns": "base, head"},
             views=[{"view": "default", "split": "val", "images": 1, "miou": score}] if status == "ok" else [],
-            throughput={"images_per_second": rate, "comparable": comparable},
+            throughput={
+                "images_per_second": rate, "comparable": comparable, "hand_over_ns": hand_over(pair.seed, side)
+            },
         )  # fmt: skip
         results.write(self.folder.runs[side].trial(name), record)
 
@@ -137,6 +139,20 @@ def test_a_stop_and_a_resumption_decide_the_same(tmp_path, plan):
         assert {(n, r.verdict, r.low, r.seeds) for n, r in first.items()} == {
             (n, r.verdict, r.low, r.seeds) for n, r in second.items()
         }
+
+
+def test_a_pair_whose_trials_ran_on_cores_placed_in_two_ways_says_nothing_of_speed(tmp_path, plan):
+    """Head would be a fifth slower in every pair, of which only the first two were measured alike."""
+
+    def apart(seed, side):
+        return 583.0 if side == "head" and seed > 1 else 231.0
+
+    sides = Sides(tmp_path / "alike", plan, dict.fromkeys(LOSSES, (0.0, 0.2)), noise=(0.02, 0.002))
+    sides.play(sides.rounds(), hand_over=lambda seed, side: 583.0)
+    assert {row.verdict for row in sides.rows("images_per_second").values()} == {"regressed"}
+    sides = Sides(tmp_path / "apart", plan, dict.fromkeys(LOSSES, (0.0, 0.2)), noise=(0.02, 0.002))
+    sides.play(sides.rounds(), hand_over=lambda seed, side: apart(seed + 2, side))
+    assert {row.verdict for row in sides.rows("images_per_second").values()} == {"not comparable"}
 
 
 def test_speeds_that_other_work_disturbed_are_not_judged_and_scores_are(tmp_path, plan):
