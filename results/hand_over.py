@@ -49,9 +49,9 @@ def figure(time: float, level: float) -> str:
     """Say in words how much two times differ.
 
     >>> figure(583.4, 231.2)
-    'a hand-over in 583 ns, mostly 231 ns'
+    '583 ns for a hand-over, mostly 231 ns'
     """
-    return f"a hand-over in {time:.0f} ns, mostly {level:.0f} ns"
+    return f"{time:.0f} ns for a hand-over, mostly {level:.0f} ns"
 
 
 class Placement(NamedTuple):

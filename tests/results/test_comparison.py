@@ -459,7 +459,7 @@ def test_runs_whose_cores_were_placed_otherwise_have_no_speed_in_common(tmp_path
     row = speed_row((old, new))
     assert (row.verdict, row.reason) == (
         "not comparable",
-        "head: the cores of this virtual machine were elsewhere (a hand-over in 583 ns, mostly 231 ns)",
+        "head: the cores of this virtual machine were elsewhere (583 ns for a hand-over, mostly 231 ns)",
     )
     frame = results.load(new)
     assert frame["throughput_comparable"].all(), "alone it is compared with itself"
@@ -470,7 +470,7 @@ def test_a_table_marks_the_trials_whose_cores_were_elsewhere(tmp_path):
     frame = results.load(run).set_index("seed")
     assert frame["throughput_comparable"].tolist() == [True, False, True]
     assert frame.loc[1, "throughput_reason"] == (
-        "the cores of this virtual machine were elsewhere (a hand-over in 583 ns, mostly 231 ns)"
+        "the cores of this virtual machine were elsewhere (583 ns for a hand-over, mostly 231 ns)"
     )
     assert frame.loc[1, "images_per_second"] == pytest.approx(32.01), "what was measured stays"
 
