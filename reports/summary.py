@@ -31,7 +31,7 @@ from results.statistics import (
 
 ALPHA = 0.05
 POWER = 0.8
-_FIGURES = re.compile(r" \(\d+ of \d+ windows[^)]*\)")
+_FIGURES = re.compile(r" \((\d+ of \d+ windows|\d+ ns)[^)]*\)")
 """The figures of one trial in the reason why its speed cannot be compared."""
 
 

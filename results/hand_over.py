@@ -19,7 +19,7 @@ MOVED = 1.5
 Most times of one placement differ by a tenth, single ones by a third; those of cores with and without a common level-3
 cache by a factor of 2.5. See docs/results.md.
 """
-ELSEWHERE = "the cores of this virtual machine were elsewhere"
+OTHERWISE = "the cores of this machine were placed otherwise"
 _MACHINE = ("processor", "cores")
 
 Levels = Mapping[tuple[str, ...], float]
@@ -54,7 +54,7 @@ def figure(time: float, level: float) -> str:
     return f"{time:.0f} ns for a hand-over, mostly {level:.0f} ns"
 
 
-class Placement(NamedTuple):
+class Cores(NamedTuple):
     """What the record of a trial says of its cores: the kind of machine and the time of a hand-over, nanoseconds.
 
     The time is None if it was not measured, or if the speed of the trial cannot be compared anyway.
@@ -64,25 +64,25 @@ class Placement(NamedTuple):
     time: float | None
 
 
-def placement(record: Record) -> Placement:
+def cores_of(record: Record) -> Cores:
     """Return what a record says of its cores."""
     speed = record.throughput
-    return Placement(
+    return Cores(
         tuple(str(record.environment.get(name) or "") for name in _MACHINE),
         speed.hand_over_ns if speed and speed.comparable else None,
     )
 
 
-def levels(placements: Iterable[Placement]) -> Levels:
+def levels(trials: Iterable[Cores]) -> Levels:
     """Return the usual time of each machine."""
     times: dict[tuple[str, ...], list[float]] = {}
-    for machine, time in placements:
+    for machine, time in trials:
         if time is not None:
             times.setdefault(machine, []).append(time)
     return {machine: level for machine, of in times.items() if (level := usual(of)) is not None}
 
 
-def elsewhere(one: Placement, usually: Levels) -> str:
+def placed_otherwise(one: Cores, usually: Levels) -> str:
     """Return why the speed of a trial cannot be compared with most others; empty if it can."""
     time, level = one.time, usually.get(one.machine)
     return "" if level is None else differ(time, [level])
@@ -93,4 +93,4 @@ def differ(time: float | None, others: Sequence[float]) -> str:
     level = usual(others)
     if time is None or level is None or not moved(time, level):
         return ""
-    return f"{ELSEWHERE} ({figure(time, level)})"
+    return f"{OTHERWISE} ({figure(time, level)})"

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from results import hand_over
 from results.record import Record
 from results.statistics import difference, pool
 
@@ -61,8 +62,12 @@ class Row:
 def starts(records: Iterable[Record]) -> list[Start]:
     """Return the process starts that ended well with a comparable throughput."""
     found = []
-    for record in records:
+    every = [*records]
+    usually = hand_over.levels(map(hand_over.cores_of, every))
+    for record in every:
         speed = record.throughput
+        if hand_over.placed_otherwise(hand_over.cores_of(record), usually):
+            continue
         if record.status == "ok" and speed and speed.comparable and speed.images_per_second and speed.replicas:
             spec = {name: value for name, value in record.spec.items() if name not in ("seed", "placement", "eval")}
             batch = speed.batch_size or spec.get("train", {}).get("batch_size", 0)

@@ -123,15 +123,15 @@ def trials(stored: Iterable[Stored], usually: hand_over.Levels | None = None) ->
 
     Args:
         stored: the records.
-        usually: where the cores of each machine usually were; a trial that ran with them elsewhere has no comparable
-            throughput. Default: where they were in most of these records.
+        usually: where the cores of each machine usually were; a trial that ran with them placed otherwise has no
+            comparable throughput. Default: where they were in most of these records.
     """
     # Keep rows with their axes, not the records: thousands of whole records would fill the memory.
     found: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = []
-    placed: list[tuple[dict[str, Any], hand_over.Placement]] = []
+    placed: list[tuple[dict[str, Any], hand_over.Cores]] = []
     for record in (one.record for one in stored):
         row = _of_trial(record)
-        placed.append((row, hand_over.placement(record)))
+        placed.append((row, hand_over.cores_of(record)))
         found += [(record.axes, row, _of_view(record, view)) for view in (record.views or (None,))]
     _compare_alike(placed, usually)
     taken = {*_IDENTITY, *_NUMBERS, *_COUNTS, *_FLAGS, "view", "split", "folder"}
@@ -152,13 +152,13 @@ def trials(stored: Iterable[Stored], usually: hand_over.Levels | None = None) ->
 
 
 def _compare_alike(
-    placed: Sequence[tuple[dict[str, Any], hand_over.Placement]], usually: hand_over.Levels | None
+    placed: Sequence[tuple[dict[str, Any], hand_over.Cores]], usually: hand_over.Levels | None
 ) -> None:
-    """Mark the rows of trials whose cores were elsewhere than usual: their throughput cannot be compared."""
+    """Mark the rows of trials whose cores were placed otherwise than usual: their throughput cannot be compared."""
     if usually is None:
         usually = hand_over.levels(one for _, one in placed)
     for row, one in placed:
-        if reason := hand_over.elsewhere(one, usually):
+        if reason := hand_over.placed_otherwise(one, usually):
             row.update(throughput_comparable=False, throughput_reason=reason)
 
 

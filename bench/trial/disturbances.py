@@ -95,7 +95,7 @@ def find(
     began = cores if cores is not None else states[0].cores
     moved = _moved(reference)
     usual = hand_over.usual(time for state in states for time in known(state))
-    return [_of(state, states[0], began) or _elsewhere(state, usual) or moved for state in states]
+    return [_of(state, states[0], began) or _placed_otherwise(state, usual) or moved for state in states]
 
 
 def known(state: WindowState) -> list[float]:
@@ -103,13 +103,13 @@ def known(state: WindowState) -> list[float]:
     return [time for time in state.hand_over_ns if time is not None]
 
 
-def _elsewhere(state: WindowState, usual: float | None) -> Disturbance | None:
-    """Return that the cores of a virtual machine were elsewhere than in most windows, or None."""
+def _placed_otherwise(state: WindowState, usual: float | None) -> Disturbance | None:
+    """Return that the cores were placed otherwise than in most windows, or None."""
     times = [time for time in known(state) if hand_over.moved(time, usual)]
     if not times or usual is None:
         return None
     worst = max(times, key=lambda time: abs(time - usual))
-    return Disturbance(hand_over.ELSEWHERE, abs(worst - usual), hand_over.figure(worst, usual))
+    return Disturbance(hand_over.OTHERWISE, abs(worst - usual), hand_over.figure(worst, usual))
 
 
 def why_left_out(found: Sequence[Disturbance | None]) -> str:

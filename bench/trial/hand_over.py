@@ -21,6 +21,8 @@ MOST_PAIRS = 7
 """Pairs of cores that are measured: the first core with as many others."""
 BLOCKS, ROUNDS = 8, 25
 """The least mean of some blocks of rounds is taken: whatever else happens only adds time."""
+MOST_FAILURES = 5
+"""Measurements in a row without a time after which no more is tried: this system may not bind threads to cores."""
 PATIENCE = 0.02
 """Seconds for a pair; if it takes longer, other work held a core, and the time is not known."""
 
@@ -36,6 +38,7 @@ class HandOver:
         self._asks = -1
         self._shared: mmap.mmap | None = None
         self._asked = 0
+        self._failures = 0
 
     @property
     def peer(self) -> int | None:
@@ -46,11 +49,11 @@ class HandOver:
         """Return the mean over pairs of cores, in nanoseconds per round trip of a byte; None if it is not known.
 
         It is not known for one core, on systems that bind no thread to a core, and beside work that leaves no core to
-        the peer.
+        the peer. After several failures in a row it stays unknown.
         """
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         others = cores[1 : 1 + MOST_PAIRS]
-        if not others:
+        if not others or self._failures >= MOST_FAILURES:
             return None
         try:
             if self._process is None or self._process.poll() is not None:
@@ -64,8 +67,10 @@ class HandOver:
             times = [None]
         known = [one for one in times if one is not None]
         if len(known) < len(times):
+            self._failures += 1
             self.close()  # a peer that lags behind is not asked again
             return None
+        self._failures = 0
         return 1e9 * sum(known) / len(known)
 
     def close(self) -> None:

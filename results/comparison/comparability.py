@@ -177,7 +177,7 @@ def _placed_otherwise(pair: Aligned) -> str:
     """Return that the cores were placed in one way in base and in another in head, where each is a run of its own."""
     for machine, time in pair.base.usually.items():
         if (other := pair.head.usually.get(machine)) and hand_over.moved(time, other):
-            return f"{hand_over.ELSEWHERE}: a hand-over in {time:.0f} / {other:.0f} ns"
+            return f"{hand_over.OTHERWISE}: a hand-over in {time:.0f} / {other:.0f} ns"
     return ""
 
 
@@ -185,5 +185,5 @@ def _why_without(record: Record, usually: hand_over.Levels) -> str:
     """Return why a trial has no comparable throughput; empty if it has one."""
     speed = record.throughput
     if speed and speed.comparable and speed.images_per_second:
-        return hand_over.elsewhere(hand_over.placement(record), usually)
+        return hand_over.placed_otherwise(hand_over.cores_of(record), usually)
     return (speed and speed.reason) or "no throughput"

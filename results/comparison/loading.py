@@ -50,7 +50,7 @@ def load(run: Run, only: str = "*", usually: hand_over.Levels | None = None) -> 
 
 def placed(*runs: Run) -> hand_over.Levels:
     """Return where the cores of each machine were in most trials of some runs."""
-    return hand_over.levels(hand_over.placement(stored.record) for run in runs for stored in run.trials)
+    return hand_over.levels(hand_over.cores_of(stored.record) for run in runs for stored in run.trials)
 
 
 def planned_cells(manifest: Mapping[str, Any]) -> set[str]:

@@ -10,6 +10,7 @@ from reports.summary import summarize
 from results import rows, starts
 from results.release import gaps
 from results.scaling import Start
+from tests.invented_runs import chosen
 from tests.invented_runs.folder import DATASET, write_folder
 
 WEAK = {1: 16, 4: 64}
@@ -72,6 +73,16 @@ def test_hosts_are_a_series_of_their_own_relative_to_one_host():
     assert [row.series for row in rows([on(1, 32, 180.0), on(2, 64, 300.0)])] == ["weak over hosts"] * 2
     with pytest.raises(ValueError, match="one replica"):
         rows([on(2, 64, 300.0)])
+
+
+def test_a_start_whose_cores_were_placed_otherwise_has_no_part_in_it():
+    records = [
+        chosen.record("ce", seed, (0.5, rate), throughput={
+            "images_per_second": rate, "comparable": True, "replicas": 1, "hand_over_ns": time,
+        })
+        for seed, (rate, time) in enumerate([(61.0, 231.0), (49.0, 583.0), (62.0, 233.0)])
+    ]  # fmt: skip
+    assert [one.rate for one in starts(records)] == [61.0, 62.0]
 
 
 def test_the_grid_over_hosts_varies_them_and_the_batch():

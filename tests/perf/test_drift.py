@@ -36,7 +36,7 @@ def test_the_drift_is_that_of_undisturbed_trials_of_all_runs_together(tmp_path):
     assert removed == "The reference removes 100% of the spread."
 
 
-def test_trials_whose_cores_were_elsewhere_are_told_apart(tmp_path):
+def test_trials_whose_cores_were_placed_otherwise_are_told_apart(tmp_path):
     """Three trials at 60, 61 and 62 images/s, two at 49: quartiles 49 and 61 of all, 60.5 and 61.5 of the three."""
     rates = {0: (60.0, 230.0), 1: (49.0, 580.0), 2: (61.0, 232.0), 3: (49.0, 583.0), 4: (62.0, 231.0)}
     run = _run(tmp_path / "r", {seed: {**_speed(rate, 50.0), "hand_over_ns": ns} for seed, (rate, ns) in rates.items()})

@@ -14,6 +14,7 @@ import results
 from bench import compare
 from reports import markdown
 from reports.pages.comparison import document, forest
+from reports.summary import summarize
 from results import release
 from results.comparison import margins
 from results.comparison.loading import load
@@ -459,20 +460,23 @@ def test_runs_whose_cores_were_placed_otherwise_have_no_speed_in_common(tmp_path
     row = speed_row((old, new))
     assert (row.verdict, row.reason) == (
         "not comparable",
-        "head: the cores of this virtual machine were elsewhere (583 ns for a hand-over, mostly 231 ns)",
+        "head: the cores of this machine were placed otherwise (583 ns for a hand-over, mostly 231 ns)",
     )
     frame = results.load(new)
     assert frame["throughput_comparable"].all(), "alone it is compared with itself"
 
 
-def test_a_table_marks_the_trials_whose_cores_were_elsewhere(tmp_path):
+def test_a_table_marks_the_trials_whose_cores_were_placed_otherwise(tmp_path):
     _, run = placed(tmp_path, {0: NEAR}, {0: NEAR, 1: FAR, 2: NEAR})
     frame = results.load(run).set_index("seed")
     assert frame["throughput_comparable"].tolist() == [True, False, True]
     assert frame.loc[1, "throughput_reason"] == (
-        "the cores of this virtual machine were elsewhere (583 ns for a hand-over, mostly 231 ns)"
+        "the cores of this machine were placed otherwise (583 ns for a hand-over, mostly 231 ns)"
     )
     assert frame.loc[1, "images_per_second"] == pytest.approx(32.01), "what was measured stays"
+    summary = summarize(results.read_run(run))
+    assert summary.incomparable == ["the cores of this machine were placed otherwise"], "once, without figures"
+    assert (summary.untimed, summary.timed) == (1, True)
 
 
 def test_a_record_that_says_nothing_of_its_cores_is_compared_as_ever(tmp_path):

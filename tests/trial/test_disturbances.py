@@ -92,10 +92,10 @@ def test_a_reference_that_moved_disturbs_every_window():
     assert said({}, reference=[80]) == [None]
 
 
-def test_a_window_whose_cores_were_elsewhere_than_in_most_is_disturbed():
+def test_a_window_whose_cores_were_placed_otherwise_than_in_most_is_disturbed():
     """230 ns is the usual time, the lower of the two in the middle; 345 is 1.5 times of it, and 346 is more."""
     near, far = {"hand_over_ns": [230, 230]}, {"hand_over_ns": [580, 590]}
-    moved = "the cores of this virtual machine were elsewhere ({} ns for a hand-over, mostly 230 ns)".format
+    moved = "the cores of this machine were placed otherwise ({} ns for a hand-over, mostly 230 ns)".format
     assert said(near, far, near, far) == [None, moved(590), None, moved(590)]
     assert said(near, {"hand_over_ns": [230, 580]}, near)[1] == moved(580), "they moved within the window"
     assert said({"hand_over_ns": [230, 345]}, {"hand_over_ns": [230]}) == [None, None]
@@ -163,7 +163,7 @@ def test_the_speed_is_that_of_the_placement_of_most_windows():
     found = speed([61.0, 61.0, 49.0, 49.0], near, near, far, far)
     assert found["comparable"] is False
     assert found["reason"] == (
-        "the cores of this virtual machine were elsewhere (2 of 4 windows, 582 ns for a hand-over, mostly 232 ns)"
+        "the cores of this machine were placed otherwise (2 of 4 windows, 582 ns for a hand-over, mostly 232 ns)"
     )
     assert speed([61.0] * 4)["hand_over_ns"] is None
 

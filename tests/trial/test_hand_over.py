@@ -65,6 +65,14 @@ def test_a_peer_that_is_stopped_or_gone_costs_one_measurement(between, sent):
     assert not psutil.pid_exists(lost)
 
 
+def test_a_system_that_never_answers_is_not_asked_for_ever(between, monkeypatch):
+    monkeypatch.setattr(hand_over, "PATIENCE", 0.0)  # as if no core were ever free
+    assert [between.measure() for _ in range(hand_over.MOST_FAILURES)] == [None] * hand_over.MOST_FAILURES
+    assert between.peer is None
+    monkeypatch.undo()
+    assert between.measure() is None
+
+
 KILLED = """
 import sys, time
 from bench.trial.hand_over import HandOver
