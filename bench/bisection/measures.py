@@ -75,10 +75,11 @@ class Measure:
         Records of older code do not say what else ran. They count, because each turn measures all sides alike.
         """
         speed = record.throughput
-        if speed is None or speed.reason == results.UNKNOWN_STATE or self.disturbed:
-            return ""  # the turn is the unit: what slows all its trials cancels, and what slows one is noise
-        if not speed.comparable:
+        if speed is None:
+            return ""
+        if not (speed.comparable or speed.reason == results.UNKNOWN_STATE or self.disturbed):
             return speed.reason or "its speed is not comparable"
+        # The turn is the unit: what slows all its trials cancels, and what slows one by chance is noise.
         return results.hand_over.differ(speed.hand_over_ns, beside)
 
     def score(self, value: float) -> float:

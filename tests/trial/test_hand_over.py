@@ -66,7 +66,7 @@ def test_a_peer_that_is_stopped_or_gone_costs_one_measurement(between, sent):
 
 
 def test_a_system_that_never_answers_is_not_asked_for_ever(between, monkeypatch):
-    monkeypatch.setattr(hand_over, "PATIENCE", 0.0)  # as if no core were ever free
+    monkeypatch.setattr(hand_over_peer, "SPINS", 0)  # as if no core were ever free
     assert [between.measure() for _ in range(hand_over.MOST_FAILURES)] == [None] * hand_over.MOST_FAILURES
     assert between.peer is None
     monkeypatch.undo()
