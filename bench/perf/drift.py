@@ -127,24 +127,25 @@ def summary(found: Sequence[Time]) -> list[str]:
         lines.append(f"{name}: quartiles {low:.1f} and {high:.1f}, median {middle:.1f}; apart by {widths[-1]:.1%}")
     removed = 1 - widths[1] / widths[0] if widths[0] else 0.0
     change = f"removes {removed:.0%} of" if removed >= 0 else f"adds {-removed:.0%} to"
-    return [*lines, f"The reference {change} the spread.", *_in_one_placement(found, widths[0]), ""]
+    return [*lines, f"The reference {change} the spread.", *_in_one_placement(found), ""]
 
 
-def _in_one_placement(found: Sequence[Time], width: float) -> list[str]:
-    """Return the spread of images/s among the trials whose cores were placed as in most; nothing if all are alike.
+def _in_one_placement(found: Sequence[Time]) -> list[str]:
+    """Return the spread of images/s among the trials whose cores were placed as in most that measured it.
 
-    Args:
-        found: the trials.
-        width: the spread of all of them.
+    It is empty if all of them are alike.
     """
-    usual = hand_over.usual(one.hand_over for one in found if one.hand_over)
-    alike = [one.rate for one in found if not hand_over.moved(one.hand_over, usual)]
-    if len(alike) == len(found) or len(alike) < 2 or not width:
+    known = [(one.rate, one.hand_over) for one in found if one.hand_over]
+    usual = hand_over.usual(time for _, time in known)
+    alike = [rate for rate, time in known if not hand_over.moved(time, usual)]
+    if len(alike) in (0, 1, len(known)):
         return []
+    low, middle, high = spread([rate for rate, _ in known])
+    width = (high - low) / middle
     low, middle, high = spread(alike)
-    removed = 1 - (high - low) / middle / width
+    removed = 1 - (high - low) / middle / width if width else 0.0
     return [
-        f"images/s of the {len(alike)} of {len(found)} trials with a hand-over near {usual:.0f} ns: quartiles "
+        f"images/s of the {len(alike)} of {len(known)} trials with a hand-over near {usual:.0f} ns: quartiles "
         f"{low:.1f} and {high:.1f}, median {middle:.1f}; apart by {(high - low) / middle:.1%}, {removed:.0%} less"
     ]
 
