@@ -16,8 +16,8 @@ from results.record import Record
 MOVED = 1.5
 """Ratio of two times from which the cores were placed otherwise.
 
-Most times of one placement differ by a tenth, single ones by a third; those of cores with and without a common level-3
-cache by a factor of 2.5. See docs/results.md.
+Most times of one level differ by a tenth, single ones by a third; those of the two levels that were seen by a factor of
+2.5. See docs/results.md.
 """
 OTHERWISE = "the cores of this machine were placed otherwise"
 _MACHINE = ("processor", "cores")

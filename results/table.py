@@ -151,9 +151,7 @@ def trials(stored: Iterable[Stored], usually: hand_over.Levels | None = None) ->
     return frame.astype({"seed": "int64", **types})
 
 
-def _compare_alike(
-    placed: Sequence[tuple[dict[str, Any], hand_over.Cores]], usually: hand_over.Levels | None
-) -> None:
+def _compare_alike(placed: Sequence[tuple[dict[str, Any], hand_over.Cores]], usually: hand_over.Levels | None) -> None:
     """Mark the rows of trials whose cores were placed otherwise than usual: their throughput cannot be compared."""
     if usually is None:
         usually = hand_over.levels(one for _, one in placed)

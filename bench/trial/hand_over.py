@@ -1,9 +1,9 @@
-"""How long two cores take to hand each other a value: whether they share a cache, which a virtual machine cannot see.
+"""How long two cores take to hand each other a value.
 
-The host of a virtual machine may move its cores: onto ones that share a level-3 cache, or onto ones that do not. In
-small steps, whose threads wait for each other often, this changes the speed of a training by a fifth. No counter of the
-machine shows it, and computation that hardly hands anything over, as the reference of a trial, keeps its speed
-(docs/results.md). Imports no TensorFlow.
+On a virtual machine this time has two levels, probably because the host moves its cores: onto ones that share a level-3
+cache, or onto ones that do not. In small steps, whose threads wait for each other often, this changes the speed of a
+training by a fifth. No counter of the machine shows it, and computation that hardly hands anything over, as the
+reference of a trial, keeps its speed (docs/results.md). Imports no TensorFlow.
 """
 
 from __future__ import annotations
