@@ -67,7 +67,7 @@ def test_every_trial_ends_in_a_record(tmp_path):
         "cross_entropy": "stay", "dice": "wait", "focal": "oom", "bce": "kill", "tversky": "raise", "dice_bce": "nan",
         "focal_tversky": "oom elsewhere",
     }  # fmt: skip
-    arguments = grid("--stall-timeout", 2, "--on-oom", "shrink", "--max-concurrent", 2, losses=faults)
+    arguments = grid("--stall-timeout", 10, "--on-oom", "shrink", "--max-concurrent", 2, losses=faults)
     driver = Driver(tmp_path, *arguments, faults=faults)
     driver.wait_for(lambda: any(driver.run.glob("trials/bce-*/log.txt")))
     family = psutil.Process(driver.process.pid).children(recursive=True)
@@ -86,7 +86,7 @@ def test_every_trial_ends_in_a_record(tmp_path):
         "focal_tversky batch 4": "ok",
     }
     errors = {record.label: record.error for path in driver.run.glob("trials/*") if (record := results.read(path))}
-    assert errors["dice"].message == "no sign of life for 2 s"
+    assert errors["dice"].message == "no sign of life for 10 s"
     assert "in worker" in errors["dice"].detail["log"]  # the stacks
     assert errors["bce"].detail["signal"] == "SIGKILL"
     assert errors["tversky"].message == "RuntimeError: raised in the trial"

@@ -15,11 +15,10 @@ from tests.trial.two_hosts import started
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def report() -> dict[str, list[float]]:
+def measured(*options: str) -> dict[str, list[float]]:
     """Two logical devices must be set up before TensorFlow starts, hence the process of its own."""
     done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("replica_worker.py")],
+        [sys.executable, Path(__file__).with_name("replica_worker.py"), *options],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
@@ -28,6 +27,18 @@ def report() -> dict[str, list[float]]:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def report() -> dict[str, list[float]]:
+    return measured()
+
+
+@pytest.mark.slow
+def test_every_graph_gives_the_same_update_and_value() -> None:
+    found = {case: differences for case, differences in measured("--graphs").items() if case.startswith("fit")}
+    assert {case.split()[1] for case in found} == {*losses.names()}
+    assert {case: differences for case, differences in found.items() if max(differences) >= 1e-6} == {}
 
 
 @pytest.mark.slow
@@ -46,7 +57,7 @@ def test_two_hosts_give_the_same_update_and_value() -> None:
 @pytest.mark.parametrize("name", losses.names())
 @pytest.mark.parametrize("way", ["fit", "loop"])
 def test_same_update_and_value(report: dict[str, list[float]], name: str, way: str) -> None:
-    """Under `fit` and `evaluate` with the loss's own average, in a loop with the other one where there is one."""
+    """Under `fit` with the loss's own average, in a loop with the other one where there is one."""
     found = [differences for case, differences in report.items() if case.split()[:2] == [way, name]]
     assert len(found) == 1
     update, value = found[0]
