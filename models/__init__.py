@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from models.layers.atrous import AtrousConv2D, AtrousDepthwiseConv2D
     from models.layers.blocks import CropLike, PadToMultiple
     from models.layers.dropout import dropouts
-    from models.spec import ARCHITECTURES, BACKBONE, HEADS, OUTPUT_STRIDES, ModelSpec
+    from models.spec import ARCHITECTURES, BACKBONE, HEADS, OUTPUT_STRIDES, REFERENCES, ModelSpec
 else:
     from bench.core.lazy import face
 

@@ -12,10 +12,10 @@ from models.decoder.heads import auxiliary, head
 from models.encoder import weights
 from models.encoder.backbones import row_of
 from models.encoder.output_stride import with_output_stride
-from models.encoder.pyramid import build_backbone, feature_maps, for_any_size, scaled
+from models.encoder.pyramid import STRIDES, build_backbone, feature_maps, for_any_size, scaled
 from models.layers.blocks import CropLike, PadToMultiple, Stack
 from models.layers.dropout import seed_dropout
-from models.spec import BACKBONE, ModelSpec
+from models.spec import BACKBONE, REFERENCES, ModelSpec
 
 
 def build(spec: ModelSpec, num_classes: int, *, seed: int | None = None) -> keras.Model:
@@ -48,12 +48,10 @@ def build_training(spec: ModelSpec, num_classes: int, *, seed: int | None = None
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, received {num_classes!r}")
     image = keras.Input((None, None, 3), name="image")
-    if spec.architecture == "keras_cv":
-        from models.reference import MULTIPLE, reference  # here, not above: importing KerasCV takes seconds
-
-        padded = PadToMultiple(MULTIPLE, dtype="float32", name="padding")(scaled(image, row_of(spec.backbone)))
-        stock = reference(_weighted(spec), num_classes, spec.low_level_channels, spec.momentum)
-        logits = CropLike(dtype="float32", name="logits")([stock(padded), image])
+    if spec.architecture in REFERENCES:
+        padded = PadToMultiple(32, dtype="float32", name="padding")(scaled(image, row_of(spec.backbone)))
+        theirs = _of_keras_cv if spec.architecture == "keras_cv" else _of_keras_hub
+        logits = CropLike(dtype="float32", name="logits")([theirs(padded, spec, num_classes), image])
     else:
         # Smaller images would leave nothing of the deepest maps of backbones that pad as Caffe did.
         padded = PadToMultiple(1, least=32, dtype="float32", name="padding")(scaled(image, row_of(spec.backbone)))
@@ -70,6 +68,30 @@ def build_training(spec: ModelSpec, num_classes: int, *, seed: int | None = None
     )
     both = Stack(dtype="float32", name="both_logits")([logits, helping])
     return keras.Model(image, both, name=spec.architecture), used
+
+
+def _of_keras_cv(image: Any, spec: ModelSpec, num_classes: int) -> Any:
+    """Return the logits of KerasCV's model, from scaled images whose sides are multiples of 32."""
+    from models.reference import reference  # here, not above: importing KerasCV takes seconds
+
+    return reference(_weighted(spec), num_classes, spec.low_level_channels, spec.momentum)(image)
+
+
+def _of_keras_hub(image: Any, spec: ModelSpec, num_classes: int) -> Any:
+    """Return the logits of a model of KerasHub, from scaled images whose sides are multiples of 32."""
+    from models import reference_hub as hub  # here, not above: importing KerasHub takes seconds
+
+    row, backbone = row_of(spec.backbone), _weighted(spec)
+    levels = keras.Model(backbone.input, feature_maps(backbone, row, STRIDES), name=BACKBONE)
+    if spec.architecture == "keras_hub":
+        stock = hub.deeplab(levels, num_classes, spec.low_level_channels)
+    else:
+        stock = hub.segformer(levels, num_classes)
+    logits = hub.of_any_size(stock, levels, image)
+    for layer in keras.Model(image, logits)._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = spec.momentum  # as in our models, or a short training would compare momenta
+    return logits
 
 
 def build_encoder(spec: ModelSpec) -> keras.Model:

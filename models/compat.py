@@ -48,6 +48,17 @@ def import_keras_cv() -> Any:
     return found
 
 
+def import_keras_hub() -> Any:
+    """Return KerasHub; importing it takes seconds.
+
+    Raises:
+        ImportError: it is not installed, or this is Keras 2.
+    """
+    if not KERAS_3:
+        raise ImportError(f"KerasHub needs Keras 3; this is Keras {keras.__version__}")
+    return import_module("keras_hub")
+
+
 def depthwise_kernel(layer: keras.layers.DepthwiseConv2D) -> Any:
     """Return the kernel (kh, kw, C, multiplier) of a built depthwise convolution; Keras 3 renamed the attribute."""
     return layer.depthwise_kernel if hasattr(layer, "depthwise_kernel") else layer.kernel

@@ -12,11 +12,10 @@ import keras
 import tensorflow as tf
 
 from models.compat import import_keras_cv, register
+from models.layers.blocks import UpSampling
 
 keras_cv = import_keras_cv()
 _Pooling: Any = keras_cv.layers.SpatialPyramidPooling
-
-MULTIPLE = 32  # height and width have to be multiples of this
 
 
 def reference(backbone: Any, num_classes: int, low_level_channels: int, batch_norm_momentum: float) -> keras.Model:
@@ -51,16 +50,6 @@ def reference(backbone: Any, num_classes: int, low_level_channels: int, batch_no
         return UpSampling.from_config(layer.get_config()) if type(layer) is keras.layers.UpSampling2D else layer
 
     return keras.models.clone_model(keras.Model(stock.inputs[0], stock.outputs[0]), clone_function=counterpart)
-
-
-@register
-class UpSampling(keras.layers.UpSampling2D):
-    """Bilinear `UpSampling2D`, which under Keras 3 refuses maps (B, h, w, C) without a static size."""
-
-    def call(self, inputs: Any) -> tf.Tensor:
-        if None not in inputs.shape[1:3]:
-            return super().call(inputs)
-        return tf.cast(tf.image.resize(inputs, tf.shape(inputs)[1:3] * self.size), inputs.dtype)
 
 
 @register

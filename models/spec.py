@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from bench.core.suggestions import did_you_mean
 from models.encoder import backbones
 
-ARCHITECTURES = ("deeplabv3plus", "deeplabv3", "keras_cv")
+REFERENCES = ("keras_cv", "keras_hub", "keras_hub_segformer")
+"""Models of other libraries, with which ours are compared."""
+ARCHITECTURES = ("deeplabv3plus", "deeplabv3", *REFERENCES)
 HEADS = ("bilinear", "subpixel")
 BACKBONE = "backbone"  # name of the nested model that `get_layer` finds, e.g. to freeze it
 OUTPUT_STRIDES = (8, 16, 32)
@@ -24,23 +26,26 @@ def _choice(field: str, value: Any, known: Iterable[Any]) -> Any:
     raise ValueError(f"{field} {value!r} is not known{hint or ';'} known: {', '.join(map(str, options))}")
 
 
-# Settings that KerasCV's own model does not have.
+# Settings that the models of other libraries do not have.
 _OURS_ALONE = ("aspp_channels", "decoder_channels", "separable", "dropout", "sync_batch_norm")
+_IDLE = dict.fromkeys(REFERENCES, _OURS_ALONE) | {"keras_hub_segformer": (*_OURS_ALONE, "low_level_channels")}
 
 
 class ModelSpec(BaseModel):
     """A segmentation model: RGB 0..255 of any size in, logits of the same size out.
 
     The text below a field is its description. DeepLabV3+: Chen et al. (2018, arXiv 1802.02611). DeepLabV3: Chen et al.
-    (2017, arXiv 1706.05587); a 3x3 convolution at the output stride replaces the decoder. `keras_cv` has stride 32,
-    rates 6, 12, 18 and its own head. It takes multiples of 32 only, so other sizes are padded to the next multiple and
-    cropped again.
+    (2017, arXiv 1706.05587); a 3x3 convolution at the output stride replaces the decoder. The others are models of
+    KerasCV and KerasHub on the same backbone, each with its own head: DeepLabV3+ with stride 32 and rates 6, 12, 18,
+    and SegFormer (Xie et al. 2021, arXiv 2105.15203). They take multiples of 32 only, so other sizes are padded to the
+    next multiple and cropped again.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
 
     architecture: str = "deeplabv3plus"
-    """DeepLabV3+, the same without a decoder (DeepLabV3), or KerasCV's own DeepLabV3+ as a reference."""
+    """DeepLabV3+, the same without a decoder (DeepLabV3), or as a reference the DeepLabV3+ of KerasCV (`keras_cv`) or
+    of KerasHub (`keras_hub`), or KerasHub's SegFormer. KerasHub needs Keras 3."""
     backbone: str = "efficientnetlite_b0"
     """A backbone: a row of `models.encoder.backbones`, or `package.module:Class` of your own."""
     weights: str = Field("none", min_length=1)
@@ -109,20 +114,30 @@ class ModelSpec(BaseModel):
             )
         if self.blur and self.head != "subpixel":
             raise ValueError(f"blur is an option of head 'subpixel', received head {self.head!r}")
-        if self.architecture == "keras_cv" and (self.output_stride, self.head) != (32, "bilinear"):
+        if self.architecture in REFERENCES:
+            self._check_reference(row)
+        return self
+
+    def _check_reference(self, row: backbones.Backbone) -> None:
+        """Refuse settings that the model of another library does not have.
+
+        Raises:
+            ValueError: names the setting.
+        """
+        named = f"architecture {self.architecture!r}"
+        if (self.output_stride, self.head) != (32, "bilinear"):
             raise ValueError(
-                "architecture 'keras_cv' has output_stride 32 and head 'bilinear' only; "
+                f"{named} has output_stride 32 and head 'bilinear' only; "
                 f"received output_stride {self.output_stride} and head {self.head!r}"
             )
         if self.architecture == "keras_cv" and row.own:
-            raise ValueError("architecture 'keras_cv' takes backbones of KerasCV only, not one of your own")
+            raise ValueError(f"{named} takes backbones of KerasCV only, not one of your own")
         if self.architecture == "keras_cv" and not row.feature_pyramid:
-            raise ValueError(f"architecture 'keras_cv' needs levels P2 to P5, which backbone {self.backbone!r} lacks")
-        if self.architecture == "keras_cv" and self.auxiliary_weight:
-            raise ValueError("architecture 'keras_cv' has no auxiliary head; leave auxiliary_weight at 0")
-        if self.architecture == "keras_cv" and (idle := [name for name in _OURS_ALONE if self._set(name)]):
-            raise ValueError(f"architecture 'keras_cv' has no {', '.join(idle)}; leave them at their defaults")
-        return self
+            raise ValueError(f"{named} needs levels P2 to P5, which backbone {self.backbone!r} lacks")
+        if self.auxiliary_weight:
+            raise ValueError(f"{named} has no auxiliary head; leave auxiliary_weight at 0")
+        if idle := [name for name in _IDLE[self.architecture] if self._set(name)]:
+            raise ValueError(f"{named} has no {', '.join(idle)}; leave them at their defaults")
 
     def _set(self, name: str) -> bool:
         return bool(getattr(self, name) != type(self).model_fields[name].default)
@@ -149,14 +164,15 @@ class ModelSpec(BaseModel):
         return first, second, third
 
     @property
-    def package(self) -> str:
-        """Return the package besides Keras that builds the model; empty if none does.
+    def packages(self) -> tuple[str, ...]:
+        """Return the packages besides Keras that build the model.
 
-        >>> ModelSpec().package, ModelSpec(backbone="vgg16").package
-        ('keras_cv', '')
+        >>> ModelSpec().packages, ModelSpec(backbone="vgg16").packages
+        (('keras_cv',), ())
         """
         stock = backbones.row_of(self.backbone).constructor.startswith("keras_cv.")
-        return "keras_cv" if stock or self.architecture == "keras_cv" else ""
+        hub = self.architecture.startswith("keras_hub")
+        return ("keras_cv",) * (stock or self.architecture == "keras_cv") + ("keras_hub",) * hub
 
 
 def _no_imagenet(name: str, row: backbones.Backbone) -> str:

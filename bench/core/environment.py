@@ -36,8 +36,8 @@ CACHE_VARIABLE = "SEGMENTATION_BENCH_CACHE"
 """Environment variable: the folder of the caches of decoded images and of model costs."""
 ROOMS = ("bench", "losses", "models", "results", "reports")
 PACKAGES = (
-    "tensorflow", "keras", "keras-cv", "tensorflow-addons", "ray", "numpy", "pandas", "opencv-python-headless",
-    "pillow",
+    "tensorflow", "keras", "keras-cv", "keras-hub", "tensorflow-addons", "ray", "numpy", "pandas",
+    "opencv-python-headless", "pillow",
 )  # fmt: skip
 
 AUGMENTATION_VERSION = 2
@@ -47,8 +47,8 @@ AUGMENTATION_VERSION = 2
 """
 
 MADE_BY = (
-    "code", "python", "tensorflow", "keras", "keras_cv", "tensorflow_addons", "augmentation", "opencv_python_headless",
-    "pillow",
+    "code", "python", "tensorflow", "keras", "keras_cv", "keras_hub", "tensorflow_addons", "augmentation",
+    "opencv_python_headless", "pillow",
 )  # fmt: skip
 """Entries of `describe` that the numbers of a trial depend on.
 
@@ -266,5 +266,9 @@ def made_by() -> dict[str, Any]:
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Return the names of `MADE_BY` in which two environments differ."""
-    return [name for name in MADE_BY if one.get(name) != other.get(name)]
+    """Return the names of `MADE_BY` in which two environments differ.
+
+    KerasHub counts where both have it: a trial without it did not use it, and few use it where it is installed.
+    """
+    pairs = {name: (one.get(name), other.get(name)) for name in MADE_BY}
+    return [name for name, (a, b) in pairs.items() if a != b and not (name == "keras_hub" and None in (a, b))]

@@ -310,7 +310,7 @@ def _warm_up(spec: TrialSpec) -> tuple[str, ...]:
     """Return what the process of a trial finds imported, see `supervisor.run`; empty if nothing."""
     if spec.placement.gpus or not WARM_UP:
         return ()
-    return (WARM_UP, str(spec.placement.cpus or ""), spec.model.package)
+    return (WARM_UP, str(spec.placement.cpus or ""), *spec.model.packages)
 
 
 def _of_node(event: ray_tune.Event) -> str:

@@ -12,7 +12,7 @@ import yaml
 from bench.core import UsageError, describe, gpu_names
 from bench.plan import grid as grids
 from bench.plan.grid import Cell, Grid
-from bench.spec import TrialSpec, check_available, check_hosts
+from bench.spec import TrialSpec, check_architecture, check_available, check_hosts
 from bench.storage import absolute
 from results import counted, counted_devices
 
@@ -272,10 +272,12 @@ def place(grid: Grid, gpus: int, nodes: Sequence[Machine], max_concurrent: int |
         max_concurrent: trials at a time; None for the default.
 
     Raises:
-        UsageError: a batch does not split over the replicas, or the installed packages lack an optimiser or wrapper.
+        UsageError: a batch does not split over the replicas, or the installed packages lack a model, optimiser or
+            wrapper.
     """
     cells, shared, concurrent, alone = [], False, max_concurrent, max_concurrent is None
     for cell in grid.cells:
+        check_architecture(cell.spec.model)
         check_available(cell.spec.train)
         wanted = cell.spec.placement
         check_hosts(wanted)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bench.spec import reference
     from bench.spec.augmentation import AugmentationPolicy, at
-    from bench.spec.availability import check_available, check_hosts
+    from bench.spec.availability import check_architecture, check_available, check_hosts
     from bench.spec.base import identity
     from bench.spec.course import Phase, phases, share_of_pixels, steps_before_release
     from bench.spec.fields import assign, fields_of, parse

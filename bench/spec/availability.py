@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from importlib.util import find_spec
 
 from bench.core import KERAS_3, UsageError, has_addons
 from bench.spec.trial_spec import Placement, TrainSpec
+from models import ModelSpec
 
 ADDONS_ONLY = ("rectified_adam", "novograd", "lookahead", "swa")
 
@@ -27,6 +29,21 @@ def check_available(train: TrainSpec) -> None:
             f"train.wrapper {train.wrapper!r} of tensorflow-addons cannot wrap 'adamw'; "
             "set train.optimizer to adam, sgd, lamb, rectified_adam or novograd"
         )
+
+
+def check_architecture(model: ModelSpec) -> None:
+    """Refuse a model of KerasHub where it is not installed.
+
+    Raises:
+        UsageError: names the setting and what to install.
+    """
+    if "keras_hub" not in model.packages or (KERAS_3 and find_spec("keras_hub")):
+        return
+    python = "" if KERAS_3 else f"; it needs Keras 3, and this is {version('keras')}: use `make PYTHON=python3.12`"
+    raise UsageError(
+        f"model.architecture {model.architecture!r} comes from KerasHub: pip install 'segmentation-bench[kerashub]'"
+        f"{python}"
+    )
 
 
 def check_hosts(placement: Placement) -> None:

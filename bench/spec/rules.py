@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bench.spec.course import crop_ends, frozen_epochs
-from models import row_of
+from models import REFERENCES, row_of
 
 if TYPE_CHECKING:
     from bench.spec.trial_spec import TrainSpec, TrialSpec
@@ -182,11 +182,12 @@ def averages_of_every_step(spec: TrialSpec) -> str | None:
 
 
 @_rule
-def keras_cv_has_one_stride(spec: TrialSpec) -> str | None:
-    """With `model.architecture: keras_cv` no view in `eval.views` has an `output_stride`."""
-    if spec.model.architecture != "keras_cv" or not any(view.output_stride for view in spec.eval.views):
+def references_have_one_stride(spec: TrialSpec) -> str | None:
+    """With a `model.architecture` of KerasCV or KerasHub no view in `eval.views` has an `output_stride`."""
+    name = spec.model.architecture
+    if name not in REFERENCES or not any(view.output_stride for view in spec.eval.views):
         return None
-    return "eval.views: model.architecture keras_cv has one output stride; leave output_stride out"
+    return f"eval.views: model.architecture {name} has one output stride; leave output_stride out"
 
 
 @_rule

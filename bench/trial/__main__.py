@@ -23,6 +23,7 @@ from bench.core import (
 )
 from bench.execution import writable
 from bench.plan import check_own_code, check_weights, data_fields, default_precision, options, single
+from bench.spec import check_architecture
 from bench.storage import absolute
 from bench.trial.trial import LOST, run
 
@@ -74,6 +75,7 @@ def main(
     if (folder / "record.json").exists():
         # `bench.revisions` looks for these words: to get here is to have taken the settings.
         raise UsageError(f"--out {folder}: holds a trial already")
+    check_architecture(spec.model)
     check_own_code([spec])
     check_weights(spec, "--set")
     writable(folder.parent)

@@ -19,22 +19,22 @@ _NEEDED = ("artefacts", "costs", "fit", "own_metrics", "scoring", "setup", "thro
 """The modules of this room that every trial imports, and by them TensorFlow and Keras."""
 
 
-def warm_up(cpus: str, package: str) -> None:
+def warm_up(cpus: str, *packages: str) -> None:
     """Import what every trial imports, and nothing else, so that no trial pays for the imports of another.
 
     It runs no operation of TensorFlow, which would start threads. The devices, too, are left to the trial.
 
     Args:
         cpus: the payload's number of CPUs, which sets the size of thread pools; empty for None.
-        package: that builds the backbone, `models.ModelSpec.package`: KerasCV, or none.
+        packages: that build the model, `models.ModelSpec.packages`.
     """
     prepare_process(int(cpus) if cpus else None)
     code_version()  # before its modules are imported, so that records name the code that is
     for name in _NEEDED:
         import_module(f"bench.trial.{name}")
     import_module("models.builder")
-    if package:
-        import_module("models.compat").import_keras_cv()
+    for package in packages:
+        getattr(import_module("models.compat"), f"import_{package}")()
 
 
 def worker(payload: dict[str, Any], emit: Emit) -> None:

@@ -36,6 +36,16 @@ class ResizeLike(keras.layers.Layer):
 
 
 @register
+class UpSampling(keras.layers.UpSampling2D):
+    """Bilinear `UpSampling2D`, which under Keras 3 refuses maps (B, h, w, C) without a static size."""
+
+    def call(self, inputs: Any) -> tf.Tensor:
+        if None not in inputs.shape[1:3]:
+            return super().call(inputs)
+        return tf.cast(tf.image.resize(inputs, tf.shape(inputs)[1:3] * self.size), inputs.dtype)
+
+
+@register
 class PadToMultiple(keras.layers.Layer):
     """Pad images (B, H, W, C) right and below with their mean colour until both sides are multiples of `multiple`.
 

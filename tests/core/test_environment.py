@@ -68,3 +68,11 @@ def test_a_record_says_what_made_the_pixels():
     assert said["pillow"] == PIL.__version__
     for name, other in {"augmentation": 1, "opencv_python_headless": "4.5", "pillow": "9.0"}.items():
         assert environment.differences({**said, name: other}, environment.made_by()) == [name]
+
+
+def test_keras_hub_counts_where_both_have_it():
+    """It comes by an extra: a trial that was made without it is not outdated by its installation."""
+    said = {**environment.made_by(), "keras_hub": "0.32.0"}
+    assert environment.differences({**said, "keras_hub": "0.31.0"}, said) == ["keras_hub"]
+    for without in ({**said, "keras_hub": None}, {name: value for name, value in said.items() if name != "keras_hub"}):
+        assert environment.differences(without, said) == environment.differences(said, without) == []

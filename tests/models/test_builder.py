@@ -1,7 +1,7 @@
 """The whole model: sizes, dtypes, scaling, reproducibility and the round trip through a file."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -25,8 +25,7 @@ def _float32_afterwards() -> Iterator[None]:
 
 def _build(**fields: object) -> keras.Model:
     keras.utils.set_random_seed(3)
-    small = {} if fields.get("architecture") == "keras_cv" else SMALL
-    return models.build(models.ModelSpec(**{"backbone": SMALL["backbone"], **small, **fields}), 5, seed=1)
+    return models.build(models.ModelSpec(**{**SMALL, **fields}), 5, seed=1)
 
 
 @functools.cache
@@ -227,44 +226,6 @@ def test_frozen_normalisation_keeps_its_statistics() -> None:
     layer.trainable = False
     layer(np.full((2, 4, 4, 2), 7.0, "float32"), training=True)
     np.testing.assert_array_equal(layer.get_weights()[2], 0)
-
-
-@pytest.fixture(scope="module")
-def reference() -> keras.Model:
-    return _build(architecture="keras_cv", output_stride=32)
-
-
-@pytest.fixture(scope="module")
-def reference_of_any_size(reference: keras.Model) -> Callable:
-    return tf.function(reference, input_signature=[tf.TensorSpec((None, None, None, 3))], autograph=False)
-
-
-def test_kerascv_reference_gives_logits(reference: keras.Model) -> None:
-    logits = np.asarray(reference(IMAGE[:, :64, :64]))
-    assert logits.shape == (2, 64, 64, 5)
-    assert np.abs(logits.sum(-1) - 1).max() > 1e-3  # a softmax would sum to one
-
-
-def test_kerascv_reference_forgets_as_fast_as_ours() -> None:
-    model = _build(architecture="keras_cv", output_stride=32, batch_norm_momentum=0.75)
-    found = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
-    assert len(found) == 20  # 12 in the backbone, 6 in the pyramid, 1 behind the low level, 1 in the head
-    assert {layer.momentum for layer in found} == {0.75}
-    before = [layer.get_weights()[2] for layer in found]
-    model(IMAGE[:, :64, :64], training=True)
-    assert all(np.any(layer.get_weights()[2] != old) for layer, old in zip(found, before, strict=True))
-
-
-@pytest.mark.parametrize(("height", "width"), [(33, 50), (64, 40), (64, 96)])
-def test_kerascv_reference_sees_other_sizes_within_their_mean_colour(
-    reference: keras.Model, reference_of_any_size: Callable, height: int, width: int
-) -> None:
-    image = IMAGE[:, :height, :width]
-    padded = np.zeros((2, 64, -(-width // 32) * 32, 3), "float32") + image.mean((1, 2), keepdims=True)
-    padded[:, :height, :width] = image
-    expected = np.asarray(reference(padded))[:, :height, :width]
-    for call in (reference, reference_of_any_size):
-        np.testing.assert_allclose(np.asarray(call(image)), expected, atol=1e-3 * expected.std())
 
 
 def test_the_auxiliary_head_is_in_the_training_model_only(tmp_path: Path) -> None:

@@ -48,6 +48,12 @@ def test_rates_cannot_be_written() -> None:
             {"architecture": "keras_cv", "output_stride": 32, "auxiliary_weight": 0.4},
             ["'keras_cv' has no auxiliary head"],
         ),
+        ({"architecture": "keras_hub", "output_stride": 32, "separable": False}, ["'keras_hub' has no separable"]),
+        (
+            {"architecture": "keras_hub_segformer", "output_stride": 32, "low_level_channels": 24},
+            ["'keras_hub_segformer' has no low_level_channels"],
+        ),
+        ({"architecture": "keras_hub"}, ["'keras_hub' has output_stride 32", "received output_stride 16"]),
         (
             {"architecture": "keras_cv", "output_stride": 32, "dropout": 0.2, "sync_batch_norm": True},
             ["'keras_cv' has no dropout, sync_batch_norm", "defaults"],

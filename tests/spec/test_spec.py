@@ -206,7 +206,7 @@ BROKEN = {
     "crops_grow": {"train": {"smaller_crops": [[0.5, 128]]}},
     "trainval_chooses_nothing": {"data": {"train_on": "trainval"}},
     "averages_of_every_step": {"train": {"ema": 0.9, "steps_per_execution": 2}},
-    "keras_cv_has_one_stride": {"model": KERAS_CV, "eval": {"views": [{"output_stride": 16}]}},
+    "references_have_one_stride": {"model": KERAS_CV, "eval": {"views": [{"output_stride": 16}]}},
     "fixed_size_of_some_backbones": {"model": MIT, "data": {"size": 160, "crop": 128}},
     "views_reach_their_stride": {"model": MIT, "data": {"crop": 160}, "eval": {"views": [{"output_stride": 16}]}},
     "crop_is_not_mostly_padding": {"data": {"size": 64, "crop": 129}},
