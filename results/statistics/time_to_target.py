@@ -3,7 +3,7 @@
 A seed that ended without the target is censored: its time is longer than what was seen of it. Leaving it out, or
 counting it as its end, would flatter the slow. AlgoPerf counts it as infinite (Dahl et al. 2023, arXiv 2306.07179);
 MLPerf repeats a training until it reaches the target (Mattson et al. 2020, arXiv 1910.01500). The median here is
-infinite too if half of the seeds did not reach it.
+infinite too if the curve ends above one half.
 """
 
 import math

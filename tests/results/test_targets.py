@@ -42,6 +42,12 @@ def test_an_early_end_is_no_fast_seed():
     assert median_time(times("10 12+ 14 16")).median == 14
 
 
+def test_one_half_is_not_missed_by_rounding():
+    """By the product of 12 shares, 0.5000000000000001 of 24 seeds are left."""
+    half = [Time(10.0 * place, place <= 12) for place in range(1, 25)]
+    assert median_time(half).median == 120
+
+
 def test_the_interval_of_three_seeds_spans_them_and_is_open_if_the_last_did_not_reach_it():
     found = median_time(times("10 20 30"))
     assert (found.low, found.high) == (10, 30)
