@@ -11,7 +11,8 @@ A grid file has these keys:
       optimizer:                      # or named bundles of fields
         - {label: sgd, set: {train.optimizer: sgd, train.learning_rate: 0.05}}
     references:                       # further cells outside the combinations, with which all others are compared
-      - {label: keras_cv, set: {model.architecture: keras_cv}}
+      - keras_cv                      # a model of another library at stride 32, or a bundle:
+      - {label: plain, set: {train.schedule: constant}}
     search: {field: train.learning_rate, values: [1.0e-4, 1.0e-3], epochs: 2}  # tune each cell before its seeds
     until: {question: best, margin: {miou: 0.01}, seeds: [2, 10], budget: 80}  # run seeds until this is decided
     recipe: {title: CamVid, ...}      # the data set that the grid is a recipe for, see `results.Recipe`
@@ -37,6 +38,7 @@ import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 import losses
+import models
 from bench.core import Fault, UsageError, first_fault, nearest
 from bench.plan.until import Until
 from bench.spec import DataSpec, TrialSpec, assign, fields_of, parse
@@ -122,6 +124,22 @@ class _File(BaseModel):
         if isinstance(axes, dict) and axes.get("loss") == "all":
             return {**axes, "loss": list(losses.names_alone())}
         return axes
+
+    @field_validator("references", mode="before")
+    @classmethod
+    def _named(cls, references: Any) -> Any:
+        return [_reference(one) if isinstance(one, str) else one for one in references or ()]
+
+
+def _reference(name: str) -> dict[str, Any]:
+    """Return the bundle that the name of another library's model stands for.
+
+    Raises:
+        ValueError: there is no such model.
+    """
+    if name not in models.REFERENCES:
+        raise ValueError(f"unknown model {name!r} of another library{nearest(name, models.REFERENCES)}")
+    return {"label": name, "set": {"model.architecture": name, "model.output_stride": 32}}
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 from bench.plan.grid import ALIASES, Search, presets
 from bench.plan.until import Until
 from bench.spec import reference
+from models import REFERENCES
 from results import Recipe
 
 Schema = dict[str, Any]
@@ -42,7 +43,7 @@ def schema() -> Schema:
         },
     }
     definitions["ViewSpec"]["properties"]["crf"]["anyOf"].append({"type": "boolean"})  # true: the CRF as published
-    bundles = {"type": "array", "items": {"$ref": "#/$defs/Bundle"}}
+    bundles = {"type": "array", "items": {"anyOf": [{"enum": [*REFERENCES]}, {"$ref": "#/$defs/Bundle"}]}}
     seeds = {"type": "integer", "minimum": 1, "description": "Seeds per cell, if the command names no number."}
     keys = {
         "description": {"type": "string", "description": "The question, in one line, for the report."},

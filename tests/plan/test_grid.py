@@ -179,6 +179,17 @@ def test_the_scaling_grid_keeps_the_batch_of_a_replica_or_the_global_one():
         assert (spec.cell == one.cell) == ("strong" in label)  # what is learnt does not depend on the devices
 
 
+def test_a_name_is_the_model_of_another_library(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("axes: {loss: [dice]}\nreferences: [keras_hub, {label: plain, set: {train.warmup: 0}}]\n")
+    _, hub, plain = grid.load(str(path)).cells
+    assert (hub.label, hub.spec.model.architecture, hub.spec.model.output_stride) == ("keras_hub", "keras_hub", 32)
+    assert (plain.label, plain.spec.train.warmup) == ("plain", 0)
+    path.write_text("axes: {loss: [dice]}\nreferences: [keras_hubs]\n")
+    with pytest.raises(UsageError, match="references: unknown model 'keras_hubs' of another library; did you mean"):
+        grid.load(str(path))
+
+
 def test_references_are_no_part_of_the_combinations():
     heads = grid.load("heads")
     assert [cell.label for cell in heads.cells] == [
