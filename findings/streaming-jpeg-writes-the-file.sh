@@ -31,11 +31,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
-# The package's first line imports torchvision, which writing and reading do not need.
-package = types.ModuleType("streaming")
-package.__path__ = list(importlib.util.find_spec("streaming").submodule_search_locations)
-sys.modules["streaming"] = package
-from streaming.base import LocalDataset, MDSWriter  # noqa: E402
+# The first lines of two packages import torchvision and transformers, which writing and reading do not need.
+for name in ("streaming", "streaming.base"):
+    package = types.ModuleType(name)
+    package.__path__ = list(importlib.util.find_spec(name).submodule_search_locations)
+    sys.modules[name] = package
+from streaming.base.format import MDSWriter  # noqa: E402
+from streaming.base.local import LocalDataset  # noqa: E402
 
 warnings.simplefilter("error")
 warnings.simplefilter("ignore", ResourceWarning)  # the reader leaves its index open
