@@ -4,7 +4,7 @@ Everything is read from the records, old ones too. What a record does not say is
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +86,7 @@ def _texts(record: results.Record, tuned: bool) -> dict[str, str]:
         "data set": _data(record, data),
         "images": _images(record, data),
         "size": _size(data, train),
-        "augmentation": _plain(data, "augment"),
+        "augmentation": _augmentation(data),
         "batch": _plain(train, "batch_size"),
         "training": _training(train),
         "optimiser": _optimiser(train),
@@ -145,6 +145,27 @@ def _images(record: results.Record, data: Mapping[str, Any]) -> str:
     images = record.dataset.images if record.dataset else {}
     counts = ", ".join(f"{count} {split}" for split, count in images.items())
     return f"{counts}; val is trained on, too" if data.get("train_on") == "trainval" else counts
+
+
+def _augmentation(data: Mapping[str, Any]) -> str:
+    """Return the name of a policy, or of one that the spec spells out the changes that it makes."""
+    policy = data.get("augment")
+    return (_changes(policy) or "none") if isinstance(policy, Mapping) else _plain(data, "augment")
+
+
+def _changes(policy: Mapping[str, Any]) -> str:
+    """Return changes with their strengths: "flip 0.5, scale 0.5 to 1.5, blur (probability 0.2, sigma 0.3 to 1.5)"."""
+    found = []
+    for name, value in policy.items():
+        if isinstance(value, Mapping):
+            text = f" ({_changes(value)})"
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            text = " " + " to ".join(map(plain, value))
+        else:
+            text = "" if value is True else f" {plain(value)}"
+        if value:
+            found.append(name.replace("_", " ") + text)
+    return ", ".join(found)
 
 
 def _size(data: Mapping[str, Any], train: Mapping[str, Any]) -> str:

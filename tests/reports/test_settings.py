@@ -8,7 +8,7 @@ import results
 from reports import html, markdown
 from reports.document import Document, Facts
 from reports.pages import run as page
-from reports.settings import Tuned, settings
+from reports.settings import Tuned, _augmentation, settings
 from reports.summary import summarize
 from tests.invented_runs import lifelike as fake
 
@@ -109,3 +109,17 @@ def test_facts_are_a_table_in_markdown_and_a_list_in_html():
     assert "| **batch** | 8 |\n| **a\\|b** | \\<i\\> |" in markdown.render(document)
     assert "<dt>batch</dt><dd>8</dd>" in html.render(document)
     assert "<dd>&lt;i&gt;</dd>" in html.render(document)
+
+
+def test_a_policy_that_is_spelled_out_is_told_by_what_it_changes():
+    policy = {
+        "flip": 0.5, "vertical_flip": 0.0, "scale": [0.5, 1.5], "rotate": None, "hue": {"sigma": 2.0, "invert": False},
+        "blur": {"probability": 0.2, "sigma": [0.3, 1.5]}, "clahe": {"clip": 2.0, "tiles": 8, "evaluation": True},
+        "cutmix": 0.0,
+    }  # fmt: skip
+    assert _augmentation({"augment": policy}) == (
+        "flip 0.5, scale 0.5 to 1.5, hue (sigma 2.0), blur (probability 0.2, sigma 0.3 to 1.5), "
+        "clahe (clip 2.0, tiles 8, evaluation)"
+    )
+    assert _augmentation({"augment": {"flip": 0.0, "scale": None}}) == "none"
+    assert _augmentation({"augment": "light"}) == "light"
