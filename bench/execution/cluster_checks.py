@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +113,13 @@ def _off(clock: float, asked: float, answered: float) -> float:
     return max(0.0, clock - answered) - max(0.0, asked - clock)
 
 
-def check_data(data: Mapping[DataSpec, str]) -> None:
+def check_data(data: Mapping[DataSpec, str], tell: Callable[[str], None]) -> None:
     """Refuse a cluster if a data root is missing on a node, has faults there, or holds another version.
 
     Args:
         data: the version on this machine of each data set.
+        tell: called with a line about a node that reads for long. That has no limit: it may have to bring all of the
+            data first, and a disk that hangs looks the same.
 
     Raises:
         UsageError: names the node and what is wrong there.
@@ -129,8 +131,11 @@ def check_data(data: Mapping[DataSpec, str]) -> None:
     for spec, here in data.items():
         if spec.root is None:
             continue
-        # A node may have to bring all of the data first.
-        found = ray_tune.on_every_node("bench.data:version_here", spec.model_dump(), lasts=True)
+
+        def lasts(node: str, seconds: float, root: str = spec.root) -> None:
+            tell(f"Node {node} has been reading data.root {root} for {seconds / 60:.0f} minutes; its Ray answers.")
+
+        found = ray_tune.on_every_node("bench.data:version_here", spec.model_dump(), lasts=lasts)
         for node, (version, fault) in found.items():
             if fault or version != here:
                 what = fault or f"data.root {spec.root} holds version {version}, on this machine {here}"

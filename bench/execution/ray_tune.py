@@ -181,6 +181,7 @@ Listener = Callable[[Event], None]
 Ask = Callable[[], Sequence[str]]
 """A function that names the jobs to run next; none at the end."""
 Tick = Callable[[], None]
+Lasts = Callable[[str, float], None]
 _joined = False  # whether the cluster was started by others, perhaps on several machines
 _own: Path | None = None  # the folder of an embedded cluster
 _followed: dict[str, _Follower] = {}  # by experiment: Tune pickles callbacks, and a live display cannot be pickled
@@ -361,7 +362,7 @@ def _nodes() -> list[Node]:
     return nodes
 
 
-def on_every_node(entry: str, *arguments: Any, gpus: int = 0, lasts: bool = False) -> dict[str, Any]:
+def on_every_node(entry: str, *arguments: Any, gpus: int = 0, lasts: Lasts | None = None) -> dict[str, Any]:
     """Run "module:function" on each live node, and return its answers by the node's address.
 
     The task requests no CPU, so that it waits for none. A node that leaves the cluster meanwhile is left out.
@@ -371,7 +372,8 @@ def on_every_node(entry: str, *arguments: Any, gpus: int = 0, lasts: bool = Fals
         arguments: of the function, plain data.
         gpus: if not 0, run only on nodes with so many GPUs, in workers that hold them. A node whose GPUs are held by
             other work is left out.
-        lasts: whether the function may take as long as it needs, as long as its node runs an empty task meanwhile.
+        lasts: given if the function may take as long as it needs, as long as its node runs an empty task meanwhile.
+            It is called every `ANSWER_SECONDS` with the node's address and the seconds so far.
 
     Raises:
         UsageError: a live node does not take the task, does not answer or cannot run the project, or no node had enough
@@ -412,7 +414,7 @@ def _on(node: dict[str, Any]) -> NodeAffinitySchedulingStrategy:
     return NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
 
 
-def _await(address: str, task: Any, node: dict[str, Any], lasts: bool) -> None:
+def _await(address: str, task: Any, node: dict[str, Any], lasts: Lasts | None) -> None:
     """Wait until a task on a node has ended, in whatever way.
 
     Ray itself ends the tasks of a node that is silent. It does not notice a worker that hangs, as on a network disk.
@@ -421,14 +423,17 @@ def _await(address: str, task: Any, node: dict[str, Any], lasts: bool) -> None:
         address: of the node, for the error.
         task: that is waited for.
         node: Ray's description of it.
-        lasts: whether to wait on as long as the node runs an empty task within the same time.
+        lasts: called before waiting on, which it does as long as the node runs an empty task within the same time;
+            None to wait once.
 
     Raises:
         UsageError: it has not ended in time.
     """
     empty = ray.remote(num_cpus=0, max_retries=0)(_nothing).options(scheduling_strategy=_on(node))
+    began = time.monotonic()
     while not ray.wait([task], timeout=ANSWER_SECONDS)[0]:
         if lasts and ray.wait([empty.remote()], timeout=ANSWER_SECONDS)[0]:
+            lasts(address, time.monotonic() - began)
             continue
         ray.cancel(task)
         raise UsageError(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum, auto
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,7 @@ def start(request: RunRequest, frontend: Frontend) -> Outcome:
             if request.dry_run:
                 return _preview(planned, nodes, request, console)
         plan, data, decision = planned
-        _check_cluster(plan, nodes, data, out)
+        _check_cluster(plan, nodes, data, out, console)
         with console.status("Estimating the time"):
             told = time_estimate(plan, data, out, nodes, request.address is None)
         name = request.name or _name(plan)
@@ -140,7 +141,7 @@ def resume(path: Path, request: RunRequest, frontend: Frontend) -> Outcome:
             cluster_checks.check_nodes(path)
         data = checks.check_inputs(plan.grid, folder.code)
         if to_run:
-            _check_cluster(plan, nodes, data, path)
+            _check_cluster(plan, nodes, data, path, frontend.console)
         # From here on nothing is refused.
         _set_aside(found.redo, frontend.console)
         if resumption.grows(request.what) or found.moved:
@@ -431,11 +432,12 @@ def _preview(planned: _Planned, nodes: Sequence[Machine], request: RunRequest, c
     return Outcome.FITS if fits else Outcome.DOES_NOT_FIT
 
 
-def _check_cluster(plan: Plan, nodes: Sequence[Machine], data: Datasets, out: Path) -> None:
+def _check_cluster(plan: Plan, nodes: Sequence[Machine], data: Datasets, out: Path, console: Console) -> None:
     """Refuse a plan that the nodes cannot hold, or whose data they do not have."""
     cluster_checks.check_hosts(plan, out)
     cluster_checks.check_placement(plan, nodes)
-    cluster_checks.check_data({spec: dataset.version for spec, dataset in data.items()})
+    versions = {spec: dataset.version for spec, dataset in data.items()}
+    cluster_checks.check_data(versions, partial(console.print, soft_wrap=True))
 
 
 def _set_aside(redo: resumption.Redo, console: Console) -> None:

@@ -113,7 +113,7 @@ def _errors(panels: list[Panel], void: int) -> list[Tile]:
     shades = (255 * plt.get_cmap("magma_r")(share)[..., :3]).astype(np.uint8)
     shades[share == 0] = 255
     shades[truth == void] = 190
-    return [("wrong cells", shades, False)]
+    return [("wrong cells" if len(guesses) > 1 else "wrong", shades, False)]
 
 
 def _legend(dataset: results.Dataset, colors: np.ndarray, used: set[int]) -> list[Patch]:

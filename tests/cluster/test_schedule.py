@@ -264,10 +264,17 @@ def test_a_node_that_hangs_as_a_whole_is_named_and_one_that_takes_long_is_not(cl
     assert [list(one.result().values()) for one in asked] == [["done"] * 3] * 2
     with monkeypatch.context() as patch:
         patch.setattr(ray_tune, "ANSWER_SECONDS", 6.0)
-        assert list(ray_tune.on_every_node("jobs:take", 8, lasts=True).values()) == ["done"] * 3
+        waited = []
+
+        def lasts(node, seconds):
+            waited.append((node, seconds))
+
+        assert list(ray_tune.on_every_node("jobs:take", 8, lasts=lasts).values()) == ["done"] * 3
+        assert waited
+        assert all(seconds >= 6 for _, seconds in waited)
         os.kill(_raylet(three), signal.SIGSTOP)
         with pytest.raises(UsageError, match=SILENT) as told:
-            ray_tune.on_every_node("jobs:take", 0, lasts=True)
+            ray_tune.on_every_node("jobs:take", 0, lasts=lasts)
         assert f":{three.node_manager_port} has not answered" in str(told.value)
     cluster.remove_node(three, allow_graceful=False)  # killed: Ray notices that, and the node is left out
     assert list(ray_tune.on_every_node("jobs:take", 0).values()) == ["done"] * 2
