@@ -65,8 +65,7 @@ def test_the_table_is_sorted_and_shows_the_means(run):
 def test_the_gradient_scale_is_a_column_when_it_differs(run, tmp_path):
     assert "| gradient |" not in (run / "report" / "report.md").read_text()
     folder = fake.write_run(tmp_path / "scaled", gradient=True)
-    reports.write(folder)
-    table = (folder / "report" / "report.md").read_text().split("## Results")[1].split("## ")[0]
+    table = text_of(folder).split("## Results")[1].split("## ")[0]
     assert "| gradient |" in table
     rows = re.findall(r"^\| (\w+) \|.*\| (\S+ → \S+) \|", table, re.MULTILINE)
     assert dict(rows)["cross_entropy"] == "1 → 0.026"
