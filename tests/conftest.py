@@ -7,7 +7,7 @@ from tests.faults.thin import make_thin, make_tiny
 
 prepare_process()  # as every process that trains or predicts does, before TensorFlow comes in
 
-# Files in which a worker spends more than half a minute: they start first, so that no core waits for the last of them.
+# Files in which a worker spends more than twenty seconds: they start first, so that no core waits for the last of them.
 # Those that compute and those that wait for processes (Ray, kills, time limits) take turns, so that they overlap.
 LONGEST = (
     "test_schedule", "test_laws", "test_trial", "test_score_laws", "test_replicas", "test_run", "test_bisect",
