@@ -11,7 +11,7 @@ prepare_process()  # as every process that trains or predicts does, before Tenso
 # Those that compute and those that wait for processes (Ray, kills, time limits) take turns, so that they overlap.
 LONGEST = (
     "test_schedule", "test_laws", "test_trial", "test_score_laws", "test_replicas", "test_run", "test_bisect",
-    "test_builder", "test_stops", "test_supervisor", "test_command", "test_versus", "test_kill", "test_output_stride",
+    "test_builder", "test_stops", "test_supervisor", "test_versus", "test_kill", "test_output_stride",
     "test_resume", "test_run_cli", "test_crf", "test_reports", "test_moves", "test_predict", "test_store",
     "test_export", "test_quiet_exit", "test_disturbers", "test_comparison",
 )  # fmt: skip

@@ -3,6 +3,8 @@
 import json
 import signal
 
+import pytest
+
 import results
 from tests.faults.driver import Driver
 
@@ -11,6 +13,7 @@ def _records(run):
     return [results.read(path) for path in run.glob("trials/*/record.json")]
 
 
+@pytest.mark.slow  # its parts: a lost node in test_schedule.py, a run that is resumed in tests/faults
 def test_a_lost_node_costs_its_trial_and_the_rest_of_the_cluster_finishes_the_run(cluster, faults, tmp_path):
     faults.write_text(json.dumps({"dice": "wait", "focal": "wait"}))  # what trials of the nodes do
     address = ("--address", cluster.address)

@@ -160,7 +160,7 @@ def test_a_job_over_two_hosts_has_a_process_on_each_that_knows_all(nodes, tmp_pa
     assert _all_end(folder)
 
 
-@pytest.mark.parametrize("host", [0, 1])
+@pytest.mark.parametrize("host", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_host_that_is_lost_ends_the_attempt_on_all_and_the_job_is_tried_again(nodes, tmp_path, host):
     events, folder = _over_two_hosts(tmp_path, retries=1, host=host, fault="worker")
     kinds = [event.kind for event in events if event.kind != "message"]

@@ -29,11 +29,6 @@ def test_no_call_is_under_way_when_the_interpreter_ends_and_none_begins():
     assert run(HERE / "last_calls.py", seconds=SECONDS) == {"under way": 0, "begun later": 0}
 
 
-def test_three_processes_end_while_their_input_is_running():
-    ends = run(HERE / "endings.py", "exit,raise,interrupt", 3, 3, SECONDS, seconds=3 * SECONDS)
-    assert ends == {"exit 3": 1, "raise 1": 1, "interrupt -2": 1}
-
-
 @pytest.mark.slow
 def test_two_hundred_processes_end_while_their_input_is_running():
     ends = run(HERE / "endings.py", "exit,fit,raise,interrupt", 200, 8, SECONDS, seconds=30 * SECONDS)

@@ -114,7 +114,7 @@ def test_half_precision_computes_nearly_the_same(head: str, policy: str) -> None
     assert np.abs(found - expected).std() < (0.1 if policy == "mixed_bfloat16" else 0.01) * expected.std()
 
 
-@pytest.mark.parametrize("head", ["bilinear", "subpixel"])
+@pytest.mark.parametrize("head", [pytest.param("bilinear", marks=pytest.mark.slow), "subpixel"])
 def test_xla_computes_and_learns_the_same(head: str) -> None:
     model, images = _kept(head=head, output_stride=16), tf.constant(IMAGE[:1, :64, :64])
 

@@ -45,7 +45,7 @@ VIEWS: dict[str, dict[str, Any]] = {
     "crf": {"crf": {}},
 }
 IMPOSSIBLE = {("keras_cv", "stride"), ("one size", "stride"), ("one size", "scales")}
-REPEATED = [("keras_cv", "scales"), ("keras_cv", "crf")]
+REPEATED = [("keras_cv", "scales"), ("keras_cv", "crf"), ("one size", "crf")]
 SHAPES = [(64, 64), (48, 64), (64, 40), (48, 64), (75, 100), (20, 30), (48, 64)]  # the fifth comes down to 48 x 64
 
 # Where two logits are equal to their rounding, another trace or batch may choose the other. None of these pixels was
