@@ -21,6 +21,13 @@ def main(
     incomplete: Annotated[
         bool, typer.Option("--incomplete", help="Publish even if trials failed or are missing.")
     ] = False,
+    pictures: Annotated[
+        bool,
+        typer.Option(
+            "--pictures/--no-pictures",
+            help="Show pictures of the data set in the reports; leave them out if its licence forbids to pass them on.",
+        ),
+    ] = True,
 ) -> int:
     """Freeze runs' records, tables, environments and reports under results/releases/VERSION/. They never change.
 
@@ -37,8 +44,10 @@ def main(
             print(line, end="")
         for run in read:
             results.write_tables(run)
-            reports.write(run.folder)
+            reports.write(run.folder, pictures=pictures)
         folder = results.publish(read, version, incomplete)
+        for run in read if not pictures else ():
+            reports.write(run.folder)  # those of the runs themselves show them
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from None
     print(folder)

@@ -16,11 +16,12 @@ from reports.viewing import of_dataset, viewer
 from results import Run, write_bytes
 
 
-def write(run: str | os.PathLike[str], base: str | os.PathLike[str] | None = None) -> Path:
+def write(run: str | os.PathLike[str], base: str | os.PathLike[str] | None = None, *, pictures: bool = True) -> Path:
     """Write `report/report.{md,html}` and `report/figures/*.png` of a run folder from its records.
 
     With `base`, a run or a published release, the report also lists what regressed since. Equal records give equal
-    bytes. Figures of an earlier report that this one does not have are removed.
+    bytes. Figures of an earlier report that this one does not have are removed. Without `pictures` it shows none of the
+    data set.
 
     Returns:
         The path of `report/report.md`.
@@ -30,7 +31,7 @@ def write(run: str | os.PathLike[str], base: str | os.PathLike[str] | None = Non
     """
     stored = results.read_run(run)
     comparison = results.compare(base, stored) if base is not None else None
-    return _written(stored, page.Extras(comparison=comparison))
+    return _written(stored, page.Extras(comparison=comparison), pictures)
 
 
 def write_together(runs: Sequence[str | os.PathLike[str]], folder: str | os.PathLike[str]) -> Path:
@@ -53,13 +54,15 @@ def write_together(runs: Sequence[str | os.PathLike[str]], folder: str | os.Path
     return _written(joined, page.Extras(title=page.title_of_runs(names), runs=section))
 
 
-def _written(run: Run, extras: page.Extras) -> Path:
+def _written(run: Run, extras: page.Extras, pictures: bool = True) -> Path:
     """Write the report of a run."""
     summary = summarize(run)
     drawn, notes = drawing.draw(run, summary)
+    if not pictures:
+        drawn.pop("pictures.png", None)
     keys = charts.keys(summary)
     plots = charts.draw(run, summary, page.alternatives(run, summary, drawn))
-    extras = replace(extras, keys=keys, plots=plots, viewers=_viewers(run, summary))
+    extras = replace(extras, keys=keys, plots=plots, viewers=_viewers(run, summary) if pictures else [])
     document = page.document(run, summary, drawn, notes, extras)
     _write_figures(run.folder / "report" / "figures", document)
     write_bytes(run.folder / "report" / "report.html", html.render(document).encode())

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 import results
+from bench import publish
 from results import release
 from tests.invented_runs import chosen as made
+from tests.invented_runs import lifelike
 
 
 @pytest.fixture
@@ -71,3 +73,17 @@ def test_what_a_run_lacks_is_named_up_to_three(releases, tmp_path):
     three = results.read_run(made.made_run(tmp_path / "three", {"ce": dict.fromkeys(range(3))}))
     with pytest.raises(ValueError, match=r"ce-s2: diverged\); finish"):
         release.check([three], "1.0.0")
+
+
+def test_a_release_may_show_no_picture_of_the_data_and_the_run_keeps_its_own(releases, tmp_path):
+    run = lifelike.write_run(tmp_path / "r", labels=["dice"], seeds=1, pictures=2)
+    for version, pictures in (("1.0.0", False), ("1.0.1", True)):
+        with pytest.raises(SystemExit, match="0"):
+            publish.main([run], version, pictures=pictures)
+    without, shown = (next((releases / version).rglob("report.html")) for version in ("1.0.0", "1.0.1"))
+    assert not (without.parent / "figures" / "pictures.png").exists()
+    assert (shown.parent / "figures" / "pictures.png").exists()
+    assert (run / "report" / "figures" / "pictures.png").exists()
+    texts = [path.read_text() for path in (without, shown)]
+    assert ["Predictions" in text for text in texts] == [False, True]
+    assert len(texts[0]) < len(texts[1])
