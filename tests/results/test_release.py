@@ -85,5 +85,5 @@ def test_a_release_may_show_no_picture_of_the_data_and_the_run_keeps_its_own(rel
     assert (shown.parent / "figures" / "pictures.png").exists()
     assert (run / "report" / "figures" / "pictures.png").exists()
     texts = [path.read_text() for path in (without, shown)]
-    assert ["Predictions" in text for text in texts] == [False, True]
-    assert len(texts[0]) < len(texts[1])
+    for part in ("Predictions", "Picture viewer"):
+        assert [part in text for text in texts] == [False, True]
