@@ -173,9 +173,8 @@ class Page:
         return found["result"].get("value")
 
     def click(self, script):
-        """A real mouse click in the middle of the element that a JavaScript expression gives."""
-        self.run(f"({script}).scrollIntoView({{block: 'center', behavior: 'instant'}})")
-        x, y = self.run(f"(r => [r.x + r.width / 2, r.y + r.height / 2])(({script}).getBoundingClientRect())")
+        """A real mouse click in the middle of the element that a JavaScript expression gives, once it lies still."""
+        x, y = self.run(f"({_AT_REST})(() => ({script}))")
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
@@ -187,3 +186,20 @@ class Page:
     def pdf(self, path: Path):
         """Write the page as it prints."""
         Path(path).write_bytes(base64.b64decode(self.call("Page.printToPDF", printBackground=False)["data"]))
+
+
+# Pages scroll smoothly: a click at a place measured during such a scroll meets what lies there by then. The element is
+# at rest when it lies in the same place, uncovered, in three frames in a row.
+_AT_REST = """
+async (element) => {
+  for (let still = 0, x, y; ; ) {
+    if (!still) element().scrollIntoView({block: "center", behavior: "instant"});
+    await new Promise(requestAnimationFrame);
+    const r = element().getBoundingClientRect(), at = [r.x + r.width / 2, r.y + r.height / 2];
+    const hit = document.elementFromPoint(...at);
+    still = at[0] === x && at[1] === y && hit && element().contains(hit) ? still + 1 : 0;
+    [x, y] = at;
+    if (still === 2) return at;
+  }
+}
+"""
