@@ -1,10 +1,14 @@
 """What all tests share."""
 
+import os
+
 import pytest
 
 from bench.core import prepare_process
 from tests.faults.thin import make_thin, make_tiny
 
+# Most of the time of compiling by XLA is LLVM's, whose optimisations change nothing that is compared.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 prepare_process()  # as every process that trains or predicts does, before TensorFlow comes in
 
 # Files in which a worker spends more than twenty seconds: they start first, so that no core waits for the last of them.
