@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from bench.export.writing import Written
 
 NOT_STATED = "not stated"
+ARCHITECTURES = {
+    "deeplabv3plus": "A DeepLabV3+",
+    "deeplabv3": "A DeepLabV3",
+    "keras_cv": "KerasCV's DeepLabV3+",
+    "keras_hub": "KerasHub's DeepLabV3+",
+    "keras_hub_segformer": "KerasHub's SegFormer",
+}
+"""Those of `models.ARCHITECTURES` in words."""
+_PACKAGES = {"keras_cv": "KerasCV", "keras_hub": "KerasHub"}
 _NO_LICENCE = ("folder", "tfrecord")  # the catalogue's words for these are addressed to their owner
 
 
@@ -118,24 +127,23 @@ def _what(record: results.Record, spec: TrialSpec, views: Views) -> str:
     ]
     averaged = " and ".join(part for part in extra if part)
     words = [
-        f"A {spec.model.architecture} with the backbone {spec.model.backbone} for semantic segmentation into "
-        f"{results.counted(len(dataset.class_names), 'class', 'classes')}, trained on {dataset.name}.",
+        f"{ARCHITECTURES[spec.model.architecture]} with the backbone {spec.model.backbone} for semantic segmentation "
+        f"into {results.counted(len(dataset.class_names), 'class', 'classes')}, trained on {dataset.name}.",
         f"The weights are those of trial `{record.trial}` (seed {record.seed}).",
         f"The probabilities are averaged over {averaged}." if averaged else "",
         "They are refined by a dense CRF." if views.crf else "",
-        f"Made with segmentation-bench; the trial ran with {_stack(record)}.",
+        f"Made with segmentation-bench; the trial ran with {_stack(record, spec)}.",
     ]
     return "\n".join(word for word in words if word)
 
 
-def _stack(record: results.Record) -> str:
+def _stack(record: results.Record, spec: TrialSpec) -> str:
     known = record.environment
-    parts = [
-        f"{title} {known[name]}"
-        for name, title in (("tensorflow", "TensorFlow"), ("keras", "Keras"))
-        if known.get(name)
+    packages = {"tensorflow": "TensorFlow", "keras": "Keras", **{name: _PACKAGES[name] for name in spec.model.packages}}
+    *others, last = [f"{title} {known[name]}" for name, title in packages.items() if known.get(name)] or [
+        "versions that its record does not state"
     ]
-    return " and ".join(parts) or "versions that its record does not state"
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _scores(record: results.Record, summary: reports.Summary) -> str:

@@ -8,7 +8,7 @@ import results
 from bench.core import UsageError, own_code
 from bench.data import IMAGE_SUFFIXES, check_image
 from bench.prediction import video
-from bench.spec import TrialSpec, parse
+from bench.spec import TrialSpec, check_architecture, parse
 
 LEGEND = "overlay-legend.png"
 """The file of the colours of the classes, beside the overlays."""
@@ -37,8 +37,13 @@ def make_parts_importable(stored: results.Stored, spec: TrialSpec) -> None:
     """Make backbone and head of a trial importable if they are code of the user's own, which its run keeps.
 
     Raises:
-        UsageError: they are not there, or are others than those that were trained.
+        UsageError: they are not there, or are others than those that were trained; or the model is one of a library
+            that is not installed.
     """
+    try:
+        check_architecture(spec.model)
+    except UsageError as error:
+        raise UsageError(f"{stored.folder}: {error}") from None
     own_code.make_importable(spec.own_code, own_code.kept(spec.own_code.values(), run_of(stored) / "code"))
     parts = [name for name in (spec.model.backbone, spec.model.head) if own_code.is_own(name)]
     own_code.verify({name: spec.own_code[name] for name in parts})

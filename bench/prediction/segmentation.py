@@ -21,11 +21,14 @@ def trained_model(spec: TrialSpec, checkpoint: Path, classes: int) -> Any:
     """Build the model of a trial with its weights: (B, H, W, 3) in 0..255 to logits (B, H, W, classes).
 
     Raises:
-        UsageError: the weights do not fit the trial's model.
+        UsageError: the weights do not fit the trial's model, or what it is made of cannot be imported.
     """
     import models
 
-    model = models.build(spec.model.model_copy(update={"weights": "none"}), classes)
+    try:
+        model = models.build(spec.model.model_copy(update={"weights": "none"}), classes)
+    except ImportError as error:  # of a package that is missing or of another version, also in code of the user's own
+        raise UsageError(f"the model of {checkpoint} cannot be built here: {models.in_a_line(error)}") from None
     try:
         model.load_weights(str(checkpoint))
     except (ValueError, KeyError, OSError) as error:

@@ -23,7 +23,7 @@ from bench.core import (
 )
 from bench.execution import writable
 from bench.plan import check_own_code, check_weights, data_fields, default_precision, options, single
-from bench.spec import check_architecture
+from bench.spec import check_architecture, check_available
 from bench.storage import absolute
 from bench.trial.trial import LOST, run
 
@@ -72,10 +72,11 @@ def main(
     data = data_fields(dataset, data_root and absolute(data_root))
     spec = single([*(set_ or []), *eager], preset, default_precision(0, []), data)
     folder = out or Path("runs") / f"trial-{datetime.now():%Y%m%d-%H%M%S}"
+    check_architecture(spec.model)
+    check_available(spec.train)
     if (folder / "record.json").exists():
         # `bench.revisions` looks for these words: to get here is to have taken the settings.
         raise UsageError(f"--out {folder}: holds a trial already")
-    check_architecture(spec.model)
     check_own_code([spec])
     check_weights(spec, "--set")
     writable(folder.parent)

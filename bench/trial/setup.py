@@ -13,7 +13,7 @@ import models
 from bench import data
 from bench.core import UsageError, settle_keras
 from bench.data import Dataset, pipeline
-from bench.spec import TrialSpec, initial_weights, steps_before_release
+from bench.spec import TrialSpec, check_architecture, initial_weights, steps_before_release
 from bench.trial import objective, optimizers
 from bench.trial.averages import WeightAverage
 from bench.trial.evaluator import Evaluator
@@ -204,6 +204,7 @@ def _backbone(spec: TrialSpec, model: keras.Model) -> list[Any]:
 
 def _models(spec: TrialSpec, classes: int) -> tuple[keras.Model, keras.Model]:
     """Build the model that is trained and the model that is scored, with their initial weights."""
+    check_architecture(spec.model)  # again, because this may be another machine than the one that planned
     try:
         training_model, model = models.build_training(spec.model, classes, seed=spec.seed)
     except ValueError as error:  # such as weights of another architecture

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ import pytest
 import yaml
 from PIL import Image
 
+import models
 import results
 from bench.core import WEIGHTS_FILE, UsageError, start
+from bench.export import Written, find_source, formats
 from bench.export import __main__ as command
-from bench.export import find_source, formats
-from bench.export.card import data_licence, weights_licence
+from bench.export.card import ARCHITECTURES, card, data_licence, weights_licence
 from bench.prediction import choose_trial
 from bench.spec import TrialSpec
+from tests.models.hub import WITHOUT_HUB
 
 PROJECT = Path(__file__).resolve().parents[2]
 SPEC = TrialSpec.model_validate(
@@ -52,8 +55,6 @@ def _record(name: str, seed: int, spec: TrialSpec = SPEC, label: str = "dice", *
 def run(tmp_path_factory: pytest.TempPathFactory, thin_resnet: Any) -> Path:
     """Three seeds of a cell, of which the first kept no weights, and trials of two other cells."""
     import keras
-
-    import models
 
     home = tmp_path_factory.mktemp("runs") / "r"
     keras.utils.set_random_seed(1)
@@ -169,6 +170,21 @@ def test_what_cannot_be_exported_is_one_line_and_leaves_nothing(
     assert (tmp_path / "full" / "mine.txt").read_text() == "kept"
 
 
+@WITHOUT_HUB
+def test_a_model_of_a_library_that_is_not_installed_is_one_line(
+    run: Path, export: Callable[..., Any], tmp_path: Path
+) -> None:
+    home = tmp_path / "r" / "trials" / "d-s2"
+    shutil.copytree(run / "trials" / "d-s2", home)
+    hub = SPEC.model_copy(update={"model": models.ModelSpec(architecture="keras_hub", output_stride=32)})
+    results.write(home, results.read(home).model_copy(update={"spec": hub.model_dump(mode="json")}))
+    status, _, error = export(home, "out")
+    assert status == 2
+    assert error.count("\n") == 1
+    assert "trials/d-s2: model.architecture 'keras_hub' comes from KerasHub: pip install" in error
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.fixture(scope="module")
 def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """An export in the three formats that TensorFlow writes, and its card."""
@@ -245,6 +261,18 @@ def test_the_lines_of_the_card_run(exported: tuple[Path, str], monkeypatch: pyte
     assert found[0]["labels"].shape == (1, 25, 64)
     for other in found[1:]:
         np.testing.assert_allclose(found[0]["probabilities"], other["probabilities"], atol=1e-4)
+
+
+def test_the_card_names_a_library_and_its_version(run: Path) -> None:
+    assert [*ARCHITECTURES] == [*models.ARCHITECTURES]
+    found = find_source(run / "d-s2")
+    spec = SPEC.model_copy(update={"model": models.ModelSpec(architecture="keras_hub_segformer", output_stride=32)})
+    versions = {"tensorflow": "2.21.0", "keras": "3.15.1", "keras_cv": "0.9.0", "keras_hub": "0.32.0"}
+    record = found.trial.record.model_copy(update={"environment": versions})
+    written = [Written(formats.FORMATS["onnx"], Path("model.onnx"), 1.0, None)]
+    text = card(replace(found, trial=replace(found.trial, record=record)), spec, written, formats.Views())
+    assert "KerasHub's SegFormer with the backbone efficientnetlite_b0 for semantic segmentation into 3 classes" in text
+    assert "the trial ran with TensorFlow 2.21.0, Keras 3.15.1, KerasCV 0.9.0 and KerasHub 0.32.0." in text
 
 
 def test_licences_are_told_as_far_as_known() -> None:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import models
 from bench.export import FORMATS, Views, compared, formats, run_by_its_runtime
+from tests.models.hub import REFERENCES
 
 EDGES = [(64, 64), (48, 80), (45, 77)]  # even, multiples of 16, and odd
 IMAGES = [np.random.default_rng(side).integers(0, 256, (1, side, other, 3), np.uint8) for side, other in EDGES]
@@ -66,12 +67,14 @@ def test_a_dilated_model_runs_at_any_size_and_agrees(kind: str, thin_resnet: Any
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", REFERENCES)
 @pytest.mark.parametrize("kind", FORMATS)
-def test_views_and_padding_to_multiples_agree(kind: str, thin_resnet: Any, tmp_path: Path) -> None:
-    """KerasCV's architecture is padded to multiples of 32: sizes that are none need whole-number arithmetic."""
+def test_views_and_padding_to_multiples_agree(kind: str, name: str, thin_resnet: Any, tmp_path: Path) -> None:
+    """Models of other libraries are padded to multiples of 32: sizes that are none need whole-number arithmetic."""
     _needs(kind)
-    spec = models.ModelSpec(architecture="keras_cv", backbone="resnet18", output_stride=32)
+    spec = models.ModelSpec(architecture=name, backbone="resnet18", output_stride=32)
     found = _agreement(kind, _random(spec), tmp_path, IMAGES[1:], scales=(0.75, 1.0), flip=True)
+    print(kind, name, found)
     assert found.good, found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,8 @@ from bench.core import KERAS_3, UsageError
 from bench.spec import check_architecture
 from models.encoder.backbones import Backbone
 from models.encoder.pyramid import STRIDES, build_backbone, feature_maps
+from tests.models.hub import REFERENCES, WITH_HUB, WITHOUT_HUB
 
-HUB = pytest.mark.skipif(
-    not KERAS_3 or importlib.util.find_spec("keras_hub") is None, reason="KerasHub (extra kerashub) is not installed"
-)
-NAMES = ["keras_cv", pytest.param("keras_hub", marks=HUB), pytest.param("keras_hub_segformer", marks=HUB)]
 IMAGE = np.random.default_rng(0).uniform(0, 255, (2, 64, 96, 3)).astype("float32")
 
 
@@ -36,7 +32,7 @@ def _build(name: str, **fields: Any) -> keras.Model:
     return models.build(spec, 5, seed=1)
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=REFERENCES)
 def model(request: pytest.FixtureRequest) -> keras.Model:
     """A model whose normalisation has seen other values than it started with. No test changes it."""
     built = _build(request.param)
@@ -82,7 +78,7 @@ def test_a_model_sees_other_sizes_within_their_mean_colour(
         np.testing.assert_allclose(np.asarray(call(image)), expected, atol=1e-3 * expected.std())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", REFERENCES)
 def test_a_model_forgets_as_fast_as_ours(name: str) -> None:
     model = _build(name, batch_norm_momentum=0.75)
     found = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
@@ -95,7 +91,7 @@ def test_a_model_forgets_as_fast_as_ours(name: str) -> None:
 
 
 @pytest.mark.usefixtures("_half_precision")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", REFERENCES)
 def test_logits_are_float32_under_half_precision(name: str) -> None:
     logits = _build(name)(IMAGE, training=False)
     assert logits.dtype == tf.float32
@@ -103,7 +99,7 @@ def test_logits_are_float32_under_half_precision(name: str) -> None:
     assert np.any(np.asarray(logits) != np.asarray(rounded)), "they have digits that half precision has not"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", REFERENCES)
 def test_a_file_holds_a_model(name: str, tmp_path: Path) -> None:
     model = _build(name)
     model.save(tmp_path / "model.keras")
@@ -111,7 +107,7 @@ def test_a_file_holds_a_model(name: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(*(np.asarray(one(IMAGE, training=False)) for one in (loaded, model)), atol=1e-5)
 
 
-@HUB
+@WITH_HUB
 @pytest.mark.parametrize("name", ["deeplab", "segformer"])
 def test_a_model_of_keras_hub_computes_what_the_stock_one_does(name: str) -> None:
     from models import reference_hub as hub
@@ -135,7 +131,7 @@ def test_a_model_of_keras_hub_computes_what_the_stock_one_does(name: str) -> Non
     np.testing.assert_allclose(ours.predict(square, verbose=0), expected, atol=1e-5 * np.abs(expected).max())
 
 
-@HUB
+@WITH_HUB
 def test_the_backbone_of_a_model_of_keras_hub_can_be_frozen() -> None:
     model = _build("keras_hub_segformer")
     backbone = model.get_layer(models.BACKBONE)
@@ -144,7 +140,7 @@ def test_the_backbone_of_a_model_of_keras_hub_can_be_frozen() -> None:
     assert len(model.trainable_variables) == 2 * 4 + 1 + 2 + 2  # four projections, fusion and its norm, classifier
 
 
-@pytest.mark.skipif(KERAS_3 and importlib.util.find_spec("keras_hub") is not None, reason="KerasHub is installed")
+@WITHOUT_HUB
 def test_a_model_of_keras_hub_is_refused_where_it_is_not_installed() -> None:
     check_architecture(models.ModelSpec(architecture="keras_cv", output_stride=32))
     wanted = r"model.architecture 'keras_hub' comes from KerasHub: pip install 'segmentation-bench\[kerashub\]'"

@@ -15,10 +15,12 @@ from PIL import Image
 import results
 from bench import predict as command
 from bench.core import WEIGHTS_FILE, UsageError
-from bench.prediction import check_crf, choose_trial, list_sources, overlay
+from bench.prediction import check_crf, choose_trial, list_sources, overlay, trained_model
 from bench.spec import TrialSpec
+from models import ModelSpec
 from models.encoder.backbones import Backbone
 from tests.commands.here import call
+from tests.models.hub import WITHOUT_HUB
 
 PROJECT = Path(__file__).resolve().parents[2]
 COLORS = [(10, 20, 30), (200, 100, 0), (255, 255, 255)]
@@ -91,11 +93,14 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Backbone) -> Pa
         results.write(trials / name, record(name, artefacts=[kept], spec=spec.model_dump(mode="json")))
     with open(trials / "changed" / WEIGHTS_FILE, "ab") as file:
         file.write(b"!")
-    (trials / "square").mkdir()
-    (trials / "square" / WEIGHTS_FILE).write_bytes(b"never read")
-    kept = results.artefact(trials / "square", WEIGHTS_FILE, "checkpoint")
-    mix = SPEC.model_copy(update={"model": models.ModelSpec(backbone="mit_b0", output_stride=32)})
-    results.write(trials / "square", record("square", artefacts=[kept], spec=mix.model_dump(mode="json")))
+    mix = ModelSpec(backbone="mit_b0", output_stride=32)
+    hub = ModelSpec(architecture="keras_hub_segformer", output_stride=32)
+    for name, of in (("square", mix), ("hub", hub)):
+        (trials / name).mkdir()
+        (trials / name / WEIGHTS_FILE).write_bytes(b"never read")
+        kept = results.artefact(trials / name, WEIGHTS_FILE, "checkpoint")
+        spec = SPEC.model_copy(update={"model": of})
+        results.write(trials / name, record(name, artefacts=[kept], spec=spec.model_dump(mode="json")))
     results.write(trials / "bare", record("bare"))
     results.write(trials / "early", record("early", dataset=None, status="crashed"))
     return home
@@ -275,7 +280,7 @@ def test_an_overlay_mixes_inside_outlines_and_leaves_a_black_class_clear() -> No
     ("arguments", "message"),
     [
         ({"run": "absent"}, "absent: no such file or folder"),
-        ({"trial": None}, "has 6 cells; choose one with --trial: bare, changed, early, equalizing, square, whole"),
+        ({"trial": None}, "has 7 cells; choose one with --trial: bare, changed, early, equalizing, hub, square, whole"),
         ({"trial": "hole"}, "no trial or cell 'hole'; did you mean 'whole'?"),
         ({"trial": "bare"}, "kept no checkpoint; train with eval.keep_checkpoint best or last"),
         ({"trial": "early"}, "trial early (crashed) ended before it read its data; choose another"),
@@ -292,6 +297,11 @@ def test_an_overlay_mixes_inside_outlines_and_leaves_a_black_class_clear() -> No
         ({"trial": "square", "scales": "0.5,1"}, "works at a single image size only: leave out --scales"),
         ({"trial": "square", "window": "64"}, "leave out --scales and --window"),
         ({"scales": "nan"}, "--scales 'nan': each must be above 0"),
+        pytest.param(
+            {"trial": "hub"},
+            "trials/hub: model.architecture 'keras_hub_segformer' comes from KerasHub: pip install",
+            marks=WITHOUT_HUB,
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(
@@ -317,6 +327,14 @@ def test_bad_input_is_one_line_and_status_2(
     assert told.startswith("error: ")
     assert message in told
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_whose_code_cannot_be_imported_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "net_of_another.py").write_text("import no_such_package_anywhere\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = SPEC.model_copy(update={"model": ModelSpec(backbone="net_of_another:Net")})
+    with pytest.raises(UsageError, match=r"^the model of w\.h5 cannot be built here: No module named 'no_such_package"):
+        trained_model(spec, Path("w.h5"), 3)
 
 
 def test_another_trial_s_broken_record_is_no_hindrance(run: Path, tmp_path: Path) -> None:
