@@ -21,7 +21,8 @@ class Outcome:
         reached: mIoU on its split; None if that was not scored.
         val: mIoU on the validation split; None if that was trained on.
         lacking: what of the data set was not there, such as "62 of 233 images of test"; empty if all was.
-        cpu_hours: of all trials; NaN if a record does not say.
+        cpu_hours: of all trials whose record says it; NaN if none does.
+        unrecorded: the number of trials, such as interrupted ones, whose record does not say it.
     """
 
     recipe: results.Recipe
@@ -29,6 +30,7 @@ class Outcome:
     val: Interval | None
     lacking: tuple[str, ...]
     cpu_hours: float
+    unrecorded: int
 
 
 def recipe_of(run: results.Run) -> results.Recipe | None:
@@ -51,12 +53,14 @@ def outcome(run: results.Run, summary: Summary) -> Outcome | None:
     }
     scores: dict[str, Interval | None] = {"test": summary.test.get(best.key), summary.split: best.interval}
     spent = [one.record.clocks.cpu_s for one in run.trials]
+    known = [seconds for seconds in spent if seconds is not None]
     return Outcome(
         recipe,
         scores.get(recipe.split),
         scores.get("val"),
         tuple(f"{here[part]} of {wanted} images of {part}" for part, wanted in judged.items() if here[part] < wanted),
-        math.nan if None in spent else sum(one or 0.0 for one in spent) / 3600,
+        sum(known) / 3600 if known else math.nan,
+        len(spent) - len(known),
     )
 
 
@@ -70,7 +74,7 @@ def in_a_line(found: Outcome) -> str:
     If a part of the data set was missing, the line says which part there was, and names no published score.
     """
     recipe, split = found.recipe, found.recipe.split
-    hours = "CPU-hours not recorded" if math.isnan(found.cpu_hours) else f"{number(found.cpu_hours, 2)} CPU-hours"
+    hours = _hours(found)
     if found.lacking:
         parts = " and ".join(found.lacking)
         scores = [f"{_score(found.reached)} on that part of {split}"] if found.reached and split == "test" else []
@@ -86,6 +90,15 @@ def in_a_line(found: Outcome) -> str:
     ranked = sorted(recipe.published, key=lambda one: one.miou)
     ends = " to ".join(f"{percent(one.miou)} % ({one.method})" for one in dict.fromkeys((ranked[0], ranked[-1])))
     return f"Published {ends} on {split}, {reached}."
+
+
+def _hours(found: Outcome) -> str:
+    if math.isnan(found.cpu_hours):
+        return "CPU-hours not recorded"
+    hours = f"{number(found.cpu_hours, 2)} CPU-hours"
+    if not found.unrecorded:
+        return hours
+    return f"at least {hours} (not recorded for {counted(found.unrecorded, 'trial')})"
 
 
 def _score(interval: Interval) -> str:

@@ -172,3 +172,11 @@ def test_a_set_without_published_scores_and_a_record_without_cpu_seconds_say_so(
 def test_a_run_of_no_recipe_says_nothing(tmp_path):
     made.made_run(tmp_path, {"dice": {0: (0.5, 1.0), 1: (0.6, 1.0)}})
     assert reports.conclude(tmp_path).recipe == ""
+
+
+def test_a_trial_that_did_not_record_its_cpu_seconds_makes_the_hours_a_lower_bound(tmp_path):
+    run = _run(tmp_path, WHOLE)
+    last = made.record("ce", 2, (0.5, 1.0), status="interrupted", clocks={})
+    results.write(run / "trials" / "ce-s2", last.model_copy(update={"trial": "ce-s2"}))
+    said = reports.conclude(run).recipe
+    assert said.endswith(", at least 2.00 CPU-hours (not recorded for 1 trial).")
