@@ -2,7 +2,7 @@
 
 Each runs in a separate process; nothing else should run on the machine. Benchmarks without bars (`bench.perf.atrous`,
 `bisection`, `cores`, `false_alarms`, `gate`, `generations`, `levels`, `losses`, `lovasz`, `precision`, `profile`,
-`smp`, `step`, `work`) are run by their own names.
+`smp`, `step`, `work`) are run by their own names. So is `bench.perf.peers`, whose bars need the extra `peers`.
 """
 
 from __future__ import annotations
