@@ -55,16 +55,18 @@ def build_training(spec: ModelSpec, num_classes: int, *, seed: int | None = None
     else:
         # Smaller images would leave nothing of the deepest maps of backbones that pad as Caffe did.
         padded = PadToMultiple(1, least=32, dtype="float32", name="padding")(scaled(image, row_of(spec.backbone)))
-        low_level, features, *middle = build_encoder(spec)(padded)
+        low_level, features, *others = build_encoder(spec)(padded)
         context = aspp(features, spec, seed)
-        refined = decoder(context, low_level, spec) if spec.architecture == "deeplabv3plus" else refine(context, spec)
+        skips: dict[int, Any] = dict(zip(spec.skip_strides, others, strict=False))
+        plus = spec.architecture == "deeplabv3plus"
+        refined = decoder(context, low_level, skips, spec) if plus else refine(context, spec)
         logits = CropLike(dtype="float32", name="logits")([head(refined, padded, spec, num_classes), image])
     used = keras.Model(image, logits, name=spec.architecture)
     seed_dropout(used, seed)
     if not spec.auxiliary_weight:
         return used, used
     helping = CropLike(dtype="float32", name="auxiliary_logits")(
-        [auxiliary(middle[0], padded, spec, num_classes, seed), image]
+        [auxiliary(others[-1], padded, spec, num_classes, seed), image]
     )
     both = Stack(dtype="float32", name="both_logits")([logits, helping])
     return keras.Model(image, both, name=spec.architecture), used
@@ -97,11 +99,11 @@ def _of_keras_hub(image: Any, spec: ModelSpec, num_classes: int) -> Any:
 def build_encoder(spec: ModelSpec) -> keras.Model:
     """Build what comes before decoder and head.
 
-    It takes RGB that is scaled already. It returns the maps at stride 4, at `spec.output_stride`, and the one that an
-    auxiliary head reads.
+    It takes RGB that is scaled already. It returns the maps at stride 4, at `spec.output_stride`, those of
+    `spec.skip_strides`, and the one that an auxiliary head reads.
     """
     row, backbone = row_of(spec.backbone), _weighted(spec)
-    strides = (4, 32, *([16] if spec.auxiliary_weight else []))
+    strides = (4, 32, *spec.skip_strides, *([16] if spec.auxiliary_weight else []))
     levels = keras.Model(backbone.input, feature_maps(backbone, row, strides))
     dense = with_output_stride(levels, spec.output_stride, spec.momentum, spec.sync_batch_norm)
     return for_any_size(dense, row, strides, BACKBONE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -63,7 +63,10 @@ class ModelSpec(BaseModel):
     decoder_channels: int = Field(256, ge=8, le=2048)
     """Channels of the decoder."""
     low_level_channels: int = Field(48, ge=8, le=2048)
-    """Channels to which the map at a quarter of the size is reduced."""
+    """Channels to which the map at a quarter of the size is reduced, and each of those at `skip_strides`."""
+    skip_strides: tuple[Literal[8, 16], ...] = Field((), json_schema_extra={"neutral": cast("Any", ())})
+    """Strides, of 8 and 16, at which the decoder reads further maps of the backbone beside the one at a quarter of the
+    size, such as `[8, 16]`. Panoptic-DeepLab reads the one at 8 (Cheng et al. 2020, arXiv 1911.10194)."""
     separable: bool = True
     """3x3 convolutions of ASPP and decoder are depthwise separable, as in the paper's fast variant."""
     dropout: float = Field(0.1, ge=0, lt=1)
@@ -114,6 +117,12 @@ class ModelSpec(BaseModel):
             )
         if self.blur and self.head != "subpixel":
             raise ValueError(f"blur is an option of head 'subpixel', received head {self.head!r}")
+        if len({*self.skip_strides}) < len(self.skip_strides):
+            raise ValueError(f"skip_strides names a stride twice: {list(self.skip_strides)}")
+        if self.skip_strides and self.architecture != "deeplabv3plus":
+            raise ValueError(
+                f"skip_strides belong to the decoder of 'deeplabv3plus', received architecture {self.architecture!r}"
+            )
         if self.architecture in REFERENCES:
             self._check_reference(row)
         return self

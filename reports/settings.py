@@ -117,6 +117,8 @@ def _head(model: Mapping[str, Any]) -> str:
     auxiliary = model.get("auxiliary_weight")
     parts = [_plain(model, "head"), "blurred" if model.get("blur") else ""]
     parts += [f"auxiliary head with weight {auxiliary:g}" if auxiliary else ""]
+    skips = model.get("skip_strides")
+    parts += [f"decoder reads strides 4, {', '.join(map(str, skips))}" if skips else ""]
     return ", ".join(part for part in parts if part)
 
 

@@ -39,7 +39,7 @@ _BEHIND = ("_conv_head.", "_bn1.", "_fc.")
 _NEUTRAL = {
     "train": ("freeze", "smaller_crops", "ema", "backbone_rate", "wrapper", "init_from", "until"),
     "loss": ("params", "calibrated"),
-    "model": ("auxiliary_weight",),
+    "model": ("auxiliary_weight", "skip_strides"),
     "data": ("pixel_weights",),
 }
 

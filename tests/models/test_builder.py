@@ -258,6 +258,40 @@ def test_the_auxiliary_head_sees_the_last_map_at_stride_16(stride: int, side: in
     assert next(weight.shape[2] for weight in own if len(weight.shape) == 4) == 32
 
 
+@pytest.mark.parametrize(("stride", "side"), [(16, 6), (8, 12)])
+def test_the_decoder_reads_the_maps_of_skips_beside_the_auxiliary_head(stride: int, side: int) -> None:
+    fields = {"output_stride": stride, "skip_strides": (8, 16), "auxiliary_weight": 0.4}
+    trained, used = models.build_training(models.ModelSpec(**SMALL, **fields), 5)
+    image = IMAGE[:, :96, :96]
+    low_level, _, skip_8, skip_16, middle = trained.get_layer("backbone")(image)
+    # Of the thin ResNet the stages at stride 8 and 16 have 24 and 32 channels.
+    assert [tuple(values.shape[1:]) for values in (skip_16, skip_8)] == [(side, side, 32), (12, 12, 24)]
+    np.testing.assert_array_equal(np.asarray(skip_16), np.asarray(middle))
+    assert low_level.shape[1] == 24
+    assert used.get_layer("decoder_join").output.shape[-1] == 16 + 3 * 8  # context, and the maps at 4, 8 and 16
+    own = [weight for weight in trained.weights if "auxiliary" in getattr(weight, "path", weight.name)]
+    assert next(weight.shape[2] for weight in own if len(weight.shape) == 4) == 32
+    kernels = {name: used.get_layer(name) for name in ("skip_16_conv", "skip_8_conv")}
+    before = np.asarray(used(image))
+    for name, layer in kernels.items():
+        layer.set_weights([np.zeros_like(values) for values in layer.get_weights()])
+        after = np.asarray(used(image))
+        assert np.abs(after - before).max() > 1e-3, name
+        before = after
+
+
+def test_skips_keep_any_size_and_models_without_them_have_no_such_layers() -> None:
+    model = _build(skip_strides=(8, 16))
+    call = tf.function(model, input_signature=[tf.TensorSpec((None, None, None, 3))], autograph=False)
+    for height, width in ((97, 131), (33, 50)):
+        image = IMAGE[:, :height, :width]
+        logits = np.asarray(call(image))
+        assert logits.shape == (2, height, width, 5)
+        np.testing.assert_allclose(logits, np.asarray(model(image)), rtol=0, atol=1e-3 * logits.std())
+    names = [layer.name for layer in _kept().layers]
+    assert not [name for name in names if name.startswith("skip")]
+
+
 def test_without_the_head_one_model_is_trained_and_used() -> None:
     trained, used = models.build_training(models.ModelSpec(**SMALL), 5)
     assert trained is used

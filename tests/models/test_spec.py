@@ -48,6 +48,13 @@ def test_rates_cannot_be_written() -> None:
             {"architecture": "keras_cv", "output_stride": 32, "auxiliary_weight": 0.4},
             ["'keras_cv' has no auxiliary head"],
         ),
+        ({"skip_strides": [4]}, ["skip_strides", "8 or 16"]),
+        ({"skip_strides": [8, 8]}, ["skip_strides names a stride twice: [8, 8]"]),
+        ({"architecture": "deeplabv3", "skip_strides": [8]}, ["the decoder of 'deeplabv3plus'", "'deeplabv3'"]),
+        (
+            {"architecture": "keras_cv", "output_stride": 32, "skip_strides": [8]},
+            ["skip_strides belong to the decoder of 'deeplabv3plus'"],
+        ),
         ({"architecture": "keras_hub", "output_stride": 32, "separable": False}, ["'keras_hub' has no separable"]),
         (
             {"architecture": "keras_hub_segformer", "output_stride": 32, "low_level_channels": 24},

@@ -37,6 +37,7 @@ def test_where_and_how_a_trial_runs_does_not_change_its_cell(aside):
     [
         {"loss": {"name": "dice"}},
         {"model": {"auxiliary_weight": 0.4}},
+        {"model": {"skip_strides": [8]}},
         {"train": {"final": 0.5}},
         {"train": {"until": {"miou": 0.6}}},
         {"train": {"ema": 0.99}},
@@ -65,7 +66,7 @@ def test_identity_of_equal_specs_is_equal_however_they_were_written():
 
 def test_fields_added_later_are_no_part_of_old_cells():
     found = identity(TrialSpec())
-    assert "auxiliary_weight" not in found["model"]
+    assert not {"auxiliary_weight", "skip_strides"} & {*found["model"]}
     assert not {"final", "until", "ema", "backbone_rate", "freeze_for", "smaller_crops"} & {*found["train"]}
     assert "train_on" not in found["data"]
 
