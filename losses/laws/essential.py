@@ -16,14 +16,14 @@ def shape(subject: Subject, on: Example) -> None:
     values = subject.loss.call(on.labels, on.logits)
     if values.shape != (on.shape[0],) or values.dtype != tf.float32:
         raise Broken(f"call gave {values.dtype.name} of shape {values.shape}, expected float32 ({on.shape[0]},)")
-    value, mean = subject.evaluate(on.labels, on.logits).value, float(tf.reduce_mean(values))
+    value, mean = subject.eager(on).value, float(tf.reduce_mean(values))
     if not np.isclose(value, mean, rtol=1e-6):
         raise Broken(f"the loss is {value:.6g}, the mean of its values {mean:.6g}")
 
 
 def finite(subject: Subject, on: Example) -> None:
     """Value and gradient are finite, for extreme logits and void images too, and the gradient is not zero."""
-    _finite(subject.evaluate(on.labels, on.logits), "at random logits")
+    _finite(subject.eager(on), "at random logits")
     if (on.labels != VOID).any() and not subject.plain(on).gradient.any():
         raise Broken("the gradient is zero: nothing can be learnt")
     for right in (True, False):
@@ -85,9 +85,10 @@ def float32(subject: Subject, on: Example) -> None:
     for kind in ("float16", "bfloat16", "float64"):
         logits = tf.cast(on.logits, kind)
         first = subject.traced(on.labels, tf.cast(logits, tf.float32).numpy())
-        second = subject.evaluate(on.labels, logits)
-        if (found := subject.loss(on.labels, logits).dtype) != tf.float32:
-            raise Broken(f"{kind} logits give a {found.name} loss")
+        value, slopes = subject.tensors(on.labels, logits)
+        if value.dtype != tf.float32:
+            raise Broken(f"{kind} logits give a {value.dtype.name} loss")
+        second = Outcome(float(value), slopes.numpy())
         if not np.isclose(second.value, first.value, rtol=subject.rtol, atol=0.0):
             raise Broken(f"the loss of {kind} logits is {second.value:.6g}, of the same in float32 {first.value:.6g}")
         if not np.allclose(second.gradient, first.gradient, rtol=0.02, atol=1e-4):

@@ -73,7 +73,7 @@ def _of_a_softmax(loss: SegmentationLoss) -> bool:
 
 def label_forms(subject: Subject, on: Example) -> None:
     """Labels of any type, with an axis for the channel, or one-hot are the same labels."""
-    first = subject.evaluate(on.labels, on.logits)
+    first = subject.eager(on)
     ids = (on.labels.astype(np.int64), on.labels.astype(np.float32), on.labels[..., None])
     for labels in (*ids, np.eye(256)[on.labels][..., : on.classes]):
         subject.agree(first, subject.evaluate(labels, on.logits))
@@ -83,23 +83,25 @@ def weights(subject: Subject, on: Example) -> None:
     """Only ratios of weights matter, a weight of zero is void, and a weight for an image is one for its pixels."""
     labels, logits = on.labels, on.logits
     images = on.shape[0]
-    plain = subject.evaluate(labels, logits)
-    for ones in (np.ones(on.shape), np.full((*on.shape, 1), 5.0), np.full(images, 0.5), np.ones((images, 1))):
-        subject.agree(plain, subject.evaluate(labels, logits, ones.astype(np.float32)))
+    same = subject.traced(labels, logits, np.full(on.shape, 5.0, np.float32))
+    subject.agree(subject.plain(on), same)
+    for ones in (np.ones((*on.shape, 1)), np.full(images, 0.5), np.ones((images, 1))):
+        subject.agree(subject.eager(on), subject.evaluate(labels, logits, ones.astype(np.float32)))
     ignored = labels == VOID
-    without = subject.evaluate(np.where(ignored, 0, labels), logits, (~ignored).astype(np.float32))
-    subject.agree(plain, without)
+    without = subject.traced(np.where(ignored, 0, labels), logits, (~ignored).astype(np.float32))
+    subject.agree(subject.plain(on), without)
     of_images = np.resize(np.array([1.0, 0.5, 3.0], np.float32), images)
-    spread = np.broadcast_to(of_images[:, None, None], on.shape)
-    subject.agree(subject.evaluate(labels, logits, of_images), subject.evaluate(labels, logits, spread))
-    if images > 2 and np.isclose(subject.evaluate(labels, logits, of_images).value, plain.value, rtol=1e-4):
+    weighted = subject.evaluate(labels, logits, of_images)
+    subject.agree(weighted, subject.evaluate(labels, logits, np.broadcast_to(of_images[:, None, None], on.shape)))
+    if images > 2 and np.isclose(weighted.value, subject.eager(on).value, rtol=1e-4):
         raise Broken("weights of images have no effect")
     if images > 1:
-        last = np.array([1.0] * (images - 1) + [0.0], np.float32)
-        value, slopes = subject.evaluate(labels, logits, last)
+        last = np.ones(on.shape, np.float32)
+        last[-1] = 0.0
+        value, slopes = subject.traced(labels, logits, last)
         if slopes[-1].any():
             raise Broken("an image of weight 0 has a gradient")
-        subject.agree(subject.evaluate(labels[:-1], logits[:-1]), Outcome(value, slopes[:-1]))
+        subject.agree(subject.traced(labels[:-1], logits[:-1]), Outcome(value, slopes[:-1]))
 
 
 def weight_two(subject: Subject, on: Example) -> None:
@@ -108,7 +110,7 @@ def weight_two(subject: Subject, on: Example) -> None:
     weight = np.ones(labels.shape, np.float32)
     weight[:, 1:3] = 2
     twice = (np.concatenate([values, values[:, 1:3]], axis=1) for values in (labels, logits))
-    first, second = subject.evaluate(labels, logits, weight).value, subject.evaluate(*twice).value
+    first, second = subject.traced(labels, logits, weight).value, subject.traced(*twice).value
     if not np.isclose(first, second, rtol=subject.rtol):
         raise Broken(f"the loss is {first:.6g}, then {second:.6g}")
 
@@ -139,9 +141,7 @@ def config(subject: Subject, on: Example) -> None:
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
     if type(again) is not type(loss) or again.get_config() != loss.get_config():
         raise Broken(f"{again!r} was made of it")
-    subject.agree(subject.evaluate(on.labels, on.logits), Subject(again, subject.classes, subject.rtol).evaluate(
-        on.labels, on.logits
-    ))  # fmt: skip
+    subject.agree(subject.eager(on), Subject(again, subject.classes, subject.rtol).evaluate(on.labels, on.logits))
 
 
 def downhill(subject: Subject, on: Example) -> None:

@@ -33,6 +33,7 @@ class Subject:
     def __init__(self, loss: SegmentationLoss, classes: int = 3, rtol: float = 2e-6) -> None:
         self.loss, self.classes, self.rtol = loss, classes, rtol
         self._plain: dict[int, tuple[Example, Outcome]] = {}
+        self._eager: dict[int, tuple[Example, Outcome]] = {}
 
     @cached_property
     def weighs_pixels(self) -> bool:
@@ -48,12 +49,23 @@ class Subject:
 
     def evaluate(self, labels: Any, logits: Any, weight: Any = None) -> Outcome:
         """Return value and gradient outside a graph."""
+        value, gradient = self.tensors(labels, logits, weight)
+        return Outcome(float(value), gradient.numpy())
+
+    def tensors(self, labels: Any, logits: Any, weight: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the same as tensors: the value of the type that the loss gives it, the gradient as float32."""
         logits = tf.convert_to_tensor(logits)
         with tf.GradientTape() as tape:
             tape.watch(logits)
             value = self.loss(labels, logits, sample_weight=weight)
         gradient = tape.gradient(value, logits, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return Outcome(float(value), tf.cast(gradient, tf.float32).numpy())
+        return value, tf.cast(gradient, tf.float32)
+
+    def eager(self, example: Example) -> Outcome:
+        """Return value and gradient of an example as it is, outside a graph, with which some laws compare."""
+        if id(example) not in self._eager:
+            self._eager[id(example)] = example, self.evaluate(example.labels, example.logits)
+        return self._eager[id(example)][1]
 
     def traced(self, labels: Any, logits: Any, weight: Any = None) -> Outcome:
         """Return the same from a graph, in a tenth of the time. The law `graph` compares the two."""
