@@ -1,6 +1,7 @@
 """A training step of ours beside that of segmentation_models.pytorch's DeepLabV3+ (SMP), in turns.
 
     python -m bench.perf.peers [--case efficientnetlite_b0:160:8 ...] [--precision float32] [--rounds 7] [--json FILE]
+    python -m bench.perf.peers --keras
 
 Both train DeepLabV3+ on the same kind of backbone, with random weights, at one size, batch and output stride: forward
 pass, cross-entropy, backward pass, AdamW. Decoder and head are each library's own. SMP runs in four ways: eagerly and
@@ -11,6 +12,9 @@ other in one process. The first step is timed from the call that builds the mode
 imports; ours is compared with that of the way of SMP that is fastest later.
 
 It needs the extra `peers`; torch.compile needs a C++ compiler, too.
+
+With `--keras` the other sides are the models of the grid `side-by-side` that are installed, among them KerasCV's and
+KerasHub's at output stride 32, each without a bar.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -69,8 +73,13 @@ class Case(NamedTuple):
         return images, rng.integers(0, self.classes, shape, dtype="int32")
 
 
-def ours(case: Case) -> Callable[[], Step]:
-    """Import what a trial needs, and return the function that builds our training step."""
+def ours(case: Case, **changed: Any) -> Callable[[], Step]:
+    """Import what a trial needs, and return the function that builds the training step of a model that it can train.
+
+    Args:
+        case: what is measured.
+        changed: fields of the model that differ from ours.
+    """
     prepare_process()
     import keras
     import tensorflow as tf
@@ -82,7 +91,8 @@ def ours(case: Case) -> Callable[[], Step]:
     keras.mixed_precision.set_global_policy(case.precision)
 
     def build() -> Step:
-        spec = models.ModelSpec.model_validate({"backbone": case.backbone, "output_stride": case.output_stride})
+        fields = {"backbone": case.backbone, "output_stride": case.output_stride, **changed}
+        spec = models.ModelSpec.model_validate(fields)
         model, loss, optimizer = models.build(spec, case.classes, seed=0), losses.get("cross_entropy"), AdamW(RATE)
         variables = model.trainable_variables
         make_variables(optimizer, variables)
@@ -136,20 +146,27 @@ def theirs(case: Case, compiled: bool, channels_last: bool) -> Callable[[], Step
     return build
 
 
-SIDES: dict[str, tuple[Callable[..., Callable[[], Step]], tuple[bool, ...]]] = {
-    "ours": (ours, ()),
-    "SMP": (theirs, (False, False)),
-    "SMP, channels last": (theirs, (False, True)),
-    "SMP, compiled": (theirs, (True, False)),
-    "SMP, compiled, channels last": (theirs, (True, True)),
+SMP: dict[str, tuple[Callable[..., Callable[[], Step]], dict[str, Any]]] = {
+    "SMP": (theirs, {"compiled": False, "channels_last": False}),
+    "SMP, channels last": (theirs, {"compiled": False, "channels_last": True}),
+    "SMP, compiled": (theirs, {"compiled": True, "channels_last": False}),
+    "SMP, compiled, channels last": (theirs, {"compiled": True, "channels_last": True}),
 }
+KERAS: dict[str, tuple[Callable[..., Callable[[], Step]], dict[str, Any]]] = {
+    "ours, stride 32": (ours, {"output_stride": 32}),
+    "ours, skips": (ours, {"skip_strides": (8, 16), "low_level_channels": 256}),
+    "KerasCV": (ours, {"architecture": "keras_cv", "output_stride": 32}),
+    "KerasHub": (ours, {"architecture": "keras_hub", "output_stride": 32}),
+    "KerasHub's SegFormer": (ours, {"architecture": "keras_hub_segformer", "output_stride": 32}),
+}
+SIDES = {"ours": (ours, {}), **SMP, **KERAS}
 
 
 def _serve(pipe: Connection, name: str, case: Case) -> None:
     """Build a side in this process, report the seconds of its first step, and do a step whenever asked."""
     make, options = SIDES[name]
     try:
-        build = make(case, *options)
+        build = make(case, **options)
         began = perf_counter()
         step = build()
         step()
@@ -189,17 +206,17 @@ def side(name: str, case: Case) -> Iterator[tuple[float | str, Step]]:
         process.kill()
 
 
-def measure(case: Case, rounds: int, names: list[str]) -> list[Ratio]:
-    """Return the ratios of images/s and of the seconds of the first step, ours to the fastest way of SMP.
+def measure(case: Case, rounds: int, others: list[str]) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Return the seconds of each step by side, in rounds, and those of the first step.
 
     Raises:
-        UsageError: ours, or every way of SMP, could not be measured; with the reason.
+        UsageError: ours, or every other side, could not be measured; with the reason.
     """
     first: dict[str, float] = {}
     failed: dict[str, str] = {}
     steps: dict[str, Step] = {}
     with ExitStack() as stack:
-        for name in names:
+        for name in ["ours", *others]:
             found, step = stack.enter_context(side(name, case))
             if isinstance(found, str):
                 failed[name] = found
@@ -212,11 +229,23 @@ def measure(case: Case, rounds: int, names: list[str]) -> list[Ratio]:
     middle = {name: statistics.median(values) for name, values in seconds.items()}
     for name, value in middle.items():
         print(f"{case}: {name}: {value:.3f} s a step, first {first[name]:.1f} s", flush=True)
-    return ratios(case, seconds, first)
+    return seconds, first
+
+
+def each(case: Case, seconds: dict[str, list[float]]) -> list[Ratio]:
+    """Return the ratio of images/s, ours to each other side, from the seconds of each round."""
+    rates = {name: case.batch / statistics.median(values) for name, values in seconds.items()}
+    return [
+        Ratio(
+            f"training, {case}", "images/s", rates["ours"], name, rates[name], spread=quartiles(values, seconds["ours"])
+        )
+        for name, values in seconds.items()
+        if name != "ours"
+    ]
 
 
 def ratios(case: Case, seconds: dict[str, list[float]], first: dict[str, float]) -> list[Ratio]:
-    """Return both ratios from the seconds of each round and of the first step, by side."""
+    """Return the ratios of images/s and of the first step, ours to the fastest way of SMP, from seconds by side."""
     middle = {name: statistics.median(values) for name, values in seconds.items()}
     best = min(middle.keys() - {"ours"}, key=lambda name: middle[name])
     rates = [case.batch / middle[name] for name in ("ours", best)]
@@ -248,18 +277,23 @@ def main(
     output_stride: Annotated[int, typer.Option(help="8, 16 or 32.")] = 16,
     classes: Annotated[int, typer.Option(min=2)] = 21,
     rounds: Annotated[int, typer.Option(min=3)] = 7,
-    eager: Annotated[bool, typer.Option(help="Leave torch.compile out, which compiles for up to a minute.")] = False,
+    eager: Annotated[
+        bool, typer.Option("--eager", help="Leave torch.compile out, which compiles for up to a minute.")
+    ] = False,
+    keras: Annotated[bool, typer.Option("--keras", help="Compare with other models in Keras, not with SMP.")] = False,
     out: Annotated[Path | None, typer.Option("--json", help="Write figures and machine here.")] = None,
 ) -> int:
-    """Print how much faster than SMP we train. Exit status: 0 all bars met, 1 one is missed, 2 usage."""
+    """Print how much faster than others we train. Exit status: 0 all bars met, 1 one is missed, 2 usage."""
     if precision not in PRECISIONS:
         raise UsageError(f"--precision {precision}: expected {' or '.join(PRECISIONS)}")
     texts = case or ["efficientnetlite_b0:160:8", "efficientnetlite_b0:512:2", "resnet18:160:8", "resnet50:160:8"]
     cases = [case_of(text, output_stride, classes, precision) for text in texts]
     print(stack())
     found: list[Ratio] = []
+    others = [*KERAS] if keras else [name for name in SMP if not (eager and "compiled" in name)]
     for one in cases:
-        found += measure(one, rounds, [name for name in SIDES if not (eager and "compiled" in name)])
+        seconds, first = measure(one, rounds, others)
+        found += each(one, seconds) if keras else ratios(one, seconds, first)
         keep(found, out)
     return report(found, out)
 

@@ -22,6 +22,11 @@ def test_ours_is_compared_with_the_fastest_way_of_the_other_side_in_the_first_st
     assert not slow.met
 
 
+def test_each_other_model_has_its_own_ratio():
+    found = peers.each(CASE, {"ours": [1.0] * 3, "KerasCV": [4.0] * 3, "KerasHub": [0.5] * 3})
+    assert [(ratio.against, ratio.value) for ratio in found] == [("KerasCV", 4.0), ("KerasHub", 0.5)]
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
