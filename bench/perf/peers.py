@@ -13,8 +13,8 @@ imports; ours is compared with that of the way of SMP that is fastest later.
 
 It needs the extra `peers`; torch.compile needs a C++ compiler, too.
 
-With `--keras` the other sides are the models of the grid `side-by-side` that are installed, among them KerasCV's and
-KerasHub's at output stride 32, each without a bar.
+With `--keras` the other sides are other models of ours and, as far as installed, KerasCV's and KerasHub's at output
+stride 32, each without a bar.
 """
 
 from __future__ import annotations
@@ -155,6 +155,7 @@ SMP: dict[str, tuple[Callable[..., Callable[[], Step]], dict[str, Any]]] = {
 KERAS: dict[str, tuple[Callable[..., Callable[[], Step]], dict[str, Any]]] = {
     "ours, stride 32": (ours, {"output_stride": 32}),
     "ours, skips": (ours, {"skip_strides": (8, 16), "low_level_channels": 256}),
+    "ours, stride 32, skips": (ours, {"output_stride": 32, "skip_strides": (8, 16), "low_level_channels": 256}),
     "KerasCV": (ours, {"architecture": "keras_cv", "output_stride": 32}),
     "KerasHub": (ours, {"architecture": "keras_hub", "output_stride": 32}),
     "KerasHub's SegFormer": (ours, {"architecture": "keras_hub_segformer", "output_stride": 32}),
