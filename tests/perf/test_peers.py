@@ -32,7 +32,6 @@ def test_each_other_model_has_its_own_ratio():
     [
         ("resnet50:512", "expected BACKBONE:PIXELS:BATCH"),
         ("resnet50:512:0", "expected BACKBONE:PIXELS:BATCH"),
-        ("csp_darknet_tiny:160:8", "SMP is compared with efficientnetlite_b0"),
     ],
 )
 def test_a_case_that_cannot_be_compared_is_refused(text, why):
@@ -47,6 +46,9 @@ def test_a_side_that_is_not_installed_is_named_in_one_line(tmp_path, monkeypatch
     status, _, told = call(peers.main, "--precision", "float16", cwd=tmp_path, patch=monkeypatch, capsys=capsys)
     assert status == EXIT_USAGE
     assert "--precision float16: expected float32 or mixed_bfloat16" in told
+    status, _, told = call(peers.main, "--case", "vgg16:64:2", cwd=tmp_path, patch=monkeypatch, capsys=capsys)
+    assert status == EXIT_USAGE
+    assert "--case vgg16: SMP is compared with efficientnetlite_b0" in told
 
 
 def test_a_side_whose_process_ends_says_why():
