@@ -7,17 +7,18 @@ tf.data, on one core, in rounds in which they take turns. KerasCV has no gamma a
 chain applies ClassMix. Albumentations (the extra `peers`) mixes nothing, so it is compared with ours without mixing.
 Images come from the embedded set, or from a folder of photographs.
 
-Then our side runs on two cores and on one of them, for one reader and for eight that each read an eighth of every
-batch, as the processes of eight GPUs would. Last, it runs for 20 epochs, and the resident memory after the second is
-compared with that after the last.
+Then one reader on two cores takes turns with one on one of them, with two that have a core each, and with eight that
+each read an eighth of every batch, as the processes of eight hosts would. Each reader is a process. Last, one runs for
+20 epochs, and the resident memory after the second is compared with that after the last.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import multiprocessing
 import os
 import statistics
-import threading
 
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 if hasattr(os, "sched_setaffinity"):  # before TensorFlow starts its threads
@@ -25,6 +26,7 @@ if hasattr(os, "sched_setaffinity"):  # before TensorFlow starts its threads
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -271,38 +273,69 @@ def drained(batches: Batches) -> Callable[[], Callable[[], None]]:
     return begin
 
 
+class _Reader:
+    """A reader of our side in a process of its own: set up by `prepare`, timed while it drains."""
+
+    def __init__(self, spec: DataSpec, worker: int, workers: int) -> None:
+        self._crops, self._part = pipeline.Crops(load(spec).splits["train"], spec, 0), (worker, workers)
+
+    def prepare(self) -> None:
+        """Make an iterator and read its first batch: TensorFlow sets up the functions of every iterator again."""
+        worker, workers = self._part
+        self._batches = iter(pipeline.train(self._crops, BATCH, 1 + BATCHES, worker=worker, workers=workers))
+        next(self._batches)
+
+    def drain(self) -> None:
+        for _ in self._batches:
+            pass
+
+
+_here: list[_Reader] = []  # of a process of `scaling`
+
+
+def _start_reader(cores: list[int], *made_of: Any) -> None:
+    os.sched_setaffinity(0, cores)  # TensorFlow counts the cores when it starts
+    _here.append(_Reader(*made_of))
+
+
+def _prepare() -> None:
+    _here[0].prepare()
+
+
+def _drain() -> None:
+    _here[0].drain()
+
+
 def scaling(spec: DataSpec, two: list[int], rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of `BATCHES` batches on one core, on two, and on two for eight readers, per round.
+    """Return the seconds of `BATCHES` batches on one core, on two, and on two for several readers, per round.
 
-    Call it in a fresh process, whose threads are then moved between the cores `two`.
+    Several readers are eight on both cores, or two that have a core each, which is the most that two cores can do. Each
+    reader is a process that stays on its cores. Threads that are moved from one core to two may both stay on the first:
+    in one process for all, half of the rounds on two cores were as slow as on one.
     """
-    os.sched_setaffinity(0, two)  # TensorFlow counts the cores when it starts
-    crops = pipeline.Crops(load(spec).splits["train"], spec, 0)
 
-    def read(readers: int) -> Callable[[], None]:
-        parts = [iter(pipeline.train(crops, BATCH, 1 + BATCHES, worker=i, workers=readers)) for i in range(readers)]
-        threads = [threading.Thread(target=lambda part=part: [None for _ in part]) for part in parts]
-        for part in parts:  # TensorFlow sets up the functions of every iterator again
-            next(part)
+    def begin(processes: list[ProcessPoolExecutor]) -> Callable[[], Callable[[], None]]:
+        def at_once(function: Callable[[], None]) -> None:
+            for pending in [process.submit(function) for process in processes]:
+                pending.result()
 
-        def rest() -> None:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+        def prepared() -> Callable[[], None]:
+            at_once(_prepare)
+            return lambda: at_once(_drain)
 
-        return rest
+        return prepared
 
-    def run(cores: list[int], readers: int) -> Callable[[], Callable[[], None]]:
-        def begin() -> Callable[[], None]:
-            rest = read(readers)
-            for task in os.listdir("/proc/self/task"):
-                os.sched_setaffinity(int(task), cores)
-            return rest
-
-        return begin
-
-    return times({"one": run(two[-1:], 1), "two": run(two, 1), "eight": run(two, 8)}, rounds)
+    spawn = multiprocessing.get_context("spawn")
+    with contextlib.ExitStack() as stack:
+        places = {"one": [two[-1:]], "two": [two], "apart": [two[:1], two[1:]], "eight": [two] * 8}
+        readers = {
+            name: [
+                stack.enter_context(ProcessPoolExecutor(1, spawn, _start_reader, (cores, spec, worker, len(each))))
+                for worker, cores in enumerate(each)
+            ]
+            for name, each in places.items()
+        }
+        return times({name: begin(processes) for name, processes in readers.items()}, rounds)
 
 
 def growth(spec: DataSpec) -> list[float]:
@@ -353,18 +386,19 @@ def _cores(what: str, spec: DataSpec, rounds: int) -> list[Ratio]:
     cores = [int(core) for core in os.environ.get(_CORES, "").split(",") if core]
     if len(cores) < 2:
         return []
-    found = in_fresh_process(scaling, spec, cores[-2:], rounds)
+    found = scaling(spec, cores[-2:], rounds)
     each = {name: [value / (BATCHES * BATCH) for value in values] for name, values in found.items()}
     return [
         _ratio(f"{what}, two cores", each, "two", "one", SECOND_CORE),
+        _ratio(f"{what}, two cores", each, "two", "apart", None),
         _ratio(f"{what}, two cores, eight readers", each, "eight", "two", EIGHT),
     ]
 
 
-def _ratio(what: str, each: dict[str, list[float]], ours: str, other: str, bar: float) -> Ratio:
+def _ratio(what: str, each: dict[str, list[float]], ours: str, other: str, bar: float | None) -> Ratio:
     """Return the ratio of images per second from the seconds per image and round."""
     one, two = (1 / statistics.median(each[name]) for name in (ours, other))
-    against = {"one": "one core", "two": "one reader"}.get(other, other)
+    against = {"one": "one core", "apart": "two readers, a core each", "two": "one reader"}.get(other, other)
     return Ratio(what, "images/s", one, against, two, at_least=bar, spread=quartiles(each[other], each[ours]))
 
 
