@@ -24,6 +24,9 @@ def main(
     page: Annotated[
         Path | None, typer.Option(help="Page whose part from <!-- budget --> to <!-- end --> is replaced.")
     ] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="Write what reports quote of it here (results/precedents.csv).")
+    ] = None,
 ) -> int:
     """Compare the ranking after each budget with that of the longest training.
 
@@ -46,6 +49,11 @@ def main(
             console.print(f"  {budget.sentence(one, course.steps)}", soft_wrap=True)
     if page is not None:
         _write(page, found)
+    if table is not None:
+        try:
+            results.write_precedents(found, table)
+        except OSError as error:
+            raise UsageError(f"--table {table}: {error.strerror}") from None
     return EXIT_OK
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from results.counting import counted, counted_devices, duration, time_range
     from results.decision import Decision, decision_of, validation_miou
     from results.lines import History, Line, Point, Step, cell_history, distinct_names
+    from results.precedent import Precedent, precedents, precedents_of, write_precedents
     from results.recipe import PublishedScore, Recipe, splits_of
     from results.record import (
         SCHEMA_VERSION,

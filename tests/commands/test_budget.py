@@ -35,6 +35,9 @@ def test_it_tells_how_many_verdicts_held(run, tmp_path, capsys):
     assert text.startswith("# Page\n\nBefore.\n\n<!-- budget -->\n### d, one rate for all, own schedule")
     assert text.endswith("<!-- end -->\n\nAfter.\n")
     assert "old" not in text
+    table = tmp_path / "precedents.csv"
+    assert _status([run], table=table) == 0
+    assert table.read_text().splitlines()[1:] == ["d,100,1000,1,0,1"]
     again = page.read_bytes()
     assert _status([run], page=page) == 0
     assert page.read_bytes() == again
@@ -47,6 +50,8 @@ def test_it_refuses_in_one_line(run, tmp_path, capsys):
     assert f"--page {page}: no <!-- budget -->" in capsys.readouterr().err
     assert page.read_text() == "# Page\n"
     assert _status([run], page=tmp_path / "none.md") == 2
+    assert _status([run], table=tmp_path / "none" / "p.csv") == 2
+    assert f"--table {tmp_path / 'none' / 'p.csv'}: No such file" in capsys.readouterr().err
     assert _status([tmp_path / "nowhere"]) == 2
     lone = tmp_path / "lone"
     results.write(lone / "trials" / "t", _training("dice", 1, 0.5))

@@ -7,6 +7,7 @@ from reports import markdown
 from reports.advice import budget, choice, constant, judged_views
 from reports.pages import run as page
 from reports.summary import summarize
+from results.precedent import Precedent
 from results.statistics import from_best, rank, rising
 from tests.invented_runs import lifelike as fake
 
@@ -148,7 +149,7 @@ def test_cells_that_are_no_better_than_a_constant_are_named(tmp_path):
     assert "than a constant" not in _text(folder)
 
 
-def test_the_verdict_carries_its_budget(tmp_path):
+def test_the_verdict_carries_its_budget(tmp_path, monkeypatch):
     folder = fake.write_run(tmp_path / "r", labels=["a", "b", "c"], seeds=3, pictures=0)
 
     def curves(record):
@@ -166,6 +167,13 @@ def test_the_verdict_carries_its_budget(tmp_path):
     assert set(found.settled) == {"a", "c"}
     rise = "1 of 3 curves still rises (b) at the end, so more steps may change the order."
     assert f"**Budget:** 48 steps (3 epochs); {rise}" in _text(folder)
+    past = [Precedent("scenes", 60, 1200, 6, 4, 1), Precedent("camvid", 60, 1200, 4, 3, 0)]
+    monkeypatch.setattr("results.precedent._measured", lambda: tuple(past))
+    held = (
+        "After about as many, 7 of 10 verdicts on losses held to convergence on scenes (60 of 1200 steps), camvid (60 "
+        "of 1200 steps); 1 turned round (docs/budget.md)."
+    )
+    assert f"{rise} {held}" in _text(folder)
     _change(folder, lambda record: {"history": record.history[:1]})
     assert "**Budget:** 16 steps (1 epoch); the course of one epoch cannot be judged." in _text(folder)
     _change(folder, lambda record: {"history": []})

@@ -42,7 +42,20 @@ def budget_words(found: Budget) -> str:
     if not found.rising:
         return f"{size}; no curve still rises at the end by more than the noise."
     then = "more steps may change the order" if found.judged > 1 else "more steps may give more"
-    return f"{size}; {_rising(found)} at the end, so {then}."
+    return f"{size}; {_rising(found)} at the end, so {then}.{_held(found)}"
+
+
+def _held(found: Budget) -> str:
+    """Return what became of the verdicts of trainings of about that length, with a space before; empty if unknown."""
+    past = results.precedents(found.steps[-1]) if found.judged > 1 else []
+    if not past:
+        return ""
+    verdicts, held, turned = (sum(getattr(one, name) for one in past) for name in ("verdicts", "held", "turned"))
+    of = listed([f"{one.dataset} ({one.steps} of {one.converged} steps)" for one in past])
+    return (
+        f" After about as many, {held} of {counted(verdicts, 'verdict')} on losses held to convergence on {of};"
+        f" {turned} turned round (docs/budget.md)."
+    )
 
 
 def _rising(found: Budget) -> str:
