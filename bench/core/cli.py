@@ -6,6 +6,7 @@ Bad input and a full disk are reported in one line, with an exit status. Ctrl-C 
 from __future__ import annotations
 
 import functools
+import io
 import shlex
 import sys
 from collections.abc import Callable, Collection
@@ -45,6 +46,8 @@ def command(function: Callable[..., int]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> None:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal's encoding lacks ends no command
+            sys.stdout.reconfigure(errors="backslashreplace")
         for path in shadows():
             print(f"note: {path} is not imported: the suite has a package {path.stem!r} of its own", file=sys.stderr)
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.core import UsageError
 from bench.data.sources import exports
 from bench.data.sources.examination import Faults
-from bench.data.sources.layout import root_of
+from bench.data.sources.layout import line_of, root_of
 from results import counted
 
 SPLITS = ("train", "val", "test")
@@ -86,13 +86,14 @@ def write(folder: Path, splits: Mapping[str, Sequence[str]]) -> None:
         splits: {split: its keys}.
 
     Raises:
-        UsageError: the folder cannot be written.
+        UsageError: the folder cannot be written, or a key cannot be a line.
     """
+    texts = {name: "".join(f"{line_of(key)}\n" for key in keys) for name, keys in splits.items()}
     parts = {name: folder / f"{name}.txt.{os.getpid()}.part" for name in splits}
     placed: list[Path] = []
     try:
-        for name, keys in splits.items():
-            parts[name].write_text("".join(f"{key}\n" for key in keys), encoding="utf-8")
+        for name, text in texts.items():
+            parts[name].write_text(text, encoding="utf-8")
         for name, part in parts.items():
             os.replace(part, folder / f"{name}.txt")
             placed.append(folder / f"{name}.txt")

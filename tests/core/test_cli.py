@@ -2,6 +2,7 @@
 
 import ast
 import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,21 @@ def test_what_is_refused_is_named_as_it_is(text, tmp_path):
     assert f"{tmp_path / text.replace('/', '_')}: no such folder" in result.stderr
     result = CliRunner().invoke(app, ["sheet", "x.png", f"--{text}"], env={"COLUMNS": "200"})
     assert (result.exit_code, text in result.stderr) == (2, True), result.output
+
+
+def test_a_name_that_the_terminal_cannot_show_ends_no_command(monkeypatch):
+    """Such as a class `kåt` where the locale knows ASCII only: what was worked out is still told."""
+    out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding="ascii"))
+
+    def tell():
+        print("k\xe5t", "\udcff")
+        sys.stdout.flush()
+        return 0
+
+    with pytest.raises(SystemExit):
+        cli.command(tell)()
+    assert out.getvalue() == rb"k\xe5t \udcff" + b"\n"
 
 
 def test_all_consoles_are_made_in_one_place():

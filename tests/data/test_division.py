@@ -12,6 +12,7 @@ from PIL import Image
 
 from bench.core import UsageError
 from bench.data.division import divide, pairs_of, write
+from bench.data.folder_writer import convert
 from bench.data.registry import load
 from bench.spec import DataSpec
 
@@ -21,7 +22,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 def folder(root, keys):
     for position, key in enumerate(keys):
         for name, values in (("images", np.full((8, 8, 3), position)), ("masks", np.arange(64).reshape(8, 8) % 3)):
-            (root / name).mkdir(exist_ok=True)
+            (root / name).mkdir(parents=True, exist_ok=True)
             Image.fromarray(values.astype(np.uint8)).save(root / name / f"{key}.png")
     return root
 
@@ -83,3 +84,37 @@ def test_nothing_stays_if_a_file_cannot_be_written(tmp_path):
     with pytest.raises(UsageError, match="cannot be written"):
         write(tmp_path, {"train": ["a"], "val": ["b"]})
     assert [path.name for path in tmp_path.iterdir()] == ["val.txt"]
+
+
+def written_lists(root, keys):
+    folder(root, keys)
+    write(root, divide(pairs_of(str(root), "masks")[1], {"train": 0.5, "val": 0.5}, 0))
+    return load(DataSpec(dataset="folder", root=str(root)))
+
+
+def test_names_that_look_like_files_are_read_back(tmp_path):
+    """A list may name files, so `a.jpg` in it is the key a; the image a.jpg.png has the key a.jpg."""
+    keys = ["a.jpg", "b ", "c", "d.png.tif", "a"]
+    found = written_lists(tmp_path / "own", keys)
+    assert sorted(key for split in found.splits.values() for key in split.keys) == sorted(keys)
+    converted = tmp_path / "converted"
+    assert len([*convert(found, converted)]) == len(keys)
+    again = load(DataSpec(dataset="folder", root=str(converted)))
+    assert {name: split.keys for name, split in again.splits.items()} == {
+        name: split.keys for name, split in found.splits.items()
+    }
+
+
+@pytest.mark.parametrize("key", ["a\nb", " a", "a\\b", "a\x85b"])
+def test_a_name_that_no_line_can_hold_is_refused_before_anything_is_written(tmp_path, key):
+    with pytest.raises(UsageError, match="cannot hold this name; rename the file"):
+        written_lists(tmp_path, [key, "c", "d"])
+    assert not [*tmp_path.glob("*.txt*")]
+
+
+def test_a_set_is_converted_into_the_folder_where_the_user_is(tmp_path, monkeypatch):
+    found = written_lists(tmp_path / "own", ["a", "b"])
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert len([*convert(found, Path())]) == 2
+    assert Path("train.txt").is_file()

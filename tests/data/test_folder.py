@@ -1,5 +1,6 @@
 """A folder of a user: both layouts read right, and every fault told in one line that names the file."""
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -526,3 +527,22 @@ def test_real_sets(name, counts, classes):
     image, label = dataset.splits["val"].read(0)
     assert image.shape[:2] == label.shape
     assert set(np.unique(label)) <= {*range(classes), 255}
+
+
+def test_a_name_in_another_encoding_is_a_fault_and_not_a_crash(listed):
+    """As archives of Windows leave them on Linux: lists, shards and records hold names as text in UTF-8."""
+    (listed / "images/a.jpg").rename(os.fsdecode(os.fsencode(listed) + b"/images/caf\xe9.jpg"))
+    message = r"images/caf\xe9.jpg: the file name is not UTF-8; rename it"
+    assert message in fault(listed)
+    for name in ("train.txt", "val.txt"):
+        (listed / name).unlink()
+    assert any(message in one for one in open_folder(listed, on_error="skip").faults)
+    other = Path(os.fsdecode(os.fsencode(listed.parent) + b"/\xe9"))
+    listed.rename(other)
+    assert r"\xe9: the name of the folder is not UTF-8" in fault(other)
+
+
+def test_a_list_that_is_a_folder_is_not_called_wrong_text(listed):
+    (listed / "train.txt").unlink()
+    (listed / "train.txt").mkdir()
+    assert fault(listed).endswith("train.txt: cannot be read (Is a directory)")

@@ -28,6 +28,8 @@ def root_of(name: str, root: str | None, what: str = "a folder") -> Path:
     if root is None:
         raise UsageError(f"dataset {name!r} needs {what}: give data.root (--data-root PATH)")
     path = Path(root).expanduser()
+    if (shown := plain_name(path.absolute())) != str(path.absolute()):
+        raise UsageError(f"data.root {shown}: the name of the folder is not UTF-8; rename it")
     if path.is_file():
         raise UsageError(f"data.root {root}: a file; if it is an archive, unpack it and name the folder")
     if not path.is_dir():
@@ -43,7 +45,9 @@ def text_of(path: Path) -> str:
     """
     try:
         return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except UnicodeDecodeError as error:
         raise UsageError(f"{path}: cannot be read as text ({error}); save it as UTF-8") from None
 
 
@@ -83,6 +87,21 @@ def key_of(name: str) -> str:
     return str(path.with_suffix("") if path.suffix.lower() in IMAGE_SUFFIXES else path)
 
 
+def line_of(key: str) -> str:
+    """Return the text by which a list names a key, so that `key_of` returns the key again.
+
+    A key that looks like a file, such as "a.jpg" of "a.jpg.jpg", gets an image suffix, which is removed when the list
+    is read. So does a key that ends in a space.
+
+    Raises:
+        UsageError: no line can name the key.
+    """
+    line = key if key_of(key) == key == key.rstrip() else f"{key}.png"
+    if line.splitlines() != [line] or line != line.strip() or _no_key(line):
+        raise UsageError(f"image {key!r}: a list of keys, one per line, cannot hold this name; rename the file")
+    return line
+
+
 def index(root: Path, folder: str, suffixes: tuple[str, ...], faults: Faults, ending: str = "") -> dict[str, Path]:
     """Return the files with these suffixes under a folder by key, sorted. A file outside the root is a fault.
 
@@ -114,12 +133,23 @@ def index(root: Path, folder: str, suffixes: tuple[str, ...], faults: Faults, en
 
 
 def inside(root: Path, path: Path, faults: Faults) -> bool:
-    """Return whether a file, links followed, lies under the root. If not, a fault is added."""
+    """Return whether a file may be read; if not, a fault is added.
+
+    It lies under the root, links followed. Its name is UTF-8, because lists, shards and records hold it as text.
+    """
+    if (name := plain_name(path)) != str(path):
+        faults.add(f"{name}: the file name is not UTF-8; rename it")
+        return False
     target = path.resolve()
     if not target.is_relative_to(root):
         faults.add(f"{path}: links to {target}, outside the data folder; copy the file in")
         return False
     return True
+
+
+def plain_name(path: Path) -> str:
+    """Return a path as text in UTF-8. Bytes that are none, as of archives packed elsewhere, are written as `\\xff`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 class Endings(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.core import UsageError, nearest
 from bench.data.dataset import Dataset
-from bench.data.sources.layout import key_of, text_of
+from bench.data.sources.layout import key_of, line_of, text_of
 from results import counted
 
 FILE = "slices.csv"
@@ -101,7 +101,7 @@ def text(dataset: Dataset) -> str:
     writer.writerow(["image", *names])
     for split in dataset.splits.values():
         columns = [split.features.get(name, [""] * len(split)) for name in names]
-        writer.writerows(zip(split.keys, *columns, strict=True) if split.features else ())
+        writer.writerows(zip(map(line_of, split.keys), *columns, strict=True) if split.features else ())
     return out.getvalue() if names else ""
 
 
