@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from bench.core.labels import IGNORE_INDEX
     from bench.core.run_progress import PROGRESS_FILE, RunProgress, Underway, read_progress
     from bench.core.shadowing import claim_packages
-    from bench.core.suggestions import nearest
+    from bench.core.suggestions import nearest, runs_beside
     from bench.core.trial_files import ATTEMPTS_FILE, CHECKPOINT_FILE, SPEC_FILE, WEIGHTS_FILE
 else:
     from bench.core.lazy import face

@@ -34,6 +34,11 @@ class Fault(NamedTuple):
         """The dotted path of the field."""
         return ".".join(self.path)
 
+    @property
+    def told(self) -> str:
+        """The message after the place, if there is one."""
+        return f"{self.place}: {self.message}" if self.path else self.message
+
 
 def first_fault(error: ValidationError) -> Fault:
     """Return the fault of a validation that explains the others: the first unknown key if there is one, else the first.
@@ -42,7 +47,10 @@ def first_fault(error: ValidationError) -> Fault:
     """
     found = error.errors(include_url=False)
     first = next((fault for fault in found if fault["type"] == "extra_forbidden"), found[0])
-    path = tuple(map(str, first["loc"]))
+    place = first["loc"]
+    if place and place[-1] == "[key]":  # the key of a mapping is wrong; `input` is that key
+        place = place[:-2]
+    path = tuple(map(str, place))
     return Fault(path, first["type"], _plain(first["msg"]), first["input"], len(found) - 1)
 
 

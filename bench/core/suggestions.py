@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 
 def did_you_mean(name: object, known: Mapping[str, object]) -> str:
@@ -21,6 +22,12 @@ def did_you_mean(name: object, known: Mapping[str, object]) -> str:
     """
     close = difflib.get_close_matches(str(name), sorted(known), n=1, cutoff=0.5)
     return f"; did you mean {known[close[0]]}?" if close else ""
+
+
+def runs_beside(path: Path) -> list[str]:
+    """Return the names of the runs in the folder in which a run was looked for; what else lies there is none."""
+    there = path.parent.iterdir() if path.parent.is_dir() else ()
+    return sorted(entry.name for entry in there if (entry / "run.json").is_file())
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

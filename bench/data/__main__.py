@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bench.data.check import Findings
     from bench.data.dataset import Dataset
 
+_MOST_TILES = 50  # of a sheet, in a row and in a column: the pixels that a picture may have
 _EMPTY_ROWS = 10  # rows of classes without a pixel; a table of more is not read
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=cli.HELP)
 console = cli.console()
@@ -50,13 +51,14 @@ def sheet(
     augment: Annotated[
         str | None, typer.Option(help="An augmentation policy; each row shows an image and samples made from it.")
     ] = None,
-    columns: Annotated[int, typer.Option(min=1)] = 6,
-    rows: Annotated[int, typer.Option(min=1)] = 3,
+    columns: Annotated[int, typer.Option(min=1, max=_MOST_TILES)] = 6,
+    rows: Annotated[int, typer.Option(min=1, max=_MOST_TILES)] = 3,
 ) -> int:
     """Draw examples from all over a split with their labels and a legend."""
     from bench.data.sheet import variations
 
     root, out = _root_and_out(places, data_root)
+    _drawable(out)
     more = {"augment": augment} if augment else {}
     spec = _spec(_named(dataset, root), root, masks, mask_values=mask_values, **more)
     found = _opened(spec)
@@ -86,6 +88,8 @@ def check(
     from bench.data.check import look
 
     root = _root(root, data_root)
+    if out is not None:
+        _drawable(out)
     found = _opened(_spec(_named(dataset, root), root, masks, mask_values=mask_values, on_error="skip"))
     with _progress() as progress:
         task = progress.add_task("Reading", total=sum(len(split) for split in found.splits.values()))
@@ -275,11 +279,23 @@ def _opened(spec: DataSpec) -> Dataset:
     return load(spec)
 
 
+def _drawable(out: Path) -> None:
+    """Refuse a place for a sheet at once: a whole data set is read before it is drawn.
+
+    Raises:
+        UsageError: it is no PNG in a folder that exists.
+    """
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"{out}: the sheet is a PNG; end its name in .png")
+    if not out.parent.is_dir():
+        raise UsageError(f"{out}: cannot be written (no folder {out.parent}); make it first")
+    if out.is_dir():
+        raise UsageError(f"{out}: cannot be written (a folder of this name is there); name a file")
+
+
 def _draw(found: Dataset, split: str, columns: int, rows: int, out: Path) -> None:
     from bench.data.sheet import sheet as draw
 
-    if out.suffix.lower() != ".png":
-        raise UsageError(f"{out}: the sheet is a PNG; end its name in .png")
     try:
         draw(found, split, columns, rows).save(out, optimize=True)
     except OSError as error:

@@ -15,7 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 import results
-from bench.core import ATTEMPTS_FILE, StorageLost, UsageError, nearest, own_code
+from bench.core import ATTEMPTS_FILE, StorageLost, UsageError, nearest, own_code, runs_beside
 from bench.execution import uploads
 from bench.plan import Cell, Grid, Plan, Search
 from bench.spec import TrialSpec, parse
@@ -88,8 +88,7 @@ class RunFolder:
         if run.mirror:
             return run._brought(run.mirror)
         if not (path / "run.json").is_file():
-            known = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-            raise UsageError(f"--resume {path}: no run there{nearest(path.name, known)}")
+            raise UsageError(f"--resume {path}: no run there{nearest(path.name, runs_beside(path))}")
         run._acquire()
         return run
 

@@ -37,6 +37,7 @@ from bench.plan import (
     time_estimate,
     why_unplaceable,
 )
+from bench.storage import mirror_of
 
 if TYPE_CHECKING:
     from bench.execution.ray_tune import Node
@@ -82,8 +83,12 @@ def start(request: RunRequest, frontend: Frontend) -> Outcome:
     Raises:
         UsageError: the request has a fault. No folder of a run has been made then.
     """
+    if request.changed != "ask":
+        raise UsageError(f"--changed {request.changed}: only a run that is resumed has complete trials (--resume RUN)")
     cluster_checks.check_trackers(request.track)
     what, out, console = request.what.begun(), request.storage, frontend.console
+    if not (request.dry_run and mirror_of(out)):  # a dry run asks no object store
+        writable(out, request.name, request.address)
     # Without a cluster to join, every fault of the request is found before Ray starts.
     planned = _planned(what, [this_machine()], request) if request.address is None else None
     if planned is not None:
@@ -91,7 +96,6 @@ def start(request: RunRequest, frontend: Frontend) -> Outcome:
             return _preview(planned, [this_machine()], request, console)
         if fault := why_unplaceable(planned[0].needs, [this_machine()]):
             raise UsageError(fault)
-    writable(out, request.name, request.address)
     with _cluster(request.address) as nodes:
         if planned is None:
             cluster_checks.check_nodes(out)

@@ -437,7 +437,8 @@ def _wanted(only: Sequence[str], file: _File) -> dict[str, set[str]]:
     for text in only:
         axis, equals, names_ = text.partition("=")
         if not equals or axis not in file.axes:
-            raise UsageError(f"--only {text}: expected axis=value,value{nearest(axis, file.axes)}")
+            meant = f"; known: {', '.join(file.axes)}" if axis in file.axes else nearest(axis, file.axes)
+            raise UsageError(f"--only {text}: expected axis=value,value{meant}")
         known = [_name(value) for value in file.axes[axis]]
         for name in names_.split(","):
             if name not in known:

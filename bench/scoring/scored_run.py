@@ -51,6 +51,8 @@ def score(request: ScoreRequest) -> tuple[Path, results.Record]:
         UsageError: the data set or a label map has a fault, or the run holds this label and seed, other data, or
             trials of another kind.
     """
+    if not request.label.strip() or not request.label.isprintable():
+        raise UsageError(f"--label {request.label!r}: name what predicted, in one line; tables and reports show it")
     cell = _cell(request)
     trial = f"{re.sub(r'[^A-Za-z0-9._-]+', '-', request.label).strip('-.') or 'scored'}-{cell[:6]}-s{request.seed}"
     _check_run(request, trial)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -36,7 +36,7 @@ def _in_words(fault: Fault) -> str:
     if fault.kind == "literal_error":
         return f"{fault.place}: {fault.value!r} is not known{nearest(fault.value, _choices(path))}"
     if fault.kind == "value_error":
-        return f"{fault.place}: {fault.message}" if fault.place else fault.message
+        return fault.told
     return f"{fault.place}: {fault.message}, got {fault.value!r}"
 
 
@@ -55,7 +55,12 @@ def fields_of(path: list[str]) -> list[str]:
 
 
 def _choices(path: list[str]) -> list[str]:
-    return [str(option) for option in get_args(_annotation(path))]
+    """Return the values that a field may have, or the keys of a mapping; empty if they are not listed."""
+    found = _annotation(path)
+    for part in get_args(found):
+        if get_origin(part) is dict:
+            found = get_args(part)[0]
+    return [str(option) for option in get_args(found)]
 
 
 def assign(values: dict[str, Any], dotted: str, value: Any, where: str) -> None:

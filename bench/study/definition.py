@@ -80,7 +80,6 @@ def read(path: Path) -> Study:
     try:
         return Study.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
-        fault = first_fault(error)
-        raise UsageError(f"{path}: {fault.place}: {fault.message}") from None
+        raise UsageError(f"{path}: {first_fault(error).told}") from None
     except (OSError, yaml.YAMLError) as error:
         raise UsageError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None

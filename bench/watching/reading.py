@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 import results
-from bench.core import RunProgress, Underway, UsageError, nearest, read_progress
+from bench.core import RunProgress, Underway, UsageError, nearest, read_progress, runs_beside
 from bench.execution import SEARCH
 
 SILENT_SECONDS = 360.0
@@ -96,8 +96,7 @@ def look(run: Path) -> RunStatus:
         UsageError: there is no run, or its manifest cannot be read.
     """
     if not (run / "run.json").is_file():
-        known = [entry.name for entry in run.parent.iterdir()] if run.parent.is_dir() else []
-        raise UsageError(f"{run}: no run there{nearest(run.name, known)}")
+        raise UsageError(f"{run}: no run there{nearest(run.name, runs_beside(run))}")
     try:
         manifest = results.read_manifest(run)
     except ValueError as error:

@@ -69,6 +69,10 @@ def folder(root, sizes=((40, 40), (40, 40)), ids=1):
         (["--on-oom", "explode"], "--on-oom explode: must be 'record' or 'shrink'"),
         (["--grid", "scalin"], "did you mean 'scaling'?"),
         (["--name", "a/b"], "expected a folder name without slashes"),
+        (["--name", "..", "--dry-run"], "expected a folder name without slashes"),
+        (["--out", "/dev/null", "--dry-run"], "--out /dev/null: /dev/null is not a writable folder"),
+        (["--changed", "keep", "--dry-run"], "--changed keep: only a run that is resumed"),
+        (["--only", "loss"], "--only loss: expected axis=value,value; known: loss"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(tmp_path, here, arguments, message):
@@ -91,7 +95,7 @@ def test_a_target_is_a_setting_whose_form_and_score_are_checked():
     for text, message in {
         "miou": "--until-metric miou: expected METRIC=VALUE, e.g. miou=0.6",
         "=0.6": "--until-metric =0.6: expected METRIC=VALUE",
-        "mio=0.6": "train.until",
+        "mio=0.6": "train.until: 'mio' is not known; did you mean 'miou'?",
         "miou=high": "train.until.miou: must be a number",
         "miou=60": "train.until.miou: must be at most 1, got 60",
     }.items():

@@ -28,3 +28,18 @@ def test_faults_end_with_status_2(arguments, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert CliRunner().invoke(app, ["sheet", *arguments]).exit_code == 2
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "absent/x.png", "there.png"])
+def test_a_place_that_takes_no_sheet_is_refused_before_the_set_is_read(name, tmp_path, monkeypatch):
+    """Reading takes minutes for a large set."""
+    (tmp_path / "there.png").mkdir()
+    monkeypatch.setattr("bench.data.__main__.load", lambda spec: pytest.fail("it is read"))
+    for arguments in (["sheet", str(tmp_path / name)], ["check", "--out", str(tmp_path / name)]):
+        result = CliRunner().invoke(app, arguments)
+        assert (result.exit_code, result.stderr.count("\n"), name in result.stderr) == (2, 1, True), result.output
+
+
+def test_a_sheet_of_too_many_tiles_is_refused():
+    result = CliRunner().invoke(app, ["sheet", "x.png", "--columns", "51"])
+    assert (result.exit_code, "50" in result.stderr) == (2, True)

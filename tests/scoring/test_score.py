@@ -161,6 +161,8 @@ def test_other_refusals_are_one_line(score, data):
         ((maps, "--label", "u", "--split", "val"), "no label map of 1 of 1 images of the split val: 'y'"),
         ((maps, "--label", "u", "--set", "train.epochs=3"), "only fields of data are set here"),
         ((maps, "--label", "u", "--set", "data.maks=x"), "did you mean 'data.masks'"),
+        ((maps, "--label", " "), "--label ' ': name what predicted"),
+        ((maps, "--label", "u\nv"), r"--label 'u\nv': name what predicted"),
     ):
         status, _, error = score(*arguments)
         assert (status, error.count("\n")) == (2, 1), error
