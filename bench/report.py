@@ -37,8 +37,8 @@ def _of_one(run: Path, base: str | None, out: Path | None) -> Path:
         raise UsageError(
             f"--out {out}: the report of one run lies in its folder; name several runs, or leave --out out"
         )
-    if results.release_of(run):
-        raise UsageError(f"{run}: a published release never changes; its report lies in {run / 'report'}")
+    if results.release_of(found := results.locate(run)):
+        raise UsageError(f"{run}: a published release never changes; its report lies in {found / 'report'}")
     here = storage.brought(run)
     results.write_tables(here)
     report = reports.write(here, base and str(storage.brought(Path(base))))

@@ -27,9 +27,11 @@ def write(run: str | os.PathLike[str], base: str | os.PathLike[str] | None = Non
         The path of `report/report.md`.
 
     Raises:
-        ValueError: no readable record, here or in `base`, or no cell in common; one line gives the reason.
+        ValueError: no readable record, here or in `base`, or no cell in common, or the folder is a published release;
+            one line gives the reason.
     """
     stored = results.read_run(run)
+    results.refuse_release(stored.folder)
     comparison = results.compare(base, stored) if base is not None else None
     return _written(stored, page.Extras(comparison=comparison), pictures)
 

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         read,
         read_manifest,
         read_run,
+        refuse_release,
         release_of,
         releases_folder,
         sha256,

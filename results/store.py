@@ -182,6 +182,16 @@ def release_of(folder: StrPath) -> Path | None:
     return next((one for one in (folder, folder.parent) if (one / SUMS).is_file()), None)
 
 
+def refuse_release(folder: StrPath) -> None:
+    """Refuse to write into a folder that is a published release or lies in one.
+
+    Raises:
+        ValueError: it is or does; one line.
+    """
+    if release_of(folder):
+        raise ValueError(f"{folder}: a published release never changes")
+
+
 def locate(path: StrPath) -> Path:
     """Return the path, or, if it does not exist, the folder of the published release of that name if there is one."""
     release = releases_folder() / str(path)

@@ -16,7 +16,7 @@ import pandas as pd
 from results import hand_over
 from results.record import Published, Record, Target, ViewScores
 from results.scores import mean_iou
-from results.store import Run, Stored, StrPath, find, iterate, locate, read_run, release_of, write_bytes
+from results.store import Run, Stored, StrPath, find, iterate, locate, read_run, refuse_release, release_of, write_bytes
 
 _IDENTITY = ("trial", "cell", "label", "seed", "status", "error")
 _NUMBERS = (
@@ -287,8 +287,12 @@ def write_tables(run: StrPath | Run) -> list[Path]:
     """Write the tables of a run folder as Parquet and CSV, each atomically, and return their paths.
 
     They are `tables/trials`, `history` and `classes`, and `slices` if a trial has some. Equal records give equal bytes.
+
+    Raises:
+        ValueError: no readable record, or the folder is a published release; one line.
     """
     run = run if isinstance(run, Run) else read_run(run)
+    refuse_release(run.folder)
     paths = []
     per_slice = slices(run.trials)
     for name, frame in (

@@ -89,6 +89,8 @@ class RunFolder:
             return run._brought(run.mirror)
         if not (path / "run.json").is_file():
             raise UsageError(f"--resume {path}: no run there{nearest(path.name, runs_beside(path))}")
+        if results.release_of(path):
+            raise UsageError(f"--resume {path}: a published release never changes; name a run of your own")
         run._acquire()
         return run
 

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+import reports
 import results
-from bench import publish
+from bench import publish, report, run
 from results import release
+from tests.commands.here import call
 from tests.invented_runs import chosen as made
 from tests.invented_runs import lifelike
 
@@ -87,3 +89,22 @@ def test_a_release_may_show_no_picture_of_the_data_and_the_run_keeps_its_own(rel
     texts = [path.read_text() for path in (without, shown)]
     for part in ("Predictions", "Picture viewer"):
         assert [part in text for text in texts] == [False, True]
+
+
+def test_what_writes_into_a_run_refuses_a_release_by_path_and_by_name(releases, tmp_path, monkeypatch, capsys):
+    found = release.publish([complete(tmp_path / "r", "losses")], "1.0.0")
+    before = {path: path.read_bytes() for path in found.rglob("*") if path.is_file()}
+    for write in (results.write_tables, reports.write):
+        for name in (found, "1.0.0"):
+            with pytest.raises(ValueError, match="a published release never changes"):
+                write(name)
+    for main, words in (
+        (report.main, ("1.0.0",)),
+        (run.main, ("--resume", found)),
+        (publish.main, (found, "--release", "2.0.0")),
+    ):
+        status, _, told = call(main, *words, cwd=tmp_path, patch=monkeypatch, capsys=capsys)
+        assert (status, told.count("\n")) == (2, 1), told
+        assert "a published release never changes" in told
+    assert {path: path.read_bytes() for path in found.rglob("*") if path.is_file()} == before
+    assert [path.name for path in releases.iterdir()] == ["1.0.0"]
