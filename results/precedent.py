@@ -38,11 +38,11 @@ class Precedent:
 def precedents(steps: int) -> list[Precedent]:
     """Return the measured lengths nearest to a number of steps, at most one per data set.
 
-    Nearest is by ratio, of at most `NEAR`. Lengths that told no methods apart say nothing and are left out.
+    Nearest is by ratio, of at most `NEAR`.
     """
     found: dict[str, Precedent] = {}
     for one in _measured():
-        if one.verdicts and _ratio(one, steps) <= min(NEAR, _ratio(found.get(one.dataset, one), steps)):
+        if _ratio(one, steps) <= min(NEAR, _ratio(found.get(one.dataset, one), steps)):
             found[one.dataset] = one
     return [*found.values()]
 

@@ -174,6 +174,9 @@ def test_the_verdict_carries_its_budget(tmp_path, monkeypatch):
         "of 1200 steps); 1 turned round (docs/budget.md)."
     )
     assert f"{rise} {held}" in _text(folder)
+    monkeypatch.setattr("results.precedent._measured", lambda: (Precedent("scenes", 60, 1200, 0, 0, 0),))
+    silent = "After about as many, no two losses were told apart on scenes (60 of 1200 steps) (docs/budget.md)."
+    assert f"{rise} {silent}" in _text(folder)
     _change(folder, lambda record: {"history": record.history[:1]})
     assert "**Budget:** 16 steps (1 epoch); the course of one epoch cannot be judged." in _text(folder)
     _change(folder, lambda record: {"history": []})

@@ -1,10 +1,12 @@
 """What reports quote of the measured budgets: the nearest length of each data set, and the table they come from."""
 
 import csv
+from pathlib import Path
 
 import pytest
 
 import results
+from reports import budget
 from results import precedent as own
 from tests.results.test_budgets import _training
 
@@ -24,10 +26,10 @@ def measured(monkeypatch):
 def test_the_nearest_length_of_each_data_set_is_quoted(measured):
     small, large, silent, long = measured
     assert results.precedents(24) == [small]
-    assert results.precedents(37) == [small]  # 37 / 24 is less than 60 / 37
-    assert results.precedents(39) == [large]
-    assert results.precedents(60) == [large, long]  # where 60 steps told no methods apart, 120 are near enough
-    assert silent not in results.precedents(60)
+    assert results.precedents(37) == [small, silent]  # 37 / 24 is less than 60 / 37
+    assert results.precedents(39) == [large, silent]
+    assert results.precedents(60) == [large, silent]
+    assert results.precedents(90) == [large, long]
     assert results.precedents(240) == [long]
     assert results.precedents(241) == []
     assert results.precedents(12) == [small]
@@ -54,7 +56,8 @@ def test_the_table_has_the_lengths_with_one_rate_and_a_schedule_of_their_own(tmp
         ]
 
 
-def test_the_kept_table_is_consistent():
-    for one in own._measured():
-        assert 0 < one.steps < one.converged
-        assert 0 <= one.held + one.turned <= one.verdicts
+def test_the_kept_table_and_the_page_are_those_of_the_release():
+    found = results.courses(one.record for one in results.iterate(["0.2.0-budget.1"]))
+    assert list(own._measured()) == results.precedents_of(found)
+    page = Path(__file__).parents[2] / "docs" / "budget.md"
+    assert budget.filled(page.read_text(encoding="utf-8"), found) == page.read_text(encoding="utf-8")
