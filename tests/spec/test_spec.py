@@ -105,7 +105,7 @@ def test_data_sets_in_folders_are_told_apart_by_name(tmp_path):
         ({"train": {"steps_per_execution": 2}, "placement": {"gpus": 2}}, "steps_per_execution > 1 fails"),
         ({"train": {"steps_per_execution": 7}}, "steps_per_execution 7 does not divide steps_per_epoch 30"),
         ({"placement": {"gpus": 1, "cpu_replicas": 2}}, "cpu_replicas is for CPU trials"),
-        ({"train": {"until": {"mio": 0.6}}}, "where: train.until.mio"),
+        ({"train": {"until": {"mio": 0.6}}}, "where: train.until: 'mio' is not known; did you mean 'miou'?"),
         (
             {"train": {"until": {"miou": 60}}},
             "where: train.until.miou: must be at most 1, got 60",
