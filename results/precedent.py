@@ -38,11 +38,11 @@ class Precedent:
 def precedents(steps: int) -> list[Precedent]:
     """Return the measured lengths nearest to a number of steps, at most one per data set.
 
-    Nearest is by ratio, of at most `NEAR`.
+    Nearest is by ratio, of at most `NEAR`. A data set whose trainings converged in so many steps is left out.
     """
     found: dict[str, Precedent] = {}
     for one in _measured():
-        if _ratio(one, steps) <= min(NEAR, _ratio(found.get(one.dataset, one), steps)):
+        if steps < one.converged and _ratio(one, steps) <= min(NEAR, _ratio(found.get(one.dataset, one), steps)):
             found[one.dataset] = one
     return [*found.values()]
 

@@ -18,20 +18,24 @@ def measured(monkeypatch):
         own.Precedent("scenes", 60, 1200, 6, 4, 0),
         own.Precedent("camvid", 60, 1200, 0, 0, 0),
         own.Precedent("camvid", 120, 1200, 5, 5, 0),
+        own.Precedent("cats", 400, 600, 5, 5, 0),
     )
     monkeypatch.setattr(own, "_measured", lambda: rows)
     return rows
 
 
 def test_the_nearest_length_of_each_data_set_is_quoted(measured):
-    small, large, silent, long = measured
+    small, large, silent, long, last = measured
     assert results.precedents(24) == [small]
     assert results.precedents(37) == [small, silent]  # 37 / 24 is less than 60 / 37
     assert results.precedents(39) == [large, silent]
     assert results.precedents(60) == [large, silent]
     assert results.precedents(90) == [large, long]
-    assert results.precedents(240) == [long]
-    assert results.precedents(241) == []
+    assert results.precedents(199) == [long]
+    assert results.precedents(240) == [long, last]
+    assert results.precedents(241) == [last]
+    assert results.precedents(599) == [last]
+    assert results.precedents(600) == []  # as many as convergence took there
     assert results.precedents(12) == [small]
     assert results.precedents(11) == []
 

@@ -47,7 +47,7 @@ def budget_words(found: Budget) -> str:
 
 def _held(found: Budget) -> str:
     """Return what became of the verdicts of trainings of about that length, with a space before; empty if unknown."""
-    past = results.precedents(found.steps[-1]) if found.judged > 1 else []
+    past = results.precedents(found.steps[0]) if found.judged > 1 and len(found.steps) == 1 else []
     if not past:
         return ""
     verdicts, held, turned = (sum(getattr(one, name) for one in past) for name in ("verdicts", "held", "turned"))
