@@ -25,6 +25,7 @@ def main(
     import results
 
     try:
+        reports.check_site_folder(folder)  # before all releases are read
         site = reports.write_site(folder, results.published_runs(runs or []))
     except ValueError as error:
         raise UsageError(str(error)) from None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from reports.pages.comparison import reasons, sentence
     from reports.recipes import in_a_line, outcome
     from reports.settings import settings as settings_of
-    from reports.site import write_site
+    from reports.site import check_site_folder, write_site
     from reports.summary import Summary, summarize
     from reports.writer import write, write_together
 else:

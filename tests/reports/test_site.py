@@ -180,7 +180,7 @@ def test_the_command_writes_the_published_releases_and_a_run_after_them(runs, tm
     size = sum(len(content) for name, content in everything(folder).items() if not name.startswith("releases/"))
     assert size < 1_000_000, "what the site adds to the reports"
 
-    assert run(tmp_path, None) == 2
+    assert run(tmp_path, [tmp_path / "nothing"]) == 2  # before any run is read
     assert re.fullmatch(r"error: .* is no part of a site; name another folder or empty it\n", capsys.readouterr().err)
     assert run(Path("/proc/pages"), None) == 2
     assert capsys.readouterr().err == "error: /proc/pages: cannot write there: No such file or directory\n"
