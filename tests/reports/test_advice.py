@@ -175,7 +175,7 @@ def test_the_verdict_carries_its_budget(tmp_path, monkeypatch):
     )
     assert f"{rise} {held}" in _text(folder)
     monkeypatch.setattr("results.precedent._measured", lambda: (Precedent("scenes", 60, 1200, 0, 0, 0),))
-    silent = "After about as many, no two losses were told apart on scenes (60 of 1200 steps) (docs/budget.md)."
+    silent = "After about as many, no two losses were told apart on scenes (60 of 1200 steps): docs/budget.md."
     assert f"{rise} {silent}" in _text(folder)
     _change(folder, lambda record: {"history": record.history[:2]} if record.label == "a" else {})
     assert "After about as many" not in _text(folder)  # of 32 and of 48 steps

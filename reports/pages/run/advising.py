@@ -53,7 +53,7 @@ def _held(found: Budget) -> str:
     verdicts, held, turned = (sum(getattr(one, name) for one in past) for name in ("verdicts", "held", "turned"))
     of = listed([f"{one.dataset} ({one.steps} of {one.converged} steps)" for one in past])
     if not verdicts:
-        return f" After about as many, no two losses were told apart on {of} (docs/budget.md)."
+        return f" After about as many, no two losses were told apart on {of}: docs/budget.md."
     return (
         f" After about as many, {held} of {counted(verdicts, 'verdict')} on losses held to convergence on {of};"
         f" {turned} turned round (docs/budget.md)."
