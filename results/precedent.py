@@ -2,11 +2,12 @@
 
 import csv
 import functools
-import math
+import io
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from results.store import write_bytes
 from results.training_lengths import Course
 
 NEAR = 2.0
@@ -48,7 +49,7 @@ def precedents(steps: int) -> list[Precedent]:
 
 
 def _ratio(one: Precedent, steps: int) -> float:
-    return math.exp(abs(math.log(one.steps / steps)))
+    return max(one.steps / steps, steps / one.steps)
 
 
 def precedents_of(found: Iterable[Course]) -> list[Precedent]:
@@ -61,16 +62,17 @@ def precedents_of(found: Iterable[Course]) -> list[Precedent]:
     ]
 
 
-def write_precedents(found: Iterable[Course], path: Path = _FILE) -> None:
-    """Write what reports quote.
+def write_precedents(found: Iterable[Course], path: Path) -> None:
+    """Write what reports quote, whole or not at all.
 
     Raises:
         OSError: the file cannot be written.
     """
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, [field.name for field in fields(Precedent)], lineterminator="\n")
-        table.writeheader()
-        table.writerows(map(asdict, precedents_of(found)))
+    text = io.StringIO()
+    table = csv.DictWriter(text, [field.name for field in fields(Precedent)], lineterminator="\n")
+    table.writeheader()
+    table.writerows(map(asdict, precedents_of(found)))
+    write_bytes(path, text.getvalue().encode())
 
 
 @functools.cache
