@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.core import cli, own_code, signals
-    from bench.core.checkpoint_file import Checkpoint, as_bytes, read_checkpoint, remove_checkpoint
+    from bench.core.checkpoint_file import Checkpoint, WritingPace, as_bytes, read_checkpoint, remove_checkpoint
     from bench.core.cli import command, start
     from bench.core.environment import (
         CACHE_VARIABLE,

@@ -1,4 +1,4 @@
-"""The checkpoint that a trial writes after each epoch: enough to resume the training as if it had never stopped.
+"""The checkpoint that a trial writes after its epochs: enough to resume the training as if it had never stopped.
 
 It is one .npz file of plain arrays and JSON; nothing in it is unpickled. The trial writes it. The driver reads the
 history in it when a worker was lost.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,29 @@ class Checkpoint:
 
     state: dict[str, Any]
     arrays: Mapping[str, Sequence[np.ndarray]]
+
+
+class WritingPace:
+    """Says whether the checkpoint of an epoch is written, so that a slow storage does not hold up a training.
+
+    A checkpoint that took longer than `QUICK` seconds delays the next one until the training has gone on for
+    1 / `SHARE` times as long. So many trials with one storage spend a twentieth of their time on it, or `QUICK` seconds
+    per epoch. What a fault can cost grows to `1 / SHARE` times the time of a write. Times are seconds of one clock.
+    """
+
+    SHARE, QUICK = 0.05, 1.0
+
+    def __init__(self) -> None:
+        self._from = -math.inf
+
+    def due(self, now: float) -> bool:
+        """Return whether the checkpoint of an epoch that ends now is to be written."""
+        return now >= self._from
+
+    def wrote(self, began: float, ended: float) -> None:
+        """Note that a checkpoint was written."""
+        took = ended - began
+        self._from = ended + took / self.SHARE if took > self.QUICK else -math.inf
 
 
 def as_bytes(checkpoint: Checkpoint) -> bytes:

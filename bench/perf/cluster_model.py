@@ -2,15 +2,18 @@
 
 Every GPU trains trials one after another. What several GPUs share is a queue that serves one request at a time, in the
 order of arrival: the driver, which schedules trials and hears their events, and the storage, which takes checkpoints
-and records. The cores of a GPU make its batches and nobody else's. Networks and failures are not modelled.
+(at the pace of `bench.core.WritingPace`) and records. The cores of a GPU make its batches and nobody else's. Networks
+and failures are not modelled.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
+
+from bench.core import WritingPace
 
 Part = Literal["steps", "input", "start", "scoring", "storage", "scheduling", "end", "report"]
 PARTS: tuple[Part, ...] = ("steps", "input", "start", "scoring", "storage", "scheduling", "end", "report")
@@ -106,13 +109,15 @@ def simulate(gpus: int, cores_per_gpu: float, work: Work, costs: Costs) -> Outco
     found = Outcome(gpus, gpus * work.trials_per_gpu, busy={"driver": 0.0, "storage": 0.0})
     free = dict.fromkeys(found.busy, 0.0)
     running = [(0.0, gpu, _of_gpu(cores_per_gpu, work, costs)) for gpu in range(gpus)]
-    last = [0.0] * gpus
+    last, begun = [0.0] * gpus, set[int]()
     while running:
         now, gpu, stages = heapq.heappop(running)
-        stage = next(stages, None)
-        if stage is None:
+        try:
+            stage = stages.send(now if gpu in begun else None)
+        except StopIteration:
             last[gpu] = now
             continue
+        begun.add(gpu)
         then = now + stage.seconds
         if stage.queue:
             then = free[stage.queue] = max(now, free[stage.queue]) + stage.seconds
@@ -127,18 +132,20 @@ def simulate(gpus: int, cores_per_gpu: float, work: Work, costs: Costs) -> Outco
     return found
 
 
-def _of_gpu(cores: float, work: Work, costs: Costs) -> Iterator[_Stage]:
-    """Yield the stages of the trials of a GPU, in order."""
+def _of_gpu(cores: float, work: Work, costs: Costs) -> Generator[_Stage, float, None]:
+    """Yield the stages of the trials of a GPU, in order; the time after each of them has to be sent."""
     waiting = max(0.0, costs.batch / cores - costs.step)
     for _ in range(work.trials_per_gpu):
         yield _Stage("scheduling", costs.schedule, "driver")
         yield _Stage("start", costs.start)
-        for _ in range(work.epochs):
+        pace = WritingPace()
+        for epoch in range(1, work.epochs + 1):
             yield _Stage("steps", work.steps_per_epoch * costs.step)
             yield _Stage("input", work.steps_per_epoch * waiting)
             yield _Stage("scheduling", work.events_per_epoch * costs.event, "driver", waits=False)
-            yield _Stage("scoring", costs.scoring)
-            yield _Stage("storage", costs.checkpoint, "storage")
+            now = yield _Stage("scoring", costs.scoring)
+            if epoch == work.epochs or pace.due(now):
+                pace.wrote(now, (yield _Stage("storage", costs.checkpoint, "storage")))
         yield _Stage("storage", costs.record, "storage")
 
 

@@ -17,7 +17,7 @@ from bench.trial.facts import Emit, Facts, ignore
 from bench.trial.freezing import FrozenBackbone
 from bench.trial.machine_watch import MachineWatch
 from bench.trial.monitor import LossSchedule, TrainingHistory, TrainingMonitor
-from bench.trial.resume import restore_checkpoint, write_checkpoint
+from bench.trial.resume import CheckpointKeeper, restore_checkpoint
 from bench.trial.scoring import score_validation
 from bench.trial.setup import Prepared
 from bench.trial.strategy import distribute
@@ -32,7 +32,7 @@ def fit(
 
     Args:
         prepared: the trial; its models are trained in place.
-        folder: holds the checkpoint, which is written after every epoch.
+        folder: holds the checkpoint, which is written after the epochs.
         facts: gets the history, which grows while the training runs.
         emit: called with progress events.
         before: the measurement of the reference before the training, for the history; empty if the trial is not timed.
@@ -50,12 +50,12 @@ def fit(
             prepared.evaluator.warm(prepared.evaluation["val"])
     # The progress at the last step that was done. After the last epoch nothing sets it again: only scoring is left.
     prepared.objective.set_progress(max(0, history.steps - train.steps_per_execution) / train.steps)
-    gpus = prepared.spec.placement.gpus
+    gpus, keep = prepared.spec.placement.gpus, CheckpointKeeper(prepared, history, folder, facts)
     with MachineWatch(gpus, hand_over=bool(before) and not gpus) as watch:
         for phase in phases(prepared.spec):
             reached = train.until is not None and history.target is not None
             if history.epochs < phase.last and not reached:
-                _train(prepared, phase, history, _callbacks(prepared, phase, history, folder, facts, emit, watch))
+                _train(prepared, phase, history, _callbacks(prepared, phase, history, facts, emit, watch, keep))
     return history
 
 
@@ -98,10 +98,10 @@ def _callbacks(
     prepared: Prepared,
     phase: Phase,
     history: TrainingHistory,
-    folder: Path,
     facts: Facts,
     emit: Emit,
     watch: MachineWatch,
+    keep: CheckpointKeeper,
 ) -> list[keras.callbacks.Callback]:
     monitor = TrainingMonitor(
         prepared.spec,
@@ -111,7 +111,7 @@ def _callbacks(
         timer=facts.timer,
         emit=emit,
         history=history,
-        keep=partial(write_checkpoint, prepared, history, folder, facts),
+        keep=keep,
         sample=watch.sample,
         scored=prepared.average.in_place if prepared.average else nullcontext,
         classes=prepared.dataset.class_names,

@@ -1,11 +1,12 @@
-"""The checkpoint of a trial: written after each epoch, restored by the next attempt."""
+"""The checkpoint of a trial: written after its epochs, restored by the next attempt."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
-from bench.core import MADE_BY, Checkpoint, describe, read_checkpoint
+from bench.core import MADE_BY, Checkpoint, WritingPace, describe, read_checkpoint
 from bench.trial import checkpoint
 from bench.trial.clocks import PhaseTimer
 from bench.trial.facts import Facts
@@ -39,6 +40,37 @@ def restore_checkpoint(prepared: Prepared, folder: Path, facts: Facts) -> Traini
             measured.clear()  # the speed of another machine, or of one that is unknown
     facts.environment["resumed_after_epoch"] = history.epochs
     return history
+
+
+class CheckpointKeeper:
+    """Writes the checkpoint of a trial after its epochs, at the pace that its storage allows.
+
+    That of the last epoch is always written, since scores and weights are still to come. A trial over several hosts
+    writes them all, because all hosts take part in each.
+
+    Args:
+        prepared: the trial.
+        history: of its training.
+        folder: of the trial.
+        facts: hold its clocks, and know whether a later attempt has begun.
+    """
+
+    def __init__(self, prepared: Prepared, history: TrainingHistory, folder: Path, facts: Facts) -> None:
+        self._prepared, self._history, self._folder, self._facts = prepared, history, folder, facts
+        self.pace = WritingPace()
+
+    def __call__(self) -> None:
+        """Keep the state after an epoch, if it is time.
+
+        Raises:
+            TakenOver: a later attempt at the trial has begun, whose checkpoint would be replaced.
+        """
+        train = self._prepared.spec.train
+        last = self._history.epochs >= train.epochs or (train.until is not None and self._history.target is not None)
+        began = time.monotonic()
+        if last or self._prepared.hosts.count > 1 or self.pace.due(began):
+            write_checkpoint(self._prepared, self._history, self._folder, self._facts)
+            self.pace.wrote(began, time.monotonic())
 
 
 def write_checkpoint(prepared: Prepared, history: TrainingHistory, folder: Path, facts: Facts) -> None:

@@ -7,14 +7,14 @@ import pytest
 from bench.perf.cluster_model import PARTS, Costs, Work, saturated_at, simulate
 
 COSTS = Costs(
-    schedule=1.0, event=0.01, start=10.0, step=0.1, batch=0.4, scoring=5.0, checkpoint=2.0, record=1.0, report=0.5
+    schedule=1.0, event=0.01, start=10.0, step=0.1, batch=0.4, scoring=5.0, checkpoint=1.0, record=1.0, report=0.5
 )
 WORK = Work(trials_per_gpu=3, epochs=4, steps_per_epoch=50, events_per_epoch=6)
 
 
 def test_one_gpu_takes_the_sum_of_its_stages():
     found = simulate(1, 8, WORK, COSTS)
-    epoch = 50 * 0.1 + 5 + 2
+    epoch = 50 * 0.1 + 5 + 1
     # The driver hears the events of an epoch while the GPU goes on.
     assert found.seconds == pytest.approx(3 * (1 + 10 + 4 * epoch + 1) + 3 * 0.5)
     assert found.spent["steps"] == pytest.approx(3 * 4 * 50 * 0.1)
@@ -59,6 +59,18 @@ def test_a_queue_serves_one_gpu_at_a_time():
     assert found.seconds == pytest.approx(10)
     assert found.spent["scheduling"] == pytest.approx(sum(range(1, 11)))
     assert found.spent["end"] == pytest.approx(sum(range(10)))
+
+
+def test_a_slow_storage_gets_fewer_checkpoints_and_that_of_the_last_epoch():
+    """A write of 2 s is followed by none for 40 s, which are four epochs of 10 s: epochs 1, 5, 9 and 10 are written."""
+    found = simulate(1, 8, replace(WORK, trials_per_gpu=1, epochs=10), replace(COSTS, checkpoint=2.0))
+    assert found.spent["storage"] == pytest.approx(4 * 2 + 1)
+
+
+def test_many_trials_with_one_storage_wait_a_twentieth_of_their_time_for_it():
+    work, costs = replace(WORK, trials_per_gpu=1, epochs=1000), replace(COSTS, record=0, schedule=0, event=0)
+    found = simulate(64, 8, work, costs)  # if each wrote all its checkpoints, they would wait for five sixths
+    assert 0.04 < found.share("storage") < 0.06
 
 
 def test_the_driver_has_no_pause_from_the_number_of_gpus_that_is_foretold():

@@ -1,7 +1,10 @@
 """Only the last attempt at a trial writes: an earlier one may go on where the cluster does not see it."""
 
+import contextlib
 import os
 import platform
+import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,7 +14,9 @@ from bench.plan import single
 from bench.trial import entry, trial
 from bench.trial.attempts import Attempt, TakenOver, begin
 from bench.trial.facts import Facts
-from bench.trial.resume import write_checkpoint
+from bench.trial.hosts import Hosts
+from bench.trial.monitor import TrainingHistory
+from bench.trial.resume import CheckpointKeeper, write_checkpoint
 
 
 def test_attempts_are_counted_and_the_last_one_goes_on(tmp_path):
@@ -61,3 +66,26 @@ def test_a_trial_that_was_taken_over_writes_neither_checkpoint_nor_record(tmp_pa
     with pytest.raises(TakenOver):
         write_checkpoint(None, None, tmp_path, Facts(check=mine.check))
     assert [path.name for path in tmp_path.iterdir()] == [ATTEMPTS_FILE]
+
+
+def test_a_slow_storage_is_spared_but_for_the_last_epoch_and_for_several_hosts(tmp_path):
+    """Whether a write is begun is seen by its first act, the look for a later attempt."""
+
+    def looked(history, hosts=1, until=None):
+        spec = single([f"train.until={until}"] if until else [], "smoke", "float32")
+        looks = []
+        facts = Facts(check=lambda: looks.append(1) or (_ for _ in ()).throw(TakenOver("later")))
+        prepared = SimpleNamespace(spec=spec, hosts=Hosts(hosts, 0))
+        keep = CheckpointKeeper(prepared, history, tmp_path, facts)
+        keep.pace.wrote(time.monotonic() - 3600, time.monotonic())  # the last one took an hour
+        with contextlib.suppress(TakenOver):
+            keep()
+        return bool(looks)
+
+    epochs = single([], "smoke", "float32").train.epochs
+    assert not looked(TrainingHistory([{}] * (epochs - 1)))
+    assert looked(TrainingHistory([{}] * (epochs - 1)), hosts=2)
+    assert looked(TrainingHistory([{}] * epochs))
+    reached = TrainingHistory([{}] * (epochs - 1), target={"epoch": 1.0})
+    assert not looked(reached)
+    assert looked(reached, until="{miou: 0.5}")
