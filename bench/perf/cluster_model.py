@@ -9,7 +9,7 @@ and failures are not modelled.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Generator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -70,6 +70,13 @@ class _Stage(NamedTuple):
 
 
 @dataclass
+class _Clock:
+    """The time of the simulation, in seconds."""
+
+    now: float = 0.0
+
+
+@dataclass
 class Outcome:
     """What became of a run.
 
@@ -108,16 +115,16 @@ def simulate(gpus: int, cores_per_gpu: float, work: Work, costs: Costs) -> Outco
     """
     found = Outcome(gpus, gpus * work.trials_per_gpu, busy={"driver": 0.0, "storage": 0.0})
     free = dict.fromkeys(found.busy, 0.0)
-    running = [(0.0, gpu, _of_gpu(cores_per_gpu, work, costs)) for gpu in range(gpus)]
-    last, begun = [0.0] * gpus, set[int]()
+    clock = _Clock()
+    running = [(0.0, gpu, _of_gpu(cores_per_gpu, work, costs, clock)) for gpu in range(gpus)]
+    last = [0.0] * gpus
     while running:
         now, gpu, stages = heapq.heappop(running)
-        try:
-            stage = stages.send(now if gpu in begun else None)
-        except StopIteration:
+        clock.now = now
+        stage = next(stages, None)
+        if stage is None:
             last[gpu] = now
             continue
-        begun.add(gpu)
         then = now + stage.seconds
         if stage.queue:
             then = free[stage.queue] = max(now, free[stage.queue]) + stage.seconds
@@ -132,8 +139,8 @@ def simulate(gpus: int, cores_per_gpu: float, work: Work, costs: Costs) -> Outco
     return found
 
 
-def _of_gpu(cores: float, work: Work, costs: Costs) -> Generator[_Stage, float, None]:
-    """Yield the stages of the trials of a GPU, in order; the time after each of them has to be sent."""
+def _of_gpu(cores: float, work: Work, costs: Costs, clock: _Clock) -> Iterator[_Stage]:
+    """Yield the stages of the trials of a GPU, in order. The clock shows the end of the last one whenever it goes on."""
     waiting = max(0.0, costs.batch / cores - costs.step)
     for _ in range(work.trials_per_gpu):
         yield _Stage("scheduling", costs.schedule, "driver")
@@ -143,9 +150,11 @@ def _of_gpu(cores: float, work: Work, costs: Costs) -> Generator[_Stage, float, 
             yield _Stage("steps", work.steps_per_epoch * costs.step)
             yield _Stage("input", work.steps_per_epoch * waiting)
             yield _Stage("scheduling", work.events_per_epoch * costs.event, "driver", waits=False)
-            now = yield _Stage("scoring", costs.scoring)
-            if epoch == work.epochs or pace.due(now):
-                pace.wrote(now, (yield _Stage("storage", costs.checkpoint, "storage")))
+            yield _Stage("scoring", costs.scoring)
+            began = clock.now
+            if epoch == work.epochs or pace.due(began):
+                yield _Stage("storage", costs.checkpoint, "storage")
+                pace.wrote(began, clock.now)
         yield _Stage("storage", costs.record, "storage")
 
 
