@@ -140,7 +140,7 @@ def simulate(gpus: int, cores_per_gpu: float, work: Work, costs: Costs) -> Outco
 
 
 def _of_gpu(cores: float, work: Work, costs: Costs, clock: _Clock) -> Iterator[_Stage]:
-    """Yield the stages of the trials of a GPU, in order. The clock shows the end of the last one whenever it goes on."""
+    """Yield the stages of the trials of a GPU, in order, and read from the clock when each has ended."""
     waiting = max(0.0, costs.batch / cores - costs.step)
     for _ in range(work.trials_per_gpu):
         yield _Stage("scheduling", costs.schedule, "driver")
