@@ -26,6 +26,9 @@ def _choice(field: str, value: Any, known: Iterable[Any]) -> Any:
     raise ValueError(f"{field} {value!r} is not known{hint or ';'} known: {', '.join(map(str, options))}")
 
 
+_NUMBERS = (
+    "output_stride", "aspp_channels", "decoder_channels", "low_level_channels", "dropout", "auxiliary_weight",
+)  # fmt: skip
 # Settings that the models of other libraries do not have.
 _OURS_ALONE = ("aspp_channels", "decoder_channels", "separable", "dropout", "sync_batch_norm")
 _IDLE = dict.fromkeys(REFERENCES, _OURS_ALONE) | {"keras_hub_segformer": (*_OURS_ALONE, "low_level_channels")}
@@ -94,6 +97,13 @@ class ModelSpec(BaseModel):
             "head": HEADS,
         }
         return _choice(str(info.field_name), value, known[info.field_name])
+
+    @field_validator(*_NUMBERS, mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        if isinstance(value, bool):  # Pydantic would take it for 1 or 0
+            raise ValueError(f"expected a number, not {str(value).lower()}")
+        return value
 
     @field_validator("batch_norm_momentum", mode="before")
     @classmethod

@@ -43,7 +43,7 @@ from bench.core import Fault, UsageError, first_fault, nearest
 from bench.plan.until import Until
 from bench.spec import DataSpec, TrialSpec, assign, fields_of, parse
 from bench.storage import Address, absolute, is_address
-from results import Recipe
+from results import Recipe, counted
 
 GRIDS = Path(__file__).resolve().parents[1] / "grids"
 PRESETS = Path(__file__).with_name("presets.yaml")
@@ -56,6 +56,8 @@ ALIASES = {
 }
 
 
+MOST_TRIALS = 100_000
+"""Ten times as many as a run was measured with."""
 REFERENCE_AXIS = "beside"
 """The name in records of the axis of cells that are no part of the combinations."""
 
@@ -221,13 +223,25 @@ def load(
         "-".join(path.relative_to(GRIDS).with_suffix("").parts) if path.is_relative_to(GRIDS) else path.stem,
         file.description,
         preset,
-        seeds or file.seeds or presets()[preset]["seeds"],
+        _number_of_seeds(path, seeds or file.seeds or presets()[preset]["seeds"], len(cells) + len(references)),
         _validate(path, [*cells, *references]),
         file.search,
         notes,
         recipe,
         file.until if seeds is None else None,
     )
+
+
+def _number_of_seeds(path: Path, seeds: int, cells: int) -> int:
+    """Return the number of seeds.
+
+    Raises:
+        UsageError: the trials are more than a run can hold.
+    """
+    if seeds * cells > MOST_TRIALS:
+        many = f"{counted(cells, 'cell')} x {seeds} seeds"
+        raise UsageError(f"{path}: {many} are more than {MOST_TRIALS} trials; take fewer seeds")
+    return seeds
 
 
 def _names_dataset(fixed: Mapping[str, Any], settings: Sequence[str]) -> bool:

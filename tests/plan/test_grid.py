@@ -91,6 +91,10 @@ def test_auto_precision_is_resolved_before_the_cell_is_hashed():
         ("axes: {loss: [dice]}\nbase: {train.epochs: many}\n", "train.epochs: must be a whole number"),
         ("axes: {loss: [dice, dice]}\n", "cells 'dice' and 'dice' are the same trial"),
         ("axes: {loss: dice}\n", "axes.loss: must be a list, got 'dice'"),
+        (
+            "seeds: 100001\naxes: {loss: [dice]}\n",
+            "1 cell x 100001 seeds are more than 100000 trials; take fewer seeds",
+        ),
         ("seeds: 0\naxes: {loss: [dice]}\n", "seeds: must be at least 1, got 0"),
         ("- a\n", "a grid is a mapping with `axes`, got list"),
         ("axes: [\n", "not readable as YAML"),

@@ -96,6 +96,9 @@ def test_data_sets_in_folders_are_told_apart_by_name(tmp_path):
         ({"loss": {"params": {"reduction": "sum"}}}, "params.reduction: a training step is the mean over its images"),
         ({"data": {"root": 2012}}, "data.root: must be text, got 2012"),
         ({"model": {"backbone": "resnet19"}}, "resnet18"),
+        ({"train": {"epochs": True}}, "where: train.epochs: expected a number, not true"),
+        ({"data": {"crop": False}}, "where: data.crop: expected a number, not false"),
+        ({"model": {"auxiliary_weight": True}}, "where: model.auxiliary_weight: "),
         ({"train": {"epochs": 0}}, "where: train.epochs: must be at least 1, got 0"),
         (
             {"train": {"batch_size": 9}, "placement": {"cpu_replicas": 2}},
