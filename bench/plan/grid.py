@@ -240,7 +240,7 @@ def _number_of_seeds(path: Path, seeds: int, cells: int) -> int:
     """
     if seeds * cells > MOST_TRIALS:
         many = f"{counted(cells, 'cell')} x {seeds} seeds"
-        raise UsageError(f"{path}: {many} are more than {MOST_TRIALS} trials; take fewer seeds")
+        raise UsageError(f"{path}: {many} are more than {MOST_TRIALS} trials; take fewer")
     return seeds
 
 
