@@ -87,5 +87,10 @@ def _group(
     """
 
 
+def main() -> None:
+    """Run `segbench`."""
+    cli.start(app)
+
+
 if __name__ == "__main__":
-    app(prog_name="python -m bench")
+    cli.start(app, prog_name="python -m bench")

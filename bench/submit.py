@@ -111,4 +111,4 @@ def _tell(head: str, name: str) -> None:
 app = cli.app(main, ignore_unknown_options=True)
 
 if __name__ == "__main__":
-    app()
+    cli.start(app)

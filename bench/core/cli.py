@@ -93,6 +93,21 @@ def app(function: Callable[..., None], **settings: Any) -> Typer:
     return made
 
 
-def start(function: Callable[..., None]) -> None:
-    """Parse the command line and run a command."""
-    app(function)()
+def start(what: Callable[..., None] | Typer, **options: Any) -> None:
+    """Parse the command line, run a command or an application, and exit with its status.
+
+    Args:
+        what: the command, as `command` made it, or an application.
+        options: of the call of the application, such as `prog_name`.
+    """
+    import typer
+
+    made = what if isinstance(what, typer.Typer) else app(what)
+    wrong: Any = typer.BadParameter.__base__  # UsageError, which Typer does not export
+    try:
+        raise SystemExit(made(standalone_mode=False, **options))
+    except wrong as error:
+        if text := error.format_message().strip().rstrip("."):  # nothing, where the help was printed
+            hint = f" (options: {error.ctx.command_path} -h)" if error.ctx else ""
+            print(f"error: {text}{hint}", file=sys.stderr)
+        raise SystemExit(EXIT_USAGE) from None

@@ -358,4 +358,4 @@ def _tell(found: Dataset, findings: Findings) -> None:
 
 
 if __name__ == "__main__":
-    app()
+    cli.start(app)

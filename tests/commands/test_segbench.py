@@ -60,6 +60,23 @@ def test_options_and_exit_statuses_are_those_of_the_command(tmp_path):
     assert "no command 'lst'; did you mean 'list'?" in unknown.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--sedes", "3"], "No such option: --sedes (Possible options: --max-seeds, --seeds, --set)"),
+        (["run", "--seeds", "[red]"], "Invalid value for '--seeds'"),
+        (["report"], "Missing argument 'runs'"),
+        (["data", "chek", "here"], "No such command 'chek'. Did you mean 'check'?"),
+        (["trial", "--set"], "Option '--set' requires an argument"),
+    ],
+)
+def test_what_the_command_line_does_not_have_is_said_in_one_line(arguments, message, tmp_path):
+    done = segbench(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {message}")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("name", ["models/__init__.py", "losses.py"])
 def test_packages_of_the_working_directory_are_left_alone(tmp_path, name):
     theirs = tmp_path / name
