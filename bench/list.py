@@ -69,7 +69,10 @@ def presets() -> list[Row]:
     """Return one row per preset."""
     from bench.plan import grid
 
-    return [{"name": name, "seeds": row["seeds"], "sets": row["set"]} for name, row in grid.presets().items()]
+    return [
+        {"name": name, "seeds": row["seeds"], "sets": row["set"] | row.get("decoder", {})}
+        for name, row in grid.presets().items()
+    ]
 
 
 def datasets() -> list[Row]:

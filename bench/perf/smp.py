@@ -205,7 +205,8 @@ def main(
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> int:
     """Train the other side, and write its label maps. Exit status: 0 done, 2 usage."""
-    settings = [f"model.backbone={BACKBONE}", "model.weights=imagenet", "model.output_stride=16", *(set_ or [])]
+    theirs = ("weights=imagenet", "output_stride=16", "skip_strides=[]")
+    settings = [f"model.backbone={BACKBONE}", *(f"model.{text}" for text in theirs), *(set_ or [])]
     spec = single(settings, preset, default_precision(0, [])).model_copy(update={"seed": seed})
     check(spec)
     peers()

@@ -215,9 +215,9 @@ def load(
     path, file = _read(source)
     preset = _preset(preset or file.preset or default_preset)
     base = _assign(path, file, preset, fixed or {}, settings)
-    own = {_setting(text)[0] for text in settings}
-    cells = [_cell(path, base, combination, precision, own) for combination in _combine(file, only)]
-    references, notes = _references(path, base, () if only else file.references, precision, own)
+    own, decoder = {_setting(text)[0] for text in settings}, presets()[preset].get("decoder", {})
+    cells = [_cell(path, base, decoder, combination, precision, own) for combination in _combine(file, only)]
+    references, notes = _references(path, base, decoder, () if only else file.references, precision, own)
     recipe = None if _names_dataset(fixed or {}, settings) else file.recipe
     return Grid(
         "-".join(path.relative_to(GRIDS).with_suffix("").parts) if path.is_relative_to(GRIDS) else path.stem,
@@ -261,6 +261,7 @@ def single(settings: Sequence[str], preset: str, precision: str, fixed: Mapping[
     values = _with_fields({}, presets()[_preset(preset)]["set"].items(), f"preset {preset}")
     values = _with_fields(values, (fixed or {}).items(), "command line")
     values = _own_folder(_with_fields(values, map(_setting, settings), "--set"))
+    values = _with_decoder(values, presets()[preset].get("decoder", {}))
     return _precise(parse(values, "--set"), precision)
 
 
@@ -468,12 +469,24 @@ def _combine(file: _File, only: Sequence[str]) -> list[dict[str, Any]]:
     return [dict(zip(kept, values, strict=True)) for values in itertools.product(*kept.values())]
 
 
+def _with_decoder(values: dict[str, Any], decoder: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested values with a preset's decoder, if they mean DeepLabV3+'s own and say nothing of it themselves."""
+    model = values.get("model", {})
+    if model.get("architecture", "deeplabv3plus") != "deeplabv3plus" or any(
+        field.removeprefix("model.") in model for field in decoder
+    ):
+        return values
+    return _with_fields(values, decoder.items(), "preset")
+
+
 def _cell(
-    path: Path, base: Mapping[str, Any], combination: Mapping[str, Any], precision: str, own: Collection[str]
-) -> Cell:
+    path: Path, base: Mapping[str, Any], decoder: Mapping[str, Any], combination: Mapping[str, Any], precision: str,
+    own: Collection[str],
+) -> Cell:  # fmt: skip
     """Return the validated cell of one combination of values by axis.
 
     Args:
+        decoder: fields that the preset sets in cells with DeepLabV3+'s own decoder.
         own: fields that the command sets with `--set`; a fault of one is no fault of the file.
     """
     values = dict(base)
@@ -482,14 +495,16 @@ def _cell(
         where = "references" if axis == REFERENCE_AXIS else f"axes.{axis}"
         values = _with_fields(values, fields.items(), f"{path}: {where}")
     label = " ".join(_name(value) for value in combination.values())
+    values = _with_decoder(values, decoder)
     spec = _precise(parse(values, f"{path}: cell {label!r}", dict.fromkeys(own, "--set")), precision)
     short = {axis.rpartition(".")[2]: _name(v) if isinstance(v, _Choice) else v for axis, v in combination.items()}
     return Cell(label, short, spec)
 
 
 def _references(
-    path: Path, base: Mapping[str, Any], choices: Iterable[_Choice], precision: str, own: Collection[str]
-) -> tuple[list[Cell], tuple[str, ...]]:
+    path: Path, base: Mapping[str, Any], decoder: Mapping[str, Any], choices: Iterable[_Choice], precision: str,
+    own: Collection[str],
+) -> tuple[list[Cell], tuple[str, ...]]:  # fmt: skip
     """Return the cells outside the combinations, and one note per cell that is left out.
 
     Args:
@@ -498,7 +513,7 @@ def _references(
     cells, notes = [], []
     for choice in choices:
         try:
-            cells.append(_cell(path, base, {REFERENCE_AXIS: choice}, precision, own))
+            cells.append(_cell(path, base, decoder, {REFERENCE_AXIS: choice}, precision, own))
         except UsageError as error:
             if not own:
                 raise

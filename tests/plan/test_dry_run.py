@@ -92,4 +92,4 @@ def test_images_that_the_model_sees_much_smaller_are_named(tmp_path):
 
 def test_a_long_value_is_not_spelt_out():
     *_, reference = varied(grid.load("stride").cells)
-    assert reference == "model.output_stride=32, eval.views=..."
+    assert reference == "model.output_stride=32, model.low_level_channels=48, eval.views=..."

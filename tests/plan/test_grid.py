@@ -20,6 +20,25 @@ def test_the_losses_grid_is_the_seven_for_good():
     assert set(SEVEN) <= set(losses.names())
 
 
+def test_a_preset_chooses_the_decoder_where_a_cell_has_one_and_says_nothing_of_it(tmp_path):
+    """Those of other architectures, and those that name a part of the decoder, keep what they have."""
+    text = """axes: {model: [
+      {label: free, set: {}},
+      {label: paper, set: {model.skip_strides: []}},
+      {label: narrow, set: {model.low_level_channels: 64}},
+      {label: older, set: {model.architecture: deeplabv3}},
+      {label: theirs, set: {model.architecture: keras_cv, model.output_stride: 32}}]}"""
+    path = tmp_path / "g.yaml"
+    path.write_text(text)
+    models = {cell.label: cell.spec.model for cell in grid.load(str(path), preset="quick").cells}
+    assert {label: (model.skip_strides, model.low_level_channels) for label, model in models.items()} == {
+        "free": ((8, 16), 256), "paper": ((), 48), "narrow": ((), 64), "older": ((), 48), "theirs": ((), 48)
+    }  # fmt: skip
+    one = grid.single([], "quick", "float32").model
+    assert (one.skip_strides, one.low_level_channels) == ((8, 16), 256)
+    assert grid.single(["model.skip_strides=[]"], "quick", "float32").model.low_level_channels == 48
+
+
 @pytest.mark.parametrize("name", grid.names())
 @pytest.mark.parametrize("preset", ["smoke", "quick", "full"])
 def test_every_shipped_grid_resolves_into_different_cells(name, preset):
@@ -93,7 +112,7 @@ def test_auto_precision_is_resolved_before_the_cell_is_hashed():
         ("axes: {loss: dice}\n", "axes.loss: must be a list, got 'dice'"),
         (
             "seeds: 100001\naxes: {loss: [dice]}\n",
-            "1 cell x 100001 seeds are more than 100000 trials; take fewer seeds",
+            "1 cell x 100001 seeds are more than 100000 trials; take fewer",
         ),
         ("seeds: 0\naxes: {loss: [dice]}\n", "seeds: must be at least 1, got 0"),
         ("- a\n", "a grid is a mapping with `axes`, got list"),
