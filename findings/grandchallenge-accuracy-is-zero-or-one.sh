@@ -7,8 +7,8 @@
 #
 # Seen: 100 000 pixels of three classes, none wrong: accuracy [1, 1, 1]. One wrong, of class 0 taken for 1: [0, 0, 1]
 # instead of [0.99999, 0.99999, 1], Dice at least 0.9999. 5 % wrong: [0, 0, 0] instead of [0.96, 0.95, 0.99].
-# Consequence: a mean over pictures is the share of pictures without any error in that class, and a challenge that is
-# ranked by it ranks by luck. Accuracies are taken from the matrix by hand.
+# Consequence: a mean over pictures is the share of pictures without any error in that class, and a ranking by
+# it knows nothing else. Accuracies are taken from the matrix by hand.
 # Exit status: 0 as seen, 1 when it has changed.
 set -eu
 folder=$(mktemp -d)
