@@ -36,7 +36,7 @@ class Format(StrEnum):
 @command
 def main(
     base: Annotated[
-        str, typer.Argument(help="A run (folder or address), or a published release such as 0.2.0-synthetic.1.")
+        str, typer.Argument(help="A run (folder or address), or a published release such as 0.2.0-synthetic.2.")
     ],
     head: Annotated[str, typer.Argument(help="The run to judge: a run's folder or a release.")],
     format: Annotated[Format, typer.Option(help="Output format; github also annotates the job.")] = Format.table,

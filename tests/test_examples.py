@@ -40,7 +40,7 @@ def _blocks(page):
 def test_examples_of_the_page_on_results(tmp_path, monkeypatch):
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "releases").symlink_to(HOME / "results" / "releases")
-    shutil.copytree(HOME / "results" / "releases" / "0.2.0-synthetic.1" / "losses", tmp_path / "runs" / "NAME")
+    shutil.copytree(HOME / "results" / "releases" / "0.2.0-synthetic.2" / "losses", tmp_path / "runs" / "NAME")
     monkeypatch.chdir(tmp_path)
     space = {}
     exec("".join(_blocks("results.md")), space)

@@ -35,7 +35,7 @@ READS = {
     "list backbones": 0,
     "data check ~/cats --out sheet.png": 0,
     "data split ~/cats": 0,
-    "compare 0.2.0-synthetic.1 runs/NAME": 0,
+    "compare 0.2.0-synthetic.2 runs/NAME": 0,
     "report runs/A runs/B": 0,
     "status runs/NAME": 0,
     "budget runs/NAME": 0,
@@ -118,7 +118,7 @@ def test_a_command_that_reads_runs(home, monkeypatch, command):
                 record = training(loss, epochs, 0.4 + 0.001 * seed, seed)
                 results.write(home / "runs" / "NAME" / "trials" / record.trial, record)
     elif "runs/NAME" in command:
-        shutil.copytree(results.locate("0.2.0-synthetic.1") / "losses", home / "runs" / "NAME")
+        shutil.copytree(results.locate("0.2.0-synthetic.2") / "losses", home / "runs" / "NAME")
     words = filled(command, {"DIR": "cats"}, home)
     monkeypatch.setattr(sys, "argv", ["segbench", *words])
     done = CliRunner().invoke(app, words)
