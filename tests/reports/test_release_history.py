@@ -46,7 +46,7 @@ def test_no_line_is_wider_than_the_terminal(published, history, width):
     for one in (published, history):
         lines = told(one, width, METRICS)
         assert max(map(cell_len, lines)) <= width
-    for label in ("dice", "efficientnetlite_b0"):
+    for label in ("dice", "focal_tversky"):
         assert any(line.startswith(label) for line in told(published, width)), "labels are there"
 
 
