@@ -11,6 +11,7 @@ the end of the process, {"status"} as in `subprocess.Popen.returncode`; {"signal
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import gc
 import json
@@ -26,6 +27,8 @@ from typing import Any
 from bench.execution.worker_process import function, work
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_LEAVING_SECONDS = 1.0
+"""Longest wait for threads that have ended: on a busy machine the kernel lists them for some time."""
 """Signals that may go to a whole group of processes. The server has to outlive the process of the job, to tell how it
 ended, so it ignores them."""
 MESSAGE_BYTES = 1 << 16
@@ -76,10 +79,21 @@ def _check_threads() -> None:
     if not (child := os.fork()):
         os._exit(0)
     os.waitpid(child, 0)
-    others = [task for task in os.listdir("/proc/self/task") if int(task) != os.getpid()]
+    until = time.monotonic() + _LEAVING_SECONDS
+    while (others := _other_threads()) and time.monotonic() < until:
+        time.sleep(0.01)
     if others:
-        names = ", ".join(sorted(Path(f"/proc/self/task/{task}/comm").read_text().strip() for task in others))
-        sys.exit(f"the imports started threads ({names}), so no process is forked")
+        sys.exit(f"the imports started threads ({', '.join(sorted(others))}), so no process is forked")
+
+
+def _other_threads() -> list[str]:
+    """Return the names of all threads but this one."""
+    found = []
+    for task in os.listdir("/proc/self/task"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if int(task) != os.getpid():
+                found.append(Path(f"/proc/self/task/{task}/comm").read_text().strip())
+    return found
 
 
 def _forget_the_log() -> None:

@@ -108,6 +108,8 @@ def leaves_marks(payload, emit):
 
 def kills_its_parent(payload, emit):
     emit({"event": "step", "pid": os.getpid()})
+    with open(f"/proc/{os.getppid()}/cmdline") as file:
+        assert "fork_server" in file.read(), "a fresh process, whose parent is the test"
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(600)
 

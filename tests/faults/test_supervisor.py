@@ -189,5 +189,8 @@ def test_a_job_ends_with_its_server_and_the_next_has_another(run):
     if psutil.pid_exists(told[0]["pid"]):
         _await_end(psutil.Process(told[0]["pid"]))
     after = run("leaves_marks")[1][0]
-    psutil.Process(after["parent"]).kill()  # while no job runs
+    assert after["parent"] != os.getpid()
+    server = psutil.Process(after["parent"])
+    server.kill()  # while no job runs
+    _await_end(server)
     assert run("leaves_marks")[1][0]["parent"] not in (after["parent"], os.getpid())
