@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from bench.core.faults import refuse_truth
 from bench.core.suggestions import did_you_mean
 from models.encoder import backbones
 
@@ -26,9 +27,6 @@ def _choice(field: str, value: Any, known: Iterable[Any]) -> Any:
     raise ValueError(f"{field} {value!r} is not known{hint or ';'} known: {', '.join(map(str, options))}")
 
 
-_NUMBERS = (
-    "output_stride", "aspp_channels", "decoder_channels", "low_level_channels", "dropout", "auxiliary_weight",
-)  # fmt: skip
 # Settings that the models of other libraries do not have.
 _OURS_ALONE = ("aspp_channels", "decoder_channels", "separable", "dropout", "sync_batch_norm")
 _IDLE = dict.fromkeys(REFERENCES, _OURS_ALONE) | {"keras_hub_segformer": (*_OURS_ALONE, "low_level_channels")}
@@ -98,11 +96,10 @@ class ModelSpec(BaseModel):
         }
         return _choice(str(info.field_name), value, known[info.field_name])
 
-    @field_validator(*_NUMBERS, mode="before")
+    @field_validator("*", mode="before")
     @classmethod
-    def _number(cls, value: Any) -> Any:
-        if isinstance(value, bool):  # Pydantic would take it for 1 or 0
-            raise ValueError(f"expected a number, not {str(value).lower()}")
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        refuse_truth(value, cls.model_fields[str(info.field_name)].annotation)
         return value
 
     @field_validator("batch_norm_momentum", mode="before")

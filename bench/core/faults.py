@@ -1,4 +1,4 @@
-"""Part of a message about bad input: the fault that stands for all that pydantic found, in plain words.
+"""What is wrong with bad input: the fault that stands for all that pydantic found, and one that it does not find.
 
 Every room may import this file. It imports none of ours.
 """
@@ -6,7 +6,8 @@ Every room may import this file. It imports none of ours.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -77,3 +78,27 @@ def _plain(message: str) -> str:
     for pattern, words in _PLAIN:
         message = pattern.sub(words, message)
     return message
+
+
+def refuse_truth(value: Any, annotation: Any) -> None:
+    """Refuse true and false for a field that takes a number: pydantic would take them for 1 and 0.
+
+    Args:
+        value: what was received for the field.
+        annotation: of the field.
+
+    Raises:
+        ValueError: a number is expected.
+    """
+    kinds = _kinds(annotation)
+    if isinstance(value, bool) and kinds & {int, float} and not kinds & {bool, Any}:
+        raise ValueError(f"expected a number, not {str(value).lower()}")
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """Return the types that a value may have by its annotation: members of a union, types of a literal's values."""
+    if get_origin(annotation) in (Union, UnionType):
+        return set().union(*map(_kinds, get_args(annotation)))
+    if get_origin(annotation) is Annotated:
+        return _kinds(get_args(annotation)[0])
+    return {*map(type, get_args(annotation))} if get_origin(annotation) is Literal else {annotation}

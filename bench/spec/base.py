@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from bench.core.faults import refuse_truth
 
 
 class Spec(BaseModel):
@@ -19,21 +20,8 @@ class Spec(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse true and false where a number is expected: Pydantic would take them for 1 and 0."""
-        if isinstance(value, bool) and info.field_name:
-            kinds = _kinds(cls.model_fields[info.field_name].annotation)
-            if kinds & {int, float} and not kinds & {bool, Any}:
-                raise ValueError(f"expected a number, not {str(value).lower()}")
+        refuse_truth(value, cls.model_fields[str(info.field_name)].annotation)
         return value
-
-
-def _kinds(annotation: Any) -> set[Any]:
-    """Return the types that a value may have by its annotation: members of a union, types of a literal's values."""
-    if get_origin(annotation) in (Union, UnionType):
-        return set().union(*map(_kinds, get_args(annotation)))
-    if get_origin(annotation) is Annotated:
-        return _kinds(get_args(annotation)[0])
-    return {*map(type, get_args(annotation))} if get_origin(annotation) is Literal else {annotation}
 
 
 def outside_cell(default: Any, **constraints: Any) -> Any:

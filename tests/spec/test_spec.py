@@ -98,7 +98,7 @@ def test_data_sets_in_folders_are_told_apart_by_name(tmp_path):
         ({"model": {"backbone": "resnet19"}}, "resnet18"),
         ({"train": {"epochs": True}}, "where: train.epochs: expected a number, not true"),
         ({"data": {"crop": False}}, "where: data.crop: expected a number, not false"),
-        ({"model": {"auxiliary_weight": True}}, "where: model.auxiliary_weight: "),
+        ({"model": {"auxiliary_weight": True}}, "where: model.auxiliary_weight: expected a number, not true"),
         ({"train": {"epochs": 0}}, "where: train.epochs: must be at least 1, got 0"),
         (
             {"train": {"batch_size": 9}, "placement": {"cpu_replicas": 2}},
