@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -155,4 +156,9 @@ def probe(marker: str) -> dict[str, Any]:
         except UsageError as error:
             fault = str(error)
     sees = is_address(marker) or Path(marker).exists()
+    if sees and not is_address(marker):
+        try:
+            tempfile.TemporaryFile(dir=Path(marker).parent).close()
+        except OSError as error:
+            fault = f"it cannot write {Path(marker).parent}: {error.strerror}"
     return {"made_by": made_by(), "clock": time.time(), "sees": sees, "fault": fault}

@@ -1,6 +1,6 @@
 """Run jobs with Ray Tune, one process per job. This module knows devices and processes, and nothing of models.
 
-It and `ray_hosts` are the only modules of the room that import Ray. The settings rest on these facts,
+It, `ray_hosts` and `ray_holds` are the only modules of the room that import Ray. The settings rest on these facts,
 seen with Ray 2.60:
 
 - A trial has one bundle with all its GPUs of a host. With two bundles it sees one GPU.
@@ -61,7 +61,7 @@ from ray.tune.search import Searcher  # noqa: E402
 from ray.util.metrics import Gauge  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
-from bench.execution import ray_hosts  # noqa: E402
+from bench.execution import ray_holds, ray_hosts  # noqa: E402
 
 _VARIABLES = {
     "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # so that Ray, CUDA and nvidia-smi number the GPUs alike
@@ -155,7 +155,8 @@ class Event:
     Attributes:
         kind: an attempt "started", or sent a "message"; the job is "retried", or has "ended"; or it "waits", because no
             live node can hold any job that is left. Of the cluster: a node has "left" it, or "joined" it; it is
-            "headless", as long as its head does not answer, of which another thread tells.
+            "headless", as long as its head does not answer, of which another thread tells. A host is "unwritable" if it
+            cannot write the folder of the job, and "writable" again later; no job is started there meanwhile.
         job: name of the job; empty for an event of the cluster.
         data: of a message; of a node its "name" and "address", and the "cluster" that it may join again; "why" it was
             ended, empty if it was lost; whether it is there "again".
@@ -591,6 +592,7 @@ def run(
         follower.give_up()
     finally:
         _followed.pop(experiment, None)
+        follower.close()
         if isinstance(store, Path):
             shutil.rmtree(store, ignore_errors=True)
         else:
@@ -649,10 +651,17 @@ def _work(config: dict[str, Any]) -> None:
             gpu_memory.await_memory(here["log"])
         return supervisor.run(*what, heard, task.folder, warm_up=here["warm_up"])
 
-    end = uploads.supervised(job, supervise, emit) if job["address"] else supervise(job, emit)
+    if job["address"]:
+        end = uploads.supervised(job, supervise, emit)
+    elif task.elsewhere:
+        end = ray_holds.guarded(job["log"], lambda: supervise(job, emit))
+    else:  # the command would notice it by itself
+        end = supervise(job, emit)
+    if end.kind == "unwritable":
+        emit(ray_holds.notice(end, job["log"]))
     tune.report({"end": asdict(end)})
-    # Tune sees only these failures of a job, so it retries only these. It does not count the first kind.
-    if end.kind == "preempted":
+    # Tune sees only these failures of a job, so it retries only these. It does not count the first kinds.
+    if end.kind in ("preempted", "unwritable"):
         if task.elsewhere:
             raise ray.exceptions.RayActorError(error_msg=end.message, preempted=True)
     elif end.may_pass:
@@ -804,8 +813,14 @@ class _Follower:
         self._looked = time.monotonic()
         self._since: float | None = None
         self._there, self._gone = _known_nodes(), set[tuple[str, str]]()
+        self._holds = ray_holds.Holds()
 
     def __call__(self, event: Event) -> None:
+        if event.data.get("event") == "unwritable":
+            job = self.jobs[event.job]
+            if not self._holds.hold(event.data, {"CPU": job.cpus, "GPU": job.gpus}):
+                return
+            event = replace(event, kind="unwritable")
         if event.kind == "started":
             self._running.add(event.job)
         elif event.kind in ("retried", "ended"):
@@ -832,6 +847,8 @@ class _Follower:
         if self._tick:
             self._tick()
         self._look_at_nodes()
+        for name in self._holds.freed():
+            self._listener(Event("writable", "", {"name": name}))
         nodes = [] if self._running else _nodes()
         # One job of each kind, because thousands are alike.
         alike = {(job.cpus, job.gpus, job.accelerator, job.hosts): job for job in self._left.values()}
@@ -856,6 +873,10 @@ class _Follower:
             again = (name, address) in self._gone
             self._listener(Event("joined", "", {"name": name, "address": address, "again": again}))
         self._there, self._gone = now, (self._gone | {*left.values()}) - {*joined.values()}
+
+    def close(self) -> None:
+        """Let go of hosts that are held."""
+        self._holds.close()
 
     def give_up(self) -> None:
         """End the jobs that are left after the end of Tune."""

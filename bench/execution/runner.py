@@ -214,6 +214,12 @@ class TrialRunner:
         if event.kind in ("left", "joined"):
             self._view.note(_of_node(event))
             return
+        if event.kind == "unwritable":
+            self._view.note(f"{event.data['why']}. No trial is started there until it can; its trials go on elsewhere")
+            return
+        if event.kind == "writable":
+            self._view.note(f"host {event.data['name']} can write the folder of the run again")
+            return
         if event.kind == "headless":
             self._view.note(self._without_head(event.data["cluster"]))
             return

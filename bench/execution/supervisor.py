@@ -24,7 +24,7 @@ from bench.execution.forked_process import ForkedProcess
 
 DUMP_SECONDS = 10.0
 """Time for a process that is being ended to write its stacks into the log."""
-Kind = Literal["returned", "raised", "died", "timeout", "stalled", "lost", "preempted", "unsent"]
+Kind = Literal["returned", "raised", "died", "timeout", "stalled", "lost", "preempted", "unsent", "unwritable"]
 Process = subprocess.Popen[bytes] | ForkedProcess
 
 
@@ -50,7 +50,8 @@ class End:
     Attributes:
         kind: "returned"; "raised" an exception; "died" by a signal or with an exit status; "timeout" or "stalled",
             ended by a limit; "lost" with its node or worker, or with another host of the same job; "preempted", told by
-            SIGTERM that its node is taken away; "unsent", if the object store of the run did not take its files.
+            SIGTERM that its node is taken away; "unsent", if the object store of the run did not take its files;
+            "unwritable", if its host has lost the folder of the trial.
         message: the reason in one line; empty if it returned.
         signal: name of the signal that ended the process, such as SIGKILL.
         status: of the record that the process did not write, if it knew that, such as "oom".
@@ -64,7 +65,7 @@ class End:
     @property
     def may_pass(self) -> bool:
         """Whether another attempt may succeed. An exception or a crash is expected to repeat."""
-        return self.kind in ("timeout", "stalled", "lost", "preempted")
+        return self.kind in ("timeout", "stalled", "lost", "preempted", "unwritable")
 
 
 def run(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import faulthandler
 import importlib
@@ -93,18 +94,24 @@ def work(entry: str, descriptor: int, known: Mapping[str, Any] = MappingProxyTyp
         emit({"event": "preempted", "error": _Notice.MESSAGE})
         return
     except HostLost as error:
-        traceback.print_exc()
+        _write_trace()
         emit({"event": "lost", "error": str(error)})
         sys.exit(1)
     except HostFailed as error:
-        traceback.print_exc()
+        _write_trace()
         emit({"event": "raised", "error": str(error), "status": error.status})
         sys.exit(1)
     except Exception as error:
-        traceback.print_exc()
+        _write_trace()
         emit({"event": "raised", "error": f"{type(error).__name__}: {error}"})
         sys.exit(1)
     emit({"event": "returned"})
+
+
+def _write_trace() -> None:
+    """Write the trace of the error at hand into the log, unless the log has gone with the storage."""
+    with contextlib.suppress(OSError):
+        traceback.print_exc()
 
 
 def _line() -> bytes:

@@ -25,6 +25,8 @@ HOME = "/tmp/home"
 NETWORK = "10.77.0"
 _SPACES = ("--net", "--mount", "--uts", "--ipc", "--pid")
 _USER = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+NO_LOSS = "" if shutil.which("nft") else "no nft here (package nftables)"
+NO_STORAGE = "" if shutil.which("bindfs") and Path("/dev/fuse").exists() else "no bindfs or no /dev/fuse here"
 
 
 def why_not():
@@ -83,6 +85,23 @@ class Host:
         limits = ("root", "tbf", "rate", rate, "burst", "32kbit", "latency", "400ms")
         self._bed.switch("tc", "qdisc", "add", "dev", self.name, *limits)
         self.call("tc", "qdisc", "add", "dev", "eth0", *limits)
+
+    def lose(self, percent):
+        """Let the cable lose so many of a hundred packets in either direction, from now on."""
+        self.call("nft", "add", "table", "inet", "wire")
+        for way, device in (("input", "iifname"), ("output", "oifname")):
+            chain = ("inet", "wire", way)
+            self.call("nft", "add", "chain", *chain, f"{{ type filter hook {way} priority 0; }}")
+            self.call(
+                "nft", "add", "rule", *chain, device, "eth0", "numgen", "random", "mod", 100, "<", percent, "drop"
+            )
+
+    def mount_storage(self):
+        """Reach SHARED through a process, as a network disk is; the process is returned. Stopped, the disk hangs."""
+        mounting = self.run("bindfs", "-f", SHARED, SHARED, stdin=subprocess.DEVNULL)
+        self.call("sh", "-c", f"until grep -q ' {SHARED} fuse' /proc/mounts; do sleep 0.1; done")
+        (inside,) = psutil.Process(mounting.pid).children()
+        return inside
 
     def fill_disk(self):
         """Leave no room for files of the host's own: its /tmp gets the size that is taken, and the rest is filled."""

@@ -54,6 +54,16 @@ def told_to_end_at_first(payload, emit):
         time.sleep(600)
 
 
+def loses_its_storage_at_first(payload, emit):
+    """Move the folder of the log away and crash, as by the first write; in the next attempt return."""
+    place, mark = Path(payload["place"]), Path(payload["mark"])
+    emit({"event": "step", "epoch": 1, "attempt": 2 if mark.exists() else 1})
+    if not mark.exists():
+        mark.touch()
+        place.rename(place.with_name("away"))
+        os._exit(1)
+
+
 def holds_gpus(payload, emit):
     """Hold the GPUs for a second, and until another trial on this node does if there is a folder to meet in."""
     node = psutil.Process().parents()[1].pid  # the raylet, which starts the worker that starts this process

@@ -238,6 +238,91 @@ def test_a_wire_of_one_megabit_slows_nothing_but_the_start(bed):
     figures("wire of 1 Mbit/s", first_epoch_there_after_s=round(first_epoch), trials_there=where.count("two"))
 
 
+@pytest.mark.skipif(bool(hosts.NO_LOSS), reason=hosts.NO_LOSS)
+@pytest.mark.parametrize("percent", [1, 5, 20])
+def test_a_wire_that_loses_packets_costs_no_trial(bed, percent):
+    bed.hosts["two"].lose(percent)
+    began = time.time()
+    run = Run(bed, "--retries", 1, epochs=40, losses="dice,focal,cross_entropy,tversky")
+    there = run.wait_for(lambda: run.on("two", 1))
+    first_epoch = time.time() - began
+    heard = run.folder / "tensorboard" / there / "events*"
+    changes = hosts.Changes(heard)
+    while run.epochs(there) < 40 and run.process.poll() is None:
+        changes.look(1)
+    status, output = run.end()
+    assert status == 0, output
+    assert "retried" not in output
+    trials = [path.name for path in (run.folder / "trials").iterdir()]
+    assert [len(run.record(name).history) for name in trials] == [40] * 4
+    figures(
+        f"{percent} of 100 packets lost each way", first_epoch_there_after_s=round(first_epoch),
+        driver_heard_nothing_s=round(changes.longest(heard, began), 1), took_s=round(time.time() - began),
+        trials_there=sum(run.attempts(name)[0][0] == "two" for name in trials),
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(bool(hosts.NO_STORAGE), reason=hosts.NO_STORAGE)
+def test_a_storage_that_hangs_for_a_minute_on_one_host_costs_that_minute(tmp_path):
+    with hosts.Bed(tmp_path, "one", "two") as bed:
+        disk = bed.hosts["two"].mount_storage()
+        bed.start_ray()
+        run = Run(bed, epochs=200)
+        there = run.wait_for(lambda: run.on("two", 3))
+        checkpoint = run.folder / "trials" / there / CHECKPOINT_FILE
+        changes = hosts.Changes(checkpoint)
+        changes.look(2)
+        hung_at = time.time()
+        disk.suspend()
+        changes.look(60)
+        disk.resume()
+        changes.look(10)
+        status, output = run.end()
+        assert status == 0, output
+        assert len(run.attempts(there)) == 1
+        assert len(run.record(there).history) == 200
+        figures(
+            "storage of one host hung for 60 s", lost="nothing",
+            trial_stood_still_s=round(changes.longest(checkpoint, hung_at), 1), said=output.splitlines()[2:-4],
+        )  # fmt: skip
+
+
+@pytest.mark.skipif(bool(hosts.NO_STORAGE), reason=hosts.NO_STORAGE)
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_a_host_that_has_lost_the_storage_takes_no_trial_until_it_is_back(tmp_path, comes_back):
+    with hosts.Bed(tmp_path, "one", "two") as bed:
+        two = bed.hosts["two"]
+        disk = two.mount_storage()
+        bed.start_ray()
+        run = Run(bed, epochs=60, losses="dice,focal,cross_entropy,tversky,bce,focal_tversky")  # without --retries
+        there = run.wait_for(lambda: run.on("two", 3))
+        lost_at = time.time()
+        disk.kill()
+        run.wait_for(lambda: "cannot write" in run.output)
+        told_after, kept = time.time() - lost_at, run.epochs(there)
+        if comes_back:
+            run.wait_for(lambda: len(run.attempts(there)) == 2 or len([*run.folder.glob("trials/*/record.json")]) == 2)
+            two.call("umount", "--lazy", hosts.SHARED)
+            run.wait_for(lambda: "can write the folder of the run again" in run.output)
+        status, output = run.end()
+        assert status == 0, output
+        folder = f"{hosts.SHARED}/runs/r/trials/{there}"
+        said = (
+            f"host two cannot write {folder}: Transport endpoint is not connected. No trial is started there until it"
+        )
+        assert output.replace("\n", " ").count(said) == 1, output
+        trials = [path.name for path in (run.folder / "trials").iterdir()]
+        assert [(run.record(name).status, len(run.record(name).history)) for name in trials] == [("ok", 60)] * 6
+        assert run.record(there).environment["resumed_after_epoch"] >= kept
+        there_later = {name for name in trials if run.attempts(name)[-1][0] == "two"}
+        assert bool(there_later) == comes_back
+        figures(
+            f"storage of one host gone{', and back' * comes_back}", told_after_s=round(told_after), epochs_kept=kept,
+            resumed_after_epoch=run.record(there).environment["resumed_after_epoch"],
+            said=[line for line in output.splitlines() if "can" in line], trials_there=len(there_later),
+        )  # fmt: skip
+
+
 def test_a_full_disk_on_one_host_costs_no_trial(bed):
     run = Run(bed, "--retries", 1, epochs=10, losses="dice,focal,cross_entropy,tversky")
     run.wait_for(lambda: run.on("two", 1))

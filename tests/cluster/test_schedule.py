@@ -124,6 +124,58 @@ def test_what_is_told_to_end_goes_on_without_counting_as_a_failure(nodes, tmp_pa
     assert events[-1].end == End("returned")
 
 
+def _on_storage(place, entry, payloads, on_event, gpus):
+    """The events of jobs whose logs lie in a folder, without those of Ray's own files."""
+    from bench.execution import ray_tune
+
+    events: list[ray_tune.Event] = []
+    jobs = [
+        ray_tune.Job(name, f"jobs:{entry}", payload, str(place / f"{name}.log"), 1, gpus)
+        for name, payload in payloads.items()
+    ]
+
+    def hear(event):
+        events.append(event)
+        on_event(event, events)
+
+    ray_tune.run(jobs, shared=place.parent / "scratch", max_concurrent=None, listener=hear)
+    return events
+
+
+def test_hosts_without_the_storage_take_one_trial_each_until_it_is_back(nodes, tmp_path):
+    place = tmp_path / "storage"
+
+    def look(event, events):
+        if len({one.data["node"] for one in events if one.kind == "unwritable"}) == 2:
+            place.mkdir(exist_ok=True)
+
+    events = _on_storage(place, "nothing", {name: {} for name in "abcdefgh"}, look, gpus=2)
+    assert {event.job: event.end for event in events if event.kind == "ended"} == dict.fromkeys(
+        "abcdefgh", End("returned")
+    )
+    lost = [event for event in events if event.kind == "unwritable"]
+    assert len({event.data["node"] for event in lost}) == len(lost) == 2
+    assert lost[0].data["why"].endswith(f" cannot write {place}: No such file or directory")
+    assert [event.end.kind for event in events if event.kind == "retried"] == ["unwritable"] * 2
+    back = [event.data["name"] for event in events if event.kind == "writable"]
+    assert 1 <= len(back) <= 2  # the run may be over before both are looked at
+
+
+def test_a_crash_by_the_loss_of_the_storage_is_no_failure_of_the_trial(nodes, tmp_path):
+    place = tmp_path / "storage"
+    place.mkdir()
+
+    def look(event, events):
+        if event.kind == "retried":
+            (tmp_path / "away").rename(place)
+
+    payload = {"place": str(place), "mark": str(tmp_path / "mark")}
+    events = _on_storage(place, "loses_its_storage_at_first", {"a": payload}, look, gpus=1)
+    assert [data["attempt"] for data in _messages(events, "a") if data["event"] == "step"] == [1, 2]
+    assert [event.end.kind for event in events if event.kind == "retried"] == ["unwritable"]
+    assert events[-1].end == End("returned")
+
+
 def _over_two_hosts(tmp_path, retries=0, **fault):
     """The events of a job on two nodes with a GPU each, and the folder in which it left what it saw."""
     from bench.execution import ray_tune
@@ -387,6 +439,8 @@ def test_other_versions_on_a_node_are_refused_with_both(cluster, nodes, tmp_path
 
     cluster_checks.check_nodes(tmp_path / "runs")
     assert not cluster_checks.probe(str(tmp_path / "nowhere"))["sees"]
+    assert not cluster_checks.probe(str(tmp_path))["fault"]
+    assert cluster_checks.probe("/proc/version")["fault"].startswith("it cannot write /proc: ")  # not even root can
     here = {**made_by(), "tensorflow": "2.99.0"}
     monkeypatch.setattr(cluster_checks, "made_by", lambda: here)
     there = describe()["tensorflow"]
