@@ -438,8 +438,8 @@ def _await(address: str, task: Any, node: dict[str, Any], lasts: Lasts | None) -
             continue
         ray.cancel(task)
         raise UsageError(
-            f"node {address} has not answered for {ANSWER_SECONDS / 60:g} minutes: its Ray hangs, or a disk that it "
-            "reads; mend it, or end Ray there (ray stop) to go on without it, and give the command again"
+            f"node {address} has not answered for {ANSWER_SECONDS / 60:g} minutes: its Ray hangs, its network, or a "
+            "disk that it reads; mend it, or end Ray there (ray stop) to go on without it, and give the command again"
         )
 
 
