@@ -292,7 +292,7 @@ def test_a_node_that_cannot_run_the_project_is_named(nodes, tmp_path, monkeypatc
 
 
 SILENT = (
-    r"^node (\S+:\d+) has not answered for 0.1 minutes: its Ray hangs, its network, or a disk that it reads; mend it"
+    r"^node (\S+:\d+) has not answered for 0.1 minutes: its Ray hangs, its network, or a disk that it reads;"
 )
 
 
