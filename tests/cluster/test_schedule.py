@@ -291,9 +291,7 @@ def test_a_node_that_cannot_run_the_project_is_named(nodes, tmp_path, monkeypatc
     sys.modules.pop("absent")
 
 
-SILENT = (
-    r"^node (\S+:\d+) has not answered for 0.1 minutes: its Ray hangs, its network, or a disk that it reads;"
-)
+SILENT = r"^node (\S+:\d+) has not answered for 0.1 minutes: its Ray hangs, its network, or a disk that it reads;"
 
 
 def test_a_node_whose_worker_hangs_is_named(nodes, tmp_path, monkeypatch):
