@@ -1,9 +1,9 @@
-"""Trials through Ray: the run's folder, supervised processes, failures, progress. Only `ray_tune` imports Ray."""
+"""Trials through Ray: the run's folder, supervised processes, failures, progress. Only its files `ray_*` import Ray."""
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.execution import cluster_checks, ray_tune, runner, session, uploads
+    from bench.execution import cluster_checks, ray_cluster, ray_tune, runner, session, uploads
     from bench.execution.failure_policy import FailurePolicy, Trial, is_done
     from bench.execution.request import RunRequest, UntilRequest
     from bench.execution.run_folder import SEARCH, RunFolder, resume_command, writable

@@ -42,9 +42,9 @@ def check_placement(plan: Plan, nodes: Sequence[Machine]) -> None:
     if fault := why_unplaceable(plan.needs, nodes):
         raise UsageError(fault)
     if plan.gpus:
-        from bench.execution import ray_tune
+        from bench.execution import ray_nodes
 
-        for node, seen in ray_tune.on_every_node(_COUNT_GPUS, gpus=plan.gpus).items():
+        for node, seen in ray_nodes.on_every_node(_COUNT_GPUS, gpus=plan.gpus).items():
             if seen != plan.gpus:
                 raise UsageError(
                     f"node {node}: Ray gives a trial {counted(plan.gpus, 'GPU')} but TensorFlow sees {seen}; install "
@@ -74,7 +74,7 @@ def check_nodes(out: Path) -> None:
     Raises:
         UsageError: names the node, and both versions, the difference of the clocks, or that it does not answer.
     """
-    from bench.execution import ray_tune
+    from bench.execution import ray_nodes
 
     mirror = mirror_of(out)
     if mirror:
@@ -85,7 +85,7 @@ def check_nodes(out: Path) -> None:
     where = str(mirror.address) if mirror else str(marker)
     asked = time.time()
     try:
-        for node, found in ray_tune.on_every_node("bench.execution.cluster_checks:probe", where).items():
+        for node, found in ray_nodes.on_every_node("bench.execution.cluster_checks:probe", where).items():
             if differ := differences(found["made_by"], here := made_by()):
                 name = differ[0]
                 raise UsageError(
@@ -125,9 +125,9 @@ def check_data(data: Mapping[DataSpec, str], tell: Callable[[str], None]) -> Non
     Raises:
         UsageError: names the node and what is wrong there.
     """
-    from bench.execution import ray_tune
+    from bench.execution import ray_cluster, ray_nodes
 
-    if not ray_tune.several_machines():
+    if not ray_cluster.several_machines():
         return
     for spec, here in data.items():
         if spec.root is None:
@@ -136,7 +136,7 @@ def check_data(data: Mapping[DataSpec, str], tell: Callable[[str], None]) -> Non
         def lasts(node: str, seconds: float, root: str = spec.root) -> None:
             tell(f"Node {node} has been reading data.root {root} for {seconds / 60:.0f} minutes; its Ray answers.")
 
-        found = ray_tune.on_every_node("bench.data:version_here", spec.model_dump(), lasts=lasts)
+        found = ray_nodes.on_every_node("bench.data:version_here", spec.model_dump(), lasts=lasts)
         for node, (version, fault) in found.items():
             if fault or version != here:
                 what = fault or f"data.root {spec.root} holds version {version}, on this machine {here}"

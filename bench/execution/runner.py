@@ -13,7 +13,7 @@ from rich.console import Console
 
 import results
 from bench.core import ATTEMPTS_FILE, CHECKPOINT_FILE, SPEC_FILE, StorageLost, describe, own_code, read_checkpoint
-from bench.execution import ray_tune, uploads
+from bench.execution import ray_reporting, ray_tune, uploads
 from bench.execution.failure_policy import FailurePolicy, Trial, shrunk
 from bench.execution.interim_report import InterimReports
 from bench.execution.progress import ProgressView
@@ -111,7 +111,7 @@ class TrialRunner:
         planned = {name: (spec.cell, spec.train.epochs) for name, _, spec in trials}
         self._standing = Standing(planned, lasted)
         self._file = ProgressFile(self._run.path, self._standing, self._run.mirror)
-        gauges = ray_tune.gauges(self._run.path.name, finished)
+        gauges = ray_reporting.gauges(self._run.path.name, finished)
 
         def tick(end: bool = False) -> None:
             if not end:

@@ -40,7 +40,7 @@ from bench.plan import (
 from bench.storage import mirror_of
 
 if TYPE_CHECKING:
-    from bench.execution.ray_tune import Node
+    from bench.execution.ray_cluster import Node
 
 
 class Outcome(Enum):
@@ -380,10 +380,10 @@ def _search(
 
 @contextlib.contextmanager
 def _cluster(address: str | None) -> Iterator[list[Node]]:
-    """Start or join a cluster and yield its nodes, see `ray_tune.cluster`."""
-    from bench.execution import ray_tune  # imports Ray
+    """Start or join a cluster and yield its nodes, see `ray_cluster.cluster`."""
+    from bench.execution import ray_cluster  # imports Ray
 
-    with ray_tune.cluster(address) as nodes:
+    with ray_cluster.cluster(address) as nodes:
         signals.install()  # again, because Ray installs its own handlers
         yield nodes
 

@@ -1,7 +1,7 @@
 """Tracking of a run besides its records: always TensorBoard files, and MLflow or Weights & Biases on request.
 
-Ray's own loggers write to MLflow and W&B (`bench.execution.ray_tune.tracker`). Ray would pass them its own view of a
-trial, with the payload and process id of a worker. Here they get the parameters of the job and its events.
+Ray's own loggers write to MLflow and W&B (`ray_reporting.tracker`). Ray would pass them its own view of a trial, with
+the payload and process id of a worker. Here they get the parameters of the job and its events.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.execution import ray_tune
+from bench.execution import ray_reporting
 from bench.execution.ray_tune import Event
 from bench.execution.tensorboard import TensorBoard
 
@@ -47,7 +47,7 @@ class Tracking:
         self._open: dict[str, Any] = {}
         self._board = TensorBoard()
         self._loggers: dict[str, Any] = {"tensorboard": self._board}
-        self._loggers |= {name: ray_tune.tracker(name, title, folder) for name in services}
+        self._loggers |= {name: ray_reporting.tracker(name, title, folder) for name in services}
 
     def __call__(self, event: Event) -> None:
         if event.kind == "started":

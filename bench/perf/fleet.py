@@ -25,7 +25,7 @@ import psutil
 import typer
 
 from bench.core import UsageError, cli, command, start
-from bench.execution import FailurePolicy, RunFolder, TrialRunner, ray_tune, runner
+from bench.execution import FailurePolicy, RunFolder, TrialRunner, ray_cluster, ray_tune, runner
 from bench.perf.ratios import Ratio, report
 from bench.perf.schedule import BAR, NOTHING
 from bench.plan import placement
@@ -47,7 +47,7 @@ class Calls:
             self.found[CALLS[event]] += 1
 
 
-def plan_of(trials: int, nodes: Sequence[ray_tune.Node], at_a_time: int | None) -> placement.Plan:
+def plan_of(trials: int, nodes: Sequence[ray_cluster.Node], at_a_time: int | None) -> placement.Plan:
     """Return the plan of so many trials with a GPU each, or with a node each if there is no GPU."""
     request = placement.GridRequest(grid="smoke", seeds=math.ceil(trials / 2), settings=("model.weights=none",))
     return placement.make(request, nodes, at_a_time)
@@ -99,7 +99,7 @@ def main(
     storage = storage.resolve()
     driver, few = psutil.Process(), trials // 4
     memory = [("before", driver.memory_info().rss)]
-    with ray_tune.cluster(address) as nodes:
+    with ray_cluster.cluster(address) as nodes:
         plan = plan_of(trials, nodes, at_a_time)
         needs = plan.needs[0]
 

@@ -38,7 +38,7 @@ SAMPLE_MB = 16
 
 def of_the_driver(trials: int) -> tuple[float, float]:
     """Return the CPU seconds that the driver spends on a trial, and on an event of a trial."""
-    from bench.execution import ray_tune, runner
+    from bench.execution import ray_cluster, runner
 
     def spent(entry: str) -> float:
         runner.ENTRY, runner.WARM_UP = entry, ""
@@ -46,7 +46,7 @@ def of_the_driver(trials: int) -> tuple[float, float]:
         schedule.ours(trials)
         return (time.process_time() - before) / trials
 
-    with ray_tune.cluster(None):
+    with ray_cluster.cluster(None):
         schedule.ours(2)  # Ray's first start counts for no trial
         quiet = spent(schedule.NOTHING)
         return quiet, max(0.0, spent("bench.perf.chatter:chatter") - quiet) / EVENTS

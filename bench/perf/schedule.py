@@ -26,7 +26,7 @@ import psutil
 import typer
 
 from bench.core import UsageError, cli, command, start
-from bench.execution import FailurePolicy, RunFolder, TrialRunner, ray_tune, runner
+from bench.execution import FailurePolicy, RunFolder, TrialRunner, ray_cluster, ray_tune, runner
 from bench.perf.ratios import Ratio, keep, report
 from bench.perf.rounds import quartiles, times
 from bench.plan import placement
@@ -71,7 +71,7 @@ def no_ops(counts: Sequence[int], out: Path | None = None) -> list[Ratio]:
     runner.ENTRY, runner.WARM_UP = NOTHING, ""
     found: list[Ratio] = []
     driver = psutil.Process()
-    with ray_tune.cluster(None):
+    with ray_cluster.cluster(None):
         ray_tune.empty_trials(2)  # Ray's first start counts for no side
         ours(2)
         for count in sorted(counts):

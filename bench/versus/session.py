@@ -165,9 +165,9 @@ def _measure(
 @contextlib.contextmanager
 def _cluster() -> Iterator[Any]:
     """Start Ray on this machine, and yield the scheduler."""
-    from bench.execution import ray_tune  # imports Ray
+    from bench.execution import ray_cluster, ray_tune  # imports Ray
 
-    with ray_tune.cluster(None):
+    with ray_cluster.cluster(None):
         signals.install()  # again, because Ray installs its own handlers
         yield ray_tune
 

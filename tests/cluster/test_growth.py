@@ -19,11 +19,11 @@ JOBS = """
 import json, sys
 from pathlib import Path
 
-from bench.execution import ray_tune
+from bench.execution import ray_cluster, ray_tune
 
 entry, payload, names, hosts = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 jobs = [ray_tune.Job(name, f"jobs:{entry}", payload, f"{name}.log", 1, 1, hosts=hosts) for name in names]
-with ray_tune.cluster("auto") as nodes:
+with ray_cluster.cluster("auto") as nodes:
     print("began", json.dumps([(node.cpus, node.gpus) for node in nodes]))
     ray_tune.run(jobs, shared=Path("tune"), max_concurrent=None, listener=lambda event: print("event", json.dumps(
         [event.kind, event.job, event.data, event.end and event.end.kind, event.end and event.end.message]

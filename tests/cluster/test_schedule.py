@@ -25,9 +25,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def nodes(cluster):
-    from bench.execution import ray_tune
+    from bench.execution import ray_cluster
 
-    with ray_tune.cluster(cluster.address) as found:
+    with ray_cluster.cluster(cluster.address) as found:
         yield found
 
 
@@ -254,11 +254,11 @@ def test_what_no_node_can_hold_is_named(nodes):
 def test_every_node_with_so_many_gpus_is_asked_but_for_those_that_other_work_holds(nodes, monkeypatch):
     from ray.util import placement_group, remove_placement_group
 
-    from bench.execution import cluster_checks, ray_tune
+    from bench.execution import cluster_checks, ray_nodes
 
-    assert list(ray_tune.on_every_node("jobs:answer", gpus=2).values()) == ["0,1"] * 2
-    assert ray_tune.on_every_node("jobs:answer", gpus=3) == {}
-    monkeypatch.setattr(ray_tune, "BUSY_SECONDS", 0.5)
+    assert list(ray_nodes.on_every_node("jobs:answer", gpus=2).values()) == ["0,1"] * 2
+    assert ray_nodes.on_every_node("jobs:answer", gpus=3) == {}
+    monkeypatch.setattr(ray_nodes, "BUSY_SECONDS", 0.5)
     held = [placement_group([{"GPU": 2}])]
     assert held[0].wait(30)
     monkeypatch.setattr(cluster_checks, "_COUNT_GPUS", "jobs:answer")
@@ -267,7 +267,7 @@ def test_every_node_with_so_many_gpus_is_asked_but_for_those_that_other_work_hol
         cluster_checks.check_placement(plan, nodes)
     held.append(placement_group([{"GPU": 2}]))
     assert held[1].wait(30)
-    monkeypatch.setattr(ray_tune, "STRANDED_SECONDS", 0.6)
+    monkeypatch.setattr(ray_nodes, "FREE_SECONDS", 0.6)
     with pytest.raises(UsageError, match=r"^no node has had 2 free GPUs for 0.01 minutes: other work of this cl"):
         cluster_checks.check_placement(plan, nodes)
     for group in held:
@@ -275,19 +275,19 @@ def test_every_node_with_so_many_gpus_is_asked_but_for_those_that_other_work_hol
 
 
 def test_a_node_that_cannot_run_the_project_is_named(nodes, tmp_path, monkeypatch):
-    from bench.execution import ray_tune
+    from bench.execution import ray_nodes
 
     advice = r"; install the same locked environment there \(make venv CUDA=1\)$"
     absent = rf"^node \S+:\d+ cannot run the project: ModuleNotFoundError: No module named 'absent'{advice}"
     with pytest.raises(UsageError, match=absent):
-        ray_tune.on_every_node("absent:function")
+        ray_nodes.on_every_node("absent:function")
     with pytest.raises(RuntimeError, match="raised on the node"):
-        ray_tune.on_every_node("jobs:fail")
+        ray_nodes.on_every_node("jobs:fail")
     (tmp_path / "absent.py").write_text("def function(*arguments):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)  # this process has it and the nodes do not
-    monkeypatch.setattr(ray_tune, "_resolve", function("absent:function"))
+    monkeypatch.setattr(ray_nodes, "_resolve", function("absent:function"))
     with pytest.raises(UsageError, match=absent):
-        ray_tune.on_every_node("jobs:answer")
+        ray_nodes.on_every_node("jobs:answer")
     sys.modules.pop("absent")
 
 
@@ -295,41 +295,41 @@ SILENT = r"^node (\S+:\d+) has not answered for 0.1 minutes: its Ray hangs, its 
 
 
 def test_a_node_whose_worker_hangs_is_named(nodes, tmp_path, monkeypatch):
-    from bench.execution import ray_tune
+    from bench.execution import ray_nodes
 
     mark = tmp_path / "mark"
-    ray_tune.on_every_node("jobs:take", 0)  # starts the workers, which may take long
+    ray_nodes.on_every_node("jobs:take", 0)  # starts the workers, which may take long
     with monkeypatch.context() as patch:
-        patch.setattr(ray_tune, "ANSWER_SECONDS", 6.0)
+        patch.setattr(ray_nodes, "ANSWER_SECONDS", 6.0)
         with pytest.raises(UsageError, match=SILENT):
-            ray_tune.on_every_node("jobs:hang_on_one_node", str(mark))
+            ray_nodes.on_every_node("jobs:hang_on_one_node", str(mark))
     os.kill(int(mark.read_text()), signal.SIGKILL)
 
 
 @pytest.mark.slow
 def test_a_node_that_hangs_as_a_whole_is_named_and_one_that_takes_long_is_not(cluster, nodes, monkeypatch):
-    from bench.execution import ray_tune
+    from bench.execution import ray_nodes
 
     three = cluster.add_node(num_cpus=2)
     with ThreadPoolExecutor() as pool:  # two workers on each node, so that nobody waits for their start below
-        asked = [pool.submit(ray_tune.on_every_node, "jobs:take", 4) for _ in range(2)]
+        asked = [pool.submit(ray_nodes.on_every_node, "jobs:take", 4) for _ in range(2)]
     assert [list(one.result().values()) for one in asked] == [["done"] * 3] * 2
     with monkeypatch.context() as patch:
-        patch.setattr(ray_tune, "ANSWER_SECONDS", 6.0)
+        patch.setattr(ray_nodes, "ANSWER_SECONDS", 6.0)
         waited = []
 
         def lasts(node, seconds):
             waited.append((node, seconds))
 
-        assert list(ray_tune.on_every_node("jobs:take", 8, lasts=lasts).values()) == ["done"] * 3
+        assert list(ray_nodes.on_every_node("jobs:take", 8, lasts=lasts).values()) == ["done"] * 3
         assert waited
         assert all(seconds >= 6 for _, seconds in waited)
         os.kill(_raylet(three), signal.SIGSTOP)
         with pytest.raises(UsageError, match=SILENT) as told:
-            ray_tune.on_every_node("jobs:take", 0, lasts=lasts)
+            ray_nodes.on_every_node("jobs:take", 0, lasts=lasts)
         assert f":{three.node_manager_port} has not answered" in str(told.value)
     cluster.remove_node(three, allow_graceful=False)  # killed: Ray notices that, and the node is left out
-    assert list(ray_tune.on_every_node("jobs:take", 0).values()) == ["done"] * 2
+    assert list(ray_nodes.on_every_node("jobs:take", 0).values()) == ["done"] * 2
 
 
 def test_5_trials_share_18_gpus_and_a_lost_node_costs_its_attempts_alone(cluster, nodes, tmp_path):
@@ -359,10 +359,10 @@ def test_5_trials_share_18_gpus_and_a_lost_node_costs_its_attempts_alone(cluster
 
 
 def test_jobs_run_on_gpus_of_their_kind_alone(cluster, nodes, tmp_path):
-    from bench.execution import ray_tune
+    from bench.execution import ray_cluster, ray_tune
 
     special = cluster.add_node(num_cpus=1, num_gpus=1, resources={"accelerator_type:H100": 1})
-    assert "H100" in {node.accelerator for node in ray_tune._nodes()}
+    assert "H100" in {node.accelerator for node in ray_cluster.nodes()}
     ran = []
     jobs = [
         ray_tune.Job(name, "jobs:holds_gpus", {}, str(tmp_path / f"{name}.log"), 1, 1, accelerator="H100")
@@ -425,12 +425,12 @@ def test_a_gpu_held_twice_would_be_seen():
 
 
 def test_workers_run_the_code_of_the_driver(nodes):
-    from bench.execution import ray_tune
+    from bench.execution import ray_nodes
 
-    places = ray_tune.on_every_node("jobs:where")
+    places = ray_nodes.on_every_node("jobs:where")
     assert len(places) >= 2
     assert all("/runtime_resources/" in place for place in places.values()), places
-    commits = {there["git_commit"] for there in ray_tune.on_every_node("bench.core.environment:describe").values()}
+    commits = {there["git_commit"] for there in ray_nodes.on_every_node("bench.core.environment:describe").values()}
     assert commits == {describe()["git_commit"]}
 
 
@@ -465,30 +465,30 @@ def test_another_ray_is_refused_with_both_versions_and_a_client_is_told_where_to
     join = """
 import sys, ray
 ray.__version__ = "0.0.1"
-from bench.execution import ray_tune
-ray_tune.cluster(sys.argv[1]).__enter__()
+from bench.execution import ray_cluster
+ray_cluster.cluster(sys.argv[1]).__enter__()
 """
     command = [sys.executable, "-c", join, cluster.address]
     done = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, check=False)
     last = done.stderr.strip().splitlines()[-1]
     assert f"Ray: {ray.__version__}" in last
     assert "Ray: 0.0.1" in last
-    from bench.execution import ray_tune
+    from bench.execution import ray_cluster
 
     with pytest.raises(UsageError, match="start the command there, with --address auto"):
-        ray_tune.cluster("ray://head:10001").__enter__()
+        ray_cluster.cluster("ray://head:10001").__enter__()
 
 
 def test_a_data_root_is_looked_at_on_every_node(nodes, tmp_path):
     from bench import data
-    from bench.execution import ray_tune
+    from bench.execution import ray_nodes
     from bench.spec import DataSpec
 
     here = data.load(DataSpec()).version
-    answers = ray_tune.on_every_node("bench.data:version_here", DataSpec().model_dump())
+    answers = ray_nodes.on_every_node("bench.data:version_here", DataSpec().model_dump())
     assert len(answers) == len(nodes) == 2
     assert list(answers.values()) == [(here, None)] * 2
     missing = DataSpec(dataset="folder", root=str(tmp_path / "nowhere")).model_dump()
-    for version, fault in ray_tune.on_every_node("bench.data:version_here", missing).values():
+    for version, fault in ray_nodes.on_every_node("bench.data:version_here", missing).values():
         assert not version
         assert "no such folder" in fault

@@ -111,12 +111,12 @@ def test_a_place_that_is_missing_a_file_or_full_is_passed_over_and_named_where_t
 def test_ray_starts_whatever_the_temporary_folder_is_and_leaves_nothing(place):
     """$TMPDIR cannot be made, $RAY_TMPDIR is as long as any may be, what Ray would share lies on a disk."""
     code = """
-from bench.execution import ray_tune, scratch
+from bench.execution import ray_cluster, scratch
 import ray
 scratch.shared_memory = lambda: False
-with ray_tune.cluster(None):
+with ray_cluster.cluster(None):
     node = ray._private.worker._global_node
-    print(node.plasma_store_socket_name, node.raylet_socket_name, ray_tune._own)
+    print(node.plasma_store_socket_name, node.raylet_socket_name, ray_cluster._own)
     print(ray.get(ray.remote(lambda: "answered").remote()))
 """
     here = long(place, scratch.MOST_BYTES)
@@ -133,30 +133,30 @@ with ray_tune.cluster(None):
 
 
 def test_whatever_keeps_ray_from_starting_is_one_line():
-    from bench.execution import ray_tune
+    from bench.execution import ray_cluster
 
-    with pytest.raises(scratch.KeepFolder) as error, ray_tune._as_refusal(None):
+    with pytest.raises(scratch.KeepFolder) as error, ray_cluster._as_refusal(None):
         raise Exception("a\nlong story")  # as Ray does when its raylet dies
     assert str(error.value).startswith("Ray does not start on this machine: a long story (its logs: ")
     joined = r"^--address here: cannot join a Ray cluster: OSError$"
-    with pytest.raises(UsageError, match=joined), ray_tune._as_refusal("here"):
+    with pytest.raises(UsageError, match=joined), ray_cluster._as_refusal("here"):
         raise OSError
 
 
 def test_an_address_at_which_nothing_listens_is_refused_at_once(monkeypatch):
-    from bench.execution import ray_tune
+    from bench.execution import ray_cluster
 
     with contextlib.closing(socket.socket()) as bound:
         bound.bind(("127.0.0.1", 0))  # and does not listen
         address = f"127.0.0.1:{bound.getsockname()[1]}"
         refused = "cannot join a Ray cluster: Connection refused; check that its head runs and uses this port"
         with pytest.raises(UsageError, match=f"^--address {address}: {refused}"):
-            ray_tune.cluster(address).__enter__()
+            ray_cluster.cluster(address).__enter__()
         monkeypatch.setenv("RAY_ADDRESS", address)
         with pytest.raises(UsageError, match=f"^--address auto, RAY_ADDRESS {address}: {refused}"):
-            ray_tune.cluster("auto").__enter__()
+            ray_cluster.cluster("auto").__enter__()
     monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
     with pytest.raises(UsageError, match=r"^--address auto, RAY_ADDRESS ray://head:10001: trials are followed from"):
-        ray_tune.cluster("auto").__enter__()
+        ray_cluster.cluster("auto").__enter__()
     with pytest.raises(UsageError, match=r"^--address localhost:99999: cannot join a Ray cluster: [^:]+; check"):
-        ray_tune.cluster("localhost:99999").__enter__()
+        ray_cluster.cluster("localhost:99999").__enter__()
