@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -146,8 +147,8 @@ def test_hosts_without_the_storage_take_one_trial_each_until_it_is_back(nodes, t
     place = tmp_path / "storage"
 
     def look(event, events):
-        if len({one.data["node"] for one in events if one.kind == "unwritable"}) == 2:
-            place.mkdir(exist_ok=True)
+        if event.kind == "unwritable" and len({one.data["node"] for one in events if one.kind == "unwritable"}) == 2:
+            threading.Timer(8, place.mkdir).start()  # until then a host that is not held takes trials and fails them
 
     events = _on_storage(place, "nothing", {name: {} for name in "abcdefgh"}, look, gpus=2)
     assert {event.job: event.end for event in events if event.kind == "ended"} == dict.fromkeys(
