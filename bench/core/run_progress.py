@@ -52,6 +52,7 @@ class RunProgress:
         waiting: names of the trials that have not begun, in their order.
         left: least, typical and most seconds to the end; None if nothing tells them yet.
         told_by: number of complete trials that tell them.
+        held: why no trial is started on a host, by its name, such as that it cannot write the folder of the run.
     """
 
     host: str
@@ -61,6 +62,7 @@ class RunProgress:
     waiting: tuple[str, ...] = ()
     left: tuple[float, float, float] | None = None
     told_by: int = 0
+    held: Mapping[str, str] = field(default_factory=dict)
 
     def as_bytes(self) -> bytes:
         """Return it as the bytes of its file."""

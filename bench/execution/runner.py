@@ -215,9 +215,11 @@ class TrialRunner:
             self._view.note(_of_node(event))
             return
         if event.kind == "unwritable":
+            self._standing.hold(event.data["name"], event.data["why"])
             self._view.note(f"{event.data['why']}. No trial is started there until it can; its trials go on elsewhere")
             return
         if event.kind == "writable":
+            self._standing.let_go(event.data["name"])
             self._view.note(f"host {event.data['name']} can write the folder of the run again")
             return
         if event.kind == "headless":

@@ -45,6 +45,7 @@ class Standing:
         for cell, seconds in lasted:
             self._lasted.setdefault(cell, []).append(seconds)
         self._at_a_time = 1
+        self._held: dict[str, str] = {}
 
     def started(self, trial: str) -> None:
         """Note that an attempt at a trial has begun."""
@@ -61,6 +62,14 @@ class Standing:
         row.loss = data.get("loss", row.loss)
         row.miou = data.get("miou", row.miou)
         row.rate = data.get("images_per_second", row.rate)
+
+    def hold(self, host: str, why: str) -> None:
+        """Note why no trial is started on a host."""
+        self._held[host] = why
+
+    def let_go(self, host: str) -> None:
+        """Note that trials are started on a host again."""
+        self._held.pop(host, None)
 
     def retried(self, trial: str) -> None:
         """Note that a trial waits for another attempt."""
@@ -111,7 +120,7 @@ class Standing:
         return RunProgress(
             platform.node(), os.getpid(), _now(), running,
             tuple(name for name, row in self.rows.items() if row.state == "waiting"),
-            (left.least, left.typical, left.most) if left else None, left.trials if left else 0,
+            (left.least, left.typical, left.most) if left else None, left.trials if left else 0, {**self._held},
         )  # fmt: skip
 
 

@@ -81,6 +81,11 @@ class RunStatus:
         return self.progress.running if self.progress and self.state not in GONE else {}
 
     @property
+    def held(self) -> Mapping[str, str]:
+        """Why no trial is started on a host, by its name."""
+        return self.progress.held if self.progress and self.state not in GONE else {}
+
+    @property
     def goes_on(self) -> bool:
         """Whether the run's command is at work, as far as can be told."""
         return self.state in ("running", "preparing", "silent")

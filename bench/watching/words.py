@@ -29,6 +29,7 @@ def plain(status: RunStatus) -> dict[str, Any]:
         "run": status.run.name, "folder": shown(status.run.resolve()), "state": status.state, "search": status.search,
         "trials": status.planned, "done": status.done, "failed": [asdict(one) for one in status.failed],
         "running": {name: asdict(one) for name, one in status.running.items()}, "left": status.left,
+        "held": {**status.held},
         "seconds_left": progress.left if progress and status.running else None, "age_s": status.age,
         "best": [asdict(one) for one in status.best], "problems": [*status.problems],
     }  # fmt: skip
@@ -43,6 +44,7 @@ def _head(status: RunStatus) -> Iterator[str]:
     ]  # fmt: skip
     of = f"{', '.join(counts)} of {results.counted(status.planned, 'trial')}{' of the search' * status.search}"
     yield f"{of}{_time_left(status)}"
+    yield from (f"{why}; no trial is started there" for why in status.held.values())
     if not status.goes_on and (status.left or status.failed):
         yield f"Go on with: {resume_command(status.run)} (on a cluster with its --address)"
 

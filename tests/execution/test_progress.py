@@ -79,6 +79,11 @@ def test_the_file_says_where_the_run_stands_and_is_gone_at_the_end(tmp_path, clo
     assert told.running == {"b": Underway(told.running["b"].since, 1, "node1", 3, 1, 0.5, 0.25, None)}
     assert datetime.fromisoformat(told.running["b"].since).tzinfo is not None
     assert (told.left, told.told_by) == ((115.0, 115.0, 115.0), 1)
+    assert told.held == {}
+    found.hold("node1", "it cannot write")
+    assert found.progress().held == {"node1": "it cannot write"}
+    found.let_go("node1")
+    assert found.progress().held == {}
     file.close()
     assert read_progress(tmp_path / "search") is None
 

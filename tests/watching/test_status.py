@@ -156,6 +156,10 @@ def test_counts_and_words_of_a_run_that_goes_on(folder, here):
     assert [line.split() for line in told.splitlines()[-2:]] == [
         ["1.", "focal", "90.0", "%", "–", "1"], ["2.", "dice", "60.0", "%", "50.0", "to", "70.0", "2"],
     ]  # fmt: skip
+    _progress(folder, held={"node9": "host node9 cannot write /runs/r: Stale file handle"})
+    _, told, _ = here("runs/r")
+    assert told.splitlines()[2] == "host node9 cannot write /runs/r: Stale file handle; no trial is started there"
+    assert json.loads(here("runs/r", "--json")[1])["held"] == {"node9": look(folder).held["node9"]}
     _progress(folder, running={}, waiting=("focal-s1", "dice-s2", "focal-s2"))
     found = look(folder)
     assert (found.failed, found.left) == ((), 3), "what failed before is tried again"
