@@ -177,7 +177,7 @@ def test_where_the_imports_fail_the_job_has_a_fresh_process(run, fault):
 
 @forked
 def test_imports_that_hang_are_ended_like_a_job(run):
-    end, _, log = run("fine", {"epoch": 1}, warm_up=("fault_jobs:hangs_while_it_imports",), stall=1.0)
+    end, _, log = run("fine", {"epoch": 1}, warm_up=("fault_jobs:hangs_while_it_imports",), stall=5.0)
     assert (end.kind, end.may_pass) == ("stalled", True)
     assert "in hangs_while_it_imports" in log
 
