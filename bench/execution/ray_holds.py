@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from bench.execution.ray_nodes import only_on
 from bench.execution.supervisor import End
 
 EVERY = 2.0
@@ -107,7 +107,7 @@ def _trials(node: str, bundle: Mapping[str, float]) -> int:
 def _waiting(node: str, file: str, bundle: Mapping[str, float]) -> Any:
     """Return a task that holds the devices of a trial on a node until it can append to a file."""
     task = ray.remote(num_cpus=bundle["CPU"], num_gpus=bundle["GPU"], max_retries=0)(_until_writable)
-    return task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(file)
+    return task.options(scheduling_strategy=only_on(node)).remote(file)
 
 
 def _until_writable(file: str) -> None:

@@ -52,7 +52,7 @@ def on_every_node(entry: str, *arguments: Any, gpus: int = 0, lasts: Lasts | Non
         address: node for address, node in ray_cluster.live(gpus).items() if address not in busy | {*answers}
     }:
         asked = {
-            address: task.options(scheduling_strategy=_on(node)).remote(os.getcwd(), entry, *arguments)
+            address: task.options(scheduling_strategy=only_on(node["NodeID"])).remote(os.getcwd(), entry, *arguments)
             for address, node in left.items()
         }
         if gpus:
@@ -76,9 +76,9 @@ def on_every_node(entry: str, *arguments: Any, gpus: int = 0, lasts: Lasts | Non
     return answers
 
 
-def _on(node: dict[str, Any]) -> NodeAffinitySchedulingStrategy:
-    """Return the strategy that runs a task on a node and nowhere else."""
-    return NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+def only_on(node: str) -> NodeAffinitySchedulingStrategy:
+    """Return the strategy that runs a task on the node with this id and nowhere else."""
+    return NodeAffinitySchedulingStrategy(node, soft=False)
 
 
 def _await(address: str, task: Any, node: dict[str, Any], lasts: Lasts | None) -> None:
@@ -96,7 +96,7 @@ def _await(address: str, task: Any, node: dict[str, Any], lasts: Lasts | None) -
     Raises:
         UsageError: it has not ended in time.
     """
-    empty = ray.remote(num_cpus=0, max_retries=0)(_nothing).options(scheduling_strategy=_on(node))
+    empty = ray.remote(num_cpus=0, max_retries=0)(_nothing).options(scheduling_strategy=only_on(node["NodeID"]))
     began = time.monotonic()
     while not ray.wait([task], timeout=ANSWER_SECONDS)[0]:
         if lasts and ray.wait([empty.remote()], timeout=ANSWER_SECONDS)[0]:

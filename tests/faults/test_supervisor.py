@@ -61,6 +61,13 @@ def test_an_exception_is_told_and_its_traceback_is_in_the_log(run):
     assert "in raises" in log
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_an_exception_is_told_even_if_the_log_takes_nothing(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(PROJECT), str(Path(__file__).parent)]))
+    end = supervisor.run("fault_jobs:raises", {}, "/dev/full", Limits(), lambda event: None)
+    assert end == End("raised", "RuntimeError: raised in the job")
+
+
 def test_a_job_that_is_told_to_end_may_go_on_elsewhere(run):
     end, _, log = run("told_to_end")
     assert end == End("preempted", "ended by SIGTERM, as when its machine is taken away", "SIGTERM")
