@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.core import UsageError
 from bench.data.sources import exports
 from bench.data.sources.examination import Faults
-from bench.data.sources.layout import line_of, root_of
+from bench.data.sources.layout import has_entry, line_of, root_of
 from results import counted
 
 SPLITS = ("train", "val", "test")
@@ -70,8 +70,8 @@ def pairs_of(root: str, masks: str) -> tuple[Path, list[str]]:
         UsageError: it has no images/ and masks, it has split files already, or an image has no mask. One line.
     """
     folder = root_of("folder", root)
-    if named := [name for name in SPLITS if (folder / f"{name}.txt").exists()]:
-        raise UsageError(f"{folder / named[0]}.txt is there already; remove the split files to divide the set again")
+    if there := [name for name in SPLITS if has_entry(folder / f"{name}.txt")]:
+        raise UsageError(f"{folder / there[0]}.txt is there already; remove the split files to divide the set again")
     if not ((folder / "images").is_dir() and (folder / masks).is_dir()):
         raise UsageError(f"{folder}: no images/ beside {masks}/; `python -m bench.data convert` divides other layouts")
     export = exports.read(folder, exports.Request(Faults(True), masks))

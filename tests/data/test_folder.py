@@ -431,6 +431,29 @@ def test_lists_in_another_encoding(listed, name):
     assert fault(listed).startswith(f"{listed / name}: cannot be read as text (")
 
 
+@pytest.mark.parametrize("name", ["train.txt", "val.txt", "test.txt", "classes.txt", "classes.yaml"])
+def test_a_list_that_is_no_file_does_not_pass_for_absent(listed, name):
+    (listed / name).unlink(missing_ok=True)
+    (listed / name).symlink_to("moved.txt")
+    assert fault(listed) == f"{listed / name}: cannot be read (a link to what is not there)"
+    (listed / name).unlink()
+    (listed / name).mkdir()
+    assert fault(listed) == f"{listed / name}: cannot be read (Is a directory)"
+
+
+def test_split_files_whose_links_are_broken_are_not_divided_anew(listed):
+    for name in ("train.txt", "val.txt"):
+        (listed / name).unlink()
+        (listed / name).symlink_to("moved.txt")
+    assert fault(listed) == f"{listed / 'train.txt'}: cannot be read (a link to what is not there)"
+
+
+def test_test_images_whose_link_is_broken(paired):
+    shutil.rmtree(paired / "Test_Images")
+    (paired / "Test_Images").symlink_to("moved")
+    assert "no folder Test_Images/" in fault(paired)
+
+
 def test_missing_folder_in_pairs(paired):
     shutil.rmtree(paired / "Val_Masks")
     assert "no folder Val_Masks/" in fault(paired)

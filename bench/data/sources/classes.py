@@ -14,7 +14,7 @@ from PIL import ImageColor
 from bench.core import IGNORE_INDEX, UsageError
 from bench.data.sources import palette
 from bench.data.sources.examination import Classes
-from bench.data.sources.layout import text_of
+from bench.data.sources.layout import has_entry, text_of
 from bench.data.sources.mask_codes import Color, Colors
 
 _CVAT = re.compile(r"(?P<name>.+?):(?P<color>\d+,\d+,\d+)?:[^:]*:[^:]*")
@@ -42,10 +42,13 @@ def declared(root: Path) -> Declared | None:
     Raises:
         UsageError: the list is faulty.
     """
-    for name, read in LISTS.items():
-        if (root / name).is_file():
-            return read(root / name)
-    return None
+    path = list_of(root)
+    return LISTS[path.name](path) if path else None
+
+
+def list_of(root: Path) -> Path | None:
+    """Return the first class list of a folder, in the order of `LISTS`; None if there is none."""
+    return next((root / name for name in LISTS if has_entry(root / name)), None)
 
 
 def written(classes: Classes) -> str:

@@ -37,6 +37,14 @@ def root_of(name: str, root: str | None, what: str = "a folder") -> Path:
     return path.resolve()
 
 
+def has_entry(path: Path) -> bool:
+    """Return whether a folder has an entry of this name, be it a link to nothing.
+
+    Asked for what may be absent: a list whose link is broken is a fault for its reader, and not the absence of a list.
+    """
+    return os.path.lexists(path)
+
+
 def text_of(path: Path) -> str:
     """Return the text of a file in UTF-8, without the byte order mark that some editors write.
 
@@ -46,7 +54,8 @@ def text_of(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from None
+        why = "a link to what is not there" if path.is_symlink() and not path.exists() else error.strerror or error
+        raise UsageError(f"{path}: cannot be read ({why})") from None
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: cannot be read as text ({error}); save it as UTF-8") from None
 
@@ -59,7 +68,7 @@ def keys(path: Path, faults: Faults) -> Iterator[tuple[str, str]]:
     Raises:
         UsageError: the file does not exist or is not UTF-8 text.
     """
-    if not path.exists():
+    if not has_entry(path):
         raise UsageError(f"{path}: no such split file; it lists one key (image name without ending) per line")
     for number, line in enumerate(text_of(path).splitlines(), start=1):
         if not (key := line.strip()):

@@ -16,7 +16,7 @@ from bench.data.sources import examination, slices
 from bench.data.sources.agreement import agreed
 from bench.data.sources.catalog import Entry, entries
 from bench.data.sources.examination import Classes, Faults, Pair
-from bench.data.sources.layout import Endings, index, keys, listed, matched, root_of
+from bench.data.sources.layout import Endings, has_entry, index, keys, listed, matched, root_of
 from bench.data.sources.mask_codes import ByKey, MaskCode, Matlab, Values
 from bench.data.sources.set_notes import absent
 
@@ -213,7 +213,7 @@ class _ByEnding:
 def _camvid(root: Path, entry: Entry, faults: Faults) -> Found:
     if (root / "masks").is_dir():
         images, masks = index(root, "images", IMAGE_SUFFIXES, faults), index(root, "masks", MASK_SUFFIXES, faults)
-        names = ["train", "val", *(["test"] if (root / "test.txt").is_file() else [])]
+        names = ["train", "val", *(["test"] if has_entry(root / "test.txt") else [])]
         folders = root / "images", root / "masks"
         splits = {split: listed(root / f"{split}.txt", images, masks, folders, faults) for split in names}
     else:

@@ -17,12 +17,12 @@ from PIL import Image
 from bench.core import IGNORE_INDEX, UsageError
 from bench.data.image_io import IMAGE_SUFFIXES, Source, decoded
 from bench.data.sources import palette
-from bench.data.sources.classes import LISTS, Declared, in_order
+from bench.data.sources.classes import LISTS, Declared, in_order, list_of
 from bench.data.sources.derived_files import DerivedFile
 from bench.data.sources.examination import Classes, Pair
 from bench.data.sources.exports import drawn
 from bench.data.sources.exports.common import Export, Layout, Pairs, Request, in_splits, json_of
-from bench.data.sources.layout import inside
+from bench.data.sources.layout import has_entry, inside
 from bench.data.sources.mask_codes import Values
 
 _LOOK = 20  # JSON files that are opened to recognise the layout
@@ -137,7 +137,7 @@ def _classes(root: Path, labels: Mapping[str, Path]) -> tuple[Declared, dict[str
         UsageError: a label is not in the list.
     """
     beside = root.parent / "labels.txt"
-    path = next((root / name for name in LISTS if (root / name).is_file()), beside if beside.is_file() else None)
+    path = list_of(root) or (beside if has_entry(beside) else None)
     known = LISTS[path.name](path) if path else None
     if known is None:
         names = (_BACKGROUND, *sorted(set(labels) - {_BACKGROUND, _IGNORED}))

@@ -10,7 +10,7 @@ from bench.data.image_io import IMAGE_SUFFIXES
 from bench.data.sources.classes import declared
 from bench.data.sources.examination import Pair
 from bench.data.sources.exports.common import Export, Pairs, Request, divided, in_splits, split_name
-from bench.data.sources.layout import all_masked, all_pictured, index, listed, masks_of, matched, text_of
+from bench.data.sources.layout import all_masked, all_pictured, has_entry, index, listed, masks_of, matched, text_of
 
 
 def reader(root: Path, masks: str) -> Callable[[Path, Request], Export] | None:
@@ -22,7 +22,7 @@ def reader(root: Path, masks: str) -> Callable[[Path, Request], Export] | None:
     images = (root / "images").is_dir()
     if (root / "Train_Images").is_dir():
         return _paired
-    if images and ((root / masks).is_dir() or (root / "train.txt").is_file()):
+    if images and ((root / masks).is_dir() or has_entry(root / "train.txt")):
         return _listed
     return _by_split if not images and _split_folders(root, masks) else None
 
@@ -35,7 +35,7 @@ def _listed(root: Path, request: Request) -> Export:
     images = index(root, "images", IMAGE_SUFFIXES, faults)
     masks, endings, notes = masks_of(root, request.masks, images, faults, request.black_and_white)
     all_pictured(masks, images, root, "images", faults, endings)
-    if not any((root / f"{split}.txt").exists() for split in ("train", "val", "test")):
+    if not any(has_entry(root / f"{split}.txt") for split in ("train", "val", "test")):
         all_masked(images, masks, root, request.masks, faults, endings)
         whole = {key: Pair(path, masks[key]) for key, path in images.items() if key in masks}
         splits, more = _divided(root, whole, request)
@@ -43,7 +43,7 @@ def _listed(root: Path, request: Request) -> Export:
     splits = {
         split: listed(root / f"{split}.txt", images, masks, folders, faults, endings) for split in ("train", "val")
     }
-    if (root / "test.txt").exists() and text_of(root / "test.txt").strip():
+    if has_entry(root / "test.txt") and text_of(root / "test.txt").strip():
         splits["test"] = listed(root / "test.txt", images, masks, folders, faults, endings)
     return Export(splits, declared(root), notes=notes)
 
@@ -88,7 +88,7 @@ def _paired(root: Path, request: Request) -> Export:
     """Read Train_Images/, Train_Masks/, Val_Images/, ...: pairs by name."""
     splits: dict[str, Pairs] = {}
     notes: tuple[str, ...] = ()
-    for split in ("Train", "Val", *(["Test"] if (root / "Test_Images").is_dir() else [])):
+    for split in ("Train", "Val", *(["Test"] if has_entry(root / "Test_Images") else [])):
         names = f"{split}_Images", f"{split}_Masks"
         for name in names:
             if not (root / name).is_dir():
