@@ -1,5 +1,8 @@
 """Render a document as GitHub Markdown, with its figures in files beside it."""
 
+import re
+from itertools import accumulate
+
 from reports.document import (
     Block,
     Bold,
@@ -26,6 +29,31 @@ def render(document: Document, figures: str = "figures") -> str:
     """Return the Markdown text; its figures are expected in the folder `figures`."""
     parts = [f"# {escape(document.title)}", *(_block(block, figures) for block in document.blocks)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+WIDTH = 120
+"""Columns of the lines of a page that is kept beside pages written by hand."""
+_BREAK = re.compile(r" (?!(?:[-+*>#=~]+|\d+[.)])(?: |$))")
+"""A space at which a line may end: what follows does not begin a list, a heading or a quotation."""
+
+
+def wrapped(text: str) -> str:
+    """Return Markdown text with lines of `WIDTH` columns at most. Tables, headings, pictures, listings stay whole."""
+    fences = accumulate(line.startswith("```") for line in text.split("\n"))
+    return "\n".join(
+        line if within % 2 or line.startswith(("|", "![", "```", "#")) else _filled(line)
+        for line, within in zip(text.split("\n"), fences, strict=True)
+    )
+
+
+def _filled(line: str) -> str:
+    lines, indent = [""], "  " if line.startswith("- ") else ""
+    for word in _BREAK.split(line):
+        if lines[-1].strip() and len(lines[-1]) + 1 + len(word) > WIDTH:
+            lines.append(indent + word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}" if lines[-1] else word
+    return "\n".join(lines)
 
 
 def _block(block: Block, figures: str) -> str:

@@ -33,7 +33,7 @@ def blocks(study: Study, runs: dict[str, results.Run]) -> dict[str, str]:
     from reports import study as page
 
     def text(*made: object) -> str:
-        return markdown.render(Document("", [*made])).split("\n", 1)[1].strip()  # type: ignore[list-item]
+        return markdown.wrapped(markdown.render(Document("", [*made])).split("\n", 1)[1].strip())  # type: ignore[list-item]
 
     found = {name: text(*page.part(run, study.rare[name], study.parts[name].classes)) for name, run in runs.items()}
     return {**found, "claims": text(page.claims_table(claims.answers(runs, study.claims, study.rare)))}

@@ -1,7 +1,6 @@
 """What a budget is worth, as a table per data set, for the terminal and for the page docs/budget.md."""
 
 import re
-import textwrap
 from collections.abc import Sequence
 
 from reports import markdown
@@ -11,8 +10,6 @@ from results import Course, counted
 from results.statistics import BudgetWorth
 
 _BLOCK = re.compile(r"(<!-- budget -->\n).*?(<!-- end -->)", re.DOTALL)
-WIDTH = 120
-"""Characters in a line of a page, as in all pages of docs/."""
 HEAD = ["budget, %", "steps", "Kendall's tau", "95 %", "verdicts", "held", "dissolved", "turned round"]
 
 
@@ -50,11 +47,6 @@ def blocks(found: Sequence[Course]) -> list[Block]:
     return made
 
 
-def _wrapped(line: str) -> str:
-    """Return a line of a page with breaks, as pages written by hand have them; rows of tables stay whole."""
-    return line if line.startswith("|") else textwrap.fill(line, WIDTH)
-
-
 def filled(text: str, found: Sequence[Course]) -> str:
     """Return a page with the tables of the courses between `<!-- budget -->` and `<!-- end -->`.
 
@@ -63,5 +55,5 @@ def filled(text: str, found: Sequence[Course]) -> str:
     """
     if not _BLOCK.search(text):
         raise ValueError("no <!-- budget --> ... <!-- end --> in it")
-    made = "\n".join(map(_wrapped, markdown.render(Document("", blocks(found))).split("\n")[1:])).strip()
+    made = markdown.wrapped(markdown.render(Document("", blocks(found))).split("\n", 1)[1].strip())
     return _BLOCK.sub(lambda place: f"{place[1]}{made}\n{place[2]}", text)
