@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         WindowState,
         plain,
     )
-    from results.release import publish, published, published_runs
+    from results.release import publish, published, published_runs, verify
     from results.scaling import Row, rows, starts
     from results.scores import class_iou, mean_iou
     from results.store import (

@@ -37,6 +37,9 @@ def main(
         Path | None, typer.Option(help="The page whose tables are filled in; default: docs/study.md.")
     ] = None,
     only_page: Annotated[bool, typer.Option("--only-page", help="Fill in the page; train nothing.")] = False,
+    published: Annotated[
+        bool, typer.Option("--published", help="Fill in parts that have no run from their published records.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands; train nothing.")] = False,
 ) -> int:
     """Train the study and fill in its page.
@@ -52,7 +55,7 @@ def main(
         if name not in planned.parts:
             raise UsageError(f"unknown part {name!r}{nearest(name, planned.parts)}")
     if only_page:
-        if not write(planned, out, page):
+        if not write(planned, out, page, published):
             raise UsageError(f"{out}: no part of the study is complete")
         return EXIT_OK
     if data_root is None:
@@ -71,7 +74,7 @@ def main(
             return EXIT_INTERRUPTED
     if dry_run:
         return EXIT_OK
-    write(planned, out, page)
+    write(planned, out, page, published)
     return _worst(statuses)
 
 

@@ -37,6 +37,7 @@ class Part(_Strict):
     only: str | None = None
     settings: list[str] = []
     classes: bool = False
+    published: str | None = Field(None, description="its published records: RELEASE/RUN below results/releases")
     trials_at_once: int = Field(
         1,
         ge=1,

@@ -39,19 +39,25 @@ def blocks(study: Study, runs: dict[str, results.Run]) -> dict[str, str]:
     return {**found, "claims": text(page.claims_table(claims.answers(runs, study.claims, study.rare)))}
 
 
-def write(study: Study, out: Path, page: Path) -> bool:
+def write(study: Study, out: Path, page: Path, published: bool = False) -> bool:
     """Fill in the page's tables and its figure from the parts whose trials all ended. Other parts lose their tables.
+
+    Args:
+        study: the whole study.
+        out: folder of the study's runs.
+        page: the page.
+        published: whether parts without a run are filled in from their published records.
 
     Returns:
         Whether there is such a part. Without one the page stays as it is.
 
     Raises:
-        UsageError: the page cannot be read or written.
+        UsageError: the page cannot be read or written, or published records were changed.
     """
     from reports import losses_against, theme
 
     try:
-        runs = {name: found for name in study.parts if (found := recorded(study, name, out))}
+        runs = {name: found for name in study.parts if (found := recorded(study, name, out, published))}
         if not runs:
             return False
         losses = {name: run for name, run in runs.items() if study.parts[name].grid == "losses-core"}

@@ -48,12 +48,26 @@ def complete(study: Study, name: str, out: Path) -> bool:
     return manifest.get("status") == "complete" and all(len(c["seeds"]) >= study.parts[name].seeds for c in cells)
 
 
-def recorded(study: Study, name: str, out: Path) -> results.Run | None:
-    """Return the run of a part if all its trials ended, successfully or not; None if some are missing."""
+def recorded(study: Study, name: str, out: Path, published: bool = False) -> results.Run | None:
+    """Return the run of a part if all its trials ended, successfully or not; None if some are missing.
+
+    Args:
+        study: the whole study.
+        name: of the part.
+        out: folder of the study's runs.
+        published: whether a part without a run there is read from its published records.
+
+    Raises:
+        ValueError: the published records were changed.
+    """
     import results
 
+    source, release = out / name, study.parts[name].published
+    if published and release and not source.exists():
+        source = results.releases_folder() / release
+        results.verify(source)
     try:
-        run = results.read_run(out / name)
+        run = results.read_run(source)
     except ValueError:
         return None
     enough = all(len(cell["seeds"]) >= study.parts[name].seeds for cell in run.manifest.get("cells", []))

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -182,6 +183,26 @@ def test_the_page_keeps_its_words_and_gets_its_tables(run, tmp_path):
     assert (page.parent / command.FIGURE).read_bytes().startswith(b"\x89PNG")
     command.write(command.read(planned), run.parent, page)
     assert page.read_text() == text
+
+
+def test_the_page_that_comes_along_follows_from_the_published_records(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    kept, page = ROOT / "docs" / "study.md", tmp_path / "study.md"
+    page.write_text(re.sub(r"(<!-- study [\w-]+ -->\n).*?(<!-- end -->)", r"\1\2", kept.read_text(), flags=re.DOTALL))
+    command.write(command.read(command.DEFAULT), tmp_path / "none", page, published=True)
+    assert page.read_text() == kept.read_text()
+
+
+def test_a_run_of_ones_own_goes_before_the_published_records(run, tmp_path):
+    planned = tmp_path / "study.yaml"
+    planned.write_text(
+        "preset: smoke\ndata: {d: {dataset: scenes, folder: x}}\n"
+        "parts: {losses: {data: d, grid: losses-core, seeds: 3, published: 0.2.0-study.1/heads}}\nclaims: []\n"
+    )
+    part = command.read(planned)
+    assert command.recorded(part, "losses", tmp_path / "none") is None
+    assert len(command.recorded(part, "losses", tmp_path / "none", published=True).manifest["cells"]) == 4
+    assert len(command.recorded(part, "losses", run.parent, published=True).manifest["cells"]) == len(CELLS)
 
 
 def test_the_study_that_comes_along_is_about_grids_and_cells_that_exist():
