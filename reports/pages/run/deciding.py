@@ -37,7 +37,8 @@ def surely_not_best(summary: Summary) -> list[Block]:
 
 
 def _least(difference: float) -> str:
-    return f"at least {percent(difference)} points worse"
+    shown = percent(difference)
+    return f"at least {shown} points worse" if float(shown) else "worse, maybe by less than 0.1 points"
 
 
 def standing(decision: Decision, look: sequential.Look) -> list[Block]:
