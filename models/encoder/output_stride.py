@@ -22,6 +22,7 @@ import keras
 from models.compat import Call, calls, subscripts
 from models.layers.atrous import AtrousConv2D, AtrousDepthwiseConv2D, AtrousGlobalAveragePooling2D, AtrousPooling2D
 from models.layers.blocks import HardSigmoid, Slice
+from models.layers.depthwise import COLUMNS
 from models.layers.normalisation import BatchNormalization
 
 _DENSE = {
@@ -161,6 +162,11 @@ def _padding_before(call: Call, makers: Mapping[int, Call], changes: bool) -> Ca
     return maker
 
 
+def _trained_in_pieces(layer: Any) -> bool:
+    """Return whether a layer of the stride 1 that it has is a depthwise convolution with a wide filter."""
+    return isinstance(layer, keras.layers.DepthwiseConv2D) and _stride(layer) == 1 and layer.kernel_size[1] > COLUMNS
+
+
 def _counterpart(layer: Any, dilation: int, drop: bool, padding: Call | None, wish: _Wish) -> Any:
     """Make a layer of the same name and weight shapes, dilated, and with stride 1 where the stride is dropped."""
     kind, config = type(layer), layer.get_config()
@@ -169,7 +175,8 @@ def _counterpart(layer: Any, dilation: int, drop: bool, padding: Call | None, wi
     if type(getattr(layer, "activation", None)).__name__ == "HardSigmoidActivation":
         config["activation"] = HardSigmoid()  # KerasCV cannot read back a file that holds its own
     if kind in _DENSE:
-        kind = _DENSE[kind] if drop or (dilation > 1 and max(layer.kernel_size) > 1) else kind
+        dilated = dilation > 1 and max(layer.kernel_size) > 1
+        kind = _DENSE[kind] if drop or dilated or _trained_in_pieces(layer) else kind
         if drop or padding:
             borders = padding.layer.padding if padding else layer.padding
             config |= {"strides": (1, 1), "dropped_stride": _stride(layer), "borders": borders}

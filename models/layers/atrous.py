@@ -9,7 +9,7 @@ oneDNN has no gradient of `tf.nn.conv2d` with dilations, so there the map is rea
 
 Depthwise convolution is different. On a CPU `DepthwiseConv2dNative` accepts dilations and computes the right values,
 but its gradients are those without dilation (seen in TensorFlow 2.15 and 2.21). `tf.nn.depthwise_conv2d` is right and
-cheap enough, so only the trimming is added there.
+cheap enough, so only the trimming is added there, and filters wider than three columns are trained in pieces.
 
 A layer that had a stride and lost it keeps the borders it had: see `Border`.
 """
@@ -24,6 +24,7 @@ import keras
 import tensorflow as tf
 
 from models.compat import depthwise_kernel, register
+from models.layers.depthwise import depthwise
 from models.layers.sizes import divided_up
 
 
@@ -211,7 +212,7 @@ class AtrousDepthwiseConv2D(_Dense, keras.layers.DepthwiseConv2D):
     """`DepthwiseConv2D` of stride 1 with a dilation rate.
 
     It takes (B, H, W, C) and returns (B, H, W, C * depth_multiplier) in the compute dtype. Weights and checkpoint
-    layout are those of Keras.
+    layout are those of Keras. Filters of more than three columns are trained in pieces: `models.layers.depthwise`.
 
     Args:
         dropped_stride, borders: as for `AtrousConv2D`.
@@ -221,21 +222,18 @@ class AtrousDepthwiseConv2D(_Dense, keras.layers.DepthwiseConv2D):
         super().__init__(*args, **kwargs)
         self.dropped_stride, self.borders = dropped_stride, _fixed(borders or self.padding)
 
-    def call(self, inputs: Any) -> tf.Tensor:
-        values = self._convolved(inputs, tf.convert_to_tensor(depthwise_kernel(self)))
+    def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
+        values = self._convolved(inputs, tf.convert_to_tensor(depthwise_kernel(self)), training is True)
         values = tf.nn.bias_add(values, tf.convert_to_tensor(self.bias)) if self.use_bias else values
         return values if self.activation is None else self.activation(values)
 
-    def _convolved(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    def _convolved(self, inputs: tf.Tensor, kernel: tf.Tensor, training: bool) -> tf.Tensor:
         if self.dropped_stride == 1 and self.borders == "same":
             kernel = _trim(kernel, inputs, self.dilation_rate)
-            rates = _rates(kernel, self.dilation_rate)
-            return tf.nn.depthwise_conv2d(inputs, kernel, (1, 1, 1, 1), "SAME", dilations=rates)
+            return depthwise(inputs, kernel, "SAME", _rates(kernel, self.dilation_rate), training)
         borders = self._borders(inputs, self.kernel_size, self.dilation_rate)
         rates = _rates(kernel, self.dilation_rate)
-        return _cut(
-            tf.nn.depthwise_conv2d(_padded(inputs, borders), kernel, (1, 1, 1, 1), "VALID", dilations=rates), borders
-        )
+        return _cut(depthwise(_padded(inputs, borders), kernel, "VALID", rates, training), borders)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         batch, *sizes, channels = input_shape
