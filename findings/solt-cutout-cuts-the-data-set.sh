@@ -9,7 +9,7 @@
 #
 # Seen: 40 images of 64 x 64 pixels without a zero, in an array, one random CutOut of 16 x 16 pixels (6 % of the image)
 # in half of the calls. Pixels of the data set that are zero after epoch 1, 10, 50: 2 %, 26 %, 68 %; those of the masks
-# do not change. GridMask with squares of 8 to 16 pixels: 37 %, 100 %, 100 %; a single call keeps 4 to 10 % of an image,
+# do not change. GridMask with a step of 8 to 16 pixels: 37 %, 100 %, 100 %; a single call keeps 4 to 10 % of an image,
 # at one place in each row and column at most. Flip, Rotate, Noise, Blur, GammaCorrection, JPEGCompression: 0 %. No
 # error and no warning.
 # Consequence: training is fine at the first epochs and worse with each one, on images whose masks still have their
