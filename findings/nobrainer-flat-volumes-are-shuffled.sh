@@ -9,8 +9,9 @@
 #
 # Seen: a model that gives each voxel the class that is its value, so the mask must be the image: an organ (class 1)
 # with a core (class 2). Dice of both classes for a file of NIfTI: 32 x 32 x 32 voxels in blocks of 8: 1 and 1.
-# 64 x 64 x 8 in blocks of 8: 0.44 and 0.21. 64 x 32 x 16 in blocks of 16: 0.20 and 0. 64 x 64 x 16 in blocks of 8, whose
-# number is no cube: a ValueError. The number of voxels of each class is right in all. Else no error and no warning.
+# 64 x 64 x 8 in blocks of 8: 0.44 and 0.21. 64 x 32 x 16 in blocks of 16: 0.20 and 0. 64 x 64 x 16 in blocks of 8,
+# whose number is no cube: a ValueError. The number of voxels of each class is right in all of the others. No error and
+# no warning in them.
 # Consequence: the sizes of organs and lesions are right, so a table looks fine, but their places are not, and an
 # evaluation says that the model has learned little. That other shapes raise an error makes it look safe. Volumes are
 # resampled to cubes first, and a model that returns its input is predicted with once for each shape.
