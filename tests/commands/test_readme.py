@@ -57,7 +57,7 @@ TRAINS = {
 }
 """Commands of the slow tests by the name under which these run them."""
 ELSEWHERE = {
-    "versus v0.1.0 . --grid smoke": "tests/versus/test_versus_real.py",  # a revision may need an environment of its own
+    "versus main . --grid smoke": "tests/versus/test_versus_real.py",  # a revision may need an environment of its own
     "bisect GOOD BAD --grid smoke --only loss=dice": "tests/bisection/test_bisect.py",
     "audit runs/NAME/TRIAL": "tests/audit/test_audit_command.py",
     "run --address auto --out /shared/runs": "tests/cluster/test_command.py",
