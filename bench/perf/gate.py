@@ -169,8 +169,8 @@ _TEXT = """# The gate, tested
 
 `python -m bench.compare` says *regressed* when a cell is worse by more than the noise, after Holm's correction over
 all cells, and by the margin or more ([statistics.md](statistics.md)). This page shows what that catches and how often
-it raises a false alarm. It is written by `python -m bench.perf.gate`; the suite repeats it smaller, and a slow
-test trains real cells, slows them down, spoils the loss, and requires both to be found.
+it raises a false alarm. `python -m bench.perf.gate` writes its part up to "The commit that did it". The tests repeat
+it smaller, and a slow test trains real cells, slows them down, spoils the loss, and requires both to be found.
 
 Simulated: {draws} releases for each number of the first table and a fifth of them for the others, {cells} cells, normal
 noise of standard deviation σ per seed, equal in all cells, margin 0.5 σ. Noise that is not equal has a table of its
@@ -186,8 +186,8 @@ exclude a loss of half a σ; that is no failure unless `--require-conclusive` as
 
 Same seeds are paired, whether their values correlate or not, and whatever other seeds a side has. An earlier rule
 paired only where the values were seen to correlate above 0.3: that picks the releases whose error is underestimated.
-With 3 seeds and no true correlation it paired one release in 18, of which one in 6 was a false alarm, and the whole
-promise went: 5.6 % (20 000 releases, standard error 0.15).
+With 3 seeds and no true correlation it paired one release in 18, of which one in 6 was a false alarm. The promise
+was broken: 5.6 % (20 000 releases, standard error 0.15).
 
 ## Noise that is not equal
 
@@ -199,8 +199,9 @@ most: the more cells, the likelier the largest t-value is that of a cell which i
 Unchanged releases of 7 cells, 3 seeds a side, the same seeds without correlation, one metric, margin 0.5 σ, unless
 said; {draws} releases a line (standard error {error} points for the alarms, at most {world_error} for the others).
 *Before → now*: the same releases, judged by the shared variance alone, and as said above. *Spread*: standard deviation
-of the logarithm of the cells' σ. The loss is in a cell as noisy as the others. *Interval*: of a change, 90 %; the last
-cell is the noisy one.
+of the logarithm of the cells' σ. *One cell x3*: the last cell is three times as noisy. *t3 tails*: Student's t with 3
+degrees of freedom. *Collapses*: 2 % of the trials end 12 σ lower. The loss is in a cell as noisy as the others.
+*Interval*: of a change, 90 %.
 
 {worlds}
 
