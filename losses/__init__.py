@@ -1,6 +1,7 @@
 """Losses for semantic segmentation: logits in, one float32 value per image out, the same on one device and on many.
 
 `get(name, **params)` builds a loss. `names()` and `parameters(name)` list the losses without importing TensorFlow.
+docs/losses.md has the list with formulas; docs/adding-a-loss.md says how to add one.
 The conventions that all losses share (labels, void, weights, averaging, replicas) are in `losses.core.base`.
 """
 

@@ -1,4 +1,10 @@
-"""DeepLabV3+ on KerasCV backbones. Importing the package imports no TensorFlow; names are resolved at first use."""
+"""DeepLabV3+ on backbones of KerasCV and keras.applications, and the models of other libraries beside it.
+
+`build(spec, num_classes)` builds a Keras model from a `ModelSpec`: RGB in 0..255 in, float32 logits out.
+`probabilities`, `label_map` and `sliding` predict with it, `export` writes it as a SavedModel.
+
+A name is loaded when it is first used, so importing the package imports no TensorFlow.
+"""
 
 from typing import TYPE_CHECKING
 

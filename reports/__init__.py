@@ -1,4 +1,11 @@
-"""Reports of runs, from records and their artefacts alone. No TensorFlow, no Ray; of the project, only `results`."""
+"""Reports of runs, made from their records and artefacts alone.
+
+`write(run)` writes `report.md` and `report.html` of a run. `write_together(runs, folder)` writes one report on several
+runs, and `write_site(folder, runs)` the static pages of all releases.
+
+The package imports neither TensorFlow nor Ray. Of the project it imports `results`, and the three small files of
+`bench.core` that every package may import.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Runs for those who sit elsewhere: sent to a cluster's job server, or written as a file for KubeRay or Slurm."""
+"""Runs started from another machine: sent to a cluster's job server, or written as a file for KubeRay or Slurm."""
 
 from typing import TYPE_CHECKING
 

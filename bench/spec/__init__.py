@@ -1,4 +1,4 @@
-"""The specification of a trial: its validated fields, and which of them make a cell. Imports no TensorFlow."""
+"""The specification of a trial: its validated fields, and which of them are part of a cell. Imports no TensorFlow."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Object stores: addresses such as s3://bucket/runs, and local folders whose files go there and come from there."""
+"""Object stores: addresses such as s3://bucket/runs, and local folders that are copied to and from them."""
 
 from typing import TYPE_CHECKING
 

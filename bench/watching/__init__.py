@@ -1,4 +1,4 @@
-"""A run as its folder tells it, while it goes on or later: who runs, what is left, what is best, and the news."""
+"""Where a run stands, read from its folder while it goes on or later, and the message sent when it has ended."""
 
 from typing import TYPE_CHECKING
 
