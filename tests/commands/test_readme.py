@@ -31,6 +31,7 @@ from tests.results.test_budgets import _training as training
 PROJECT = Path(bench.__file__).parents[1]
 README = PROJECT / "README.md"
 READS = {
+    "--help": 0,
     "list losses": 0,
     "list backbones": 0,
     "data check ~/cats --out sheet.png": 0,
