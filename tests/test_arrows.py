@@ -41,7 +41,7 @@ MAY = {
 }
 BENCH_ROOMS = tuple(path.name for path in sorted((HOME / "bench").iterdir()) if (path / "__init__.py").exists())
 # These every room may import; they import none of ours.
-EVERYBODY = ("bench.core.lazy", "bench.core.suggestions", "bench.core.faults")
+EVERYBODY = ("bench.core.lazy", "bench.core.suggestions", "bench.core.faults", "bench.core.yaml_text")
 FREE = ("commands", "perf")  # these may import every room
 ONLY_RAY = {
     "bench/jobs/job_server.py",

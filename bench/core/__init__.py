@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from bench.core.shadowing import claim_packages
     from bench.core.suggestions import nearest, runs_beside
     from bench.core.trial_files import ATTEMPTS_FILE, CHECKPOINT_FILE, SPEC_FILE, WEIGHTS_FILE
+    from bench.core.yaml_text import load_yaml
 else:
     from bench.core.lazy import face
 

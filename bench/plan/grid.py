@@ -39,7 +39,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 import losses
 import models
-from bench.core import Fault, UsageError, first_fault, nearest
+from bench.core import Fault, UsageError, first_fault, load_yaml, nearest
 from bench.plan.until import Until
 from bench.spec import DataSpec, TrialSpec, assign, fields_of, parse
 from bench.storage import Address, absolute, is_address
@@ -308,7 +308,7 @@ def _preset(name: str) -> str:
 
 def _assign(path: Path, file: _File, preset: str, fixed: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     """Return what all cells have in common, as nested values: preset, base, the command's options, `--set`."""
-    varied = {field for axis in file.axes for field in _fields(path, axis, file.axes[axis])}
+    varied = set(_axis_of_fields(path, file))
     base = _with_fields({}, presets()[preset]["set"].items(), f"preset {preset}")
     base = _with_fields(base, file.base.items(), f"{path}: base")
     base = _with_fields(base, fixed.items(), "command line")
@@ -378,8 +378,8 @@ def _read(source: str) -> tuple[Path, _File]:
             raise UsageError(f"unknown grid {source!r}{nearest(source, names())}; or give a file ending in .yaml")
         raise UsageError(f"grid file {path} does not exist")
     try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        values = load_yaml(path.read_bytes())
+    except (OSError, yaml.YAMLError) as error:
         raise UsageError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UsageError(f"{path}: a grid is a mapping with `axes`, got {type(values).__name__}")
@@ -423,6 +423,20 @@ def _fields(path: Path, axis: str, values: list[Any]) -> set[str]:
     return named | ({_target(path, axis)} if plain else set())
 
 
+def _axis_of_fields(path: Path, file: _File) -> dict[str, str]:
+    """Return the axis of each field that varies.
+
+    Raises:
+        UsageError: two axes set the same field, so that the label of a cell would name a value that is not trained.
+    """
+    found: dict[str, str] = {}
+    for axis, values in file.axes.items():
+        for field in sorted(_fields(path, axis, values)):
+            if (other := found.setdefault(field, axis)) != axis:
+                raise UsageError(f"{path}: axes {other} and {axis} both set {field}; leave it to one")
+    return found
+
+
 def _setting(text: str) -> tuple[str, Any]:
     """Return field and value of a `field=value` text. The value is YAML.
 
@@ -433,9 +447,10 @@ def _setting(text: str) -> tuple[str, Any]:
     if not equals:
         raise UsageError(f"--set {text}: expected field=value, e.g. --set train.epochs=8")
     try:
-        return dotted.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise UsageError(f"--set {text}: the value is not readable as YAML") from None
+        return dotted.strip(), load_yaml(value)
+    except yaml.YAMLError as error:
+        why = getattr(error, "problem", None) or error
+        raise UsageError(f"--set {text}: the value is not readable as YAML: {' '.join(str(why).split())}") from None
 
 
 def _name(value: Any) -> str:

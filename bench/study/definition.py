@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bench.core import UsageError, first_fault, nearest
+from bench.core import UsageError, first_fault, load_yaml, nearest
 from reports import Claim
 
 DEFAULT = Path(__file__).with_name("study.yaml")
@@ -79,7 +79,7 @@ def read(path: Path) -> Study:
         UsageError: the file cannot be read, or is no valid study.
     """
     try:
-        return Study.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Study.model_validate(load_yaml(path.read_bytes()))
     except ValidationError as error:
         raise UsageError(f"{path}: {first_fault(error).told}") from None
     except (OSError, yaml.YAMLError) as error:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bench.core.faults import first_fault
 from bench.core.suggestions import nearest
+from bench.core.yaml_text import load_yaml
 from results.table import METRICS
 
 DEFAULT = Path(__file__).with_name("margins.yaml")
@@ -98,7 +99,7 @@ def read(path: str) -> Margins:
         ValueError: one line that names the file, the place and the fault.
     """
     try:
-        return Margins.model_validate(yaml.safe_load(Path(path).read_text()))
+        return Margins.model_validate(load_yaml(Path(path).read_bytes()))
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
     except yaml.YAMLError as error:

@@ -117,6 +117,12 @@ def test_auto_precision_is_resolved_before_the_cell_is_hashed():
         ("seeds: 0\naxes: {loss: [dice]}\n", "seeds: must be at least 1, got 0"),
         ("- a\n", "a grid is a mapping with `axes`, got list"),
         ("axes: [\n", "not readable as YAML"),
+        ("base: {train.epochs: 8}\naxes: {loss: [dice]}\nbase: {data.crop: 64}\n", "key 'base' is given twice"),
+        ("axes: {loss: [dice]}\nbase: {data.crop: 0320}\n", "YAML reads 0320 to the base of 8; write the number in"),
+        (
+            "axes: {optimizer: [{label: a, set: {train.epochs: 2}}], train.epochs: [3, 4]}\n",
+            "axes optimizer and train.epochs both set train.epochs; leave it to one",
+        ),
         ("description: x\n", "axes: is missing"),
         ("axis: {loss: [dice]}\n", "unknown key 'axis'; did you mean 'axes'?"),
         ("axes: {loss: [{label: a, loss.name: dice}]}\n", "axes.loss.0: unknown key 'loss.name'; give {label: ..."),
@@ -140,9 +146,17 @@ def test_faults_in_a_file(tmp_path, text, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_may_have_anchors_and_a_byte_order_mark(tmp_path):
+    text = "base: &b {train.epochs: 2}\naxes: {loss: [dice, {label: long, set: {<<: *b, train.epochs: 3}}]}\n"
+    path = tmp_path / "g.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert [cell.spec.train.epochs for cell in grid.load(str(path), preset="quick").cells] == [2, 3]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"source": "losses", "settings": ["loss.params={alpha: 1, alpha: 2}"]}, "key 'alpha' is given twice"),
         ({"source": "loses"}, "unknown grid 'loses'; did you mean 'losses'?"),
         ({"source": "absent.yaml"}, "grid file absent.yaml does not exist"),
         ({"source": "losses", "preset": "quik"}, "unknown preset 'quik'; did you mean 'quick'?"),
