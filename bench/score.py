@@ -31,7 +31,7 @@ def main(
     dataset: Annotated[str | None, typer.Option(help="Data set by name; default: folder.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
     split: Annotated[ScoredSplit, typer.Option(help="The split that was predicted.")] = ScoredSplit.test,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the training that predicted.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the training that predicted.")] = 0,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="data.FIELD=value, such as data.masks=labels; repeatable.")
     ] = None,

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         locate,
         missing,
         read,
+        read_in_place,
         read_manifest,
         read_run,
         refuse_release,

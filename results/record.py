@@ -244,8 +244,12 @@ class SliceScores(_Part):
     confusion: Counts
 
 
+_ROUNDING = 1e-6
+"""What a fraction may lie outside of 0 to 1: means of float32 values do, by their last digit."""
+
+
 class ViewScores(ValMetrics):
-    """One evaluation of the chosen weights on one split.
+    """One evaluation of the chosen weights on one split. Its scores are fractions.
 
     `confusion` is C x C, rows truth, columns prediction, in pixels, without void pixels. `iou`, `dice` and `boundary`
     have one value per class (null: the class occurs neither in truth nor in prediction), or are empty (not measured).
@@ -263,6 +267,24 @@ class ViewScores(ValMetrics):
     published: Published | None = None
     own: dict[str, Real] = {}
     slices: list[SliceScores] = []
+
+    @model_validator(mode="after")
+    def _fractions(self) -> "ViewScores":
+        for name in (
+            "miou",
+            "pixel_accuracy",
+            "mean_dice",
+            "mean_image_iou",
+            "boundary_iou",
+            "iou",
+            "dice",
+            "boundary",
+        ):
+            found = getattr(self, name)
+            for value in found if isinstance(found, list) else (found,):
+                if value is not None and not -_ROUNDING <= value <= 1 + _ROUNDING:
+                    raise ValueError(f"{name} is {value:g}; scores are fractions from 0 to 1, not percent")
+        return self
 
     @model_validator(mode="after")
     def _slices_of_the_same_classes(self) -> "ViewScores":
@@ -418,7 +440,7 @@ class Record(_Part):
     cell: str
     label: str
     axes: dict[str, Annotated[str | int | float | bool | None, BeforeValidator(plain)]] = {}
-    seed: int
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
     status: Status
     error: Failure | None = None
     spec: Object = {}

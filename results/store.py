@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pydantic import ValidationError
+from pydantic import BaseModel, StrictInt, ValidationError
 
 from bench.core.faults import first_fault
 from bench.core.suggestions import did_you_mean
@@ -26,6 +26,8 @@ GRID = "grid.yaml"
 TRIALS = "trials"
 LOG = "log.txt"
 SUMS = "SHA256SUMS"
+MANIFEST_VERSION = 1
+"""Of `run.json`."""
 
 StrPath = str | os.PathLike[str]
 
@@ -135,14 +137,44 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+class _PlannedCell(BaseModel):
+    """A cell of a manifest, as far as every reader relies on it; older manifests lack `replicas` and `hosts`."""
+
+    cell: str
+    label: str = ""
+    seeds: list[StrictInt] = []
+    replicas: StrictInt | None = None
+    hosts: StrictInt | None = None
+
+
+class _Manifest(BaseModel):
+    """A manifest, as far as every reader relies on it; `runs` is that of a release."""
+
+    schema_version: StrictInt = MANIFEST_VERSION
+    cells: list[_PlannedCell] = []
+    runs: list[str] = []
+
+
 def read_manifest(run: StrPath) -> dict[str, Any]:
     """Read the manifest `run.json` of a run folder as plain data; an empty dict if there is none.
 
     Raises:
-        ValueError: it is there and cannot be read; one line.
+        ValueError: it is there and cannot be read, has another form, or is of a newer version; one line.
     """
     path = Path(run) / MANIFEST
-    return _read_object(path) if path.exists() else {}
+    if not os.path.lexists(path):  # a broken link is a fault, and no absence
+        return {}
+    data = _read_object(path)
+    try:
+        version = _Manifest.model_validate(data).schema_version
+    except ValidationError as error:
+        raise ValueError(f"{path}: {first_fault(error).told}; restore the file") from None
+    if version > MANIFEST_VERSION:
+        raise ValueError(
+            f"{path}: schema version {version} is newer than this software knows ({MANIFEST_VERSION}); "
+            "read it with the release that wrote it"
+        )
+    return data
 
 
 def grid_head(run: StrPath) -> dict[str, Any]:
@@ -237,10 +269,25 @@ def iterate(path: StrPath | Sequence[StrPath]) -> Iterator[Stored]:
     """Yield the records of `path` (see `find`), one at a time.
 
     Raises:
-        ValueError: at the first record that cannot be read.
+        ValueError: at the first record that cannot be read, or is a copy beside its original.
     """
     for file in find(path):
-        yield Stored(file.parent, read(file))
+        yield Stored(file.parent, read_in_place(file))
+
+
+def read_in_place(path: StrPath) -> Record:
+    """Read a record of a run, which may not be a copy beside its original: it would count as a further trial.
+
+    Raises:
+        ValueError: it cannot be read, or is such a copy; one line.
+    """
+    path = Path(path)
+    record = read(path)
+    folder = path if path.is_dir() else path.parent
+    among = folder.parent
+    if among.name == TRIALS and folder.name != record.trial and (among / record.trial / RECORD).is_file():
+        raise ValueError(f"{folder / RECORD}: a copy of the trial {record.trial}, which is there too; remove {folder}")
+    return record
 
 
 def read_run(folder: StrPath) -> Run:
@@ -252,7 +299,7 @@ def read_run(folder: StrPath) -> Run:
     trials, problems = [], []
     for file in find(folder):
         try:
-            trials.append(Stored(file.parent, read(file)))
+            trials.append(Stored(file.parent, read_in_place(file)))
         except ValueError as error:
             problems.append(str(error))
     if not trials:

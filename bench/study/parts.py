@@ -45,7 +45,9 @@ def complete(study: Study, name: str, out: Path) -> bool:
     except ValueError:
         return False
     cells = manifest.get("cells", [])
-    return manifest.get("status") == "complete" and all(len(c["seeds"]) >= study.parts[name].seeds for c in cells)
+    return manifest.get("status") == "complete" and all(
+        len(c.get("seeds", [])) >= study.parts[name].seeds for c in cells
+    )
 
 
 def recorded(study: Study, name: str, out: Path, published: bool = False) -> results.Run | None:
@@ -70,7 +72,7 @@ def recorded(study: Study, name: str, out: Path, published: bool = False) -> res
         run = results.read_run(source)
     except ValueError:
         return None
-    enough = all(len(cell["seeds"]) >= study.parts[name].seeds for cell in run.manifest.get("cells", []))
+    enough = all(len(cell.get("seeds", [])) >= study.parts[name].seeds for cell in run.manifest.get("cells", []))
     ended = not any(one.record.status == "interrupted" for one in run.trials)
     return run if enough and ended and not results.missing(run) and not run.problems else None
 

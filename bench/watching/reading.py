@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -145,11 +146,9 @@ def _age(progress: RunProgress) -> float:
     return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(progress.written)).total_seconds())
 
 
-def _planned(manifest: Mapping[str, object]) -> int:
+def _planned(manifest: Mapping[str, Any]) -> int:
     """Return how many trials a manifest asks for."""
-    cells = manifest.get("cells", [])
-    assert isinstance(cells, list)
-    return sum(len(cell.get("seeds", [])) for cell in cells)
+    return sum(len(cell.get("seeds", [])) for cell in manifest.get("cells", []))
 
 
 def _records(folder: Path) -> tuple[list[results.Record], list[str]]:
@@ -169,7 +168,7 @@ def _records(folder: Path) -> tuple[list[results.Record], list[str]]:
 @lru_cache(maxsize=10_000)
 def _read(path: Path, changed: int, size: int) -> results.Record:
     """Read a record, once for as long as its file stays: who watches a run reads it every few seconds."""
-    return results.read(path)
+    return results.read_in_place(path)
 
 
 def _failed(record: results.Record) -> Failed:

@@ -1,6 +1,8 @@
 """Records on disk: strictness, atomicity, errors that name the file, tables that lose nothing."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +67,11 @@ def test_a_record_is_its_own_round_trip_and_strict_json(tmp_path):
         {"started": "2026-01-01T00:00:00"},
         {"schema_version": 10},
         {"scoring": 0},
+        {"seed": -1},
+        {"seed": 2**63},
+        {"views": [{"images": 1, "miou": 57.3}]},
+        {"views": [{"images": 1, "iou": [0.5, 57.3]}]},
+        {"views": [{"images": 1, "boundary_iou": -0.1}]},
     ],
 )
 def test_what_the_schema_does_not_know_is_refused(changes):
@@ -282,6 +289,46 @@ def test_one_unreadable_record_hides_no_other(run):
     assert len(read.problems) == 1
     with pytest.raises(ValueError, match="dice-s1"):
         results.load(run)
+
+
+def test_a_copy_of_a_trial_is_no_further_trial(run):
+    shutil.copytree(run / "trials" / "dice-s0", run / "trials" / "dice-s0 (copy)")
+    read = results.read_run(run)
+    assert [one.record.trial for one in read.trials] == ["dice-s0", "dice-s1"]
+    assert "a copy of the trial dice-s0, which is there too; remove " in read.problems[0]
+    with pytest.raises(ValueError, match="a copy of the trial dice-s0"):
+        results.load(run)
+    assert results.read(run / "trials" / "dice-s0 (copy)").trial == "dice-s0"  # by itself it is a record as any
+
+
+@pytest.mark.parametrize(
+    ("manifest", "reason"),
+    [
+        ("", "not JSON, or cut off"),
+        ('{"cells": null}', "cells: must be a list; restore the file"),
+        ('{"cells": {"c": {}}}', "cells: must be a list"),
+        ('{"cells": [{"label": "dice"}]}', "cells.0.cell: is missing"),
+        ('{"cells": [{"cell": "c", "label": null}]}', "cells.0.label: must be text"),
+        ('{"cells": [{"cell": "c", "seeds": 3}]}', "cells.0.seeds: must be a list"),
+        ('{"cells": [{"cell": "c", "seeds": ["0"]}]}', "cells.0.seeds.0: must be a whole number"),
+        ('{"runs": null}', "runs: must be a list"),
+        ('{"schema_version": 2}', "schema version 2 is newer than this software knows"),
+    ],
+)
+def test_a_damaged_manifest_is_refused_in_one_line_that_names_it(run, manifest, reason):
+    (run / "run.json").write_text(manifest)
+    with pytest.raises(ValueError, match=re.escape(reason)) as caught:
+        results.read_run(run)
+    assert str(caught.value).startswith(f"{run / 'run.json'}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_manifest_whose_link_is_broken_is_not_absent(run):
+    (run / "run.json").unlink(missing_ok=True)
+    assert results.read_manifest(run) == {}
+    (run / "run.json").symlink_to("gone.json")
+    with pytest.raises(ValueError, match="cannot be read"):
+        results.read_manifest(run)
 
 
 def test_neither_tensorflow_nor_ray_is_imported(run):
