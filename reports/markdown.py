@@ -1,6 +1,7 @@
 """Render a document as GitHub Markdown, with its figures in files beside it."""
 
 import re
+from collections.abc import Mapping
 from itertools import accumulate
 
 from reports.document import (
@@ -35,6 +36,41 @@ WIDTH = 120
 """Columns of the lines of a page that is kept beside pages written by hand."""
 _BREAK = re.compile(r" (?!(?:[-+*>#=~]+|\d+[.)])(?: |$))")
 """A space at which a line may end: what follows does not begin a list, a heading or a quotation."""
+
+
+def _places(page: str, kind: str) -> list[re.Match[str]]:
+    """Return the places of a page from the mark to the next comment: its groups are mark, name, and that comment."""
+    return [*re.finditer(rf"(<!-- ({kind}(?: [^\n]+?)?) -->\n).*?(?=(<!-- [^\n]+? -->)|\Z)", page, re.DOTALL)]
+
+
+def places(page: str, kind: str) -> list[str]:
+    """List the places of a page that a command fills in, `<!-- KIND -->` or `<!-- KIND NAME -->` to `<!-- end -->`.
+
+    Raises:
+        ValueError: a place does not end before the next one begins; what lies between would be lost.
+    """
+    found = _places(page, kind)
+    for place in found:
+        if place[3] != "<!-- end -->":
+            line = page.count("\n", 0, place.start()) + 1
+            where = f"before {place[3]}" if place[3] else "after it"
+            raise ValueError(f"line {line}: <!-- {place[2]} --> has no <!-- end --> {where}; put one behind its text")
+    return [place[2] for place in found]
+
+
+def filled(page: str, kind: str, texts: Mapping[str, str]) -> str:
+    """Return a page with new text in its places, which `places` has found sound.
+
+    Args:
+        page: the page.
+        kind: of the places.
+        texts: the text of each place by what its mark says, `KIND` or `KIND NAME`.
+    """
+    parts, at = [], 0
+    for place in _places(page, kind):
+        parts += [page[at : place.start()], place[1], texts[place[2]], "\n"]
+        at = place.end()
+    return "".join([*parts, page[at:]])
 
 
 def wrapped(text: str) -> str:

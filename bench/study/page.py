@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import results
-from bench.core import UsageError
+from bench.core import UsageError, nearest
 from bench.study.definition import Study
 from bench.study.parts import recorded
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "study.md"
 FIGURE = "pictures/study-losses.png"
-_BLOCK = re.compile(r"(<!-- study ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def fill(text: str, blocks: dict[str, str]) -> str:
@@ -20,11 +18,19 @@ def fill(text: str, blocks: dict[str, str]) -> str:
 
     Args:
         text: the page.
-        blocks: the new text by NAME; the text of other names stays.
+        blocks: the new text by NAME.
+
+    Raises:
+        ValueError: the page has no such place, one without an end, or one of another name, whose text would be stale.
     """
-    return _BLOCK.sub(
-        lambda found: f"{found[1]}{blocks[found[2]]}\n{found[3]}" if found[2] in blocks else found[0], text
-    )
+    from reports import markdown
+
+    texts = {f"study {name}": made for name, made in blocks.items()}
+    if not (there := markdown.places(text, "study")):
+        raise ValueError("no <!-- study NAME --> ... <!-- end --> in it")
+    if unknown := [mark for mark in there if mark not in texts]:
+        raise ValueError(f"<!-- {unknown[0]} -->: the study has no such part{nearest(unknown[0], texts)}")
+    return markdown.filled(text, "study", texts)
 
 
 def blocks(study: Study, runs: dict[str, results.Run]) -> dict[str, str]:
@@ -63,9 +69,25 @@ def write(study: Study, out: Path, page: Path, published: bool = False) -> bool:
         losses = {name: run for name, run in runs.items() if study.parts[name].grid == "losses-core"}
         filled = dict.fromkeys([*study.parts, "figure"], "*Not trained yet.*") | blocks(study, runs)
         if drawn := losses_against(losses, "cross_entropy"):
-            results.write_bytes(page.parent / FIGURE, theme.png(drawn))
+            picture = theme.png(drawn)
             filled["figure"] = f"![mIoU of each loss less that of cross-entropy, by data set]({FIGURE})"
-        results.write_bytes(page, fill(page.read_text(encoding="utf-8"), filled).encode())
+        text = _filled(page, filled)
+        if drawn:  # after the page is known to take it
+            results.write_bytes(page.parent / FIGURE, picture)
+        results.write_bytes(page, text.encode())
         return True
     except (OSError, ValueError) as error:
         raise UsageError(str(error)) from None
+
+
+def _filled(page: Path, blocks: dict[str, str]) -> str:
+    """Return the text of a page with new tables.
+
+    Raises:
+        ValueError: as `fill`; the message names the page.
+    """
+    text = page.read_text(encoding="utf-8")
+    try:
+        return fill(text, blocks)
+    except ValueError as error:
+        raise ValueError(f"{page}: {error}") from None

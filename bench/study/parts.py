@@ -60,21 +60,27 @@ def recorded(study: Study, name: str, out: Path, published: bool = False) -> res
         published: whether a part without a run there is read from its published records.
 
     Raises:
-        ValueError: the published records were changed.
+        ValueError: the published records were changed or are not there, or what is there cannot be read: the page would
+            lose tables that it has.
     """
     import results
 
     source, release = out / name, study.parts[name].published
     if published and release and not source.exists():
         source = results.releases_folder() / release
+        if not source.is_dir():
+            raise ValueError(f"{source}: no published records of part {name}; correct its `published`")
         results.verify(source)
     try:
-        run = results.read_run(source)
+        results.find(source)
     except ValueError:
-        return None
+        return None  # not begun
+    run = results.read_run(source)
+    if run.problems:
+        raise ValueError(run.problems[0])
     enough = all(len(cell.get("seeds", [])) >= study.parts[name].seeds for cell in run.manifest.get("cells", []))
     ended = not any(one.record.status == "interrupted" for one in run.trials)
-    return run if enough and ended and not results.missing(run) and not run.problems else None
+    return run if enough and ended and not results.missing(run) else None
 
 
 def run(wanted: list[str]) -> int:

@@ -1,6 +1,5 @@
 """What a budget is worth, as a table per data set, for the terminal and for the page docs/budget.md."""
 
-import re
 from collections.abc import Sequence
 
 from reports import markdown
@@ -9,7 +8,6 @@ from reports.format import DASH, number, percent
 from results import Course, counted
 from results.statistics import BudgetWorth
 
-_BLOCK = re.compile(r"(<!-- budget -->\n).*?(<!-- end -->)", re.DOTALL)
 HEAD = ["budget, %", "steps", "Kendall's tau", "95 %", "verdicts", "held", "dissolved", "turned round"]
 
 
@@ -51,9 +49,9 @@ def filled(text: str, found: Sequence[Course]) -> str:
     """Return a page with the tables of the courses between `<!-- budget -->` and `<!-- end -->`.
 
     Raises:
-        ValueError: the page has no such place.
+        ValueError: the page has no such place, or one without an end.
     """
-    if not _BLOCK.search(text):
+    if not markdown.places(text, "budget"):
         raise ValueError("no <!-- budget --> ... <!-- end --> in it")
     made = markdown.wrapped(markdown.render(Document("", blocks(found))).split("\n", 1)[1].strip())
-    return _BLOCK.sub(lambda place: f"{place[1]}{made}\n{place[2]}", text)
+    return markdown.filled(text, "budget", {"budget": made})

@@ -43,8 +43,8 @@ def run_of_views(folder: Path, cells, views=()) -> Path:
 
 
 def _view(name, miou):
-    confusion = [[90, 0], [4, 6]]
-    return {"view": name, "images": 3, "miou": miou, "iou": [2 * miou - 0.3, 0.3], "confusion": confusion}
+    iou = [min(1, max(0, 2 * miou - 0.3)), 0.3]
+    return {"view": name, "images": 3, "miou": miou, "iou": iou, "confusion": [[90, 0], [4, 6]]}
 
 
 def key(label, epochs=3):

@@ -185,6 +185,46 @@ def test_the_page_keeps_its_words_and_gets_its_tables(run, tmp_path):
     assert page.read_text() == text
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "<!-- study losses -->\nold\n\nProse.\n<!-- study claims -->\nold\n<!-- end -->\n",
+            "line 1: <!-- study losses --> has no <!-- end --> before <!-- study claims -->",
+        ),
+        ("<!-- note -->\n<!-- study losses -->\nProse.\n", "line 2: <!-- study losses --> has no <!-- end --> after"),
+        ("<!-- study lossse -->\nold\n<!-- end -->\n", "the study has no such part; did you mean 'study losses'"),
+        ("Prose.\n", "no <!-- study NAME -->"),
+    ],
+)
+def test_a_page_that_cannot_be_filled_in_whole_stays_as_it_is(run, tmp_path, text, message):
+    page, planned = tmp_path / "page.md", tmp_path / "study.yaml"
+    page.write_text(text)
+    planned.write_text(
+        "preset: smoke\ndata: {d: {dataset: scenes, folder: x}}\n"
+        "parts: {losses: {data: d, grid: losses-core, seeds: 3}}\nclaims: []\n"
+    )
+    with pytest.raises(UsageError, match=re.escape(message)) as error:
+        command.write(command.read(planned), run.parent, page)
+    assert str(error.value).startswith(f"{page}: ")
+    assert page.read_text() == text
+    assert not (page.parent / command.FIGURE).exists()
+
+
+def test_records_that_cannot_be_read_take_no_tables_from_the_page(run, tmp_path):
+    planned = tmp_path / "study.yaml"
+    planned.write_text(
+        "preset: smoke\ndata: {d: {dataset: scenes, folder: x}}\n"
+        "parts: {losses: {data: d, grid: losses-core, seeds: 3, published: 9.9.9/gone}}\nclaims: []\n"
+    )
+    part = command.read(planned)
+    with pytest.raises(ValueError, match=r"9.9.9/gone: no published records of part losses"):
+        command.recorded(part, "losses", tmp_path / "none", published=True)
+    next((run / "trials").glob("*/record.json")).write_text("{")
+    with pytest.raises(ValueError, match="not JSON, or cut off"):
+        command.recorded(part, "losses", run.parent)
+
+
 def test_the_page_that_comes_along_follows_from_the_published_records(tmp_path):
     (tmp_path / "pictures").mkdir()
     kept, page = ROOT / "docs" / "study.md", tmp_path / "study.md"
