@@ -5,16 +5,19 @@ Bad input and a full disk are reported in one line, with an exit status. Ctrl-C 
 
 from __future__ import annotations
 
+import errno
 import functools
 import io
+import os
+import select
 import shlex
 import sys
 from collections.abc import Callable, Collection
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from bench.core.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_USAGE, StorageLost, UsageError
+from bench.core.errors import EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_UNREAD, EXIT_USAGE, StorageLost, UsageError
 from bench.core.shadowing import shadows
 
 if TYPE_CHECKING:
@@ -35,13 +38,32 @@ def console(**options: Any) -> Console:
     """
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, emoji=False, **options)
+    made = Console(highlight=False, markup=False, emoji=False, **options)
+    # Rich would exit, with the status 1.
+    made.on_broken_pipe = lambda: _discard(made.file)  # type: ignore[method-assign]
+    return made
+
+
+def _discard(output: IO[str]) -> None:
+    """Let what is still written to a standard output go nowhere, so that the interpreter can flush it at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, output.fileno())
+    os.close(nowhere)
+
+
+def _is_unread() -> bool:
+    """Return whether standard output is a pipe whose reader has gone."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), select.POLLOUT)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def command(function: Callable[..., int]) -> Callable[..., None]:
     """Turn a function that returns an exit status into the body of a command, which exits with that status.
 
-    A `UsageError` is printed as one line on stderr (status 2), `StorageLost` likewise (status 4). Ctrl-C gives 130.
+    A `UsageError` is printed as one line on stderr (status 2), `StorageLost` likewise (status 4). Ctrl-C gives 130. A
+    full disk is one line (status 4). If standard output is a pipe whose reader has gone, nothing is said: the status is
+    that of the command if its work is done, else 141, as of other programs.
     """
 
     @functools.wraps(function)
@@ -60,9 +82,32 @@ def command(function: Callable[..., int]) -> Callable[..., None]:
             status = EXIT_INCOMPLETE
         except KeyboardInterrupt:
             status = EXIT_INTERRUPTED
+        except OSError as error:
+            status = _unwritten(error)
+        try:
+            if sys.stdout is not None:  # as it is under `>&-`
+                sys.stdout.flush()
+        except OSError as error:  # the work is done, whether somebody reads of it or not
+            status = status if isinstance(error, BrokenPipeError) else _unwritten(error)
+            _discard(sys.stdout)
         raise SystemExit(status)
 
     return run
+
+
+def _unwritten(error: OSError) -> int:
+    """Return the exit status of a command that could not write, after a line that says why.
+
+    Raises:
+        OSError: the error, if it is of another kind.
+    """
+    if isinstance(error, BrokenPipeError) and _is_unread():
+        _discard(sys.stdout)
+        return EXIT_UNREAD
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        raise error
+    print(f"error: {error.filename or 'output'}: cannot be written: {error.strerror}; make room", file=sys.stderr)
+    return EXIT_INCOMPLETE
 
 
 def typed(module: str, without: Collection[str] = ()) -> str:

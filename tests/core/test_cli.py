@@ -2,6 +2,7 @@
 
 import ast
 import io
+import subprocess
 import sys
 from pathlib import Path
 
@@ -33,6 +34,41 @@ def test_text_comes_out_as_it_is(text):
     table.add_column(text)
     table.add_row(text)
     assert printed(table).count(text) == 3
+
+
+CHATTY = """
+import sys
+from bench.core import cli
+def main() -> int:
+    for _ in range(3000):
+        {line}
+    print("done", file=sys.stderr)
+    return 3
+cli.command(main)()
+"""
+TABLE = "cli.console().print('x' * 70)"
+PLAIN = "print('x' * 70)"
+
+
+@pytest.mark.parametrize(("line", "status", "told"), [(TABLE, 3, "done\n"), (PLAIN, 141, "")])
+def test_a_reader_that_goes_is_no_fault(line, status, told):
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHATTY.format(line=line)],
+        cwd=HOME, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    child.stdout.readline()
+    child.stdout.close()
+    assert (child.stderr.read(), child.wait()) == (told, status)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("line", [TABLE, PLAIN])
+def test_an_output_that_is_full_is_one_line(line):
+    with open("/dev/full", "w") as full:
+        code = CHATTY.format(line=line)
+        done = subprocess.run([sys.executable, "-c", code], cwd=HOME, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.stderr == "error: output: cannot be written: No space left on device; make room\n"
+    assert done.returncode == 4
 
 
 @pytest.mark.parametrize("text", ODD)
