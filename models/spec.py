@@ -42,7 +42,9 @@ class ModelSpec(BaseModel):
     next multiple and cropped again.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
     architecture: str = "deeplabv3plus"
     """DeepLabV3+, the same without a decoder (DeepLabV3), or as a reference the DeepLabV3+ of KerasCV (`keras_cv`) or

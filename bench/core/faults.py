@@ -70,6 +70,7 @@ _PLAIN = (
     (re.compile(r"^must be a valid string$"), "must be text"),
     (re.compile(r"^must be a valid dictionary.*"), "must be a mapping"),
     (re.compile(r"^must be a valid "), "must be a "),
+    (re.compile(r"^(List|Dictionary) should have at least 1 item .*"), "is empty"),
 )
 
 

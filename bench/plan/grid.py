@@ -35,11 +35,22 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 import losses
 import models
 from bench.core import Fault, UsageError, first_fault, load_yaml, nearest
+from bench.core.faults import refuse_truth
 from bench.plan.until import Until
 from bench.spec import DataSpec, TrialSpec, assign, fields_of, parse
 from bench.storage import Address, absolute, is_address
@@ -58,15 +69,28 @@ ALIASES = {
 
 MOST_TRIALS = 100_000
 """Ten times as many as a run was measured with."""
+_LONGEST = 200
+"""Characters of a label in the name of a folder: file systems take 255 bytes, and hash, seed and batch follow."""
 REFERENCE_AXIS = "beside"
 """The name in records of the axis of cells that are no part of the combinations."""
+
+
+def _is_number(value: Any) -> Any:
+    refuse_truth(value, float)
+    return value
+
+
+def _is_label(value: str) -> str:
+    if not value.strip() or not value.isprintable():
+        raise ValueError(f"{value!r} is no name in one line, as tables and reports need it")
+    return value
 
 
 class _Choice(BaseModel):
     """One value of an axis that sets several fields under one label."""
 
     model_config = ConfigDict(extra="forbid")
-    label: str
+    label: Annotated[str, AfterValidator(_is_label)]
     set: dict[str, Any]
 
 
@@ -81,17 +105,19 @@ class Search(BaseModel):
         seeds: number of seeds of the search, which are others than the reported ones.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     field: str = "train.learning_rate"
-    values: tuple[float, ...] = ()
+    values: tuple[Annotated[float, BeforeValidator(_is_number)], ...] = ()
     log: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[int, Field(ge=2)]] | None = None
-    epochs: int | None = Field(None, ge=1)
-    seeds: int = Field(1, ge=1)
+    epochs: Annotated[int, Field(ge=1), BeforeValidator(_is_number)] | None = None
+    seeds: Annotated[int, Field(ge=1), BeforeValidator(_is_number)] = 1
 
     @model_validator(mode="after")
     def _one_source(self) -> Search:
         if bool(self.values) == bool(self.log):
             raise ValueError("give either values or log")
+        if len(set(self.values)) < len(self.values):
+            raise ValueError("values: one is given twice")
         section = self.field.partition(".")[0]
         if self.field not in fields_of([section]):
             raise ValueError(f"unknown field {self.field!r}{nearest(self.field, fields_of([section]) or ALIASES)}")
@@ -112,11 +138,13 @@ class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
     description: str = ""
     preset: str | None = None
-    seeds: int | None = Field(None, ge=1)
+    seeds: Annotated[int, Field(ge=1), BeforeValidator(_is_number)] | None = None
     base: dict[str, Any] = {}
     search: Search | None = None
     until: Until | None = None
-    axes: dict[str, list[_Choice | str | int | float | bool | None]] = Field(min_length=1)
+    axes: dict[str, Annotated[list[_Choice | str | int | float | bool | None], Field(min_length=1)]] = Field(
+        min_length=1
+    )
     recipe: Recipe | None = None
     references: list[_Choice] = Field([], validation_alias=AliasChoices("references", "beside"))  # the old name
 
@@ -218,6 +246,7 @@ def load(
     own, decoder = {_setting(text)[0] for text in settings}, presets()[preset].get("decoder", {})
     cells = [_cell(path, base, decoder, combination, precision, own) for combination in _combine(file, only)]
     references, notes = _references(path, base, decoder, () if only else file.references, precision, own)
+    _check_search(path, file, cells)
     recipe = None if _names_dataset(fixed or {}, settings) else file.recipe
     return Grid(
         "-".join(path.relative_to(GRIDS).with_suffix("").parts) if path.is_relative_to(GRIDS) else path.stem,
@@ -230,6 +259,23 @@ def load(
         recipe,
         file.until if seeds is None else None,
     )
+
+
+def _check_search(path: Path, file: _File, cells: Sequence[Cell]) -> None:
+    """Check the candidates of the search.
+
+    Raises:
+        UsageError: the field cannot have one of them, or an axis names its values, which would not be those trained.
+    """
+    if file.search is None:
+        return
+    for axis, values in file.axes.items():
+        if not all(isinstance(value, _Choice) for value in values) and _target(path, axis) == file.search.field:
+            raise UsageError(f"{path}: search: the axis {axis} varies its field too; leave out one of the two")
+    for value in file.search.candidates if cells else ():
+        where = f"{path}: search"
+        changed = _with_fields(cells[0].spec.model_dump(mode="json"), [(file.search.field, value)], where)
+        parse(changed, where)
 
 
 def _number_of_seeds(path: Path, seeds: int, cells: int) -> int:
@@ -418,9 +464,18 @@ def _target(path: Path, axis: str) -> str:
 
 def _fields(path: Path, axis: str, values: list[Any]) -> set[str]:
     """Return the fields of the spec that an axis sets."""
-    named = {field for value in values if isinstance(value, _Choice) for field in value.set}
+    named = {field for value in values if isinstance(value, _Choice) for field in _dotted(value.set)}
     plain = any(not isinstance(value, _Choice) for value in values)
     return named | ({_target(path, axis)} if plain else set())
+
+
+def _dotted(fields: Mapping[str, Any]) -> Iterable[str]:
+    """Yield the dotted names of fields, of which a whole section may be given as a mapping."""
+    for name, value in fields.items():
+        if "." not in name and isinstance(value, Mapping):
+            yield from (f"{name}.{field}" for field in value)
+        else:
+            yield name
 
 
 def _axis_of_fields(path: Path, file: _File) -> dict[str, str]:
@@ -557,4 +612,4 @@ def _validate(path: Path, cells: Sequence[Cell]) -> tuple[Cell, ...]:
 
 def slug(text: str) -> str:
     """Return a text with letters, digits, dots, underscores and dashes only, fit for the name of a folder."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "cell"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:_LONGEST] or "cell"

@@ -15,7 +15,9 @@ class Spec(BaseModel):
     The text below a field is its description: in docs/fields.md, in `bench.list fields`, in the schema of grid files.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
     @field_validator("*", mode="before")
     @classmethod

@@ -66,6 +66,8 @@ def _choices(path: list[str]) -> list[str]:
 def assign(values: dict[str, Any], dotted: str, value: Any, where: str) -> None:
     """Set a field of the spec, such as `train.epochs`, in nested mappings, in place.
 
+    A mapping for a section, such as {epochs: 8} for `train`, sets the fields that it names and leaves the others.
+
     Args:
         values: sections and fields; changed in place.
         dotted: the dotted name of a field of the spec, or of a parameter of the loss (`loss.params.NAME`).
@@ -84,6 +86,10 @@ def assign(values: dict[str, Any], dotted: str, value: Any, where: str) -> None:
         raise UsageError(f"{where}: unknown field {dotted!r}{nearest(dotted, fields_of(sections) or everywhere)}")
     if not inside_params and (fields := fields_of([*sections, name])) and not isinstance(value, Mapping):
         raise UsageError(f"{where}: {dotted} is a section; set one of its fields, e.g. {fields[0]}")
+    if not sections and fields_of([name]):
+        for field, one in value.items():
+            assign(values, f"{name}.{field}", one, where)
+        return
     for section in sections:
         if not isinstance(values := values.setdefault(section, {}), dict):
             raise UsageError(f"{where}: {dotted}: {section!r} was set to {values!r}, which has no fields")

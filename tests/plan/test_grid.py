@@ -117,6 +117,23 @@ def test_auto_precision_is_resolved_before_the_cell_is_hashed():
         ("seeds: 0\naxes: {loss: [dice]}\n", "seeds: must be at least 1, got 0"),
         ("- a\n", "a grid is a mapping with `axes`, got list"),
         ("axes: [\n", "not readable as YAML"),
+        ("axes: {loss: []}\n", "axes.loss: is empty"),
+        ("axes: {}\n", "axes: is empty"),
+        ("seeds: true\naxes: {loss: [dice]}\n", "seeds: expected a number, not true"),
+        ("axes: {loss: [dice]}\nbase: {train.learning_rate: .inf}\n", "learning_rate: must be a finite number"),
+        ("axes: {loss: [dice]}\nbase: {train: {epoch: 3}}\n", "base: unknown field 'train.epoch'; did you mean 'tr"),
+        ("axes: {loss: [dice]}\nsearch: {values: [true, 0.1]}\n", "search.values.0: expected a number, not true"),
+        ("axes: {loss: [dice]}\nsearch: {values: [0.1, 0.1]}\n", "search: values: one is given twice"),
+        ("axes: {loss: [dice]}\nsearch: {values: [-1, 0.1]}\n", "search: train.learning_rate: must be above 0, got -1"),
+        (
+            "axes: {train.learning_rate: [0.1, 0.2]}\nsearch: {values: [0.3, 0.4]}\n",
+            "search: the axis train.learning_rate varies its field too; leave out one of the two",
+        ),
+        ('axes: {x: [{label: "a\\nb", set: {train.epochs: 2}}]}\n', "axes.x.0: label 'a\\nb' is no name in one line"),
+        (
+            "axes: {x: [{label: a, set: {train: {epochs: 2}}}], train.epochs: [3, 4]}\n",
+            "axes x and train.epochs both set train.epochs; leave it to one",
+        ),
         ("base: {train.epochs: 8}\naxes: {loss: [dice]}\nbase: {data.crop: 64}\n", "key 'base' is given twice"),
         ("axes: {loss: [dice]}\nbase: {data.crop: 0320}\n", "YAML reads 0320 to the base of 8; write the number in"),
         (
@@ -144,6 +161,22 @@ def test_faults_in_a_file(tmp_path, text, message):
     assert str(caught.value).startswith(path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_section_as_a_mapping_leaves_the_fields_that_it_does_not_name(tmp_path):
+    plain = grid.load(_file(tmp_path, "axes: {loss: [dice]}\n"), preset="quick").cells[0].spec
+    text = "base: {train.epochs: 7, train: {batch_size: 4}}\naxes: {loss: [dice]}\n"
+    spec = grid.load(_file(tmp_path, text), preset="quick", settings=["data={crop: 96}"]).cells[0].spec
+    assert spec.train == plain.train.model_copy(update={"epochs": 7, "batch_size": 4})
+    assert spec.data == plain.data.model_copy(update={"crop": 96})
+
+
+def test_a_long_label_still_names_a_folder(tmp_path):
+    label = "a long name " * 40 + "here"
+    text = f"axes: {{x: [{{label: '{label}', set: {{train.epochs: 2}}}}]}}\n"
+    (cell,) = grid.load(_file(tmp_path, text), preset="quick").cells
+    (tmp_path / f"{cell.trial(3)[0]}-batch8").mkdir()
+    assert cell.label == label
 
 
 def test_a_file_may_have_anchors_and_a_byte_order_mark(tmp_path):
