@@ -86,7 +86,7 @@ def bless(comparison: Comparison, folder: Path | None) -> None:
         folder: where to write; None for the folder of HEAD if it is a run, and for no file if it is a release.
 
     Raises:
-        UsageError: the folder is not writable.
+        UsageError: the folder is not writable, or is a release.
     """
     import results
     from reports import reasons, sentence
@@ -96,6 +96,8 @@ def bless(comparison: Comparison, folder: Path | None) -> None:
         if not (head / "run.json").is_file() or results.release_of(head):
             return
         folder = head
+    elif results.release_of(folder):
+        raise UsageError(f"--blessing {folder}: a published release never changes; name another folder")
     good, bad = folder / "BLESSED", folder / "NOT_BLESSED"
     lines = [f"head {comparison.head.name} against base {comparison.base.name}"]
     blessed = comparison.outcome == "ok"

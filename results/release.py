@@ -162,10 +162,15 @@ def verify(folder: StrPath) -> None:
         return
     folder, sums = found, _sums(found)
     if (folder / SUMS).read_text() != sums:
-        listed = dict(line.split("  ", 1)[::-1] for line in (folder / SUMS).read_text().splitlines())
-        actual = dict(line.split("  ", 1)[::-1] for line in sums.splitlines())
-        names = sorted(name for name in {*listed, *actual} if listed.get(name) != actual.get(name))
+        listed, actual = _by_name((folder / SUMS).read_text()), _by_name(sums)
+        names = sorted(name for name in {*listed, *actual} if listed.get(name) != actual.get(name)) or [SUMS]
         raise ValueError(f"{folder}: {', '.join(names[:3])} changed after publishing; restore the release")
+
+
+def _by_name(sums: str) -> dict[str, str]:
+    """Return the sum of each file that a list of sums names; a line that is none stands for a change of the list."""
+    lines = [line.partition("  ") for line in sums.splitlines()]
+    return {name or SUMS: value for value, _, name in lines}
 
 
 def published_runs(more: Sequence[StrPath] = ()) -> list[Run]:

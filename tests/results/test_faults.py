@@ -49,6 +49,11 @@ def test_the_first_fault_of_margins_stands_for_all(tmp_path):
     assert said(path, margins.read, {"metrics": {"zzz": RULE}}).startswith("unknown metric 'zzz'; known: ")
     two = said(path, margins.read, {"metrics": {"miou": {**RULE, "margin": -1}}, "alpha": 2})
     assert two == "alpha: must be below 1"
+    true = said(path, margins.read, {"metrics": {"miou": {**RULE, "margin": True}}})
+    assert true == "metrics.miou.margin: expected a number, not true"
+    path.write_text("metrics: {miou: {scale: difference, better: higher, margin: .inf}}")
+    with pytest.raises(ValueError, match="margin: must be a finite number"):
+        margins.read(path)
 
 
 def test_a_path_that_is_not_there_names_the_nearest(tmp_path):

@@ -1,12 +1,14 @@
 """Releases by their names: in which order they stand, and what the runs of one are called."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import reports
 import results
-from bench import publish, report, run
+from bench import compare, publish, report, run
+from bench.core import UsageError
 from results import release
 from tests.commands.here import call
 from tests.invented_runs import chosen as made
@@ -108,3 +110,20 @@ def test_what_writes_into_a_run_refuses_a_release_by_path_and_by_name(releases, 
         assert "a published release never changes" in told
     assert {path: path.read_bytes() for path in found.rglob("*") if path.is_file()} == before
     assert [path.name for path in releases.iterdir()] == ["1.0.0"]
+
+
+def test_a_list_of_sums_with_a_line_that_is_none_is_named(tmp_path):
+    (tmp_path / "record.json").write_text("{}")
+    (tmp_path / "SHA256SUMS").write_text(release._sums(tmp_path))
+    release.verify(tmp_path)
+    with (tmp_path / "SHA256SUMS").open("a") as file:
+        file.write("a line of another kind\n")
+    with pytest.raises(ValueError, match=r"SHA256SUMS changed after publishing; restore the release$"):
+        release.verify(tmp_path)
+
+
+def test_no_blessing_is_written_into_a_release(tmp_path):
+    (tmp_path / "SHA256SUMS").write_text("")
+    with pytest.raises(UsageError, match="a published release never changes; name another folder"):
+        compare.bless(SimpleNamespace(head=SimpleNamespace(folder=str(tmp_path))), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["SHA256SUMS"]
