@@ -259,6 +259,8 @@ def _find_one(path: StrPath) -> list[Path]:
         if matches := sorted(glob.glob(str(path), recursive=True)):
             return find(matches)
         raise ValueError(f"{path}: nothing matches")
+    if root.is_symlink():
+        raise ValueError(f"{path}: a link to what is not there")
     siblings = {entry.name: entry for entry in root.parent.iterdir()} if root.parent.is_dir() else {}
     if releases_folder().is_dir():
         siblings |= {entry.name: Path(entry.name) for entry in releases_folder().iterdir() if release_of(entry)}

@@ -62,3 +62,6 @@ def test_a_path_that_is_not_there_names_the_nearest(tmp_path):
         results.find(tmp_path / "loses")
     with pytest.raises(ValueError, match=r"nor a release$"):
         results.find(tmp_path / "zzz")
+    (tmp_path / "latest").symlink_to("gone")
+    with pytest.raises(ValueError, match=r"latest: a link to what is not there$"):
+        results.find(tmp_path / "latest")
