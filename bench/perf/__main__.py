@@ -1,8 +1,9 @@
 """`python -m bench.perf [NAME ...]`: run the benchmarks that have bars, one after another, and print one table.
 
 Each runs in a separate process; nothing else should run on the machine. Benchmarks without bars (`bench.perf.atrous`,
-`bisection`, `cores`, `false_alarms`, `gate`, `generations`, `levels`, `losses`, `lovasz`, `precision`, `profile`,
-`smp`, `step`, `work`) are run by their own names. So is `bench.perf.peers`, whose bars need the extra `peers`.
+`bisection`, `cores`, `depthwise`, `false_alarms`, `gate`, `generations`, `levels`, `losses`, `lovasz`, `precision`,
+`profile`, `smp`, `step`, `work`) are run by their own names. So is `bench.perf.peers`, whose bars need the extra
+`peers`.
 """
 
 from __future__ import annotations

@@ -86,3 +86,18 @@ def test_a_backbone_trains_without_the_slow_operation_and_predicts_by_the_plain_
     assert "IdentityN" not in {op.type for op in predict.get_concrete_function(image).graph.get_operations()}
     dense = predict(image)[:, :: 2 // stride, :: 2 // stride]
     np.testing.assert_allclose(dense, stock(image), rtol=1e-4, atol=1e-5)
+
+
+def test_the_benchmark_turns_the_pieces_off_for_one_side_alone():
+    from bench.perf.depthwise import _undivided
+
+    image, kernel = tensors((3, 5), 1, 8, 8)
+
+    def widths() -> set[int]:
+        made = tf.function(lambda image: with_gradients(image, kernel, "SAME", (1, 1), training=True))
+        operations = made.get_concrete_function(image).graph.get_operations()
+        return {op.outputs[0].shape[1] for op in operations if op.type == SLOW}
+
+    with _undivided():
+        assert widths() == {5}
+    assert widths() == {3, 2}
