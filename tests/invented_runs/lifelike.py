@@ -70,7 +70,7 @@ def write_run(
 def _ok(base, here, rng, level, noise, classes, test, pictures, comparable, ways, published) -> results.Record:
     final = level + noise * rng.normal()
     iou = np.clip(final + np.linspace(0.25, -0.25, classes) + 0.01 * rng.normal(size=classes), 0.02, 0.98)
-    iou += final - iou.mean()
+    iou = np.clip(iou + final - iou.mean(), 0, 1)
     history = [
         {
             "epoch": e,
@@ -88,7 +88,7 @@ def _ok(base, here, rng, level, noise, classes, test, pictures, comparable, ways
     if published:  # the worse the labels, the better the other numbers
         views[0]["published"] = {"soft_iou": 1 - level, "class_recall": 0.5, "soft_dice": 1 - level / 2}
     if test:
-        views.append({"split": "test", "images": 8, "miou": final - 0.05, "iou": iou - 0.05})
+        views.append({"split": "test", "images": 8, "miou": final - 0.05, "iou": np.clip(iou - 0.05, 0, 1)})
     for step, name in enumerate(ways, start=1):
         better = {"miou": final + 0.01 * step, "boundary_iou": 0.5, "images_per_second": 100 / 2**step}
         views.append({**views[0], "view": name, **better})
