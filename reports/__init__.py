@@ -3,8 +3,8 @@
 `write(run)` writes `report.md` and `report.html` of a run. `write_together(runs, folder)` writes one report on several
 runs, and `write_site(folder, runs)` the static pages of all releases.
 
-The package imports neither TensorFlow nor Ray. Of the project it imports `results`, and the three small files of
-`bench.core` that every package may import.
+The package imports neither TensorFlow nor Ray. Of the project it imports `results`, and the small files of
+`bench.core` that every room may import (docs/architecture.md).
 """
 
 from typing import TYPE_CHECKING

@@ -1,7 +1,7 @@
 """Render a document as GitHub Markdown, with its figures in files beside it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
 from reports.document import (
@@ -71,6 +71,11 @@ def filled(page: str, kind: str, texts: Mapping[str, str]) -> str:
         parts += [page[at : place.start()], place[1], texts[place[2]], "\n"]
         at = place.end()
     return "".join([*parts, page[at:]])
+
+
+def part(blocks: Sequence[Block]) -> str:
+    """Return blocks as text for a place of a page."""
+    return wrapped(render(Document("", [*blocks])).split("\n", 1)[1].strip())
 
 
 def wrapped(text: str) -> str:

@@ -3,8 +3,8 @@
 `load(path)` returns the records of a run, a release or several of them as a DataFrame. `compare(base, head)` judges one
 run against another. `read` and `write` are for one record. docs/results.md explains the fields.
 
-The package imports neither TensorFlow nor Ray, and of the project only the three small files of `bench.core` that every
-package may import. A name is loaded when it is first used (PEP 562), so `import results` loads nothing.
+The package imports neither TensorFlow nor Ray, and of the project only the small files of `bench.core` that every room
+may import (docs/architecture.md). A name is loaded when it is first used (PEP 562), so `import results` loads nothing.
 """
 
 from typing import TYPE_CHECKING

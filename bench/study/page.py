@@ -35,14 +35,13 @@ def fill(text: str, blocks: dict[str, str]) -> str:
 
 def blocks(study: Study, runs: dict[str, results.Run]) -> dict[str, str]:
     """Return the tables of the page as Markdown, by name: one per part that was run, and `claims`."""
-    from reports import Document, claims, markdown
+    from reports import claims, markdown
     from reports import study as page
 
-    def text(*made: object) -> str:
-        return markdown.wrapped(markdown.render(Document("", [*made])).split("\n", 1)[1].strip())  # type: ignore[list-item]
-
-    found = {name: text(*page.part(run, study.rare[name], study.parts[name].classes)) for name, run in runs.items()}
-    return {**found, "claims": text(page.claims_table(claims.answers(runs, study.claims, study.rare)))}
+    found = {
+        name: markdown.part(page.part(run, study.rare[name], study.parts[name].classes)) for name, run in runs.items()
+    }
+    return {**found, "claims": markdown.part([page.claims_table(claims.answers(runs, study.claims, study.rare))])}
 
 
 def write(study: Study, out: Path, page: Path, published: bool = False) -> bool:

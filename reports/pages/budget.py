@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from reports import markdown
-from reports.document import Block, Document, Field, Heading, Paragraph, Table, Text
+from reports.document import Block, Field, Heading, Paragraph, Table, Text
 from reports.format import DASH, number, percent
 from results import Course, counted
 from results.statistics import BudgetWorth
@@ -53,5 +53,4 @@ def filled(text: str, found: Sequence[Course]) -> str:
     """
     if not markdown.places(text, "budget"):
         raise ValueError("no <!-- budget --> ... <!-- end --> in it")
-    made = markdown.wrapped(markdown.render(Document("", blocks(found))).split("\n", 1)[1].strip())
-    return markdown.filled(text, "budget", {"budget": made})
+    return markdown.filled(text, "budget", {"budget": markdown.part(blocks(found))})

@@ -18,6 +18,7 @@ from bench.study import __main__ as entry
 from bench.study import parts
 from reports import Document, claims, markdown
 from reports.pages import study
+from reports.pages.run import deciding
 from tests.invented_runs.chosen import run_of_views
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +49,18 @@ def test_a_part_says_which_cells_are_surely_not_the_best(tmp_path):
     cells = {"a": [0.700, 0.712, 0.721], "b": [0.500, 0.510, 0.523]}
     part = study.part(results.read_run(run_of_views(tmp_path / "losses", cells, {})))
     assert "**Surely not the best:** b (at least 19.7 points worse)" in markdown.render(Document("", part))
+
+
+@pytest.mark.parametrize(
+    ("bound", "words"),
+    [
+        (0.0521, "at least 5.2 points worse"),
+        (0.0006, "at least 0.1 points worse"),
+        (0.0004, "worse, maybe by less than 0.1 points"),
+    ],
+)
+def test_no_cell_is_at_least_zero_points_worse(bound, words):
+    assert deciding._least(bound) == words
 
 
 def test_a_claim_about_views_pairs_each_trial_with_itself(run):
